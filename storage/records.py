@@ -1,0 +1,525 @@
+"""The vocabulary of the loop, in the order in which data flows through it.
+
+    monitor   Sample, Event                 what was seen
+    patterns  Pattern                       what keeps happening
+    forecast  Forecast, Breach              what will happen, and when an objective breaks
+    goals     Objective, Goal, Transition   what is wanted, and what the loop therefore sets out to do
+    plan      Plan, Decision                what to do about it, and what was rejected
+    execute   Action, Receipt, Approval     the intent before an act, the receipt after it
+    measure   Outcome                       what the act really changed, with an interval
+    learn     Belief                        what is now believed about each action
+    always    Cycle, AuditEntry             one turn of the loop; one line of the record
+
+Records are frozen. Times are aware datetimes in UTC. Durations end in `_s` (seconds), shares in `_ratio` (0 to 1).
+Objects are for the few (goals, plans, outcomes); samples in bulk travel as columns (`Frame`), never one object a point.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+
+FloatArray = NDArray[np.float64]
+
+
+def _to_utc(moment: datetime) -> datetime:
+    return moment.astimezone(UTC)
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_to_utc)]
+"""An aware datetime, kept in UTC."""
+
+
+def stable_id(prefix: str, *parts: object) -> str:
+    """Derive an id from what it names, so that a retried step writes the same row and not a second one."""
+    text = json.dumps([str(part) for part in parts])
+    return f"{prefix}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+def series_key(metric: str, labels: Mapping[str, str] | None = None) -> str:
+    """Name a series: the metric, then its labels in sorted order, as in `disk_used_ratio{mount="/"}`."""
+    if not labels:
+        return metric
+    inner = ",".join(f'{name}="{labels[name]}"' for name in sorted(labels))
+    return f"{metric}{{{inner}}}"
+
+
+def metric_of(series: str) -> str:
+    """Return the metric name of a series key."""
+    return series.partition("{")[0]
+
+
+class Record(BaseModel):
+    """A fact that does not change once it is written."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+
+class GoalType(StrEnum):
+    """The seven kinds of goal that the loop sets for itself."""
+
+    RESOURCE_OPTIMIZATION = "RESOURCE_OPTIMIZATION"
+    PERFORMANCE_TARGET = "PERFORMANCE_TARGET"
+    CAPACITY_PLANNING = "CAPACITY_PLANNING"
+    BOTTLENECK_PREVENTION = "BOTTLENECK_PREVENTION"
+    COST_REDUCTION = "COST_REDUCTION"
+    SLA_MAINTENANCE = "SLA_MAINTENANCE"
+    PATTERN_ADAPTATION = "PATTERN_ADAPTATION"
+
+
+class GoalState(StrEnum):
+    """Where a goal stands; the last transition decides."""
+
+    PROPOSED = "proposed"
+    ACTIVE = "active"
+    BLOCKED = "blocked"
+    ACHIEVED = "achieved"
+    FAILED = "failed"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+    SUPERSEDED = "superseded"
+
+    @property
+    def is_terminal(self) -> bool:
+        """Tell whether nothing follows this state."""
+        return self not in {GoalState.PROPOSED, GoalState.ACTIVE, GoalState.BLOCKED}
+
+
+class Strategy(StrEnum):
+    """How a plan is carried out over time."""
+
+    IMMEDIATE = "IMMEDIATE"
+    SCHEDULED = "SCHEDULED"
+    ADAPTIVE = "ADAPTIVE"
+    COLLABORATIVE = "COLLABORATIVE"
+
+
+class Autonomy(StrEnum):
+    """What the loop may do with a (goal type, action) pair, in rising order."""
+
+    OBSERVE = "observe"
+    RECOMMEND = "recommend"
+    APPROVE = "approve"
+    AUTO = "auto"
+
+    @property
+    def rank(self) -> int:
+        """Return the place in the order: 0 for observe, 3 for auto."""
+        return list(Autonomy).index(self)
+
+
+class ReceiptStatus(StrEnum):
+    """How an action ended."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
+    SKIPPED = "skipped"
+    DRY_RUN = "dry_run"
+    UNKNOWN = "unknown"
+
+
+class Verdict(StrEnum):
+    """What an action really changed; no data is never good news."""
+
+    IMPROVED = "improved"
+    NO_EFFECT = "no effect"
+    WORSE = "worse"
+    INCONCLUSIVE = "inconclusive"
+    CONFOUNDED = "confounded"
+    UNKNOWN = "unknown"
+
+
+class Sample(Record):
+    """One value of one series."""
+
+    metric: str = Field(min_length=1, max_length=200)
+    value: float
+    ts: Moment
+    labels: dict[str, str] = Field(default_factory=dict)
+    unit: str = ""
+
+    @property
+    def series(self) -> str:
+        """Return the series key."""
+        return series_key(self.metric, self.labels)
+
+
+class Event(Record):
+    """Something that happened at a moment."""
+
+    event_type: str = Field(min_length=1, max_length=200)
+    ts: Moment
+    metadata: dict[str, Any] = Field(default_factory=dict)
+    labels: dict[str, str] = Field(default_factory=dict)
+
+
+class Frame(Record):
+    """A window of several series on one regular grid: the working form of samples.
+
+    `values` is (series, steps), oldest first, NaN where nothing was recorded; the last column ends at `end`.
+    """
+
+    series: tuple[str, ...]
+    values: FloatArray
+    end: Moment
+    step_s: float
+
+    @property
+    def season_lengths(self) -> tuple[int, ...]:
+        """Return a day and a week in steps."""
+        return max(1, round(86_400 / self.step_s)), max(1, round(604_800 / self.step_s))
+
+    def row(self, series: str) -> FloatArray:
+        """Return one series' values, oldest first; KeyError where it is not in the frame."""
+        try:
+            return self.values[self.series.index(series)]
+        except ValueError:
+            raise KeyError(series) from None
+
+
+class Pattern(Record):
+    """A regularity found in events or metrics, with its evidence."""
+
+    pattern_id: str
+    kind: str
+    subject: str
+    statement: str
+    strength: float = Field(ge=0, le=1)
+    p_value: float | None = None
+    evidence: dict[str, Any] = Field(default_factory=dict)
+    next_at: Moment | None = None
+    period_s: float | None = None
+
+
+class Forecast(Record):
+    """What one series is expected to do: `quantiles` is (steps, levels), `point` (steps,), from `issued_at` on."""
+
+    series: str
+    issued_at: Moment
+    step_s: float
+    levels: tuple[float, ...]
+    point: FloatArray
+    quantiles: FloatArray
+    method: str
+    warnings: tuple[str, ...] = ()
+    refusal: str | None = None
+
+    def at_step(self, step: int) -> datetime:
+        """Return the moment that step `step` (0 for the first) ends."""
+        return self.issued_at + timedelta(seconds=self.step_s * (step + 1))
+
+
+class Breach(Record):
+    """How likely an objective breaks within its horizon, and when; read off the joint paths."""
+
+    objective: str
+    series: str
+    probability: float = Field(ge=0, le=1)
+    expected_at: Moment | None = None
+    earliest_at: Moment | None = None
+    latest_at: Moment | None = None
+    is_breached_now: bool = False
+    last_value: float | None = None
+    raw_probability: float | None = None
+
+
+class ObjectiveKind(StrEnum):
+    """Which evidence decides whether an objective holds; each kind has the rule of one goal type."""
+
+    BOUND = "bound"
+    HEADROOM = "headroom"
+    PERCENTILE = "percentile"
+    CAPACITY = "capacity"
+    BUDGET = "budget"
+    SLO = "slo"
+
+
+class Objective(Record):
+    """What is wanted of a metric: a bound or target, how much it matters, how far ahead to look."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,99}$")
+    metric: str = Field(min_length=1)
+    kind: ObjectiveKind = ObjectiveKind.BOUND
+    side: Literal["below", "above"] = "below"
+    bound: float
+    severity: float = Field(default=0.5, ge=0, le=1)
+    horizon_s: float = Field(default=3_600, gt=0)
+    window_s: float = Field(default=86_400, gt=0)
+    target_ratio: float = Field(default=0.99, gt=0, lt=1)
+    probability_threshold: float = Field(default=0.5, gt=0, lt=1)
+    description: str = ""
+    owner: str = ""
+    cost_weight: float = Field(default=1.0, ge=0)
+    guards: tuple[str, ...] = ()
+    driver: str | None = None
+    capacity: str | None = None
+    denominator: str | None = None
+    parent: str | None = None
+
+    @model_validator(mode="after")
+    def _driver_needs_capacity(self) -> Objective:
+        if (self.driver is None) != (self.capacity is None):
+            raise ValueError("driver and capacity come together: name both or neither")
+        return self
+
+    def matches(self, series: str) -> bool:
+        """Tell whether a series is meant: the exact key, or every series of the metric."""
+        return series == self.metric or metric_of(series) == self.metric
+
+    def is_met(self, value: float) -> bool:
+        """Tell whether a value keeps the bound."""
+        return value <= self.bound if self.side == "below" else value >= self.bound
+
+
+class Goal(Record):
+    """Something the loop set out to do, and because of what."""
+
+    goal_id: str
+    goal_type: GoalType
+    description: str
+    cause: str
+    objective: str | None = None
+    series: str | None = None
+    bound: float | None = None
+    side: Literal["below", "above"] = "below"
+    baseline: float | None = None
+    severity: float = Field(ge=0, le=1)
+    probability: float = Field(ge=0, le=1)
+    urgency: float = Field(ge=0, le=1)
+    priority: float = Field(ge=0, le=1)
+    created_at: Moment
+    deadline: Moment
+    because: dict[str, Any] = Field(default_factory=dict)
+    parent_id: str | None = None
+    composition: Literal["and", "or"] = "and"
+
+
+class Transition(Record):
+    """A goal moved to a state."""
+
+    goal_id: str
+    state: GoalState
+    at: Moment
+    reason: str
+    progress: float = Field(default=0, ge=0, le=1)
+
+
+class GoalView(Record):
+    """A goal with its last transition: what people see."""
+
+    goal: Goal
+    state: GoalState
+    progress: float
+    reason: str
+    since: Moment
+
+    @property
+    def is_open(self) -> bool:
+        """Tell whether the goal still asks for something."""
+        return not self.state.is_terminal
+
+
+class Candidate(Record):
+    """Something that could be done for a goal: an action with its parameters, or nothing."""
+
+    action: str
+    params: dict[str, Any] = Field(default_factory=dict)
+    target: str = ""
+    expected_effect: dict[str, float] = Field(default_factory=dict)
+    cost: float = 0.0
+    latency_s: float = 0.0
+    evidence: dict[str, Any] = Field(default_factory=dict)
+
+
+NOTHING = "nothing"
+"""The name of doing nothing, which is always a candidate."""
+
+
+class Alternative(Record):
+    """A candidate as it was weighed: its value, how likely it was to be drawn, and why it was not taken."""
+
+    action: str
+    params: dict[str, Any] = Field(default_factory=dict)
+    target: str = ""
+    value: float
+    propensity: float
+    slot: int = 0
+    reason: str = ""
+
+
+class Decision(Record):
+    """One choice: what was taken, with what probability, over which alternatives, and why."""
+
+    decision_id: str
+    goal_id: str
+    at: Moment
+    chosen: Alternative
+    alternatives: tuple[Alternative, ...]
+    strategy: Strategy
+    explanation: str
+    seed: int
+    blocked_by: tuple[str, ...] = ()
+
+
+class Plan(Record):
+    """How a goal will be pursued: the strategy and the actions it leads to."""
+
+    plan_id: str
+    goal_id: str
+    decision_id: str
+    created_at: Moment
+    strategy: Strategy
+    action_ids: tuple[str, ...] = ()
+    explanation: str = ""
+
+
+class Action(Record):
+    """An action that a plan wants done, with everything needed to judge it afterwards fixed beforehand."""
+
+    action_id: str
+    name: str
+    goal_id: str
+    goal_type: GoalType
+    plan_id: str
+    decision_id: str
+    params: dict[str, Any] = Field(default_factory=dict)
+    target: str = ""
+    strategy: Strategy = Strategy.IMMEDIATE
+    level: Autonomy
+    created_at: Moment
+    due_at: Moment
+    expires_at: Moment
+    series: str | None = None
+    side: Literal["below", "above"] = "below"
+    guards: tuple[str, ...] = ()
+    horizon_s: float = 600
+    propensity: float = 1.0
+    dry_run: bool = False
+    undo_of: str | None = None
+    priority: float = 0.0
+    bound: float | None = None
+    forecast_cycle_id: str = ""
+
+
+class Intent(Record):
+    """The durable promise to act, written before anything is touched."""
+
+    action_id: str
+    at: Moment
+    attempt: int = 1
+    flow_run_id: str = ""
+    before: dict[str, Any] = Field(default_factory=dict)
+
+
+class Receipt(Record):
+    """What came of an action: written after the act, never overwritten."""
+
+    action_id: str
+    status: ReceiptStatus
+    started_at: Moment
+    finished_at: Moment
+    detail: str = ""
+    claimed_impact: dict[str, float] = Field(default_factory=dict)
+    evidence: dict[str, Any] = Field(default_factory=dict)
+    undo: dict[str, Any] | None = None
+
+    @property
+    def duration_s(self) -> float:
+        """Return how long the act took."""
+        return (self.finished_at - self.started_at).total_seconds()
+
+
+class Approval(Record):
+    """A person's answer to an action that waits for one."""
+
+    action_id: str
+    approved: bool
+    by: str
+    at: Moment
+    expires_at: Moment
+    params: dict[str, Any] | None = None
+    note: str = ""
+
+
+class Outcome(Record):
+    """What an action changed on one metric, against the forecast issued before it."""
+
+    outcome_id: str
+    action_id: str
+    action: str
+    goal_id: str
+    goal_type: GoalType
+    strategy: Strategy
+    series: str
+    role: Literal["target", "guard", "side_effect"] = "target"
+    measured_at: Moment
+    acted_at: Moment
+    horizon_s: float
+    estimate: float | None = None
+    low: float | None = None
+    high: float | None = None
+    standard_error: float | None = None
+    p_value: float | None = None
+    effect_sd_units: float | None = None
+    standard_error_sd_units: float | None = None
+    verdict: Verdict
+    reason: str = ""
+    propensity: float = 1.0
+    claimed: float | None = None
+    status: ReceiptStatus = ReceiptStatus.SUCCEEDED
+    duration_s: float = 0.0
+    evidence: dict[str, Any] = Field(default_factory=dict)
+
+
+class Belief(Record):
+    """What is believed about the actions after an outcome; replayable from the outcomes alone."""
+
+    belief_id: str
+    at: Moment
+    outcome_count: int
+    state: dict[str, Any]
+
+
+class Cycle(Record):
+    """One turn of the loop."""
+
+    cycle_id: str
+    agent: str
+    tick: Moment
+    kind: Literal["cycle", "tend", "replay", "simulation"] = "cycle"
+    autonomous: bool
+    configuration_hash: str
+    code_version: str
+    seed: int
+    flow_run_id: str = ""
+
+
+class AuditEntry(Record):
+    """One line of the record of everything decided; each carries the hash of the one before."""
+
+    seq: int
+    at: Moment
+    actor: str
+    verb: str
+    subject: str
+    detail: dict[str, Any] = Field(default_factory=dict)
+    previous_hash: str
+    entry_hash: str
+
+
+class StatePrediction(Record):
+    """The predicted overall state of the system at a horizon, with the probability of each state."""
+
+    at: Moment
+    state: Literal["healthy", "degraded", "critical", "unknown"]
+    probabilities: dict[str, float]
+    reason: str = ""
