@@ -10,8 +10,8 @@
     learn     Belief                        what is now believed about each action
     always    Cycle, AuditEntry             one turn of the loop; one line of the record
 
-Records are frozen. Times are aware datetimes in UTC. Durations end in `_s` (seconds), shares in `_ratio` (0 to 1).
-Objects are for the few (goals, plans, outcomes); samples in bulk travel as columns (`Frame`), never one object a point.
+Records are frozen. Times are aware datetimes in UTC. Durations end in `_s` (seconds), shares in `_ratio`.
+Objects are for the few (goals, plans, outcomes); samples in bulk travel as columns (`Frame`).
 """
 
 from __future__ import annotations
@@ -201,7 +201,7 @@ class Pattern(Record):
 
 
 class Forecast(Record):
-    """What one series is expected to do: `quantiles` is (steps, levels), `point` (steps,), from `issued_at` on."""
+    """What one series will do after `issued_at`: `point` is (steps,), `quantiles` (steps, levels)."""
 
     series: str
     issued_at: Moment
