@@ -181,9 +181,11 @@ class Frame(Record):
     def row(self, series: str) -> FloatArray:
         """Return one series' values, oldest first; KeyError where it is not in the frame."""
         try:
-            return self.values[self.series.index(series)]
+            index = self.series.index(series)
         except ValueError:
             raise KeyError(series) from None
+        values: FloatArray = self.values[index]
+        return values
 
 
 class Pattern(Record):
