@@ -1,0 +1,219 @@
+"""The result of a forecast: joint sample paths per series and everything read off them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Float32s = NDArray[np.float32]
+Bools = NDArray[np.bool_]
+
+LEVELS: tuple[float, ...] = tuple(round(0.05 * i, 2) for i in range(1, 20))
+
+
+@dataclass(frozen=True)
+class LeadTime:
+    """Steps from now until a bound is crossed, given that it is crossed; NaN where no path crosses.
+
+    Each array has one entry a series: `low` and `high` enclose the central share asked for, `median` is the
+    middle.
+    """
+
+    low: Floats
+    median: Floats
+    high: Floats
+
+
+@dataclass(frozen=True)
+class ForecastBatch:
+    """Forecasts of n series over h steps; refused series have NaN rows and a reason in `refusals`.
+
+    Paths are kept relative to each series' own level and scale in single precision: a byte counter at 1e12
+    keeps its last digits, and a thousand series stay small. Path s of every series was drawn from the same
+    past origin, so a path index is one joint future of the whole fleet.
+    """
+
+    point: Floats  # (n, h): the median
+    quantiles: Floats  # (n, h, q): ascending along q
+    levels: tuple[float, ...]
+    centre: Floats  # (n,)
+    scale: Floats  # (n,)
+    scaled_paths: Float32s  # (n, s, h)
+    method: tuple[str, ...]
+    warnings: tuple[tuple[str, ...], ...]
+    refusals: tuple[str | None, ...]
+
+    def __len__(self) -> int:
+        return len(self.method)
+
+    @property
+    def horizon(self) -> int:
+        return int(self.point.shape[1])
+
+    @cached_property
+    def paths(self) -> Floats:
+        """Joint sample paths in the units of the series, shape (n, s, h)."""
+        return self.centre[:, None, None] + self.scale[:, None, None] * self.scaled_paths
+
+    def paths_of(self, series: int) -> Floats:
+        """Sample paths of one series, shape (s, h), without building those of the others."""
+        return np.asarray(self.centre[series] + self.scale[series] * self.scaled_paths[series].astype(float))
+
+    def breach(
+        self,
+        upper: float | Floats | None = None,
+        lower: float | Floats | None = None,
+        *,
+        within: int | None = None,
+    ) -> tuple[Floats, Floats]:
+        """Probability that a bound is crossed within the horizon, and when.
+
+        Bounds are numbers or arrays of one number a series (NaN: no bound); `within` limits the look ahead
+        to that many steps. Returns probability (n,) and the expected step (n,), counted from 1: the median
+        over those paths that cross, NaN where none does. A refused series has NaN in both.
+        """
+        first = self._first_crossing(upper, lower, within)
+        probability = np.isfinite(first).mean(axis=1)
+        probability[self._refused] = np.nan
+        return probability, _crossing_quantile(first, 0.5)
+
+    def lead_time(
+        self,
+        upper: float | Floats | None = None,
+        lower: float | Floats | None = None,
+        *,
+        within: int | None = None,
+        coverage: float = 0.8,
+    ) -> LeadTime:
+        """Interval of steps until a bound is crossed, given that it is; arguments as for `breach`."""
+        first = self._first_crossing(upper, lower, within)
+        tail = (1 - coverage) / 2
+        return LeadTime(*(_crossing_quantile(first, level) for level in (tail, 0.5, 1 - tail)))
+
+    def take(self, series: NDArray[np.intp] | list[int]) -> ForecastBatch:
+        """The same forecast for the chosen series, in the order given."""
+        rows = np.asarray(series, dtype=np.intp)
+        return ForecastBatch(
+            point=self.point[rows],
+            quantiles=self.quantiles[rows],
+            levels=self.levels,
+            centre=self.centre[rows],
+            scale=self.scale[rows],
+            scaled_paths=self.scaled_paths[rows],
+            method=tuple(self.method[i] for i in rows),
+            warnings=tuple(self.warnings[i] for i in rows),
+            refusals=tuple(self.refusals[i] for i in rows),
+        )
+
+    @classmethod
+    def from_paths(
+        cls,
+        paths: Floats,
+        *,
+        levels: tuple[float, ...] = LEVELS,
+        method: str = "paths",
+        refusals: tuple[str | None, ...] | None = None,
+    ) -> ForecastBatch:
+        """A batch from sample paths (n, s, h) in the units of the series."""
+        centre, scale = _path_frame(paths)
+        scaled = ((paths - centre[:, None, None]) / scale[:, None, None]).astype(np.float32)
+        quantiles = centre[:, None, None] + scale[:, None, None] * path_quantiles(scaled, levels)
+        n = len(paths)
+        return cls(
+            point=median_of(quantiles, levels),
+            quantiles=quantiles,
+            levels=levels,
+            centre=centre,
+            scale=scale,
+            scaled_paths=scaled,
+            method=(method,) * n,
+            warnings=((),) * n,
+            refusals=refusals if refusals is not None else (None,) * n,
+        )
+
+    @property
+    def _refused(self) -> Bools:
+        return np.array([reason is not None for reason in self.refusals], dtype=bool)
+
+    def _first_crossing(
+        self, upper: float | Floats | None, lower: float | Floats | None, within: int | None
+    ) -> Floats:
+        """First step (from 1) at which each path crosses a bound, inf where it never does, shape (n, s)."""
+        ahead = self.scaled_paths[:, :, : within if within is not None else self.horizon]
+        crossed = np.zeros(ahead.shape, dtype=bool)
+        if upper is not None:
+            crossed |= ahead > self._scaled(upper)
+        if lower is not None:
+            crossed |= ahead < self._scaled(lower)
+        return np.where(crossed.any(axis=2), crossed.argmax(axis=2) + 1.0, np.inf)
+
+    def _scaled(self, bound: float | Floats) -> Float32s:
+        """A bound in path units. Without the clip a bound far away would overflow single precision."""
+        bounds = np.broadcast_to(np.asarray(bound, dtype=float), self.centre.shape)
+        scaled = np.clip(bounds / self.scale - self.centre / self.scale, -1e30, 1e30)
+        return np.asarray(scaled.astype(np.float32)[:, None, None])
+
+
+def concatenate(batches: list[ForecastBatch]) -> ForecastBatch:
+    """Chunks of one fleet joined in the order given; levels and horizon are those of the first."""
+    return ForecastBatch(
+        point=np.concatenate([b.point for b in batches]),
+        quantiles=np.concatenate([b.quantiles for b in batches]),
+        levels=batches[0].levels,
+        centre=np.concatenate([b.centre for b in batches]),
+        scale=np.concatenate([b.scale for b in batches]),
+        scaled_paths=np.concatenate([b.scaled_paths for b in batches]),
+        method=tuple(m for b in batches for m in b.method),
+        warnings=tuple(w for b in batches for w in b.warnings),
+        refusals=tuple(r for b in batches for r in b.refusals),
+    )
+
+
+def path_quantiles(paths: Float32s, levels: tuple[float, ...]) -> Float32s:
+    """Quantiles over paths (n, s, h) at each step, shape (n, h, q).
+
+    Plotting position level·(s+1)−1, linear in between (Hyndman & Fan 1996, type 6): with few dozen paths the
+    outer levels are then not biased inward.
+    """
+    ordered = np.sort(np.ascontiguousarray(paths.transpose(0, 2, 1)), axis=2)
+    count = paths.shape[1]
+    position = np.clip(np.asarray(levels) * (count + 1) - 1, 0, count - 1)
+    below = np.minimum(position.astype(np.intp), max(count - 2, 0))
+    above = np.minimum(below + 1, count - 1)
+    share = (position - below).astype(np.float32)
+    low = ordered[:, :, below]
+    return np.asarray(low + (ordered[:, :, above] - low) * share)
+
+
+def median_of(quantiles: Floats, levels: tuple[float, ...]) -> Floats:
+    """The median (n, h) of quantiles (n, h, q), between the two nearest levels if .5 is not one of them."""
+    above = int(np.searchsorted(levels, 0.5))
+    if above == len(levels) or above == 0:
+        return quantiles[:, :, min(above, len(levels) - 1)].copy()
+    low, high = levels[above - 1], levels[above]
+    share = (0.5 - low) / (high - low)
+    return np.asarray(quantiles[:, :, above - 1] * (1 - share) + quantiles[:, :, above] * share)
+
+
+def _crossing_quantile(first: Floats, level: float) -> Floats:
+    """Quantile of the crossing step among the paths (n, s) that cross; NaN where none does."""
+    ordered = np.sort(first, axis=1)
+    crossing = np.isfinite(ordered).sum(axis=1)
+    position = level * np.maximum(crossing - 1, 0)
+    below = position.astype(np.intp)
+    above = np.minimum(below + 1, np.maximum(crossing - 1, 0))
+    rows = np.arange(len(ordered))
+    low = np.where(crossing > 0, ordered[rows, below], 0.0)
+    high = np.where(crossing > 0, ordered[rows, above], 0.0)
+    return np.where(crossing > 0, low + (high - low) * (position - below), np.nan)
+
+
+def _path_frame(paths: Floats) -> tuple[Floats, Floats]:
+    """A level and a scale per series that bring its paths into the range of single precision."""
+    centre = paths[:, :, 0].mean(axis=1)
+    scale = np.abs(paths - centre[:, None, None]).max(axis=(1, 2))
+    return centre, np.where(scale > 0, scale, 1.0)

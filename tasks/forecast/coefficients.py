@@ -1,0 +1,109 @@
+"""Huber ridge regression per horizon bucket, pooled over the fleet and per series."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+
+import numpy as np
+
+from tasks.forecast.batch import Float32s, Floats
+from tasks.forecast.prepare import Ints
+from tasks.forecast.seasonal import Seasonal, features_at
+
+STEPS_PER_BUCKET = 4
+HUBER_LIMIT = 2.0
+FIXED_POINT = 2.0**20  # pooled sums are integers: the order of series cannot change a digit
+
+
+def buckets(horizon: int) -> list[tuple[int, int]]:
+    """Log-spaced ranges [first, end) of horizon steps, counted from 1; 12 for 288 steps."""
+    edges = [1]
+    while edges[-1] < horizon + 1:
+        edges.append(min(horizon + 1, edges[-1] + max(1, round(edges[-1] * 0.6))))
+    if len(edges) > 2 and edges[-1] - edges[-2] < 0.5 * (edges[-2] - edges[-3]):
+        edges.pop(-2)
+    return list(pairwise(edges))
+
+
+def pooled_coefficients(chunks: Iterable[Seasonal], origins: Ints, horizon: int) -> Floats:
+    """Coefficients (buckets, features) of one regression over all series, refitted once with Huber weights.
+
+    Each observation is weighted down in proportion to how far it lies beyond one scale unit, so that a
+    series gone wild counts no more than any other.
+    """
+    series = list(chunks)
+    coefficients = np.zeros((len(buckets(horizon)), series[0].feature_count))
+    for _ in range(2):
+        for index, design in enumerate(_bucket_designs(horizon)):
+            total = np.zeros((coefficients.shape[1] + 1,) * 2, dtype=np.int64)
+            for arrays in series:
+                rows = _design(arrays, origins, design)
+                residual = _residual(rows, coefficients[index].astype(np.float32))
+                weight = np.reciprocal(np.maximum(np.abs(residual), np.float32(1)))
+                grams = _weighted_gram(rows, weight)
+                total += np.rint(grams * FIXED_POINT / len(origins)).astype(np.int64).sum(axis=0)
+            coefficients[index] = _solve_pooled(total / FIXED_POINT)
+    return coefficients
+
+
+def series_coefficients(
+    arrays: Seasonal, origins: Ints, horizon: int, pooled: Floats, shrinkage: float
+) -> Floats:
+    """Coefficients (n, buckets, features) of each series, shrunk toward the pooled ones."""
+    fitted = np.empty((len(arrays.values), *pooled.shape))
+    for index, design in enumerate(_bucket_designs(horizon)):
+        rows = _design(arrays, origins, design)
+        residual = np.abs(_residual(rows, pooled[index].astype(np.float32)))
+        typical = residual.mean(axis=1, keepdims=True) + np.float32(1e-6)
+        gram = _weighted_gram(rows, 1 / np.maximum(1, residual / (HUBER_LIMIT * typical)))
+        square, cross = gram[:, :-1, :-1], gram[:, :-1, -1]
+        ridge = shrinkage * np.einsum("npp->np", square) + 1e-3 * rows.shape[2]
+        left = square + ridge[:, :, None] * np.eye(len(pooled[index]))
+        fitted[:, index] = np.linalg.solve(left, (cross + ridge * pooled[index])[:, :, None])[:, :, 0]
+    return fitted
+
+
+def by_step(coefficients: Floats, horizon: int) -> Float32s:
+    """Coefficients (n, h, features) for each step, from (n, buckets, features) linearly in log(step)."""
+    centres = np.log([(first + end - 1) / 2 for first, end in buckets(horizon)])
+    steps = np.log(np.arange(1, horizon + 1))
+    if len(centres) == 1:
+        return np.repeat(coefficients, horizon, axis=1).astype(np.float32)
+    left = np.clip(np.searchsorted(centres, steps) - 1, 0, len(centres) - 2)
+    share = np.clip((steps - centres[left]) / (centres[left + 1] - centres[left]), 0, 1)[:, None]
+    return np.asarray(
+        (coefficients[:, left] * (1 - share) + coefficients[:, left + 1] * share).astype(np.float32)
+    )
+
+
+def _bucket_designs(horizon: int) -> Iterator[Ints]:
+    """Up to four horizon steps that stand for each bucket."""
+    for first, end in buckets(horizon):
+        yield np.unique(np.linspace(first, end - 1, STEPS_PER_BUCKET).astype(np.intp))
+
+
+def _design(arrays: Seasonal, origins: Ints, steps: Ints) -> Float32s:
+    """Features and, last, the target relative to the base: (n, features + 1, origins × steps)."""
+    base, features = features_at(arrays, origins, steps)
+    n, o, k = base.shape
+    rows = np.empty((n, len(features) + 1, o, k), dtype=np.float32)
+    for i, feature in enumerate(features):
+        rows[:, i] = feature
+    rows[:, -1] = arrays.values[:, origins[:, None] + steps[None, :]] - base
+    return rows.reshape(n, len(features) + 1, o * k)
+
+
+def _residual(rows: Float32s, coefficients: Float32s) -> Float32s:
+    return np.asarray(rows[:, -1] - (coefficients[None, None, :] @ rows[:, :-1])[:, 0])
+
+
+def _weighted_gram(rows: Float32s, weight: Float32s) -> Floats:
+    """Sum of weighted outer products, (n, p, p): one small matrix product a series, whatever the chunk."""
+    return np.asarray(((rows * weight[:, None, :]) @ rows.transpose(0, 2, 1)).astype(float))
+
+
+def _solve_pooled(gram: Floats) -> Floats:
+    square, cross = gram[:-1, :-1], gram[:-1, -1]
+    ridge = 1e-3 * np.diag(np.diag(square)) + 1e-6 * np.eye(len(square))
+    return np.asarray(np.linalg.solve(square + ridge, cross))

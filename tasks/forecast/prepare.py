@@ -1,0 +1,181 @@
+"""Turn columns with holes and wild values into dense histories the models can work on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.forecast.batch import Bools, Float32s, Floats
+
+PLAUSIBLE_MAGNITUDE = 1e150  # squares of anything larger overflow a float
+MIN_USABLE_POINTS = 30
+WINSOR_MADS = 8.0
+WINSOR_EXEMPT_STEPS = 36
+Ints = NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class History:
+    """Dense histories of n series over t steps in the units of the series.
+
+    `raw` holds what was observed with gaps filled, `model` the same with single wild values pulled in. Before
+    `start` (first observed step) both repeat later cycles, and no error is measured there.
+    """
+
+    raw: Floats
+    model: Floats
+    start: Ints
+    usable: Ints
+    filled: Ints  # gap steps filled after `start`
+    implausible: Ints  # infinite or beyond what arithmetic can hold; treated as missing
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """Histories relative to each series' recent level, in units of its typical change per cycle."""
+
+    raw: Float32s
+    model: Float32s
+    centre: Floats
+    scale: Floats
+
+
+def prepare(values: Floats, season: int) -> History:
+    """Dense histories from `values` (n, t) with NaN where missing; `season` is a day in steps (1: none)."""
+    with np.errstate(invalid="ignore"):
+        observed = np.abs(values) <= PLAUSIBLE_MAGNITUDE
+    usable = observed.sum(axis=1)
+    start = np.where(usable > 0, observed.argmax(axis=1), values.shape[1])
+    raw = fill_gaps(values, observed, season)
+    implausible = (~observed & ~np.isnan(values)).sum(axis=1)
+    return History(
+        raw=raw,
+        model=winsorise(raw, start, season),
+        start=start,
+        usable=usable,
+        filled=values.shape[1] - start - usable,
+        implausible=implausible,
+    )
+
+
+def scale_histories(history: History, season: int) -> Scaled:
+    """Centre on the mean of the last four cycles, divide by max(mean |x_t − x_{t−m}|, 1 % of the range)."""
+    model, t = history.model, history.model.shape[1]
+    since = np.minimum(history.start, t - 1)
+    lag = np.where(t - since > 2 * season, season, 1)
+    centre = _tail_mean(model, np.minimum(t - since, 4 * season))
+    change = np.where(
+        lag == season,
+        _mean_change(model, since, season),
+        _mean_change(model, since, 1) if season > 1 else 0.0,
+    )
+    scale = np.maximum(change, 0.01 * (model.max(axis=1) - model.min(axis=1)))
+    scale = np.where(scale > 0, scale, 1.0)
+    limit = 1e6  # a wild value must stay finite in single precision
+    raw = np.clip((history.raw - centre[:, None]) / scale[:, None], -limit, limit)
+    modelled = (model - centre[:, None]) / scale[:, None]
+    return Scaled(raw.astype(np.float32), modelled.astype(np.float32), centre, scale)
+
+
+def fill_gaps(values: Floats, observed: Bools, season: int) -> Floats:
+    """`values` with the steps not `observed` filled, the rest unchanged; rows with nothing observed become 0.
+
+    Gaps shorter than a quarter of a season (six hours of a day) are bridged linearly. Longer ones take the
+    same phase of the cycle before, as do gaps up to the last step; a short gap there keeps the last value.
+    Steps before the first observation take the same phase of the following cycle.
+    """
+    dense = np.where(observed, values, 0.0)
+    holed = np.flatnonzero(~observed.all(axis=1) & observed.any(axis=1))
+    if len(holed):
+        dense[holed] = _filled(dense[holed], observed[holed], season)
+    return dense
+
+
+def _filled(values: Floats, observed: Bools, season: int) -> Floats:
+    before, after = _neighbours(observed)
+    t = values.shape[1]
+    rows = np.arange(len(values))[:, None]
+    left = values[rows, np.maximum(before, 0)]
+    right = values[rows, np.minimum(after, t - 1)]
+    share = (np.arange(t) - before) / np.maximum(after - before, 1)
+    bridged = np.where(after == t, left, np.where(before < 0, right, left * (1 - share) + right * share))
+    dense = np.where(observed, values, bridged)
+    if season == 1:
+        return dense
+    long = (after - before - 1 >= max(season // 4, 1)) & ~observed
+    return _repeat_cycles(dense, long & (before >= 0), long & (before < 0), season)
+
+
+def _neighbours(observed: Bools) -> tuple[Ints, Ints]:
+    """Per step the last observed step at or before it (−1: none) and the first at or after (t: none)."""
+    t = observed.shape[1]
+    steps = np.arange(t)
+    before = np.maximum.accumulate(np.where(observed, steps, -1), axis=1)
+    after = np.minimum.accumulate(np.where(observed, steps, t)[:, ::-1], axis=1)[:, ::-1]
+    return before, after
+
+
+def _repeat_cycles(dense: Floats, inner: Bools, leading: Bools, season: int) -> Floats:
+    """Overwrite `inner` steps by the cycle before and `leading` ones by the cycle after, cycle by cycle.
+
+    What was already filled serves the next cycle, so a gap of several cycles repeats the last one seen.
+    """
+    t = dense.shape[1]
+    first = t - leading[:, ::-1].argmax(axis=1) if leading.any() else np.zeros(len(dense), dtype=np.intp)
+    first = np.where(leading.any(axis=1), first, 0)
+    for begin in range(season, t, season):
+        now, past = slice(begin, min(begin + season, t)), slice(begin - season, min(begin, t - season))
+        # A source before the first observation holds no measurement; the linear bridge stands there.
+        known = np.arange(past.start, past.stop) >= first[:, None]
+        dense[:, now] = np.where(inner[:, now] & known, dense[:, past], dense[:, now])
+    for end in range(t - season, 0, -season):
+        now, later = slice(max(end - season, 0), end), slice(max(end - season, 0) + season, end + season)
+        dense[:, now] = np.where(leading[:, now], dense[:, later], dense[:, now])
+    return dense
+
+
+def winsorise(raw: Floats, start: Ints, season: int) -> Floats:
+    """`raw` with single wild values pulled in to 8 typical deviations from their phase's median.
+
+    The last 36 steps are exempt: there a jump may be news. The typical deviation is the median absolute
+    one, or a third of its 90 % quantile where most steps sit on one value.
+    """
+    t = raw.shape[1]
+    cycles = t // season
+    if cycles < 3 or season == 1:
+        return raw
+    tail = raw[:, t - cycles * season :].reshape(len(raw), cycles, season)
+    phase_median = np.median(tail, axis=1)
+    typical = np.take(phase_median, (np.arange(t) - t) % season, axis=1)
+    deviation = np.abs(raw - typical)
+    half, most = _quantile_columns(deviation[:, :: max(1, t // 500)], (0.5, 0.9))
+    limit = WINSOR_MADS * np.maximum(1.4826 * half, most / 3)[:, None]
+    limit = np.where(limit > 0, limit, np.inf)
+    model = np.clip(raw, typical - limit, typical + limit)
+    model[:, t - WINSOR_EXEMPT_STEPS :] = raw[:, t - WINSOR_EXEMPT_STEPS :]
+    return np.asarray(model)
+
+
+def _quantile_columns(values: Floats, levels: tuple[float, ...]) -> list[Floats]:
+    """Order statistics nearest to the levels, one array (n,) each."""
+    ranks = [round(level * (values.shape[1] - 1)) for level in levels]
+    ordered = np.partition(values, ranks, axis=1)
+    return [ordered[:, rank] for rank in ranks]
+
+
+def _tail_mean(values: Floats, length: Ints) -> Floats:
+    """Mean of the last `length` steps of each row."""
+    inside = np.arange(values.shape[1]) >= (values.shape[1] - length)[:, None]
+    return np.asarray((values * inside).sum(axis=1) / np.maximum(length, 1))
+
+
+def _mean_change(values: Floats, since: Ints, lag: int) -> Floats:
+    """Mean |x_t − x_{t−lag}| over the steps of each row whose both ends lie at or after `since`."""
+    t = values.shape[1]
+    if t <= lag:
+        return np.zeros(len(values))
+    inside = np.arange(lag, t) >= (since + lag)[:, None]
+    change = np.abs(values[:, lag:] - values[:, :-lag]) * inside
+    return np.asarray(change.sum(axis=1) / np.maximum(inside.sum(axis=1), 1))

@@ -1,0 +1,151 @@
+"""Seasonal base and features: all the fleet model knows of a series at an origin, as running arrays.
+
+A value at the same phase j cycles before step o+k depends on o+k alone, so base, lags and levels are
+computed once per series along time and read as windows at every origin. Nothing read at an origin o looks
+beyond o.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from tasks.forecast.batch import Float32s, Floats
+from tasks.forecast.prepare import Ints
+
+BASE_CYCLES = 7
+BASE_DECAY = 0.8
+LEVEL_STEPS = 6
+FEATURES = ("naive", "level", "last", "cycle", "cycle_change", "week")
+
+
+@dataclass(frozen=True)
+class Seasonal:
+    """Running arrays of n series over t steps; `base` and `naive` reach one cycle past the end."""
+
+    season: int
+    week: int | None  # None: less than two weeks of history, or no weekly season
+    values: Float32s  # (n, t)
+    base: Float32s  # (n, t + season): weighted mean at the same phase of up to 7 past cycles
+    level: Float32s  # (n, t): mean of the last 6 − base's mean over the same steps
+    last: Float32s  # (n, t): last value − mean of the last 6
+    cycle: Float32s  # (n, t): mean of the last cycle
+    cycle_change: Float32s  # (n, t): its change to the cycle before
+
+    @property
+    def feature_count(self) -> int:
+        return len(FEATURES) if self.week else len(FEATURES) - 1
+
+
+def seasonal_arrays(values: Float32s, season: int, week: int | None, horizon: int) -> Seasonal:
+    """Running arrays of scaled histories (n, t); a weekly lag where two weeks and half the horizon fit."""
+    n, t = values.shape
+    sums = np.zeros((n, t + 1))
+    np.cumsum(values, axis=1, out=sums[:, 1:])
+    recent, cycle = _running_mean(sums, LEVEL_STEPS), _running_mean(sums, season)
+    cycle_change = cycle.copy()
+    cycle_change[:, season:] -= cycle[:, :-season]
+    cycle_change[:, :season] = 0
+    return Seasonal(
+        season=season,
+        week=week if week and t >= 2 * week + horizon // 2 else None,
+        values=values,
+        base=_same_phase_mean(values, season),
+        level=recent - _same_phase_mean(recent, season)[:, :t],
+        last=values - recent,
+        cycle=cycle,
+        cycle_change=cycle_change,
+    )
+
+
+def first_origin(season: int) -> int:
+    """Earliest origin with a full cycle behind every feature."""
+    return 2 * season + LEVEL_STEPS
+
+
+def windows(along_time: Float32s, origins: Ints, horizon: int, season: int) -> Float32s:
+    """Steps o+1 … o+horizon of a running array for each origin o, shape (n, origins, horizon).
+
+    Beyond one season the first cycle repeats, since its values are the last ones known at the origin.
+    """
+    length = min(horizon, season)
+    window = sliding_window_view(along_time, length, axis=1)[:, origins + 1]
+    repeats = -(-horizon // length)
+    return window if repeats == 1 else np.tile(window, (1, 1, repeats))[:, :, :horizon]
+
+
+def features_at(arrays: Seasonal, origins: Ints, steps: Ints) -> tuple[Float32s, list[Float32s]]:
+    """Base (n, o, k) and the features at horizon `steps` (from 1), each of a shape that broadcasts to it."""
+    phase = origins[:, None] + 1 + (steps - 1)[None, :] % arrays.season
+    base = arrays.base[:, phase]
+    features = [
+        arrays.values[:, phase - arrays.season] - base,
+        arrays.level[:, origins][:, :, None],
+        arrays.last[:, origins][:, :, None],
+        arrays.cycle[:, origins][:, :, None] - base,
+        arrays.cycle_change[:, origins][:, :, None],
+    ]
+    if arrays.week:
+        before = origins[:, None] + 1 + (steps - 1)[None, :] % arrays.week - arrays.week
+        lagged = arrays.values[:, np.maximum(before, 0)] - base
+        features.append(np.where(before >= 0, lagged, np.float32(0)))
+    return base, features
+
+
+def predict(arrays: Seasonal, origins: Ints, by_step: Float32s) -> Float32s:
+    """Predictions (n, o, h) from each origin, with coefficients (n, h, features) for each step.
+
+    The features constant over the horizon go through one small matrix product a series; those that vary share
+    the base, whose own weight is what they leave of 1.
+    """
+    season, horizon = arrays.season, by_step.shape[1]
+    naive, cycle = by_step[:, :, 0], by_step[:, :, 3]
+    constant = np.stack(
+        [a[:, origins] for a in (arrays.level, arrays.last, arrays.cycle, arrays.cycle_change)], axis=2
+    )
+    predicted = constant @ np.ascontiguousarray(by_step[:, :, 1:5].transpose(0, 2, 1))
+    padded = _one_cycle_later(arrays.values, season)
+    predicted += windows(padded, origins, horizon, season) * naive[:, None, :]
+    base = windows(arrays.base, origins, horizon, season)
+    base_share = 1 - naive - cycle
+    if not arrays.week:
+        predicted += base * base_share[:, None, :]
+        return predicted
+    before = origins[:, None] + 1 + np.arange(horizon)[None, :] % arrays.week - arrays.week
+    weekly = by_step[:, None, :, 5] * (before >= 0)
+    predicted += arrays.values[:, np.maximum(before, 0)] * weekly
+    predicted += base * (base_share[:, None, :] - weekly)
+    return predicted
+
+
+def _one_cycle_later(values: Float32s, season: int) -> Float32s:
+    """An array whose entry t is the value at t − season."""
+    return np.concatenate([values[:, :season], values], axis=1)
+
+
+def _same_phase_mean(values: Float32s, season: int) -> Float32s:
+    """0.8^j-weighted mean of up to 7 values j seasons before each step, shape (n, t + season)."""
+    n, t = values.shape
+    total = np.zeros((n, t + season), dtype=np.float32)
+    weight = np.zeros(t + season, dtype=np.float32)
+    for cycle in range(1, min(BASE_CYCLES, -(-t // season)) + 1):
+        share = np.float32(BASE_DECAY ** (cycle - 1))
+        later = slice(cycle * season, t + season)
+        total[:, later] += share * values[:, : t - (cycle - 1) * season]
+        weight[later] += share
+    total[:, :season] = values[:, :season]
+    weight[:season] = 1
+    total /= weight
+    return total
+
+
+def _running_mean(sums: Floats, length: int) -> Float32s:
+    """Mean of up to the last `length` values at each step, from cumulative sums that start with 0."""
+    t = sums.shape[1] - 1
+    mean = np.empty((len(sums), t), dtype=np.float32)
+    head = min(length, t)
+    mean[:, :head] = sums[:, 1 : head + 1] / np.arange(1, head + 1)
+    mean[:, length:] = (sums[:, length + 1 :] - sums[:, 1 : t - length + 1]) / length
+    return mean
