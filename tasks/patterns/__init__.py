@@ -1,0 +1,9 @@
+"""The pattern room: recurring events, effects, sequences, anomalies, changes, seasons and co-movement."""
+
+from __future__ import annotations
+
+from tasks.patterns.find import find_patterns
+from tasks.patterns.finding import Finding
+from tasks.patterns.inputs import PatternInput, PatternSettings
+
+__all__ = ["Finding", "PatternInput", "PatternSettings", "find_patterns"]

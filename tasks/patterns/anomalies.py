@@ -1,0 +1,135 @@
+"""Anomalies: one-step residuals far outside what the series itself does in its wildest moments."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from tasks.patterns.clock import moment_text
+from tasks.patterns.finding import Finding
+from tasks.patterns.inputs import DAY_S, Floats, PatternInput, PatternSettings
+
+_TAIL_QUANTILE = 0.995
+_TAIL_STEPS = 2016
+# The tail moves slowly: taking it every so many steps is twelve times cheaper than at each.
+_TAIL_EVERY = 12
+_MIN_HISTORY = 48
+_MAX_GAP_STEPS = 3
+_MAX_SCORE = 1e3
+# Keeps sums and differences of values near the largest float finite; a power of two changes no ratio.
+_HEADROOM = 2.0**-16
+_ROUNDING = 1e-9
+
+
+def find_anomalies(frame: PatternInput, settings: PatternSettings) -> list[Finding]:
+    """Return one finding per episode of alerts inside the newest `settings.time_window_hours`, newest last.
+
+    An alert is a step whose score reaches `settings.anomaly_threshold` and exceeds every score of the day before it:
+    the echo of a larger anomaly is not news.
+    """
+    if frame.values.shape[1] <= _MIN_HISTORY:
+        return []
+    scores = anomaly_scores(frame.values, frame.residuals)
+    alerts = alert_scores(scores, quiet_steps(frame.step_s)) >= settings.anomaly_threshold
+    alerts[:, : max(0, alerts.shape[1] - int(settings.window_s / frame.step_s))] = False
+    gap_steps = max(1, int(settings.burst_s / frame.step_s))
+    return [
+        _finding(frame, settings, row, steps, scores[row])
+        for row in range(len(alerts))
+        if alerts[row].any()
+        for steps in _episodes(np.flatnonzero(alerts[row]), gap_steps)
+    ]
+
+
+def quiet_steps(step_s: float) -> int:
+    """Return how many steps an alert silences smaller ones: a day."""
+    return int(np.clip(DAY_S / step_s, 1, _TAIL_STEPS))
+
+
+def anomaly_scores(values: Floats, residuals: Floats | None = None) -> Floats:
+    """Return |one-step residual| ÷ the 99.5 % quantile of the |residuals| before it, for (n_series, n_steps).
+
+    Without `residuals` a step is predicted by the last value seen. The quantile is taken over up to 2016 steps that
+    end before the step, so later data never changes an earlier score. Dividing by the tail instead of the MAD makes
+    one threshold fit bursty and calm series alike: on the NAB files 70 points instead of 13 (docs/patterns.md).
+    Scores lie in [0, 1000]; 0 where the value, its predecessor or 48 residuals before are missing.
+    """
+    small = np.where(np.isfinite(values), values, np.nan) * _HEADROOM
+    previous = _last_seen(small)
+    errors = small - previous if residuals is None else np.where(np.isfinite(small), residuals, np.nan) * _HEADROOM
+    sizes = np.where(np.isfinite(errors), np.abs(errors), np.nan)
+    rounding = _ROUNDING * np.fmin(np.abs(small), np.abs(previous))
+    usual = np.maximum(_rolling_tail(sizes), np.nan_to_num(rounding))
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        scores = sizes / usual
+    return np.clip(np.nan_to_num(scores, nan=0.0, posinf=_MAX_SCORE), 0.0, _MAX_SCORE)
+
+
+def alert_scores(scores: Floats, quiet: int) -> Floats:
+    """Return `scores` with all set to 0 that do not exceed every score of the `quiet` steps before them."""
+    padded = np.pad(scores, ((0, 0), (quiet, 0)))[:, :-1]
+    before = sliding_window_view(padded, quiet, axis=1).max(axis=2)
+    return np.where(scores > before, scores, 0.0)
+
+
+def _last_seen(values: Floats) -> Floats:
+    """Return for each step the newest value before it, NaN where the last few steps are all missing."""
+    previous = np.full_like(values, np.nan)
+    for lag in range(1, min(_MAX_GAP_STEPS, values.shape[1] - 1) + 1):
+        previous[:, lag:] = np.where(np.isnan(previous[:, lag:]), values[:, :-lag], previous[:, lag:])
+    return previous
+
+
+def _rolling_tail(sizes: Floats) -> Floats:
+    """Return the tail quantile of the sizes before each step, refreshed every few steps; NaN without enough of them."""
+    tail = np.full_like(sizes, np.nan)
+    for step in range(_MIN_HISTORY, sizes.shape[1], _TAIL_EVERY):
+        tail[:, step : step + _TAIL_EVERY] = _tail(sizes[:, max(0, step - _TAIL_STEPS) : step])[:, None]
+    return tail
+
+
+def _tail(sizes: Floats) -> Floats:
+    count = np.isfinite(sizes).sum(axis=1)
+    ranks = np.ceil(_TAIL_QUANTILE * np.maximum(count - 1, 0)).astype(int)
+    # NaN sorts last, so a row's rank counts from its own values only.
+    tail = np.partition(sizes, np.unique(ranks), axis=1)[np.arange(len(sizes)), ranks]
+    for row in np.flatnonzero(tail == 0):
+        # A series that almost never moves is judged by the moves it made.
+        moves = sizes[row][sizes[row] > 0]
+        tail[row] = np.median(moves) if len(moves) else 0.0
+    return np.where(count >= _MIN_HISTORY, tail, np.nan)
+
+
+def _episodes(steps: NDArray[np.intp], gap_steps: int) -> list[NDArray[np.intp]]:
+    return np.split(steps, np.flatnonzero(np.diff(steps) > gap_steps) + 1)
+
+
+def _finding(
+    frame: PatternInput, settings: PatternSettings, row: int, steps: NDArray[np.intp], scores: Floats
+) -> Finding:
+    name, peak = frame.names[row], int(steps[np.argmax(scores[steps])])
+    value, score = float(frame.values[row, peak]), float(scores[peak])
+    residual = None if frame.residuals is None else float(frame.residuals[row, peak])
+    expected = float(_last_seen(frame.values[row : row + 1])[0, peak]) if residual is None else value - residual
+    at_s = float(frame.step_times_s[peak])
+    direction = "above" if value > expected else "below"
+    return Finding(
+        kind="anomaly",
+        subject=name,
+        statement=(
+            f"{name} was {value:.4g} at {moment_text(at_s, settings.timezone)} ({settings.timezone}), {direction} the "
+            f"expected {expected:.4g} by {score:.3g} times its usual largest move."
+        ),
+        strength=score / (score + settings.anomaly_threshold),
+        evidence={
+            "at_s": at_s,
+            "start_s": float(frame.step_times_s[steps[0]]),
+            "end_s": float(frame.step_times_s[steps[-1]]),
+            "value": value,
+            "expected": expected if np.isfinite(expected) else None,
+            "score": score,
+            "threshold": settings.anomaly_threshold,
+            "method": "last value" if residual is None else "forecast residual",
+        },
+    )

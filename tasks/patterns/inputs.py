@@ -1,0 +1,116 @@
+"""What the pattern room is given: a window of metrics and events, and how to look at it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import numpy as np
+from numpy.typing import NDArray
+
+from storage.errors import ForeactError
+
+Floats = NDArray[np.float64]
+
+HOUR_S = 3600.0
+DAY_S = 24 * HOUR_S
+WEEK_S = 7 * DAY_S
+
+
+@dataclass(frozen=True)
+class PatternSettings:
+    """How long to look back and how sure to be.
+
+    `false_discovery_rate` bounds the expected share of false findings among effects, sequences and co-movements,
+    `recurrence_alpha` the chance that an irregular event type is called recurrent.
+    """
+
+    min_occurrences: int = 3
+    time_window_hours: float = 168.0
+    timezone: str = "UTC"
+    false_discovery_rate: float = 0.1
+    recurrence_alpha: float = 0.01
+    burst_s: float = 20 * 60.0
+    effect_window_s: float = 30 * 60.0
+    sequence_window_s: float = 30 * 60.0
+    anomaly_threshold: float = 1.5
+    max_findings_per_kind: int = 50
+
+    def __post_init__(self) -> None:
+        try:
+            ZoneInfo(self.timezone)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise ForeactError(
+                "patterns.unknown_timezone",
+                f"There is no time zone named {self.timezone!r}.",
+                "Use a name of the IANA list such as 'Europe/Berlin', or 'UTC'.",
+            ) from error
+
+    @property
+    def window_s(self) -> float:
+        return self.time_window_hours * HOUR_S
+
+    @property
+    def recurrence_window_s(self) -> float:
+        """A weekly pattern needs four weeks of events to show itself, however short the configured window is."""
+        return max(self.window_s, 4 * WEEK_S)
+
+
+@dataclass(frozen=True)
+class PatternInput:
+    """Series on one regular grid and the events beside them.
+
+    `values` is (n_series, n_steps), NaN where missing; its last column is at `end_s` (unix seconds) and columns are
+    `step_s` apart. `event_types` and `event_times_s` are (n_events,) in any order, repeats allowed. `residuals`, where
+    given, are one-step forecast errors of the same shape as `values`. Shapes that disagree are refused with
+    ForeactError.
+    """
+
+    names: Sequence[str]
+    values: Floats
+    end_s: float
+    step_s: float
+    event_types: Sequence[str] = ()
+    event_times_s: Floats = field(default_factory=lambda: np.empty(0))
+    residuals: Floats | None = None
+
+    def __post_init__(self) -> None:
+        values = np.asarray(self.values, dtype=float)
+        if values.size == 0:
+            values = values.reshape(len(self.names), -1) if len(self.names) else np.empty((0, 0))
+        object.__setattr__(self, "names", tuple(str(name) for name in self.names))
+        object.__setattr__(self, "values", values)
+        object.__setattr__(self, "event_types", np.asarray(self.event_types, dtype=str).ravel())
+        object.__setattr__(self, "event_times_s", np.asarray(self.event_times_s, dtype=float).ravel())
+        if self.residuals is not None:
+            object.__setattr__(self, "residuals", np.asarray(self.residuals, dtype=float))
+        self._refuse_bad_shapes()
+
+    def _refuse_bad_shapes(self) -> None:
+        shape = self.values.shape
+        if len(shape) != 2 or shape[0] != len(self.names):
+            raise _bad_shape(f"{len(self.names)} names do not fit values of shape {shape}")
+        if self.residuals is not None and self.residuals.shape != shape:
+            raise _bad_shape(f"residuals of shape {self.residuals.shape} do not fit values of shape {shape}")
+        if len(self.event_types) != len(self.event_times_s):
+            raise _bad_shape(f"{len(self.event_types)} event types, {len(self.event_times_s)} event times")
+        if not (np.isfinite(self.step_s) and self.step_s > 0 and np.isfinite(self.end_s)):
+            raise _bad_shape(f"step {self.step_s} s ending at {self.end_s} s is no time grid")
+
+    @property
+    def step_times_s(self) -> Floats:
+        """Unix seconds of every column of `values`."""
+        n_steps = self.values.shape[1]
+        return self.end_s - self.step_s * np.arange(n_steps - 1, -1, -1, dtype=float)
+
+    def events_between(self, start_s: float, end_s: float) -> dict[str, Floats]:
+        """Return per event type its times in (start_s, end_s], sorted and without repeats; types sorted by name."""
+        times = self.event_times_s
+        inside = (times > start_s) & (times <= end_s)
+        types = np.asarray(self.event_types)
+        return {str(kind): np.unique(times[inside & (types == kind)]) for kind in np.unique(types[inside])}
+
+
+def _bad_shape(what: str) -> ForeactError:
+    return ForeactError("patterns.bad_shape", f"Pattern input refused: {what}.", "Pass arrays that fit together.")
