@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import isfinite
+from math import isfinite, sqrt
 from typing import Literal
 
 import numpy as np
@@ -12,13 +12,13 @@ from scipy.special import stdtr, stdtrit
 
 from storage.errors import ForeactError
 from storage.records import Verdict
-from tasks.measure.ledger import BoolArray, ErrorLedger, FloatArray
+from tasks.measure.controls import Control, explain_with_controls
+from tasks.measure.ledger import ErrorLedger, FloatArray
+from tasks.measure.windows import Windows, compare_windows, drift
 
 Better = Literal["lower", "higher"]
 
 FEWEST_WINDOWS = 10
-FEWEST_TRIGGERED = 5
-QUIETEST_SCALE_RATIO = 0.05
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,7 @@ def measure_effect(
     metric_sd: float | None = None,
     relevant_effect: float | None = None,
     overlapping: Sequence[str] = (),
+    controls: Sequence[Control] = (),
     least_observed_ratio: float = 0.5,
 ) -> Effect:
     """Estimate what an action changed, with an interval that past forecast errors vouch for.
@@ -74,9 +75,9 @@ def measure_effect(
     which way the goal wants the metric to move. `metric_sd` is the metric's standard deviation (default:
     that of its past errors); `relevant_effect` the smallest change worth knowing (default: one standard
     deviation): an interval that cannot exclude it is inconclusive rather than `no effect`. `overlapping`
-    names other actions on the same metric and window. Fewer than `least_observed_ratio` of the window's
-    steps observed is `unknown`, never success. Raises ForeactError `measure_shape` where the two arrays
-    differ in shape.
+    names other actions on the same metric and window; `controls` are metrics the action does not touch.
+    Fewer than `least_observed_ratio` of the window's steps observed is `unknown`, never success. Raises
+    ForeactError `measure_shape` where the two arrays differ in shape.
 
     The mean error of the window is compared with those of past windows, each divided by the scale of its
     time: the randomisation idea of placebo tests in time (Abadie, Diamond, Hainmueller 2010,
@@ -92,53 +93,31 @@ def measure_effect(
         return replace(blank, reason="no forecast was issued before the action")
     if not seen or seen < least_observed_ratio * steps:
         return replace(blank, reason=f"{seen} of {steps} steps after the action were observed")
-    difference = float(np.mean((observed[:steps] - forecast[:steps])[used]))
-    level = float(np.mean(forecast[:steps][used]))
-    effect = _judge(replace(blank, estimate=difference), ledger, used, level, alpha)
-    effect = _in_sd_units(effect, metric_sd or _error_sd(ledger), better)
-    return _verdict(effect, better, alpha, relevant_effect or metric_sd or _error_sd(ledger), overlapping)
+    windows, names = explain_with_controls(compare_windows(observed, forecast, ledger, steps), controls, ledger)
+    raw = replace(blank, estimate=windows.current * windows.unit, controls_used=names)
+    effect = _judge(raw, windows, ledger, float(np.mean(forecast[:steps][used])))
+    sd = metric_sd or _error_sd(ledger)
+    return _verdict(_in_sd_units(effect, sd, better), better, alpha, relevant_effect or sd, overlapping)
 
 
-def window_means(ledger: ErrorLedger, used: BoolArray) -> FloatArray:
-    """Average each past error path over the steps in `used` (steps,), in units of the scale of its time.
-
-    Returns (n_origins,), NaN where a fifth or more of the path was not observed.
-    """
-    paths = ledger.errors[:, : len(used)][:, used]
-    known = np.isfinite(paths)
-    enough = known.sum(axis=1) > 0.8 * used.sum()
-    mean = np.where(known, paths, 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
-    scale = np.maximum(ledger.scale, _least_scale(ledger))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(enough & (scale > 0), mean / scale, np.where(enough & (mean == 0), 0.0, np.nan))
-
-
-def _least_scale(ledger: ErrorLedger) -> float:
-    # A metric that idled for a day has almost no scale; dividing by it would make one ordinary error a giant.
-    known = ledger.scale[np.isfinite(ledger.scale)]
-    return QUIETEST_SCALE_RATIO * float(np.median(known)) if known.size else 0.0
-
-
-def _judge(effect: Effect, ledger: ErrorLedger, used: BoolArray, level: float, alpha: float) -> Effect:
-    z = window_means(ledger, used)
-    valid = np.isfinite(z)
-    windows = min(ledger.n_past / effect.window_steps, float(valid.sum()))
-    effect = replace(effect, past_windows=windows)
-    scale = max(ledger.current_scale, _least_scale(ledger)) if np.isfinite(ledger.current_scale) else np.nan
-    if windows < 2 or not np.isfinite(scale):
+def _judge(effect: Effect, windows: Windows, ledger: ErrorLedger, level: float) -> Effect:
+    count = windows.count
+    effect = replace(effect, past_windows=count)
+    if count < 2:
         return effect
-    centre, triggered = _centre(z, valid, ledger, effect.window_steps)
-    spread = float(np.std(z[valid], ddof=1))
-    error = spread * scale * float(np.sqrt(1 + 1 / windows))
-    estimate = effect.estimate - centre * scale
-    half = float(stdtrit(windows - 1, 0.5 + effect.confidence / 2)) * error
+    centre, triggered = drift(windows, ledger)
+    independent = windows.independent_count
+    spread = float(np.std(windows.past[windows.valid], ddof=1)) * windows.unit
+    error = spread * sqrt(1 + 1 / independent)
+    estimate = (windows.current - centre) * windows.unit
+    half = float(stdtrit(independent - 1, 0.5 + effect.confidence / 2)) * error
     return replace(
         effect,
         estimate=estimate,
         low=estimate - half,
         high=estimate + half,
         standard_error=error,
-        p_value=_p_value(estimate, error, windows, level),
+        p_value=_p_value(estimate, error, independent, level),
         relative_ratio=estimate / level if level else float("nan"),
         triggered_windows=triggered,
     )
@@ -149,29 +128,6 @@ def _p_value(estimate: float, error: float, windows: float, level: float) -> flo
         return float(2 * stdtr(windows - 1, -abs(estimate) / error))
     # Errors that never varied: all that can be said is that this window differs from every past one.
     return 1 / (windows + 1) if abs(estimate) > 1e-9 * abs(level) else 1.0
-
-
-def _centre(z: FloatArray, valid: BoolArray, ledger: ErrorLedger, steps: int) -> tuple[float, float]:
-    """Return what past windows drifted by without any action, and how many had the same trigger."""
-    centre = float(np.median(z[valid]))
-    if ledger.same_trigger is None:
-        return centre, 0.0
-    alike = valid & ledger.same_trigger
-    count = _separate_windows(ledger, alike, valid, steps)
-    if count < FEWEST_TRIGGERED:
-        return centre, count
-    share = count / (count + FEWEST_TRIGGERED)
-    return share * float(np.median(z[alike])) + (1 - share) * centre, count
-
-
-def _separate_windows(ledger: ErrorLedger, alike: BoolArray, valid: BoolArray, steps: int) -> float:
-    if ledger.origins is None:
-        return float(alike.sum()) * min(1.0, ledger.n_past / steps / max(1, int(valid.sum())))
-    count, free_from = 0, -1
-    for origin in ledger.origins[alike]:
-        if origin >= free_from:
-            count, free_from = count + 1, int(origin) + steps
-    return float(count)
 
 
 def _error_sd(ledger: ErrorLedger) -> float:
@@ -190,9 +146,7 @@ def _in_sd_units(effect: Effect, metric_sd: float, better: Better) -> Effect:
     )
 
 
-def _verdict(
-    effect: Effect, better: Better, alpha: float, relevant: float, overlapping: Sequence[str]
-) -> Effect:
+def _verdict(effect: Effect, better: Better, alpha: float, relevant: float, overlapping: Sequence[str]) -> Effect:
     if overlapping:
         names = ", ".join(sorted(overlapping))
         return replace(effect, verdict=Verdict.CONFOUNDED, reason=f"the same window holds {names} as well")
@@ -213,9 +167,7 @@ def _verdict(
             verdict=Verdict.INCONCLUSIVE,
             reason=f"{odds}; a change of {relevant:.3g} cannot be ruled out",
         )
-    return replace(
-        effect, verdict=Verdict.NO_EFFECT, reason=f"{odds}; a change of {relevant:.3g} is ruled out"
-    )
+    return replace(effect, verdict=Verdict.NO_EFFECT, reason=f"{odds}; a change of {relevant:.3g} is ruled out")
 
 
 def _checked(observed: FloatArray, forecast: FloatArray) -> tuple[FloatArray, FloatArray]:

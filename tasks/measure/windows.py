@@ -1,0 +1,114 @@
+"""Past windows without an action, made comparable with the window after one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tasks.measure.ledger import BoolArray, ErrorLedger, FloatArray
+
+SCALE_POWER = 0.5
+QUIETEST_SCALE_RATIO = 0.05
+LEAST_KNOWN_RATIO = 0.8
+FEWEST_TRIGGERED = 5
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Mean errors of past windows, and of the one after the action, on one scale.
+
+    `past` is (n_origins,), NaN where too little was observed; `current` the window after the action; both are
+    in units of `unit`, which takes them back to the metric's own. `steps` is the length of a window and
+    `n_past` the action-free steps behind them all.
+    """
+
+    past: FloatArray
+    current: float
+    unit: float
+    steps: int
+    n_past: int
+
+    @property
+    def valid(self) -> BoolArray:
+        """Return which past windows count."""
+        return np.isfinite(self.past)
+
+    @property
+    def count(self) -> float:
+        """Return how many windows the past holds side by side, though the origins overlap."""
+        return min(self.n_past / self.steps, float(self.valid.sum()))
+
+    @property
+    def independent_count(self) -> float:
+        """Return how many independent windows these are worth, since an error often outlives its window.
+
+        Discounts by the correlation of neighbouring windows as for a first-order autoregression
+        (Bayley and Hammersley 1946, doi:10.2307/2983560).
+        """
+        z = self.past[self.valid]
+        lag = max(1, round(len(z) / max(self.count, 1.0)))
+        if len(z) < lag + 5:
+            return self.count
+        centred = z - z.mean()
+        power = float(np.mean(centred**2))
+        if power <= 0:
+            return self.count
+        repeat = float(np.clip(np.mean(centred[lag:] * centred[:-lag]) / power, 0.0, 0.8))
+        return min(self.count, max(4.0, self.count * (1 - repeat) / (1 + repeat)))
+
+
+def compare_windows(observed: FloatArray, forecast: FloatArray, ledger: ErrorLedger, steps: int) -> Windows:
+    """Average the error after an action and every past error path over the same steps.
+
+    `observed` and `forecast` are (h,), `steps` <= h. Each mean is divided by the square root of the scale
+    of its time: errors grow with a metric's unrest, but less than in proportion (on 100 series of server
+    metrics the root gave intervals a tenth narrower at the same coverage than the scale itself, and than
+    none).
+    """
+    used = (np.isfinite(observed) & np.isfinite(forecast))[:steps]
+    difference = float(np.mean((observed[:steps] - forecast[:steps])[used])) if used.any() else float("nan")
+    known = ledger.scale[np.isfinite(ledger.scale)]
+    # A metric that idled for a day has almost no scale: one ordinary error would look like a giant.
+    floor = QUIETEST_SCALE_RATIO * float(np.median(known)) if known.size else float("nan")
+    if not floor > 0:
+        floor = 1.0
+    unit = float(max(ledger.current_scale, floor) ** SCALE_POWER)
+    past = mean_errors(ledger.errors[:, :steps], used) / np.maximum(ledger.scale, floor) ** SCALE_POWER
+    return Windows(past, difference / unit, unit, steps, ledger.n_past)
+
+
+def mean_errors(errors: FloatArray, used: BoolArray) -> FloatArray:
+    """Average paths (n, steps) over the steps in `used`; NaN where over a fifth of those was not observed."""
+    paths = errors[:, used]
+    known = np.isfinite(paths)
+    share = known.sum(axis=1)
+    mean = np.where(known, paths, 0.0).sum(axis=1) / np.maximum(share, 1)
+    return np.where(share >= max(1.0, LEAST_KNOWN_RATIO * used.sum()), mean, np.nan)
+
+
+def drift(windows: Windows, ledger: ErrorLedger) -> tuple[float, float]:
+    """Return where the metric drifts to without any action, in window units, and from how many like cases.
+
+    With at least five separate past windows that had the same trigger, their median counts n/(n+5) against
+    the median of all: what follows a peak is a fall, whoever acts (regression to the mean).
+    """
+    centre = float(np.median(windows.past[windows.valid]))
+    if ledger.same_trigger is None:
+        return centre, 0.0
+    alike = windows.valid & ledger.same_trigger
+    count = _separate(ledger, alike, windows)
+    if count < FEWEST_TRIGGERED:
+        return centre, count
+    share = count / (count + FEWEST_TRIGGERED)
+    return share * float(np.median(windows.past[alike])) + (1 - share) * centre, count
+
+
+def _separate(ledger: ErrorLedger, alike: BoolArray, windows: Windows) -> float:
+    if ledger.origins is None:
+        return float(alike.sum()) * min(1.0, windows.count / max(1, int(windows.valid.sum())))
+    count, free_from = 0, -1
+    for origin in ledger.origins[alike]:
+        if origin >= free_from:
+            count, free_from = count + 1, int(origin) + windows.steps
+    return float(count)
