@@ -40,6 +40,7 @@ class Effect:
     standard_error: float = float("nan")
     effect_sd_units: float = float("nan")
     standard_error_sd_units: float = float("nan")
+    expected: float = float("nan")
     relative_ratio: float = float("nan")
     confidence: float = 0.90
     window_steps: int = 0
@@ -66,18 +67,20 @@ def measure_effect(
     relevant_effect: float | None = None,
     overlapping: Sequence[str] = (),
     controls: Sequence[Control] = (),
+    window_steps: int | None = None,
     least_observed_ratio: float = 0.5,
 ) -> Effect:
     """Estimate what an action changed, with an interval that past forecast errors vouch for.
 
     `observed` (h,) are the values after the action, NaN where missing; `forecast` (h,) the point forecast
     issued before it; `ledger` the errors of past forecasts in windows no action touched. `better` says
-    which way the goal wants the metric to move. `metric_sd` is the metric's standard deviation (default:
-    that of its past errors); `relevant_effect` the smallest change worth knowing (default: one standard
-    deviation): an interval that cannot exclude it is inconclusive rather than `no effect`. `overlapping`
-    names other actions on the same metric and window; `controls` are metrics the action does not touch.
-    Fewer than `least_observed_ratio` of the window's steps observed is `unknown`, never success. Raises
-    ForeactError `measure_shape` where the two arrays differ in shape.
+    which way the goal wants the metric to move; p below `alpha` counts. `metric_sd` is the metric's
+    standard deviation (default: that of its past errors); `relevant_effect`, in the metric's unit, the
+    smallest change worth knowing (default: one standard deviation): an interval that cannot exclude it is
+    inconclusive rather than `no effect`. `overlapping` names other actions on the same metric and window;
+    `controls` are metrics the action does not touch; `window_steps` is the length fixed with the estimand
+    (default: what the ledger supports). Fewer than `least_observed_ratio` of the window's steps observed is
+    `unknown`, never success. Raises ForeactError `measure_shape` where the two arrays differ in shape.
 
     The mean error of the window is compared with those of past windows, each divided by the scale of its
     time: the randomisation idea of placebo tests in time (Abadie, Diamond, Hainmueller 2010,
@@ -85,7 +88,7 @@ def measure_effect(
     windows are few.
     """
     observed, forecast = _checked(observed, forecast)
-    steps = ledger.window_steps(len(forecast))
+    steps = min(window_steps or ledger.window_steps(len(forecast)), len(forecast), int(ledger.errors.shape[1]))
     used = (np.isfinite(observed) & np.isfinite(forecast))[:steps]
     seen = int(used.sum())
     blank = Effect(Verdict.UNKNOWN, "", confidence=confidence, window_steps=steps, observed_steps=seen)
@@ -95,12 +98,13 @@ def measure_effect(
         return replace(blank, reason=f"{seen} of {steps} steps after the action were observed")
     windows, names = explain_with_controls(compare_windows(observed, forecast, ledger, steps), controls, ledger)
     raw = replace(blank, estimate=windows.current * windows.unit, controls_used=names)
-    effect = _judge(raw, windows, ledger, float(np.mean(forecast[:steps][used])))
-    sd = metric_sd or _error_sd(ledger)
+    level, actual = float(np.mean(forecast[:steps][used])), float(np.mean(observed[:steps][used]))
+    effect = _judge(raw, windows, ledger, level, actual)
+    sd = float(metric_sd or _error_sd(ledger))
     return _verdict(_in_sd_units(effect, sd, better), better, alpha, relevant_effect or sd, overlapping)
 
 
-def _judge(effect: Effect, windows: Windows, ledger: ErrorLedger, level: float) -> Effect:
+def _judge(effect: Effect, windows: Windows, ledger: ErrorLedger, level: float, actual: float) -> Effect:
     count = windows.count
     effect = replace(effect, past_windows=count)
     if count < 2:
@@ -118,7 +122,8 @@ def _judge(effect: Effect, windows: Windows, ledger: ErrorLedger, level: float) 
         high=estimate + half,
         standard_error=error,
         p_value=_p_value(estimate, error, independent, level),
-        relative_ratio=estimate / level if level else float("nan"),
+        expected=actual - estimate,
+        relative_ratio=estimate / abs(level) if level else float("nan"),
         triggered_windows=triggered,
     )
 

@@ -73,7 +73,7 @@ def compare_windows(observed: FloatArray, forecast: FloatArray, ledger: ErrorLed
     floor = QUIETEST_SCALE_RATIO * float(np.median(known)) if known.size else float("nan")
     if not floor > 0:
         floor = 1.0
-    unit = float(max(ledger.current_scale, floor) ** SCALE_POWER)
+    unit = float(np.fmax(ledger.current_scale, floor) ** SCALE_POWER)
     past = mean_errors(ledger.errors[:, :steps], used) / np.maximum(ledger.scale, floor) ** SCALE_POWER
     return Windows(past, difference / unit, unit, steps, ledger.n_past)
 
