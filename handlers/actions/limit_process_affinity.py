@@ -1,0 +1,167 @@
+"""Confine a process to fewer CPUs; a load that ran on all of them is bounded by those left to it."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from handlers.actions_api import ActionContext, CheckAnswer, Params
+from handlers.process_actions import PROCESS_GOALS, PROCESS_METRICS, label, propose_busiest, target_or_refusal
+from handlers.processes import find, start_drill_target, threads_of, with_children
+from handlers.registration import action
+from handlers.results import ActionResult
+
+if TYPE_CHECKING:
+    import psutil
+
+    from storage.records import Candidate, Goal
+
+ROUNDS = 5
+"""A process may start threads while it is being confined; after so many looks it counts as confined."""
+
+
+def has_affinity() -> bool:
+    """Tell whether this system lets CPUs be assigned at all."""
+    return hasattr(os, "sched_setaffinity")
+
+
+@action(
+    name="limit_process_affinity",
+    goal_types=PROCESS_GOALS,
+    metrics=PROCESS_METRICS,
+    default_level="approve",
+    undo_permitted=has_affinity,
+    risk="medium",
+    timeout_s=10.0,
+    cooldown_s=600.0,
+    rate_limits=("6/hour", "30/day"),
+    latency_s=1.0,
+    cost=0.1,
+    expected_effect={"cpu_used_ratio": -1.0, "load1_per_core": -0.3},
+    explains_dry_run=True,
+    example_params={"pid": 4242, "create_time": 1700000000.0, "name": "batch-job", "cpus": 1, "include_children": True},
+)
+def limit_process_affinity(params: Params, context: ActionContext) -> ActionResult:
+    """Confine an allowed process with all its threads, and its children if asked, to its first CPUs."""
+    target = target_or_refusal(params, context)
+    if isinstance(target, ActionResult):
+        return target
+    if not has_affinity():
+        return ActionResult(False, "This system cannot confine a process to CPUs.")
+    keep = _kept_cpus(target, params)
+    include_children = bool(params.get("include_children"))
+    to_change = _outside(_affinities(with_children(target, include_children)), keep)
+    if not to_change:
+        return ActionResult(True, f"{label(params)} is already confined to CPU(s) {sorted(keep)}.", skipped=True)
+    if context.dry_run:
+        what = f"confine {len(to_change)} thread(s) of {label(params)} to CPU(s) {sorted(keep)}"
+        return ActionResult(True, f"Dry run: would {what}.")
+    changed = 0
+    for _ in range(ROUNDS):
+        changed += _set_all(dict.fromkeys(to_change, keep))
+        to_change = _outside(_affinities(with_children(target, include_children)), keep)
+        if not to_change:
+            break
+    evidence = {"cpus": sorted(keep), "threads": changed, "still_outside": len(to_change)}
+    detail = f"Confined {changed} thread(s) of {label(params)} to CPU(s) {sorted(keep)}."
+    return ActionResult(success=changed > 0 and not to_change, detail=detail, evidence=evidence)
+
+
+@limit_process_affinity.capture
+def _capture(params: Params, context: ActionContext) -> dict[str, Any]:
+    target = find(params)
+    family = with_children(target, bool(params.get("include_children"))) if target else []
+    return {"affinity": {str(thread): sorted(cpus) for thread, cpus in _affinities(family).items()}}
+
+
+@limit_process_affinity.check
+def _check(params: Params, before: Params, context: ActionContext) -> CheckAnswer:
+    target = find(params)
+    earlier = _earlier(before)
+    if target is None or target.pid not in earlier:
+        return "unknown"
+    keep = _first(earlier[target.pid], params)
+    now = _affinities(with_children(target, bool(params.get("include_children"))))
+    if not _outside(now, keep):
+        return "succeeded"
+    unchanged = all(now[thread] == earlier[thread] for thread in now.keys() & earlier.keys())
+    return "skipped" if unchanged else "unknown"
+
+
+@limit_process_affinity.undo
+def _undo(params: Params, before: Params, context: ActionContext) -> ActionResult:
+    target = find(params)
+    if target is None:
+        return ActionResult(True, f"{label(params)} has ended: there is nothing to restore.", skipped=True)
+    earlier = _earlier(before)
+    if target.pid not in earlier:
+        return ActionResult(False, f"The CPUs of {label(params)} before the act were not recorded.")
+    restored = 0
+    for _ in range(ROUNDS):
+        now = _affinities(with_children(target, bool(params.get("include_children"))))
+        # What was started later inherited the confinement: it gets what the process itself had.
+        wanted = {thread: earlier.get(thread, earlier[target.pid]) for thread in now}
+        changes = {thread: cpus for thread, cpus in wanted.items() if cpus != now[thread]}
+        if context.dry_run:
+            return ActionResult(True, f"Dry run: would restore {len(changes)} thread(s) of {label(params)}.")
+        if not changes:
+            break
+        restored += _set_all(changes)
+    return ActionResult(True, f"Restored the CPUs of {restored} thread(s) of {label(params)}.")
+
+
+@limit_process_affinity.propose
+def _propose(goal: Goal, context: ActionContext) -> list[Candidate]:
+    if not has_affinity():
+        return []
+
+    def extra(process: psutil.Process) -> dict[str, Any] | None:
+        cpus = max((len(cpus) for cpus in _affinities([process]).values()), default=0)
+        if cpus < 2:
+            return None
+        return {"cpus": int(context.options.get("cpus", cpus // 2)), "include_children": True}
+
+    return propose_busiest("limit_process_affinity", context, extra)
+
+
+@limit_process_affinity.drill
+def _drill(context: ActionContext) -> dict[str, Any] | None:
+    return {**start_drill_target(), "cpus": 1} if has_affinity() else None
+
+
+def _kept_cpus(target: psutil.Process, params: Params) -> frozenset[int]:
+    return _first(_affinities([target]).get(target.pid, frozenset()), params)
+
+
+def _first(cpus: frozenset[int], params: Params) -> frozenset[int]:
+    return frozenset(sorted(cpus)[: max(1, int(params.get("cpus", 1)))])
+
+
+def _earlier(before: Params) -> dict[int, frozenset[int]]:
+    return {int(thread): frozenset(cpus) for thread, cpus in before.get("affinity", {}).items()}
+
+
+def _outside(affinities: dict[int, frozenset[int]], keep: frozenset[int]) -> list[int]:
+    return [thread for thread, cpus in affinities.items() if not cpus <= keep]
+
+
+def _affinities(family: list[psutil.Process]) -> dict[int, frozenset[int]]:
+    found = {}
+    for process in family:
+        for thread in threads_of(process):
+            try:
+                found[thread] = frozenset(os.sched_getaffinity(thread))
+            except (ProcessLookupError, PermissionError):
+                continue
+    return found
+
+
+def _set_all(wanted: dict[int, frozenset[int]]) -> int:
+    changed = 0
+    for thread, cpus in wanted.items():
+        try:
+            os.sched_setaffinity(thread, cpus)
+            changed += 1
+        except (ProcessLookupError, PermissionError):
+            continue
+    return changed

@@ -1,0 +1,119 @@
+"""Stop a process for a while (SIGSTOP) and let it go on (SIGCONT)."""
+
+from __future__ import annotations
+
+import signal
+import time
+from typing import TYPE_CHECKING, Any
+
+from handlers.actions_api import ActionContext, CheckAnswer, Params
+from handlers.process_actions import PROCESS_GOALS, PROCESS_METRICS, label, propose_busiest, target_or_refusal
+from handlers.processes import find, identity, start_drill_target, with_children
+from handlers.registration import action
+from handlers.results import ActionResult
+
+if TYPE_CHECKING:
+    import psutil
+
+    from storage.records import Candidate, Goal
+
+
+SETTLING_S = 1.0
+
+
+@action(
+    name="pause_process",
+    goal_types=PROCESS_GOALS,
+    metrics=(*PROCESS_METRICS, "memory_*", "disk_*_per_second", "network_*"),
+    default_level="approve",
+    risk="high",
+    timeout_s=10.0,
+    cooldown_s=900.0,
+    rate_limits=("3/hour", "7/day"),
+    latency_s=1.0,
+    cost=0.3,
+    expected_effect={"cpu_used_ratio": -1.5, "load1_per_core": -1.5},
+    explains_dry_run=True,
+    example_params={"pid": 4242, "create_time": 1700000000.0, "name": "batch-job", "include_children": True},
+)
+def pause_process(params: Params, context: ActionContext) -> ActionResult:
+    """Pause an allowed process, and its children if asked, until it is undone."""
+    target = target_or_refusal(params, context)
+    if isinstance(target, ActionResult):
+        return target
+    family = with_children(target, bool(params.get("include_children")))
+    if context.dry_run:
+        return ActionResult(True, f"Dry run: would pause {label(params)}, {len(family)} process(es) in all.")
+    paused = _signal_all(family, signal.SIGSTOP)
+    return ActionResult(True, f"Paused {label(params)}, {len(paused)} process(es) in all.", evidence={"paused": paused})
+
+
+@pause_process.capture
+def _capture(params: Params, context: ActionContext) -> dict[str, Any]:
+    target = find(params)
+    family = with_children(target, bool(params.get("include_children"))) if target else []
+    return {"processes": [{**identity(process), "was_paused": _is_paused(process)} for process in family]}
+
+
+@pause_process.check
+def _check(params: Params, before: Params, context: ActionContext) -> CheckAnswer:
+    target = find(params)
+    if target is None:
+        return "unknown"
+    states = {_is_paused(process) for process in with_children(target, bool(params.get("include_children")))}
+    if states == {True}:
+        return "succeeded"
+    return "skipped" if states == {False} else "unknown"
+
+
+@pause_process.undo
+def _undo(params: Params, before: Params, context: ActionContext) -> ActionResult:
+    known = {entry["pid"]: entry for entry in before.get("processes", [])}
+    target = find(params)
+    if target is None:
+        return ActionResult(True, f"{label(params)} has ended: there is nothing to resume.", skipped=True)
+    family = with_children(target, bool(params.get("include_children")))
+    to_resume = [p for p in family if _is_paused(p) and not known.get(p.pid, {}).get("was_paused")]
+    if context.dry_run:
+        return ActionResult(True, f"Dry run: would resume {len(to_resume)} process(es) of {label(params)}.")
+    resumed = _signal_all(to_resume, signal.SIGCONT)
+    return ActionResult(True, f"Resumed {len(resumed)} process(es) of {label(params)}.", evidence={"resumed": resumed})
+
+
+@pause_process.propose
+def _propose(goal: Goal, context: ActionContext) -> list[Candidate]:
+    def extra(process: psutil.Process) -> dict[str, Any] | None:
+        return None if _is_paused(process) else {"include_children": True}
+
+    return propose_busiest("pause_process", context, extra)
+
+
+@pause_process.drill
+def _drill(context: ActionContext) -> dict[str, Any]:
+    return start_drill_target()
+
+
+def _is_paused(process: psutil.Process) -> bool:
+    import psutil
+
+    try:
+        return bool(process.status() == psutil.STATUS_STOPPED)
+    except psutil.Error:
+        return False
+
+
+def _signal_all(processes: list[psutil.Process], number: signal.Signals) -> list[int]:
+    """Signal each process and wait a moment until the system has carried it out; returns the pids it reached."""
+    import psutil
+
+    reached = []
+    for process in processes:
+        try:
+            process.send_signal(number)
+        except psutil.NoSuchProcess:
+            continue
+        reached.append(process)
+    give_up_s = time.monotonic() + SETTLING_S
+    while time.monotonic() < give_up_s and any(_is_paused(p) is (number == signal.SIGCONT) for p in reached):
+        time.sleep(0.005)
+    return [process.pid for process in reached]

@@ -1,0 +1,159 @@
+"""Let a process give way to others by a higher nice value; it still uses every idle cycle."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from handlers.actions_api import ActionContext, CheckAnswer, Params
+from handlers.process_actions import PROCESS_GOALS, PROCESS_METRICS, label, propose_busiest, target_or_refusal
+from handlers.processes import find, start_drill_target, threads_of, with_children
+from handlers.registration import action
+from handlers.results import ActionResult
+
+if TYPE_CHECKING:
+    import psutil
+
+    from storage.records import Candidate, Goal
+
+CAP_SYS_NICE = 23
+DEFAULT_NICE = 10
+
+
+def may_lower_nice() -> bool:
+    """Tell whether this process may take a nice value back to 0: by capability, by limit or as root."""
+    if sys.platform != "linux":
+        return os.geteuid() == 0
+    import resource
+
+    soft, _ = resource.getrlimit(resource.RLIMIT_NICE)
+    if soft >= 20 or soft == resource.RLIM_INFINITY:
+        return True
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("CapEff:"):
+            return bool(int(line.split()[1], 16) >> CAP_SYS_NICE & 1)
+    return os.geteuid() == 0
+
+
+@action(
+    name="renice_process",
+    goal_types=PROCESS_GOALS,
+    metrics=PROCESS_METRICS,
+    default_level="approve",
+    undo_permitted=may_lower_nice,
+    risk="low",
+    timeout_s=10.0,
+    cooldown_s=600.0,
+    rate_limits=("6/hour", "30/day"),
+    latency_s=1.0,
+    cost=0.02,
+    expected_effect={"cpu_used_ratio": -0.3, "load1_per_core": -0.3, "*latency*": -0.5},
+    explains_dry_run=True,
+    example_params={"pid": 4242, "create_time": 1700000000.0, "name": "batch-job", "nice": 10},
+)
+def renice_process(params: Params, context: ActionContext) -> ActionResult:
+    """Raise the nice value of an allowed process so that others go first; never lower it."""
+    target = target_or_refusal(params, context)
+    if isinstance(target, ActionResult):
+        return target
+    nice = _wanted(params, context)
+    family = with_children(target, bool(params.get("include_children")))
+    lower = {thread: value for thread, value in _nice_values(family).items() if value < nice}
+    if not lower:
+        return ActionResult(True, f"{label(params)} already has nice {nice} or more.", skipped=True)
+    if context.dry_run:
+        return ActionResult(True, f"Dry run: would set nice {nice} on {len(lower)} thread(s) of {label(params)}.")
+    changed, refused = _set_all(dict.fromkeys(lower, nice))
+    evidence = {"nice": nice, "threads": changed, "refused": refused}
+    detail = f"Set nice {nice} on {changed} thread(s) of {label(params)}."
+    if refused:
+        detail += f" The system refused it for {refused}."
+    return ActionResult(success=changed > 0, detail=detail, evidence=evidence)
+
+
+@renice_process.capture
+def _capture(params: Params, context: ActionContext) -> dict[str, Any]:
+    target = find(params)
+    family = with_children(target, bool(params.get("include_children"))) if target else []
+    values = _nice_values(family)
+    return {"nice": {str(thread): value for thread, value in values.items()}, "undo_permitted": may_lower_nice()}
+
+
+@renice_process.check
+def _check(params: Params, before: Params, context: ActionContext) -> CheckAnswer:
+    target = find(params)
+    if target is None:
+        return "unknown"
+    now = _nice_values(with_children(target, bool(params.get("include_children"))))
+    if now and min(now.values()) >= _wanted(params, context):
+        return "succeeded"
+    earlier = {int(thread): value for thread, value in before.get("nice", {}).items()}
+    unchanged = all(now[thread] == earlier[thread] for thread in now.keys() & earlier.keys())
+    return "skipped" if earlier and unchanged else "unknown"
+
+
+@renice_process.undo
+def _undo(params: Params, before: Params, context: ActionContext) -> ActionResult:
+    target = find(params)
+    if target is None:
+        return ActionResult(True, f"{label(params)} has ended: there is nothing to restore.", skipped=True)
+    now = _nice_values(with_children(target, bool(params.get("include_children"))))
+    earlier = {int(thread): int(value) for thread, value in before.get("nice", {}).items()}
+    # Threads that came later inherited the raised value: they get what the process itself had.
+    fallback = earlier.get(target.pid)
+    wanted = {thread: earlier.get(thread, fallback) for thread in now}
+    changes = {t: value for t, value in wanted.items() if value is not None and value != now[t]}
+    if context.dry_run:
+        return ActionResult(True, f"Dry run: would restore nice on {len(changes)} thread(s) of {label(params)}.")
+    changed, refused = _set_all(changes)
+    if refused:
+        why = "lowering a nice value needs root, CAP_SYS_NICE or a raised RLIMIT_NICE"
+        return ActionResult(False, f"Could not restore nice on {refused} thread(s) of {label(params)}: {why}.")
+    return ActionResult(True, f"Restored nice on {changed} thread(s) of {label(params)}.")
+
+
+@renice_process.propose
+def _propose(goal: Goal, context: ActionContext) -> list[Candidate]:
+    nice = _wanted({}, context)
+
+    def extra(process: psutil.Process) -> dict[str, Any] | None:
+        values = _nice_values([process]).values()
+        return {"nice": nice} if values and min(values) < nice else None
+
+    return propose_busiest("renice_process", context, extra)
+
+
+@renice_process.drill
+def _drill(context: ActionContext) -> dict[str, Any] | None:
+    return {**start_drill_target(), "nice": 5} if may_lower_nice() else None
+
+
+def _wanted(params: Params, context: ActionContext) -> int:
+    return max(0, min(19, int(params.get("nice", context.options.get("nice", DEFAULT_NICE)))))
+
+
+def _nice_values(family: list[psutil.Process]) -> dict[int, int]:
+    values = {}
+    for process in family:
+        for thread in threads_of(process):
+            try:
+                values[thread] = os.getpriority(os.PRIO_PROCESS, thread)
+            except ProcessLookupError:
+                continue
+    return values
+
+
+def _set_all(wanted: dict[int, int]) -> tuple[int, int]:
+    """Set nice values by thread; returns how many were set and how many the system refused."""
+    changed = refused = 0
+    for thread, value in wanted.items():
+        try:
+            os.setpriority(os.PRIO_PROCESS, thread, value)
+            changed += 1
+        except ProcessLookupError:
+            continue
+        except PermissionError:
+            refused += 1
+    return changed, refused

@@ -1,0 +1,193 @@
+"""What an action is: the function that acts, the hooks that make it safe, and the facts by which it is chosen.
+
+This module is imported by the process that runs a handler, so it imports nothing heavy: the records, which
+bring numpy and pydantic, are imported where a record is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from handlers.results import ActionResult, explain, resolve, to_result
+
+if TYPE_CHECKING:
+    from storage.records import Autonomy, Candidate, Goal, GoalType, ReceiptStatus
+
+Params = Mapping[str, Any]
+State = dict[str, Any]
+Risk = Literal["low", "medium", "high"]
+LevelName = Literal["observe", "recommend", "approve", "auto"]
+GoalTypeName = Literal[
+    "RESOURCE_OPTIMIZATION",
+    "PERFORMANCE_TARGET",
+    "CAPACITY_PLANNING",
+    "BOTTLENECK_PREVENTION",
+    "COST_REDUCTION",
+    "SLA_MAINTENANCE",
+    "PATTERN_ADAPTATION",
+]
+CheckAnswer = Literal["succeeded", "skipped", "unknown"]
+"""What a check found: the effect is in place, it certainly did not happen, or neither can be said."""
+
+
+@dataclass(frozen=True)
+class ActionContext:
+    """What a handler is told besides its parameters; it can be pickled, so that a child process gets it too.
+
+    `options` is the action's section of the configuration, `action_id` the key under which a repeated call is
+    the same call.
+    """
+
+    options: Mapping[str, Any] = field(default_factory=dict)
+    goal_id: str = ""
+    action_id: str = ""
+    tick: datetime | None = None
+    dry_run: bool = False
+    series: str | None = None
+
+
+RunHook = Callable[[Params, ActionContext], Any]
+CaptureHook = Callable[[Params, ActionContext], State]
+CheckHook = Callable[[Params, Params, ActionContext], "CheckAnswer | ReceiptStatus"]
+UndoHook = Callable[[Params, Params, ActionContext], ActionResult]
+ProposeHook = Callable[["Goal", ActionContext], "list[Candidate]"]
+DrillHook = Callable[[ActionContext], "State | None"]
+HookT = TypeVar("HookT", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """The functions of one action; all but `run` may be missing."""
+
+    run: RunHook
+    capture: CaptureHook | None = None
+    check: CheckHook | None = None
+    undo: UndoHook | None = None
+    propose: ProposeHook | None = None
+    drill: DrillHook | None = None
+    undo_permitted: Callable[[], bool] | None = None
+
+
+@dataclass(frozen=True)
+class ActionHandler:
+    """One registered action.
+
+    `goal_type_names` empty means every goal type, `metrics` empty any metric (otherwise glob patterns of metric
+    names). `expected_effect` is the prior effect per metric pattern in standard deviations of the metric,
+    negative where it lowers it. `informs_only` marks actions that report and change no metric. `source` is the
+    "module:name" under which a child process finds the action, empty where it must be pickled.
+    """
+
+    name: str
+    summary: str
+    hooks: Hooks
+    goal_type_names: frozenset[str] = frozenset()
+    metrics: tuple[str, ...] = ()
+    risk: Risk = "medium"
+    default_level_name: LevelName = "approve"
+    timeout_s: float = 30.0
+    cooldown_s: float = 300.0
+    rate_limits: tuple[str, ...] = ("6/hour", "30/day")
+    latency_s: float = 5.0
+    cost: float = 0.0
+    expected_effect: Mapping[str, float] = field(default_factory=dict)
+    informs_only: bool = False
+    explains_dry_run: bool = False
+    example_params: Mapping[str, Any] = field(default_factory=dict)
+    source: str = ""
+
+    @property
+    def goal_types(self) -> frozenset[GoalType]:
+        """Return the goal types it serves; empty means every type."""
+        from storage.records import GoalType
+
+        return frozenset(GoalType(name) for name in self.goal_type_names)
+
+    @property
+    def default_level(self) -> Autonomy:
+        """Return the autonomy level it starts at."""
+        from storage.records import Autonomy
+
+        return Autonomy(self.default_level_name)
+
+    @property
+    def reversible(self) -> bool:
+        """Tell whether it can be undone by this process, with the permissions it has."""
+        permitted = self.hooks.undo_permitted
+        return self.hooks.undo is not None and (permitted is None or permitted())
+
+    def serves(self, goal: Goal) -> bool:
+        """Tell whether it is meant for the goal's type and can move the goal's metric."""
+        from storage.records import metric_of
+
+        if self.goal_type_names and goal.goal_type.value not in self.goal_type_names:
+            return False
+        if not self.metrics or goal.series is None:
+            return True
+        metric = metric_of(goal.series)
+        return any(fnmatchcase(metric, pattern) for pattern in self.metrics)
+
+    def run(self, params: Params, context: ActionContext) -> ActionResult:
+        """Act; whatever goes wrong inside is a failed result. In a dry run nothing is touched."""
+        if context.dry_run and not self.explains_dry_run:
+            return ActionResult(success=True, detail=f"Dry run: would call {self.name} with {dict(params)}.")
+        try:
+            return to_result(resolve(self.hooks.run(params, context)))
+        except (Exception, SystemExit) as error:
+            return ActionResult(success=False, detail=explain(error))
+
+    def capture(self, params: Params, context: ActionContext) -> State:
+        """Return the state before the act, which `undo` restores; it may raise where there is no such target."""
+        if self.hooks.capture is None:
+            return {}
+        return dict(resolve(self.hooks.capture(params, context)))
+
+    def check(self, params: Params, before: Params, context: ActionContext) -> ReceiptStatus:
+        """Find out after a crash whether the effect is in place, without acting; UNKNOWN where it fails."""
+        from storage.records import ReceiptStatus
+
+        if self.hooks.check is None:
+            return ReceiptStatus.UNKNOWN
+        try:
+            return ReceiptStatus(resolve(self.hooks.check(params, before, context)))
+        except Exception:
+            return ReceiptStatus.UNKNOWN
+
+    def undo(self, params: Params, before: Params, context: ActionContext) -> ActionResult:
+        """Restore the captured state; a second call changes nothing more."""
+        if self.hooks.undo is None:
+            return ActionResult(success=False, detail=f"{self.name} cannot be undone.")
+        if context.dry_run and not self.explains_dry_run:
+            return ActionResult(success=True, detail=f"Dry run: would undo {self.name}.")
+        try:
+            return to_result(resolve(self.hooks.undo(params, before, context)))
+        except (Exception, SystemExit) as error:
+            return ActionResult(success=False, detail=explain(error))
+
+    def propose(self, goal: Goal, context: ActionContext) -> list[Candidate]:
+        """Return the concrete ways in which it would serve the goal now; empty where there is none."""
+        from storage.records import Candidate
+
+        if not self.serves(goal):
+            return []
+        if self.hooks.propose is None:
+            return [self._with_priors(Candidate(action=self.name))]
+        return [self._with_priors(candidate) for candidate in resolve(self.hooks.propose(goal, context))]
+
+    def drill(self, context: ActionContext) -> State | None:
+        """Return parameters for a target on which it may be practised safely, or None."""
+        return None if self.hooks.drill is None else resolve(self.hooks.drill(context))
+
+    def _with_priors(self, candidate: Candidate) -> Candidate:
+        missing: dict[str, Any] = {}
+        if not candidate.expected_effect:
+            missing["expected_effect"] = dict(self.expected_effect)
+        if not candidate.cost:
+            missing["cost"] = self.cost
+        if not candidate.latency_s:
+            missing["latency_s"] = self.latency_s
+        return candidate.model_copy(update=missing)

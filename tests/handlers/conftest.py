@@ -1,0 +1,87 @@
+"""Real processes to act on; each test ends what it started."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from handlers import ActionContext
+
+TICK = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+
+SPIN_ON_TWO_THREADS = """
+import hashlib, threading
+block = b"x" * 1_000_000
+def spin():
+    while True:
+        hashlib.sha256(block)
+threading.Thread(target=spin, daemon=True).start()
+print("ready", flush=True)
+spin()
+"""
+
+
+def wait_until(condition: Callable[[], bool], timeout_s: float = 5.0) -> bool:
+    """Wait for a condition and tell whether it came true."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.02)
+    return condition()
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., psutil.Process]]:
+    """Start Python processes that run a given text, wait for their first line, and end them afterwards.
+
+    They are no children of this process: its own children are never acted on.
+    """
+    started: list[psutil.Process] = []
+
+    def begin(text: str = "import time; print('ready', flush=True); time.sleep(60)") -> psutil.Process:
+        lines = tmp_path / f"lines-{len(started)}"
+        shell = f'"$0" -S -c "$1" > {lines} 2>&1 & echo $!'
+        done = subprocess.run(["/bin/sh", "-c", shell, sys.executable, text], capture_output=True, check=True)
+        process = psutil.Process(int(done.stdout))
+        started.append(process)
+        assert wait_until(lambda: lines.read_text().startswith("ready"), 10), lines.read_text()
+        return process
+
+    yield begin
+    for process in started:
+        end(process)
+
+
+def end(process: psutil.Process) -> None:
+    """Kill a process with its children."""
+    try:
+        family = [*process.children(recursive=True), process]
+    except psutil.NoSuchProcess:
+        return
+    for member in family:
+        try:
+            member.kill()
+        except psutil.NoSuchProcess:
+            continue
+
+
+@pytest.fixture
+def spinner(start: Callable[..., psutil.Process]) -> psutil.Process:
+    """Return a process that keeps two threads busy."""
+    return start(SPIN_ON_TWO_THREADS)
+
+
+def context_for(process: psutil.Process | None = None, **changes: Any) -> ActionContext:
+    """Return a context whose options allow processes of this one's name."""
+    options = {"allow_names": [process.name()]} if process else {}
+    options |= changes.pop("options", {})
+    return ActionContext(options=options, goal_id="goal-1", action_id="action-1", tick=TICK, **changes)
