@@ -60,3 +60,19 @@ def row_median(values: Floats) -> Floats:
     rows = np.arange(len(values))
     low, high = ordered[rows, np.maximum(count - 1, 0) // 2], ordered[rows, np.minimum(count // 2, values.shape[1] - 1)]
     return np.where(count > 0, 0.5 * (low + high), np.nan)
+
+
+def shift_p_values(scores: Floats, reach: int) -> Floats:
+    """Return two-sided p-values of `scores[:, 0]` among circular shifts up to `reach` steps either way.
+
+    `scores` is (n_series, n_shifts), NaN where a shift cannot be judged. The unshifted score is one of the shifts, so
+    the smallest p-value is 1 ÷ their number. A series whose unshifted score is NaN gets 1.
+    """
+    n_shifts = scores.shape[1]
+    shifts = np.unique(np.arange(-reach, reach + 1) % n_shifts)
+    sizes = np.abs(scores[:, shifts])
+    own = np.abs(scores[:, :1])
+    # Rounding of the Fourier transform must not decide ties.
+    at_least = (sizes >= own * (1 - 1e-9) - 1e-12).sum(axis=1)
+    judged = np.isfinite(sizes).sum(axis=1)
+    return np.where(np.isfinite(own[:, 0]), at_least / np.maximum(judged, 1), 1.0)

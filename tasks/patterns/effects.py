@@ -1,0 +1,205 @@
+"""Event → metric: does a metric step up or down when an event of one type happens?"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.patterns.clock import duration_text
+from tasks.patterns.finding import Finding
+from tasks.patterns.inputs import DAY_S, Floats, PatternInput, PatternSettings
+from tasks.patterns.recurrence import collapse_bursts
+from tasks.patterns.statistics import adjusted_p_values, shift_p_values, standardised
+
+_SAME_TIME_P = 0.05
+_MIN_STEPS = 48
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What one event type does to one series, in units of the series' robust spread.
+
+    `jump` is the mean jump at the events, `noise` the spread of jumps at any time; `same_time_p` is the p-value after
+    what happens at each time of day on the other days is taken out.
+    """
+
+    event_type: str
+    row: int
+    n_events: int
+    jump: float
+    noise: float
+    same_sign_ratio: float
+    p_value: float
+    q_value: float
+    same_time_p: float
+    keeps_to_clock: bool
+
+    @property
+    def confounded(self) -> bool:
+        return self.keeps_to_clock or not self.same_time_p <= _SAME_TIME_P
+
+
+def find_effects(
+    frame: PatternInput, settings: PatternSettings, tick_s: float, recurrent: Collection[str] = ()
+) -> list[Finding]:
+    """Return one finding per (event type, series) whose jump at the events beats circular shifts of them.
+
+    `recurrent` names the event types that keep to the clock; an effect of such an event cannot be told from the time
+    of day, which the finding states. The false discovery rate is held at `settings.false_discovery_rate`.
+    """
+    window = max(2, round(settings.effect_window_s / frame.step_s))
+    if frame.values.size == 0 or frame.values.shape[1] < max(_MIN_STEPS, 4 * window):
+        return []
+    scaled, _, scale = standardised(frame.values)
+    events = _event_steps(frame, settings, tick_s, window)
+    effects = significant_effects(
+        jumps_at_every_step(scaled, window),
+        events,
+        day=max(2, round(DAY_S / frame.step_s)),
+        recurrent=recurrent,
+        false_discovery_rate=settings.false_discovery_rate,
+    )
+    return [_finding(effect, frame, settings, float(scale[effect.row])) for effect in effects]
+
+
+def significant_effects(
+    jumps: Floats,
+    events: Mapping[str, NDArray[np.intp]],
+    *,
+    day: int,
+    recurrent: Collection[str],
+    false_discovery_rate: float,
+) -> list[Effect]:
+    """Return the effects that survive Benjamini-Hochberg; `jumps` is (n_series, n_steps), `events` columns per type.
+
+    The test shifts the events of a type together around the window, all shifts at once as one cross-correlation.
+    Types in `recurrent` are shifted within one `day` (in steps) only, as whole days map them onto themselves; having
+    so few shifts, they are corrected as a family of their own.
+    """
+    n_steps = jumps.shape[1]
+    observed, without_clock = _Jumps(jumps), _Jumps(_minus_time_of_day(jumps, day))
+    effects = []
+    for locked in (False, True):
+        types = [kind for kind in events if (kind in recurrent) == locked]
+        reach = min(day, n_steps) // 2 if locked else n_steps // 2
+        p_values = np.array([shift_p_values(observed.at_shifts(events[kind]), reach) for kind in types])
+        q_values = adjusted_p_values(p_values.reshape(len(types), len(jumps)))
+        for k in np.flatnonzero((q_values <= false_discovery_rate).any(axis=1)):
+            at = events[types[k]]
+            same_time_p = shift_p_values(without_clock.at_shifts(at), n_steps // 2)
+            for row in np.flatnonzero(q_values[k] <= false_discovery_rate):
+                seen = jumps[row, at][np.isfinite(jumps[row, at])]
+                effects.append(
+                    Effect(
+                        event_type=types[k],
+                        row=int(row),
+                        n_events=len(seen),
+                        jump=float(seen.mean()),
+                        noise=float(observed.noise[row]),
+                        same_sign_ratio=float((np.sign(seen) == np.sign(seen.mean())).mean()),
+                        p_value=float(p_values[k, row]),
+                        q_value=float(q_values[k, row]),
+                        same_time_p=float(same_time_p[row]),
+                        keeps_to_clock=locked,
+                    )
+                )
+    return effects
+
+
+class _Jumps:
+    """Jumps of all series at every step, ready to be averaged at any circular shift of a set of steps."""
+
+    def __init__(self, jumps: Floats) -> None:
+        seen = np.isfinite(jumps)
+        filled = np.where(seen, jumps, 0.0)
+        self._n_steps = jumps.shape[1]
+        self._sums = np.fft.rfft(filled, axis=1)
+        self._seen = np.fft.rfft(seen.astype(float), axis=1)
+        count = np.maximum(seen.sum(axis=1), 1)
+        self.noise = np.sqrt((filled**2).sum(axis=1) / count)
+
+    def at_shifts(self, steps: NDArray[np.intp]) -> Floats:
+        """Return mean jump × √number seen at every shift of `steps`; NaN where under half of them is seen."""
+        events = np.zeros(self._n_steps)
+        events[steps] = 1.0
+        spectrum = np.conj(np.fft.rfft(events))
+        total = np.fft.irfft(spectrum * self._sums, self._n_steps, axis=1)
+        seen = np.round(np.fft.irfft(spectrum * self._seen, self._n_steps, axis=1))
+        enough = seen >= max(2.0, 0.5 * len(steps))
+        return np.where(enough, total / np.sqrt(np.where(enough, seen, 1.0)), np.nan)
+
+
+def _event_steps(
+    frame: PatternInput, settings: PatternSettings, tick_s: float, window: int
+) -> dict[str, NDArray[np.intp]]:
+    """Return per event type with enough events the first column at or after each of its bursts."""
+    start_s = float(frame.step_times_s[0])
+    n_steps = frame.values.shape[1]
+    steps = {}
+    for kind, times in frame.events_between(start_s - frame.step_s, min(tick_s, frame.end_s)).items():
+        # The tolerance keeps an event that carries a sample's own time stamp in that sample's step.
+        turns = (collapse_bursts(times, settings.burst_s) - start_s) / frame.step_s
+        at = np.unique(np.ceil(turns - 1e-6).astype(int))
+        at = at[(at >= window) & (at <= n_steps - window)]
+        if len(at) >= max(settings.min_occurrences, 3):
+            steps[kind] = at
+    return steps
+
+
+def jumps_at_every_step(values: Floats, window: int) -> Floats:
+    """Return at each step the mean of the `window` steps from it on minus the mean of those before; NaN at the ends."""
+    seen = np.isfinite(values)
+    zeros = np.zeros((len(values), 1))
+    sums = np.concatenate((zeros, np.cumsum(np.where(seen, values, 0.0), axis=1)), axis=1)
+    counts = np.concatenate((zeros, np.cumsum(seen, axis=1)), axis=1)
+    sums, counts = sums[:, window:] - sums[:, :-window], counts[:, window:] - counts[:, :-window]
+    means = np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts >= 0.5 * window)
+    jumps = np.full_like(values, np.nan)
+    jumps[:, window : values.shape[1] - window + 1] = means[:, window:] - means[:, :-window]
+    return jumps
+
+
+def _minus_time_of_day(jumps: Floats, day: int) -> Floats:
+    """Return `jumps` minus their mean at the same time of the other days."""
+    n_series, n_steps = jumps.shape
+    n_days = -(-n_steps // day)
+    padded = np.full((n_series, n_days * day), np.nan)
+    padded[:, :n_steps] = jumps
+    by_day = padded.reshape(n_series, n_days, day)
+    seen = np.isfinite(by_day)
+    filled = np.where(seen, by_day, 0.0)
+    others = seen.sum(axis=1, keepdims=True) - 1
+    rest = (filled.sum(axis=1, keepdims=True) - filled) / np.maximum(others, 1)
+    return np.where(others >= 1, by_day - rest, np.nan).reshape(n_series, -1)[:, :n_steps]
+
+
+def _finding(effect: Effect, frame: PatternInput, settings: PatternSettings, scale: float) -> Finding:
+    name, jump = frame.names[effect.row], effect.jump * scale
+    doubt = ", which cannot be told from what the time of day does anyway" if effect.confounded else ""
+    size = abs(effect.jump) / max(effect.noise, 1e-12)
+    return Finding(
+        kind="effect",
+        subject=f"{effect.event_type} → {name}",
+        statement=(
+            f"{name} {'rises' if jump > 0 else 'falls'} by {abs(jump):.4g} within "
+            f"{duration_text(settings.effect_window_s)} of '{effect.event_type}' "
+            f"(mean of {effect.n_events} events){doubt}."
+        ),
+        strength=size / (1.0 + size),
+        p_value=effect.p_value,
+        evidence={
+            "event_type": effect.event_type,
+            "metric": name,
+            "effect": jump,
+            "effect_in_spreads": effect.jump,
+            "n_events": effect.n_events,
+            "same_sign_ratio": effect.same_sign_ratio,
+            "window_s": settings.effect_window_s,
+            "q_value": effect.q_value,
+            "same_time_of_day_p_value": effect.same_time_p,
+            "confounded_with_time_of_day": effect.confounded,
+        },
+    )
