@@ -1,0 +1,279 @@
+"""Everything that can be configured, and the only reader of the environment and of `foreact.toml`.
+
+Order of precedence: arguments, then `FOREACT_*` variables (`FOREACT_AGENT__AUTONOMOUS_MODE=false`), then
+`foreact.toml`, then the defaults below.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tomllib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from storage.errors import ForeactError
+from storage.records import Autonomy, Objective
+
+VERSION = "0.1.0"
+CONFIG_NAME = "foreact.toml"
+
+
+def utc_now() -> datetime:
+    """Return the time: the one clock of the project, called at its edges and handed inward as a tick."""
+    return datetime.now(UTC)
+
+
+class Section(BaseModel):
+    """A part of the configuration; unknown keys are refused, so that a typing error is never ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class AgentSettings(Section):
+    """The loop as a whole."""
+
+    name: str = "default"
+    autonomous_mode: bool = True
+    goal_sync_interval_seconds: float = Field(default=30, gt=0)
+    analysis_interval_minutes: float = Field(default=60, gt=0)
+    seed: int = 0
+
+
+class ForecasterSettings(Section):
+    """Which forecaster serves which metric; `darts:<Class>` names any Darts model."""
+
+    default_method: str = "ensemble"
+    per_metric: dict[str, str] = Field(default_factory=dict)
+    arguments: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    horizon_steps: int = Field(default=288, ge=5, le=2_016)
+    window_steps: int = Field(default=2_016, ge=60, le=20_000)
+    step_seconds: float = Field(default=0, ge=0, description="0 chooses by how long the history is")
+    max_series: int = Field(default=10_000, ge=1)
+    shards: Literal["in_process", "threads", "processes", "dask", "ray"] = "in_process"
+
+
+class PatternSettings(Section):
+    """What counts as a recurring pattern."""
+
+    min_occurrences: int = Field(default=3, ge=2)
+    time_window_hours: float = Field(default=168, gt=0)
+    timezone: str = "UTC"
+
+
+class GoalSetterSettings(Section):
+    """Whether and how many goals the loop sets for itself."""
+
+    auto_goal_setting: bool = True
+    max_active_goals: int = Field(default=10, ge=1, le=1_000)
+
+
+class ForecastingSettings(Section):
+    """Monitor, patterns, forecast and goals."""
+
+    auto_analysis_enabled: bool = True
+    analysis_interval_minutes: float | None = Field(default=None, gt=0)
+    forecaster: ForecasterSettings = ForecasterSettings()
+    pattern_recognizer: PatternSettings = PatternSettings()
+    goal_setter: GoalSetterSettings = GoalSetterSettings()
+
+
+class MaintenanceWindow(Section):
+    """A span in which nothing is done: `start` and `end` as HH:MM in UTC, on `days` (mon … sun)."""
+
+    start: str = Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")
+    end: str = Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")
+    days: tuple[str, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+
+class ExecutorSettings(Section):
+    """Plan, execute, measure and learn."""
+
+    execution_interval_seconds: float = Field(default=60, gt=0)
+    max_concurrent_goals: int = Field(default=3, ge=1)
+    enable_learning: bool = True
+    dry_run: bool = False
+    holdout_ratio: float = Field(default=0.05, ge=0, le=0.5)
+    margin_ratio: float = Field(default=0.3, ge=0, le=1)
+    measure_horizon_seconds: float = Field(default=600, gt=0)
+    stabilisation_seconds: float = Field(default=300, ge=0)
+    approval_expires_seconds: float = Field(default=86_400, gt=0)
+    rate_limits: tuple[str, ...] = ("30/hour", "200/day")
+    blast_radius: int = Field(default=3, ge=1, description="actions on one target within an hour")
+    breaker_failures: int = Field(default=3, ge=1)
+    breaker_seconds: float = Field(default=1_800, gt=0)
+    maintenance: tuple[MaintenanceWindow, ...] = ()
+
+
+class ActionSettings(Section):
+    """What one action may do: its autonomy level, its limits, and options of its own."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    enabled: bool = True
+    level: Autonomy | None = None
+    dry_run: bool = False
+    cooldown_seconds: float | None = Field(default=None, ge=0)
+    timeout_seconds: float | None = Field(default=None, gt=0)
+    rate_limits: tuple[str, ...] | None = None
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Return the keys that belong to the action itself."""
+        return dict(self.model_extra or {})
+
+
+class SamplerSettings(Section):
+    """The host sampler in the facade process."""
+
+    enabled: bool = True
+    interval_seconds: float = Field(default=10, gt=0)
+
+
+class ServerSettings(Section):
+    """Where the facade and the Prefect server listen."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=5003, ge=1, le=65_535)
+    prefect_port: int = Field(default=4200, ge=1, le=65_535)
+    max_body_bytes: int = Field(default=5_000_000, ge=1_000)
+
+
+class StorageSettings(Section):
+    """How long raw rows are kept."""
+
+    samples_days: float = Field(default=90, gt=0)
+    forecasts_days: float = Field(default=30, gt=0)
+
+
+class Settings(BaseSettings):
+    """The whole configuration."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        env_prefix="FOREACT_",
+        env_nested_delimiter="__",
+        toml_file=CONFIG_NAME,
+    )
+
+    home: Path = Path(".foreact")
+    prefect_api_url: str | None = None
+    agent: AgentSettings = AgentSettings()
+    forecasting: ForecastingSettings = ForecastingSettings()
+    executor: ExecutorSettings = ExecutorSettings()
+    sampler: SamplerSettings = SamplerSettings()
+    server: ServerSettings = ServerSettings()
+    storage: StorageSettings = StorageSettings()
+    actions: dict[str, ActionSettings] = Field(default_factory=dict)
+    sources: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    objectives: tuple[Objective, ...] = ()
+    use_default_objectives: bool = True
+
+    @model_validator(mode="after")
+    def _objective_names_are_unique(self) -> Settings:
+        names = [objective.name for objective in self.objectives]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"objectives named twice: {', '.join(twice)}")
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Put arguments first, then the environment, then the file."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+    @property
+    def analysis_interval_s(self) -> float:
+        """Return how often a whole cycle runs, in seconds."""
+        minutes = self.forecasting.analysis_interval_minutes or self.agent.analysis_interval_minutes
+        return minutes * 60
+
+    @property
+    def database_path(self) -> Path:
+        """Return where the DuckDB file lies."""
+        return self.home / "foreact.duckdb"
+
+    @property
+    def prefect_url(self) -> str:
+        """Return the Prefect API: the one configured, or that of the server we start."""
+        return self.prefect_api_url or f"http://127.0.0.1:{self.server.prefect_port}/api"
+
+    @property
+    def kill_switch_path(self) -> Path:
+        """Return the file which, when it exists, stops every act."""
+        return self.home / "STOP"
+
+    @property
+    def hash(self) -> str:
+        """Return a short hash of all that is configured, so that a cycle can be traced to it."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]
+
+    def action(self, name: str) -> ActionSettings:
+        """Return what one action may do; the defaults where nothing is configured."""
+        return self.actions.get(name, ActionSettings())
+
+
+def load_settings(folder: Path | str | None = None, **overrides: Any) -> Settings:
+    """Read the configuration of a folder (by default `FOREACT_FOLDER`, then the current one).
+
+    Raises `configuration_invalid`, naming file, key and remedy, when something in it cannot be used.
+    """
+    base = Path(folder or os.environ.get("FOREACT_FOLDER", ".")).resolve()
+    file = base / CONFIG_NAME
+
+    class _Located(Settings):
+        model_config = SettingsConfigDict(toml_file=file)
+
+    try:
+        located = _Located(**overrides)
+    except (ValidationError, tomllib.TOMLDecodeError) as trouble:
+        raise _unusable(file, trouble) from None
+    fields = {name: getattr(located, name) for name in Settings.model_fields}
+    home = located.home if located.home.is_absolute() else base / located.home
+    prefect_url = located.prefect_api_url or os.environ.get("PREFECT_API_URL") or None
+    return Settings.model_construct(**fields | {"home": home, "prefect_api_url": prefect_url})
+
+
+def _unusable(file: Path, trouble: ValidationError | tomllib.TOMLDecodeError) -> ForeactError:
+    if isinstance(trouble, tomllib.TOMLDecodeError):
+        return ForeactError(
+            "configuration_invalid",
+            f"{file} is not valid TOML: {trouble}.",
+            "Correct that line and try again.",
+        )
+    first = trouble.errors()[0]
+    key = ".".join(str(part) for part in first["loc"]) or "the file"
+    return ForeactError(
+        "configuration_invalid",
+        f"{file}: {key}: {first['msg']} (given: {first.get('input')!r}).",
+        f"Correct or remove `{key}`; README.md lists every key.",
+    )
+
+
+def child_environment(extra: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment for a process that we start: ours, with `extra` on top."""
+    return {**os.environ, **extra}
+
+
+def set_environment_defaults(values: Mapping[str, str]) -> None:
+    """Set variables that are not set yet, for libraries that read the environment when they are imported."""
+    for name, value in values.items():
+        os.environ.setdefault(name, value)

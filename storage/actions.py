@@ -1,0 +1,147 @@
+"""Actions and what became of them: approval, intent before the act, receipt after it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from storage.engine import Engine, literal
+from storage.records import Action, Approval, Intent, Receipt
+from storage.table import Clock, RecordTable
+
+_FINISHED = "SELECT action_id FROM receipts"
+
+
+@dataclass(frozen=True)
+class ActionView:
+    """An action with all that is recorded of it."""
+
+    action: Action
+    approval: Approval | None
+    intent: Intent | None
+    receipt: Receipt | None
+
+
+class Actions:
+    """The `actions`, `approvals`, `intents` and `receipts` tables."""
+
+    def __init__(self, engine: Engine, clock: Clock) -> None:
+        self._engine, self._clock = engine, clock
+        self._actions = RecordTable(
+            engine,
+            clock,
+            "actions",
+            Action,
+            {
+                "action_id": "action_id",
+                "name": "name",
+                "goal_id": "goal_id",
+                "target": "target",
+                "due_at": "due_at",
+                "expires_at": "expires_at",
+                "undo_of": "undo_of",
+            },
+        )
+        self._approvals = RecordTable(engine, clock, "approvals", Approval, {"action_id": "action_id"})
+        self._receipts = RecordTable(
+            engine,
+            clock,
+            "receipts",
+            Receipt,
+            {"action_id": "action_id", "status": "status", "finished_at": "finished_at"},
+        )
+
+    def append(self, actions: Sequence[Action], cycle_id: str) -> int:
+        """Record planned actions; return how many were new."""
+        return self._actions.append(actions, cycle_id)
+
+    def get(self, action_id: str) -> ActionView | None:
+        """Return an action with all that is recorded of it, or None."""
+        found = self.views("WHERE a.action_id = $action_id", {"action_id": action_id})
+        return found[0] if found else None
+
+    def due(self, tick: datetime) -> list[ActionView]:
+        """Return actions whose time has come and which have no receipt, most important first."""
+        tail = f"WHERE a.due_at <= $tick AND a.action_id NOT IN ({_FINISHED})"
+        return sorted(self.views(tail, {"tick": tick}), key=lambda v: (-v.action.priority, v.action.action_id))
+
+    def pending(self) -> list[ActionView]:
+        """Return every action without a receipt."""
+        return self.views(f"WHERE a.action_id NOT IN ({_FINISHED})")
+
+    def of_goal(self, goal_id: str) -> list[ActionView]:
+        """Return the actions of a goal, oldest first."""
+        return self.views("WHERE a.goal_id = $goal_id ORDER BY a.recorded_at", {"goal_id": goal_id})
+
+    def finished(self, since: datetime) -> list[ActionView]:
+        """Return actions with a receipt after a moment, oldest first."""
+        tail = "WHERE r.finished_at > $since ORDER BY r.finished_at"
+        return self.views(tail, {"since": since})
+
+    def unmeasured(self) -> list[ActionView]:
+        """Return actions that were carried out and have no outcome yet."""
+        tail = """WHERE r.status IN ('succeeded', 'failed', 'timed_out', 'unknown') AND a.undo_of IS NULL
+                  AND a.action_id NOT IN (SELECT action_id FROM outcomes WHERE role = 'target')
+                  ORDER BY r.finished_at"""
+        return self.views(tail)
+
+    def latest(self, limit: int) -> list[ActionView]:
+        """Return the newest actions, newest first."""
+        return self.views("ORDER BY a.recorded_at DESC LIMIT $limit", {"limit": limit})
+
+    def undo_for(self, action_id: str) -> ActionView | None:
+        """Return the undo of an action where one was planned."""
+        found = self.views("WHERE a.undo_of = $action_id", {"action_id": action_id})
+        return found[0] if found else None
+
+    def approve(self, approval: Approval) -> bool:
+        """Record a person's answer; only the first counts. Returns whether this was it."""
+        return bool(self._approvals.append([approval]))
+
+    def claim(self, intent: Intent) -> bool:
+        """Write the promise to act; False where another run already made it: then do not act."""
+        sql = """INSERT INTO intents VALUES ($action_id, $attempt, $now, $at, $body)
+                 ON CONFLICT DO NOTHING RETURNING action_id"""
+        params = {
+            "action_id": intent.action_id,
+            "attempt": intent.attempt,
+            "now": self._clock(),
+            "at": intent.at,
+            "body": intent.model_dump_json(),
+        }
+        return bool(self._engine.rows(sql, params))
+
+    def finish(self, receipt: Receipt) -> bool:
+        """Write what came of an act; only the first receipt counts. Returns whether this was it."""
+        return bool(self._receipts.append([receipt]))
+
+    def views(self, tail: str = "", params: dict[str, Any] | None = None) -> list[ActionView]:
+        """Read actions with their approval, newest intent and receipt; `tail` is SQL after the joins."""
+        sql = f"""SELECT a.body, p.body, i.body, r.body FROM actions a
+                  LEFT JOIN approvals p USING (action_id)
+                  LEFT JOIN (SELECT action_id, arg_max(body, attempt) AS body FROM intents GROUP BY 1) i
+                    USING (action_id)
+                  LEFT JOIN receipts r USING (action_id) {tail}"""
+        return [
+            ActionView(
+                Action.model_validate_json(action),
+                Approval.model_validate_json(approval) if approval else None,
+                Intent.model_validate_json(intent) if intent else None,
+                Receipt.model_validate_json(receipt) if receipt else None,
+            )
+            for action, approval, intent, receipt in self._engine.rows(sql, params)
+        ]
+
+    def counts_by_status(self) -> dict[str, int]:
+        """Return how many receipts have each status."""
+        rows = self._engine.rows("SELECT status, count(*) FROM receipts GROUP BY status")
+        return {status: int(count) for status, count in rows}
+
+    def is_anything_due(self, tick: datetime, unapproved: Sequence[str] = ()) -> bool:
+        """Tell cheaply whether an action waits to be carried out now; `unapproved` are known to wait still."""
+        held = f"AND action_id NOT IN ({', '.join(map(literal, unapproved))})" if unapproved else ""
+        sql = f"""SELECT count(*) FROM actions
+                  WHERE due_at <= $tick AND action_id NOT IN ({_FINISHED}) {held}"""
+        return bool(self._engine.rows(sql, {"tick": tick})[0][0])

@@ -1,0 +1,45 @@
+"""Decisions and plans: what was chosen, over what, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from storage.engine import Engine
+from storage.records import Decision, Plan
+from storage.table import Clock, RecordTable
+
+
+class Decisions:
+    """The `decisions` and `plans` tables."""
+
+    def __init__(self, engine: Engine, clock: Clock) -> None:
+        self._engine = engine
+        keys = {"decision_id": "decision_id", "goal_id": "goal_id"}
+        self._decisions = RecordTable(engine, clock, "decisions", Decision, keys)
+        self._plans = RecordTable(engine, clock, "plans", Plan, {"plan_id": "plan_id", "goal_id": "goal_id"})
+
+    def append(self, decisions: Sequence[Decision], plans: Sequence[Plan], cycle_id: str) -> None:
+        """Record what a cycle decided and planned."""
+        self._decisions.append(decisions, cycle_id)
+        self._plans.append(plans, cycle_id)
+
+    def get(self, decision_id: str) -> Decision | None:
+        """Return one decision, or None."""
+        return self._decisions.get(decision_id)
+
+    def of_goal(self, goal_id: str) -> list[Decision]:
+        """Return the decisions taken for a goal, newest first."""
+        tail = "WHERE goal_id = $goal_id ORDER BY recorded_at DESC"
+        return self._decisions.select(tail, {"goal_id": goal_id})
+
+    def plans_of_goal(self, goal_id: str) -> list[Plan]:
+        """Return the plans made for a goal, newest first."""
+        return self._plans.select("WHERE goal_id = $goal_id ORDER BY recorded_at DESC", {"goal_id": goal_id})
+
+    def latest(self, limit: int) -> list[Decision]:
+        """Return the newest decisions, newest first."""
+        return self._decisions.select("ORDER BY recorded_at DESC LIMIT $limit", {"limit": limit})
+
+    def count_plans(self) -> int:
+        """Count all plans."""
+        return self._plans.count()

@@ -1,0 +1,282 @@
+"""The two ways to reach DuckDB: in this process, or through the process that owns the file.
+
+Both run the same SQL with `$name` parameters. A remote engine sends every statement whole to the owner over DuckDB's
+Quack protocol, because an attached table cannot push a filter down nor resolve a conflict; only bulk columns travel
+through the attachment. See docs/adr/0001-one-owner.md.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import duckdb
+import numpy as np
+import pandas as pd
+
+from storage.errors import ForeactError, TransientError
+
+Rows = list[tuple[Any, ...]]
+Params = Mapping[str, Any]
+T = TypeVar("T")
+
+CONFLICT_ATTEMPTS = 8
+_PARAMETER = re.compile(r"\$([a-z_][a-z0-9_]*)")
+
+
+class Engine(Protocol):
+    """What the tables need of a database."""
+
+    def rows(self, sql: str, params: Params | None = None) -> Rows:
+        """Run one statement and return its rows."""
+        ...
+
+    def columns(self, sql: str, params: Params | None = None) -> dict[str, np.ndarray[Any, Any]]:
+        """Run one query and return its columns as arrays."""
+        ...
+
+    def append(self, table: str, columns: Mapping[str, Sequence[Any] | np.ndarray[Any, Any]]) -> None:
+        """Append columns of equal length to a table; durable when it returns."""
+        ...
+
+    def transaction(self) -> Any:
+        """Make the statements inside a `with` all happen, or none."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the database."""
+        ...
+
+
+def literal(value: Any) -> str:
+    """Write a value as DuckDB SQL; text is quoted by doubling `'`, the only escape that DuckDB knows."""
+    if value is None:
+        return "NULL"
+    if isinstance(value, bool):
+        return "TRUE" if value else "FALSE"
+    if isinstance(value, int | np.integer):
+        return str(int(value))
+    if isinstance(value, float | np.floating):
+        return f"CAST('{float(value)!r}' AS DOUBLE)"
+    if isinstance(value, datetime):
+        return f"TIMESTAMPTZ '{value.astimezone(UTC).isoformat()}'"
+    if isinstance(value, str):
+        if "\x00" in value:
+            raise ForeactError("text_has_nul", "Text must not contain the NUL character.", "Remove it.", status=422)
+        return "'" + value.replace("'", "''") + "'"
+    if isinstance(value, list | tuple | np.ndarray):
+        return "[" + ", ".join(literal(item) for item in value) + "]"
+    raise TypeError(f"no SQL literal for {type(value).__name__}")
+
+
+def render(sql: str, params: Params | None) -> str:
+    """Put literals in the place of `$name` parameters."""
+    if not params:
+        return sql
+    return _PARAMETER.sub(lambda match: literal(params[match[1]]), sql)
+
+
+def load_quack(connection: duckdb.DuckDBPyConnection) -> None:
+    """Load the Quack extension from its wheel: nothing is downloaded, and nothing written to the user's home."""
+    for name in ("httpfs", "quack"):
+        module = import_module(f"duckdb_extension_{name}")
+        folder = Path(str(module.__path__[0])) / "extensions" / f"v{duckdb.__version__}"
+        connection.execute(f"LOAD {literal(str(folder / f'{name}.duckdb_extension'))}")
+
+
+def connect(path: str) -> duckdb.DuckDBPyConnection:
+    """Open a DuckDB database in this process, with nothing fetched from outside and times in UTC."""
+    config: dict[str, str | bool | int | float | list[str]] = {
+        "autoinstall_known_extensions": "false",
+        "autoload_known_extensions": "false",
+    }
+    connection = duckdb.connect(path, config=config)
+    connection.execute("SET TimeZone = 'UTC'")
+    return connection
+
+
+def _retry_conflicts(step: Callable[[], T], sql: str = "") -> T:
+    """Run a statement again when another writer was faster; a conflict leaves nothing behind."""
+    for attempt in range(CONFLICT_ATTEMPTS):
+        try:
+            return step()
+        except duckdb.Error as trouble:
+            if not _is_conflict(trouble, sql) or attempt == CONFLICT_ATTEMPTS - 1:
+                raise
+            time.sleep(0.005 * 2**attempt)
+    raise AssertionError("unreachable")
+
+
+def _is_conflict(trouble: duckdb.Error, sql: str) -> bool:
+    """Tell a race from a fault; DuckDB reports a lost `ON CONFLICT DO NOTHING` race as a duplicate key."""
+    text = str(trouble).lower()
+    lost_race = "duplicate key" in text and "ON CONFLICT" in sql
+    return lost_race or "conflict" in text or "transactioncontext error" in text
+
+
+class LocalEngine:
+    """DuckDB in this process; every thread has a cursor, and with it a transaction, of its own."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+        self._local = threading.local()
+
+    def _cursor(self) -> duckdb.DuckDBPyConnection:
+        if not hasattr(self._local, "cursor"):
+            self._local.cursor = self._connection.cursor()
+            self._local.depth = 0
+        cursor: duckdb.DuckDBPyConnection = self._local.cursor
+        return cursor
+
+    def _run(self, step: Callable[[], T], sql: str) -> T:
+        """Retry conflicts, but not inside a transaction: there the whole of it must be tried again."""
+        self._cursor()
+        return step() if self._local.depth else _retry_conflicts(step, sql)
+
+    def rows(self, sql: str, params: Params | None = None) -> Rows:
+        return self._run(lambda: self._cursor().execute(sql, _used(sql, params)).fetchall(), sql)
+
+    def columns(self, sql: str, params: Params | None = None) -> dict[str, np.ndarray[Any, Any]]:
+        return dict(self._run(lambda: self._cursor().execute(sql, _used(sql, params)).fetchnumpy(), sql))
+
+    def append(self, table: str, columns: Mapping[str, Sequence[Any] | np.ndarray[Any, Any]]) -> None:
+        frame = pd.DataFrame(dict(columns))
+        cursor = self._cursor()
+        cursor.register("incoming_rows", frame)
+        try:
+            sql = f"INSERT INTO {table} BY NAME SELECT * FROM incoming_rows"
+            self._run(lambda: cursor.execute(sql), sql)
+        finally:
+            cursor.unregister("incoming_rows")
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        cursor = self._cursor()
+        if self._local.depth:
+            yield
+            return
+        cursor.execute("BEGIN")
+        self._local.depth = 1
+        try:
+            yield
+            cursor.execute("COMMIT")
+        except BaseException:
+            _quiet(lambda: cursor.execute("ROLLBACK"))
+            raise
+        finally:
+            self._local.depth = 0
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+class RemoteEngine:
+    """DuckDB in the process that owns the file, reached over loopback."""
+
+    def __init__(self, uri: str, token: str) -> None:
+        self._uri, self._token = uri, token
+        self._lock = threading.RLock()
+        self._depth = 0
+        self._connection = connect(":memory:")
+        load_quack(self._connection)
+        self._attach()
+
+    def _attach(self) -> None:
+        _quiet(lambda: self._connection.execute("DETACH owner"))
+        options = f"TYPE quack, TOKEN {literal(self._token)}, DISABLE_SSL true"
+        try:
+            self._connection.execute(f"ATTACH {literal(self._uri)} AS owner ({options})")
+        except duckdb.Error as trouble:
+            raise TransientError(f"the store at {self._uri} does not answer: {_first_line(trouble)}") from trouble
+
+    def _run(self, step: Callable[[], T], sql: str) -> T:
+        with self._lock:
+            if self._depth:
+                return step()
+            try:
+                return _retry_conflicts(lambda: self._attempt(step), sql)
+            except duckdb.IOException as trouble:
+                raise TransientError(f"the store at {self._uri} went away") from trouble
+
+    def _attempt(self, step: Callable[[], T]) -> T:
+        """Attach again when the owner was restarted; send ROLLBACK after any other error."""
+        try:
+            return step()
+        except duckdb.InvalidInputException as trouble:
+            if "connection id" not in str(trouble).lower():
+                self._rollback()
+                raise
+            self._attach()
+            return step()
+        except duckdb.Error:
+            self._rollback()
+            raise
+
+    def _rollback(self) -> None:
+        _quiet(lambda: self._connection.execute("FROM owner.query('ROLLBACK')"))
+
+    def _send(self, sql: str, params: Params | None) -> duckdb.DuckDBPyConnection:
+        return self._connection.execute("FROM owner.query(?)", [render(sql, params)])
+
+    def rows(self, sql: str, params: Params | None = None) -> Rows:
+        return self._run(lambda: self._send(sql, params).fetchall(), sql)
+
+    def columns(self, sql: str, params: Params | None = None) -> dict[str, np.ndarray[Any, Any]]:
+        return dict(self._run(lambda: self._send(sql, params).fetchnumpy(), sql))
+
+    def append(self, table: str, columns: Mapping[str, Sequence[Any] | np.ndarray[Any, Any]]) -> None:
+        frame = pd.DataFrame(dict(columns))
+        with self._lock:
+            self._connection.register("incoming_rows", frame)
+            try:
+                sql = f"INSERT INTO owner.{table} BY NAME SELECT * FROM incoming_rows"
+                self._run(lambda: self._connection.execute(sql), sql)
+            finally:
+                self._connection.unregister("incoming_rows")
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        with self._lock:
+            if self._depth:
+                yield
+                return
+            self._run(lambda: self._send("BEGIN", None), "BEGIN")
+            self._depth = 1
+            try:
+                yield
+                self._send("COMMIT", None)
+            except BaseException:
+                self._rollback()
+                raise
+            finally:
+                self._depth = 0
+
+    def close(self) -> None:
+        _quiet(lambda: self._connection.execute("DETACH owner"))
+        self._connection.close()
+
+
+def _used(sql: str, params: Params | None) -> dict[str, Any]:
+    """Keep the parameters that a statement names: DuckDB refuses the rest."""
+    if not params:
+        return {}
+    return {name: params[name] for name in set(_PARAMETER.findall(sql))}
+
+
+def _quiet(step: Callable[[], object]) -> None:
+    """Tidy up after an error: the error itself is what the caller hears of."""
+    try:
+        step()
+    except duckdb.Error:
+        return
+
+
+def _first_line(trouble: Exception) -> str:
+    return str(trouble).splitlines()[0]

@@ -1,0 +1,52 @@
+"""Events: what happened, and when."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+
+from storage.engine import Engine, literal
+from storage.records import Event, stable_id
+from storage.table import Clock
+
+
+class Events:
+    """The `events` table."""
+
+    def __init__(self, engine: Engine, clock: Clock) -> None:
+        self._engine, self._clock = engine, clock
+
+    def append(self, events: Sequence[Event]) -> int:
+        """Record events; durable when this returns. The same event twice is one event."""
+        if not events:
+            return 0
+        rows = ", ".join("(" + ", ".join(map(literal, self._row(event))) + ")" for event in events)
+        sql = f"INSERT INTO events VALUES {rows} ON CONFLICT DO NOTHING RETURNING event_id"
+        return len(self._engine.rows(sql))
+
+    def columns(self, since: datetime, until: datetime) -> dict[str, np.ndarray[Any, Any]]:
+        """Return event_type and ts in (since, until], in time order, as columns."""
+        sql = "SELECT event_type, ts FROM events WHERE ts > $since AND ts <= $until ORDER BY ts"
+        return self._engine.columns(sql, {"since": since, "until": until})
+
+    def between(self, since: datetime, until: datetime, limit: int = 1_000_000) -> list[Event]:
+        """Return events in (since, until], newest first."""
+        sql = """SELECT event_type, ts, labels, metadata FROM events
+                 WHERE ts > $since AND ts <= $until ORDER BY ts DESC LIMIT $limit"""
+        rows = self._engine.rows(sql, {"since": since, "until": until, "limit": limit})
+        return [
+            Event(event_type=kind, ts=ts, labels=json.loads(labels), metadata=json.loads(metadata))
+            for kind, ts, labels, metadata in rows
+        ]
+
+    def _row(self, event: Event) -> list[Any]:
+        labels, metadata = (
+            json.dumps(event.labels, sort_keys=True),
+            json.dumps(event.metadata, sort_keys=True, default=str),
+        )
+        event_id = stable_id("event", event.event_type, event.ts.isoformat(), labels, metadata)
+        return [event_id, event.event_type, event.ts, labels, metadata, self._clock()]

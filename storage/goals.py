@@ -1,0 +1,87 @@
+"""Goals and their transitions; a goal's state is its last transition."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from storage.engine import Engine, literal
+from storage.records import Goal, GoalState, GoalView, Transition
+from storage.table import Clock, RecordTable, next_number
+
+_VIEW = """SELECT g.body, s.state, s.progress, s.reason, s.since
+           FROM goals g JOIN goal_states s USING (goal_id)"""
+_OPEN = "('proposed', 'active', 'blocked')"
+
+
+class Goals:
+    """The `goals` and `goal_transitions` tables."""
+
+    def __init__(self, engine: Engine, clock: Clock) -> None:
+        self._engine, self._clock = engine, clock
+        keys = {"goal_id": "goal_id", "goal_type": "goal_type", "cause": "cause"}
+        self._goals = RecordTable(engine, clock, "goals", Goal, keys)
+
+    def append(self, goals: Sequence[Goal], transitions: Sequence[Transition], cycle_id: str) -> None:
+        """Record new goals and where goals moved to, together."""
+        with self._engine.transaction():
+            self._goals.append(goals, cycle_id)
+            self.move(transitions, cycle_id)
+
+    def move(self, transitions: Sequence[Transition], cycle_id: str) -> None:
+        """Record where goals moved to."""
+        if not transitions:
+            return
+        now, first = self._clock(), next_number()
+        rows = ", ".join(
+            "("
+            + ", ".join(map(literal, [first + n, t.goal_id, t.at, t.state, t.progress, t.reason, cycle_id, now]))
+            + ")"
+            for n, t in enumerate(transitions)
+        )
+        columns = "seq, goal_id, moved_at, state, progress, reason, cycle_id, recorded_at"
+        self._engine.rows(f"INSERT INTO goal_transitions ({columns}) VALUES {rows} ON CONFLICT DO NOTHING")
+
+    def open(self) -> list[GoalView]:
+        """Return the goals that still ask for something, most important first."""
+        return self._views(f"WHERE s.state IN {_OPEN}")
+
+    def recent(self, since: datetime, limit: int = 200) -> list[GoalView]:
+        """Return goals closed after a moment, newest first."""
+        tail = f"WHERE s.state NOT IN {_OPEN} AND s.since > $since ORDER BY s.since DESC LIMIT $limit"
+        return self._views(tail, {"since": since, "limit": limit})
+
+    def get(self, goal_id: str) -> GoalView | None:
+        """Return a goal with its state, or None."""
+        found = self._views("WHERE g.goal_id = $goal_id", {"goal_id": goal_id})
+        return found[0] if found else None
+
+    def all(self, limit: int = 1_000) -> list[GoalView]:
+        """Return goals in any state, newest first."""
+        return self._views("ORDER BY s.since DESC LIMIT $limit", {"limit": limit})
+
+    def transitions(self, goal_id: str) -> list[Transition]:
+        """Return a goal's history, oldest first."""
+        sql = """SELECT goal_id, state, moved_at, reason, progress FROM goal_transitions
+                 WHERE goal_id = $goal_id ORDER BY seq"""
+        rows = self._engine.rows(sql, {"goal_id": goal_id})
+        return [Transition(goal_id=g, state=s, at=at, reason=r, progress=p) for g, s, at, r, p in rows]
+
+    def counts(self) -> dict[str, int]:
+        """Return how many goals are in each state."""
+        rows = self._engine.rows("SELECT state, count(*) FROM goal_states GROUP BY state")
+        return {str(GoalState(state)): int(count) for state, count in rows}
+
+    def _views(self, tail: str, params: dict[str, Any] | None = None) -> list[GoalView]:
+        views = [
+            GoalView(
+                goal=Goal.model_validate_json(body),
+                state=state,
+                progress=progress,
+                reason=reason,
+                since=since,
+            )
+            for body, state, progress, reason, since in self._engine.rows(f"{_VIEW} {tail}", params)
+        ]
+        return views if "ORDER BY" in tail else sorted(views, key=lambda v: (-v.goal.priority, v.goal.goal_id))

@@ -1,0 +1,168 @@
+"""The store: one object with every table, the same in the owner, a flow run, a notebook and a test."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import socket
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+
+import duckdb
+
+from storage.actions import Actions
+from storage.decisions import Decisions
+from storage.engine import Engine, LocalEngine, RemoteEngine, connect, literal, load_quack
+from storage.errors import ForeactError, TransientError
+from storage.events import Events
+from storage.forecasts import Forecasts
+from storage.goals import Goals
+from storage.journal import Audit, Cycles, Facts, Patterns
+from storage.migrate import migrate
+from storage.outcomes import Outcomes
+from storage.samples import Samples
+
+MEMORY = ":memory:"
+
+
+def wall_clock() -> datetime:
+    """Return the time at which a row is recorded where nobody hands in another clock."""
+    return datetime.now(UTC)
+
+
+class Store:
+    """Every table of the loop over one engine; `clock` says when a row counts as recorded."""
+
+    def __init__(self, engine: Engine, clock: Callable[[], datetime] = wall_clock) -> None:
+        self.engine = engine
+        self.clock = clock
+        self.samples = Samples(engine, clock)
+        self.events = Events(engine, clock)
+        self.cycles = Cycles(engine, clock)
+        self.patterns = Patterns(engine, clock)
+        self.forecasts = Forecasts(engine, clock)
+        self.goals = Goals(engine, clock)
+        self.decisions = Decisions(engine, clock)
+        self.actions = Actions(engine, clock)
+        self.outcomes = Outcomes(engine, clock)
+        self.facts = Facts(engine, clock)
+        self.audit = Audit(engine, clock)
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """Make the writes inside a `with` all happen, or none."""
+        context: AbstractContextManager[None] = self.engine.transaction()
+        return context
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self.engine.close()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def open_store(path: Path | str = MEMORY, clock: Callable[[], datetime] = wall_clock) -> Store:
+    """Open the store: attached to the process that owns the file, or the file itself where nobody does.
+
+    `path` is the DuckDB file, or `:memory:` for one that dies with the object. Raises `TransientError` when another
+    process holds the file and does not serve it (yet).
+    """
+    if str(path) == MEMORY:
+        return _own(MEMORY, clock)
+    file = Path(path)
+    return _attach(file, clock) or _own_file(file, clock)
+
+
+def own_store(path: Path, port: int = 0, clock: Callable[[], datetime] = wall_clock) -> Store:
+    """Open the file as its owner and serve it to other processes of this user on loopback.
+
+    Raises `store_in_use` when another process owns it.
+    """
+    store = _own_file(path, clock, must_own=True)
+    load_quack(store.engine._connection)  # type: ignore[attr-defined]
+    uri, token = f"quack:127.0.0.1:{port or _free_port()}", secrets.token_urlsafe(32)
+    store.engine.rows(f"CALL quack_serve({literal(uri)}, token={literal(token)})")
+    _write_private(address_file(path), json.dumps({"uri": uri, "token": token, "pid": os.getpid()}))
+    return store
+
+
+def address_file(path: Path) -> Path:
+    """Return where the owner of a database says how to reach it; readable by its user alone."""
+    return path.with_suffix(".owner.json")
+
+
+def _attach(path: Path, clock: Callable[[], datetime]) -> Store | None:
+    try:
+        address = json.loads(address_file(path).read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
+    if not _is_running(int(address["pid"])):
+        return None
+    try:
+        return Store(RemoteEngine(address["uri"], address["token"]), clock)
+    except TransientError:
+        return None
+
+
+def _own_file(path: Path, clock: Callable[[], datetime], must_own: bool = False) -> Store:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return _own(str(path), clock)
+    except (PermissionError, FileExistsError, NotADirectoryError) as trouble:
+        raise ForeactError(
+            "folder_not_writable",
+            f"{path.parent} cannot be written to: {trouble.strerror}.",
+            "Choose another home.",
+        ) from None
+    except duckdb.IOException as trouble:
+        if "lock" not in str(trouble).lower():
+            raise ForeactError(
+                "store_unreadable",
+                f"{path} cannot be opened: {trouble}",
+                "Restore it from a copy.",
+                status=500,
+            ) from None
+        if must_own:
+            raise ForeactError(
+                "store_in_use", f"{path} is owned by another process.", "Stop that one first.", status=409
+            ) from None
+        raise TransientError(f"{path} is held by another process that does not serve it") from None
+
+
+def _own(path: str, clock: Callable[[], datetime]) -> Store:
+    engine = LocalEngine(connect(path))
+    migrate(engine)
+    return Store(engine, clock)
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _write_private(file: Path, text: str) -> None:
+    """Write a file that only its user can read, in one step."""
+    draft = file.with_suffix(".tmp")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as handle:
+        handle.write(text)
+    draft.replace(file)

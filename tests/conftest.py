@@ -1,0 +1,21 @@
+"""What every test may use: a store in memory and a fixed tick."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+
+from storage import Store, open_store
+
+
+@pytest.fixture
+def tick() -> datetime:
+    return datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def store(tick: datetime) -> Iterator[Store]:
+    with open_store(clock=lambda: tick) as opened:
+        yield opened
