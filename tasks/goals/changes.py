@@ -1,0 +1,38 @@
+"""What a cycle changes about the goals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from storage.records import Goal, GoalView, Transition
+
+
+@dataclass(frozen=True)
+class Declined:
+    """A proposal that became no goal, and why."""
+
+    cause: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class GoalChanges:
+    """New goals, where goals moved to (in order; new ones included), and what was declined."""
+
+    new: tuple[Goal, ...] = ()
+    transitions: tuple[Transition, ...] = ()
+    declined: tuple[Declined, ...] = ()
+
+    def views(self, open_goals: Iterable[GoalView]) -> tuple[GoalView, ...]:
+        """Return all goals touched or open before, as they stand after the changes."""
+        views = {view.goal.goal_id: view for view in open_goals}
+        goals = {goal.goal_id: goal for goal in self.new}
+        for move in self.transitions:
+            known = views.get(move.goal_id)
+            goal = known.goal if known else goals[move.goal_id]
+            since = known.since if known and known.state is move.state else move.at
+            views[move.goal_id] = GoalView(
+                goal=goal, state=move.state, progress=move.progress, reason=move.reason, since=since
+            )
+        return tuple(views.values())

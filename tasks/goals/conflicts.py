@@ -1,0 +1,65 @@
+"""Wishes that cannot all be fulfilled, said before anything is done about them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import combinations
+
+from storage.records import Goal, Objective, ObjectiveKind
+from tasks.goals.text import limit, number
+
+_ON_VALUES = {ObjectiveKind.BOUND, ObjectiveKind.PERCENTILE, ObjectiveKind.CAPACITY, ObjectiveKind.SLO}
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """Two goals, or two objectives, that pull one metric in opposite directions.
+
+    `is_contradiction`: both can never hold at once; otherwise there is room between them, and they compete.
+    """
+
+    left: str
+    right: str
+    metric: str
+    statement: str
+    is_contradiction: bool
+
+
+def conflicts(goals: Iterable[Goal]) -> tuple[Conflict, ...]:
+    """Return the pairs of goals that want one series lower and higher at once."""
+    bounded = [goal for goal in goals if goal.series is not None and goal.bound is not None]
+    found = []
+    for left, right in combinations(bounded, 2):
+        if left.series != right.series or left.side == right.side:
+            continue
+        below, above = (left, right) if left.side == "below" else (right, left)
+        assert below.bound is not None
+        assert above.bound is not None
+        assert left.series is not None
+        is_contradiction = below.bound < above.bound
+        wanted = f"{limit('below', below.bound)} and {limit('above', above.bound)}"
+        verdict = "which cannot both be" if is_contradiction else "and what helps one harms the other"
+        statement = f"{left.series} is wanted {wanted}, {verdict}."
+        found.append(Conflict(left.goal_id, right.goal_id, left.series, statement, is_contradiction))
+    return tuple(found)
+
+
+def contradictions(objectives: Iterable[Objective]) -> tuple[Conflict, ...]:
+    """Return the pairs of objectives that no value of their metric can satisfy: below 10 and above 20.
+
+    Only objectives on the values themselves count: a peak use of at least .2 leaves room for a value under it.
+    """
+    direct = [objective for objective in objectives if objective.kind in _ON_VALUES]
+    found = []
+    for left, right in combinations(direct, 2):
+        below, above = (left, right) if left.side == "below" else (right, left)
+        is_same = left.matches(right.metric) or right.matches(left.metric)
+        if left.side != right.side and is_same and below.bound < above.bound:
+            statement = (
+                f"{below.name} wants {below.metric} {limit('below', below.bound)}, {above.name} wants it "
+                f"{limit('above', above.bound)}: no value is both under {number(below.bound)} and over "
+                f"{number(above.bound)}."
+            )
+            found.append(Conflict(below.name, above.name, left.metric, statement, True))
+    return tuple(found)

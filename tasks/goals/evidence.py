@@ -1,0 +1,193 @@
+"""What the rules of the goals are given, and what they hand back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+import numpy as np
+
+from storage.records import (
+    Breach,
+    FloatArray,
+    Forecast,
+    Frame,
+    Goal,
+    GoalType,
+    Objective,
+    Pattern,
+)
+
+_SILENT_AFTER_S = 600.0
+_SILENT_AFTER_GAPS = 5
+
+
+@dataclass(frozen=True)
+class WindowCount:
+    """How many events of an SLO's last `window_s` seconds were good, of how many."""
+
+    window_s: float
+    good: float
+    total: float
+
+
+@dataclass(frozen=True)
+class Window:
+    """A stretch of one series, oldest first, NaN where nothing was recorded; `end` is the moment of the last."""
+
+    values: FloatArray
+    step_s: float
+    end: datetime
+
+    @property
+    def finite(self) -> FloatArray:
+        """Return the recorded values, oldest first."""
+        recorded: FloatArray = self.values[np.isfinite(self.values)]
+        return recorded
+
+    @property
+    def span_s(self) -> float:
+        """Return the time from the first recorded value to the end, 0 where there is none."""
+        recorded = np.flatnonzero(np.isfinite(self.values))
+        return 0.0 if len(recorded) == 0 else float(len(self.values) - recorded[0]) * self.step_s
+
+    def tail(self, span_s: float) -> Window:
+        """Return the last `span_s` seconds, at least one step."""
+        steps = max(1, min(len(self.values), round(span_s / self.step_s)))
+        return Window(self.values[-steps:], self.step_s, self.end)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The last recorded value of a series and how old it is."""
+
+    value: float
+    age_s: float
+    is_silent: bool
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that a cycle knows when it sets goals; see the record types for units.
+
+    `frames` are working windows at several step sizes, `forecasts` are by series, `hourly` holds hourly means of up
+    to 62 days of the series that objectives name, `slo_windows` counts good events by objective.
+    """
+
+    tick: datetime
+    objectives: tuple[Objective, ...] = ()
+    frames: tuple[Frame, ...] = ()
+    forecasts: Mapping[str, Forecast] = field(default_factory=dict)
+    breaches: tuple[Breach, ...] = ()
+    patterns: tuple[Pattern, ...] = ()
+    hourly: Frame | None = None
+    slo_windows: Mapping[str, tuple[WindowCount, ...]] = field(default_factory=dict)
+
+    def objective(self, name: str | None) -> Objective | None:
+        """Return an objective by its name, None where it is gone."""
+        return next((each for each in self.objectives if each.name == name), None)
+
+    def series_of(self, objective: Objective) -> tuple[str, ...]:
+        """Return every known series that an objective means, in sorted order."""
+        frames = (*self.frames, self.hourly) if self.hourly else self.frames
+        known = {series for frame in frames for series in frame.series}
+        known.update(breach.series for breach in self.breaches if breach.objective == objective.name)
+        return tuple(sorted(series for series in known if objective.matches(series)))
+
+    def breach_of(self, objective: str, series: str) -> Breach | None:
+        """Return the predicted breach of an objective by a series, None where none was computed."""
+        wanted = (objective, series)
+        return next((each for each in self.breaches if (each.objective, each.series) == wanted), None)
+
+    def window(self, series: str, span_s: float) -> Window | None:
+        """Return the last `span_s` seconds of a series from the finest frame that reaches so far back.
+
+        Where no frame does, the one that reaches furthest serves. None where no frame knows the series.
+        """
+        known = [window for frame in self.frames if (window := _window_of(frame, series))]
+        if self.hourly is not None and (hourly := _window_of(self.hourly, series)):
+            known.append(hourly)
+        long_enough = [each for each in known if each.span_s >= span_s * 0.95]
+        if long_enough:
+            return min(long_enough, key=lambda each: each.step_s).tail(span_s)
+        furthest = max(known, key=lambda each: (each.span_s, -each.step_s), default=None)
+        return furthest.tail(span_s) if furthest else None
+
+    def latest(self, series: str) -> Reading | None:
+        """Return the last recorded value of a series, None where there is none at all.
+
+        A series is silent when it has been quiet for five of its usual gaps, and for ten minutes at least.
+        """
+        known = [window for frame in self.frames if (window := _window_of(frame, series))]
+        if self.hourly is not None and (hourly := _window_of(self.hourly, series)):
+            known.append(hourly)
+        readings = [reading for each in known if (reading := self._reading(each))]
+        return min(readings, key=lambda reading: reading.age_s, default=None)
+
+    def _reading(self, window: Window) -> Reading | None:
+        recorded = np.flatnonzero(np.isfinite(window.values))
+        if len(recorded) == 0:
+            return None
+        steps_ago = len(window.values) - 1 - int(recorded[-1])
+        age_s = max(0.0, (self.tick - window.end).total_seconds()) + steps_ago * window.step_s
+        gap_s = float(np.median(np.diff(recorded))) * window.step_s if len(recorded) > 1 else window.step_s
+        is_silent = age_s > max(_SILENT_AFTER_S, _SILENT_AFTER_GAPS * gap_s)
+        return Reading(float(window.values[recorded[-1]]), age_s, is_silent)
+
+
+def _window_of(frame: Frame, series: str) -> Window | None:
+    return Window(frame.row(series), frame.step_s, frame.end) if series in frame.series else None
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A goal that a rule would set: `cause` names what it is about, so that it is raised once.
+
+    `bound`, `side` and `baseline` are in the units of `series`; `probability` is that of a breach unless something is
+    done; `deadline` is the predicted breach. `because` says rule, inputs and forecast in plain numbers. `period_s` is
+    given where the cause comes back by itself, so that each of its occurrences may have a goal.
+    """
+
+    goal_type: GoalType
+    cause: str
+    description: str
+    severity: float
+    probability: float
+    deadline: datetime
+    because: Mapping[str, Any]
+    objective: str | None = None
+    series: str | None = None
+    bound: float | None = None
+    side: Literal["below", "above"] = "below"
+    baseline: float | None = None
+    period_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a goal stands by measurement.
+
+    `is_met` tells whether the objective holds now, `held_s` since when, `probability` how likely it breaks, `approach`
+    (0 to 1) how much of the way from baseline to bound is done. `is_silent`: nothing is measured, so nothing is known.
+    `is_over`: the occasion has passed, and what is known now is final.
+    """
+
+    is_met: bool
+    probability: float
+    approach: float
+    held_s: float
+    statement: str
+    is_silent: bool = False
+    is_over: bool = False
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One goal type's rule: what it would propose, and how a goal of its own stands."""
+
+    name: str
+    goal_type: GoalType
+    propose: Callable[[Evidence], Iterable[Proposal]]
+    standing: Callable[[Goal, Evidence], Standing]

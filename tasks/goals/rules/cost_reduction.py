@@ -1,0 +1,108 @@
+"""A month that will end above its budget at the present rate of spending."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import numpy as np
+
+from storage.records import Goal, GoalType, Objective, ObjectiveKind
+from tasks.goals.budget import Projection, month_of, project
+from tasks.goals.evidence import Evidence, Proposal, Standing
+from tasks.goals.measures import closed_ratio
+from tasks.goals.standing import gone_standing, silence_of
+from tasks.goals.text import moment, number, percent, span
+
+GOAL_TYPE = GoalType.COST_REDUCTION
+
+
+def propose(evidence: Evidence) -> Iterator[Proposal]:
+    """Propose a goal per spend series whose calendar month (UTC) is projected to end above the budget, the bound.
+
+    A metric named `..._per_hour` (second, minute, day) is a spend rate, any other a cumulative spend.
+    """
+    for objective in evidence.objectives:
+        if objective.kind is not ObjectiveKind.BUDGET:
+            continue
+        for series in evidence.series_of(objective):
+            reading = evidence.latest(series)
+            projection = project(evidence, series)
+            if projection is None or reading is None or reading.is_silent:
+                continue
+            if projection.probability(objective.bound) >= objective.probability_threshold:
+                yield _proposal(evidence, objective, series, projection, reading.value)
+
+
+def standing(goal: Goal, evidence: Evidence) -> Standing:
+    """Return how the goal stands: the month's projection against the budget."""
+    objective = evidence.objective(goal.objective)
+    if objective is None or goal.series is None:
+        return gone_standing("its objective is no longer configured")
+    silence = silence_of(goal, evidence)
+    projection = project(evidence, goal.series)
+    if silence is not None or projection is None:
+        return silence or gone_standing("too little is recorded to project the month")
+    probability = projection.probability(objective.bound)
+    is_met = projection.projected <= objective.bound
+    baseline = goal.because.get("forecast", {}).get("projected_spend")
+    return Standing(
+        is_met=is_met,
+        probability=probability,
+        approach=closed_ratio(baseline, projection.projected, objective.bound, "below"),
+        # The projection moves by the hour, not by the cycle: it needs no further hold.
+        held_s=np.inf if is_met else 0.0,
+        statement=f"the month heads for {number(projection.projected)} of a budget of {number(objective.bound)}",
+        is_over=month_of(goal.created_at) != month_of(evidence.tick),
+    )
+
+
+def _proposal(evidence: Evidence, objective: Objective, series: str, projection: Projection, value: float) -> Proposal:
+    probability = projection.probability(objective.bound)
+    deadline = evidence.tick + timedelta(hours=projection.exhausted_in_hours(objective.bound))
+    kind = "a spend rate" if projection.rate_unit_s is not None else "a cumulative spend"
+    month_end = month_of(evidence.tick)[1]
+    unseen = (
+        f" ({span(projection.unseen_hours * 3_600)} of it not recorded, counted at the mean)"
+        if projection.unseen_hours >= 1.5
+        else ""
+    )
+    sentence = (
+        f"{series}, {kind}, came to {number(projection.spent)} so far this month{unseen} and adds "
+        f"{number(projection.rate_per_hour)} an hour, which makes {number(projection.projected)} by "
+        f"{moment(month_end)}; the budget is {number(objective.bound)} and is used up by {moment(deadline)}."
+    )
+    return Proposal(
+        goal_type=GOAL_TYPE,
+        cause=f"{GOAL_TYPE.value}:{objective.name}:{series}",
+        description=f"Keep the month's {series} within {number(objective.bound)}: "
+        f"{percent(probability)} likely to end at {number(projection.projected)} or so",
+        severity=objective.severity,
+        probability=probability,
+        deadline=deadline,
+        objective=objective.name,
+        series=series,
+        bound=projection.sustainable(objective.bound),
+        side="below",
+        baseline=value,
+        because={
+            "rule": "month-end projection",
+            "sentence": sentence,
+            "inputs": {
+                "objective": objective.name,
+                "series": series,
+                "metric_is": kind,
+                "budget": objective.bound,
+                "spent": projection.spent,
+                "unseen_hours": projection.unseen_hours,
+            },
+            "forecast": {
+                "projected_spend": projection.projected,
+                "standard_error": projection.standard_error,
+                "rate_per_hour": projection.rate_per_hour,
+                "probability": probability,
+                "month_end_at": month_end.isoformat(),
+            },
+            "is_broken_now": projection.spent > objective.bound,
+        },
+    )

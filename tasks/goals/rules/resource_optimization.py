@@ -1,0 +1,95 @@
+"""Peak use of a resource that leaves too little headroom (side below), or shows it idle (side above)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from storage.records import Goal, GoalType, Objective, ObjectiveKind
+from tasks.goals.evidence import Evidence, Proposal, Standing
+from tasks.goals.measures import closed_ratio
+from tasks.goals.standing import gone_standing, held_clear_s, silence_of
+from tasks.goals.tail import Tail, tail_of
+from tasks.goals.text import limit, number, span
+
+GOAL_TYPE = GoalType.RESOURCE_OPTIMIZATION
+_PEAK = 0.95
+
+
+def propose(evidence: Evidence) -> Iterator[Proposal]:
+    """Propose a goal where the peak use, its 95th percentile, lies beyond the bound in the window and lately."""
+    for objective in evidence.objectives:
+        if objective.kind is not ObjectiveKind.HEADROOM:
+            continue
+        for series in evidence.series_of(objective):
+            reading = evidence.latest(series)
+            tail = tail_of(evidence, objective, series, _allowed(objective))
+            is_audible = reading is not None and not reading.is_silent
+            if tail is not None and is_audible and tail.both >= objective.probability_threshold:
+                yield _proposal(evidence, objective, series, tail)
+
+
+def standing(goal: Goal, evidence: Evidence) -> Standing:
+    """Return how the goal stands: the recent peak use against the bound."""
+    objective = evidence.objective(goal.objective)
+    if objective is None or goal.series is None:
+        return gone_standing("its objective is no longer configured")
+    silence = silence_of(goal, evidence)
+    tail = tail_of(evidence, objective, goal.series, _allowed(objective))
+    window = evidence.window(goal.series, objective.window_s)
+    if silence is not None or tail is None or window is None:
+        return silence or gone_standing("too little is recorded to tell the peak use")
+    value = tail.recent_percentile
+    is_met = objective.is_met(value)
+    # A busy resource dips below its lower bound between peaks, so there the peak itself is what must hold.
+    held_s = held_clear_s(window, objective.bound, "below") if objective.side == "below" else window.span_s / 12
+    return Standing(
+        is_met=is_met,
+        probability=tail.recent_probability,
+        approach=closed_ratio(goal.baseline, value, objective.bound, objective.side),
+        held_s=held_s if is_met else 0.0,
+        statement=f"peak use of {goal.series} was lately {number(value)}, "
+        f"wanted {limit(objective.side, objective.bound)}",
+    )
+
+
+def _allowed(objective: Objective) -> float:
+    return 1 - _PEAK if objective.side == "below" else _PEAK
+
+
+def _proposal(evidence: Evidence, objective: Objective, series: str, tail: Tail) -> Proposal:
+    wanted = limit(objective.side, objective.bound)
+    trouble = "leaves too little headroom" if objective.side == "below" else "shows it mostly idle"
+    sentence = (
+        f"Peak use of {series} (its 95th percentile over {span(tail.span_s)}) was {number(tail.percentile)}, lately "
+        f"{number(tail.recent_percentile)}, and should be {wanted}: that {trouble}."
+    )
+    return Proposal(
+        goal_type=GOAL_TYPE,
+        cause=f"{GOAL_TYPE.value}:{objective.name}:{series}",
+        description=f"Bring the peak use of {series} to {wanted}",
+        severity=objective.severity,
+        probability=tail.both,
+        deadline=evidence.tick + timedelta(seconds=objective.horizon_s),
+        objective=objective.name,
+        series=series,
+        bound=objective.bound,
+        side=objective.side,
+        baseline=tail.recent_percentile,
+        because={
+            "rule": "utilisation headroom",
+            "sentence": sentence,
+            "inputs": {
+                "objective": objective.name,
+                "series": series,
+                "bound": objective.bound,
+                "side": objective.side,
+                "window_s": objective.window_s,
+                "n_values": tail.n_values,
+                "peak_use": tail.percentile,
+                "recent_peak_use": tail.recent_percentile,
+            },
+            "forecast": {"probability_peak_stays_beyond": tail.both},
+            "is_broken_now": True,
+        },
+    )

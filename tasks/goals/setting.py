@@ -1,0 +1,264 @@
+"""Set goals: review those that are open, then raise what the rules propose, each cause once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from storage.records import Goal, GoalState, GoalView, Transition, stable_id
+from tasks.goals.changes import Declined, GoalChanges
+from tasks.goals.conflicts import contradictions
+from tasks.goals.discovery import discover_rules
+from tasks.goals.evidence import Evidence, Proposal, Rule
+from tasks.goals.measures import longest_clear_s, margin_of, priority_of, urgency_of
+from tasks.goals.policy import GoalPolicy
+from tasks.goals.review import review
+from tasks.goals.text import number, span
+
+_BLOCKED_WEIGHT = 0.5
+
+
+@dataclass(frozen=True)
+class _Ranked:
+    proposal: Proposal
+    urgency: float
+    priority: float
+
+
+def set_goals(
+    evidence: Evidence,
+    open_goals: Sequence[GoalView],
+    recent: Sequence[GoalView],
+    *,
+    max_active_goals: int,
+    cycle_id: str,
+    rules: Iterable[Rule] | None = None,
+    policy: GoalPolicy = GoalPolicy(),
+) -> GoalChanges:
+    """Return what this cycle changes about the goals.
+
+    `open_goals` are all that still ask for something, `recent` those closed lately (a day or more): they tell which
+    causes must have been clear for a while before they are raised again. A rule that fails is declined with its
+    error, the others carry on. The same evidence and goals give the same changes, ids included.
+    """
+    served = tuple(rules) if rules is not None else discover_rules()
+    by_type = {rule.goal_type.value: rule for rule in served}
+    reviewed = {view.goal.goal_id: review(view, evidence, by_type, policy)[1] for view in open_goals}
+    transitions = [move for move in reviewed.values() if move is not None]
+    still_open = [view for view in open_goals if not _closes(reviewed[view.goal.goal_id])]
+    closed_now = [_closed(view, move) for view in open_goals if (move := reviewed[view.goal.goal_id]) and _closes(move)]
+    proposals, declined = _propose(evidence, served)
+    declined += _refuse(evidence, proposals, still_open, [*recent, *closed_now], policy)
+    refused = {each.cause for each in declined}
+    wanted = _rank(evidence, [each for each in proposals if each.cause not in refused])
+    taken, displaced, crowded = _fit_in(wanted, still_open, proposals, max_active_goals, policy, evidence)
+    new = _linked([_goal_of(each, evidence, cycle_id) for each in taken], still_open, evidence)
+    displaced_ids = {move.goal_id for move in displaced}
+    kept = [move for move in transitions if move.goal_id not in displaced_ids]
+    return GoalChanges(tuple(new), (*kept, *displaced, *_openings(new)), (*declined, *crowded))
+
+
+def _closes(move: Transition | None) -> bool:
+    return move is not None and move.state.is_terminal
+
+
+def _closed(view: GoalView, move: Transition) -> GoalView:
+    return view.model_copy(update={"state": move.state, "since": move.at})
+
+
+def _propose(evidence: Evidence, rules: Sequence[Rule]) -> tuple[list[Proposal], list[Declined]]:
+    proposals: dict[str, Proposal] = {}
+    declined: list[Declined] = []
+    for rule in rules:
+        try:
+            for proposal in rule.propose(evidence):
+                known = proposals.get(proposal.cause)
+                if known is None or proposal.probability > known.probability:
+                    proposals[proposal.cause] = proposal
+        except Exception as trouble:
+            reason = f"the rule failed and was left out of this cycle: {type(trouble).__name__}: {trouble}"
+            declined.append(Declined(f"rule:{rule.name}", reason))
+    return list(proposals.values()), declined
+
+
+def _refuse(
+    evidence: Evidence,
+    proposals: Sequence[Proposal],
+    still_open: Sequence[GoalView],
+    closed: Sequence[GoalView],
+    policy: GoalPolicy,
+) -> list[Declined]:
+    """Return the proposals that are pursued already, not yet re-armed, or contradict a weightier objective."""
+    pursued = {view.goal.cause for view in still_open}
+    refused = [Declined(each.cause, "a goal for this cause is open") for each in proposals if each.cause in pursued]
+    for proposal in proposals:
+        if proposal.cause in pursued:
+            continue
+        reason = _contradicted(evidence, proposal) or _not_rearmed(evidence, proposal, closed, policy)
+        if reason is not None:
+            refused.append(Declined(proposal.cause, reason))
+    return refused
+
+
+def _contradicted(evidence: Evidence, proposal: Proposal) -> str | None:
+    by_name = {objective.name: objective for objective in evidence.objectives}
+    for conflict in contradictions(evidence.objectives):
+        if proposal.objective in (conflict.left, conflict.right):
+            other = by_name[conflict.right if proposal.objective == conflict.left else conflict.left]
+            mine = by_name[str(proposal.objective)]
+            if (mine.severity, mine.name) < (other.severity, other.name):
+                return f"{conflict.statement} {other.name} matters more, so only that one is pursued."
+    return None
+
+
+def _not_rearmed(evidence: Evidence, proposal: Proposal, closed: Sequence[GoalView], policy: GoalPolicy) -> str | None:
+    """Return why a cause that had a goal lately is not raised again yet; None where it may be.
+
+    A wobble around a bound is one matter and not ten: the series must have been clear of the bound by a margin for a
+    while since. What failed or expired is tried again after its horizon, doubled for every failure before.
+    """
+    same = [view for view in closed if view.goal.cause == proposal.cause and view.state is not GoalState.SUPERSEDED]
+    if not same:
+        return None
+    last = max(same, key=lambda view: view.since)
+    objective = evidence.objective(proposal.objective)
+    if proposal.period_s is not None:
+        return _same_occurrence(proposal, last)
+    since_s = (evidence.tick - last.since).total_seconds()
+    if last.state in {GoalState.FAILED, GoalState.EXPIRED}:
+        attempts = sum(view.state in {GoalState.FAILED, GoalState.EXPIRED} for view in same)
+        wait_s = min(86_400.0, policy.grace_s(objective) * 2.0 ** (attempts - 1))
+        if since_s >= wait_s:
+            return None
+        return f"it {last.state.value} {span(since_s)} ago and is tried again {span(wait_s)} after that"
+    rearm_s = policy.rearm_s(objective)
+    clear_s = _clear_since(evidence, proposal, last)
+    if clear_s >= rearm_s and since_s >= rearm_s:
+        return None
+    return (
+        f"the same cause was {last.state.value} {span(since_s)} ago and has to be clear for {span(rearm_s)} first "
+        f"(so far {span(clear_s)})"
+    )
+
+
+def _same_occurrence(proposal: Proposal, last: GoalView) -> str | None:
+    apart_s = abs((proposal.deadline - last.goal.deadline).total_seconds())
+    assert proposal.period_s is not None
+    return "this occurrence had its goal" if apart_s < proposal.period_s / 2 else None
+
+
+def _clear_since(evidence: Evidence, proposal: Proposal, last: GoalView) -> float:
+    """Return for how long the series kept clear of the bound by a margin since the last goal was raised."""
+    since_s = (evidence.tick - last.goal.created_at).total_seconds()
+    window = evidence.window(proposal.series, since_s) if proposal.series and since_s > 0 else None
+    if window is None or proposal.bound is None:
+        return (evidence.tick - last.since).total_seconds()
+    return longest_clear_s(window, proposal.bound, proposal.side, margin_of(window, proposal.bound))
+
+
+def _rank(evidence: Evidence, proposals: Sequence[Proposal]) -> list[_Ranked]:
+    ranked = []
+    for proposal in proposals:
+        urgency = urgency_of(evidence.tick, proposal.deadline)
+        ranked.append(_Ranked(proposal, urgency, priority_of(proposal.probability, proposal.severity, urgency)))
+    return sorted(ranked, key=lambda each: (-each.priority, each.proposal.cause))
+
+
+def _fit_in(
+    wanted: Sequence[_Ranked],
+    still_open: Sequence[GoalView],
+    proposals: Sequence[Proposal],
+    most: int,
+    policy: GoalPolicy,
+    evidence: Evidence,
+) -> tuple[list[_Ranked], list[Transition], list[Declined]]:
+    """Return the proposals that become goals, the goals that give way to them, and the proposals left out."""
+    weights = _present_weights(still_open, proposals, evidence)
+    taken: list[_Ranked] = []
+    displaced: list[Transition] = []
+    crowded: list[Declined] = []
+    for each in wanted:
+        if len(weights) + len(taken) < most:
+            taken.append(each)
+            continue
+        least = min(weights.values(), key=lambda pair: pair[0], default=None)
+        enough = least is not None and each.priority >= max(
+            policy.supersede_factor * least[0], least[0] + policy.supersede_lead
+        )
+        if least is None or not enough:
+            floor = f", the least of them weighs {number(least[0])}" if least else ""
+            reason = f"{most} goals are open, as many as may be{floor}; this one weighs {number(each.priority)}"
+            crowded.append(Declined(each.proposal.cause, reason))
+            continue
+        view = least[1]
+        del weights[view.goal.goal_id]
+        displaced.append(_superseded(view, each, evidence))
+        taken.append(each)
+    return taken, displaced, crowded
+
+
+def _present_weights(
+    still_open: Sequence[GoalView], proposals: Sequence[Proposal], evidence: Evidence
+) -> dict[str, tuple[float, GoalView]]:
+    """Return what open goals weigh today: by their rule's present proposal where there is one; blocked ones half."""
+    present = {each.proposal.cause: each.priority for each in _rank(evidence, proposals)}
+    weights = {}
+    for view in still_open:
+        weight = max(view.goal.priority, present.get(view.goal.cause, 0.0))
+        weights[view.goal.goal_id] = (weight * (_BLOCKED_WEIGHT if view.state is GoalState.BLOCKED else 1.0), view)
+    return weights
+
+
+def _superseded(view: GoalView, by: _Ranked, evidence: Evidence) -> Transition:
+    return Transition(
+        goal_id=view.goal.goal_id,
+        state=GoalState.SUPERSEDED,
+        at=evidence.tick,
+        reason=f"gave way to a weightier goal ({number(by.priority)}): {by.proposal.description}",
+        progress=view.progress,
+    )
+
+
+def _goal_of(each: _Ranked, evidence: Evidence, cycle_id: str) -> Goal:
+    proposal = each.proposal
+    return Goal(
+        goal_id=stable_id("goal", cycle_id, proposal.cause),
+        goal_type=proposal.goal_type,
+        description=proposal.description,
+        cause=proposal.cause,
+        objective=proposal.objective,
+        series=proposal.series,
+        bound=proposal.bound,
+        side=proposal.side,
+        baseline=proposal.baseline,
+        severity=proposal.severity,
+        probability=proposal.probability,
+        urgency=each.urgency,
+        priority=each.priority,
+        created_at=evidence.tick,
+        deadline=proposal.deadline,
+        because=dict(proposal.because),
+    )
+
+
+def _linked(new: Sequence[Goal], still_open: Sequence[GoalView], evidence: Evidence) -> list[Goal]:
+    """Give each new goal its parent: the open goal of the objective that its own objective names as parent."""
+    by_objective = {goal.objective: goal.goal_id for goal in [*(view.goal for view in still_open), *new]}
+    linked = []
+    for goal in new:
+        objective = evidence.objective(goal.objective)
+        parent = by_objective.get(objective.parent) if objective and objective.parent else None
+        linked.append(goal.model_copy(update={"parent_id": parent}) if parent else goal)
+    return linked
+
+
+def _openings(new: Sequence[Goal]) -> list[Transition]:
+    """Return proposed, then active, for each new goal: its history has both."""
+    moves = []
+    for goal in new:
+        proposed = Transition(
+            goal_id=goal.goal_id, state=GoalState.PROPOSED, at=goal.created_at, reason=goal.because["sentence"]
+        )
+        active = "it is among the goals that may be pursued"
+        moves += [proposed, proposed.model_copy(update={"state": GoalState.ACTIVE, "reason": active})]
+    return moves

@@ -1,0 +1,61 @@
+"""How goals about a series' own values stand: the part that most rules share."""
+
+from __future__ import annotations
+
+from storage.records import Goal
+from tasks.goals.evidence import Evidence, Standing, Window
+from tasks.goals.measures import Side, closed_ratio, held_for_s, margin_of
+from tasks.goals.text import limit, number, span
+
+_LONGEST_LOOK_S = 7 * 86_400.0
+
+
+def silent_standing(series: str | None, age_s: float | None) -> Standing:
+    """Return the standing of a goal whose series says nothing: no data is never good news."""
+    since = f"for {span(age_s)}" if age_s is not None else "at all"
+    statement = f"{series or 'its metric'} has not been recorded {since}, so nothing is known about the goal"
+    return Standing(False, 1.0, 0.0, 0.0, statement, is_silent=True)
+
+
+def gone_standing(what: str) -> Standing:
+    """Return the standing of a goal whose objective or evidence no longer exists."""
+    return Standing(False, 0.0, 0.0, 0.0, what, is_over=True)
+
+
+def silence_of(goal: Goal, evidence: Evidence) -> Standing | None:
+    """Return the standing of a goal whose series has fallen silent, None while it speaks."""
+    reading = evidence.latest(goal.series) if goal.series else None
+    if reading is None or reading.is_silent:
+        return silent_standing(goal.series, reading.age_s if reading else None)
+    return None
+
+
+def series_standing(goal: Goal, evidence: Evidence, *, probability: float, worst: float | None = None) -> Standing:
+    """Return how a goal about a bound on a series stands.
+
+    `worst` is the worst value expected ahead, in the units of the series; progress is how far it has come from the
+    goal's baseline to its bound. The hold counts only values clear of the bound by the hysteresis margin.
+    """
+    silence = silence_of(goal, evidence)
+    if silence is not None:
+        return silence
+    assert goal.series is not None
+    assert goal.bound is not None
+    window = evidence.window(goal.series, _LONGEST_LOOK_S)
+    reading = evidence.latest(goal.series)
+    assert window is not None
+    assert reading is not None
+    held_s = held_clear_s(window, goal.bound, goal.side)
+    value = worst if worst is not None else reading.value
+    return Standing(
+        is_met=held_s > 0,
+        probability=probability,
+        approach=closed_ratio(goal.baseline, value, goal.bound, goal.side),
+        held_s=held_s,
+        statement=f"{goal.series} is {number(reading.value)}, wanted {limit(goal.side, goal.bound)}",
+    )
+
+
+def held_clear_s(window: Window, bound: float, side: Side) -> float:
+    """Return how long a series has kept clear of its bound by the hysteresis margin."""
+    return held_for_s(window, bound, side, margin_of(window.tail(86_400.0), bound))
