@@ -1,0 +1,249 @@
+"""What is believed about each action's effect, learned one measured outcome at a time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import reduce
+from typing import Any, Protocol
+
+import numpy as np
+
+from storage.errors import ForeactError
+from tasks.learn.features import Context, FeatureMap, FloatArray, describe
+
+DECAY = 0.995
+PRIOR_SHAPE = 5.0
+PRIOR_RATE = 5.0
+MODEL_VARIANCE = 0.02
+REMEMBERED_IDS = 1_000
+RECORD_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Observation:
+    """A measured outcome as the learner sees it.
+
+    `effect_sd_units` is the effect in standard deviations of the metric, positive toward the goal;
+    `standard_error_sd_units` its uncertainty on the same scale; `hour` the hour of day at which was acted.
+    """
+
+    outcome_id: str
+    action: str
+    goal_type: str
+    hour: float
+    effect_sd_units: float
+    standard_error_sd_units: float
+
+
+class Learner(Protocol):
+    """What the loop needs of whatever learns; an update returns a new learner and leaves the old one as it
+    was."""
+
+    @property
+    def outcome_count(self) -> int:
+        """Return how many outcomes were learned from."""
+        ...
+
+    def update(self, observation: Observation) -> Learner:
+        """Return the learner that has seen one more outcome; one seen before changes nothing."""
+        ...
+
+    def effects(self, context: Context, arms: Sequence[str]) -> tuple[FloatArray, FloatArray]:
+        """Return the believed mean effect of each arm and its standard deviation, both (n_arms,)."""
+        ...
+
+    def draws(self, context: Context, arms: Sequence[str], count: int, seed: int) -> FloatArray:
+        """Draw the arms' effects jointly from what is believed: (count, n_arms)."""
+        ...
+
+    def to_record(self) -> dict[str, Any]:
+        """Return plain JSON values from which the learner can be restored bit by bit."""
+        ...
+
+
+@dataclass(frozen=True)
+class HierarchicalLearner:
+    """Bayesian linear regression of effects with unknown noise (Normal-inverse-gamma), pooling over pairs.
+
+    An action's effect is its own, plus what differs for the goal type, plus what differs by time of day, so a
+    pair seen never or rarely borrows from the rest. `precision` is (n_features, n_features), `mean`
+    (n_features,), over features scaled to N(0, 1) priors. Old outcomes fade by `DECAY` an outcome toward the
+    prior, never beyond it. The conjugate update and the draws are those of the library `bayesianbandits`.
+    Murphy, Machine Learning: A Probabilistic Perspective (2012), section 7.6.
+    """
+
+    features: FeatureMap = field(default_factory=FeatureMap)
+    mean: FloatArray = field(default_factory=lambda: np.zeros(0))
+    precision: FloatArray = field(default_factory=lambda: np.zeros((0, 0)))
+    shape: float = PRIOR_SHAPE
+    rate: float = PRIOR_RATE
+    outcome_count: int = 0
+    recent_ids: tuple[str, ...] = ()
+
+    def update(self, observation: Observation) -> HierarchicalLearner:
+        """Return the learner that has seen one more outcome; one seen before changes nothing.
+
+        Raises ForeactError `observation_invalid` where effect, error or hour is not a usable number.
+        """
+        if observation.outcome_id in self.recent_ids:
+            return self
+        _check(observation)
+        named = describe(observation.action, Context(observation.goal_type, observation.hour))
+        prior = self._grown(named)._faded()
+        # Scaling the row, not passing a weight: the library's weights count repeated rows, which would make a
+        # precise outcome many outcomes and the noise look small.
+        weight = 1 / np.sqrt(observation.standard_error_sd_units**2 + MODEL_VARIANCE)
+        row = prior.features.vector(named) * weight
+        fitted = prior._regressor().fit(row[None, :], np.array([observation.effect_sd_units * weight]))
+        upper = np.triu(np.asarray(fitted.cov_inv_))
+        return replace(
+            prior,
+            mean=np.asarray(fitted.coef_, np.float64),
+            precision=upper + np.triu(upper, 1).T,
+            shape=float(fitted.a_),
+            rate=float(fitted.b_),
+            outcome_count=self.outcome_count + 1,
+            recent_ids=(*self.recent_ids, observation.outcome_id)[-REMEMBERED_IDS:],
+        )
+
+    def effects(self, context: Context, arms: Sequence[str]) -> tuple[FloatArray, FloatArray]:
+        """Return the believed mean effect of each arm and its standard deviation, both (n_arms,)."""
+        known, rows = self._rows(context, arms)
+        spread = np.linalg.solve(known.precision, rows.T)
+        variance = known.rate / (known.shape - 1) * np.einsum("af,fa->a", rows, spread)
+        return rows @ known.mean, np.sqrt(variance)
+
+    def draws(self, context: Context, arms: Sequence[str], count: int, seed: int) -> FloatArray:
+        """Draw the arms' effects jointly from what is believed: (count, n_arms)."""
+        known, rows = self._rows(context, arms)
+        return np.asarray(known._regressor(seed).sample(rows, size=count), dtype=np.float64)
+
+    def to_record(self) -> dict[str, Any]:
+        """Return plain JSON values from which the learner can be restored bit by bit."""
+        row, column = np.nonzero(np.triu(self.precision))
+        body = {
+            "version": RECORD_VERSION,
+            "features": list(self.features.names),
+            "mean": self.mean.tolist(),
+            "precision": [row.tolist(), column.tolist(), self.precision[row, column].tolist()],
+            "shape": self.shape,
+            "rate": self.rate,
+            "outcome_count": self.outcome_count,
+            "recent_ids": list(self.recent_ids),
+        }
+        return body | {"digest": _digest(body)}
+
+    @staticmethod
+    def from_record(record: dict[str, Any]) -> HierarchicalLearner:
+        """Restore what `to_record` wrote.
+
+        Raises ForeactError `belief_corrupt` where anything is missing, altered or not a usable belief.
+        """
+        try:
+            body = {name: value for name, value in record.items() if name != "digest"}
+            if record["digest"] != _digest(body) or record["version"] != RECORD_VERSION:
+                raise ValueError("its digest or version does not match")
+            size = len(record["features"])
+            row, column, values = record["precision"]
+            upper = np.zeros((size, size))
+            upper[row, column] = values
+            learner = HierarchicalLearner(
+                FeatureMap(tuple(record["features"])),
+                np.array(record["mean"], dtype=np.float64).reshape(size),
+                upper + np.triu(upper, 1).T,
+                float(record["shape"]),
+                float(record["rate"]),
+                int(record["outcome_count"]),
+                tuple(record["recent_ids"]),
+            )
+            np.linalg.cholesky(learner.precision)
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError, np.linalg.LinAlgError) as error:
+            raise ForeactError(
+                "belief_corrupt",
+                f"A stored belief cannot be used: {error}.",
+                "Replay the outcomes; the numbers come out the same.",
+            ) from error
+        return learner
+
+    def _grown(self, named: Iterable[str]) -> HierarchicalLearner:
+        features = self.features.grown(named)
+        extra = len(features.names) - len(self.features.names)
+        if not extra:
+            return self
+        size = len(self.features.names)
+        precision = np.eye(size + extra)
+        precision[:size, :size] = self.precision
+        return replace(self, features=features, mean=np.concatenate([self.mean, np.zeros(extra)]), precision=precision)
+
+    def _faded(self) -> HierarchicalLearner:
+        """Take one step back toward the prior: all that the data said so far counts `DECAY` of what it
+        did."""
+        evidence = self.precision @ self.mean
+        explained = float(self.mean @ evidence)
+        total = 2 * (self.rate - PRIOR_RATE) + explained
+        precision = DECAY * self.precision + (1 - DECAY) * np.eye(len(self.mean))
+        mean = np.asarray(np.linalg.solve(precision, DECAY * evidence), dtype=np.float64)
+        left = DECAY * total - float(mean @ precision @ mean)
+        return replace(
+            self,
+            mean=mean,
+            precision=precision,
+            shape=PRIOR_SHAPE + DECAY * (self.shape - PRIOR_SHAPE),
+            rate=PRIOR_RATE + max(0.0, left) / 2,
+        )
+
+    def _rows(self, context: Context, arms: Sequence[str]) -> tuple[HierarchicalLearner, FloatArray]:
+        named = [describe(arm, context) for arm in arms]
+        known = self._grown(name for features in named for name in features)
+        return known, np.stack([known.features.vector(features) for features in named])
+
+    def _regressor(self, seed: int | None = None) -> Any:
+        # Imported here: it brings scikit-learn, a second that nothing but learning should pay.
+        from bayesianbandits import NormalInverseGammaRegressor
+
+        return NormalInverseGammaRegressor(
+            mu=self.mean, lam=self.precision, a=self.shape, b=self.rate, random_state=seed
+        )
+
+
+def replay(observations: Iterable[Observation], start: Learner | None = None) -> Learner:
+    """Learn from outcomes in the order they were recorded; the same list gives the same numbers."""
+    first: Learner = HierarchicalLearner() if start is None else start
+    return reduce(lambda learner, observation: learner.update(observation), observations, first)
+
+
+@dataclass(frozen=True)
+class Restored:
+    """A learner brought back, and what had to be done for it; `note` is empty where the record was sound."""
+
+    learner: Learner
+    note: str = ""
+
+
+def restore(record: dict[str, Any] | None, observations: Iterable[Observation]) -> Restored:
+    """Bring back a learner from its last record, or from the outcomes where that is missing or corrupt."""
+    if record is None:
+        return Restored(replay(observations))
+    try:
+        return Restored(HierarchicalLearner.from_record(record))
+    except ForeactError as error:
+        learner = replay(observations)
+        note = f"{error.message} Replayed from {learner.outcome_count} outcomes instead."
+        return Restored(learner, note)
+
+
+def _check(observation: Observation) -> None:
+    numbers = (observation.effect_sd_units, observation.standard_error_sd_units, observation.hour)
+    if not np.all(np.isfinite(numbers)) or observation.standard_error_sd_units < 0:
+        raise ForeactError(
+            "observation_invalid",
+            f"Outcome {observation.outcome_id} has no usable effect: {numbers}.",
+            "Learn only from outcomes with a finite effect, standard error and hour.",
+        )
+
+
+def _digest(body: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:16]
