@@ -12,7 +12,7 @@ from tasks.patterns.clock import duration_text
 from tasks.patterns.finding import Finding
 from tasks.patterns.inputs import DAY_S, Floats, PatternInput, PatternSettings
 from tasks.patterns.recurrence import collapse_bursts
-from tasks.patterns.statistics import adjusted_p_values, shift_p_values, standardised
+from tasks.patterns.statistics import adjusted_p_values, minus_time_of_day, shift_p_values, standardised
 
 _SAME_TIME_P = 0.05
 _MIN_STEPS = 48
@@ -80,7 +80,7 @@ def significant_effects(
     so few shifts, they are corrected as a family of their own.
     """
     n_steps = jumps.shape[1]
-    observed, without_clock = _Jumps(jumps), _Jumps(_minus_time_of_day(jumps, day))
+    observed, without_clock = _Jumps(jumps), _Jumps(minus_time_of_day(jumps, day))
     effects = []
     for locked in (False, True):
         types = [kind for kind in events if (kind in recurrent) == locked]
@@ -160,20 +160,6 @@ def jumps_at_every_step(values: Floats, window: int) -> Floats:
     jumps = np.full_like(values, np.nan)
     jumps[:, window : values.shape[1] - window + 1] = means[:, window:] - means[:, :-window]
     return jumps
-
-
-def _minus_time_of_day(jumps: Floats, day: int) -> Floats:
-    """Return `jumps` minus their mean at the same time of the other days."""
-    n_series, n_steps = jumps.shape
-    n_days = -(-n_steps // day)
-    padded = np.full((n_series, n_days * day), np.nan)
-    padded[:, :n_steps] = jumps
-    by_day = padded.reshape(n_series, n_days, day)
-    seen = np.isfinite(by_day)
-    filled = np.where(seen, by_day, 0.0)
-    others = seen.sum(axis=1, keepdims=True) - 1
-    rest = (filled.sum(axis=1, keepdims=True) - filled) / np.maximum(others, 1)
-    return np.where(others >= 1, by_day - rest, np.nan).reshape(n_series, -1)[:, :n_steps]
 
 
 def _finding(effect: Effect, frame: PatternInput, settings: PatternSettings, scale: float) -> Finding:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from tasks.patterns.anomalies import find_anomalies
+from tasks.patterns.changes import find_changes
+from tasks.patterns.comovement import find_comovement
+from tasks.patterns.effects import find_effects
 from tasks.patterns.finding import Finding
 from tasks.patterns.inputs import PatternInput, PatternSettings
 from tasks.patterns.recurrence import find_recurrences
+from tasks.patterns.seasonality import find_seasonality
+from tasks.patterns.sequences import find_sequences
 
 
 def find_patterns(frame: PatternInput, settings: PatternSettings, tick_s: float, seed: int) -> tuple[Finding, ...]:
@@ -14,9 +19,16 @@ def find_patterns(frame: PatternInput, settings: PatternSettings, tick_s: float,
     Events after `tick_s` are ignored. A detector with too little to judge by yields nothing; none raises on missing,
     constant, huge or unordered input. `seed` drives the resampling tests; the same input gives the same findings.
     """
+    recurrences = find_recurrences(frame, settings, tick_s)
+    recurrent = {finding.subject for finding in recurrences}
     found = [
-        *find_recurrences(frame, settings, tick_s),
+        *recurrences,
+        *find_effects(frame, settings, tick_s, recurrent),
+        *find_sequences(frame, settings, tick_s, recurrent),
         *find_anomalies(frame, settings),
+        *find_changes(frame, settings),
+        *find_seasonality(frame, settings, seed),
+        *find_comovement(frame, settings),
     ]
     return _strongest(found, settings.max_findings_per_kind)
 

@@ -76,3 +76,17 @@ def shift_p_values(scores: Floats, reach: int) -> Floats:
     at_least = (sizes >= own * (1 - 1e-9) - 1e-12).sum(axis=1)
     judged = np.isfinite(sizes).sum(axis=1)
     return np.where(np.isfinite(own[:, 0]), at_least / np.maximum(judged, 1), 1.0)
+
+
+def minus_time_of_day(values: Floats, day: int) -> Floats:
+    """Return `values` (n_series, n_steps) minus the mean at the same time of the other days, each `day` steps long."""
+    n_series, n_steps = values.shape
+    n_days = -(-n_steps // day)
+    padded = np.full((n_series, n_days * day), np.nan)
+    padded[:, :n_steps] = values
+    by_day = padded.reshape(n_series, n_days, day)
+    seen = np.isfinite(by_day)
+    filled = np.where(seen, by_day, 0.0)
+    others = seen.sum(axis=1, keepdims=True) - 1
+    rest = (filled.sum(axis=1, keepdims=True) - filled) / np.maximum(others, 1)
+    return np.where(others >= 1, by_day - rest, np.nan).reshape(n_series, -1)[:, :n_steps]
