@@ -1,7 +1,8 @@
 """Forecasts of many metrics at once: calibrated quantiles, joint paths, breach probability and time."""
 
 from tasks.forecast.batch import LEVELS, ForecastBatch, LeadTime
-from tasks.forecast.fleet import FleetState, fit_fleet, forecast_batch, forecast_chunk
+from tasks.forecast.fit import FleetState, fit_fleet
+from tasks.forecast.fleet import forecast_batch, forecast_chunk
 from tasks.forecast.grid import Grid, snap, typical_interval_s
 
 __all__ = [

@@ -139,9 +139,7 @@ class ForecastBatch:
     def _refused(self) -> Bools:
         return np.array([reason is not None for reason in self.refusals], dtype=bool)
 
-    def _first_crossing(
-        self, upper: float | Floats | None, lower: float | Floats | None, within: int | None
-    ) -> Floats:
+    def _first_crossing(self, upper: float | Floats | None, lower: float | Floats | None, within: int | None) -> Floats:
         """First step (from 1) at which each path crosses a bound, inf where it never does, shape (n, s)."""
         ahead = self.scaled_paths[:, :, : within if within is not None else self.horizon]
         crossed = np.zeros(ahead.shape, dtype=bool)

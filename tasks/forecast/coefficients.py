@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
@@ -14,6 +14,7 @@ from tasks.forecast.seasonal import Seasonal, features_at
 STEPS_PER_BUCKET = 4
 HUBER_LIMIT = 2.0
 FIXED_POINT = 2.0**20  # pooled sums are integers: the order of series cannot change a digit
+FIXED_POINT_LIMIT = 2.0**32  # nor can one series outweigh four thousand others
 
 
 def buckets(horizon: int) -> list[tuple[int, int]]:
@@ -26,34 +27,29 @@ def buckets(horizon: int) -> list[tuple[int, int]]:
     return list(pairwise(edges))
 
 
-def pooled_coefficients(chunks: Iterable[Seasonal], origins: Ints, horizon: int) -> Floats:
+def pooled_coefficients(arrays: Seasonal, origins: Ints, horizon: int) -> Floats:
     """Coefficients (buckets, features) of one regression over all series, refitted once with Huber weights.
 
     Each observation is weighted down in proportion to how far it lies beyond one scale unit, so that a
     series gone wild counts no more than any other.
     """
-    series = list(chunks)
-    coefficients = np.zeros((len(buckets(horizon)), series[0].feature_count))
-    for _ in range(2):
-        for index, design in enumerate(_bucket_designs(horizon)):
-            total = np.zeros((coefficients.shape[1] + 1,) * 2, dtype=np.int64)
-            for arrays in series:
-                rows = _design(arrays, origins, design)
-                residual = _residual(rows, coefficients[index].astype(np.float32))
-                weight = np.reciprocal(np.maximum(np.abs(residual), np.float32(1)))
-                grams = _weighted_gram(rows, weight)
-                total += np.rint(grams * FIXED_POINT / len(origins)).astype(np.int64).sum(axis=0)
-            coefficients[index] = _solve_pooled(total / FIXED_POINT)
+    coefficients = np.zeros((len(buckets(horizon)), arrays.feature_count))
+    for index, steps in enumerate(_bucket_steps(horizon)):
+        rows = _design(arrays, origins, steps)
+        for _ in range(2):
+            residual = _residual(rows, coefficients[index].astype(np.float32))
+            weight = np.reciprocal(np.maximum(np.abs(residual), np.float32(1)))
+            grams = _weighted_gram(rows, weight) * (FIXED_POINT / rows.shape[2])
+            total = np.rint(np.clip(grams, -FIXED_POINT_LIMIT, FIXED_POINT_LIMIT)).astype(np.int64)
+            coefficients[index] = _solve_pooled(total.sum(axis=0) / FIXED_POINT)
     return coefficients
 
 
-def series_coefficients(
-    arrays: Seasonal, origins: Ints, horizon: int, pooled: Floats, shrinkage: float
-) -> Floats:
+def series_coefficients(arrays: Seasonal, origins: Ints, horizon: int, pooled: Floats, shrinkage: float) -> Floats:
     """Coefficients (n, buckets, features) of each series, shrunk toward the pooled ones."""
     fitted = np.empty((len(arrays.values), *pooled.shape))
-    for index, design in enumerate(_bucket_designs(horizon)):
-        rows = _design(arrays, origins, design)
+    for index, steps in enumerate(_bucket_steps(horizon)):
+        rows = _design(arrays, origins, steps)
         residual = np.abs(_residual(rows, pooled[index].astype(np.float32)))
         typical = residual.mean(axis=1, keepdims=True) + np.float32(1e-6)
         gram = _weighted_gram(rows, 1 / np.maximum(1, residual / (HUBER_LIMIT * typical)))
@@ -72,12 +68,10 @@ def by_step(coefficients: Floats, horizon: int) -> Float32s:
         return np.repeat(coefficients, horizon, axis=1).astype(np.float32)
     left = np.clip(np.searchsorted(centres, steps) - 1, 0, len(centres) - 2)
     share = np.clip((steps - centres[left]) / (centres[left + 1] - centres[left]), 0, 1)[:, None]
-    return np.asarray(
-        (coefficients[:, left] * (1 - share) + coefficients[:, left + 1] * share).astype(np.float32)
-    )
+    return np.asarray((coefficients[:, left] * (1 - share) + coefficients[:, left + 1] * share).astype(np.float32))
 
 
-def _bucket_designs(horizon: int) -> Iterator[Ints]:
+def _bucket_steps(horizon: int) -> Iterator[Ints]:
     """Up to four horizon steps that stand for each bucket."""
     for first, end in buckets(horizon):
         yield np.unique(np.linspace(first, end - 1, STEPS_PER_BUCKET).astype(np.intp))

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
-from tasks.forecast.batch import Float32s, Floats
-from tasks.forecast.prepare import Ints
+from tasks.forecast.batch import Bools, Float32s, Floats
+from tasks.forecast.prepare import History, Ints, Scaled
 from tasks.forecast.seasonal import windows
 
 RAW_CYCLES = 6
 SCALE_CYCLES = 6
 SCALE_FLOOR = 0.3
+PLATEAU_SHARE = 0.02
+PLATEAU_SPREAD = 0.25  # of the history between the first and the last visit
+# A value met before must not lie beyond itself after a round trip through single precision.
+TOWARD_CENTRE = np.float32(1 - 2.0**-22)
 
 
 def phase_scale(raw: Float32s, season: int) -> Float32s:
@@ -43,16 +49,48 @@ def raw_windows(raw: Float32s, season: int, horizon: int, count: int) -> Float32
     past = 1 + np.arange(count) % max(1, min(RAW_CYCLES, t // season - 1))
     origins = t - 1 - past * season
     if horizon <= season:
-        return windows(raw, origins, horizon, season)
+        return windows(raw, origins, horizon, season) * TOWARD_CENTRE
     whole = origins[:, None] + 1 + np.arange(horizon)[None, :]
-    return np.asarray(raw[:, np.where(whole < t, whole, (whole - t) % season + t - season)])
+    known = np.where(whole < t, whole, (whole - t) % season + t - season)
+    return np.asarray(raw[:, known] * TOWARD_CENTRE)
 
 
-def clip_paths(paths: Float32s, history: Float32s, zero: Floats, never_below_zero: Floats) -> Float32s:
-    """Paths within one range of the history beyond its extremes; `zero` is where 0 lies in path units."""
-    low, high = history.min(axis=1), history.max(axis=1)
-    reach = high - low
-    floor = np.where(
-        never_below_zero, np.maximum(low - reach, np.clip(zero, -1e30, 1e30).astype(np.float32)), low - reach
-    )
-    return np.clip(paths, floor[:, None, None], (high + reach)[:, None, None], out=paths)
+@dataclass(frozen=True)
+class Bounds:
+    """Where the paths of n series end, in the units of the series, shape (n, h)."""
+
+    low: Floats
+    high: Floats
+
+    def inside(self, paths: Float32s, scaled: Scaled) -> Float32s:
+        """Paths (n, s, h) cut at the bounds, just short of them so that none lies beyond after rounding."""
+        centre, scale = scaled.centre[:, None], scaled.scale[:, None]
+        low, high = (
+            np.clip((bound - centre) / scale * TOWARD_CENTRE, -1e30, 1e30).astype(np.float32)
+            for bound in (self.low, self.high)
+        )
+        return np.clip(paths, low[:, None], high[:, None], out=paths)
+
+
+def bounds(history: History, horizon: int) -> Bounds:
+    """One range of the history beyond its extremes, along its trend; closer where it shows a hard bound.
+
+    A series never below 0 stays so. One that sat exactly at its maximum (or minimum) for 2 % of the time, on
+    days at least two cycles apart, has met a bound there.
+    """
+    low, high = history.raw.min(axis=1), history.raw.max(axis=1)
+    moves = history.slope[:, None] * np.arange(1, horizon + 1)
+    floor = np.where(_plateau(history, low), low, low - (high - low))[:, None] + moves
+    ceiling = np.where(_plateau(history, high), high, high + (high - low))[:, None] + moves
+    floor = np.where(history.never_below_zero[:, None], np.maximum(floor, 0), floor)
+    return Bounds(floor, np.maximum(ceiling, floor))
+
+
+def _plateau(history: History, extreme: Floats) -> Bools:
+    """Whether the series keeps coming back to this value and rests exactly there."""
+    moving = (history.slope == 0) & (history.raw.max(axis=1) > history.raw.min(axis=1))
+    there = history.raw == extreme[:, None]
+    t = there.shape[1]
+    first, last = there.argmax(axis=1), t - 1 - there[:, ::-1].argmax(axis=1)
+    rests = (there.mean(axis=1) >= PLATEAU_SHARE) & (last - first >= PLATEAU_SPREAD * t)
+    return np.asarray(rests & moving)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +11,9 @@ from tasks.forecast.batch import Bools, Float32s, Floats
 
 PLAUSIBLE_MAGNITUDE = 1e150  # squares of anything larger overflow a float
 MIN_USABLE_POINTS = 30
-WINSOR_MADS = 8.0
 WINSOR_EXEMPT_STEPS = 36
+TREND_CYCLES = 6
+TREND_SHARE = 0.5  # of the change over a cycle that the trend must explain
 Ints = NDArray[np.intp]
 
 
@@ -20,14 +21,17 @@ Ints = NDArray[np.intp]
 class History:
     """Dense histories of n series over t steps in the units of the series.
 
-    `raw` holds what was observed with gaps filled, `model` the same with single wild values pulled in. Before
-    `start` (first observed step) both repeat later cycles, and no error is measured there.
+    `raw` holds what was observed with gaps filled and any steady trend taken out (see `slope`), `model` the
+    same with single wild values pulled in. Before `start`, the first observed step, both repeat later
+    cycles.
     """
 
     raw: Floats
     model: Floats
     start: Ints
     usable: Ints
+    slope: Floats  # change per step taken out, 0 where there is no steady trend; anchored at the last step
+    never_below_zero: Bools
     filled: Ints  # gap steps filled after `start`
     implausible: Ints  # infinite or beyond what arithmetic can hold; treated as missing
 
@@ -41,20 +45,32 @@ class Scaled:
     centre: Floats
     scale: Floats
 
+    def take(self, rows: Ints) -> Scaled:
+        return Scaled(self.raw[rows], self.model[rows], self.centre[rows], self.scale[rows])
 
-def prepare(values: Floats, season: int) -> History:
+    def with_scale(self, scale: Floats) -> Scaled:
+        """The same with another scale for series that do not move, whose values relative to it stay 0."""
+        return replace(self, scale=scale)
+
+
+def prepare(values: Floats, season: int, winsor_mads: float) -> History:
     """Dense histories from `values` (n, t) with NaN where missing; `season` is a day in steps (1: none)."""
     with np.errstate(invalid="ignore"):
         observed = np.abs(values) <= PLAUSIBLE_MAGNITUDE
     usable = observed.sum(axis=1)
     start = np.where(usable > 0, observed.argmax(axis=1), values.shape[1])
     raw = fill_gaps(values, observed, season)
+    never_below_zero = raw.min(axis=1) >= 0
+    slope = steady_slope(raw, start, season)
+    raw -= slope[:, None] * np.arange(1 - raw.shape[1], 1)
     implausible = (~observed & ~np.isnan(values)).sum(axis=1)
     return History(
         raw=raw,
-        model=winsorise(raw, start, season),
+        model=winsorise(raw, season, winsor_mads),
         start=start,
         usable=usable,
+        slope=slope,
+        never_below_zero=never_below_zero,
         filled=values.shape[1] - start - usable,
         implausible=implausible,
     )
@@ -136,8 +152,26 @@ def _repeat_cycles(dense: Floats, inner: Bools, leading: Bools, season: int) -> 
     return dense
 
 
-def winsorise(raw: Floats, start: Ints, season: int) -> Floats:
-    """`raw` with single wild values pulled in to 8 typical deviations from their phase's median.
+def steady_slope(raw: Floats, start: Ints, season: int) -> Floats:
+    """Change per step of series whose last six daily means all move one way, 0 for the others.
+
+    The move must also explain half of the typical change from one cycle to the next: monotone means alone are
+    found in one wandering series out of sixteen.
+    """
+    n, t = raw.shape
+    if season == 1 or t < TREND_CYCLES * season:
+        return np.zeros(n)
+    tail = raw[:, t - TREND_CYCLES * season :].reshape(n, TREND_CYCLES, season)
+    moves = np.diff(tail.mean(axis=2), axis=1)
+    one_way = (moves > 0).all(axis=1) | (moves < 0).all(axis=1)
+    change = np.abs(np.diff(tail, axis=1)).mean(axis=(1, 2))
+    typical = np.median(moves, axis=1)
+    steady = one_way & (np.abs(typical) >= TREND_SHARE * change) & (t - start >= TREND_CYCLES * season)
+    return np.where(steady, typical / season, 0.0)
+
+
+def winsorise(raw: Floats, season: int, mads: float) -> Floats:
+    """`raw` with single wild values pulled in to `mads` typical deviations from their phase's median.
 
     The last 36 steps are exempt: there a jump may be news. The typical deviation is the median absolute
     one, or a third of its 90 % quantile where most steps sit on one value.
@@ -151,7 +185,7 @@ def winsorise(raw: Floats, start: Ints, season: int) -> Floats:
     typical = np.take(phase_median, (np.arange(t) - t) % season, axis=1)
     deviation = np.abs(raw - typical)
     half, most = _quantile_columns(deviation[:, :: max(1, t // 500)], (0.5, 0.9))
-    limit = WINSOR_MADS * np.maximum(1.4826 * half, most / 3)[:, None]
+    limit = mads * np.maximum(1.4826 * half, most / 3)[:, None]
     limit = np.where(limit > 0, limit, np.inf)
     model = np.clip(raw, typical - limit, typical + limit)
     model[:, t - WINSOR_EXEMPT_STEPS :] = raw[:, t - WINSOR_EXEMPT_STEPS :]

@@ -7,7 +7,7 @@ beyond o.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -18,17 +18,18 @@ from tasks.forecast.prepare import Ints
 BASE_CYCLES = 7
 BASE_DECAY = 0.8
 LEVEL_STEPS = 6
-FEATURES = ("naive", "level", "last", "cycle", "cycle_change", "week")
+FEATURES = ("naive", "curvature", "cycle", "level", "last", "cycle_change", "week")
 
 
 @dataclass(frozen=True)
 class Seasonal:
-    """Running arrays of n series over t steps; `base` and `naive` reach one cycle past the end."""
+    """Running arrays of n series over t steps; `base` and `curvature` reach one season past the end."""
 
     season: int
     week: int | None  # None: less than two weeks of history, or no weekly season
     values: Float32s  # (n, t)
-    base: Float32s  # (n, t + season): weighted mean at the same phase of up to 7 past cycles
+    base: Float32s  # (n, t + season): typical value at the same phase of up to 7 past cycles
+    curvature: Float32s  # (n, t + season): second difference one season before
     level: Float32s  # (n, t): mean of the last 6 − base's mean over the same steps
     last: Float32s  # (n, t): last value − mean of the last 6
     cycle: Float32s  # (n, t): mean of the last cycle
@@ -37,6 +38,14 @@ class Seasonal:
     @property
     def feature_count(self) -> int:
         return len(FEATURES) if self.week else len(FEATURES) - 1
+
+    def take(self, rows: Ints) -> Seasonal:
+        along_time = {
+            field.name: getattr(self, field.name)[rows]
+            for field in fields(self)
+            if field.name not in ("season", "week")
+        }
+        return replace(self, **along_time)
 
 
 def seasonal_arrays(values: Float32s, season: int, week: int | None, horizon: int) -> Seasonal:
@@ -52,7 +61,9 @@ def seasonal_arrays(values: Float32s, season: int, week: int | None, horizon: in
         season=season,
         week=week if week and t >= 2 * week + horizon // 2 else None,
         values=values,
-        base=_same_phase_mean(values, season),
+        # The mean follows a drifting level, the median ignores last week's incident: half of each.
+        base=np.float32(0.5) * (_same_phase_mean(values, season) + _same_phase_median(values, season)),
+        curvature=_curvature_before(values, season),
         level=recent - _same_phase_mean(recent, season)[:, :t],
         last=values - recent,
         cycle=cycle,
@@ -82,9 +93,10 @@ def features_at(arrays: Seasonal, origins: Ints, steps: Ints) -> tuple[Float32s,
     base = arrays.base[:, phase]
     features = [
         arrays.values[:, phase - arrays.season] - base,
+        arrays.curvature[:, phase] * _bend_known(steps, arrays.season),
+        arrays.cycle[:, origins][:, :, None] - base,
         arrays.level[:, origins][:, :, None],
         arrays.last[:, origins][:, :, None],
-        arrays.cycle[:, origins][:, :, None] - base,
         arrays.cycle_change[:, origins][:, :, None],
     ]
     if arrays.week:
@@ -101,28 +113,23 @@ def predict(arrays: Seasonal, origins: Ints, by_step: Float32s) -> Float32s:
     the base, whose own weight is what they leave of 1.
     """
     season, horizon = arrays.season, by_step.shape[1]
-    naive, cycle = by_step[:, :, 0], by_step[:, :, 3]
-    constant = np.stack(
-        [a[:, origins] for a in (arrays.level, arrays.last, arrays.cycle, arrays.cycle_change)], axis=2
-    )
-    predicted = constant @ np.ascontiguousarray(by_step[:, :, 1:5].transpose(0, 2, 1))
-    padded = _one_cycle_later(arrays.values, season)
-    predicted += windows(padded, origins, horizon, season) * naive[:, None, :]
+    naive, curvature, cycle = (by_step[:, None, :, i] for i in range(3))
+    curvature = curvature * _bend_known(np.arange(1, horizon + 1), season)
+    constant = np.stack([a[:, origins] for a in (arrays.cycle, arrays.level, arrays.last, arrays.cycle_change)], axis=2)
+    predicted = constant @ np.ascontiguousarray(by_step[:, :, 2:6].transpose(0, 2, 1))
+    before = np.concatenate([arrays.values[:, :season], arrays.values], axis=1)
+    predicted += windows(before, origins, horizon, season) * naive
+    predicted += windows(arrays.curvature, origins, horizon, season) * curvature
     base = windows(arrays.base, origins, horizon, season)
     base_share = 1 - naive - cycle
     if not arrays.week:
-        predicted += base * base_share[:, None, :]
+        predicted += base * base_share
         return predicted
-    before = origins[:, None] + 1 + np.arange(horizon)[None, :] % arrays.week - arrays.week
-    weekly = by_step[:, None, :, 5] * (before >= 0)
-    predicted += arrays.values[:, np.maximum(before, 0)] * weekly
-    predicted += base * (base_share[:, None, :] - weekly)
+    lagged = origins[:, None] + 1 + np.arange(horizon)[None, :] % arrays.week - arrays.week
+    weekly = by_step[:, None, :, 6] * (lagged >= 0)
+    predicted += arrays.values[:, np.maximum(lagged, 0)] * weekly
+    predicted += base * (base_share - weekly)
     return predicted
-
-
-def _one_cycle_later(values: Float32s, season: int) -> Float32s:
-    """An array whose entry t is the value at t − season."""
-    return np.concatenate([values[:, :season], values], axis=1)
 
 
 def _same_phase_mean(values: Float32s, season: int) -> Float32s:
@@ -139,6 +146,45 @@ def _same_phase_mean(values: Float32s, season: int) -> Float32s:
     weight[:season] = 1
     total /= weight
     return total
+
+
+def _same_phase_median(values: Float32s, season: int) -> Float32s:
+    """Median of up to 7 values one to seven seasons before each step, shape (n, t + season)."""
+    n, t = values.shape
+    result = np.empty((n, t + season), dtype=np.float32)
+    result[:, :season] = values[:, :season]
+    for begin in range(season, t + season, season):
+        end = min(begin + season, t + season)
+        cycles = range(1, min(begin // season, BASE_CYCLES) + 1)
+        result[:, begin:end] = _median([values[:, begin - j * season : end - j * season] for j in cycles])
+    return result
+
+
+def _median(arrays: list[Float32s]) -> Float32s:
+    """Elementwise median of a few arrays by an exchange network, far faster than sorting cell by cell."""
+    ordered = list(arrays)
+    for end in range(len(ordered) - 1, 0, -1):
+        for i in range(end):
+            low, high = ordered[i], ordered[i + 1]
+            ordered[i], ordered[i + 1] = np.minimum(low, high), np.maximum(low, high)
+    middle = len(ordered) // 2
+    if len(ordered) % 2:
+        return ordered[middle]
+    return np.asarray(np.float32(0.5) * (ordered[middle - 1] + ordered[middle]))
+
+
+def _curvature_before(values: Float32s, season: int) -> Float32s:
+    """Second difference around the value one season before each step, shape (n, t + season)."""
+    n = len(values)
+    right = np.concatenate([values[:, 1:], values[:, -1:]], axis=1)
+    left = np.concatenate([values[:, :1], values[:, :-1]], axis=1)
+    bend = left - 2 * values + right
+    return np.concatenate([np.zeros((n, season), dtype=np.float32), bend], axis=1)
+
+
+def _bend_known(steps: Ints, season: int) -> Float32s:
+    """1 where the right neighbour one season back is known at the origin, 0 at the last step of a season."""
+    return np.asarray((steps % season != 0).astype(np.float32))
 
 
 def _running_mean(sums: Floats, length: int) -> Float32s:

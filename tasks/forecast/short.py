@@ -1,20 +1,36 @@
-"""Forecasts for histories too short to show a season: a level that reverts, with simulated errors."""
+"""Forecasts for histories too short to show a season, or that show nothing at all."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from tasks.forecast.batch import Float32s, Floats
-from tasks.forecast.prepare import Ints
+from tasks.forecast.batch import Float32s, Floats, path_quantiles
+from tasks.forecast.fit import FleetState
+from tasks.forecast.prepare import Ints, Scaled
 
 PRIOR_STEPS = 10.0
 PRIOR_AUTOCORRELATION = 0.9
 
 
+def short_forecast(scaled: Scaled, start: Ints, state: FleetState) -> tuple[Float32s, Float32s]:
+    """Sample paths (n, s, h) and quantiles (n, h, q), in path units, of series that count from `start`."""
+    draws = _draws(state)
+    paths = reverting_paths(scaled.raw, start, state.horizon, draws)
+    return paths, path_quantiles(paths, state.levels)
+
+
+def constant_forecast(scaled: Scaled, start: Ints, state: FleetState) -> tuple[Float32s, Float32s]:
+    """The last value for ever, with a narrow width; none where the value is 0 and has no scale."""
+    width = np.where(scaled.centre != 0, np.float32(1), np.float32(0)).astype(np.float32)
+    offsets = np.sort(_draws(state)[:, 0])
+    paths = np.repeat((width[:, None] * offsets)[:, :, None], state.horizon, axis=2)
+    return paths, path_quantiles(paths, state.levels)
+
+
 def reverting_paths(values: Float32s, start: Ints, horizon: int, draws: Float32s) -> Float32s:
     """Sample paths (n, s, h) of a first-order autoregression around the mean of each series.
 
-    `values` (n, t) count from `start`; `draws` (s, h) are standard normal and shared by all series. The
+    `values` (n, t) count from `start`; `draws` (s, h + 1) are standard normal and shared by all series. The
     autocorrelation is shrunk toward that of a typical metric, as thirty points say little about it.
     """
     t = values.shape[1]
@@ -27,13 +43,18 @@ def reverting_paths(values: Float32s, start: Ints, horizon: int, draws: Float32s
     innovation = np.sqrt(variance * (1 - rho**2))
     # The mean of n dependent steps is itself uncertain.
     doubt = np.sqrt(variance * (1 + rho) / (1 - rho) / count)
-    paths = np.empty((len(values), *draws.shape), dtype=np.float32)
-    level = mean[:, None] + doubt[:, None] * draws[None, :, -1]
+    paths = np.empty((len(values), len(draws), horizon), dtype=np.float32)
+    shift = doubt[:, None] * draws[None, :, -1]
     error = np.repeat((values[:, -1] - mean)[:, None], len(draws), axis=1)
     for step in range(horizon):
         error = rho[:, None] * error + innovation[:, None] * draws[None, :, step]
-        paths[:, :, step] = level + error - (level - mean[:, None]) * rho[:, None] ** (step + 1)
+        paths[:, :, step] = mean[:, None] + error + shift * (1 - rho[:, None] ** (step + 1))
     return paths
+
+
+def _draws(state: FleetState) -> Float32s:
+    shape = (state.path_count, state.horizon + 1)
+    return np.random.default_rng(state.seed).standard_normal(shape).astype(np.float32)
 
 
 def _autocorrelation(centred: Floats, count: Ints) -> Floats:

@@ -1,0 +1,150 @@
+"""What a fleet learns once and then serves every chunk of it: coefficients, an error library, offsets, a tuning."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from tasks.forecast import defaults, ladder
+from tasks.forecast.batch import LEVELS, Float32s, Floats
+from tasks.forecast.coefficients import pooled_coefficients
+from tasks.forecast.model import Tuning, fit_origins, path_counts, seasonal_forecast
+from tasks.forecast.prepare import Scaled, prepare, scale_histories
+from tasks.forecast.seasonal import Seasonal, seasonal_arrays
+from tasks.forecast.tune import backtest_tuning
+
+FIT_SAMPLE = 192  # series; more of them change the pooled coefficients by less than their own error
+FLOOR_SHARE = 0.01
+
+
+@dataclass(frozen=True)
+class FleetState:
+    """Everything `forecast_chunk` needs beside the values. Serialisable, so that a store can keep it for a day."""
+
+    season_lengths: tuple[int, ...]
+    horizon: int
+    levels: tuple[float, ...]
+    seed: int
+    tuning: Tuning
+    coefficients: Floats  # (buckets, features)
+    library: Float32s  # (paths, h): errors of other series, in units of their scale
+    offsets: Floats  # (buckets, levels): added to quantiles, in units of the scale
+    floor_ratio: float  # width of a constant series relative to its level
+    fitted_series: int  # how many series taught the coefficients; 0: defaults
+
+    @property
+    def season(self) -> int:
+        """A day in steps; 1 without a season."""
+        return _seasons(self.season_lengths)[0]
+
+    @property
+    def week(self) -> int | None:
+        return _seasons(self.season_lengths)[1]
+
+    @property
+    def path_count(self) -> int:
+        return sum(path_counts(self.horizon, self.tuning.raw_share))
+
+    def to_json(self) -> str:
+        plain = {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in asdict(self).items()}
+        return json.dumps(plain)
+
+    @classmethod
+    def from_json(cls, text: str) -> FleetState:
+        plain: dict[str, Any] = json.loads(text)
+        plain["tuning"] = Tuning(**plain["tuning"])
+        for name in ("season_lengths", "levels"):
+            plain[name] = tuple(plain[name])
+        for name, kind in (("coefficients", float), ("offsets", float), ("library", np.float32)):
+            plain[name] = np.asarray(plain[name], dtype=kind)
+        return cls(**plain)
+
+
+def fit_fleet(
+    values: Floats,
+    *,
+    season_lengths: tuple[int, ...],
+    horizon: int,
+    levels: tuple[float, ...] = LEVELS,
+    seed: int = 0,
+) -> FleetState:
+    """Learn what the series of a fleet share, from up to 192 of them; arguments as for `forecast_batch`.
+
+    With no series of four cycles the defaults stand: coefficients and errors typical of server metrics.
+    """
+    values = np.asarray(values, dtype=float)
+    _check(values, horizon, levels)
+    season, week = _seasons(season_lengths)
+    rows = ladder.eligible(values, season, horizon)
+    sample = values[rows[:FIT_SAMPLE]]
+    tuning, offsets = backtest_tuning(sample, season, week, horizon, levels)
+    taught = _teach(sample, season, week, horizon, tuning)
+    return FleetState(
+        season_lengths=tuple(int(m) for m in season_lengths),
+        horizon=horizon,
+        levels=tuple(float(level) for level in levels),
+        seed=seed,
+        tuning=tuning,
+        offsets=offsets,
+        **taught,
+    )
+
+
+def _teach(sample: Floats, season: int, week: int | None, horizon: int, tuning: Tuning) -> dict[str, Any]:
+    """Coefficients, library and floor width from a sample, or the defaults where it holds nothing that moves."""
+    count = sum(path_counts(horizon, tuning.raw_share))
+    history = prepare(sample, season, tuning.winsor_mads)
+    moving = np.flatnonzero(~ladder.constant(history))
+    if not len(moving):
+        return {
+            "coefficients": defaults.coefficients(season, horizon, week is not None),
+            "library": defaults.error_library(season, horizon, count),
+            "floor_ratio": defaults.FLOOR_RATIO,
+            "fitted_series": 0,
+        }
+    scaled = scale_histories(history, season).take(moving)
+    arrays = seasonal_arrays(scaled.model, season, week, horizon)
+    origins = fit_origins(arrays.values.shape[1], season, horizon)
+    coefficients = pooled_coefficients(arrays, origins, horizon)
+    return {
+        "coefficients": coefficients,
+        "library": _library(scaled, arrays, coefficients, tuning, horizon, count),
+        "floor_ratio": _floor_ratio(scaled),
+        "fitted_series": len(moving),
+    }
+
+
+def _library(
+    scaled: Scaled, arrays: Seasonal, coefficients: Floats, tuning: Tuning, horizon: int, count: int
+) -> Float32s:
+    """Error paths (count, h): one origin each, from as many different series as there are."""
+    series = np.arange(count) % len(scaled.raw)
+    used = np.unique(series)
+    forecast = seasonal_forecast(scaled.take(used), arrays.take(used), coefficients, tuning, horizon)
+    origins = np.arange(count) % forecast.errors.shape[1]
+    return np.asarray(forecast.errors[np.searchsorted(used, series), origins])
+
+
+def _floor_ratio(scaled: Scaled) -> float:
+    level = np.abs(scaled.centre)
+    ratio = scaled.scale[level > 0] / level[level > 0]
+    return float(np.clip(FLOOR_SHARE * np.median(ratio), 1e-6, 1e-2)) if len(ratio) else defaults.FLOOR_RATIO
+
+
+def _seasons(season_lengths: tuple[int, ...]) -> tuple[int, int | None]:
+    """A day and, if there is one, a week in steps."""
+    longer = sorted(int(m) for m in season_lengths if m > 1)
+    return (longer[0] if longer else 1), (longer[1] if len(longer) > 1 else None)
+
+
+def _check(values: Floats, horizon: int, levels: tuple[float, ...]) -> None:
+    if values.ndim != 2:
+        raise ValueError(f"values must be (series, steps), not of shape {values.shape}")
+    if horizon < 1:
+        raise ValueError(f"horizon must be at least one step, not {horizon}")
+    steps = np.diff([0.0, *levels, 1.0])
+    if len(levels) == 0 or (steps <= 0).any():
+        raise ValueError("levels must ascend strictly between 0 and 1")

@@ -1,0 +1,77 @@
+"""The seasonal model of a chunk of series: predictions, errors made at past origins, raw past windows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tasks.forecast.batch import Float32s, Floats, path_quantiles
+from tasks.forecast.coefficients import by_step, series_coefficients
+from tasks.forecast.paths import phase_scale, raw_windows, rescale_errors
+from tasks.forecast.prepare import Ints, Scaled
+from tasks.forecast.seasonal import Seasonal, first_origin, predict
+
+LONG_HORIZON = 100  # steps; longer paths are costlier, so there are fewer of them
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What is picked once for a whole fleet by a backtest on part of it."""
+
+    winsor_mads: float = 8.0
+    shrinkage: float = 0.3
+    raw_share: float = 1 / 3
+
+
+@dataclass(frozen=True)
+class SeasonalForecast:
+    """Forecast of one chunk in path units."""
+
+    predicted: Float32s  # (n, h)
+    errors: Float32s  # (n, o, h) at past origins, rescaled to the phase ahead
+    raw: Float32s  # (n, r, h) past windows as they were
+
+    def paths(self) -> Float32s:
+        """Joint sample paths (n, o + r, h): errors keep their sign, so skew and bursts stay as they were."""
+        return np.concatenate([self.predicted[:, None] + self.errors, self.raw], axis=1)
+
+    def quantiles(self, levels: tuple[float, ...]) -> Float32s:
+        """Quantiles (n, h, q). Errors count with both signs: the median of a few dozen is mostly noise."""
+        ahead = self.predicted[:, None]
+        return path_quantiles(
+            np.concatenate([ahead + self.errors, ahead - self.errors, self.raw, self.raw], axis=1), levels
+        )
+
+
+def path_counts(horizon: int, raw_share: float) -> tuple[int, int]:
+    """Number of error paths and of raw past windows for a horizon."""
+    total = 54 if horizon > LONG_HORIZON else 108
+    raw = round(total * raw_share)
+    return total - raw, raw
+
+
+def fit_origins(length: int, season: int, horizon: int) -> Ints:
+    """Past origins on which coefficients are fitted: more of them where the horizon is short."""
+    return spread_origins(length, season, horizon, 36 if horizon > LONG_HORIZON else 144)
+
+
+def spread_origins(length: int, season: int, horizon: int, count: int) -> Ints:
+    """`count` origins spread evenly from the first usable one to the last with its whole horizon known."""
+    first, last = first_origin(season), length - 1 - horizon
+    return np.linspace(first, max(first, last), count).astype(np.intp)
+
+
+def seasonal_forecast(
+    scaled: Scaled, arrays: Seasonal, pooled: Floats, tuning: Tuning, horizon: int
+) -> SeasonalForecast:
+    """Forecast a chunk with coefficients of its own, shrunk toward the fleet's `pooled` ones."""
+    t, season = scaled.model.shape[1], arrays.season
+    pooled = pooled[:, : arrays.feature_count]  # a shorter history than the fleet was fitted on has no week
+    fitted = series_coefficients(arrays, fit_origins(t, season, horizon), horizon, pooled, tuning.shrinkage)
+    count, raw_count = path_counts(horizon, tuning.raw_share)
+    origins = spread_origins(t, season, horizon, count)
+    predicted = predict(arrays, np.append(origins, t - 1), by_step(fitted, horizon))
+    errors = scaled.raw[:, origins[:, None] + 1 + np.arange(horizon)] - predicted[:, :-1]
+    errors = rescale_errors(errors, origins, phase_scale(scaled.raw, season), t)
+    return SeasonalForecast(predicted[:, -1], errors, raw_windows(scaled.raw, season, horizon, raw_count))
