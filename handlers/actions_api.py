@@ -34,7 +34,7 @@ CheckAnswer = Literal["succeeded", "skipped", "unknown"]
 """What a check found: the effect is in place, it certainly did not happen, or neither can be said."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ActionContext:
     """What a handler is told besides its parameters; it can be pickled, so that a child process gets it too.
 
@@ -42,10 +42,10 @@ class ActionContext:
     the same call.
     """
 
+    tick: datetime
     options: Mapping[str, Any] = field(default_factory=dict)
     goal_id: str = ""
     action_id: str = ""
-    tick: datetime | None = None
     dry_run: bool = False
     series: str | None = None
 

@@ -85,7 +85,15 @@ def _problem(success: Any, impact: Any) -> str:
     if not isinstance(impact, Mapping):
         return f"The handler returned an impact that is {type(impact).__name__}, not a dict."
     for metric, change in impact.items():
-        is_number = isinstance(change, (int, float)) and not isinstance(change, bool)
-        if not is_number or not math.isfinite(change):
+        if not _is_finite(change):
             return f"The handler returned an impact on {metric!s:.80} that is no finite number: {change!r:.80}."
     return ""
+
+
+def _is_finite(change: Any) -> bool:
+    if isinstance(change, bool) or not isinstance(change, (int, float)):
+        return False
+    try:
+        return math.isfinite(change)
+    except OverflowError:
+        return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 
 SETTLING_S = 1.0
+RESUME_AFTER_S = 1_800.0
 
 
 @action(
@@ -37,13 +39,15 @@ SETTLING_S = 1.0
     example_params={"pid": 4242, "create_time": 1700000000.0, "name": "batch-job", "include_children": True},
 )
 def pause_process(params: Params, context: ActionContext) -> ActionResult:
-    """Pause an allowed process, and its children if asked, until it is undone."""
+    """Pause an allowed process, and its children if asked, until it is undone or half an hour has passed."""
     target = target_or_refusal(params, context)
     if isinstance(target, ActionResult):
         return target
     family = with_children(target, bool(params.get("include_children")))
     if context.dry_run:
         return ActionResult(True, f"Dry run: would pause {label(params)}, {len(family)} process(es) in all.")
+    resume_after_s = float(context.options.get("resume_after_s", RESUME_AFTER_S))
+    _resume_later([process.pid for process in family], resume_after_s)
     paused = _signal_all(family, signal.SIGSTOP)
     return ActionResult(True, f"Paused {label(params)}, {len(paused)} process(es) in all.", evidence={"paused": paused})
 
@@ -100,6 +104,17 @@ def _is_paused(process: psutil.Process) -> bool:
         return bool(process.status() == psutil.STATUS_STOPPED)
     except psutil.Error:
         return False
+
+
+def _resume_later(pids: list[int], after_s: float) -> None:
+    """See to it that a pause ends even if foreact does not live to end it; continuing a running process is nothing."""
+    subprocess.Popen(
+        ["/bin/sh", "-c", 'sleep "$0"; kill -CONT "$@"', str(after_s), *map(str, pids)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
 
 
 def _signal_all(processes: list[psutil.Process], number: signal.Signals) -> list[int]:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import psutil
 import pytest
 
 from handlers import ActionContext
+from storage.records import Goal, GoalType
 
 TICK = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -85,3 +90,78 @@ def context_for(process: psutil.Process | None = None, **changes: Any) -> Action
     options = {"allow_names": [process.name()]} if process else {}
     options |= changes.pop("options", {})
     return ActionContext(options=options, goal_id="goal-1", action_id="action-1", tick=TICK, **changes)
+
+
+@dataclass
+class Request:
+    """What a server got."""
+
+    method: str
+    path: str
+    query: dict[str, str]
+    headers: dict[str, str]
+    body: str
+
+
+Answer = Callable[[Request], tuple[int, str]]
+
+
+@dataclass
+class Server:
+    """A real HTTP server on loopback that answers as a test says and remembers what it was asked."""
+
+    url: str
+    answer: Answer = field(default=lambda request: (200, "{}"))
+    requests: list[Request] = field(default_factory=list)
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """Return a running HTTP server."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def reply(self) -> None:
+            url = urlsplit(self.path)
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
+            query = dict(parse_qsl(url.query))
+            request = Request(self.command, url.path, query, {k.lower(): v for k, v in self.headers.items()}, body)
+            state.requests.append(request)
+            status, text = state.answer(request)
+            self.send_response(status)
+            if 300 <= status < 400:
+                self.send_header("Location", text)
+            self.send_header("Content-Length", str(len(text.encode())))
+            self.end_headers()
+            self.wfile.write(text.encode())
+
+        do_GET = do_POST = reply
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    http.daemon_threads = True
+    state = Server(url=f"http://127.0.0.1:{http.server_port}")
+    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield state
+    http.shutdown()
+    thread.join()
+    http.server_close()
+
+
+def make_goal(series: str = "cpu_used_ratio", kind: GoalType = GoalType.BOTTLENECK_PREVENTION) -> Goal:
+    """Return a goal about a series."""
+    return Goal(
+        goal_id="goal-1",
+        goal_type=kind,
+        description=f"Keep {series} below its bound",
+        cause=series,
+        series=series,
+        severity=0.5,
+        probability=0.9,
+        urgency=0.5,
+        priority=0.5,
+        created_at=TICK,
+        deadline=TICK,
+    )

@@ -15,31 +15,15 @@ import pytest
 from handlers import ActionHandler, discover_actions
 from handlers.isolate import call
 from handlers.processes import identity
-from storage.records import Goal, GoalType, ReceiptStatus
+from storage.records import ReceiptStatus
 
-from .conftest import SPIN_ON_TWO_THREADS, TICK, context_for, wait_until
+from .conftest import SPIN_ON_TWO_THREADS, context_for, make_goal, wait_until
 
 ACTIONS = discover_actions()
 ON_PROCESSES = ["renice_process", "limit_process_affinity", "pause_process"]
 EXTRA = {"renice_process": {"nice": 7}, "limit_process_affinity": {"cpus": 1}, "pause_process": {}}
 
 Start = Callable[..., psutil.Process]
-
-
-def goal(series: str = "cpu_used_ratio") -> Goal:
-    return Goal(
-        goal_id="goal-1",
-        goal_type=GoalType.BOTTLENECK_PREVENTION,
-        description="Keep the CPU below 0.9",
-        cause="cpu",
-        series=series,
-        severity=0.5,
-        probability=0.9,
-        urgency=0.5,
-        priority=0.5,
-        created_at=TICK,
-        deadline=TICK,
-    )
 
 
 def state(process: psutil.Process) -> list[Any]:
@@ -110,7 +94,7 @@ def test_a_process_that_the_configuration_does_not_allow_is_refused_and_not_prop
     assert not result.success
     assert result.detail.startswith("Refused")
     assert state(spinner) == original
-    assert [c for c in handler.propose(goal(), context) if c.params["pid"] == spinner.pid] == []
+    assert [c for c in handler.propose(make_goal(), context) if c.params["pid"] == spinner.pid] == []
 
 
 def test_the_system_and_foreact_itself_are_refused_whatever_is_allowed(handler: ActionHandler) -> None:
@@ -157,7 +141,7 @@ def test_the_busiest_allowed_process_is_proposed_with_evidence(
 ) -> None:
     start()
     context = context_for(spinner, options={"allow_commands": ["*hashlib*"]})
-    proposed = handler.propose(goal(), context)
+    proposed = handler.propose(make_goal(), context)
     assert [candidate.params["pid"] for candidate in proposed] == [spinner.pid]
     candidate = proposed[0]
     assert candidate.evidence["cpu_cores"] > 0.2
@@ -167,15 +151,15 @@ def test_the_busiest_allowed_process_is_proposed_with_evidence(
 
 
 def test_nothing_is_proposed_for_a_metric_that_it_cannot_move(handler: ActionHandler, spinner: psutil.Process) -> None:
-    assert handler.propose(goal('disk_used_ratio{mount="/"}'), context_for(spinner)) == []
+    assert handler.propose(make_goal('disk_used_ratio{mount="/"}'), context_for(spinner)) == []
 
 
 def test_nothing_is_proposed_twice(spinner: psutil.Process, handler: ActionHandler) -> None:
     context = context_for(spinner, options={"allow_commands": ["*hashlib*"]})
-    candidate = handler.propose(goal(), context)[0]
+    candidate = handler.propose(make_goal(), context)[0]
     before = handler.capture(candidate.params, context)
     assert handler.run(candidate.params, context).success
-    again = handler.propose(goal(), context)
+    again = handler.propose(make_goal(), context)
     handler.undo(candidate.params, before, context)
     assert again == []
 

@@ -1,0 +1,67 @@
+"""Tell people, through any of the services that Apprise knows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from handlers.actions_api import ActionContext, Params
+from handlers.registration import action
+from handlers.results import ActionResult
+
+if TYPE_CHECKING:
+    from storage.records import Candidate, Goal
+
+REMEDY = "Add at least one Apprise URL under [actions.notify] urls in foreact.toml."
+
+
+@action(
+    name="notify",
+    default_level="auto",
+    risk="low",
+    timeout_s=30.0,
+    cooldown_s=900.0,
+    rate_limits=("6/hour", "30/day"),
+    informs_only=True,
+    explains_dry_run=True,
+    example_params={"title": "Disk will be full on Friday", "body": "disk_used_ratio reaches 0.95 in 3 days."},
+)
+def notify(params: Params, context: ActionContext) -> ActionResult:
+    """Send a message to every configured service; without one it is skipped."""
+    urls = [str(url) for url in context.options.get("urls") or ()]
+    if not urls:
+        return ActionResult(True, f"Nobody was told: no service is configured. {REMEDY}", skipped=True)
+    title = str(params.get("title") or context.options.get("title") or "foreact")
+    body = str(params.get("body") or f"Goal {context.goal_id or 'unknown'} asks for attention.")
+    if context.dry_run:
+        return ActionResult(True, f"Dry run: would send {title!r} to {len(urls)} service(s).")
+    outcomes = [_send(url, title, body) for url in urls]
+    failed = [outcome for outcome in outcomes if not outcome["sent"]]
+    detail = f"Sent {title!r} to {len(outcomes) - len(failed)} of {len(outcomes)} service(s)."
+    if failed:
+        detail += " " + "; ".join(f"{outcome['service']}: {outcome['reason']}" for outcome in failed) + "."
+    return ActionResult(success=not failed, detail=detail, evidence={"services": outcomes})
+
+
+@notify.propose
+def _propose(goal: Goal, context: ActionContext) -> list[Candidate]:
+    from storage.records import Candidate
+
+    if not context.options.get("urls"):
+        return []
+    body = f"{goal.description}\nProbability {goal.probability:.0%}, deadline {goal.deadline:%Y-%m-%d %H:%M} UTC."
+    return [Candidate(action="notify", params={"title": goal.description[:120], "body": body}, target="people")]
+
+
+def _send(url: str, title: str, body: str) -> dict[str, Any]:
+    """Send to one service; secrets in its URL never leave this function."""
+    import apprise
+
+    service = apprise.Apprise.instantiate(url, suppress_exceptions=True)
+    if service is None:
+        scheme = url.partition("://")[0][:20]
+        return {"service": f"{scheme}://…", "sent": False, "reason": "this is no URL that Apprise understands"}
+    name = str(service.url(privacy=True)).partition("?")[0]  # type: ignore[no-untyped-call]
+    notifier = apprise.Apprise()
+    notifier.add(service)
+    sent = notifier.notify(body=body, title=title)
+    return {"service": name, "sent": bool(sent), "reason": "" if sent else "the service did not take the message"}
