@@ -1,0 +1,96 @@
+"""The real world: configured sources are pulled, registered handlers act, each in a process of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from handlers.actions_api import ActionContext, ActionHandler
+from handlers.isolate import CallResult, call
+from handlers.sources_api import SourceHandler
+from handlers.worlds.world import context_for
+from storage.records import Action, Candidate, Event, Goal, Intent, Receipt, ReceiptStatus, Sample
+
+Options = Callable[[str], Mapping[str, Any]]
+
+
+@dataclass
+class LiveWorld:
+    """This machine and whatever its sources and actions reach.
+
+    `options_of` gives an action's own options, `timeout_of` its configured time limit in seconds (None: the
+    handler's own), `since` the newest sample of a source, `now` the time at which an act really ends. Trouble with
+    one source is kept in `troubles` and leaves the others alone.
+    """
+
+    actions: Mapping[str, ActionHandler]
+    now: Callable[[], datetime]
+    options_of: Options
+    timeout_of: Callable[[str], float | None] = lambda name: None
+    sources: Mapping[str, tuple[SourceHandler, Mapping[str, Any]]] = field(default_factory=dict)
+    since: Callable[[str], datetime | None] = lambda name: None
+    troubles: list[str] = field(default_factory=list)
+
+    def observe(self, tick: datetime) -> Iterable[Sample | Event]:
+        """Pull every configured source since its last sample."""
+        self.troubles.clear()
+        for name, (source, options) in self.sources.items():
+            try:
+                yield from source.pull(options, self.since(name), tick)
+            except Exception as trouble:
+                self.troubles.append(f"source {name}: {type(trouble).__name__}: {trouble}")
+
+    def propose(self, goal: Goal, tick: datetime) -> list[Candidate]:
+        """Ask every enabled action what it could do for a goal; one that fails proposes nothing."""
+        found: list[Candidate] = []
+        for name, handler in self.actions.items():
+            context = ActionContext(tick=tick, options=self.options_of(name), goal_id=goal.goal_id, series=goal.series)
+            try:
+                found += handler.propose(goal, context)
+            except Exception as trouble:
+                self.troubles.append(f"action {name} proposed nothing: {type(trouble).__name__}: {trouble}")
+        return found
+
+    def capture(self, action: Action, tick: datetime) -> dict[str, Any]:
+        """Return the state that undo would restore; raises LookupError where the target cannot be read."""
+        result = self._call(action, "capture", {}, tick)
+        if result.value is None:
+            raise LookupError(result.detail)
+        return result.value
+
+    def check(self, action: Action, intent: Intent, tick: datetime) -> ReceiptStatus:
+        """Find out, without acting, whether an interrupted action took effect."""
+        if action.name not in self.actions:
+            return ReceiptStatus.UNKNOWN
+        return self._call(action, "check", intent.before, tick).status
+
+    def act(self, action: Action, tick: datetime, before: Mapping[str, Any] | None = None) -> Receipt:
+        """Carry out an action, or undo one, in a process that can be ended; it never raises."""
+        if action.name not in self.actions:
+            detail = f"No action is called {action.name}; register it or remove it from the configuration."
+            return Receipt(
+                action_id=action.action_id,
+                status=ReceiptStatus.FAILED,
+                started_at=self.now(),
+                finished_at=self.now(),
+                detail=detail,
+            )
+        started_at = self.now()
+        result = self._call(action, "undo" if action.undo_of else "run", before or {}, tick)
+        return Receipt(
+            action_id=action.action_id,
+            status=result.status,
+            started_at=started_at,
+            finished_at=self.now(),
+            detail=result.detail,
+            claimed_impact=result.impact,
+            evidence=result.evidence,
+            undo=result.undo,
+        )
+
+    def _call(self, action: Action, phase: Any, before: Mapping[str, Any], tick: datetime) -> CallResult:
+        handler = self.actions[action.name]
+        context = context_for(action, tick, self.options_of(action.name))
+        return call(handler, phase, action.params, before, context, self.timeout_of(action.name))

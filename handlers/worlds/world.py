@@ -1,0 +1,61 @@
+"""What the loop needs of a world, and what it makes do with where a world offers no more than that."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, Protocol, runtime_checkable
+
+from handlers.actions_api import ActionContext
+from storage.records import Action, Candidate, Event, Goal, Intent, Receipt, ReceiptStatus, Sample
+
+
+class World(Protocol):
+    """Anything that can be watched and acted upon."""
+
+    def observe(self, tick: datetime) -> Iterable[Sample | Event]:
+        """Return what happened since the tick before, up to `tick`."""
+        ...
+
+    def act(self, action: Action, tick: datetime) -> Receipt:
+        """Carry out an action (or, where `undo_of` is set, undo one) and say what came of it."""
+        ...
+
+
+@runtime_checkable
+class Acting(Protocol):
+    """What a world may offer besides: proposals, the state before an act, and a check after a crash."""
+
+    def propose(self, goal: Goal, tick: datetime) -> list[Candidate]:
+        """Return the concrete ways in which something could be done for a goal now."""
+        ...
+
+    def capture(self, action: Action, tick: datetime) -> dict[str, Any]:
+        """Return the state before an act, which its undo restores."""
+        ...
+
+    def check(self, action: Action, intent: Intent, tick: datetime) -> ReceiptStatus:
+        """Find out, without acting, whether an interrupted action took effect."""
+        ...
+
+
+def candidates_in(world: World, goal: Goal, tick: datetime) -> list[Candidate]:
+    """Return what a world proposes for a goal; nothing where it proposes nothing at all."""
+    return world.propose(goal, tick) if isinstance(world, Acting) else []
+
+
+def check_in(world: World, action: Action, intent: Intent, tick: datetime) -> ReceiptStatus:
+    """Return what a world knows of an interrupted action; unknown where it cannot tell."""
+    return world.check(action, intent, tick) if isinstance(world, Acting) else ReceiptStatus.UNKNOWN
+
+
+def context_for(action: Action, tick: datetime, options: Mapping[str, Any]) -> ActionContext:
+    """Return what a handler is told about an action."""
+    return ActionContext(
+        tick=tick,
+        options=options,
+        goal_id=action.goal_id,
+        action_id=action.undo_of or action.action_id,
+        dry_run=action.dry_run,
+        series=action.series,
+    )

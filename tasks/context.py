@@ -1,0 +1,79 @@
+"""What every stage of one turn of the loop is given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from handlers import ActionHandler
+from handlers.worlds import World
+from settings import Settings
+from storage import Store
+from storage.records import Autonomy, Cycle, GoalType, Objective
+from tasks.goals import default_objectives
+
+MODE_FACT = "mode.autonomous"
+LEVEL_FACT = "level:"
+OBJECTIVE_FACT = "objective:"
+
+
+@dataclass(frozen=True)
+class Context:
+    """The store, the world, the settings and the turn itself; the same live, replayed and simulated."""
+
+    store: Store
+    world: World
+    settings: Settings
+    cycle: Cycle
+    actions: Mapping[str, ActionHandler] = field(default_factory=dict)
+
+    @property
+    def tick(self) -> datetime:
+        """Return the moment for which this turn decides."""
+        return self.cycle.tick
+
+    @property
+    def cycle_id(self) -> str:
+        """Return the id under which this turn's rows are kept."""
+        return self.cycle.cycle_id
+
+    def objectives(self) -> tuple[Objective, ...]:
+        """Return the objectives in force: the file's, then those set by hand, then defaults of other names."""
+        return objectives_in_force(self.settings, self.store)
+
+    def level(self, goal_type: GoalType, action: str) -> Autonomy:
+        """Return what the loop may do with a pair: earned or set by hand, else configured, else the default."""
+        earned = self.store.facts.get(f"{LEVEL_FACT}{goal_type}:{action}")
+        if earned is not None:
+            return Autonomy(earned)
+        configured = self.settings.action(action).level
+        if configured is not None:
+            return configured
+        handler = self.actions.get(action)
+        return handler.default_level if handler else Autonomy.APPROVE
+
+    def report(self, stage: str, duration_s: float, summary: Mapping[str, Any]) -> None:
+        """Record that a stage of this turn is done."""
+        self.store.cycles.stage_done(self.cycle_id, stage, duration_s, summary)
+
+
+def is_autonomous(settings: Settings, store: Store) -> bool:
+    """Tell whether the loop may act by itself: the switch in force, and no kill switch."""
+    switch = store.facts.get(MODE_FACT, settings.agent.autonomous_mode)
+    return bool(switch) and not settings.kill_switch_path.exists()
+
+
+def objectives_in_force(settings: Settings, store: Store) -> tuple[Objective, ...]:
+    """Return the objectives in force; one set by hand replaces the file's of the same name, null removes it."""
+    known = {
+        objective.name: objective for objective in (default_objectives() if settings.use_default_objectives else ())
+    }
+    known |= {objective.name: objective for objective in settings.objectives}
+    for name, value in store.facts.matching(OBJECTIVE_FACT).items():
+        if value is None:
+            known.pop(name, None)
+        else:
+            known[name] = Objective.model_validate(value)
+    return tuple(known.values())

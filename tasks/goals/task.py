@@ -1,0 +1,104 @@
+"""The goal stage: rules compare what is foretold with what is wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from storage.records import Frame, GoalView, Objective, ObjectiveKind, Pattern
+from tasks.context import Context
+from tasks.forecast.outlook import Outlook
+from tasks.goals import BurnWindows, Evidence, GoalChanges, WindowCount, burn_windows, set_goals
+from tasks.stage import stage
+
+LONG_KINDS = (
+    ObjectiveKind.CAPACITY,
+    ObjectiveKind.BUDGET,
+    ObjectiveKind.HEADROOM,
+    ObjectiveKind.PERCENTILE,
+    ObjectiveKind.SLO,
+)
+LONG_DAYS = 62
+RECENT_DAYS = 2
+
+GoalViews = tuple[GoalView, ...]
+
+
+def _summary(goals: GoalViews) -> Mapping[str, Any]:
+    return {"open": len(goals), "goals": [f"{view.goal.goal_type}: {view.goal.description}" for view in goals[:20]]}
+
+
+@stage("goals", _summary)
+def goals(context: Context, outlook: Outlook, patterns: tuple[Pattern, ...]) -> GoalViews:
+    """Review the open goals, set new ones, and return those that ask for something."""
+    if context.settings.forecasting.goal_setter.auto_goal_setting:
+        changes = decide(context, outlook, patterns)
+        context.store.goals.append(changes.new, changes.transitions, context.cycle_id)
+        for goal in changes.new:
+            detail = {"type": goal.goal_type, "description": goal.description, "because": goal.because}
+            context.store.audit.append("loop", "goal set", goal.goal_id, detail)
+    return tuple(context.store.goals.open())
+
+
+def decide(context: Context, outlook: Outlook, patterns: tuple[Pattern, ...]) -> GoalChanges:
+    """Gather the evidence and let the rules speak."""
+    return set_goals(
+        evidence(context, outlook, patterns),
+        context.store.goals.open(),
+        context.store.goals.recent(context.tick - timedelta(days=RECENT_DAYS)),
+        max_active_goals=context.settings.forecasting.goal_setter.max_active_goals,
+        cycle_id=context.cycle_id,
+    )
+
+
+def evidence(context: Context, outlook: Outlook, patterns: tuple[Pattern, ...]) -> Evidence:
+    """Return all that this turn knows."""
+    objectives = context.objectives()
+    return Evidence(
+        tick=context.tick,
+        objectives=objectives,
+        frames=outlook.frames,
+        forecasts=outlook.by_series(),
+        breaches=outlook.breaches,
+        patterns=patterns,
+        hourly=_hourly(context, objectives),
+        slo_windows={
+            objective.name: _windows(context, objective)
+            for objective in objectives
+            if objective.kind is ObjectiveKind.SLO
+        },
+    )
+
+
+def _meant(context: Context, objective: Objective) -> list[str]:
+    return [info.series for info in context.store.samples.known() if objective.matches(info.series)]
+
+
+def _hourly(context: Context, objectives: tuple[Objective, ...]) -> Frame | None:
+    series = {name for each in objectives if each.kind in LONG_KINDS for name in _meant(context, each)}
+    if not series:
+        return None
+    return context.store.samples.frame(sorted(series), context.tick, 3_600, LONG_DAYS * 24)
+
+
+def _windows(context: Context, objective: Objective) -> tuple[WindowCount, ...]:
+    """Count good and all samples of an objective in every window that its burn rates look at."""
+    spans_s = sorted({objective.window_s, *(span for pair in burn_windows(objective) for span in _spans(pair))})
+    series = _meant(context, objective)
+    counted = [
+        (
+            span_s,
+            context.store.samples.share_within(series, *_between(context, span_s), objective.side, objective.bound),
+        )
+        for span_s in spans_s
+    ]
+    return tuple(WindowCount(span_s, good, total) for span_s, (good, total) in counted)
+
+
+def _spans(pair: BurnWindows) -> tuple[float, float]:
+    return pair.long_s, pair.short_s
+
+
+def _between(context: Context, span_s: float) -> tuple[Any, Any]:
+    return context.tick - timedelta(seconds=span_s), context.tick

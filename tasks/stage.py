@@ -1,0 +1,63 @@
+"""How a stage becomes a Prefect task: retried with back-off where I/O may pass, timed, and on record."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from prefect import Task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.tasks import exponential_backoff
+
+from storage import TransientError
+from tasks.context import Context
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+RETRIES = 3
+FIRST_PAUSE_S = 2
+STAGE_TIMEOUT_S = 300.0
+
+Body = Callable[Concatenate[Context, P], T]
+
+
+def stage(
+    name: str, summarise: Callable[[Any], Mapping[str, Any]], *, timeout_s: float = STAGE_TIMEOUT_S
+) -> Callable[[Body[P, T]], Task[Concatenate[Context, P], T]]:
+    """Make a Prefect task of a stage's body: the only place that says how stages are run.
+
+    Only `TransientError` is tried again; all else is a fault that another try would repeat. What `summarise` makes
+    of the result is kept with the cycle. Results are not cached: the store is what makes a second run harmless.
+    """
+
+    def decorate(body: Body[P, T]) -> Task[Concatenate[Context, P], T]:
+        @wraps(body)
+        def timed(context: Context, *args: P.args, **kwargs: P.kwargs) -> T:
+            started_s = time.perf_counter()
+            result = body(context, *args, **kwargs)
+            context.report(name, time.perf_counter() - started_s, summarise(result))
+            return result
+
+        return Task(
+            fn=timed,
+            name=name,
+            task_run_name=f"{name} {{context.cycle_id}}",
+            retries=RETRIES,
+            retry_delay_seconds=exponential_backoff(FIRST_PAUSE_S),
+            retry_jitter_factor=0.5,
+            retry_condition_fn=_may_pass,
+            timeout_seconds=timeout_s,
+            cache_policy=NO_CACHE,
+            persist_result=False,
+        )
+
+    return decorate
+
+
+def _may_pass(task: Task[Any, Any], task_run: TaskRun, state: State[Any]) -> bool:
+    """Tell whether what went wrong may pass by itself."""
+    return isinstance(state.data, TransientError)
