@@ -82,19 +82,33 @@ def is_late(period: Period, config: ClusterConfig) -> bool:
     return period.response_time_s > config.late_after_s
 
 
-class ClusterSim:
-    """A cluster under given arrivals; the same arrivals, seed and commands give the same run.
+@dataclass(frozen=True)
+class Requests:
+    """The requests of a run, in order of arrival: three arrays of one length.
 
-    Every request carries its own draws (its size, and the luck that decides its content), so two policies on
-    one seed meet the same requests and differ only by what they did.
+    Each carries its own draws: `size` (in mean service times before truncation) and `luck`, which decides its
+    content against the dimmer. Two policies on one seed thus meet the same requests and differ only by what they
+    did.
     """
 
-    def __init__(self, arrivals_s: FloatArray, config: ClusterConfig | None = None, *, seed: int = 0) -> None:
-        self.config = config or ClusterConfig()
-        self._arrivals_s = np.asarray(arrivals_s, dtype=np.float64)
+    arrivals_s: FloatArray
+    size: FloatArray
+    luck: FloatArray
+
+    @classmethod
+    def draw(cls, arrivals_s: FloatArray, seed: int = 0) -> Requests:
+        """Draw the size and luck of requests that arrive at given, ascending times."""
         rng = np.random.default_rng(seed)
-        self._size = _truncated_normal(rng, len(self._arrivals_s))
-        self._luck = rng.uniform(size=len(self._arrivals_s))
+        count = len(arrivals_s)
+        return cls(np.asarray(arrivals_s, dtype=float), _truncated_normal(rng, count), rng.uniform(size=count))
+
+
+class ClusterSim:
+    """A cluster under given requests; the same requests and commands give the same run."""
+
+    def __init__(self, requests: Requests, config: ClusterConfig | None = None) -> None:
+        self.config = config or ClusterConfig()
+        self._requests = requests
         self._next_job = 0
         self._turn = 0
         self.now_s = 0.0
@@ -180,7 +194,7 @@ class ClusterSim:
     def _run_segment(self, until_s: float, tally: _Tally) -> None:
         """Run a span in which servers and dimmer stay as they are: each server then runs on its own."""
         first, count = self._next_job, len(self._active)
-        last = int(np.searchsorted(self._arrivals_s, until_s, side="right"))
+        last = int(np.searchsorted(self._requests.arrivals_s, until_s, side="right"))
         span_s = until_s - self.now_s
         work_s, cold_s = self._demands(first, last)
         for position, server in enumerate(self._active):
@@ -188,7 +202,7 @@ class ClusterSim:
             mine = slice(offset, None, count)
             served = server.run(
                 until_s,
-                self._arrivals_s[first:last][mine].tolist(),
+                self._requests.arrivals_s[first:last][mine].tolist(),
                 work_s[mine].tolist(),
                 cold_s[mine].tolist(),
                 first + offset,
@@ -212,14 +226,16 @@ class ClusterSim:
 
     def _demands(self, first: int, last: int) -> tuple[FloatArray, FloatArray]:
         """Return work and cold-cache extra of the jobs first to last, in seconds, at the present dimmer."""
-        is_full = self._luck[first:last] < self.dimmer
+        is_full = self._requests.luck[first:last] < self.dimmer
         config = self.config
-        work_s = self._size[first:last] * np.where(is_full, config.full_work_s, config.light_work_s)
+        work_s = self._requests.size[first:last] * np.where(is_full, config.full_work_s, config.light_work_s)
         return work_s, np.where(is_full, config.cold_full_s, config.cold_light_s)
 
     def _demand_of(self, job: int) -> tuple[float, float]:
-        work_s, cold_s = self._demands(job, job + 1)
-        return float(work_s[0]), float(cold_s[0])
+        config = self.config
+        if self._requests.luck[job] < self.dimmer:
+            return float(self._requests.size[job]) * config.full_work_s, config.cold_full_s
+        return float(self._requests.size[job]) * config.light_work_s, config.cold_light_s
 
 
 @dataclass

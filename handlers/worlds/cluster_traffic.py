@@ -54,11 +54,7 @@ def synthetic_days(
     rng = np.random.default_rng(seed)
     hour = np.arange(day_count * steps) / steps * 24.0
     of_day = hour % 24.0
-    daily = (
-        0.62
-        - 0.25 * np.cos((of_day - 4.0) / 24.0 * 2 * np.pi)
-        + 0.13 * np.exp(-(((of_day - 19.0) / 2.5) ** 2))
-    )
+    daily = 0.62 - 0.25 * np.cos((of_day - 4.0) / 24.0 * 2 * np.pi) + 0.13 * np.exp(-(((of_day - 19.0) / 2.5) ** 2))
     drift = np.repeat(np.exp(rng.normal(0.0, 0.08, day_count)), steps)
     crowd = np.zeros_like(hour)
     for day in np.flatnonzero(rng.uniform(size=day_count) < 0.6):
