@@ -17,9 +17,9 @@ class GoalPolicy:
 
     A goal is achieved when its objective has held for the stabilisation time; the same cause is raised again only
     after it has been clear by a margin for the re-arm time. A breach that did not come is waited for during the grace
-    time, one that stays is worked at for `patience_factor` times as long. `achieved_ratio` is the share of the objective's
-    probability threshold below which a breach counts as unlikely. A full list gives way to a proposal that is
-    `supersede_factor` times as important.
+    time, one that stays is worked at for `patience_factor` times as long. `achieved_ratio` is the share of the
+    objective's probability threshold below which a breach counts as unlikely. A full list gives way to a
+    proposal that is `supersede_factor` times as important.
     """
 
     stabilisation_ratio: float = 1 / 12

@@ -114,10 +114,10 @@ def resets_in(levels: FloatArray) -> list[int]:
         if level <= levels[trough]:
             trough = position
         climbed = level - levels[trough] >= 0.5 * _RESET_RATIO * scale
-        if climbed or position == len(levels) - 1:
-            if levels[peak] - levels[trough] >= _RESET_RATIO * scale:
-                starts.append(trough)
-                peak = trough = position
+        is_fall = levels[peak] - levels[trough] >= _RESET_RATIO * scale
+        if is_fall and (climbed or position == len(levels) - 1):
+            starts.append(trough)
+            peak = trough = position
         if level > levels[peak]:
             peak = trough = position
     return starts
@@ -159,6 +159,6 @@ def _inflation(residuals: FloatArray) -> float:
 
 def _values_since(window: Window, start_s: float, bound: float, side: Side) -> tuple[FloatArray, FloatArray]:
     """Return times (seconds from now) and oriented values of what was recorded since a moment."""
-    times_s = (np.arange(len(window.values)) - len(window.values) + 1.0) * window.step_s
+    times_s: FloatArray = (np.arange(len(window.values), dtype=np.float64) - len(window.values) + 1) * window.step_s
     wanted = np.isfinite(window.values) & (times_s >= start_s)
     return times_s[wanted], toward(window.values[wanted], bound, side)

@@ -1,0 +1,113 @@
+"""Draw what is done for a goal, with a probability that is known and kept."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from storage.records import NOTHING, FloatArray, GoalView
+from tasks.plan.columns import Column
+from tasks.plan.problem import PlanProblem
+
+_SEVERE = 0.9
+
+
+@dataclass(frozen=True)
+class Draw:
+    """What was drawn for a goal: a column or None for nothing, from the propensities by action name."""
+
+    column: Column | None
+    propensities: Mapping[str, float]
+    wanted: str
+    seed: int
+
+    @property
+    def action(self) -> str:
+        """Return the name of what was drawn."""
+        return self.column.action if self.column else NOTHING
+
+    @property
+    def propensity(self) -> float:
+        """Return the probability with which it was drawn."""
+        return self.propensities[self.action]
+
+
+def draw_for(
+    problem: PlanProblem,
+    view: GoalView,
+    options: Mapping[str, Column],
+    wanted: str,
+    worthwhile_cost: float,
+    is_burning: bool,
+) -> Draw:
+    """Draw among the best column of each action and doing nothing.
+
+    `wanted` is what the planner's valuation says. Where exploring is safe it is mixed with the beliefs' propensities
+    over the actions that may be tried; doing nothing keeps its floor where the severity allows, so that what an action
+    changes can be told from what would have happened anyway. Propensities sum to one and are those drawn from.
+    """
+    names = [NOTHING, *sorted(options)]
+    seed = draw_seed(problem, view)
+    shares = np.array([float(name == wanted) for name in names])
+    if problem.explore and not is_burning:
+        mine = [NOTHING, *(name for name in names[1:] if _may_try(problem, options[name], worthwhile_cost))]
+        shares = _mixed(problem, view, names, mine, shares, seed)
+    shares = _with_floor(shares, problem.nothing_floor if view.goal.severity < _SEVERE else 0.0)
+    position = min(int(np.searchsorted(np.cumsum(shares), unit_of(seed), side="right")), len(names) - 1)
+    drawn = names[position] if shares[position] > 0 else names[int(np.argmax(shares))]
+    propensities = {name: float(share) for name, share in zip(names, shares, strict=True)}
+    return Draw(options.get(drawn), propensities, wanted, seed)
+
+
+def draw_seed(problem: PlanProblem, view: GoalView) -> int:
+    """Return the seed of a goal's draw: the same through one measurement window.
+
+    Otherwise doing nothing on purpose would last one cycle only, and nothing could be measured from it.
+    """
+    age_s = (problem.tick - view.goal.created_at).total_seconds()
+    window = int(max(0.0, age_s) // problem.settle_s)
+    text = f"{problem.seed}:{view.goal.goal_id}:{window}"
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
+
+
+def unit_of(seed: int) -> float:
+    """Return a uniform number in [0, 1) for a seed."""
+    return float(np.random.default_rng(seed).random())
+
+
+def _may_try(problem: PlanProblem, column: Column, worthwhile_cost: float) -> bool:
+    traits = problem.traits_of(column.action)
+    return traits.may_be_explored and column.candidate.cost <= worthwhile_cost and column.slot == 0
+
+
+def _mixed(
+    problem: PlanProblem,
+    view: GoalView,
+    names: Sequence[str],
+    mine: Sequence[str],
+    shares: FloatArray,
+    seed: int,
+) -> FloatArray:
+    if len(mine) < 2:
+        return shares
+    hour = problem.tick.hour + problem.tick.minute / 60
+    learned = np.asarray(problem.beliefs.propensities(view.goal.goal_type, mine, hour, seed), dtype=float)
+    learned = np.where(np.isfinite(learned), np.maximum(learned, 0.0), 0.0)
+    if learned.sum() <= 0:
+        return shares
+    spread = np.zeros(len(names))
+    spread[[names.index(name) for name in mine]] = learned / learned.sum()
+    return (1 - problem.explore_ratio) * shares + problem.explore_ratio * spread
+
+
+def _with_floor(shares: FloatArray, floor: float) -> FloatArray:
+    """Return shares summing to one in which the first, doing nothing, has at least the floor."""
+    shares = shares / shares.sum()
+    if shares[0] >= floor:
+        return np.asarray(shares)
+    raised = shares * (1 - floor) / (1 - shares[0])
+    raised[0] = floor
+    return np.asarray(raised)

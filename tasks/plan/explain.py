@@ -1,0 +1,106 @@
+"""Say why: what was chosen, what came next, what stood in the way, in plain English."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from storage.records import NOTHING, Strategy
+from tasks.goals.text import moment, number, percent, span
+from tasks.plan.columns import Blocked, Column
+from tasks.plan.draw import Draw
+from tasks.plan.problem import PlanProblem
+from tasks.plan.solve import Limits, clash, solve_greedy, solve_milp, utility
+
+
+def runner_up(
+    problem: PlanProblem, columns: Sequence[Column], limits: Limits, chosen: Column, best: float
+) -> tuple[Column | None, float]:
+    """Return what the goal would get, and the utility lost overall, if what was chosen were forbidden.
+
+    The programme is solved again without the chosen action's columns for this goal.
+    """
+    rest = [each for each in columns if not (chosen.goal_id in each.serves and each.offer == chosen.offer)]
+    solve = solve_milp if problem.method == "milp" else solve_greedy
+    picked = solve(rest, limits)
+    instead = next((rest[index] for index in picked if chosen.goal_id in rest[index].serves), None)
+    return instead, max(0.0, best - utility(rest, picked))
+
+
+def explain_act(
+    problem: PlanProblem, draw: Draw, strategy: tuple[Strategy, str], risk: float, instead: Column | None, lost: float
+) -> str:
+    """Return the explanation of an action that was chosen."""
+    column = draw.column
+    assert column is not None
+    left = float(column.worth.risk_left[column.slot])
+    when = "now" if column.slot == 0 else f"at {moment(problem.slot_at(column.slot))}"
+    target = f" on {column.candidate.target}" if column.candidate.target else ""
+    parts = [
+        f"{column.action}{target} {when}: it is expected to lower the risk from {number(risk)} to {number(left)}"
+        f"{_costs(column)}."
+    ]
+    if len(column.serves) > 1:
+        parts.append(f"It serves {len(column.serves)} goals at once.")
+    if draw.wanted != draw.action:
+        parts.append(f"The valuation alone would have said {draw.wanted}; it was drawn in order to learn.")
+    if instead is not None:
+        parts.append(f"Without it {instead.action}{_where(instead)} would be next, worth {number(lost)} less in all.")
+    else:
+        parts.append(f"Without it nothing else would be done, {number(lost)} worse in all.")
+    parts.append(f"Strategy {strategy[0].value}: {strategy[1]}.")
+    if draw.propensity < 1.0:
+        parts.append(f"It was drawn with a probability of {percent(draw.propensity)}.")
+    return " ".join(parts)
+
+
+def explain_wait(problem: PlanProblem, column: Column, strategy: tuple[Strategy, str]) -> str:
+    """Return the explanation of an action that is best done later and not committed yet."""
+    wait_s = column.slot * problem.slot_s
+    return (
+        f"Wait: {column.action}{_where(column)} is worth most in {span(wait_s)}, and that is decided then. "
+        f"Strategy {strategy[0].value}: {strategy[1]}."
+    )
+
+
+def explain_nothing(
+    problem: PlanProblem, draw: Draw, best: Column | None, risk: float, blocked: Sequence[Blocked]
+) -> str:
+    """Return the explanation of doing nothing."""
+    if draw.wanted != NOTHING:
+        return (
+            f"Nothing on purpose, drawn with a probability of {percent(draw.propensity)}: only so can the effect of "
+            f"{draw.wanted} be told from what happens anyway."
+        )
+    wholly = [each for each in blocked if each.is_wholly]
+    if best is None and wholly:
+        return "Nothing, since no action may be taken: " + "; ".join(reasons_of(wholly)) + "."
+    if best is None:
+        return "Nothing, since no registered action offers anything for this goal."
+    if risk <= 0:
+        return "Nothing, since no simulated future breaks the bound within the horizon."
+    needed = problem.margin * risk
+    stated = (
+        f"Nothing: the best candidate, {best.action}{_where(best)}, is worth {number(best.value)} where doing nothing "
+        f"risks {number(risk)}, and {percent(problem.margin)} of that ({number(needed)}) is asked for before acting."
+    )
+    return stated if best.value < needed else f"Nothing: {best.action}{_where(best)} gives way to weightier goals."
+
+
+def binding(column: Column, taken: Sequence[Column], limits: Limits) -> str | None:
+    """Return what kept a goal's better column out, None where nothing did."""
+    others = [each for each in taken if column.goal_id not in each.serves]
+    return clash(column, others, limits)
+
+
+def reasons_of(blocked: Sequence[Blocked]) -> tuple[str, ...]:
+    """Return one line per candidate and reason, each once."""
+    lines = dict.fromkeys(f"{each.candidate.action}: {each.reason}" for each in blocked)
+    return tuple(lines)
+
+
+def _where(column: Column) -> str:
+    return f" on {column.candidate.target}" if column.candidate.target else ""
+
+
+def _costs(column: Column) -> str:
+    return f", at a cost of {number(column.candidate.cost)}" if column.candidate.cost else ""

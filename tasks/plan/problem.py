@@ -1,0 +1,171 @@
+"""What the planner is given and what it hands back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Literal, Protocol
+
+from storage.records import (
+    Action,
+    Autonomy,
+    Candidate,
+    Decision,
+    FloatArray,
+    GoalType,
+    GoalView,
+    Objective,
+    Plan,
+    Strategy,
+)
+
+
+class EffectBeliefs(Protocol):
+    """What is believed about the actions; the learner fulfils it, `PriorBeliefs` where nothing is learned."""
+
+    def effect(self, action: str, goal_type: GoalType) -> tuple[float, float]:
+        """Return mean and standard deviation of an action's effect in sd of the metric, positive toward the goal."""
+        ...
+
+    def propensities(self, goal_type: GoalType, actions: Sequence[str], hour: float, seed: int) -> FloatArray:
+        """Return the probability of drawing each action (doing nothing among them), (n_actions,), summing to one."""
+        ...
+
+
+class Response(Protocol):
+    """How a metric follows from its driver and the capacity that serves it."""
+
+    def metric(self, driver: FloatArray, capacity: FloatArray) -> FloatArray:
+        """Return the metric for driver and capacity paths that broadcast against each other."""
+        ...
+
+
+@dataclass(frozen=True)
+class ActionTraits:
+    """What the planner must know of an action beside its candidates; the defaults are the careful ones.
+
+    `duration_s` is how long its effect lasts, None for good.
+    """
+
+    risk: Literal["low", "medium", "high"] = "medium"
+    is_reversible: bool = False
+    informs_only: bool = False
+    cooldown_s: float = 0.0
+    duration_s: float | None = None
+
+    @property
+    def may_be_explored(self) -> bool:
+        """Tell whether it may be tried in order to learn."""
+        return self.risk == "low" and self.is_reversible
+
+
+@dataclass(frozen=True)
+class Commitment:
+    """An action planned or done earlier that still counts: its slot is taken, its metric settles until `until`.
+
+    `is_started` tells whether it can no longer be reconsidered.
+    """
+
+    action_id: str
+    goal_id: str
+    action: str
+    target: str
+    start: datetime
+    until: datetime
+    series: str | None = None
+    params: Mapping[str, Any] = field(default_factory=dict)
+    strategy: Strategy = Strategy.IMMEDIATE
+    is_started: bool = False
+
+
+@dataclass(frozen=True)
+class Realised:
+    """What an action's gains were predicted to be and measured as, summed over its uses."""
+
+    count: int
+    predicted: float
+    realised: float
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """An earlier plan's action that is no longer wanted, and why."""
+
+    action_id: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class PlanProblem:
+    """Everything a planning round depends on.
+
+    `paths` are joint sample paths (n_paths, n_steps) by series, the first step one `step_s` after the tick; the same
+    path index is the same future in all of them. `series_sd` is the usual spread of a series, `capacities` the present
+    value of the series that objectives name as capacity, `responses` the models by objective that has a driver.
+    `maintenance` holds spans (start, end) in which nothing is done, `informed` the goals that had their information
+    action. `cycle_s` is the time to the next planning round: what begins before it cannot be left to it. Costs are on
+    the scale of the loss: 1 is an objective of severity 1 broken all the time by two sd.
+    """
+
+    tick: datetime
+    cycle_id: str
+    seed: int
+    goals: tuple[GoalView, ...]
+    objectives: Mapping[str, Objective]
+    candidates: Mapping[str, tuple[Candidate, ...]]
+    beliefs: EffectBeliefs
+    paths: Mapping[str, FloatArray] = field(default_factory=dict)
+    step_s: Mapping[str, float] = field(default_factory=dict)
+    series_sd: Mapping[str, float] = field(default_factory=dict)
+    traits: Mapping[str, ActionTraits] = field(default_factory=dict)
+    levels: Mapping[tuple[GoalType, str], Autonomy] = field(default_factory=dict)
+    strategies: Mapping[GoalType, Strategy] | None = None
+    commitments: tuple[Commitment, ...] = ()
+    cooldown_until: Mapping[tuple[str, str], datetime] = field(default_factory=dict)
+    maintenance: tuple[tuple[datetime, datetime], ...] = ()
+    realised: Mapping[str, Realised] = field(default_factory=dict)
+    capacities: Mapping[str, float] = field(default_factory=dict)
+    responses: Mapping[str, Response] = field(default_factory=dict)
+    informed: frozenset[str] = frozenset()
+    max_concurrent_goals: int = 3
+    slot_s: float = 60.0
+    n_slots: int = 20
+    cycle_s: float = 60.0
+    margin: float = 0.30
+    switching_ratio: float = 0.25
+    explore: bool = True
+    explore_ratio: float = 0.5
+    nothing_floor: float = 0.05
+    prior_effect_sd: float = 0.9
+    settle_s: float = 600.0
+    expires_s: float = 900.0
+    approval_expires_s: float = 86_400.0
+    method: Literal["milp", "greedy"] = "milp"
+
+    def slot_at(self, slot: int) -> datetime:
+        """Return the moment at which a slot begins."""
+        return self.tick + timedelta(seconds=slot * self.slot_s)
+
+    def level(self, goal_type: GoalType, action: str) -> Autonomy:
+        """Return the autonomy level of a pair; approve where none is set."""
+        return self.levels.get((goal_type, action), Autonomy.APPROVE)
+
+    def traits_of(self, action: str) -> ActionTraits:
+        """Return what is known of an action."""
+        return self.traits.get(action, ActionTraits())
+
+    def objective_of(self, view: GoalView) -> Objective | None:
+        """Return the objective that a goal serves."""
+        return self.objectives.get(view.goal.objective or "")
+
+
+@dataclass(frozen=True)
+class PlanResult:
+    """What was planned: one decision a goal, the plans and actions that follow, and earlier actions given up."""
+
+    plans: tuple[Plan, ...] = ()
+    decisions: tuple[Decision, ...] = ()
+    actions: tuple[Action, ...] = ()
+    dropped: tuple[Dropped, ...] = ()
+    utility: float = 0.0

@@ -1,0 +1,69 @@
+"""Losses on sample paths, their risk, and how an effect unfolds over time."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from scipy.special import ndtri
+
+from storage.records import FloatArray
+
+Side = Literal["below", "above"]
+MAX_STEPS = 48
+_TAIL = 0.1
+_MEAN_SHARE = 0.8
+
+
+def excess_of(values: FloatArray, bound: float, side: Side, sd: float) -> FloatArray:
+    """Return how far values lie beyond a bound, in standard deviations; negative where they keep it."""
+    return np.asarray(((values - bound) if side == "below" else (bound - values)) / sd, dtype=float)
+
+
+def losses_of(excess: FloatArray) -> FloatArray:
+    """Return each path's loss (..., n_paths) in [0, 1]: the share of time beyond the bound, weighted by how far.
+
+    `excess` is (..., n_paths, n_steps). Just beyond weighs a half, two standard deviations or more weigh one.
+    """
+    weights = np.minimum(1.0, 0.5 + 0.25 * excess)
+    return np.asarray(np.where(excess > 0, weights, 0.0).mean(axis=-1), dtype=float)
+
+
+def risk_of(excess: FloatArray) -> FloatArray:
+    """Return .8 mean + .2 CVaR₉₀ of the losses over paths: the tail counts extra.
+
+    CVaR: Rockafellar and Uryasev (2000), "Optimization of conditional value-at-risk".
+    """
+    losses = losses_of(excess)
+    count = max(1, round(_TAIL * losses.shape[-1]))
+    worst = np.partition(losses, losses.shape[-1] - count, axis=-1)[..., -count:]
+    return np.asarray(_MEAN_SHARE * losses.mean(axis=-1) + (1 - _MEAN_SHARE) * worst.mean(axis=-1))
+
+
+def thin(excess: FloatArray, times_s: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return at most 48 steps of (n_paths, n_steps) and their times, each the worst of its block, timed at its end."""
+    size = -(-excess.shape[1] // MAX_STEPS)
+    count = excess.shape[1] // size
+    worst = excess[:, : count * size].reshape(len(excess), count, size).max(axis=2)
+    return worst, times_s[size - 1 : count * size : size]
+
+
+def deviates_of(seed: int, n_paths: int) -> FloatArray:
+    """Return stratified standard normal draws, one a path and the same for every action: common random numbers."""
+    order = np.random.default_rng([seed, n_paths]).permutation(n_paths)
+    return np.asarray(ndtri((order + 0.5) / n_paths), dtype=float)
+
+
+def ramps_of(
+    times_s: FloatArray, starts_s: FloatArray, latency_s: float, duration_s: float | None = None
+) -> FloatArray:
+    """Return how much of an effect is there (n_starts, n_steps): none before the latency, then rising, then lasting.
+
+    It rises over half the latency, and fades the same way after its duration where it has one.
+    """
+    rise_s = max(0.5 * latency_s, float(times_s[0]) * 0.5, 1e-9)
+    since_s = times_s[None, :] - starts_s[:, None] - latency_s
+    ramp = np.clip(since_s / rise_s, 0.0, 1.0)
+    if duration_s is not None:
+        ramp = ramp * (1.0 - np.clip((since_s - duration_s) / rise_s, 0.0, 1.0))
+    return np.asarray(ramp, dtype=float)

@@ -1,0 +1,62 @@
+"""Which of the four strategies a goal gets, and which goals are planned together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from storage.records import GoalView, Strategy
+from tasks.plan.problem import PlanProblem
+
+_CRITICAL = 0.7
+_URGENT_SLOTS = 2
+
+
+def strategies_of(problem: PlanProblem, views: Sequence[GoalView]) -> dict[str, tuple[Strategy, str]]:
+    """Return every goal's strategy and the reason for it.
+
+    What was learned for the goal type decides. Otherwise: critical and urgent → IMMEDIATE; sharing a series, a target
+    or a family tree with another goal → COLLABORATIVE; a peak beyond half the slots → SCHEDULED; else ADAPTIVE.
+    """
+    groups = groups_of(problem, views)
+    shared = {goal_id for group in groups if len(group) > 1 for goal_id in group}
+    return {view.goal.goal_id: _strategy_of(problem, view, view.goal.goal_id in shared) for view in views}
+
+
+def _strategy_of(problem: PlanProblem, view: GoalView, is_shared: bool) -> tuple[Strategy, str]:
+    goal = view.goal
+    learned = (problem.strategies or {}).get(goal.goal_type)
+    if learned is not None:
+        return learned, f"{learned.value} has done best for {goal.goal_type.value} so far"
+    lead_s = (goal.deadline - problem.tick).total_seconds()
+    if goal.severity >= _CRITICAL and lead_s <= _URGENT_SLOTS * problem.slot_s:
+        return Strategy.IMMEDIATE, "it is critical and cannot wait"
+    if is_shared:
+        return Strategy.COLLABORATIVE, "it shares a metric, a target or a parent with another goal"
+    if lead_s > problem.n_slots * problem.slot_s / 2:
+        return Strategy.SCHEDULED, "its deadline is far enough to choose the moment"
+    return Strategy.ADAPTIVE, "the moment is chosen anew each cycle as the forecast sharpens"
+
+
+def groups_of(problem: PlanProblem, views: Sequence[GoalView]) -> list[tuple[str, ...]]:
+    """Return the goals that share a series, a target of a candidate, or a parent, as groups; most are alone."""
+    groups: list[set[str]] = []
+    keys: list[set[str]] = []
+    for view in views:
+        mine = _shared_keys(problem, view)
+        joined = [index for index, theirs in enumerate(keys) if theirs & mine]
+        members = {view.goal.goal_id}.union(*(groups[index] for index in joined))
+        names = mine.union(*(keys[index] for index in joined))
+        groups = [each for index, each in enumerate(groups) if index not in joined] + [members]
+        keys = [each for index, each in enumerate(keys) if index not in joined] + [names]
+    return [tuple(sorted(group)) for group in groups]
+
+
+def _shared_keys(problem: PlanProblem, view: GoalView) -> set[str]:
+    goal = view.goal
+    keys = {f"goal:{goal.goal_id}", f"goal:{goal.parent_id or goal.goal_id}"}
+    if goal.series is not None:
+        keys.add(f"series:{goal.series}")
+    for candidate in problem.candidates.get(goal.goal_id, ()):
+        if candidate.target and not problem.traits_of(candidate.action).informs_only:
+            keys.add(f"target:{candidate.target}")
+    return keys

@@ -1,0 +1,221 @@
+"""What a candidate is worth to a goal: simulated on the joint paths, against doing nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from storage.records import Candidate, FloatArray, GoalView, Objective, ObjectiveKind
+from tasks.plan.beliefs import effect_of
+from tasks.plan.problem import PlanProblem, Realised
+from tasks.plan.risk import MAX_STEPS, Side, deviates_of, excess_of, ramps_of, risk_of, thin
+
+_SHRINK_COUNT = 20
+_GUARDED = {ObjectiveKind.BOUND, ObjectiveKind.PERCENTILE, ObjectiveKind.CAPACITY}
+_N_DEVIATES = 64
+_LEAST_LEAD_S = 3_600.0
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """The futures of one bound.
+
+    `excess` (n_paths, n_steps) is how far each path lies beyond it in sd of the metric, `times_s` (n_steps,) counts
+    from the tick, `deviates` (n_paths,) are the normal draws that every action's uncertain effect shares, `risk` in
+    [0, 1] is that of doing nothing. Without paths `excess` is empty and the breach probability stands for the risk.
+    """
+
+    excess: FloatArray
+    times_s: FloatArray
+    deviates: FloatArray
+    risk: float
+    side: Side
+    bound: float
+    sd: float
+    severity: float
+    objective: Objective | None = None
+
+
+@dataclass(frozen=True)
+class Worth:
+    """What a candidate is worth in each slot (n_slots,): gain over all bounds, the goal's own, the risk it leaves."""
+
+    gain: FloatArray
+    own_gain: FloatArray
+    risk_left: FloatArray
+    effect: tuple[float, float]
+    shrink: float
+
+
+class Valuer:
+    """Values candidates for one goal; its futures, and those of the bounds it could harm, are prepared once."""
+
+    def __init__(self, problem: PlanProblem, view: GoalView) -> None:
+        self.problem, self.view = problem, view
+        self.outlook = outlook_of(problem, view)
+        self.guards = guards_of(problem, view)
+
+    @property
+    def risk(self) -> float:
+        """Return the weighted risk of doing nothing."""
+        return self.view.goal.severity * self.outlook.risk
+
+    def worth(self, candidate: Candidate) -> Worth:
+        """Return severity × shrunk (risk of nothing − risk left) per slot, less the harm to other bounds."""
+        effect = effect_of(self.problem, candidate, self.view.goal)
+        left = self._risk_after(candidate, self.outlook, effect)
+        shrink = shrink_of(self.problem.realised.get(candidate.action))
+        saved = self.outlook.risk - left
+        own = self.view.goal.severity * np.where(saved > 0, shrink * saved, saved)
+        return Worth(own - self._harm(candidate, effect), own, left, effect, shrink)
+
+    def _harm(self, candidate: Candidate, effect: tuple[float, float]) -> FloatArray:
+        harm = np.zeros(self.problem.n_slots)
+        for guard in self.guards:
+            turned = effect if guard.side == self.view.goal.side else (-effect[0], effect[1])
+            added = self._risk_after(candidate, guard, turned) - guard.risk
+            harm += guard.severity * np.maximum(0.0, added)
+        return harm
+
+    def _risk_after(self, candidate: Candidate, outlook: Outlook, effect: tuple[float, float]) -> FloatArray:
+        theta = effect[0] + effect[1] * outlook.deviates
+        if outlook.excess.size == 0:
+            helped = float(np.clip(theta, -1.0, 1.0).mean()) * (1.0 - self._lateness(candidate))
+            return np.clip(outlook.risk * (1.0 - helped), 0.0, 1.0)
+        driven = self._driven(candidate, outlook)
+        if driven is not None:
+            return risk_of(driven)
+        duration_s = self.problem.traits_of(candidate.action).duration_s
+        ramp = ramps_of(outlook.times_s, self._starts_s, candidate.latency_s, duration_s)
+        return risk_of(outlook.excess[None] - theta[None, :, None] * ramp[:, None, :])
+
+    @property
+    def _starts_s(self) -> FloatArray:
+        return np.arange(self.problem.n_slots, dtype=np.float64) * self.problem.slot_s
+
+    def _lateness(self, candidate: Candidate) -> FloatArray:
+        """Return per slot the share of the time left that passes until an effect shows; at least an hour is left.
+
+        What is broken already is not less worth mending for it.
+        """
+        lead_s = (self.view.goal.deadline - self.problem.tick).total_seconds()
+        return np.clip((self._starts_s + candidate.latency_s) / max(lead_s, _LEAST_LEAD_S), 0.0, 1.0)
+
+    def _driven(self, candidate: Candidate, outlook: Outlook) -> FloatArray | None:
+        """Return the excess (n_slots, n_paths, n_steps) where the candidate changes the capacity behind the metric."""
+        changed = candidate.evidence.get("capacity_after")
+        if outlook.objective is None or changed is None:
+            return None
+        now = self.problem.capacities.get(outlook.objective.capacity or "")
+        if now is None:
+            return None
+        starts_s = self._starts_s + candidate.latency_s
+        amount = np.where(outlook.times_s[None, :] > starts_s[:, None], float(changed), now)
+        metric = metric_paths(self.problem, outlook.objective, amount[:, None, :], outlook.times_s)
+        return None if metric is None else excess_of(metric, outlook.bound, outlook.side, outlook.sd)
+
+
+def outlook_of(problem: PlanProblem, view: GoalView) -> Outlook:
+    """Return a goal's futures; by its breach probability alone where no path reaches its deadline."""
+    goal, objective = view.goal, problem.objective_of(view)
+    horizon_s = objective.horizon_s if objective else np.inf
+    if goal.series is not None and goal.bound is not None:
+        outlook = simulated(problem, goal.series, goal.bound, goal.side, horizon_s, goal.severity, objective)
+        reach_s = float(outlook.times_s[-1]) if outlook is not None else 0.0
+        is_within = (goal.deadline - problem.tick).total_seconds() <= reach_s
+        if outlook is not None and (outlook.risk > 0 or is_within):
+            return outlook
+    empty, deviates = np.empty((0, 0)), deviates_of(problem.seed, _N_DEVIATES)
+    bound = goal.bound if goal.bound is not None else 0.0
+    return Outlook(empty, np.empty(0), deviates, goal.probability, goal.side, bound, 1.0, goal.severity, objective)
+
+
+def guards_of(problem: PlanProblem, view: GoalView) -> tuple[Outlook, ...]:
+    """Return the futures of the other bounds on the goal's series or capacity: a gain must not be their loss.
+
+    Those that have an open goal of their own are among them, so that opposed goals compete.
+    """
+    own = problem.objective_of(view)
+    found = []
+    for objective in problem.objectives.values():
+        if objective.name == view.goal.objective or objective.kind not in _GUARDED:
+            continue
+        is_same_series = view.goal.series is not None and objective.matches(view.goal.series)
+        is_same_capacity = own is not None and own.capacity is not None and objective.capacity == own.capacity
+        if is_same_series or is_same_capacity:
+            series = str(view.goal.series) if is_same_series else objective.metric
+            outlook = simulated(
+                problem, series, objective.bound, objective.side, objective.horizon_s, objective.severity, objective
+            )
+            found += [outlook] if outlook is not None else []
+    return tuple(found)
+
+
+def simulated(
+    problem: PlanProblem,
+    series: str,
+    bound: float,
+    side: Side,
+    horizon_s: float,
+    severity: float,
+    objective: Objective | None,
+) -> Outlook | None:
+    """Return the futures of a bound on a series from its paths, or from its driver's; None where there are none."""
+    driven = _driven_now(problem, objective, horizon_s) if objective is not None else None
+    if driven is not None:
+        ahead, times_s = driven
+    elif series in problem.paths and problem.paths[series].size:
+        step_s = problem.step_s.get(series, problem.slot_s)
+        ahead = np.nan_to_num(problem.paths[series][:, : steps_in(horizon_s, step_s)], nan=bound)
+        times_s = np.arange(1, ahead.shape[1] + 1, dtype=np.float64) * step_s
+    else:
+        return None
+    sd = problem.series_sd.get(series) or float(ahead.std()) or max(abs(bound), 1.0) * 1e-3
+    excess, times_s = thin(excess_of(ahead, bound, side, sd), times_s)
+    deviates = deviates_of(problem.seed, len(excess))
+    return Outlook(excess, times_s, deviates, float(risk_of(excess)), side, bound, sd, severity, objective)
+
+
+def steps_in(horizon_s: float, step_s: float) -> int:
+    """Return how many steps a horizon holds, at least one."""
+    return max(1, round(min(horizon_s, 1e9) / step_s))
+
+
+def _driven_now(problem: PlanProblem, objective: Objective, horizon_s: float) -> tuple[FloatArray, FloatArray] | None:
+    """Return a driven metric's paths (n_paths, n_steps) at the present capacity, at most 48 steps, and their times."""
+    now = problem.capacities.get(objective.capacity or "")
+    driver = problem.paths.get(objective.driver or "")
+    if now is None or driver is None or driver.size == 0:
+        return None
+    step_s = problem.step_s[str(objective.driver)]
+    steps = min(driver.shape[1], steps_in(horizon_s, step_s))
+    size = -(-steps // MAX_STEPS)
+    times_s = np.arange(size, steps + 1, size, dtype=np.float64) * step_s
+    metric = metric_paths(problem, objective, np.array(now), times_s)
+    return None if metric is None else (metric, times_s)
+
+
+def metric_paths(
+    problem: PlanProblem, objective: Objective, capacity: FloatArray, times_s: FloatArray
+) -> FloatArray | None:
+    """Return a driven metric's paths at `times_s` for a capacity that broadcasts to (..., n_paths, n_steps)."""
+    driver = problem.paths.get(objective.driver or "")
+    response = problem.responses.get(objective.name)
+    if driver is None or response is None:
+        return None
+    step_s = problem.step_s[str(objective.driver)]
+    nearest = np.clip(np.rint(times_s / step_s).astype(int) - 1, 0, driver.shape[1] - 1)
+    return response.metric(driver[:, nearest], capacity)
+
+
+def shrink_of(realised: Realised | None) -> float:
+    """Return by what a predicted gain is multiplied: (Σ realised + 20 × predicted) / (n + 20), relative to predicted.
+
+    A planner that picks the best of noisy predictions is disappointed on average (Smith and Winkler 2006, "The
+    optimizer's curse"); twenty uses' worth of trust is given in advance.
+    """
+    if realised is None or realised.count == 0 or realised.predicted <= 0:
+        return 1.0
+    ratio = realised.realised / realised.predicted
+    return float(np.clip((realised.count * ratio + _SHRINK_COUNT) / (realised.count + _SHRINK_COUNT), 0.0, 1.5))
