@@ -1,0 +1,180 @@
+"""What people decide: each a durable row, a line in the audit trail, and a run of `tend` where there is work."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+
+from api import reads, views
+from api.deps import Facade
+from api.models.goals import Answer, Answered
+from storage.actions import ActionView
+from storage.errors import ForeactError
+from storage.records import Action, Approval, Autonomy, GoalState, ReceiptStatus, Strategy, Transition, stable_id
+from tasks.context import MODE_FACT
+
+logger = logging.getLogger(__name__)
+
+BY_HAND = "by-hand"
+UNDO_EXPIRES = timedelta(days=1)
+
+
+def set_mode(facade: Facade, autonomous: bool, by: str) -> None:
+    """Turn the loop's permission to act by itself on or off."""
+    with facade.store.transaction():
+        facade.store.facts.set(MODE_FACT, autonomous, by)
+    facade.store.audit.append(by, "set mode", "mode", {"autonomous": autonomous})
+
+
+def answer_action(facade: Facade, action_id: str, answer: Answer, approved: bool) -> Answered:
+    """Record a person's answer to one action; the same answer twice is one."""
+    view = existing(facade, action_id)
+    if view.approval is not None and view.approval.approved == approved:
+        return Answered(subject=action_id, done=_word(approved), action_ids=[action_id], note="It already was.")
+    _refuse_unanswerable(facade, view)
+    _record_answer(facade, view, answer, approved)
+    started, note = _tend(facade, f"answer-{action_id}") if approved else (None, "")
+    return Answered(subject=action_id, done=_word(approved), action_ids=[action_id], flow_run_id=started, note=note)
+
+
+def approve_goal(facade: Facade, goal_id: str, answer: Answer) -> Answered:
+    """Approve every action of a goal that waits for it."""
+    if facade.store.goals.get(goal_id) is None:
+        raise reads.unknown_goal(goal_id)
+    now = facade.clock()
+    waiting = [view for view in facade.store.actions.of_goal(goal_id) if views.awaits_approval(view, now)]
+    if not waiting:
+        raise ForeactError(
+            "nothing_to_approve",
+            f"No action of {goal_id} waits for approval.",
+            f"GET /api/autonomous/goals/{goal_id} shows where its actions stand.",
+            status=409,
+        )
+    for view in waiting:
+        _record_answer(facade, view, answer, approved=True)
+    ids = [view.action.action_id for view in waiting]
+    started, note = _tend(facade, f"answer-{stable_id('goal', *ids)}")
+    return Answered(subject=goal_id, done="approved", action_ids=ids, flow_run_id=started, note=note)
+
+
+def cancel_goal(facade: Facade, goal_id: str, answer: Answer) -> Answered:
+    """Give a goal up; its actions that wait are rejected with it."""
+    view = facade.store.goals.get(goal_id)
+    if view is None:
+        raise reads.unknown_goal(goal_id)
+    if view.state is GoalState.CANCELLED:
+        return Answered(subject=goal_id, done="cancelled", note="It already was.")
+    if view.state.is_terminal:
+        raise ForeactError(
+            "goal_closed", f"{goal_id} is {view.state} already.", "Only an open goal can be cancelled.", status=409
+        )
+    now, reason = facade.clock(), answer.note or f"cancelled by {answer.by}"
+    moved = Transition(goal_id=goal_id, state=GoalState.CANCELLED, at=now, reason=reason, progress=view.progress)
+    facade.store.goals.move([moved], BY_HAND)
+    waiting = [v for v in facade.store.actions.of_goal(goal_id) if views.awaits_approval(v, now)]
+    for action in waiting:
+        _record_answer(facade, action, answer, approved=False)
+    facade.store.audit.append(answer.by, "cancel goal", goal_id, {"reason": reason})
+    ids = [v.action.action_id for v in waiting]
+    started, note = _tend(facade, f"cancel-{goal_id}")
+    return Answered(subject=goal_id, done="cancelled", action_ids=ids, flow_run_id=started, note=note)
+
+
+def undo_action(facade: Facade, action_id: str, answer: Answer) -> Answered:
+    """Ask for an action to be undone; asking twice asks once."""
+    view = existing(facade, action_id)
+    _refuse_irreversible(view)
+    known = facade.store.actions.undo_for(action_id)
+    undo = known.action if known else _undo_of(facade, view.action)
+    if known is None:
+        facade.store.actions.append([undo], BY_HAND)
+        detail = {"undo": undo.action_id, "note": answer.note}
+        facade.store.audit.append(answer.by, "undo action", action_id, detail)
+    started, note = _tend(facade, undo.action_id)
+    note = "It already was asked for." if known else note
+    return Answered(
+        subject=action_id, done="undo asked for", action_ids=[undo.action_id], flow_run_id=started, note=note
+    )
+
+
+def existing(facade: Facade, action_id: str) -> ActionView:
+    """Return an action; raises `action_unknown`."""
+    view = facade.store.actions.get(action_id)
+    if view is None:
+        remedy = "GET /api/autonomous/actions lists the newest."
+        raise ForeactError("action_unknown", f"There is no action {action_id}.", remedy, status=404)
+    return view
+
+
+def _refuse_unanswerable(facade: Facade, view: ActionView) -> None:
+    action_id = view.action.action_id
+    if view.approval is not None:
+        said = _word(view.approval.approved)
+        detail = f"{action_id} was {said} by {view.approval.by} already."
+        raise ForeactError("already_answered", detail, "The first answer counts.", status=409)
+    status = views.action_status(view, facade.clock())
+    if not views.awaits_approval(view, facade.clock()):
+        detail = f"{action_id} does not wait for an answer: it is {status}."
+        raise ForeactError("not_waiting", detail, "An action that was done can be undone.", status=409)
+
+
+def _record_answer(facade: Facade, view: ActionView, answer: Answer, approved: bool) -> None:
+    now = facade.clock()
+    lasts = timedelta(seconds=facade.settings.executor.approval_expires_seconds)
+    approval = Approval(
+        action_id=view.action.action_id,
+        approved=approved,
+        by=answer.by,
+        at=now,
+        expires_at=min(now + lasts, view.action.expires_at),
+        params=answer.params,
+        note=answer.note,
+    )
+    if not facade.store.actions.approve(approval):
+        detail = f"{view.action.action_id} was answered by someone else just now."
+        raise ForeactError("already_answered", detail, "The first answer counts.", status=409)
+    detail_kept = {"note": answer.note, "params": answer.params, "action": view.action.name}
+    verb = "approve action" if approved else "reject action"
+    facade.store.audit.append(answer.by, verb, view.action.action_id, detail_kept)
+
+
+def _refuse_irreversible(view: ActionView) -> None:
+    action_id, receipt = view.action.action_id, view.receipt
+    if view.action.undo_of is not None:
+        raise ForeactError("is_undo", f"{action_id} is itself an undo.", "Plan the action anew instead.", status=409)
+    if receipt is None or receipt.status not in (ReceiptStatus.SUCCEEDED, ReceiptStatus.UNKNOWN):
+        state = "was not done yet" if receipt is None else f"ended as {receipt.status}"
+        raise ForeactError("nothing_to_undo", f"{action_id} {state}.", "Only what was done can be undone.", status=409)
+    if receipt.undo is None:
+        detail = f"{view.action.name} cannot be undone."
+        raise ForeactError("irreversible", detail, "Its receipt says what was done; reverse it by hand.", status=409)
+
+
+def _undo_of(facade: Facade, action: Action) -> Action:
+    """Make the action that undoes one; a person asked for it, so it needs no further approval."""
+    now = facade.clock()
+    changes = {
+        "action_id": stable_id("action", "undo", action.action_id),
+        "undo_of": action.action_id,
+        "level": Autonomy.AUTO,
+        "strategy": Strategy.IMMEDIATE,
+        "created_at": now,
+        "due_at": now,
+        "expires_at": now + UNDO_EXPIRES,
+        "priority": 1.0,
+        "dry_run": False,
+    }
+    return action.model_copy(update=changes)
+
+
+def _tend(facade: Facade, key: str) -> tuple[str | None, str]:
+    """Start `tend` at once; where that fails the row still stands and the watcher starts it later."""
+    try:
+        return facade.trigger.run("tend", key=f"tend-{key}").flow_run_id, ""
+    except ForeactError as trouble:
+        logger.warning("recorded, but tend could not be started now: %s", trouble)
+        return None, f"Recorded; it is carried out as soon as Prefect answers. ({trouble.message})"
+
+
+def _word(approved: bool) -> str:
+    return "approved" if approved else "rejected"

@@ -1,0 +1,215 @@
+"""The agent as a whole: its status, its statistics, its report."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
+from pydantic.config import JsonDict
+
+from api.models.forecasts import Calibration, PredictedState
+from api.models.goals import GoalsOverview
+from storage.records import Breach, Cycle, Moment, Pattern
+
+STATISTICS: JsonDict = {
+    "goals_created": 12,
+    "goals_achieved": 9,
+    "goals_failed": 1,
+    "goals_expired": 1,
+    "goals_cancelled": 0,
+    "goals_superseded": 0,
+    "plans_created": 12,
+    "actions_executed": 14,
+    "actions_succeeded": 13,
+    "actions_failed": 1,
+    "cycles_completed": 240,
+    "samples_recorded": 5,
+    "events_recorded": 2,
+}
+
+
+class ModeIn(BaseModel):
+    """Whether the loop may act by itself."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"autonomous": False}]})
+
+    autonomous: StrictBool
+    by: str = Field(default="api", min_length=1, max_length=200)
+
+
+class Mode(BaseModel):
+    """Whether the loop may act by itself, and what could keep it from it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "autonomous": True,
+                    "acts": True,
+                    "kill_switch": False,
+                    "kill_switch_path": ".foreact/STOP",
+                    "note": "Acts by itself where an action's level allows it.",
+                }
+            ]
+        }
+    )
+
+    autonomous: bool = Field(description="The switch")
+    acts: bool = Field(description="The switch is on and there is no kill-switch file")
+    kill_switch: bool = Field(description="The kill-switch file exists: nothing is done, approved or not")
+    kill_switch_path: str
+    note: str
+
+
+class AgentStatistics(BaseModel):
+    """What the agent has done so far."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [STATISTICS]})
+
+    goals_created: int
+    goals_achieved: int
+    goals_failed: int
+    goals_expired: int
+    goals_cancelled: int
+    goals_superseded: int
+    plans_created: int
+    actions_executed: int
+    actions_succeeded: int
+    actions_failed: int
+    cycles_completed: int
+    samples_recorded: int = Field(description="Received over HTTP since this process started")
+    events_recorded: int = Field(description="Received over HTTP since this process started")
+
+
+class Status(BaseModel):
+    """How the agent is."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "agent": "default",
+                    "running": True,
+                    "uptime_seconds": 3600.0,
+                    "started_at": "2026-03-02T11:00:00Z",
+                    "active_goals": 1,
+                    "autonomous_mode": True,
+                    "mode": {
+                        "autonomous": True,
+                        "acts": True,
+                        "kill_switch": False,
+                        "kill_switch_path": ".foreact/STOP",
+                        "note": "Acts by itself where an action's level allows it.",
+                    },
+                    "statistics": STATISTICS,
+                    "last_cycle": None,
+                    "series": 24,
+                    "pending_approvals": 0,
+                    "version": "0.1.0",
+                }
+            ]
+        }
+    )
+
+    agent: str
+    running: bool = Field(description="Watching, sampling and, where analysis is enabled, setting goals")
+    uptime_seconds: float
+    started_at: Moment
+    active_goals: int
+    autonomous_mode: bool
+    mode: Mode
+    statistics: AgentStatistics
+    last_cycle: Cycle | None
+    series: int
+    pending_approvals: int
+    version: str
+
+
+class RunStarted(BaseModel):
+    """A flow run that was asked for."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "flow_run_id": "0198c1f2-…",
+                    "flow_run_url": "http://127.0.0.1:4200/runs/flow-run/0198c1f2-…",
+                    "deployment": "cycle/cycle",
+                }
+            ]
+        }
+    )
+
+    flow_run_id: str
+    flow_run_url: str
+    deployment: str
+
+
+class ExecutorStatistics(BaseModel):
+    """What was executed, and how it went."""
+
+    success_rate: float = Field(description="Succeeded among those carried out, 0 to 1; 0 where none was yet")
+    total_actions: int
+    actions_executed: int
+    actions_succeeded: int
+    actions_failed: int
+    actions_skipped: int
+    actions_undone: int
+    dry_runs: int
+    pending_actions: int
+    pending_approvals: int
+    average_execution_seconds: float | None
+    measured_actions: int
+    improved_actions: int
+    improved_rate: float | None = Field(description="Measured to have improved their metric, among those measured")
+    verdicts: dict[str, int]
+    plans_created: int
+    max_concurrent_goals: int
+    learning_enabled: bool
+
+
+class ForecastingReport(BaseModel):
+    """Forecasts and patterns in short."""
+
+    prediction: PredictedState
+    breaches: list[Breach]
+    series: int
+    calibration: Calibration
+    patterns: list[Pattern]
+    note: str | None
+
+
+class ExecutorState(BaseModel):
+    """The executor in short."""
+
+    statistics: ExecutorStatistics
+    insights: dict[str, Any]
+
+
+class StageReport(BaseModel):
+    """One finished stage of a cycle."""
+
+    stage: str
+    finished_at: Moment
+    duration_s: float
+    summary: dict[str, Any]
+
+
+class CycleDetail(BaseModel):
+    """One turn of the loop with its finished stages."""
+
+    cycle: Cycle
+    stages: list[StageReport]
+    duration_s: float
+
+
+class Report(BaseModel):
+    """Everything at once."""
+
+    generated_at: Moment
+    agent_status: Status
+    goals: GoalsOverview
+    forecasting_report: ForecastingReport
+    executor_state: ExecutorState
+    insights: dict[str, Any]
+    last_cycle: CycleDetail | None

@@ -1,0 +1,104 @@
+"""Forecasts as they are shown."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from storage.records import Breach, Moment
+
+
+class SeriesForecast(BaseModel):
+    """What one series will do: equally long lists, soonest first."""
+
+    series: str
+    unit: str = ""
+    method: str
+    step_seconds: float
+    timestamps: list[Moment] = Field(description="The end of each step")
+    point: list[float]
+    low: list[float] = Field(description="Lower end of the 90 % interval")
+    high: list[float] = Field(description="Upper end of the 90 % interval")
+    warnings: list[str]
+    refusal: str | None = Field(description="Why there is no forecast for this series, where there is none")
+
+
+class PredictedState(BaseModel):
+    """The overall state of the system at a moment to come."""
+
+    state: str = Field(description="healthy, degraded, critical or unknown")
+    probability: float | None
+    probabilities: dict[str, float]
+    at: Moment | None
+    reason: str
+
+
+class Calibration(BaseModel):
+    """How good the forecasts were."""
+
+    coverage_90: float | None = Field(description="Share of observations inside the 90 % interval; should be near 0.9")
+    resolved_forecasts: int
+    breach_brier: float | None = Field(description="Mean squared error of the breach probabilities; lower is better")
+    resolved_breaches: int
+
+
+class Predictions(BaseModel):
+    """The forecasts of the newest cycle, cut to a horizon."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "horizon_hours": 24,
+                    "available_hours": 24,
+                    "cycle_id": "cycle-9a1b2c3d4e5f",
+                    "issued_at": "2026-03-02T12:00:00Z",
+                    "predicted_state": {
+                        "state": "degraded",
+                        "probability": 0.71,
+                        "probabilities": {"healthy": 0.27, "degraded": 0.71, "critical": 0.02},
+                        "at": "2026-03-02T13:00:00Z",
+                        "reason": "cpu-not-saturated is likely to break",
+                    },
+                    "breaches": [
+                        {
+                            "objective": "cpu-not-saturated",
+                            "series": "cpu_used_ratio",
+                            "probability": 0.71,
+                            "expected_at": "2026-03-02T12:40:00Z",
+                        }
+                    ],
+                    "series": [
+                        {
+                            "series": "cpu_used_ratio",
+                            "unit": "ratio",
+                            "method": "fleet",
+                            "step_seconds": 60,
+                            "timestamps": ["2026-03-02T12:01:00Z"],
+                            "point": [0.62],
+                            "low": [0.51],
+                            "high": [0.74],
+                            "warnings": [],
+                            "refusal": None,
+                        }
+                    ],
+                    "calibration": {
+                        "coverage_90": 0.91,
+                        "resolved_forecasts": 200,
+                        "breach_brier": 0.06,
+                        "resolved_breaches": 40,
+                    },
+                    "note": None,
+                }
+            ]
+        }
+    )
+
+    horizon_hours: float
+    available_hours: float = Field(description="How far the newest forecasts reach")
+    cycle_id: str | None
+    issued_at: Moment | None
+    predicted_state: PredictedState
+    breaches: list[Breach] = Field(description="Most likely first")
+    series: list[SeriesForecast]
+    calibration: Calibration
+    note: str | None = Field(description="What to know or do, where there is no forecast or a shorter one")

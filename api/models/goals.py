@@ -1,0 +1,126 @@
+"""Goals and what is done about them, as they are shown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict
+
+from storage.records import (
+    Action,
+    Approval,
+    Decision,
+    GoalState,
+    GoalType,
+    Intent,
+    Moment,
+    Outcome,
+    Plan,
+    Receipt,
+    Transition,
+)
+
+GOAL: JsonDict = {
+    "goal_id": "goal-3f0c2a9d1b7e",
+    "goal_type": "BOTTLENECK_PREVENTION",
+    "description": "Keep cpu_used_ratio below 0.9",
+    "state": "active",
+    "progress": 0.35,
+    "priority": 0.62,
+    "severity": 0.7,
+    "probability": 0.93,
+    "urgency": 0.95,
+    "objective": "cpu-not-saturated",
+    "series": "cpu_used_ratio",
+    "created_at": "2026-03-02T12:00:00Z",
+    "since": "2026-03-02T12:00:00Z",
+    "deadline": "2026-03-02T12:40:00Z",
+    "reason": "proposed by bottleneck_prevention",
+    "because": {"rule": "bottleneck_prevention", "probability": 0.93},
+    "parent_id": None,
+}
+
+
+class GoalSummary(BaseModel):
+    """A goal with its state."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [GOAL]})
+
+    goal_id: str
+    goal_type: GoalType
+    description: str
+    state: GoalState
+    progress: float = Field(description="From measurement, 0 to 1")
+    priority: float = Field(description="Probability × severity × urgency, 0 to 1")
+    severity: float
+    probability: float
+    urgency: float
+    objective: str | None
+    series: str | None
+    created_at: Moment
+    since: Moment = Field(description="When it came into its present state")
+    deadline: Moment
+    reason: str = Field(description="Why it is in its present state")
+    because: dict[str, Any] = Field(description="The rule that raised it, and on what evidence")
+    parent_id: str | None
+
+
+class GoalsOverview(BaseModel):
+    """The goals, most important first."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"total_active_goals": 1, "goals": [GOAL]}]})
+
+    total_active_goals: int
+    goals: list[GoalSummary]
+
+
+class ActionDetail(BaseModel):
+    """An action with everything recorded of it."""
+
+    status: str = Field(
+        description="waiting for approval, scheduled, rejected, expired, running, or how its receipt ended"
+    )
+    needs_approval: bool
+    action: Action
+    approval: Approval | None
+    intent: Intent | None
+    receipt: Receipt | None
+    outcomes: list[Outcome] = Field(description="What it changed, against the forecast issued before it")
+    undone_by: str | None = Field(default=None, description="The id of its undo, where one was asked for")
+
+
+class GoalDetail(GoalSummary):
+    """A goal with its history, decisions, plans and actions."""
+
+    history: list[Transition]
+    decisions: list[Decision] = Field(description="Newest first, each with the alternatives that were rejected")
+    plans: list[Plan]
+    actions: list[ActionDetail]
+    children: list[GoalSummary]
+
+
+class Actions(BaseModel):
+    """The newest actions."""
+
+    actions: list[ActionDetail]
+
+
+class Answer(BaseModel):
+    """A person's answer to an action that waits for one; every field may be left out."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"by": "ada", "note": "looks right"}]})
+
+    by: str = Field(default="api", min_length=1, max_length=200)
+    note: str = Field(default="", max_length=2_000)
+    params: dict[str, Any] | None = Field(default=None, description="Parameters in place of the planned ones")
+
+
+class Answered(BaseModel):
+    """What an answer, a cancellation or an undo led to; the row is durable."""
+
+    subject: str
+    done: str
+    action_ids: list[str] = Field(default_factory=list)
+    flow_run_id: str | None = Field(default=None, description="The run started for it at once")
+    note: str = ""

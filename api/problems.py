@@ -1,0 +1,131 @@
+"""Every error as one shape: RFC 9457 `application/problem+json` with a stable code and a remedy."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+
+from storage.errors import ForeactError, TransientError
+
+logger = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_S = 5
+TOO_LARGE_REMEDY = "Send it in parts, or raise `server.max_body_bytes`."
+
+_HTTP = {
+    404: ("not_found", "There is nothing at this address.", "GET /docs lists every address."),
+    405: ("method_not_allowed", "This address does not take that method.", "The Allow header names those it takes."),
+    413: ("body_too_large", None, TOO_LARGE_REMEDY),
+}
+
+
+class Problem(BaseModel):
+    """What went wrong, and what to do about it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "type": "about:blank",
+                "title": "Not Found",
+                "status": 404,
+                "detail": "There is no goal goal-1.",
+                "code": "goal_unknown",
+                "remedy": "GET /api/autonomous/goals lists the goals.",
+                "instance": "/api/autonomous/goals/goal-1",
+            }
+        }
+    )
+
+    type: str = "about:blank"
+    title: str = Field(description="The name of the status")
+    status: int
+    detail: str = Field(description="What happened, in one line")
+    code: str = Field(description="Stable and machine-readable")
+    remedy: str = Field(description="What to do about it")
+    instance: str = Field(description="The address that was asked for")
+
+
+def problem(
+    status: int, code: str, detail: str, remedy: str, instance: str, headers: Mapping[str, str] | None = None
+) -> Response:
+    """Return a problem as a response."""
+    body = Problem(
+        title=HTTPStatus(status).phrase, status=status, detail=detail, code=code, remedy=remedy, instance=instance
+    )
+    return Response(body.model_dump_json(), status, headers=dict(headers or {}), media_type=MEDIA_TYPE)
+
+
+def unexpected(path: str) -> Response:
+    """Log the exception in flight under a fresh id and return a problem that tells the id and nothing else."""
+    number = secrets.token_hex(4)
+    logger.exception("unexpected error %s at %s", number, path)
+    return problem(
+        500,
+        "unexpected",
+        f"Something went wrong here; it is logged as {number}.",
+        f"Look for {number} in the log of the facade, and report it.",
+        path,
+    )
+
+
+def describe(errors: Sequence[Mapping[str, Any]]) -> str:
+    """Say in one line what is wrong with the first bad field, and how many more there are."""
+    first = errors[0]
+    where = ".".join(str(part) for part in first["loc"] if part not in ("body", "query", "path")) or "body"
+    more = f" ({len(errors) - 1} more)" if len(errors) > 1 else ""
+    return f"{where}: {first['msg']}{more}."
+
+
+def install(app: FastAPI) -> None:
+    """Make every error of an application a problem."""
+    app.add_exception_handler(ForeactError, _refused)
+    app.add_exception_handler(TransientError, _transient)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+
+
+def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ForeactError)
+    return problem(error.status, error.code, error.message, error.remedy, request.url.path)
+
+
+def _transient(request: Request, error: Exception) -> Response:
+    return problem(
+        503,
+        "temporarily_unavailable",
+        f"{error}.".replace("..", "."),
+        f"Try again in {RETRY_AFTER_S} s.",
+        request.url.path,
+        {"Retry-After": str(RETRY_AFTER_S)},
+    )
+
+
+def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    errors = error.errors()
+    if errors[0]["type"] == "json_invalid":
+        detail = f"The body is not valid JSON: {errors[0]['ctx']['error']} at position {errors[0]['loc'][-1]}."
+        return problem(400, "json_invalid", detail, "Send one JSON document.", request.url.path)
+    remedy = "Correct that and send it again; GET /docs describes the fields."
+    return problem(422, "request_invalid", describe(errors), remedy, request.url.path)
+
+
+def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    code, detail, remedy = _HTTP.get(error.status_code, ("http_error", None, "GET /docs describes every address."))
+    return problem(error.status_code, code, detail or str(error.detail), remedy, request.url.path, error.headers)
+
+
+def documented() -> dict[int | str, dict[str, Any]]:
+    """Return how errors appear in the OpenAPI document."""
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {"default": {"description": "Any error", "content": {MEDIA_TYPE: {"schema": schema}}}}

@@ -1,0 +1,150 @@
+"""The questions that are asked of the store, each answered as a response model."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Literal
+
+from api import views, views_forecast
+from api.deps import Facade
+from api.models.agent import CycleDetail, ExecutorStatistics, Mode, Status
+from api.models.forecasts import Predictions
+from api.models.goals import ActionDetail, GoalDetail, GoalsOverview
+from settings import VERSION
+from storage.actions import ActionView
+from storage.errors import ForeactError
+from tasks.context import MODE_FACT
+
+GoalFilter = Literal["open", "closed", "all"]
+ALL_TIME = timedelta(days=36_500)
+SPAN_FOR_NOTES = timedelta(days=1)
+CALIBRATION_LAST = 500
+
+
+def mode(facade: Facade) -> Mode:
+    """Tell whether the loop may act."""
+    switch = facade.store.facts.get(MODE_FACT, facade.settings.agent.autonomous_mode)
+    return views.mode(bool(switch), facade.settings.kill_switch_path)
+
+
+def status(facade: Facade) -> Status:
+    """Tell how the agent is."""
+    store, now = facade.store, facade.clock()
+    counts, in_force = store.goals.counts(), mode(facade)
+    cycles = store.cycles.latest(1, "cycle")
+    return Status(
+        agent=facade.settings.agent.name,
+        running=all(check() for check in facade.checks.values()),
+        uptime_seconds=round((now - facade.started_at).total_seconds(), 3),
+        started_at=facade.started_at,
+        active_goals=views.open_count(counts),
+        autonomous_mode=in_force.autonomous,
+        mode=in_force,
+        statistics=views.agent_statistics(
+            counts,
+            store.actions.counts_by_status(),
+            plans=store.decisions.count_plans(),
+            cycles=store.cycles.count(),
+            samples=facade.counters.get("samples"),
+            events=facade.counters.get("events"),
+        ),
+        last_cycle=cycles[0] if cycles else None,
+        series=len(store.samples.known()),
+        pending_approvals=len(awaiting(facade, now)),
+        version=VERSION,
+    )
+
+
+def goals(facade: Facade, which: GoalFilter = "open") -> GoalsOverview:
+    """Return goals, the open ones most important first and the closed ones newest first."""
+    store = facade.store
+    opened = store.goals.open()
+    shown = opened if which != "closed" else []
+    if which != "open":
+        shown = [*shown, *store.goals.recent(facade.clock() - ALL_TIME)]
+    return GoalsOverview(total_active_goals=len(opened), goals=[views.goal(view) for view in shown])
+
+
+def goal(facade: Facade, goal_id: str) -> GoalDetail:
+    """Return one goal with all that belongs to it; raises `goal_unknown`."""
+    store = facade.store
+    view = store.goals.get(goal_id)
+    if view is None:
+        raise unknown_goal(goal_id)
+    now = facade.clock()
+    actions = [detail(facade, action, now) for action in store.actions.of_goal(goal_id)]
+    children = [child for child in store.goals.all() if child.goal.parent_id == goal_id]
+    return GoalDetail(
+        **views.goal(view).model_dump(),
+        history=store.goals.transitions(goal_id),
+        decisions=store.decisions.of_goal(goal_id),
+        plans=store.decisions.plans_of_goal(goal_id),
+        actions=actions,
+        children=[views.goal(child) for child in children],
+    )
+
+
+def unknown_goal(goal_id: str) -> ForeactError:
+    """Say that there is no such goal."""
+    remedy = "GET /api/autonomous/goals?state=all lists them."
+    return ForeactError("goal_unknown", f"There is no goal {goal_id}.", remedy, status=404)
+
+
+def detail(facade: Facade, view: ActionView, now: datetime) -> ActionDetail:
+    """Return an action with its outcomes and its undo."""
+    action_id = view.action.action_id
+    outcomes = facade.store.outcomes.of_action(action_id) if view.receipt else []
+    undo = facade.store.actions.undo_for(action_id) if view.receipt else None
+    return views.action(view, outcomes, undo.action.action_id if undo else None, now)
+
+
+def awaiting(facade: Facade, now: datetime) -> list[ActionView]:
+    """Return the actions that wait for a person's answer."""
+    return [view for view in facade.store.actions.pending() if views.awaits_approval(view, now)]
+
+
+def predictions(facade: Facade, horizon_hours: float, series: str | None = None) -> Predictions:
+    """Return the forecasts of the newest cycle, cut to a horizon."""
+    store, now = facade.store, facade.clock()
+    cycle_id = store.forecasts.latest_cycle()
+    forecasts = store.forecasts.of_cycle(cycle_id) if cycle_id else []
+    wanted = [f for f in forecasts if series is None or f.series == series]
+    if series is not None and forecasts and not wanted:
+        remedy = "GET /api/autonomous/predictions lists the series that are forecast."
+        raise ForeactError("series_unknown", f"There is no forecast of {series}.", remedy, status=404)
+    spans = store.samples.spans(now - SPAN_FOR_NOTES, now) if not forecasts else []
+    breaches = store.forecasts.breaches.select("WHERE cycle_id = $id", {"id": cycle_id}) if cycle_id else []
+    coverage, resolved = store.forecasts.coverage(CALIBRATION_LAST)
+    return views_forecast.predictions(
+        horizon_hours,
+        cycle_id,
+        wanted,
+        breaches=[b for b in breaches if series is None or b.series == series],
+        state=store.forecasts.state(cycle_id) if cycle_id else None,
+        calibration=views_forecast.calibration(coverage, resolved, store.forecasts.breach_results(CALIBRATION_LAST)),
+        units={info.series: info.unit for info in store.samples.known()},
+        spans=spans,
+        analysis_interval_s=facade.settings.analysis_interval_s,
+    )
+
+
+def executor_statistics(facade: Facade) -> ExecutorStatistics:
+    """Tell what was executed, and how it went."""
+    store = facade.store
+    return views.executor_statistics(
+        store.actions.finished(facade.clock() - ALL_TIME),
+        store.actions.pending(),
+        store.outcomes.targets(),
+        plans=store.decisions.count_plans(),
+        settings=facade.settings,
+        now=facade.clock(),
+    )
+
+
+def cycle(facade: Facade, cycle_id: str) -> CycleDetail:
+    """Return one cycle with its stages; raises `cycle_unknown`."""
+    found = facade.store.cycles.get(cycle_id)
+    if found is None:
+        remedy = "GET /api/autonomous/cycles lists them."
+        raise ForeactError("cycle_unknown", f"There is no cycle {cycle_id}.", remedy, status=404)
+    return views.cycle(found, facade.store.cycles.stages(cycle_id))

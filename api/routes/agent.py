@@ -1,0 +1,31 @@
+"""The agent as a whole: status, mode, analysis."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from api import commands, reads
+from api.deps import FacadeDep
+from api.models.agent import Mode, ModeIn, RunStarted, Status
+
+router = APIRouter(tags=["agent"])
+
+
+@router.get("/status")
+def status(facade: FacadeDep) -> Status:
+    """Tell how the agent is: uptime, goals, mode, statistics."""
+    return reads.status(facade)
+
+
+@router.post("/mode")
+def set_mode(body: ModeIn, facade: FacadeDep) -> Mode:
+    """Let the loop act by itself, or let it recommend only."""
+    commands.set_mode(facade, body.autonomous, body.by)
+    return reads.mode(facade)
+
+
+@router.post("/analysis/trigger", status_code=202)
+def trigger_analysis(facade: FacadeDep) -> RunStarted:
+    """Start a whole cycle now, as a run of the deployment `cycle/cycle`; a cycle that runs already is not doubled."""
+    started = facade.trigger.run("cycle")
+    return RunStarted(flow_run_id=started.flow_run_id, flow_run_url=started.url, deployment="cycle/cycle")

@@ -1,0 +1,35 @@
+"""Whether the facade is alive, and whether it can do its work."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+
+from api.deps import FacadeDep
+from storage.errors import ForeactError
+
+router = APIRouter(tags=["health"])
+
+
+class Health(BaseModel):
+    """The answer of a facade that is well."""
+
+    status: str
+    checks: dict[str, str]
+
+
+@router.get("/healthz")
+async def healthz() -> Health:
+    """Answer that the process is alive; nothing else is looked at."""
+    return Health(status="ok", checks={})
+
+
+@router.get("/readyz")
+def readyz(facade: FacadeDep) -> Health:
+    """Answer that the store reads and that sampler and watcher run; else a problem that names what does not."""
+    facade.store.facts.get("readyz")
+    stopped = sorted(name for name, check in facade.checks.items() if not check())
+    if stopped:
+        detail = f"Not running: {', '.join(stopped)}."
+        raise ForeactError("not_ready", detail, "The log of the facade tells why; start it again.", status=503)
+    return Health(status="ok", checks={"store": "ok"} | dict.fromkeys(facade.checks, "ok"))

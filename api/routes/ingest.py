@@ -1,0 +1,138 @@
+"""Metrics and events in: one or a list, all or nothing, durable when it is answered."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+from fastapi import APIRouter, Request
+from fastapi.concurrency import run_in_threadpool
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from api.deps import Facade, FacadeDep
+from api.models.ingest import EventIn, MetricIn, Recorded
+from storage.errors import ForeactError
+from storage.records import Event, Sample
+
+router = APIRouter(tags=["record"])
+
+FUTURE_S = 300.0
+_METRICS = TypeAdapter(list[MetricIn])
+_EVENTS = TypeAdapter(list[EventIn])
+M = TypeVar("M", MetricIn, EventIn)
+
+
+def _body(model: type[BaseModel], example: dict[str, Any], extended: dict[str, Any]) -> dict[str, Any]:
+    """Describe a body which is one item or a list of them: it is read by hand, for the sake of speed."""
+    schema = model.model_json_schema()
+    examples = {
+        "one": {"summary": "As documented", "value": example},
+        "list": {"summary": "Several, with all that can be said of one", "value": [example, extended]},
+    }
+    content = {"schema": {"oneOf": [schema, {"type": "array", "items": schema}]}, "examples": examples}
+    return {"requestBody": {"required": True, "content": {"application/json": content}}}
+
+
+_METRIC_BODY = _body(
+    MetricIn,
+    {"metric_name": "cpu_usage", "value": 75.5},
+    {
+        "metric_name": "latency",
+        "value": 150.0,
+        "timestamp": "2026-03-02T12:00:00Z",
+        "labels": {"endpoint": "/users"},
+        "unit": "ms",
+    },
+)
+_EVENT_BODY = _body(
+    EventIn,
+    {"event_type": "user_login", "metadata": {"user_id": "123"}},
+    {"event_type": "deploy", "timestamp": "2026-03-02T12:00:00Z", "labels": {"service": "users"}},
+)
+
+
+@router.post("/metrics", status_code=201, openapi_extra=_METRIC_BODY, summary="Record metrics")
+async def record_metrics(request: Request, facade: FacadeDep) -> Recorded:
+    """Record a value, or a list of them. A metric that was never seen before needs no registration."""
+    body = await request.body()
+    return await run_in_threadpool(_record_metrics, facade, body)
+
+
+@router.post("/events", status_code=201, openapi_extra=_EVENT_BODY, summary="Record events")
+async def record_events(request: Request, facade: FacadeDep) -> Recorded:
+    """Record an event, or a list of them. The same event at the same moment is recorded once."""
+    body = await request.body()
+    return await run_in_threadpool(_record_events, facade, body)
+
+
+def _record_metrics(facade: Facade, body: bytes) -> Recorded:
+    now = facade.clock()
+    samples = [
+        Sample.model_construct(
+            metric=item.metric_name, value=item.value, ts=item.timestamp or now, labels=item.labels, unit=item.unit
+        )
+        for item in _parse(_METRICS, body, facade, now)
+    ]
+    facade.store.samples.append(samples)
+    facade.counters.add("samples", len(samples))
+    return Recorded(recorded=len(samples))
+
+
+def _record_events(facade: Facade, body: bytes) -> Recorded:
+    now = facade.clock()
+    events = [
+        Event.model_construct(
+            event_type=item.event_type, ts=item.timestamp or now, metadata=item.metadata, labels=item.labels
+        )
+        for item in _parse(_EVENTS, body, facade, now)
+    ]
+    facade.store.events.append(events)
+    facade.counters.add("events", len(events))
+    return Recorded(recorded=len(events))
+
+
+def _parse(adapter: TypeAdapter[list[M]], body: bytes, facade: Facade, now: datetime) -> list[M]:
+    """Read one item or a list; raise on the first that cannot be recorded, naming it by its index."""
+    is_list = body.lstrip()[:1] == b"["
+    try:
+        items = adapter.validate_json(body if is_list else b"[" + body + b"]")
+    except ValidationError as trouble:
+        raise _unusable(trouble, is_list) from None
+    if not is_list and len(items) != 1:
+        raise ForeactError("json_invalid", "The body is not one JSON document.", "Send an object, or a list of them.")
+    oldest = now - timedelta(days=facade.settings.storage.samples_days)
+    newest = now + timedelta(seconds=FUTURE_S)
+    for index, item in enumerate(items):
+        if item.timestamp is not None and not oldest <= item.timestamp <= newest:
+            raise _out_of_range(index if is_list else None, item.timestamp, oldest, newest)
+    return items
+
+
+def _unusable(trouble: ValidationError, is_list: bool) -> ForeactError:
+    error = trouble.errors(include_url=False, include_context=False, include_input=False)[0]
+    if error["type"] == "json_invalid":
+        detail = f"The body is not valid JSON: {error['msg'].partition(': ')[2]}."
+        return ForeactError("json_invalid", detail, "Send one JSON document.")
+    index, *where = error["loc"]
+    field = ".".join(str(part) for part in where if part != "[key]") or "the item"
+    return ForeactError(
+        "item_invalid",
+        f"{_which(int(index) if is_list else None)}{field}: {error['msg']}. Nothing was recorded.",
+        "Correct that and send it again; GET /docs describes the fields.",
+        status=422,
+    )
+
+
+def _out_of_range(index: int | None, moment: datetime, oldest: datetime, newest: datetime) -> ForeactError:
+    side = "too far in the past" if moment < oldest else "in the future"
+    return ForeactError(
+        "timestamp_out_of_range",
+        f"{_which(index)}timestamp: {moment.isoformat()} is {side}. Nothing was recorded.",
+        f"Times from {oldest.isoformat(timespec='seconds')} to {newest.isoformat(timespec='seconds')} are taken; "
+        "`storage.samples_days` says how far back.",
+        status=422,
+    )
+
+
+def _which(index: int | None) -> str:
+    return "" if index is None else f"item {index}: "

@@ -1,0 +1,100 @@
+"""Starting deployments of the Prefect server by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import httpx
+
+from storage.errors import ForeactError
+
+TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True)
+class Started:
+    """A flow run that was asked for, and where people see it."""
+
+    flow_run_id: str
+    url: str
+
+
+class Trigger(Protocol):
+    """Something that starts a deployment."""
+
+    def run(self, deployment: str, parameters: Mapping[str, Any] | None = None, key: str | None = None) -> Started:
+        """Start a deployment (`cycle`, `tend`, `upkeep`, `backtest`); equal keys give the same run.
+
+        Raises `prefect_unreachable` or `deployment_unknown`.
+        """
+        ...
+
+
+class PrefectTrigger:
+    """The Prefect server's own REST interface.
+
+    Two plain requests do what `run_deployment` does: importing prefect would cost this process 44 MB.
+    """
+
+    def __init__(self, api_url: str, ui_url: str | None = None) -> None:
+        """Bind the API, as in `http://127.0.0.1:4200/api`; the UI lies beside it unless it is named."""
+        self.ui_url = ui_url or api_url.rstrip("/").removesuffix("/api")
+        self._api = httpx.Client(base_url=api_url, timeout=TIMEOUT_S, trust_env=False)
+        self._ids: dict[str, str] = {}
+
+    def run(self, deployment: str, parameters: Mapping[str, Any] | None = None, key: str | None = None) -> Started:
+        """Start a deployment; one that was registered anew under another id is looked up again."""
+        body = {"parameters": dict(parameters or {}), "idempotency_key": key}
+        known = deployment in self._ids
+        answer = self._post(deployment, body)
+        if answer.status_code == 404 and known:
+            self._ids.pop(deployment, None)
+            answer = self._post(deployment, body)
+        if answer.is_error:
+            raise _refused(deployment, answer)
+        flow_run_id = str(answer.json()["id"])
+        return Started(flow_run_id, f"{self.ui_url}/runs/flow-run/{flow_run_id}")
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._api.close()
+
+    def _post(self, deployment: str, body: Mapping[str, Any]) -> httpx.Response:
+        return self._ask("POST", f"/deployments/{self._id_of(deployment)}/create_flow_run", body)
+
+    def _id_of(self, deployment: str) -> str:
+        if deployment not in self._ids:
+            answer = self._ask("GET", f"/deployments/name/{deployment}/{deployment}")
+            if answer.is_error:
+                raise _refused(deployment, answer)
+            self._ids[deployment] = str(answer.json()["id"])
+        return self._ids[deployment]
+
+    def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> httpx.Response:
+        try:
+            return self._api.request(method, path, json=body)
+        except httpx.HTTPError as trouble:
+            raise ForeactError(
+                "prefect_unreachable",
+                f"The Prefect server at {self._api.base_url} does not answer ({type(trouble).__name__}).",
+                "Start it with `foreact up`, or correct `prefect_api_url`; then try again.",
+                status=503,
+            ) from trouble
+
+
+def _refused(deployment: str, answer: httpx.Response) -> ForeactError:
+    if answer.status_code == 404:
+        return ForeactError(
+            "deployment_unknown",
+            f"The Prefect server knows no deployment {deployment}/{deployment}.",
+            "`foreact up` registers the deployments; wait until it says so.",
+            status=503,
+        )
+    return ForeactError(
+        "prefect_refused",
+        f"The Prefect server answered {answer.status_code} to starting {deployment}: {answer.text[:200]}",
+        "The log of the Prefect server tells more.",
+        status=503,
+    )

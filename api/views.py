@@ -1,0 +1,153 @@
+"""From records to what is shown; nothing here reads a store or a clock."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from api.models.agent import AgentStatistics, CycleDetail, ExecutorStatistics, Mode, StageReport
+from api.models.goals import ActionDetail, GoalSummary
+from settings import Settings
+from storage.actions import ActionView
+from storage.records import Autonomy, Cycle, GoalState, GoalView, Outcome, ReceiptStatus, Verdict
+
+CARRIED_OUT = (ReceiptStatus.SUCCEEDED, ReceiptStatus.FAILED, ReceiptStatus.TIMED_OUT, ReceiptStatus.UNKNOWN)
+GONE_WRONG = (ReceiptStatus.FAILED, ReceiptStatus.TIMED_OUT)
+
+
+def mode(autonomous: bool, kill_switch: Path) -> Mode:
+    """Describe the switch and the kill-switch file."""
+    stopped = kill_switch.exists()
+    if stopped:
+        note = f"The kill switch {kill_switch} exists: nothing is done until it is removed."
+    elif autonomous:
+        note = "Acts by itself where an action's level allows it."
+    else:
+        note = "Recommends only; an action is done when a person approves it."
+    return Mode(
+        autonomous=autonomous,
+        acts=autonomous and not stopped,
+        kill_switch=stopped,
+        kill_switch_path=str(kill_switch),
+        note=note,
+    )
+
+
+def goal(view: GoalView) -> GoalSummary:
+    """Show a goal with its state."""
+    own = view.goal.model_dump(include=set(GoalSummary.model_fields))
+    standing = {"state": view.state, "progress": view.progress, "reason": view.reason, "since": view.since}
+    return GoalSummary(**own, **standing)
+
+
+def open_count(counts: Mapping[str, int]) -> int:
+    """Count the goals that still ask for something."""
+    return sum(count for state, count in counts.items() if not GoalState(state).is_terminal)
+
+
+def agent_statistics(
+    goals: Mapping[str, int], receipts: Mapping[str, int], *, plans: int, cycles: int, samples: int, events: int
+) -> AgentStatistics:
+    """Sum up goals by state and receipts by status."""
+    return AgentStatistics(
+        goals_created=sum(goals.values()),
+        goals_achieved=goals.get(GoalState.ACHIEVED, 0),
+        goals_failed=goals.get(GoalState.FAILED, 0),
+        goals_expired=goals.get(GoalState.EXPIRED, 0),
+        goals_cancelled=goals.get(GoalState.CANCELLED, 0),
+        goals_superseded=goals.get(GoalState.SUPERSEDED, 0),
+        plans_created=plans,
+        actions_executed=sum(receipts.get(status, 0) for status in CARRIED_OUT),
+        actions_succeeded=receipts.get(ReceiptStatus.SUCCEEDED, 0),
+        actions_failed=sum(receipts.get(status, 0) for status in GONE_WRONG),
+        cycles_completed=cycles,
+        samples_recorded=samples,
+        events_recorded=events,
+    )
+
+
+def awaits_approval(view: ActionView, now: datetime) -> bool:
+    """Tell whether an action waits for a person: none has answered, and it has neither begun nor expired."""
+    action = view.action
+    is_open = view.receipt is None and view.intent is None and view.approval is None and now < action.expires_at
+    return is_open and action.level is not Autonomy.AUTO and action.undo_of is None
+
+
+def is_permitted(view: ActionView, autonomous: bool) -> bool:
+    """Tell whether an action may be done: a person said so, or its level allows it while the loop acts by itself."""
+    if view.approval is not None:
+        return view.approval.approved
+    return view.action.undo_of is not None or (autonomous and view.action.level is Autonomy.AUTO)
+
+
+def action_status(view: ActionView, now: datetime) -> str:
+    """Say in a word or two where an action stands."""
+    if view.receipt is not None:
+        return str(view.receipt.status)
+    if view.intent is not None:
+        return "running"
+    if view.approval is not None and not view.approval.approved:
+        return "rejected"
+    if now >= view.action.expires_at:
+        return "expired"
+    return "waiting for approval" if awaits_approval(view, now) else "scheduled"
+
+
+def action(view: ActionView, outcomes: Sequence[Outcome], undone_by: str | None, now: datetime) -> ActionDetail:
+    """Show an action with everything recorded of it."""
+    return ActionDetail(
+        status=action_status(view, now),
+        needs_approval=awaits_approval(view, now),
+        action=view.action,
+        approval=view.approval,
+        intent=view.intent,
+        receipt=view.receipt,
+        outcomes=list(outcomes),
+        undone_by=undone_by,
+    )
+
+
+def executor_statistics(
+    finished: Sequence[ActionView],
+    pending: Sequence[ActionView],
+    outcomes: Sequence[Outcome],
+    *,
+    plans: int,
+    settings: Settings,
+    now: datetime,
+) -> ExecutorStatistics:
+    """Sum up what was executed; undos count as such and not as actions that worked."""
+    acts = [view.receipt for view in finished if view.receipt and view.action.undo_of is None]
+    by_status = Counter(receipt.status for receipt in acts)
+    executed = [receipt for receipt in acts if receipt.status in CARRIED_OUT]
+    verdicts = Counter(str(outcome.verdict) for outcome in outcomes)
+    judged = sum(verdicts.values()) - verdicts[Verdict.UNKNOWN] - verdicts[Verdict.CONFOUNDED]
+    return ExecutorStatistics(
+        success_rate=by_status[ReceiptStatus.SUCCEEDED] / len(executed) if executed else 0.0,
+        total_actions=len(acts) + len(pending),
+        actions_executed=len(executed),
+        actions_succeeded=by_status[ReceiptStatus.SUCCEEDED],
+        actions_failed=sum(by_status[status] for status in GONE_WRONG),
+        actions_skipped=by_status[ReceiptStatus.SKIPPED],
+        actions_undone=sum(view.action.undo_of is not None for view in finished),
+        dry_runs=by_status[ReceiptStatus.DRY_RUN],
+        pending_actions=len(pending),
+        pending_approvals=sum(awaits_approval(view, now) for view in pending),
+        average_execution_seconds=sum(r.duration_s for r in executed) / len(executed) if executed else None,
+        measured_actions=len(outcomes),
+        improved_actions=verdicts[Verdict.IMPROVED],
+        improved_rate=verdicts[Verdict.IMPROVED] / judged if judged else None,
+        verdicts=dict(verdicts),
+        plans_created=plans,
+        max_concurrent_goals=settings.executor.max_concurrent_goals,
+        learning_enabled=settings.executor.enable_learning,
+    )
+
+
+def cycle(record: Cycle, stages: Sequence[Mapping[str, Any]]) -> CycleDetail:
+    """Show a cycle with its stages."""
+    reports = [StageReport.model_validate(stage) for stage in stages]
+    return CycleDetail(cycle=record, stages=reports, duration_s=sum(report.duration_s for report in reports))

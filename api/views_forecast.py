@@ -1,0 +1,143 @@
+"""From forecasts to what is shown of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+
+from api.models.forecasts import Calibration, PredictedState, Predictions, SeriesForecast
+from storage.records import Breach, FloatArray, Forecast, StatePrediction
+from storage.samples import SeriesInfo
+
+LEVELS = (0.05, 0.95)
+NEEDED_SAMPLES = 30
+SIGNIFICANT_DIGITS = 6
+NO_STATE = PredictedState(
+    state="unknown", probability=None, probabilities={}, at=None, reason="There is no forecast yet."
+)
+
+
+def predictions(
+    horizon_hours: float,
+    cycle_id: str | None,
+    forecasts: Sequence[Forecast],
+    *,
+    breaches: Sequence[Breach],
+    state: StatePrediction | None,
+    calibration: Calibration,
+    units: Mapping[str, str],
+    spans: Sequence[SeriesInfo],
+    analysis_interval_s: float,
+) -> Predictions:
+    """Show the forecasts of one cycle, cut to a horizon; `spans` is only looked at where there are none."""
+    reach_s = max((f.step_s * len(f.point) for f in forecasts if f.refusal is None), default=0.0)
+    available_hours = round(reach_s / 3_600, 4)
+    note = _reach_note(horizon_hours, available_hours) if cycle_id else no_forecast_note(spans, analysis_interval_s)
+    return Predictions(
+        horizon_hours=horizon_hours,
+        available_hours=available_hours,
+        cycle_id=cycle_id,
+        issued_at=forecasts[0].issued_at if forecasts else None,
+        predicted_state=predicted_state(state),
+        breaches=sorted(breaches, key=lambda b: (-b.probability, b.objective, b.series)),
+        series=[series(f, horizon_hours * 3_600, units.get(f.series, "")) for f in forecasts],
+        calibration=calibration,
+        note=note,
+    )
+
+
+def series(forecast: Forecast, horizon_s: float, unit: str = "") -> SeriesForecast:
+    """Show one forecast up to a horizon."""
+    steps = 0 if forecast.refusal else min(len(forecast.point), int(horizon_s / forecast.step_s + 1e-9))
+    low, high = (_level(forecast, level)[:steps] for level in LEVELS)
+    step = timedelta(seconds=forecast.step_s)
+    return SeriesForecast.model_construct(
+        series=forecast.series,
+        unit=unit,
+        method=forecast.method,
+        step_seconds=forecast.step_s,
+        timestamps=[forecast.issued_at + step * (number + 1) for number in range(steps)],
+        point=_plain(forecast.point[:steps]),
+        low=_plain(low),
+        high=_plain(high),
+        warnings=list(forecast.warnings),
+        refusal=forecast.refusal,
+    )
+
+
+def predicted_state(state: StatePrediction | None) -> PredictedState:
+    """Show the predicted overall state with its probability."""
+    if state is None:
+        return NO_STATE
+    return PredictedState(
+        state=state.state,
+        probability=state.probabilities.get(state.state),
+        probabilities=dict(state.probabilities),
+        at=state.at,
+        reason=state.reason,
+    )
+
+
+def calibration(coverage: float | None, resolved: int, results: Mapping[str, Any]) -> Calibration:
+    """Sum up how past forecasts turned out; the Brier score is the mean squared error of a probability."""
+    happened = np.asarray(results["happened"], dtype=float)
+    errors = np.asarray(results["probability"], dtype=float) - happened
+    return Calibration(
+        coverage_90=coverage,
+        resolved_forecasts=resolved,
+        breach_brier=float(np.mean(errors**2)) if happened.size else None,
+        resolved_breaches=int(happened.size),
+    )
+
+
+def no_forecast_note(spans: Sequence[SeriesInfo], analysis_interval_s: float) -> str:
+    """Say what is missing for a first forecast, and how to get it."""
+    if not spans:
+        return (
+            "No forecast yet: nothing is recorded. POST /api/autonomous/metrics, or leave the host sampler on; "
+            f"{NEEDED_SAMPLES} samples of a metric are enough."
+        )
+    best = max(spans, key=lambda info: info.count)
+    if best.count < NEEDED_SAMPLES:
+        missing = NEEDED_SAMPLES - best.count
+        wait = f"; about {duration(missing * best.interval_s)}" if best.interval_s else ""
+        return f"No forecast yet: {NEEDED_SAMPLES} samples are needed, {best.count} so far{wait}."
+    return (
+        f"No forecast yet: {best.series} has {best.count} samples, which is enough. The next cycle comes within "
+        f"{duration(analysis_interval_s)}; POST /api/autonomous/analysis/trigger starts one now."
+    )
+
+
+def duration(seconds: float) -> str:
+    """Say a duration in the unit that a person would use."""
+    for size, unit in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
+        if seconds >= 0.95 * size:
+            count = round(seconds / size)
+            return f"{count} {unit}{'s' if count != 1 else ''}"
+    return f"{max(1, round(seconds))} s"
+
+
+def _reach_note(horizon_hours: float, available_hours: float) -> str | None:
+    if available_hours >= horizon_hours * 0.999:
+        return None
+    if available_hours == 0:
+        return "No series could be forecast yet; each says why under `refusal`."
+    return (
+        f"The history supports {duration(available_hours * 3_600)} ahead so far, less than the "
+        f"{duration(horizon_hours * 3_600)} that were asked for; the reach grows with the history."
+    )
+
+
+def _level(forecast: Forecast, level: float) -> FloatArray:
+    """Return one quantile over the steps: the nearest level that the forecast has."""
+    nearest = min(range(len(forecast.levels)), key=lambda i: abs(forecast.levels[i] - level))
+    values: FloatArray = forecast.quantiles[:, nearest]
+    return values
+
+
+def _plain(values: FloatArray) -> list[float]:
+    """Return floats of six significant digits: more would be noise, and a third more to send."""
+    return [float(f"{value:.{SIGNIFICANT_DIGITS}g}") for value in values.tolist()]
