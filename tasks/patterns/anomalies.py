@@ -108,23 +108,23 @@ def _episodes(steps: NDArray[np.intp], gap_steps: int) -> list[NDArray[np.intp]]
 def _finding(
     frame: PatternInput, settings: PatternSettings, row: int, steps: NDArray[np.intp], scores: Floats
 ) -> Finding:
-    name, peak = frame.names[row], int(steps[np.argmax(scores[steps])])
-    value, score = float(frame.values[row, peak]), float(scores[peak])
-    residual = None if frame.residuals is None else float(frame.residuals[row, peak])
-    expected = float(_last_seen(frame.values[row : row + 1])[0, peak]) if residual is None else value - residual
-    at_s = float(frame.step_times_s[peak])
+    # The first step and not the largest: coming back from a spike can be the larger step, to a value that is normal.
+    name, at, score = frame.names[row], int(steps[0]), float(scores[steps].max())
+    value = float(frame.values[row, at])
+    residual = None if frame.residuals is None else float(frame.residuals[row, at])
+    expected = float(_last_seen(frame.values[row : row + 1])[0, at]) if residual is None else value - residual
+    at_s = float(frame.step_times_s[at])
     direction = "above" if value > expected else "below"
     return Finding(
         kind="anomaly",
         subject=name,
         statement=(
-            f"{name} was {value:.4g} at {moment_text(at_s, settings.timezone)} ({settings.timezone}), {direction} the "
-            f"expected {expected:.4g} by {score:.3g} times its usual largest move."
+            f"{name} went to {value:.4g}, {direction} the expected {expected:.4g}, at "
+            f"{moment_text(at_s, settings.timezone)} ({settings.timezone}): {score:.3g} times its usual largest move."
         ),
         strength=score / (score + settings.anomaly_threshold),
         evidence={
             "at_s": at_s,
-            "start_s": float(frame.step_times_s[steps[0]]),
             "end_s": float(frame.step_times_s[steps[-1]]),
             "value": value,
             "expected": expected if np.isfinite(expected) else None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -17,6 +18,8 @@ _MAX_POINTS = 504
 _MIN_POINTS = 30
 _MIN_SEGMENT_STEPS = 10
 _PENALTY = 3.0
+# Noise that wanders for hours passes the penalty now and then, but seldom this.
+_MIN_Z = 6.0
 _CLIP = 8.0
 _MIN_SEEN = 0.5
 
@@ -26,7 +29,7 @@ class Change:
     """A shift of level at column `step`, in units of the series' robust spread.
 
     `noise` is the spread around the level and `z` the shift over its standard error, which allows for the noise's
-    memory.
+    memory. `lasts` says that the new level holds to the end of the window.
     """
 
     step: int
@@ -34,6 +37,7 @@ class Change:
     after: float
     noise: float
     z: float
+    lasts: bool
 
 
 def find_changes(frame: PatternInput, settings: PatternSettings) -> list[Finding]:
@@ -68,14 +72,25 @@ def level_shifts(values: Floats, block: int, day: int) -> list[Change]:
 
     search = KernelCPD(kernel="linear", min_size=max(3, -(-_MIN_SEGMENT_STEPS // block)))
     ends = search.fit(points).predict(pen=_PENALTY * np.log(len(points)) * long_run)
-    bounds = [0, *ends]
-    changes = []
-    for left, at, right in zip(bounds, bounds[1:], bounds[2:], strict=False):
-        before, after = float(points[left:at].mean()), float(points[at:right].mean())
-        error = np.sqrt(long_run * (1 / (at - left) + 1 / (right - at)))
-        step = _refined(values, at * block, block, before, after)
-        changes.append(Change(step, before, after, noise, abs(after - before) / error))
-    return changes
+    levels = _distinct_levels(points, [0, *(int(end) for end in ends)], long_run)
+    return [
+        Change(_refined(values, at * block, block, before, after), before, after, noise, z, lasts=right == len(points))
+        for at, right, before, after, z in levels
+    ]
+
+
+def _distinct_levels(points: Floats, bounds: list[int], long_run: float) -> list[tuple[int, int, float, float, float]]:
+    """Return (start, end, level before, level, z) of each segment but the first, the unclear ones merged away."""
+    while True:
+        means = [float(points[left:right].mean()) for left, right in pairwise(bounds)]
+        sizes = np.diff(bounds)
+        errors = np.sqrt(long_run * (1 / sizes[:-1] + 1 / sizes[1:]))
+        z = np.abs(np.diff(means)) / errors
+        if len(z) == 0 or z.min() >= _MIN_Z:
+            break
+        del bounds[1 + int(z.argmin())]
+    inner = zip(bounds[1:], bounds[2:], means, means[1:], z.tolist(), strict=False)
+    return list(inner)
 
 
 def _refined(values: Floats, step: int, reach: int, before: float, after: float) -> int:
@@ -84,7 +99,7 @@ def _refined(values: Floats, step: int, reach: int, before: float, after: float)
     nearby = np.nan_to_num(values[first:last], nan=0.5 * (before + after))
     # What is gained when the split moves one column to the right and its value joins the level before.
     gain = (nearby - after) ** 2 - (nearby - before) ** 2
-    return first + int(np.argmax(np.concatenate(([0.0], np.cumsum(gain)))))
+    return int(first) + int(np.argmax(np.concatenate(([0.0], np.cumsum(gain)))))
 
 
 def _noise(points: Floats, window: int) -> tuple[float, float]:
@@ -136,7 +151,7 @@ def _finding(change: Change, frame: PatternInput, row: int, centre: float, scale
         subject=name,
         statement=(
             f"The level of {name} went {'up' if after > before else 'down'} from {before:.4g} to {after:.4g} "
-            f"at {moment_text(at_s, zone)} ({zone}) and stayed there."
+            f"at {moment_text(at_s, zone)} ({zone}){' and has stayed there' if change.lasts else ''}."
         ),
         strength=size / (size + 2.0),
         evidence={
@@ -147,5 +162,6 @@ def _finding(change: Change, frame: PatternInput, row: int, centre: float, scale
             "shift": after - before,
             "shift_in_noise_sd": size,
             "z": min(change.z, 1e6),
+            "lasts": change.lasts,
         },
     )

@@ -7,11 +7,9 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from tasks.patterns.inputs import DAY_S, HOUR_S, Floats
+from tasks.patterns.inputs import DAY_S, EARLIEST_S, HOUR_S, LATEST_S, Floats
 
 _QUARTER_S = 900.0
-# datetime covers the years 1 to 9999; a clock far outside keeps the offset of its nearest edge.
-_EARLIEST_S, _LATEST_S = -6.0e10, 2.5e11
 _UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
@@ -23,7 +21,7 @@ def utc_offset_s(times_s: Floats, zone: str) -> Floats:
     """
     if zone == "UTC":
         return np.zeros_like(times_s, dtype=float)
-    quarters, which = np.unique(np.floor(np.clip(times_s, _EARLIEST_S, _LATEST_S) / _QUARTER_S), return_inverse=True)
+    quarters, which = np.unique(np.floor(np.clip(times_s, EARLIEST_S, LATEST_S) / _QUARTER_S), return_inverse=True)
     tz = ZoneInfo(zone)
     offsets = np.array([_offset_at(quarter * _QUARTER_S, tz) for quarter in quarters], dtype=float)
     return offsets[which].reshape(np.shape(times_s))
@@ -53,7 +51,7 @@ def weekday(wall_s: Floats) -> Floats:
 
 def moment_text(time_s: float, zone: str) -> str:
     """Return 'YYYY-MM-DD HH:MM' in the zone's wall clock."""
-    wall = _UNIX_EPOCH + timedelta(seconds=float(np.clip(local_s(np.array(time_s), zone), _EARLIEST_S, _LATEST_S)))
+    wall = _UNIX_EPOCH + timedelta(seconds=float(np.clip(local_s(np.array(time_s), zone), EARLIEST_S, LATEST_S)))
     return wall.strftime("%Y-%m-%d %H:%M")
 
 

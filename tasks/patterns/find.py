@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from storage.errors import ForeactError
 from tasks.patterns.anomalies import find_anomalies
 from tasks.patterns.changes import find_changes
 from tasks.patterns.comovement import find_comovement
 from tasks.patterns.effects import find_effects
 from tasks.patterns.finding import Finding
-from tasks.patterns.inputs import PatternInput, PatternSettings
+from tasks.patterns.inputs import EARLIEST_S, LATEST_S, PatternInput, PatternSettings
 from tasks.patterns.recurrence import find_recurrences
 from tasks.patterns.seasonality import find_seasonality
 from tasks.patterns.sequences import find_sequences
@@ -17,8 +18,11 @@ def find_patterns(frame: PatternInput, settings: PatternSettings, tick_s: float,
     """Return what every detector found in `frame` as seen at `tick_s` (unix seconds), strongest first within a kind.
 
     Events after `tick_s` are ignored. A detector with too little to judge by yields nothing; none raises on missing,
-    constant, huge or unordered input. `seed` drives the resampling tests; the same input gives the same findings.
+    constant, huge or unordered input. `seed` drives the resampling tests; the same input gives the same findings. A
+    tick that no calendar names is refused with ForeactError.
     """
+    if not EARLIEST_S < tick_s < LATEST_S:
+        raise ForeactError("patterns.bad_tick", f"{tick_s} s is no moment.", "Pass unix seconds.")
     recurrences = find_recurrences(frame, settings, tick_s)
     recurrent = {finding.subject for finding in recurrences}
     found = [

@@ -16,25 +16,29 @@ Floats = NDArray[np.float64]
 HOUR_S = 3600.0
 DAY_S = 24 * HOUR_S
 WEEK_S = 7 * DAY_S
+# Inside the years 1 to 9999, which calendars can name.
+EARLIEST_S, LATEST_S = -6.0e10, 2.5e11
+_SHORTEST_STEP_S = 1e-3
 
 
 @dataclass(frozen=True)
 class PatternSettings:
     """How long to look back and how sure to be.
 
-    `false_discovery_rate` bounds the expected share of false findings among effects, sequences and co-movements,
-    `recurrence_alpha` the chance that an irregular event type is called recurrent.
+    `false_discovery_rate` bounds the expected share of false findings among effects, sequences, seasons and
+    co-movements, `recurrence_alpha` the chance that an irregular event type is called recurrent. `anomaly_threshold`
+    is in usual largest moves, `burst_s` the gap below which events count as one.
     """
 
     min_occurrences: int = 3
     time_window_hours: float = 168.0
     timezone: str = "UTC"
-    false_discovery_rate: float = 0.1
+    false_discovery_rate: float = 0.08
     recurrence_alpha: float = 0.01
     burst_s: float = 20 * 60.0
     effect_window_s: float = 30 * 60.0
     sequence_window_s: float = 30 * 60.0
-    anomaly_threshold: float = 1.5
+    anomaly_threshold: float = 1.3
     max_findings_per_kind: int = 50
 
     def __post_init__(self) -> None:
@@ -95,7 +99,8 @@ class PatternInput:
             raise _bad_shape(f"residuals of shape {self.residuals.shape} do not fit values of shape {shape}")
         if len(self.event_types) != len(self.event_times_s):
             raise _bad_shape(f"{len(self.event_types)} event types, {len(self.event_times_s)} event times")
-        if not (np.isfinite(self.step_s) and self.step_s > 0 and np.isfinite(self.end_s)):
+        start_s = self.end_s - self.step_s * shape[1]
+        if not (self.step_s >= _SHORTEST_STEP_S and start_s > EARLIEST_S and self.end_s < LATEST_S):
             raise _bad_shape(f"step {self.step_s} s ending at {self.end_s} s is no time grid")
 
     @property

@@ -7,12 +7,14 @@ from math import ceil, exp, lgamma, log
 
 import numpy as np
 
-from tasks.patterns.clock import WEEKDAYS, clock_text, duration_text, local_s, unix_s, weekday
+from tasks.patterns.clock import WEEKDAYS, clock_text, duration_text, local_s, unix_s, utc_offset_s, weekday
 from tasks.patterns.finding import Finding
 from tasks.patterns.inputs import DAY_S, HOUR_S, WEEK_S, Floats, PatternInput, PatternSettings
 from tasks.patterns.statistics import adjusted_p_values
 
 PERIODS_S = tuple(hours * HOUR_S for hours in (0.5, 1, 2, 3, 4, 6, 8, 12, 24, 168))
+# Days and weeks may follow the wall clock or UTC.
+_N_CLOCKS = len(PERIODS_S) + 2
 _WIDEST_ARC = 0.12
 _MIN_CYCLES = 3
 _MIN_HIT_RATIO = 0.6
@@ -94,14 +96,20 @@ def recurrence_of(times_s: Floats, settings: PatternSettings, tick_s: float) -> 
     times = collapse_bursts(times_s, settings.burst_s)
     if len(times) < max(settings.min_occurrences, 3):
         return None
-    candidates = [
-        candidate
-        for period_s in PERIODS_S
+    arcs = (
+        _best_arc(times, period_s, zone, tick_s)
+        for period_s, zone in _clocks(times, settings.timezone)
         if times[-1] - times[0] >= (_MIN_CYCLES - 1.5) * period_s
-        for candidate in [_best_arc(times, period_s, settings.timezone, tick_s)]
-        if candidate is not None
-    ]
-    return min(candidates, key=lambda candidate: candidate.p_value, default=None)
+    )
+    return min((arc for arc in arcs if arc is not None), key=lambda arc: arc.p_value, default=None)
+
+
+def _clocks(times_s: Floats, zone: str) -> list[tuple[float, str]]:
+    """Return (period, zone) of every clock to try: days and weeks in local time, also in UTC where DST parts them."""
+    clocks = [(period_s, zone if period_s >= DAY_S else "UTC") for period_s in PERIODS_S]
+    if np.ptp(utc_offset_s(times_s, zone)) > 0:
+        clocks += [(period_s, "UTC") for period_s in PERIODS_S if period_s >= DAY_S]
+    return clocks
 
 
 def collapse_bursts(times_s: Floats, burst_s: float) -> Floats:
@@ -112,7 +120,6 @@ def collapse_bursts(times_s: Floats, burst_s: float) -> Floats:
 
 
 def _best_arc(times: Floats, period_s: float, zone: str, tick_s: float) -> Recurrence | None:
-    zone = zone if period_s >= DAY_S else "UTC"
     wall = local_s(times, zone)
     phases = np.sort(wall / period_s % 1.0)
     n = len(phases)
@@ -135,7 +142,7 @@ def _shortest_arc(phases: Floats, m: int) -> tuple[float, float]:
 
 def _arc_p_value(n: int, m: int, width: float) -> float:
     log_choose = lgamma(n) - lgamma(m) - lgamma(n - m + 1)
-    log_p = log(len(_SHARES_IN_ARC) * n * len(PERIODS_S)) + log_choose + (m - 1) * log(width)
+    log_p = log(len(_SHARES_IN_ARC) * n * _N_CLOCKS) + log_choose + (m - 1) * log(width)
     return exp(min(log_p, 0.0))
 
 
