@@ -6,6 +6,7 @@ bring numpy and pydantic, are imported where a record is made.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,6 +17,8 @@ from handlers.results import ActionResult, explain, resolve, to_result
 
 if TYPE_CHECKING:
     from storage.records import Autonomy, Candidate, Goal, GoalType, ReceiptStatus
+
+logger = logging.getLogger(__name__)
 
 Params = Mapping[str, Any]
 State = dict[str, Any]
@@ -39,7 +42,8 @@ class ActionContext:
     """What a handler is told besides its parameters; it can be pickled, so that a child process gets it too.
 
     `options` is the action's section of the configuration, `action_id` the key under which a repeated call is
-    the same call.
+    the same call. `memo` may be shared by the contexts of one cycle, so that what several proposals need, such
+    as a look at all processes, is done once; it stays in this process.
     """
 
     tick: datetime
@@ -48,6 +52,11 @@ class ActionContext:
     action_id: str = ""
     dry_run: bool = False
     series: str | None = None
+    memo: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what goes along when the context is pickled: all but the memo."""
+        return {**self.__dict__, "memo": {}}
 
 
 RunHook = Callable[[Params, ActionContext], Any]
@@ -78,8 +87,10 @@ class ActionHandler:
 
     `goal_type_names` empty means every goal type, `metrics` empty any metric (otherwise glob patterns of metric
     names). `expected_effect` is the prior effect per metric pattern in standard deviations of the metric,
-    negative where it lowers it. `informs_only` marks actions that report and change no metric. `source` is the
-    "module:name" under which a child process finds the action, empty where it must be pickled.
+    negative where it lowers it. `informs_only` marks actions that report and change no metric. `options` says
+    what each key of the action's configuration means. With `runs_in_process` the action shares this process's
+    memory and cannot be ended from outside. `source` is the "module:name" under which a child process finds the
+    action, empty where it must be pickled.
     """
 
     name: str
@@ -97,7 +108,9 @@ class ActionHandler:
     expected_effect: Mapping[str, float] = field(default_factory=dict)
     informs_only: bool = False
     explains_dry_run: bool = False
+    runs_in_process: bool = False
     example_params: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, str] = field(default_factory=dict)
     source: str = ""
 
     @property
@@ -169,14 +182,21 @@ class ActionHandler:
             return ActionResult(success=False, detail=explain(error))
 
     def propose(self, goal: Goal, context: ActionContext) -> list[Candidate]:
-        """Return the concrete ways in which it would serve the goal now; empty where there is none."""
+        """Return the concrete ways in which it would serve the goal now; empty where there is none.
+
+        A hook that fails proposes nothing and leaves a line in the log: it must not stop the planning.
+        """
         from storage.records import Candidate
 
         if not self.serves(goal):
             return []
         if self.hooks.propose is None:
             return [self._with_priors(Candidate(action=self.name))]
-        return [self._with_priors(candidate) for candidate in resolve(self.hooks.propose(goal, context))]
+        try:
+            return [self._with_priors(candidate) for candidate in resolve(self.hooks.propose(goal, context))]
+        except Exception as error:
+            logger.warning("%s proposes nothing for goal %s: %s", self.name, goal.goal_id, explain(error))
+            return []
 
     def drill(self, context: ActionContext) -> State | None:
         """Return parameters for a target on which it may be practised safely, or None."""

@@ -51,6 +51,8 @@ class Conversation:
     @property
     def is_over(self) -> bool:
         """Tell whether the child has ended, without reaping it, so that its process group keeps its id."""
+        if not hasattr(os, "waitid"):
+            return self._child.poll() is not None
         return os.waitid(os.P_PID, self._child.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
 
     def hold(self, payload: bytes, limit_s: float) -> bool:

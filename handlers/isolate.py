@@ -90,11 +90,16 @@ def _call(handler: ActionHandler, parts: dict[str, Any], limit_s: float) -> Call
     phase, context = parts["phase"], parts["context"]
     if context.dry_run and phase in {"run", "undo"} and not handler.explains_dry_run:
         return _interpret(phase, context, make_call(handler, parts))
+    if handler.runs_in_process:
+        return _call_in_thread(handler, parts, limit_s, "")
     try:
         target = {"source": handler.source} if handler.source else {"pickled": cloudpickle.dumps(handler)}
         payload = pickle.dumps((list(sys.path), cloudpickle.dumps({**parts, **target})))
     except Exception as error:
-        return _call_in_thread(handler, parts, limit_s, explain(error))
+        reason = (
+            f"It ran in this process and could not have been ended, as it cannot be sent to another: {explain(error)}"
+        )
+        return _call_in_thread(handler, parts, limit_s, reason)
     try:
         ended = _run_child(handler.name, payload, limit_s)
     except OSError as error:
@@ -119,10 +124,13 @@ def _run_child(name: str, payload: bytes, limit_s: float) -> _Ended:
     finally:
         os.close(answer_write)
     with child, Conversation(child, answer_read) as conversation:
-        is_timed_out = not conversation.hold(payload, limit_s)
-        # What a handler that answered has left running was meant to run on; all other remains are cleared away.
-        if conversation.answer is None or not conversation.is_over:
-            end_tree(child.pid)
+        try:
+            is_timed_out = not conversation.hold(payload, limit_s)
+        finally:
+            # What a handler that answered has left running was meant to run on; all other remains are cleared away,
+            # also when this call itself is interrupted.
+            if conversation.answer is None or not conversation.is_over:
+                end_tree(child.pid)
         return _Ended(conversation.answer, child.wait(), conversation.output, is_timed_out)
 
 
@@ -176,20 +184,19 @@ def _bad(phase: Phase, status: ReceiptStatus = ReceiptStatus.FAILED) -> ReceiptS
     return ReceiptStatus.UNKNOWN if phase == "check" else status
 
 
-def _call_in_thread(handler: ActionHandler, parts: dict[str, Any], limit_s: float, reason: str) -> CallResult:
+def _call_in_thread(handler: ActionHandler, parts: dict[str, Any], limit_s: float, warning: str) -> CallResult:
     """Make the call in this process, for want of a better place; a thread cannot be ended from outside."""
     phase, context = parts["phase"], parts["context"]
-    warning = f"It ran in this process and could not have been ended, as it cannot be sent to another: {reason}"
     answers: list[Any] = []
     thread = threading.Thread(target=lambda: answers.append(_attempt(handler, parts)), daemon=True)
     thread.start()
     thread.join(limit_s)
     if not answers:
         detail = f"The handler did not return within {limit_s:g} s and still runs. {warning}"
-        return CallResult(_bad(phase, ReceiptStatus.TIMED_OUT), detail)
+        return CallResult(_bad(phase, ReceiptStatus.TIMED_OUT), detail.strip())
     answer = answers[0]
     if "error" in answer:
-        return CallResult(_bad(phase), f"{answer['error']} {warning}")
+        return CallResult(_bad(phase), f"{answer['error']} {warning}".strip())
     result = _interpret(phase, context, answer["value"])
     return replace(result, detail=f"{result.detail} {warning}".strip())
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from handlers.actions_api import ActionContext, Params
-from handlers.processes import NotAllowedError, allowed, find_allowed, usage
+from handlers.processes import NotAllowedError, Usage, allowed, find_allowed, usage
 from handlers.results import ActionResult
 
 if TYPE_CHECKING:
@@ -24,6 +24,14 @@ PROCESS_GOALS = (
     "SLA_MAINTENANCE",
     "PATTERN_ADAPTATION",
 )
+PROCESS_OPTIONS = {
+    "allow_names": "glob patterns of the process names that may be acted on; none by default",
+    "allow_owners": "users whose processes may be acted on; by default the user that foreact runs as",
+    "allow_commands": "glob patterns of which the whole command line must match one; by default any",
+    "over_s": "seconds over which CPU use is looked at before a process is proposed; 0.2",
+    "min_cpu_cores": "cores that a process must use to be proposed; 0.2",
+    "max_proposals": "how many processes are proposed at most; 3",
+}
 OVER_S = 0.2
 MIN_CPU_CORES = 0.2
 MAX_PROPOSALS = 3
@@ -36,11 +44,9 @@ def propose_busiest(
     from storage.records import Candidate
 
     options = context.options
-    over_s = float(options.get("over_s", OVER_S))
     at_least = float(options.get("min_cpu_cores", MIN_CPU_CORES))
     candidates = []
-    processes = allowed(options)
-    for item in usage(processes, over_s) if processes else []:
+    for item in _usage_of_allowed(context):
         further = extra(item.process) if item.cpu_cores >= at_least else None
         if further is None:
             continue
@@ -49,6 +55,16 @@ def propose_busiest(
         target = f"process:{item.name}:{item.process.pid}"
         candidates.append(Candidate(action=action, params=params, target=target, evidence=evidence))
     return candidates[: int(options.get("max_proposals", MAX_PROPOSALS))]
+
+
+def _usage_of_allowed(context: ActionContext) -> list[Usage]:
+    options = context.options
+    key = repr([(name, options.get(name)) for name in ("allow_names", "allow_commands", "allow_owners", "over_s")])
+    if key not in context.memo:
+        processes = allowed(options)
+        context.memo[key] = usage(processes, float(options.get("over_s", OVER_S))) if processes else []
+    found: list[Usage] = context.memo[key]
+    return found
 
 
 def target_or_refusal(params: Params, context: ActionContext) -> psutil.Process | ActionResult:

@@ -78,23 +78,23 @@ def find_allowed(params: Mapping[str, Any], options: Mapping[str, Any]) -> psuti
     return process
 
 
-def why_not(process: psutil.Process, options: Mapping[str, Any]) -> str:
+def why_not(process: psutil.Process, options: Mapping[str, Any], own_pids: set[int] | None = None) -> str:
     """Return why a process may not be acted on, or an empty text if it may."""
     try:
-        return _why_not(process, options)
+        return _why_not(process, options, _own_pids() if own_pids is None else own_pids)
     except psutil.AccessDenied:
         return f"Process {process.pid} belongs to somebody else and cannot even be looked at."
     except psutil.NoSuchProcess:
         return f"Process {process.pid} has ended."
 
 
-def _why_not(process: psutil.Process, options: Mapping[str, Any]) -> str:
+def _why_not(process: psutil.Process, options: Mapping[str, Any], own_pids: set[int]) -> str:
     name, owner, label = process.name(), process.username(), f"Process {process.pid} ({process.name()})"
     if process.pid <= 1 or _is_kernel_thread(process):
         return f"{label} belongs to the system."
     if is_drill_target(process):
         return ""
-    if process.pid in _own_pids():
+    if process.pid in own_pids:
         return f"{label} belongs to foreact itself."
     allowed_names = list(options.get("allow_names") or ())
     if not any(fnmatchcase(name, pattern) for pattern in allowed_names):
@@ -116,14 +116,15 @@ def is_drill_target(process: psutil.Process) -> bool:
 def start_drill_target() -> dict[str, Any]:
     """Start a process that only sleeps, and ends by itself, to practise on; returns its identity."""
     sleeper = f"import time; time.sleep({DRILL_LIFETIME_S})"
-    child = subprocess.Popen(
-        [sys.executable, "-I", "-S", "-c", sleeper, DRILL_MARK],
+    start = '"$0" "$@" > /dev/null 2>&1 & echo $!'
+    started = subprocess.run(
+        ["/bin/sh", "-c", start, sys.executable, "-I", "-S", "-c", sleeper, DRILL_MARK],
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
         start_new_session=True,
+        check=True,
     )
-    process = psutil.Process(child.pid)
+    process = psutil.Process(int(started.stdout))
     while process.cmdline()[-1:] != [DRILL_MARK]:
         time.sleep(0.005)
     return identity(process)
@@ -138,7 +139,9 @@ def with_children(process: psutil.Process, include_children: bool) -> list[psuti
 
 
 def threads_of(process: psutil.Process) -> list[int]:
-    """Return the ids of its threads; nice values and CPU affinity belong to each thread, not to the process."""
+    """Return the ids of its threads: on Linux nice values and CPU affinity belong to each of them."""
+    if sys.platform != "linux":
+        return [process.pid]
     try:
         return [thread.id for thread in process.threads()]
     except psutil.Error:
@@ -149,10 +152,11 @@ def allowed(options: Mapping[str, Any]) -> list[psutil.Process]:
     """Return every running process that may be acted on."""
     if not options.get("allow_names"):
         return []
+    own = _own_pids()
     return [
         process
         for process in psutil.process_iter()
-        if _matches_name(process, options) and not why_not(process, options) and not _is_target(process)
+        if _matches_name(process, options) and not why_not(process, options, own) and not _is_target(process)
     ]
 
 

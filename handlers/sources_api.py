@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -22,21 +22,24 @@ class SourceHandler:
 
     `pull(options, since, until)` returns what happened after `since` (None: as far back as the source's own
     options say) up to and including `until`. It raises TransientError where trying again may help and
-    ForeactError where the options cannot work.
+    ForeactError where the options cannot work. `options` says what each key of its configuration means.
     """
 
     name: str
     summary: str
     pull: PullHook
     interval_s: float = 60.0
+    options: Mapping[str, str] = field(default_factory=dict)
 
 
-def source(*, name: str, interval_s: float = 60.0, summary: str = "") -> Callable[[PullHook], SourceHandler]:
+def source(
+    *, name: str, interval_s: float = 60.0, summary: str = "", options: Mapping[str, str] | None = None
+) -> Callable[[PullHook], SourceHandler]:
     """Make a source of a function `pull(options, since, until)`."""
 
     def decorate(pull: PullHook) -> SourceHandler:
         first_line = (inspect.getdoc(pull) or "").strip().partition("\n")[0]
-        return SourceHandler(name=name, summary=summary or first_line, pull=pull, interval_s=interval_s)
+        return SourceHandler(name, summary or first_line, pull, interval_s, options or {})
 
     return decorate
 

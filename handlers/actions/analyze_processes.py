@@ -18,6 +18,7 @@ from handlers.results import ActionResult
     rate_limits=("12/hour",),
     informs_only=True,
     explains_dry_run=True,
+    options={"count": "how many processes to name; 5", "over_s": "seconds to look at them; 0.5"},
     example_params={"count": 5, "over_s": 0.5},
 )
 def analyze_processes(params: Params, context: ActionContext) -> ActionResult:

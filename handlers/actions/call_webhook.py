@@ -28,6 +28,13 @@ REMEDY = "Set url, or add the URL's beginning to allow_urls, under [actions.call
     latency_s=30.0,
     cost=0.1,
     explains_dry_run=True,
+    options={
+        "url": "the address to POST to",
+        "allow_urls": "beginnings of further addresses that parameters may name",
+        "headers": "headers to send along, such as Authorization",
+        "timeout_s": "seconds to wait for the answer; 10",
+        "status_url": "address, with {action_id} in it, that answers 2xx if a call was carried out and 404 if not",
+    },
     example_params={"body": {"replicas": 3}},
 )
 def call_webhook(params: Params, context: ActionContext) -> ActionResult:

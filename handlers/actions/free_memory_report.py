@@ -22,6 +22,7 @@ GIBIBYTE = 2**30
     rate_limits=("6/hour",),
     informs_only=True,
     explains_dry_run=True,
+    options={"count": "how many programs to name; 5"},
     example_params={"count": 5},
 )
 def free_memory_report(params: Params, context: ActionContext) -> ActionResult:

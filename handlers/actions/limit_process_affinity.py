@@ -6,7 +6,14 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from handlers.actions_api import ActionContext, CheckAnswer, Params
-from handlers.process_actions import PROCESS_GOALS, PROCESS_METRICS, label, propose_busiest, target_or_refusal
+from handlers.process_actions import (
+    PROCESS_GOALS,
+    PROCESS_METRICS,
+    PROCESS_OPTIONS,
+    label,
+    propose_busiest,
+    target_or_refusal,
+)
 from handlers.processes import find, start_drill_target, threads_of, with_children
 from handlers.registration import action
 from handlers.results import ActionResult
@@ -39,6 +46,7 @@ def has_affinity() -> bool:
     cost=0.1,
     expected_effect={"cpu_used_ratio": -1.0, "load1_per_core": -0.3},
     explains_dry_run=True,
+    options={**PROCESS_OPTIONS, "cpus": "how many CPUs to leave; by default half of them"},
     example_params={"pid": 4242, "create_time": 1700000000.0, "name": "batch-job", "cpus": 1, "include_children": True},
 )
 def limit_process_affinity(params: Params, context: ActionContext) -> ActionResult:

@@ -23,6 +23,10 @@ REMEDY = "Add at least one Apprise URL under [actions.notify] urls in foreact.to
     rate_limits=("6/hour", "30/day"),
     informs_only=True,
     explains_dry_run=True,
+    options={
+        "urls": "Apprise URLs of those to tell; none by default",
+        "title": "title of messages that have none of their own; foreact",
+    },
     example_params={"title": "Disk will be full on Friday", "body": "disk_used_ratio reaches 0.95 in 3 days."},
 )
 def notify(params: Params, context: ActionContext) -> ActionResult:

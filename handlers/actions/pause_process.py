@@ -8,7 +8,14 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from handlers.actions_api import ActionContext, CheckAnswer, Params
-from handlers.process_actions import PROCESS_GOALS, PROCESS_METRICS, label, propose_busiest, target_or_refusal
+from handlers.process_actions import (
+    PROCESS_GOALS,
+    PROCESS_METRICS,
+    PROCESS_OPTIONS,
+    label,
+    propose_busiest,
+    target_or_refusal,
+)
 from handlers.processes import find, identity, start_drill_target, with_children
 from handlers.registration import action
 from handlers.results import ActionResult
@@ -36,6 +43,7 @@ RESUME_AFTER_S = 1_800.0
     cost=0.3,
     expected_effect={"cpu_used_ratio": -1.5, "load1_per_core": -1.5},
     explains_dry_run=True,
+    options={**PROCESS_OPTIONS, "resume_after_s": "seconds after which a pause ends by itself; 1800"},
     example_params={"pid": 4242, "create_time": 1700000000.0, "name": "batch-job", "include_children": True},
 )
 def pause_process(params: Params, context: ActionContext) -> ActionResult:
@@ -108,12 +116,14 @@ def _is_paused(process: psutil.Process) -> bool:
 
 def _resume_later(pids: list[int], after_s: float) -> None:
     """See to it that a pause ends even if foreact does not live to end it; continuing a running process is nothing."""
-    subprocess.Popen(
-        ["/bin/sh", "-c", 'sleep "$0"; kill -CONT "$@"', str(after_s), *map(str, pids)],
+    wait_then_continue = '(sleep "$0"; kill -CONT "$@") &'
+    subprocess.run(
+        ["/bin/sh", "-c", wait_then_continue, str(after_s), *map(str, pids)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
+        check=True,
     )
 
 

@@ -64,6 +64,14 @@ class _Job:
     cost=0.2,
     expected_effect={"disk_used_ratio": -0.5},
     explains_dry_run=True,
+    options={
+        "roots": "the folders that may be pruned, as absolute paths; none by default",
+        "older_than_days": "days since the last change after which a file is old; 30",
+        "pattern": "glob pattern that a file's name must match; any by default",
+        "delete": "true to do it, otherwise it only says what it would do",
+        "quarantine_days": "days after which the quarantine is emptied for good; 7",
+        "max_files": "how many files are taken at most by one call; 10000",
+    },
     example_params={"root": "/srv/app/cache", "older_than_days": 30, "pattern": "*.tmp", "delete": True},
 )
 def prune_directory(params: Params, context: ActionContext) -> ActionResult:

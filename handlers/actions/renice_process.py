@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from handlers.actions_api import ActionContext, CheckAnswer, Params
-from handlers.process_actions import PROCESS_GOALS, PROCESS_METRICS, label, propose_busiest, target_or_refusal
+from handlers.process_actions import (
+    PROCESS_GOALS,
+    PROCESS_METRICS,
+    PROCESS_OPTIONS,
+    label,
+    propose_busiest,
+    target_or_refusal,
+)
 from handlers.processes import find, start_drill_target, threads_of, with_children
 from handlers.registration import action
 from handlers.results import ActionResult
@@ -51,6 +58,7 @@ def may_lower_nice() -> bool:
     cost=0.02,
     expected_effect={"cpu_used_ratio": -0.3, "load1_per_core": -0.3, "*latency*": -0.5},
     explains_dry_run=True,
+    options={**PROCESS_OPTIONS, "nice": "the nice value to set, 0 to 19; 10"},
     example_params={"pid": 4242, "create_time": 1700000000.0, "name": "batch-job", "nice": 10},
 )
 def renice_process(params: Params, context: ActionContext) -> ActionResult:

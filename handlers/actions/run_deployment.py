@@ -27,6 +27,12 @@ REMEDY = "Add its name, as in 'flow/deployment', to deployments under [actions.r
     latency_s=60.0,
     cost=0.1,
     explains_dry_run=True,
+    options={
+        "deployment": "the deployment to run by default, as in flow/deployment",
+        "deployments": "glob patterns of further deployments that parameters may name",
+        "for_goal_types": "table of goal type = deployment, taken before the default",
+        "parameters": "parameters of runs that are proposed",
+    },
     example_params={"deployment": "scale/production", "parameters": {"replicas": 3}},
 )
 def run_deployment(params: Params, context: ActionContext) -> ActionResult:

@@ -33,13 +33,25 @@ class _Layout:
     labels: Mapping[int, str]
 
 
-@source(name="csv_file", interval_s=3_600.0)
+@source(
+    name="csv_file",
+    interval_s=3_600.0,
+    options={
+        "path": "the file",
+        "time_column": "name of the column of times; found by itself in usual files",
+        "value_columns": "names of the columns of values; by default all others",
+        "metric_column": "name of the column that holds the metric's name, where there is one",
+        "label_columns": "names of the columns that are labels",
+        "metric": "name of the metric where there is one column of values",
+        "timezone": "time zone of times without one; UTC",
+        "unit": "unit of the values",
+        "on_bad_row": "refuse, or skip rows that cannot be read; refuse",
+    },
+)
 def csv_file(options: Mapping[str, Any], since: datetime | None, until: datetime) -> Iterable[Sample]:
     """Read the rows of the CSV file `path` whose time lies after `since` and not after `until`.
 
-    Options: `path`; `time_column`, `value_columns`, `metric_column`, `label_columns` by name (found by themselves
-    in usual files); `metric` names a single value column; `timezone` of times without one (UTC); `unit`;
-    `on_bad_row` "refuse" (default) or "skip". Raises ForeactError naming the line where something is wrong.
+    Raises ForeactError naming the line where something is wrong.
     """
     path = Path(str(options.get("path", "")))
     try:

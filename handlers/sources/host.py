@@ -130,7 +130,7 @@ def _quietly(read: Callable[[], Any]) -> Any:
         return None
 
 
-@source(name="host", interval_s=10.0)
+@source(name="host", interval_s=10.0, options={"pause_s": "seconds between the two readings of a single pull; 0.5"})
 def host(options: Mapping[str, Any], since: datetime | None, until: datetime) -> Iterable[Sample]:
     """Sample this host once; the rates are those of half a second."""
     sampler = HostSampler()

@@ -35,7 +35,21 @@ class _Options:
     units: Mapping[str, str]
 
 
-@source(name="prometheus", interval_s=60.0)
+@source(
+    name="prometheus",
+    interval_s=60.0,
+    options={
+        "url": "address of the server",
+        "queries": "table of metric name = PromQL",
+        "mode": "range (every step since the last sample) or instant (the value now); range",
+        "step_s": "seconds between the points of a range; 60",
+        "lookback_s": "seconds to look back at the first pull; 3600",
+        "timeout_s": "seconds to wait for an answer; 10",
+        "max_series": "how many series one query may give; 1000",
+        "headers": "headers to send along, such as Authorization",
+        "units": "table of metric name = unit",
+    },
+)
 def prometheus(options: Mapping[str, Any], since: datetime | None, until: datetime) -> Iterable[Sample]:
     """Query a Prometheus server for each configured PromQL expression.
 

@@ -87,8 +87,9 @@ def spinner(start: Callable[..., psutil.Process]) -> psutil.Process:
 
 def context_for(process: psutil.Process | None = None, **changes: Any) -> ActionContext:
     """Return a context whose options allow processes of this one's name."""
-    options = {"allow_names": [process.name()]} if process else {}
-    options |= changes.pop("options", {})
+    options: dict[str, Any] = {"allow_names": [process.name()]} if process else {}
+    # No pause that a test begins outlives it for long.
+    options |= {"resume_after_s": 10} | changes.pop("options", {})
     return ActionContext(options=options, goal_id="goal-1", action_id="action-1", tick=TICK, **changes)
 
 

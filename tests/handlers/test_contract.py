@@ -58,6 +58,15 @@ def test_its_limits_are_set_and_can_be_read(action: ActionHandler) -> None:
     assert all(isinstance(kind, GoalType) for kind in action.goal_types)
 
 
+def test_every_option_that_it_reads_is_described(action: ActionHandler) -> None:
+    assert options_read_in(action.source.partition(":")[0]) <= set(action.options)
+
+
+def options_read_in(module: str) -> set[str]:
+    text = Path(sys.modules[module].__file__ or "").read_text()
+    return set(re.findall(r"options(?:\.get\(|\[)\"(\w+)\"", text))
+
+
 def test_its_example_parameters_are_json(action: ActionHandler) -> None:
     assert json.loads(json.dumps(action.example_params)) == action.example_params
 
@@ -117,6 +126,10 @@ def test_it_goes_to_another_process_and_stays_as_it_is(action: ActionHandler) ->
 def test_a_source_is_documented_and_has_an_interval(a_source: SourceHandler) -> None:
     assert a_source.summary.endswith(".")
     assert a_source.interval_s > 0
+
+
+def test_every_option_that_a_source_reads_is_described(a_source: SourceHandler) -> None:
+    assert options_read_in(a_source.pull.__module__) <= set(a_source.options)
 
 
 def test_a_source_can_be_made_of_any_function() -> None:

@@ -81,7 +81,7 @@ def reading(at_s: float, read: int, busy_s: float = 0.0, total_s: float = 0.0) -
 
 
 def test_a_rate_is_the_difference_over_the_time_that_really_passed() -> None:
-    rows = dict((row[0], row[1]) for row in _rates(reading(10, 1_000, 1, 10), reading(14, 9_000, 2, 14)))
+    rows = {row[0]: row[1] for row in _rates(reading(10, 1_000, 1, 10), reading(14, 9_000, 2, 14))}
     assert rows["disk_read_bytes_per_second"] == 2_000
     assert rows["cpu_used_ratio"] == 0.25
 
@@ -105,7 +105,9 @@ def test_a_core_taken_offline_gives_no_cpu_for_one_sample() -> None:
 
 def test_pseudo_devices_and_loopback_are_left_out() -> None:
     labels = {value for sample in _two_samples() for value in sample.labels.values()}
-    assert not any(label.startswith(("loop", "ram", "zram", "/proc", "/sys", "/snap")) or label == "lo" for label in labels)
+    assert not any(
+        label.startswith(("loop", "ram", "zram", "/proc", "/sys", "/snap")) or label == "lo" for label in labels
+    )
 
 
 @pytest.mark.parametrize("missing", ["swap_memory", "disk_io_counters", "net_io_counters", "disk_partitions"])

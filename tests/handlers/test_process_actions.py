@@ -111,9 +111,10 @@ def test_everything_below_a_foreact_process_is_refused(handler: ActionHandler, s
 import sys, psutil
 from handlers import ActionContext, discover_actions
 from handlers.processes import identity
+from tests.handlers.conftest import TICK
 other = psutil.Process(int(sys.argv[1]))
 params = {{**identity(other), **{EXTRA[handler.name]!r}}}
-context = ActionContext(options={{"allow_names": ["*"]}})
+context = ActionContext(tick=TICK, options={{"allow_names": ["*"]}})
 print(discover_actions()[{handler.name!r}].run(params, context).detail)
 """
     supervise = f"""
@@ -238,12 +239,13 @@ import psutil
 import handlers.actions.renice_process as module
 from handlers import ActionContext
 from handlers.processes import identity
+from tests.handlers.conftest import TICK
 resource.setrlimit(resource.RLIMIT_NICE, (0, 0))
 os.setgid(65534)
 os.setuid(65534)
 pid = int(subprocess.run(["/bin/sh", "-c", "sleep 60 >&- 2>&- & echo $!"], capture_output=True).stdout)
 process, renice = psutil.Process(pid), module.renice_process.handler
-context, params = ActionContext(options={"allow_names": ["sleep"]}), {**identity(process), "nice": 5}
+context, params = ActionContext(tick=TICK, options={"allow_names": ["sleep"]}), {**identity(process), "nice": 5}
 before = renice.capture(params, context)
 print(renice.reversible, renice.run(params, context).detail)
 print(renice.undo(params, before, context), process.nice())
@@ -270,3 +272,22 @@ def test_pausing_leaves_a_process_that_was_paused_before_paused(start: Start) ->
     handler.run(params, context)
     handler.undo(params, before, context)
     assert process.status() == psutil.STATUS_STOPPED
+
+
+def test_a_pause_ends_by_itself_when_nobody_lives_to_end_it(start: Start) -> None:
+    process = start()
+    context = context_for(process, options={"resume_after_s": 0.5})
+    assert call(ACTIONS["pause_process"], "run", identity(process), None, context).succeeded
+    assert process.status() == psutil.STATUS_STOPPED
+    assert wait_until(lambda: process.status() != psutil.STATUS_STOPPED)
+
+
+def test_proposals_that_share_a_memo_look_at_the_processes_once(spinner: psutil.Process) -> None:
+    memo: dict[str, Any] = {}
+    context = context_for(spinner, memo=memo)
+    first = [ACTIONS[name].propose(make_goal(), context) for name in ON_PROCESSES]
+    assert len(memo) == 1
+    started = time.monotonic()
+    again = [ACTIONS[name].propose(make_goal(), context) for name in ON_PROCESSES]
+    assert time.monotonic() - started < 0.2
+    assert [c.evidence for p in again for c in p] == [c.evidence for p in first for c in p]

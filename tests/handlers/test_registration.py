@@ -64,6 +64,14 @@ def test_without_hooks_it_says_plainly_what_it_cannot_do() -> None:
     assert [candidate.params for candidate in handler.propose(make_goal(), context)] == [{}]
 
 
+def test_a_proposal_that_fails_proposes_nothing_and_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    def fails(goal: Goal, context: ActionContext) -> list[Candidate]:
+        raise OSError("no answer")
+
+    assert from_callable("optimize", ok, hooks={"propose": fails}).propose(make_goal(), context_for()) == []
+    assert "OSError: no answer" in caplog.text
+
+
 def test_a_handler_is_reversible_only_where_undoing_is_permitted() -> None:
     @action(name="lower", undo_permitted=lambda: False)
     def lower(params: Any, context: ActionContext) -> ActionResult:
@@ -131,8 +139,10 @@ def test_an_existing_handler_can_be_registered_under_another_name() -> None:
 
 anything = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.binary(max_size=3),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(st.sampled_from(["success", "impact", "detail", "evidence", "undo", "skipped", "x"]), inner),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["success", "impact", "detail", "evidence", "undo", "skipped", "x"]), inner)
+    ),
     max_leaves=12,
 )
 
