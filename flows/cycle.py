@@ -1,0 +1,118 @@
+"""The loop: eight stages in order.
+
+    monitor → patterns → forecast → goals → plan → execute → measure → learn
+
+`turn` is the whole of it and runs in three ways: as Prefect tasks in the flow `cycle`, bare in a notebook, and bare
+in replay and simulation. `second_half` carries out, measures and learns without looking ahead; the flow `tend` runs
+it between cycles when something is due.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from prefect import Task, flow
+from prefect.context import FlowRunContext
+from prefect.events import emit_event
+from prefect.states import Completed, State
+from prefect.utilities.annotations import quote
+
+from flows.wiring import live_context, open_configured_store
+from settings import load_settings, utc_now
+from tasks.context import Context
+from tasks.execute.task import act_task, execute
+from tasks.forecast.task import forecast
+from tasks.goals.task import goals
+from tasks.learn.task import learn
+from tasks.measure.task import measure
+from tasks.monitor.task import monitor
+from tasks.patterns.task import find
+from tasks.plan.task import plan
+
+Run = Callable[..., Any]
+
+
+def turn(run: Run, context: Context) -> None:
+    """Run one turn of the loop; `run(stage, context, …)` says how a stage is run."""
+    frames = run(monitor, context)
+    patterns = run(find, context, frames)
+    outlook = run(forecast, context, frames)
+    wanted = run(goals, context, outlook, patterns)
+    run(plan, context, wanted, outlook)
+    second_half(run, context)
+
+
+def second_half(run: Run, context: Context) -> None:
+    """Carry out what is due, measure what has matured, learn from it."""
+    run(execute, context, _act_with(run))
+    run(measure, context)
+    run(learn, context)
+
+
+def bare(stage: Task[..., Any], *args: Any) -> Any:
+    """Run a stage as the plain function it is."""
+    return stage.fn(*args)
+
+
+def as_task(stage: Task[..., Any], *args: Any) -> Any:
+    """Run a stage as a Prefect task; its arguments are handed over unlooked-at."""
+    return stage(*(quote(argument) for argument in args))
+
+
+def _act_with(run: Run) -> Callable[..., Any]:
+    def act(*args: Any) -> Any:
+        return run(act_task, *args)
+
+    return act
+
+
+@flow(name="cycle", flow_run_name="cycle {reason}", description=__doc__, validate_parameters=False)
+async def cycle(reason: str = "schedule") -> State[Any]:
+    """Run one turn of the loop for the scheduled moment; the same moment twice changes nothing twice."""
+    return _run("cycle", turn, reason)
+
+
+@flow(name="tend", flow_run_name="tend {reason}", validate_parameters=False)
+async def tend(reason: str = "due") -> State[Any]:
+    """Carry out what is due, measure and learn, without a new forecast."""
+    return _run("tend", second_half, reason)
+
+
+def _run(kind: str, body: Callable[[Run, Context], None], reason: str) -> State[Any]:
+    settings = load_settings()
+    tick, flow_run_id = _scheduled_start()
+    with open_configured_store(settings) as store:
+        context = live_context(settings, store, tick, kind, flow_run_id)
+        is_new = store.cycles.begin(context.cycle)
+        if not is_new and _is_finished(context):
+            return Completed(message=f"{context.cycle_id} had already run; nothing was done twice.")
+        body(as_task, context)
+        _announce(context, reason)
+        return Completed(message=f"{context.cycle_id}: {_told(context)}")
+
+
+def _is_finished(context: Context) -> bool:
+    return any(stage["stage"] == "learn" for stage in context.store.cycles.stages(context.cycle_id))
+
+
+def _scheduled_start() -> tuple[datetime, str]:
+    """Return the moment this flow run was scheduled for, read once, and its id."""
+    run_context = FlowRunContext.get()
+    if run_context is None or run_context.flow_run is None:
+        return utc_now(), ""
+    scheduled = run_context.flow_run.expected_start_time
+    return (scheduled or utc_now()), str(run_context.flow_run.id)
+
+
+def _told(context: Context) -> str:
+    stages = context.store.cycles.stages(context.cycle_id)
+    return "; ".join(f"{each['stage']} {each['summary']}" for each in stages)
+
+
+def _announce(context: Context, reason: str) -> None:
+    """Tell Prefect what this turn came to, so that automations can hang on it."""
+    payload = {each["stage"]: each["summary"] for each in context.store.cycles.stages(context.cycle_id)}
+    resource = {"prefect.resource.id": f"foreact.agent.{context.cycle.agent}"}
+    emit_event("foreact.cycle.finished", resource=resource, payload={"reason": reason, **payload})

@@ -1,0 +1,39 @@
+"""Upkeep: forget what is older than the configuration keeps, and check that the record still holds together."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from prefect import flow
+from prefect.states import Completed, Failed, State
+
+from flows.wiring import open_configured_store
+from settings import Settings, load_settings, utc_now
+from storage import Store
+
+
+@flow(name="upkeep", description=__doc__, validate_parameters=False)
+async def upkeep() -> State[Any]:
+    """Prune, compact and self-check, once a day."""
+    settings = load_settings()
+    with open_configured_store(settings) as store:
+        report = look_after(store, settings)
+    if report["broken_audit_line"]:
+        return Failed(
+            message=f"The audit trail is broken at line {report['broken_audit_line']}: it was changed by hand."
+        )
+    return Completed(message=f"{report}")
+
+
+def look_after(store: Store, settings: Settings) -> dict[str, Any]:
+    """Prune what is too old, compact the file, and verify the audit trail; return what was found."""
+    now = utc_now()
+    store.samples.prune(now - timedelta(days=settings.storage.samples_days))
+    store.forecasts.prune(now - timedelta(days=settings.storage.forecasts_days))
+    store.engine.rows("CHECKPOINT")
+    return {
+        "broken_audit_line": store.audit.first_broken_line(),
+        "actions_without_receipt": len([view for view in store.actions.pending() if view.intent is not None]),
+        "cycles": store.cycles.count(),
+    }

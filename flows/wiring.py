@@ -1,0 +1,76 @@
+"""The composition root: from settings to the store, the world and the handlers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from handlers import ActionHandler, discover_actions, discover_sources
+from handlers.worlds import World
+from handlers.worlds.live import LiveWorld
+from settings import VERSION, Settings, utc_now
+from storage import Store, open_store
+from storage.records import Cycle, stable_id
+from tasks.context import Context, is_autonomous
+
+SAMPLER_SOURCE = "host"
+
+
+def open_configured_store(settings: Settings) -> Store:
+    """Open the store of a configuration: attached to its owner, or the file itself."""
+    return open_store(settings.database_path)
+
+
+def live_world(
+    settings: Settings, store: Store, actions: Mapping[str, ActionHandler], now: Callable[[], datetime] = utc_now
+) -> LiveWorld:
+    """Return the real world with the configured sources and all registered actions.
+
+    The host source is left to the sampler of the facade unless it is configured as a source.
+    """
+    available = discover_sources()
+    sources = {name: (available[name], options) for name, options in settings.sources.items() if name in available}
+    return LiveWorld(
+        actions={name: handler for name, handler in actions.items() if settings.action(name).enabled},
+        now=now,
+        options_of=lambda name: settings.action(name).options,
+        timeout_of=lambda name: settings.action(name).timeout_seconds,
+        sources=sources,
+        since=lambda name: _since(store, name),
+    )
+
+
+def _since(store: Store, source: str) -> datetime | None:
+    text = store.facts.get(f"source:{source}")
+    return datetime.fromisoformat(text) if text else None
+
+
+def new_cycle(settings: Settings, store: Store, tick: datetime, kind: Any = "cycle", flow_run_id: str = "") -> Cycle:
+    """Describe one turn of the loop; the same agent and tick always give the same id."""
+    return Cycle(
+        cycle_id=stable_id(kind, settings.agent.name, tick.isoformat()),
+        agent=settings.agent.name,
+        tick=tick,
+        kind=kind,
+        autonomous=is_autonomous(settings, store),
+        configuration_hash=settings.hash,
+        code_version=VERSION,
+        seed=settings.agent.seed,
+        flow_run_id=flow_run_id,
+    )
+
+
+def live_context(
+    settings: Settings,
+    store: Store,
+    tick: datetime,
+    kind: Any = "cycle",
+    flow_run_id: str = "",
+    actions: Mapping[str, ActionHandler] | None = None,
+    world: World | None = None,
+) -> Context:
+    """Put together what every stage of a live turn is given."""
+    known = discover_actions() if actions is None else actions
+    cycle = new_cycle(settings, store, tick, kind, flow_run_id)
+    return Context(store, world or live_world(settings, store, known), settings, cycle, known)

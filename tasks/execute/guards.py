@@ -1,0 +1,162 @@
+"""Whether an action that is due may be carried out now: every guard, in one place, without touching anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from storage.actions import ActionView
+from storage.records import Action, Autonomy, ReceiptStatus
+from tasks.execute.limits import exceeded
+
+_ACTED = {ReceiptStatus.SUCCEEDED, ReceiptStatus.FAILED, ReceiptStatus.TIMED_OUT, ReceiptStatus.UNKNOWN}
+_TROUBLE = {ReceiptStatus.FAILED, ReceiptStatus.TIMED_OUT}
+
+
+class Answer(StrEnum):
+    """What the guards say: act now, wait and ask again, or never."""
+
+    GO = "go"
+    WAIT = "wait"
+    DROP = "drop"
+
+
+@dataclass(frozen=True)
+class Ruling:
+    """The guards' answer and, unless it is to go, the reason."""
+
+    answer: Answer
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class ActionLimits:
+    """What one action is allowed."""
+
+    enabled: bool = True
+    cooldown_s: float = 0.0
+    rate_limits: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """All that the guards look at; `finished` are the receipts of at least the last day, oldest first."""
+
+    tick: datetime
+    autonomous: bool = True
+    kill_switch: bool = False
+    in_maintenance: bool = False
+    finished: Sequence[ActionView] = ()
+    open_goals: frozenset[str] = frozenset()
+    silent_series: frozenset[str] = frozenset()
+    limits: Mapping[str, ActionLimits] = field(default_factory=dict)
+    rate_limits: tuple[str, ...] = ()
+    blast_radius: int = 1_000
+    breaker_failures: int = 3
+    breaker_s: float = 1_800.0
+
+
+def judge(view: ActionView, now: Circumstances) -> Ruling:
+    """Return whether a due action may be carried out now; the first guard that objects gives the reason."""
+    action = view.action
+    checks = (_switches, _consent) if action.undo_of else (_lifetime, _switches, _consent, _calm, _breaker, _limits)
+    for check in checks:
+        ruling = check(view, now)
+        if ruling is not None:
+            return ruling
+    return Ruling(Answer.GO)
+
+
+def effective_level(action: Action, autonomous: bool) -> Autonomy:
+    """Return the action's level, capped at recommend while the loop is not to act by itself."""
+    if autonomous or action.level.rank <= Autonomy.RECOMMEND.rank:
+        return action.level
+    return Autonomy.RECOMMEND
+
+
+def _lifetime(view: ActionView, now: Circumstances) -> Ruling | None:
+    action = view.action
+    if now.tick > action.expires_at:
+        return Ruling(Answer.DROP, f"It expired at {action.expires_at:%Y-%m-%d %H:%M} UTC before it could be done.")
+    if action.goal_id not in now.open_goals:
+        return Ruling(Answer.DROP, "Its goal is no longer open.")
+    return None
+
+
+def _switches(view: ActionView, now: Circumstances) -> Ruling | None:
+    if now.kill_switch:
+        return Ruling(Answer.WAIT, "The kill switch is on.")
+    if not now.limits.get(view.action.name, ActionLimits()).enabled:
+        return Ruling(Answer.DROP, "This action is switched off in the configuration.")
+    return None
+
+
+def _consent(view: ActionView, now: Circumstances) -> Ruling | None:
+    """A person's yes outranks the mode; a no, or one that came too late, ends the matter."""
+    action, approval = view.action, view.approval
+    if approval is not None:
+        if not approval.approved:
+            return Ruling(Answer.DROP, f"{approval.by} rejected it. {approval.note}".strip())
+        if approval.at > action.expires_at or now.tick > approval.expires_at:
+            return Ruling(Answer.DROP, "The approval came after the action had expired.")
+        return None
+    level = effective_level(action, now.autonomous)
+    if level is Autonomy.AUTO:
+        return None
+    if level is Autonomy.APPROVE:
+        return Ruling(Answer.WAIT, "It waits for a person's approval.")
+    if action.level.rank > Autonomy.RECOMMEND.rank:
+        return Ruling(Answer.WAIT, "Autonomous mode is off: this is a recommendation that a person can approve.")
+    return Ruling(Answer.WAIT, "At this level of autonomy it is a recommendation only.")
+
+
+def _calm(view: ActionView, now: Circumstances) -> Ruling | None:
+    if now.in_maintenance:
+        return Ruling(Answer.WAIT, "A maintenance window is open.")
+    if view.action.series in now.silent_series:
+        return Ruling(Answer.WAIT, f"{view.action.series} is silent; nothing is changed blindly.")
+    return None
+
+
+def _breaker(view: ActionView, now: Circumstances) -> Ruling | None:
+    """Hold an action that failed several times in a row, until a while has passed since the last failure."""
+    last = [each.receipt for each in now.finished if each.action.name == view.action.name and each.receipt]
+    tail = [receipt for receipt in last if receipt.status in _ACTED][-now.breaker_failures :]
+    if len(tail) < now.breaker_failures or any(receipt.status not in _TROUBLE for receipt in tail):
+        return None
+    closes_at = tail[-1].finished_at + timedelta(seconds=now.breaker_s)
+    if now.tick >= closes_at:
+        return None
+    return Ruling(
+        Answer.WAIT, f"It failed {len(tail)} times in a row; it is tried again from {closes_at:%H:%M} UTC on."
+    )
+
+
+def _limits(view: ActionView, now: Circumstances) -> Ruling | None:
+    action = view.action
+    limits = now.limits.get(action.name, ActionLimits())
+    acts = [each for each in now.finished if _counts(each)]
+    same = [_when(each) for each in acts if each.action.name == action.name]
+    on_target = [_when(each) for each in acts if each.action.target == action.target and action.target]
+    again = [_when(each) for each in acts if (each.action.name, each.action.target) == (action.name, action.target)]
+    if again and now.tick < again[-1] + timedelta(seconds=limits.cooldown_s):
+        return Ruling(Answer.WAIT, f"It cools down for {limits.cooldown_s:g} s after the last time.")
+    if (text := exceeded(limits.rate_limits, same, now.tick)) is not None:
+        return Ruling(Answer.WAIT, f"The limit of {text} for this action is used up.")
+    if (text := exceeded(now.rate_limits, map(_when, acts), now.tick)) is not None:
+        return Ruling(Answer.WAIT, f"The limit of {text} for all actions is used up.")
+    if exceeded([f"{now.blast_radius}/hour"], on_target, now.tick):
+        return Ruling(Answer.WAIT, f"{action.target} was acted on {now.blast_radius} times within an hour.")
+    return None
+
+
+def _counts(view: ActionView) -> bool:
+    """Tell whether an act counts against limits: it touched something and was no undo."""
+    return view.receipt is not None and view.receipt.status in _ACTED and view.action.undo_of is None
+
+
+def _when(view: ActionView) -> datetime:
+    assert view.receipt is not None
+    return view.receipt.finished_at

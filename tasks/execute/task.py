@@ -1,0 +1,173 @@
+"""The execute stage: what is due and allowed is done, each action a task run of its own.
+
+The order of durable steps is the safety of it: the state before, the intent, the act, the receipt. A crash between
+two of them leaves an intent without a receipt, which the next turn resolves by looking, never by acting again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any
+
+from prefect import Task
+from prefect.cache_policies import NO_CACHE
+
+from handlers.worlds import Acting, check_in
+from handlers.worlds.live import LiveWorld
+from storage.actions import ActionView
+from storage.records import Action, Intent, Receipt, ReceiptStatus
+from tasks.context import Context, is_autonomous
+from tasks.execute import ActionLimits, Answer, Circumstances, is_open, judge
+from tasks.stage import stage
+
+Receipts = tuple[Receipt, ...]
+Act = Callable[[Context, ActionView], Receipt | None]
+
+HISTORY_DAYS = 8
+SILENT_AFTER_S = 600.0
+ACT_TIMEOUT_S = 900.0
+
+
+def _summary(receipts: Receipts) -> Mapping[str, Any]:
+    statuses = [str(receipt.status) for receipt in receipts]
+    return {status: statuses.count(status) for status in sorted(set(statuses))}
+
+
+@stage("execute", _summary, timeout_s=3_600)
+def execute(context: Context, act: Act | None = None) -> Receipts:
+    """Resolve what a crash left open, then carry out what is due and allowed, most important first.
+
+    `act` carries out one action; live it is a Prefect task, so that each action has a run of its own.
+    """
+    carry_out = act or act_once
+    receipts: list[Receipt | None] = []
+    for view in context.store.actions.due(context.tick):
+        if view.intent is not None:
+            receipts.append(resolve(context, view))
+            continue
+        ruling = judge(view, circumstances(context))
+        if ruling.answer is Answer.GO:
+            receipts.append(carry_out(context, view))
+        elif ruling.answer is Answer.DROP:
+            receipts.append(
+                _finish(context, view.action, _receipt(context, view, ReceiptStatus.SKIPPED, ruling.reason))
+            )
+    return tuple(receipt for receipt in receipts if receipt is not None)
+
+
+def circumstances(context: Context) -> Circumstances:
+    """Return all that the guards look at, as it is now."""
+    options, store = context.settings.executor, context.store
+    silent_since = context.tick - timedelta(seconds=SILENT_AFTER_S)
+    fresh = set(store.samples.latest(silent_since))
+    known = {info.series for info in store.samples.known()}
+    return Circumstances(
+        tick=context.tick,
+        autonomous=is_autonomous(context.settings, store),
+        kill_switch=context.settings.kill_switch_path.exists(),
+        in_maintenance=is_open(options.maintenance, context.tick),
+        finished=store.actions.finished(context.tick - timedelta(days=HISTORY_DAYS)),
+        open_goals=frozenset(view.goal.goal_id for view in store.goals.open()),
+        silent_series=frozenset(known - fresh),
+        limits={name: _limits(context, name) for name in {*context.actions, *context.settings.actions}},
+        rate_limits=options.rate_limits,
+        blast_radius=options.blast_radius,
+        breaker_failures=options.breaker_failures,
+        breaker_s=options.breaker_seconds,
+    )
+
+
+def _limits(context: Context, name: str) -> ActionLimits:
+    configured, handler = context.settings.action(name), context.actions.get(name)
+    cooldown_s = configured.cooldown_seconds
+    rate_limits = configured.rate_limits
+    return ActionLimits(
+        enabled=configured.enabled,
+        cooldown_s=cooldown_s if cooldown_s is not None else (handler.cooldown_s if handler else 0.0),
+        rate_limits=rate_limits if rate_limits is not None else (handler.rate_limits if handler else ()),
+    )
+
+
+def act_once(context: Context, view: ActionView) -> Receipt | None:
+    """Carry out one action: state before, intent, act, receipt. None where another run was faster."""
+    action = _with_approved_params(view)
+    action = action.model_copy(update={"dry_run": action.dry_run or _is_dry(context, action)})
+    try:
+        before = _before(context, action)
+    except LookupError as trouble:
+        return _finish(context, action, _receipt(context, view, ReceiptStatus.SKIPPED, str(trouble)))
+    intent = Intent(action_id=action.action_id, at=context.tick, flow_run_id=context.cycle.flow_run_id, before=before)
+    if not context.store.actions.claim(intent):
+        return None
+    receipt = _act(context, action, before)
+    return _finish(context, action, receipt)
+
+
+act_task: Task[[Context, ActionView], Receipt | None] = Task(
+    fn=act_once,
+    name="act",
+    task_run_name="{view.action.name} {view.action.target}",
+    retries=0,
+    timeout_seconds=ACT_TIMEOUT_S,
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
+"""One action as a Prefect task run; never retried, because an act may have happened although it failed."""
+
+
+def resolve(context: Context, view: ActionView) -> Receipt | None:
+    """Give an interrupted action its receipt by looking at what is there."""
+    assert view.intent is not None
+    status = check_in(context.world, view.action, view.intent, context.tick)
+    detail = f"It was interrupted; a check found: {status}."
+    return _finish(context, view.action, _receipt(context, view, status, detail))
+
+
+def _with_approved_params(view: ActionView) -> Action:
+    changed = view.approval.params if view.approval else None
+    return view.action.model_copy(update={"params": {**view.action.params, **changed}}) if changed else view.action
+
+
+def _is_dry(context: Context, action: Action) -> bool:
+    return context.settings.executor.dry_run or context.settings.action(action.name).dry_run
+
+
+def _before(context: Context, action: Action) -> dict[str, Any]:
+    """Return the state that an undo restores: read now, or for an undo what the act itself had kept."""
+    if action.undo_of:
+        view = context.store.actions.get(action.undo_of)
+        if view is None or view.intent is None:
+            raise LookupError(f"{action.undo_of} was never carried out; there is nothing to undo.")
+        kept = view.receipt.undo if view.receipt else None
+        return {**view.intent.before, **(kept or {})}
+    return context.world.capture(action, context.tick) if isinstance(context.world, Acting) else {}
+
+
+def _act(context: Context, action: Action, before: Mapping[str, Any]) -> Receipt:
+    if isinstance(context.world, LiveWorld):
+        return context.world.act(action, context.tick, before)
+    return context.world.act(action, context.tick)
+
+
+def _receipt(context: Context, view: ActionView, status: ReceiptStatus, detail: str) -> Receipt:
+    started_at = view.intent.at if view.intent else context.tick
+    return Receipt(
+        action_id=view.action.action_id, status=status, started_at=started_at, finished_at=context.tick, detail=detail
+    )
+
+
+def _finish(context: Context, action: Action, receipt: Receipt) -> Receipt | None:
+    if not context.store.actions.finish(receipt):
+        return None
+    verb = "undone" if action.undo_of else "acted"
+    detail = {
+        "action": action.name,
+        "target": action.target,
+        "status": receipt.status,
+        "detail": receipt.detail,
+        "goal": action.goal_id,
+        "undo_of": action.undo_of,
+    }
+    context.store.audit.append("loop", verb, action.action_id, detail)
+    return receipt

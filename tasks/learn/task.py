@@ -1,0 +1,102 @@
+"""The learn stage: beliefs about actions follow from measured outcomes, and from nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from storage.records import Belief, FloatArray, GoalType, Outcome, Verdict, stable_id
+from tasks.context import Context
+from tasks.learn.beliefs import HierarchicalLearner, Learner, Observation, restore
+from tasks.learn.choice import propensities
+from tasks.learn.features import Context as Situation
+from tasks.stage import stage
+
+_TEACHING = {Verdict.IMPROVED, Verdict.NO_EFFECT, Verdict.WORSE, Verdict.INCONCLUSIVE}
+
+
+def _summary(belief: Belief | None) -> Mapping[str, Any]:
+    return {"outcomes": belief.outcome_count if belief else 0}
+
+
+@stage("learn", _summary)
+def learn(context: Context) -> Belief | None:
+    """Take in the outcomes not learned from yet; return the new belief, or None where nothing was new."""
+    if not context.settings.executor.enable_learning:
+        return None
+    observations = observations_of(context.store.outcomes.targets())
+    known = context.store.outcomes.belief()
+    learned = set(known.state.get("recent_ids", ())) if known else set()
+    fresh = [observation for observation in observations if observation.outcome_id not in learned]
+    if not fresh or (known and known.outcome_count >= len(observations)):
+        return None
+    restored = restore(known.state if known else None, observations)
+    if restored.note:
+        context.store.audit.append("loop", "belief replayed", known.belief_id if known else "", {"note": restored.note})
+    learner = restored.learner
+    for observation in fresh:
+        learner = learner.update(observation)
+    return _believe(context, learner)
+
+
+def observations_of(outcomes: Sequence[Outcome]) -> list[Observation]:
+    """Return what outcomes teach: those with a number and an interval that nothing else disturbed."""
+    return [
+        Observation(
+            outcome.outcome_id,
+            outcome.action,
+            outcome.goal_type,
+            outcome.acted_at.hour + outcome.acted_at.minute / 60,
+            outcome.effect_sd_units,
+            outcome.standard_error_sd_units,
+        )
+        for outcome in outcomes
+        if outcome.verdict in _TEACHING
+        and outcome.effect_sd_units is not None
+        and outcome.standard_error_sd_units is not None
+    ]
+
+
+def _believe(context: Context, learner: Learner) -> Belief:
+    belief = Belief(
+        belief_id=stable_id("belief", context.cycle_id, learner.outcome_count),
+        at=context.tick,
+        outcome_count=learner.outcome_count,
+        state=learner.to_record(),
+    )
+    context.store.outcomes.believe(belief, context.cycle_id)
+    return belief
+
+
+def current_learner(context: Context) -> Learner:
+    """Return the learner as it stands; a fresh one before the first outcome."""
+    known = context.store.outcomes.belief()
+    if known is None:
+        return HierarchicalLearner()
+    return restore(known.state, observations_of(context.store.outcomes.targets())).learner
+
+
+@dataclass(frozen=True)
+class LearnedBeliefs:
+    """The learner in the words of the planner."""
+
+    learner: Learner
+    hour: float
+    nothing_floor: float
+
+    def effect(self, action: str, goal_type: GoalType) -> tuple[float, float]:
+        """Return mean and standard deviation of an action's effect, in sd of the metric, positive toward the goal."""
+        mean, deviation = self.learner.effects(Situation(goal_type, self.hour), [action])
+        return float(mean[0]), float(deviation[0])
+
+    def propensities(self, goal_type: GoalType, actions: Sequence[str], hour: float, seed: int) -> FloatArray:
+        """Return the probability of drawing each action, (n_actions,)."""
+        situation = Situation(goal_type, hour)
+        return propensities(self.learner, situation, list(actions), seed, nothing_floor=self.nothing_floor)
+
+
+def planner_beliefs(context: Context) -> LearnedBeliefs:
+    """Return what the planner is to believe at this tick."""
+    hour = context.tick.hour + context.tick.minute / 60
+    return LearnedBeliefs(current_learner(context), hour, context.settings.executor.holdout_ratio)

@@ -1,0 +1,185 @@
+"""The plan stage: what could be done for each goal is weighed on the forecast's joint paths, and chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+
+from handlers.worlds import candidates_in
+from storage.actions import ActionView
+from storage.records import Autonomy, Candidate, GoalType, GoalView, Receipt, ReceiptStatus
+from tasks.context import Context, is_autonomous
+from tasks.execute import spans_between
+from tasks.forecast.outlook import Outlook
+from tasks.learn.task import planner_beliefs
+from tasks.plan import (
+    ActionTraits,
+    Commitment,
+    EffectBeliefs,
+    PlanProblem,
+    PlanResult,
+    PriorBeliefs,
+    make_plans,
+)
+from tasks.stage import stage
+
+HISTORY_DAYS = 2
+
+
+def _summary(result: PlanResult) -> Mapping[str, Any]:
+    return {
+        "decisions": len(result.decisions),
+        "actions": [f"{action.name} {action.target}".strip() for action in result.actions],
+    }
+
+
+@stage("plan", _summary)
+def plan(context: Context, goals: tuple[GoalView, ...], outlook: Outlook) -> PlanResult:
+    """Choose actions for the open goals and record what was chosen, over what, and why."""
+    if not goals:
+        return PlanResult()
+    result = make_plans(problem(context, goals, outlook))
+    store = context.store
+    with store.transaction():
+        store.decisions.append(result.decisions, result.plans, context.cycle_id)
+        store.actions.append(result.actions, context.cycle_id)
+        for dropped in result.dropped:
+            store.actions.finish(_given_up(context, dropped.action_id, dropped.reason))
+    for action in result.actions:
+        detail = {"action": action.name, "target": action.target, "goal": action.goal_id, "level": action.level}
+        store.audit.append("loop", "action planned", action.action_id, detail)
+    return result
+
+
+def problem(context: Context, goals: tuple[GoalView, ...], outlook: Outlook) -> PlanProblem:
+    """Gather everything that the choice depends on."""
+    options = context.settings.executor
+    candidates = {view.goal.goal_id: _candidates(context, view) for view in goals}
+    recent = context.store.actions.finished(context.tick - timedelta(days=HISTORY_DAYS))
+    pending = context.store.actions.pending()
+    names = {candidate.action for offered in candidates.values() for candidate in offered}
+    return PlanProblem(
+        tick=context.tick,
+        cycle_id=context.cycle_id,
+        seed=context.cycle.seed,
+        goals=goals,
+        objectives={objective.name: objective for objective in context.objectives()},
+        candidates=candidates,
+        beliefs=_beliefs(context),
+        paths=outlook.paths(),
+        step_s={series: frame.step_s for frame in outlook.frames for series in frame.series},
+        series_sd=_spreads(outlook),
+        traits={name: _traits(context, name) for name in names},
+        levels=_levels(context, goals, names),
+        commitments=tuple(_commitment(context, view) for view in [*pending, *_settling(context, recent)]),
+        cooldown_until=_cooldowns(context, recent),
+        maintenance=tuple(spans_between(options.maintenance, context.tick, context.tick + timedelta(days=1))),
+        informed=_informed(context, goals),
+        max_concurrent_goals=options.max_concurrent_goals,
+        slot_s=options.execution_interval_seconds,
+        cycle_s=context.settings.analysis_interval_s,
+        margin=options.margin_ratio,
+        nothing_floor=options.holdout_ratio,
+        settle_s=options.measure_horizon_seconds,
+        expires_s=max(3 * context.settings.analysis_interval_s, 15 * 60),
+        approval_expires_s=options.approval_expires_seconds,
+    )
+
+
+def _beliefs(context: Context) -> EffectBeliefs:
+    return planner_beliefs(context) if context.settings.executor.enable_learning else PriorBeliefs()
+
+
+def _candidates(context: Context, view: GoalView) -> tuple[Candidate, ...]:
+    offered = candidates_in(context.world, view.goal, context.tick)
+    return tuple(each for each in offered if context.settings.action(each.action).enabled)
+
+
+def _traits(context: Context, name: str) -> ActionTraits:
+    handler = context.actions.get(name)
+    if handler is None:
+        return ActionTraits()
+    configured_s = context.settings.action(name).cooldown_seconds
+    return ActionTraits(
+        risk=handler.risk,
+        is_reversible=handler.reversible,
+        informs_only=handler.informs_only,
+        cooldown_s=handler.cooldown_s if configured_s is None else configured_s,
+    )
+
+
+def _levels(context: Context, goals: tuple[GoalView, ...], names: set[str]) -> dict[tuple[GoalType, str], Autonomy]:
+    """Return the level of each pair; without autonomous mode nothing exceeds what a person must approve."""
+    cap = Autonomy.AUTO if is_autonomous(context.settings, context.store) else Autonomy.APPROVE
+    types = {view.goal.goal_type for view in goals}
+    return {
+        (goal_type, name): min(context.level(goal_type, name), cap, key=lambda level: level.rank)
+        for goal_type in types
+        for name in names
+    }
+
+
+def _spreads(outlook: Outlook) -> dict[str, float]:
+    return {
+        series: float(np.nanstd(row))
+        for frame in outlook.frames
+        for series, row in zip(frame.series, frame.values, strict=True)
+        if np.isfinite(row).any()
+    }
+
+
+def _settling(context: Context, recent: list[ActionView]) -> list[ActionView]:
+    return [view for view in recent if view.receipt and _until(view, view.receipt) > context.tick]
+
+
+def _until(view: ActionView, receipt: Receipt) -> datetime:
+    return receipt.finished_at + timedelta(seconds=view.action.horizon_s)
+
+
+def _commitment(context: Context, view: ActionView) -> Commitment:
+    action = view.action
+    return Commitment(
+        action_id=action.action_id,
+        goal_id=action.goal_id,
+        action=action.name,
+        target=action.target,
+        start=view.receipt.finished_at if view.receipt else action.due_at,
+        until=_until(view, view.receipt) if view.receipt else action.due_at + timedelta(seconds=action.horizon_s),
+        series=action.series,
+        params=action.params,
+        strategy=action.strategy,
+        is_started=view.receipt is not None or view.intent is not None,
+    )
+
+
+def _cooldowns(context: Context, recent: list[ActionView]) -> dict[tuple[str, str], datetime]:
+    found: dict[tuple[str, str], datetime] = {}
+    for view in recent:
+        if view.receipt and view.receipt.status is not ReceiptStatus.DRY_RUN and not view.action.undo_of:
+            pause = timedelta(seconds=_traits(context, view.action.name).cooldown_s)
+            found[(view.action.name, view.action.target)] = view.receipt.finished_at + pause
+    return found
+
+
+def _informed(context: Context, goals: tuple[GoalView, ...]) -> frozenset[str]:
+    """Return the goals that already had an action which only reports."""
+    return frozenset(
+        view.goal.goal_id
+        for view in goals
+        if any(
+            _traits(context, each.action.name).informs_only for each in context.store.actions.of_goal(view.goal.goal_id)
+        )
+    )
+
+
+def _given_up(context: Context, action_id: str, reason: str) -> Receipt:
+    return Receipt(
+        action_id=action_id,
+        status=ReceiptStatus.SKIPPED,
+        started_at=context.tick,
+        finished_at=context.tick,
+        detail=reason,
+    )
