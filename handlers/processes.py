@@ -231,4 +231,9 @@ def _is_ours(process: psutil.Process) -> bool:
         words = process.cmdline()
     except psutil.Error:
         return False
-    return any(PurePath(word).name in {"foreact", "prefect"} or word.startswith(("prefect.", "api.")) for word in words)
+    program = PurePath(words[0]).name if words else ""
+    if program.startswith("python") and len(words) > 1:
+        if words[1] == "-m":
+            return words[2:3] != [] and words[2].partition(".")[0] in {"api", "prefect"}
+        program = PurePath(words[1]).name
+    return program in {"foreact", "prefect"}

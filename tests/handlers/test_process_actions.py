@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -105,7 +106,7 @@ def test_the_system_and_foreact_itself_are_refused_whatever_is_allowed(handler: 
         assert "belongs to" in result.detail
 
 
-def test_everything_below_a_foreact_process_is_refused(handler: ActionHandler, start: Start) -> None:
+def test_everything_below_a_foreact_process_is_refused(handler: ActionHandler, tmp_path: Path) -> None:
     """The child of a process called foreact asks to act on its sibling."""
     ask = f"""
 import sys, psutil
@@ -124,9 +125,8 @@ asked = subprocess.run([sys.executable, "-c", {ask!r}, str(sibling.pid)], captur
 sibling.kill()
 print(asked.stdout + asked.stderr)
 """
-    answer = subprocess.run(
-        [sys.executable, "-c", supervise, "/usr/bin/foreact"], capture_output=True, text=True, check=True
-    )
+    (tmp_path / "foreact").write_text(supervise)
+    answer = subprocess.run([sys.executable, tmp_path / "foreact"], capture_output=True, text=True, check=True)
     assert "belongs to foreact itself" in answer.stdout
 
 
