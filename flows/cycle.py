@@ -14,9 +14,10 @@ from datetime import datetime
 from typing import Any
 
 from prefect import Task, flow
+from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
 from prefect.events import emit_event
-from prefect.states import Completed, State
+from prefect.states import Completed
 from prefect.utilities.annotations import quote
 
 from flows.wiring import live_context, open_configured_store

@@ -6,7 +6,8 @@ from datetime import timedelta
 from typing import Any
 
 from prefect import flow
-from prefect.states import Completed, Failed, State
+from prefect.client.schemas.objects import State
+from prefect.states import Completed, Failed
 
 from flows.wiring import open_configured_store
 from settings import Settings, load_settings, utc_now

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
@@ -10,16 +11,27 @@ from handlers import ActionHandler, discover_actions, discover_sources
 from handlers.worlds import World
 from handlers.worlds.live import LiveWorld
 from settings import VERSION, Settings, utc_now
-from storage import Store, open_store
+from storage import Store, TransientError, open_store
 from storage.records import Cycle, stable_id
 from tasks.context import Context, is_autonomous
 
 SAMPLER_SOURCE = "host"
 
 
-def open_configured_store(settings: Settings) -> Store:
-    """Open the store of a configuration: attached to its owner, or the file itself."""
-    return open_store(settings.database_path)
+def open_configured_store(settings: Settings, patience_s: float = 30.0) -> Store:
+    """Open the store of a configuration: attached to its owner, or the file itself.
+
+    An owner that is just being restarted is waited for; raises TransientError when it does not come back.
+    """
+    give_up_s, pause_s = time.monotonic() + patience_s, 0.1
+    while True:
+        try:
+            return open_store(settings.database_path)
+        except TransientError:
+            if time.monotonic() + pause_s > give_up_s:
+                raise
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, 3.0)
 
 
 def live_world(

@@ -77,7 +77,8 @@ def _observed(context: Context, forecast: Forecast) -> np.ndarray[Any, Any]:
     steps = len(forecast.point)
     end = forecast.issued_at + timedelta(seconds=forecast.step_s * steps)
     frame = context.store.samples.frame([forecast.series], end, forecast.step_s, steps)
-    return frame.values[0]
+    observed: np.ndarray[Any, Any] = frame.values[0]
+    return observed
 
 
 def _error(context: Context, cycle_id: str, forecast: Forecast, acted: list[Any]) -> ForecastError:

@@ -204,16 +204,14 @@ def past_errors(context: Context, history: Frame, first_step: int, steps: int) -
 
 def _windows_in_steps(context: Context, history: Frame) -> list[ActionWindow]:
     begins = history.end - timedelta(seconds=history.step_s * (history.values.shape[1] - 1))
+
+    def step(moment_s: float) -> float:
+        return (moment_s - begins.timestamp()) / history.step_s
+
     return [
-        ActionWindow(
-            window.action_id, *(_step(begins, history.step_s, s) for s in (window.start, window.end)), window.metrics
-        )
+        ActionWindow(window.action_id, step(window.start), step(window.end), window.metrics)
         for window in _acts(context)
     ]
-
-
-def _step(begins: datetime, step_s: float, moment_s: float) -> float:
-    return (moment_s - begins.timestamp()) / step_s
 
 
 def _acts(context: Context) -> list[ActionWindow]:
