@@ -1,0 +1,145 @@
+"""Where everything of one stack lies, and the environment that all its processes share."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import settings as settings_module
+from settings import Settings, child_environment
+
+POOL = "foreact"
+OUR_PACKAGES = "api,flows,handlers,storage,tasks"
+STACK_VARIABLE = "FOREACT_STACK"
+FOLDER_VARIABLE = "FOREACT_FOLDER"
+_OF_ANOTHER_SERVER = (
+    "PREFECT_API_KEY",
+    "PREFECT_API_AUTH_STRING",
+    "PREFECT_PROFILE",
+    "PREFECT_API_DATABASE_CONNECTION_URL",
+    "PREFECT_SERVER_DATABASE_CONNECTION_URL",
+)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The places of one stack; `token` marks every process that belongs to it."""
+
+    settings: Settings
+    folder: Path
+    token: str
+
+    @property
+    def project(self) -> Path:
+        """Return the folder our packages lie in."""
+        return Path(settings_module.__file__).parent
+
+    @property
+    def home(self) -> Path:
+        """Return where the stack keeps what it writes."""
+        return self.settings.home
+
+    @property
+    def logs(self) -> Path:
+        """Return the folder of the log files."""
+        return self.home / "logs"
+
+    @property
+    def flow_log(self) -> Path:
+        """Return the file which all flow runs write to."""
+        return self.logs / "flows.log"
+
+    @property
+    def prefect_home(self) -> Path:
+        """Return the Prefect home of this stack; the user's own is left alone."""
+        return self.home / "prefect"
+
+    @property
+    def lock(self) -> Path:
+        """Return the file that a running stack holds locked."""
+        return self.home / "up.lock"
+
+    @property
+    def owns_server(self) -> bool:
+        """Tell whether this stack starts a Prefect server of its own."""
+        return self.settings.prefect_api_url is None
+
+    @property
+    def facade_url(self) -> str:
+        """Return the address of the facade."""
+        return f"http://{browsable(self.settings.server.host)}:{self.settings.server.port}"
+
+    @property
+    def prefect_ui_url(self) -> str:
+        """Return the address of the Prefect UI."""
+        return self.settings.prefect_url.rstrip("/").removesuffix("/api")
+
+
+def new_layout(settings: Settings, folder: Path) -> Layout:
+    """Return the layout of a stack that is about to start."""
+    return Layout(settings, folder, secrets.token_hex(8))
+
+
+def current_layout(settings: Settings) -> Layout:
+    """Return the layout of the stack that started this process."""
+    environment = child_environment({})
+    return Layout(settings, Path(environment[FOLDER_VARIABLE]), environment[STACK_VARIABLE])
+
+
+def browsable(host: str) -> str:
+    """Return the address at which a browser on this machine reaches a server that listens on `host`."""
+    return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)
+
+
+def python(*arguments: str) -> tuple[str, ...]:
+    """Return a command for this interpreter; `-P` keeps a user's `settings.py` or `tasks/` from shadowing ours."""
+    return (sys.executable, "-P", *arguments)
+
+
+def process_environment(layout: Layout) -> dict[str, str]:
+    """Return the environment of every process: our Prefect home, nothing that calls home, one thread a library."""
+    environment = child_environment(_prefect_variables(layout) | _own_variables(layout))
+    if layout.owns_server:
+        for name in _OF_ANOTHER_SERVER:
+            environment.pop(name, None)
+    inherited = environment.get("PYTHONPATH", "")
+    environment["PYTHONPATH"] = ":".join(part for part in (str(layout.project), inherited) if part)
+    return environment
+
+
+def _own_variables(layout: Layout) -> dict[str, str]:
+    return {
+        FOLDER_VARIABLE: str(layout.folder),
+        STACK_VARIABLE: layout.token,
+        "PYTHONUNBUFFERED": "1",
+        "MALLOC_ARENA_MAX": "2",
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "DO_NOT_TRACK": "1",
+    }
+
+
+def _prefect_variables(layout: Layout) -> dict[str, str]:
+    home = layout.prefect_home
+    variables = {
+        "PREFECT_HOME": str(home),
+        "PREFECT_PROFILES_PATH": str(home / "profiles.toml"),
+        "PREFECT_API_URL": layout.settings.prefect_url,
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_UI_V2_ENABLED": "false",
+        "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "100",
+        "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+        "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
+        "PREFECT_WORKER_QUERY_SECONDS": "1",
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
+        "PREFECT_LOGGING_EXTRA_LOGGERS": OUR_PACKAGES,
+        "PREFECT_LOGGING_COLORS": "false",
+        "PREFECT_CLI_PROMPT": "false",
+        "PREFECT_CLI_COLORS": "false",
+    }
+    if layout.owns_server:
+        variables["PREFECT_UI_STATIC_DIRECTORY"] = str(home / "ui")
+    return variables

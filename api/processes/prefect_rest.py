@@ -1,0 +1,94 @@
+"""The few requests to the Prefect server that the supervisor needs; importing prefect would cost it 80 MB."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import httpx
+
+from api.processes.layout import POOL
+
+UNFINISHED = ("RUNNING", "PENDING", "CANCELLING")
+PAGE = 200
+
+
+@dataclass(frozen=True)
+class Run:
+    """A flow run as far as the supervisor looks at it."""
+
+    id: str
+    name: str
+    deployment_id: str
+    state: str
+    due_at: datetime | None
+
+
+class PrefectRest:
+    """A client of one Prefect server, for the flow runs of one work pool."""
+
+    def __init__(self, api_url: str, headers: Mapping[str, str] | None = None, pool: str = POOL) -> None:
+        self._client = httpx.AsyncClient(base_url=api_url.rstrip("/"), headers=headers, timeout=10, trust_env=False)
+        self._pool = pool
+
+    async def is_healthy(self) -> bool:
+        """Tell whether the server answers."""
+        try:
+            return (await self._client.get("/health", timeout=3)).is_success
+        except httpx.HTTPError:
+            return False
+
+    async def unfinished(self) -> list[Run]:
+        """Return the runs of our pool that count as being executed."""
+        return await self._runs({"state": {"type": {"any_": UNFINISHED}}})
+
+    async def missed(self, now: datetime) -> list[Run]:
+        """Return the runs of our pool which should have started before now, the newest first."""
+        return await self._runs(
+            {"state": {"type": {"any_": ["SCHEDULED"]}}, "next_scheduled_start_time": {"before_": now.isoformat()}}
+        )
+
+    async def state_of(self, run_id: str) -> str:
+        """Return the state type of a run."""
+        answer = await self._client.get(f"/flow_runs/{run_id}")
+        answer.raise_for_status()
+        return str(answer.json()["state_type"])
+
+    async def end(self, runs: Sequence[Run], state: str, message: str) -> None:
+        """Set runs to a final state, whatever they claim; their concurrency slots are free at once."""
+        for run in runs:
+            body = {"state": {"type": state.upper(), "name": state.title(), "message": message}, "force": True}
+            (await self._client.post(f"/flow_runs/{run.id}/set_state", json=body)).raise_for_status()
+
+    async def pause_pool(self, is_paused: bool) -> None:
+        """Keep the worker from starting anything new, or let it again."""
+        answer = await self._client.patch(f"/work_pools/{self._pool}", json={"is_paused": is_paused})
+        answer.raise_for_status()
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        await self._client.aclose()
+
+    async def _runs(self, which: Mapping[str, Any]) -> list[Run]:
+        body = {
+            "flow_runs": which,
+            "work_pools": {"name": {"any_": [self._pool]}},
+            "sort": "EXPECTED_START_TIME_DESC",
+            "limit": PAGE,
+        }
+        answer = await self._client.post("/flow_runs/filter", json=body)
+        answer.raise_for_status()
+        return [_run(row) for row in answer.json()]
+
+
+def _run(row: Mapping[str, Any]) -> Run:
+    due = row.get("expected_start_time")
+    return Run(
+        id=str(row["id"]),
+        name=str(row["name"]),
+        deployment_id=str(row.get("deployment_id") or ""),
+        state=str(row["state_type"]),
+        due_at=datetime.fromisoformat(due.replace("Z", "+00:00")) if due else None,
+    )

@@ -1,0 +1,109 @@
+"""What must hold before anything is started; each refusal is one line that says what to do."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+
+from api.processes.layout import Layout
+from storage.errors import ForeactError
+
+
+@contextlib.contextmanager
+def hold(layout: Layout) -> Iterator[None]:
+    """Make the folders, take the folder's lock, and see that the ports are free.
+
+    Raises `folder_not_writable`, `already_running` or `port_in_use`.
+    """
+    _make_folders(layout)
+    with _locked(layout.lock, layout.folder):
+        _check_ports(layout)
+        yield
+
+
+def _make_folders(layout: Layout) -> None:
+    try:
+        for folder in (layout.home, layout.logs, layout.prefect_home):
+            folder.mkdir(parents=True, exist_ok=True)
+            if not os.access(folder, os.W_OK | os.X_OK):
+                raise PermissionError(13, "Permission denied", str(folder))
+        layout.lock.touch()
+    except OSError as trouble:
+        raise ForeactError(
+            "folder_not_writable",
+            f"{trouble.filename or layout.home} cannot be written to: {trouble.strerror}.",
+            "Choose another with FOREACT_HOME, or make it writable.",
+        ) from None
+
+
+@contextlib.contextmanager
+def _locked(lock: Path, folder: Path) -> Iterator[None]:
+    with lock.open("r+") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = handle.read().strip() or "unknown"
+            raise ForeactError(
+                "already_running",
+                f"foreact already runs in {folder} (process {holder}).",
+                "Use that one, or stop it with Ctrl-C first.",
+                status=409,
+            ) from None
+        handle.truncate(0)
+        handle.write(str(os.getpid()))
+        handle.flush()
+        yield
+
+
+def is_running(layout: Layout) -> bool:
+    """Tell whether a stack runs in this folder."""
+    if not layout.lock.exists():
+        return False
+    with layout.lock.open() as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def _check_ports(layout: Layout) -> None:
+    server = layout.settings.server
+    wanted = [(server.host, server.port, "server.port", "dashboard and API")]
+    if layout.owns_server:
+        wanted.append(("127.0.0.1", server.prefect_port, "server.prefect_port", "Prefect server"))
+    for host, port, key, what in wanted:
+        trouble = port_trouble(host, port)
+        if trouble:
+            raise ForeactError(
+                "port_in_use",
+                f"Port {port} ({what}) cannot be used: {trouble}.",
+                f"Stop what uses it, or set `{key}` in foreact.toml.",
+                status=409,
+            )
+
+
+def port_trouble(host: str, port: int) -> str | None:
+    """Return why nobody can listen there now, or None."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as trouble:
+            return f"{trouble.strerror or trouble}{_holder(port)}".lower()
+    return None
+
+
+def _holder(port: int) -> str:
+    with contextlib.suppress(psutil.Error, OSError):
+        for connection in psutil.net_connections("tcp"):
+            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
+                return f" by {psutil.Process(connection.pid).name()} (process {connection.pid})"
+    return ""

@@ -1,0 +1,90 @@
+"""Runs that claim to be executed by nobody, and runs that were missed: found, and ended.
+
+A process worker that dies leaves its runs `Running` for ever, and a stack that was away starts every missed run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import httpx
+
+from api.processes.living import Member
+from api.processes.prefect_rest import PrefectRest, Run
+
+MISSED = "Missed while foreact was away; a later run takes its place."
+GONE = "The process of this run is gone."
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is to be done: runs to end as crashed or cancelled, processes to end, runs to look at again."""
+
+    crashed: tuple[Run, ...] = ()
+    cancelled: tuple[Run, ...] = ()
+    stray_pids: tuple[int, ...] = ()
+    suspects: frozenset[str] = frozenset()
+
+
+def judge(runs: Iterable[Run], living: Iterable[Member], worker_pid: int | None, suspects: Collection[str]) -> Verdict:
+    """Compare what Prefect believes with the processes that there are.
+
+    A run without a process is ended at the second look: at the first its process may be about to start. A cancelled
+    run whose worker died is executed by a process that nobody would end.
+    """
+    processes = {member.flow_run_id: member for member in living if member.flow_run_id}
+    lost = [run for run in runs if run.id not in processes]
+    sure = [run for run in lost if run.id in suspects]
+    stray = [
+        processes[run.id].pid
+        for run in runs
+        if run.state == "CANCELLING" and run.id in processes and processes[run.id].parent_pid != worker_pid
+    ]
+    return Verdict(
+        crashed=tuple(run for run in sure if run.state != "CANCELLING"),
+        cancelled=tuple(run for run in sure if run.state == "CANCELLING"),
+        stray_pids=tuple(stray),
+        suspects=frozenset(run.id for run in lost) - {run.id for run in sure},
+    )
+
+
+def superseded(missed: Sequence[Run], restarted: Collection[str] = ()) -> list[Run]:
+    """Return all missed runs but the newest of each deployment; of `restarted` deployments all of them."""
+    seen = set(restarted)
+    old: list[Run] = []
+    for run in sorted(missed, key=lambda run: run.due_at.timestamp() if run.due_at else 0.0, reverse=True):
+        if run.deployment_id in seen:
+            old.append(run)
+        seen.add(run.deployment_id)
+    return old
+
+
+async def reap(
+    prefect: PrefectRest, living: Iterable[Member], worker_pid: int | None, suspects: Collection[str]
+) -> Verdict:
+    """Judge all runs of our pool and carry the verdict out; a server that is away changes nothing."""
+    verdict = Verdict(suspects=frozenset(suspects))
+    with contextlib.suppress(httpx.HTTPError):
+        runs = await prefect.unfinished()
+        verdict = judge(runs, living, worker_pid, suspects) if runs else Verdict()
+        for pid in verdict.stray_pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+        await prefect.end(verdict.crashed, "crashed", GONE)
+        await prefect.end(verdict.cancelled, "cancelled", GONE)
+    return verdict
+
+
+async def reap_all(prefect: PrefectRest, now: datetime) -> tuple[int, int]:
+    """End whatever an earlier life left unfinished, and the missed runs; return how many of each."""
+    left = await prefect.unfinished()
+    await prefect.end([run for run in left if run.state != "CANCELLING"], "crashed", GONE)
+    await prefect.end([run for run in left if run.state == "CANCELLING"], "cancelled", GONE)
+    old = superseded(await prefect.missed(now))
+    await prefect.end(old, "cancelled", MISSED)
+    return len(left), len(old)

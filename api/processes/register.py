@@ -1,0 +1,174 @@
+"""Register the work pool, the deployments of `prefect.yaml` and the zombie automation; then ask for the first cycle.
+
+Run as `python -m api.processes.register`. It uses Prefect's client in one process: `prefect deploy` takes 3 s a
+deployment, and leaves schedules behind that were removed from the file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import json
+import shlex
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import yaml  # type: ignore[import-untyped]
+from prefect import Flow
+from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.schemas.actions import DeploymentScheduleCreate, WorkPoolCreate, WorkPoolUpdate
+from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
+from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule
+from prefect.events.actions import ChangeFlowRunState
+from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
+from prefect.events.schemas.events import ResourceSpecification
+from prefect.exceptions import ObjectAlreadyExists
+from prefect.states import StateType
+from prefect.utilities.callables import parameter_schema
+from prefect.workers.process import ProcessWorker
+
+from api.processes.layout import POOL, Layout, current_layout, python
+from settings import Settings, load_settings
+
+AUTOMATION = "foreact: runs without a heartbeat have crashed"
+HEARTBEAT_TIMEOUT = timedelta(seconds=90)
+SERVER_TIMEOUT_S = 60.0
+POOL_READY = "@pool-ready"
+FIRST_CYCLE = "@first-cycle "
+
+
+def deployments(file: Path, settings: Settings) -> list[dict[str, Any]]:
+    """Read the deployments of `prefect.yaml`; the schedule of `cycle` follows the setting."""
+    rows: list[dict[str, Any]] = yaml.safe_load(file.read_text())["deployments"]
+    for row in rows:
+        if row["name"] == "cycle":
+            schedule = {"interval": settings.analysis_interval_s, "anchor_date": "2020-01-01T00:00:00+00:00"}
+            row["schedules"] = [schedule] if settings.forecasting.auto_analysis_enabled else []
+    return rows
+
+
+def schedule_of(row: Mapping[str, Any]) -> DeploymentScheduleCreate:
+    """Turn a schedule of the file into Prefect's."""
+    schedule: IntervalSchedule | CronSchedule
+    if "interval" in row:
+        # A fixed anchor keeps the runs on the clock's grid across restarts.
+        anchor = {"anchor_date": row["anchor_date"]} if "anchor_date" in row else {}
+        schedule = IntervalSchedule(interval=timedelta(seconds=float(row["interval"])), **anchor)
+    else:
+        schedule = CronSchedule(cron=row["cron"], timezone=row.get("timezone", "UTC"))
+    return DeploymentScheduleCreate(schedule=schedule, active=row.get("active", True))
+
+
+def job_template(layout: Layout) -> dict[str, Any]:
+    """Return the pool's template: how a flow run is started on this machine.
+
+    Runs write to a file: into the worker's pipe they would die with it. A command of our own also spares the process
+    that Prefect puts in between to resolve a workspace (1.2 s).
+    """
+    template = ProcessWorker.get_default_base_job_template()
+    command = f"exec {shlex.join(python('-m', 'prefect.engine'))} >> {shlex.quote(str(layout.flow_log))} 2>&1"
+    properties = template["variables"]["properties"]
+    properties["command"]["default"] = shlex.join(("/bin/sh", "-c", command))
+    properties["working_dir"]["default"] = str(layout.folder)
+    properties["stream_output"]["default"] = False
+    return template
+
+
+async def register(layout: Layout) -> None:
+    """Register everything; idempotent."""
+    rows = deployments(layout.project / "prefect.yaml", layout.settings)
+    flows = {row["entrypoint"]: _flow(row["entrypoint"]) for row in rows}
+    async with get_client() as client:
+        await _wait_for(client)
+        await _ensure_pool(client, job_template(layout))
+        print(POOL_READY, flush=True)  # noqa: T201
+        ids = {row["name"]: await _deploy(client, row, flows[row["entrypoint"]]) for row in rows}
+        await _ensure_automation(client, list(ids.values()))
+        run = await client.create_flow_run_from_deployment(ids["cycle"], tags=["first"])
+        print(f"{FIRST_CYCLE}{json.dumps({'id': str(run.id), 'deployment': str(ids['cycle'])})}", flush=True)  # noqa: T201
+
+
+def _flow(entrypoint: str) -> Flow[..., Any]:
+    module, _, name = entrypoint.rpartition(".")
+    flow = getattr(importlib.import_module(module), name)
+    assert isinstance(flow, Flow)
+    return flow
+
+
+async def _wait_for(client: PrefectClient) -> None:
+    deadline_s = asyncio.get_running_loop().time() + SERVER_TIMEOUT_S
+    while (trouble := await client.api_healthcheck()) is not None:
+        if asyncio.get_running_loop().time() > deadline_s:
+            raise SystemExit(f"The Prefect server at {client.api_url} does not answer: {trouble}")
+        await asyncio.sleep(0.1)
+
+
+async def _ensure_pool(client: PrefectClient, template: dict[str, Any]) -> None:
+    try:
+        await client.create_work_pool(WorkPoolCreate(name=POOL, type="process", base_job_template=template))
+    except ObjectAlreadyExists:
+        await client.update_work_pool(POOL, WorkPoolUpdate(base_job_template=template, is_paused=False))
+
+
+async def _deploy(client: PrefectClient, row: Mapping[str, Any], flow: Flow[..., Any]) -> UUID:
+    limit = row.get("concurrency_limit")
+    options = None
+    if isinstance(limit, Mapping):
+        limit = ConcurrencyLimitConfig.model_validate(limit)
+        options = {"collision_strategy": ConcurrencyLimitStrategy(limit.collision_strategy)}
+        limit = limit.limit
+    return await client.create_deployment(
+        flow_id=await client.create_flow(flow),
+        name=row["name"],
+        entrypoint=row["entrypoint"],
+        work_pool_name=POOL,
+        pull_steps=[],
+        schedules=[schedule_of(schedule) for schedule in row.get("schedules", [])],
+        concurrency_limit=limit,
+        concurrency_options=options,
+        description=row.get("description"),
+        tags=row.get("tags", []),
+        parameters=row.get("parameters", {}),
+        parameter_openapi_schema=parameter_schema(flow).model_dump_for_openapi(),
+        enforce_parameter_schema=True,
+    )
+
+
+async def _ensure_automation(client: PrefectClient, deployment_ids: list[UUID]) -> None:
+    automation = AutomationCore(
+        name=AUTOMATION,
+        description="A flow run of foreact that sent a heartbeat, and then none for 90 s, is marked as crashed.",
+        trigger=EventTrigger(
+            after={"prefect.flow-run.heartbeat"},
+            expect={
+                "prefect.flow-run.heartbeat",
+                *(f"prefect.flow-run.{end}" for end in ("Completed", "Failed", "Cancelled", "Crashed")),
+            },
+            match=ResourceSpecification(root={"prefect.resource.id": ["prefect.flow-run.*"]}),
+            match_related=ResourceSpecification(
+                root={"prefect.resource.id": [f"prefect.deployment.{deployment_id}" for deployment_id in deployment_ids]}
+            ),
+            for_each={"prefect.resource.id"},
+            posture=Posture.Proactive,
+            threshold=1,
+            within=HEARTBEAT_TIMEOUT,
+        ),
+        actions=[ChangeFlowRunState(state=StateType.CRASHED, message="No heartbeat for 90 s.")],
+    )
+    existing = await client.read_automations_by_name(AUTOMATION)
+    if existing:
+        await client.update_automation(existing[0].id, automation)
+    else:
+        await client.create_automation(automation)
+
+
+def main() -> None:
+    """Register the deployments of the stack that started this process."""
+    asyncio.run(register(current_layout(load_settings())))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,218 @@
+"""The process group: what starts when, what is watched meanwhile, and in which order it stops."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import json
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import httpx
+
+from api.processes.child import Child, Program
+from api.processes.console import Console
+from api.processes.flow_log import follow
+from api.processes.layout import POOL, Layout, process_environment, python
+from api.processes.living import members
+from api.processes.prefect_rest import PrefectRest
+from api.processes.reap import reap, reap_all
+from settings import utc_now
+from storage.errors import ForeactError
+
+REAP_EVERY_S = 20.0
+READY_TIMEOUT_S = 90.0
+DRAIN_S = 10.0
+POOL_READY = "@pool-ready"
+FIRST_CYCLE = "@first-cycle "
+
+
+@dataclass
+class Supervisor:
+    """Everything that runs for one folder."""
+
+    layout: Layout
+    console: Console
+    prefect: PrefectRest
+    children: dict[str, Child] = field(default_factory=dict)
+    stop_asked: asyncio.Event = field(default_factory=asyncio.Event)
+    hurry: asyncio.Event = field(default_factory=asyncio.Event)
+    pool_ready: asyncio.Event = field(default_factory=asyncio.Event)
+    first_cycle: asyncio.Future[str] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    started_s: float = 0.0
+
+    async def run(self) -> None:
+        """Start all, watch until a signal asks to stop, stop all; raises what made it impossible to go on."""
+        loop = asyncio.get_running_loop()
+        self.started_s = loop.time()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, self._signalled)
+        work = asyncio.create_task(self._work())
+        asked = asyncio.create_task(self.stop_asked.wait())
+        try:
+            await asyncio.wait((work, asked), return_when=asyncio.FIRST_COMPLETED)
+            if work.done():
+                work.result()
+        except* ForeactError as troubles:
+            raise troubles.exceptions[0] from None
+        finally:
+            asked.cancel()
+            await self._stop(work)
+
+    def _signalled(self) -> None:
+        if self.stop_asked.is_set():
+            self.hurry.set()
+        self.stop_asked.set()
+
+    async def _work(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            self._make_children()
+            for name in ("guard", "server", "facade", "setup"):
+                if name in self.children:
+                    group.create_task(self.children[name].run())
+            group.create_task(follow(self.layout.flow_log, lambda line: self.console.line("flows", line, keep=False)))
+            await self._ready("the Prefect server", f"{self.layout.settings.prefect_url.rstrip('/')}/health")
+            await self.pool_ready.wait()
+            left, missed = await reap_all(self.prefect, utc_now())
+            if left or missed:
+                self._say(f"ended {left} runs that an earlier life left behind, and {missed} that were missed")
+            group.create_task(self.children["worker"].run())
+            await self._ready("the facade", f"{self.layout.facade_url}/healthz")
+            self._announce()
+            group.create_task(self._watch_first_cycle())
+            group.create_task(self._reap_for_ever())
+
+    def _make_children(self) -> None:
+        environment = process_environment(self.layout)
+        for program in programs(self.layout):
+            self.children[program.name] = Child(program, environment, self.layout.folder, self.console)
+        self.children["setup"].on_line = self._heard_from_setup
+        self.children["worker"].before_restart = self._reap_missed
+
+    def _heard_from_setup(self, line: str) -> bool:
+        if line.startswith(POOL_READY):
+            self.pool_ready.set()
+            return True
+        if line.startswith(FIRST_CYCLE):
+            if not self.first_cycle.done():
+                self.first_cycle.set_result(json.loads(line.removeprefix(FIRST_CYCLE))["id"])
+            return True
+        return False
+
+    async def _ready(self, what: str, url: str) -> None:
+        deadline_s = asyncio.get_running_loop().time() + READY_TIMEOUT_S
+        async with httpx.AsyncClient(timeout=3, trust_env=False) as client:
+            while asyncio.get_running_loop().time() < deadline_s:
+                with contextlib.suppress(httpx.HTTPError):
+                    if (await client.get(url)).is_success:
+                        return
+                await asyncio.sleep(0.1)
+        raise ForeactError(
+            "not_ready",
+            f"{what} did not answer at {url} within {READY_TIMEOUT_S:.0f} s.",
+            f"See {self.layout.logs}.",
+            status=504,
+        )
+
+    async def _watch_first_cycle(self) -> None:
+        run_id = await self.first_cycle
+        while True:
+            with contextlib.suppress(httpx.HTTPError):
+                state = await self.prefect.state_of(run_id)
+                if state in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED"):
+                    elapsed_s = asyncio.get_running_loop().time() - self.started_s
+                    self._say(f"first cycle {state.lower()} {elapsed_s:.0f} s after the start")
+                    return
+            await asyncio.sleep(0.5)
+
+    async def _reap_for_ever(self) -> None:
+        suspects: frozenset[str] = frozenset()
+        while True:
+            await asyncio.sleep(REAP_EVERY_S)
+            verdict = await reap(
+                self.prefect, members(self.layout.token), self.children["worker"].pid, suspects
+            )
+            suspects = verdict.suspects
+            for run in (*verdict.crashed, *verdict.cancelled):
+                self._say(f"run {run.name} had no process any more; it is ended now")
+
+    async def _reap_missed(self) -> None:
+        """Before a worker starts again: it would start all missed runs at once."""
+
+    def _announce(self) -> None:
+        every_s = self.layout.settings.analysis_interval_s
+        interval = f"{every_s / 60:g} min" if every_s >= 60 else f"{every_s:g} s"
+        for line in (
+            f"dashboard and API  {self.layout.facade_url}/",
+            f"API documentation  {self.layout.facade_url}/docs",
+            f"Prefect UI         {self.layout.prefect_ui_url}",
+            f"What happens now: a first cycle at once, then one every {interval}. A metric is forecast from 30 samples",
+            f"on (about {30 * self.layout.settings.sampler.interval_seconds / 60:.0f} min for this machine's own); "
+            f"logs in {self.layout.logs}; Ctrl-C stops everything.",
+        ):
+            self._say(line)
+
+    async def _stop(self, work: asyncio.Task[None]) -> None:
+        self._say("stopping (Ctrl-C again: at once)")
+        for child in self.children.values():
+            child.is_stopping = True
+        with contextlib.suppress(httpx.HTTPError, TimeoutError):
+            await asyncio.wait_for(self._drain(), DRAIN_S + 5)
+        for name in ("setup", "worker", "facade", "server"):
+            if name in self.children:
+                await self.children[name].stop()
+        await self._dismiss_guard()
+        work.cancel()
+        with contextlib.suppress(asyncio.CancelledError, Exception):
+            await work
+        await self.prefect.close()
+        self._say("stopped")
+
+    async def _drain(self) -> None:
+        """Start nothing new, give what runs a few seconds, and mark the rest as cancelled."""
+        if not self.pool_ready.is_set() or not await self.prefect.is_healthy():
+            return
+        await self.prefect.pause_pool(True)
+        deadline_s = asyncio.get_running_loop().time() + DRAIN_S
+        while (left := await self.prefect.unfinished()) and not self.hurry.is_set():
+            if asyncio.get_running_loop().time() > deadline_s:
+                break
+            await asyncio.sleep(0.3)
+        await self.prefect.end(left, "cancelled", "foreact was stopped.")
+
+    async def _dismiss_guard(self) -> None:
+        guard = self.children.get("guard")
+        if guard is None or guard.process is None or guard.process.stdin is None:
+            return
+        guard.process.stdin.close()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(guard.process.wait(), 10)
+
+    def _say(self, text: str) -> None:
+        self.console.line("foreact", text)
+
+
+def programs(layout: Layout) -> list[Program]:
+    """Return what a stack consists of."""
+    server = layout.settings.server
+    wanted = [
+        Program("guard", python("-m", "api.processes.guard", layout.token)),
+        Program("facade", python("-m", "api.app")),
+        Program("setup", python("-m", "api.processes.register"), is_one_shot=True),
+        Program("worker", python("-m", "prefect", "worker", "start", "--pool", POOL, "--type", "process")),
+    ]
+    if layout.owns_server:
+        listen = ("--host", "127.0.0.1", "--port", str(server.prefect_port))
+        wanted.append(Program("server", python("-m", "prefect", "server", "start", *listen)))
+    return wanted
+
+
+def authorization(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the header that a Prefect server elsewhere may ask for."""
+    if key := environment.get("PREFECT_API_KEY"):
+        return {"Authorization": f"Bearer {key}"}
+    if basic := environment.get("PREFECT_API_AUTH_STRING"):
+        return {"Authorization": f"Basic {base64.b64encode(basic.encode()).decode()}"}
+    return {}

@@ -1,0 +1,33 @@
+"""`foreact up`: start the process group of a folder and stay until Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from api.processes.console import Console
+from api.processes.layout import new_layout, process_environment
+from api.processes.preflight import hold
+from settings import Settings
+
+
+def up(settings: Settings, folder: Path) -> None:
+    """Run the stack of a folder until a signal stops it.
+
+    Raises `folder_not_writable`, `already_running`, `port_in_use`, `not_ready` or `process_gave_up`.
+    """
+    layout = new_layout(settings, folder)
+    with hold(layout):
+        console = Console(layout.logs)
+        # Imported late, so that a refusal costs nothing.
+        from api.processes.prefect_rest import PrefectRest
+        from api.processes.supervisor import Supervisor, authorization
+
+        async def run() -> None:
+            headers = authorization(process_environment(layout))
+            await Supervisor(layout, console, PrefectRest(settings.prefect_url, headers)).run()
+
+        try:
+            asyncio.run(run())
+        finally:
+            console.close()
