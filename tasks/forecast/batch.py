@@ -94,9 +94,10 @@ class ForecastBatch:
         tail = (1 - coverage) / 2
         return LeadTime(*(_crossing_quantile(first, level) for level in (tail, 0.5, 1 - tail)))
 
-    def take(self, series: NDArray[np.intp] | list[int]) -> ForecastBatch:
-        """The same forecast for the chosen series, in the order given."""
-        rows = np.asarray(series, dtype=np.intp)
+    def take(self, series: NDArray[np.intp] | list[int] | slice) -> ForecastBatch:
+        """The same forecast for the chosen series, in the order given; a slice gives views of the arrays."""
+        rows = series if isinstance(series, slice) else np.asarray(series, dtype=np.intp)
+        chosen = np.arange(len(self))[rows].tolist()
         return ForecastBatch(
             point=self.point[rows],
             quantiles=self.quantiles[rows],
@@ -104,9 +105,9 @@ class ForecastBatch:
             centre=self.centre[rows],
             scale=self.scale[rows],
             scaled_paths=self.scaled_paths[rows],
-            method=tuple(self.method[i] for i in rows),
-            warnings=tuple(self.warnings[i] for i in rows),
-            refusals=tuple(self.refusals[i] for i in rows),
+            method=tuple(self.method[i] for i in chosen),
+            warnings=tuple(self.warnings[i] for i in chosen),
+            refusals=tuple(self.refusals[i] for i in chosen),
         )
 
     @classmethod
@@ -156,6 +157,21 @@ class ForecastBatch:
         return np.asarray(scaled.astype(np.float32)[:, None, None])
 
 
+def empty_batch(n: int, paths: int, horizon: int, levels: tuple[float, ...]) -> ForecastBatch:
+    """A batch of n refused series whose arrays wait to be written."""
+    return ForecastBatch(
+        point=np.full((n, horizon), np.nan),
+        quantiles=np.full((n, horizon, len(levels)), np.nan),
+        levels=levels,
+        centre=np.zeros(n),
+        scale=np.ones(n),
+        scaled_paths=np.full((n, paths, horizon), np.nan, dtype=np.float32),
+        method=("refused",) * n,
+        warnings=((),) * n,
+        refusals=("not forecast",) * n,
+    )
+
+
 def concatenate(batches: list[ForecastBatch]) -> ForecastBatch:
     """Chunks of one fleet joined in the order given; levels and horizon are those of the first."""
     return ForecastBatch(
@@ -177,8 +193,12 @@ def path_quantiles(paths: Float32s, levels: tuple[float, ...]) -> Float32s:
     Plotting position level·(s+1)−1, linear in between (Hyndman & Fan 1996, type 6): with few dozen paths the
     outer levels are then not biased inward.
     """
-    ordered = np.sort(np.ascontiguousarray(paths.transpose(0, 2, 1)), axis=2)
-    count = paths.shape[1]
+    return quantiles_of_sorted(np.sort(np.ascontiguousarray(paths.transpose(0, 2, 1)), axis=2), levels)
+
+
+def quantiles_of_sorted(ordered: Float32s, levels: tuple[float, ...]) -> Float32s:
+    """Quantiles (n, h, q) of values (n, h, s) already in order along s; see `path_quantiles`."""
+    count = ordered.shape[2]
     position = np.clip(np.asarray(levels) * (count + 1) - 1, 0, count - 1)
     below = np.minimum(position.astype(np.intp), max(count - 2, 0))
     above = np.minimum(below + 1, count - 1)

@@ -10,13 +10,14 @@ import numpy as np
 
 from tasks.forecast import defaults, ladder
 from tasks.forecast.batch import LEVELS, Float32s, Floats
+from tasks.forecast.calibrate import no_offsets
 from tasks.forecast.coefficients import pooled_coefficients
 from tasks.forecast.model import Tuning, fit_origins, path_counts, seasonal_forecast
 from tasks.forecast.prepare import Scaled, prepare, scale_histories
 from tasks.forecast.seasonal import Seasonal, seasonal_arrays
 from tasks.forecast.tune import backtest_tuning
 
-FIT_SAMPLE = 192  # series; more of them change the pooled coefficients by less than their own error
+FIT_SAMPLE = 128  # series; more of them change the pooled coefficients by less than their own error
 FLOOR_SHARE = 0.01
 
 
@@ -71,7 +72,7 @@ def fit_fleet(
     levels: tuple[float, ...] = LEVELS,
     seed: int = 0,
 ) -> FleetState:
-    """Learn what the series of a fleet share, from up to 192 of them; arguments as for `forecast_batch`.
+    """Learn what the series of a fleet share, from up to 128 of them; arguments as for `forecast_batch`.
 
     With no series of four cycles the defaults stand: coefficients and errors typical of server metrics.
     """
@@ -80,7 +81,7 @@ def fit_fleet(
     season, week = _seasons(season_lengths)
     rows = ladder.eligible(values, season, horizon)
     sample = values[rows[:FIT_SAMPLE]]
-    tuning, offsets = backtest_tuning(sample, season, week, horizon, levels)
+    tuning = backtest_tuning(sample, season, week, horizon, levels)
     taught = _teach(sample, season, week, horizon, tuning)
     return FleetState(
         season_lengths=tuple(int(m) for m in season_lengths),
@@ -88,7 +89,7 @@ def fit_fleet(
         levels=tuple(float(level) for level in levels),
         seed=seed,
         tuning=tuning,
-        offsets=offsets,
+        offsets=no_offsets(horizon, levels),
         **taught,
     )
 

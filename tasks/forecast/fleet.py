@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from itertools import chain
 
 import numpy as np
 
 from tasks.forecast import ladder
-from tasks.forecast.batch import LEVELS, Bools, Float32s, Floats, ForecastBatch, concatenate, median_of
+from tasks.forecast.batch import LEVELS, Bools, Float32s, Floats, ForecastBatch, empty_batch, median_of
 from tasks.forecast.calibrate import add_offsets
 from tasks.forecast.fit import FleetState, fit_fleet
 from tasks.forecast.model import seasonal_forecast
-from tasks.forecast.paths import Bounds, bounds
+from tasks.forecast.paths import bounds
 from tasks.forecast.pooled import pooled_forecast
 from tasks.forecast.prepare import Ints, Scaled, prepare, scale_histories
 from tasks.forecast.seasonal import seasonal_arrays
 from tasks.forecast.short import constant_forecast, short_forecast
 
-CHUNK_SERIES = 64
+BLOCK_SERIES = 32
 ROUNDING = 2.0**-20
 PathsAndQuantiles = tuple[Float32s, Float32s]
 
@@ -39,41 +41,49 @@ def forecast_batch(
     on a wrong shape, a horizon below 1 or levels that do not ascend between 0 and 1.
     """
     values = np.asarray(values, dtype=float)
-    state = state or fit_fleet(values, season_lengths=season_lengths, horizon=horizon, levels=levels, seed=seed)
-    firsts = range(0, max(len(values), 1), CHUNK_SERIES)
-    return concatenate([forecast_chunk(values[i : i + CHUNK_SERIES], state) for i in firsts])
+    return forecast_chunk(
+        values,
+        state or fit_fleet(values, season_lengths=season_lengths, horizon=horizon, levels=levels, seed=seed),
+    )
 
 
 def forecast_chunk(values: Floats, state: FleetState) -> ForecastBatch:
-    """Forecast some series of a fleet with its `state`: the same to the last digit however they are cut.
+    """Forecast some series of a fleet with its `state`: the same to the last digit however they are cut."""
+    values = np.asarray(values, dtype=float)
+    batch = empty_batch(len(values), state.path_count, state.horizon, state.levels)
+    labels = [
+        _forecast_block(values[rows], state, batch.take(rows))
+        for rows in (slice(i, i + BLOCK_SERIES) for i in range(0, len(values), BLOCK_SERIES))
+    ]
+    return replace(
+        batch,
+        method=tuple(chain.from_iterable(label.method for label in labels)),
+        warnings=tuple(chain.from_iterable(label.warnings for label in labels)),
+        refusals=tuple(chain.from_iterable(label.refusals for label in labels)),
+    )
 
-    Chunks of about 64 series keep the working arrays in the processor's cache.
-    """
+
+def _forecast_block(values: Floats, state: FleetState, out: ForecastBatch) -> ladder.Labels:
+    """Write the forecasts of a block of series, small enough for the processor's cache, into the arrays of `out`."""
     season = state.season
-    history = prepare(np.asarray(values, dtype=float), season, state.tuning.winsor_mads)
-    scaled = scale_histories(history, season)
+    history = prepare(values, season, state.tuning.winsor_mads)
     rung = ladder.rungs(history, season, state.horizon)
-    scaled = _constant_scaled(scaled, rung == "constant", state)
-    paths, quantiles = _empty(len(values), state)
+    scaled = _constant_scaled(scale_histories(history, season), rung == "constant", state)
+    out.centre[:], out.scale[:] = scaled.centre, scaled.scale
+    paths, quantiles = out.scaled_paths, out.quantiles
     for name, method in METHODS.items():
         rows = np.flatnonzero(rung == name)
         if len(rows):
             paths[rows], quantiles[rows] = method(scaled.take(rows), history.start[rows], state)
     along = (history.slope / scaled.scale)[:, None] * np.arange(1, state.horizon + 1)
     limits = bounds(history, state.horizon)
-    paths = limits.inside(paths + along[:, None].astype(np.float32), scaled)
-    natural = _natural_quantiles(quantiles + along[:, :, None], scaled, limits, state.levels)
-    return ForecastBatch(
-        point=median_of(natural, state.levels),
-        quantiles=natural,
-        levels=state.levels,
-        centre=scaled.centre,
-        scale=scaled.scale,
-        scaled_paths=paths,
-        method=ladder.methods(rung, history),
-        warnings=ladder.warnings(history),
-        refusals=ladder.refusals(history),
-    )
+    paths += along[:, None]
+    limits.cut_paths(paths, scaled)
+    quantiles += along[:, :, None]
+    _to_natural(quantiles, scaled, state.levels)
+    limits.cut_quantiles(quantiles)
+    out.point[:] = median_of(quantiles, state.levels)
+    return ladder.labels(rung, history)
 
 
 def _constant_scaled(scaled: Scaled, constant: Bools, state: FleetState) -> Scaled:
@@ -97,17 +107,14 @@ METHODS: dict[str, Callable[[Scaled, Ints, FleetState], PathsAndQuantiles]] = {
 }
 
 
-def _natural_quantiles(quantiles: Floats, scaled: Scaled, limits: Bounds, levels: tuple[float, ...]) -> Floats:
-    """Quantiles (n, h, q) in the units of the series, within its bounds.
+def _to_natural(quantiles: Floats, scaled: Scaled, levels: tuple[float, ...]) -> None:
+    """Turn quantiles (n, h, q) into the units of the series, in place.
 
     They are spread by a rounding error, so that a series resting on one value finds it inside its interval.
     """
-    side = np.sign(np.asarray(levels) - 0.5)
-    spread = quantiles + ROUNDING * (1 + np.abs(quantiles)) * side
-    natural = scaled.centre[:, None, None] + scaled.scale[:, None, None] * spread
-    return np.clip(natural, limits.low[:, :, None], limits.high[:, :, None])
-
-
-def _empty(n: int, state: FleetState) -> PathsAndQuantiles:
-    paths = np.full((n, state.path_count, state.horizon), np.nan, dtype=np.float32)
-    return paths, np.full((n, state.horizon, len(state.levels)), np.nan, dtype=np.float32)
+    margin = np.abs(quantiles)
+    margin += 1
+    margin *= ROUNDING * np.sign(np.asarray(levels) - 0.5)
+    quantiles += margin
+    quantiles *= scaled.scale[:, None, None]
+    quantiles += scaled.centre[:, None, None]

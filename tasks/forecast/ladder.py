@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -37,7 +39,20 @@ def constant(history: History) -> NDArray[np.bool_]:
     return np.asarray(extent <= 1e-12 * np.abs(history.raw).max(axis=1))
 
 
-def refusals(history: History) -> tuple[str | None, ...]:
+@dataclass(frozen=True)
+class Labels:
+    """What is said of each series in words."""
+
+    method: tuple[str, ...]
+    warnings: tuple[tuple[str, ...], ...]
+    refusals: tuple[str | None, ...]
+
+
+def labels(rung: Names, history: History) -> Labels:
+    return Labels(_methods(rung, history), _warnings(history), _refusals(history))
+
+
+def _refusals(history: History) -> tuple[str | None, ...]:
     """Why a series is not forecast; None where it is."""
     return tuple(
         None if usable >= MIN_USABLE_POINTS else f"{usable} usable points; a forecast needs {MIN_USABLE_POINTS}"
@@ -45,13 +60,13 @@ def refusals(history: History) -> tuple[str | None, ...]:
     )
 
 
-def methods(rung: Names, history: History) -> tuple[str, ...]:
+def _methods(rung: Names, history: History) -> tuple[str, ...]:
     """The rung by name, with `trending` for series whose steady trend was taken out."""
     trending = (history.slope != 0) & np.isin(rung, ("seasonal", "pooled"))
     return tuple(f"{name} trending" if moved else str(name) for name, moved in zip(rung, trending, strict=True))
 
 
-def warnings(history: History) -> tuple[tuple[str, ...], ...]:
+def _warnings(history: History) -> tuple[tuple[str, ...], ...]:
     """What a reader of the forecast should know about the history of each series."""
     t = history.raw.shape[1]
     notes = []

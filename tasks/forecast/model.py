@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
-from tasks.forecast.batch import Float32s, Floats, path_quantiles
+from tasks.forecast.batch import Float32s, Floats, quantiles_of_sorted
 from tasks.forecast.coefficients import by_step, series_coefficients
 from tasks.forecast.paths import phase_scale, raw_windows, rescale_errors
 from tasks.forecast.prepare import Ints, Scaled
@@ -32,16 +33,24 @@ class SeasonalForecast:
     errors: Float32s  # (n, o, h) at past origins, rescaled to the phase ahead
     raw: Float32s  # (n, r, h) past windows as they were
 
+    def at(self, steps: slice) -> SeasonalForecast:
+        """The same for some steps of the horizon."""
+        return SeasonalForecast(self.predicted[:, steps], self.errors[:, :, steps], self.raw[:, :, steps])
+
     def paths(self) -> Float32s:
         """Joint sample paths (n, o + r, h): errors keep their sign, so skew and bursts stay as they were."""
         return np.concatenate([self.predicted[:, None] + self.errors, self.raw], axis=1)
 
     def quantiles(self, levels: tuple[float, ...]) -> Float32s:
         """Quantiles (n, h, q). Errors count with both signs: the median of a few dozen is mostly noise."""
-        ahead = self.predicted[:, None]
-        return path_quantiles(
-            np.concatenate([ahead + self.errors, ahead - self.errors, self.raw, self.raw], axis=1), levels
-        )
+        h = self.predicted.shape[1]
+        # Over a long horizon every other origin gives the same quantiles to a thousandth, in half the time.
+        errors = (self.errors[:, ::2] if h > LONG_HORIZON else self.errors).transpose(0, 2, 1)
+        raws = [self.raw.transpose(0, 2, 1)] * (1 if h > LONG_HORIZON else 2)
+        ahead = self.predicted[:, :, None]
+        values = np.concatenate([ahead + errors, ahead - errors, *raws], axis=2)
+        values.sort(axis=2)
+        return quantiles_of_sorted(values, levels)
 
 
 def path_counts(horizon: int, raw_share: float) -> tuple[int, int]:
@@ -72,6 +81,6 @@ def seasonal_forecast(
     count, raw_count = path_counts(horizon, tuning.raw_share)
     origins = spread_origins(t, season, horizon, count)
     predicted = predict(arrays, np.append(origins, t - 1), by_step(fitted, horizon))
-    errors = scaled.raw[:, origins[:, None] + 1 + np.arange(horizon)] - predicted[:, :-1]
+    errors = sliding_window_view(scaled.raw, horizon, axis=1)[:, origins + 1] - predicted[:, :-1]
     errors = rescale_errors(errors, origins, phase_scale(scaled.raw, season), t)
     return SeasonalForecast(predicted[:, -1], errors, raw_windows(scaled.raw, season, horizon, raw_count))

@@ -37,10 +37,12 @@ def phase_scale(raw: Float32s, season: int) -> Float32s:
 def rescale_errors(errors: Float32s, origins: Ints, scale: Float32s, length: int) -> Float32s:
     """Errors (n, o, h) met at other phases, as if met after the last step: times √(phase-scale ratio)."""
     season, horizon = scale.shape[1], errors.shape[2]
-    root = np.sqrt(scale)
-    ahead = np.arange(horizon) % season
-    then = (origins[:, None] + 1 + ahead[None, :] - length) % season
-    return np.asarray(errors * (root[:, ahead][:, None, :] / root[:, then]))
+    now = np.sqrt(scale)
+    then = np.concatenate([1 / now, 1 / now], axis=1)
+    phase = (origins + 1 - length) % season
+    errors *= windows(then, phase - 1, horizon, season)
+    errors *= now[:, None, np.arange(horizon) % season]
+    return errors
 
 
 def raw_windows(raw: Float32s, season: int, horizon: int, count: int) -> Float32s:
@@ -62,14 +64,18 @@ class Bounds:
     low: Floats
     high: Floats
 
-    def inside(self, paths: Float32s, scaled: Scaled) -> Float32s:
-        """Paths (n, s, h) cut at the bounds, just short of them so that none lies beyond after rounding."""
+    def cut_paths(self, paths: Float32s, scaled: Scaled) -> None:
+        """Cut scaled paths (n, s, h) in place, just inside so that none lies beyond after rounding."""
         centre, scale = scaled.centre[:, None], scaled.scale[:, None]
         low, high = (
             np.clip((bound - centre) / scale * TOWARD_CENTRE, -1e30, 1e30).astype(np.float32)
             for bound in (self.low, self.high)
         )
-        return np.clip(paths, low[:, None], high[:, None], out=paths)
+        np.clip(paths, low[:, None], high[:, None], out=paths)
+
+    def cut_quantiles(self, quantiles: Floats) -> None:
+        """Cut quantiles (n, h, q) in the units of the series in place."""
+        np.clip(quantiles, self.low[:, :, None], self.high[:, :, None], out=quantiles)
 
 
 def bounds(history: History, horizon: int) -> Bounds:

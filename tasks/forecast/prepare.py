@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +14,10 @@ PLAUSIBLE_MAGNITUDE = 1e150  # squares of anything larger overflow a float
 MIN_USABLE_POINTS = 30
 WINSOR_EXEMPT_STEPS = 36
 TREND_CYCLES = 6
+PHASE_CYCLES = 7  # the newest ones; a network of many would be slow
 TREND_SHARE = 0.5  # of the change over a cycle that the trend must explain
 Ints = NDArray[np.intp]
+Real = TypeVar("Real", np.float32, np.float64)
 
 
 @dataclass(frozen=True)
@@ -181,15 +184,28 @@ def winsorise(raw: Floats, season: int, mads: float) -> Floats:
     if cycles < 3 or season == 1:
         return raw
     tail = raw[:, t - cycles * season :].reshape(len(raw), cycles, season)
-    phase_median = np.median(tail, axis=1)
+    phase_median = network_median([tail[:, i] for i in range(max(0, cycles - PHASE_CYCLES), cycles)])
     typical = np.take(phase_median, (np.arange(t) - t) % season, axis=1)
     deviation = np.abs(raw - typical)
-    half, most = _quantile_columns(deviation[:, :: max(1, t // 500)], (0.5, 0.9))
+    half, most = _quantile_columns(deviation[:, :: max(1, t // 250)], (0.5, 0.9))
     limit = mads * np.maximum(1.4826 * half, most / 3)[:, None]
     limit = np.where(limit > 0, limit, np.inf)
     model = np.clip(raw, typical - limit, typical + limit)
     model[:, t - WINSOR_EXEMPT_STEPS :] = raw[:, t - WINSOR_EXEMPT_STEPS :]
     return np.asarray(model)
+
+
+def network_median(arrays: list[NDArray[Real]]) -> NDArray[Real]:
+    """Elementwise median of a few arrays by an exchange network, far faster than sorting cell by cell."""
+    ordered = list(arrays)
+    for end in range(len(ordered) - 1, 0, -1):
+        for i in range(end):
+            low, high = ordered[i], ordered[i + 1]
+            ordered[i], ordered[i + 1] = np.minimum(low, high), np.maximum(low, high)
+    middle = len(ordered) // 2
+    if len(ordered) % 2:
+        return ordered[middle]
+    return np.asarray((ordered[middle - 1] + ordered[middle]) / 2, dtype=ordered[middle].dtype)
 
 
 def _quantile_columns(values: Floats, levels: tuple[float, ...]) -> list[Floats]:

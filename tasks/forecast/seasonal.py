@@ -13,7 +13,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from tasks.forecast.batch import Float32s, Floats
-from tasks.forecast.prepare import Ints
+from tasks.forecast.prepare import Ints, network_median
 
 BASE_CYCLES = 7
 BASE_DECAY = 0.8
@@ -156,21 +156,8 @@ def _same_phase_median(values: Float32s, season: int) -> Float32s:
     for begin in range(season, t + season, season):
         end = min(begin + season, t + season)
         cycles = range(1, min(begin // season, BASE_CYCLES) + 1)
-        result[:, begin:end] = _median([values[:, begin - j * season : end - j * season] for j in cycles])
+        result[:, begin:end] = network_median([values[:, begin - j * season : end - j * season] for j in cycles])
     return result
-
-
-def _median(arrays: list[Float32s]) -> Float32s:
-    """Elementwise median of a few arrays by an exchange network, far faster than sorting cell by cell."""
-    ordered = list(arrays)
-    for end in range(len(ordered) - 1, 0, -1):
-        for i in range(end):
-            low, high = ordered[i], ordered[i + 1]
-            ordered[i], ordered[i + 1] = np.minimum(low, high), np.maximum(low, high)
-    middle = len(ordered) // 2
-    if len(ordered) % 2:
-        return ordered[middle]
-    return np.asarray(np.float32(0.5) * (ordered[middle - 1] + ordered[middle]))
 
 
 def _curvature_before(values: Float32s, season: int) -> Float32s:

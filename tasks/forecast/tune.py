@@ -1,37 +1,34 @@
-"""Pick for a whole fleet what a backtest on part of it says, and measure how far its quantiles were off."""
+"""Pick for a whole fleet what a backtest on part of it says."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from tasks.forecast import ladder
 from tasks.forecast.batch import Float32s, Floats
-from tasks.forecast.calibrate import backtest_offsets, no_offsets
 from tasks.forecast.coefficients import pooled_coefficients
-from tasks.forecast.model import SeasonalForecast, Tuning, fit_origins, seasonal_forecast
+from tasks.forecast.model import Tuning, fit_origins, seasonal_forecast
 from tasks.forecast.prepare import prepare, scale_histories
 from tasks.forecast.seasonal import first_origin, seasonal_arrays
 
-TUNE_SAMPLE = 64  # series
+TUNE_SAMPLE = 48  # series
+JUDGED_STEPS = 72  # of the horizon, evenly spread
 MODELS = ((8.0, 0.3), (3.0, 1.0), (8.0, 0.1))  # (winsor_mads, shrinkage); the first is the default
-RAW_SHARES = (1 / 3, 0.0, 0.5)  # likewise
-MARGIN = 0.1  # of 1/√n: by how much another choice must beat the default; few series prove little
+RAW_SHARES = (1 / 3, 0.0)  # likewise
+MARGIN = 0.05  # of 1/√n: by how much another choice must beat the default; few series prove little
 
 
 @dataclass(frozen=True)
 class _Trial:
     tuning: Tuning
     losses: Floats  # (n,): mean quantile loss of each series, in units of its scale
-    misses: Float32s  # (n, h, q): truth − quantile
 
 
-def backtest_tuning(
-    sample: Floats, season: int, week: int | None, horizon: int, levels: tuple[float, ...]
-) -> tuple[Tuning, Floats]:
-    """The tuning that forecast the last horizon of the sample best, and quantile offsets (buckets, levels).
+def backtest_tuning(sample: Floats, season: int, week: int | None, horizon: int, levels: tuple[float, ...]) -> Tuning:
+    """The tuning that forecast the last horizon of the sample best.
 
     Judged by the mean log of the scaled quantile loss, so that no single series decides; picking a model
     series by series does worse than one for the fleet. With too little history to hold a horizon back: the
@@ -40,13 +37,12 @@ def backtest_tuning(
     known = sample[:TUNE_SAMPLE, : max(sample.shape[1] - horizon, 0)]
     length = known.shape[1]
     if length < ladder.SEASONAL_CYCLES * season or length - 1 - horizon < first_origin(season):
-        return Tuning(), no_offsets(horizon, levels)
+        return Tuning()
     truth = sample[:TUNE_SAMPLE, length:]
     trials = [trial for model in MODELS for trial in _trials(known, truth, season, week, horizon, model, levels)]
     if not trials:
-        return Tuning(), no_offsets(horizon, levels)
-    best = _best(trials)
-    return best.tuning, backtest_offsets(best.misses, horizon, levels)
+        return Tuning()
+    return _best(trials).tuning
 
 
 def _best(trials: list[_Trial]) -> _Trial:
@@ -72,17 +68,26 @@ def _trials(
         return
     scaled = scale_histories(history, season).take(rows)
     steady = history.slope[rows, None] * np.arange(1, horizon + 1)
-    ahead = np.clip((truth[rows] - steady - scaled.centre[:, None]) / scaled.scale[:, None], -1e6, 1e6)
+    ahead = (truth[rows] - steady - scaled.centre[:, None]) / scaled.scale[:, None]
+    ahead32 = np.clip(ahead, -1e6, 1e6).astype(np.float32)
+    unit = scaled.scale / _raw_scale(history.raw[rows], season)  # winsorising changes a model's own scale
     arrays = seasonal_arrays(scaled.model, season, week, horizon)
     origins = fit_origins(known.shape[1], season, horizon)
     pooled = pooled_coefficients(arrays, origins, horizon)
-    # Half of the paths are raw at the largest share tried; smaller shares leave some of them out.
+    # Smaller shares of raw windows than the largest tried leave some of them out.
     forecast = seasonal_forecast(scaled, arrays, pooled, Tuning(*model, max(RAW_SHARES)), horizon)
+    judged = slice(None, None, -(-horizon // JUDGED_STEPS))
     for share in RAW_SHARES:
-        keep = round(forecast.errors.shape[1] * share / (1 - share))
-        part = SeasonalForecast(forecast.predicted, forecast.errors, forecast.raw[:, :keep])
-        misses = ahead.astype(np.float32)[:, :, None] - part.quantiles(levels)
-        yield _Trial(Tuning(*model, share), _quantile_loss(misses, levels), misses)
+        kept = round(forecast.errors.shape[1] * share / (1 - share))
+        part = replace(forecast, raw=forecast.raw[:, :kept])
+        misses = ahead32[:, judged, None] - part.at(judged).quantiles(levels)
+        yield _Trial(Tuning(*model, share), _quantile_loss(misses, levels) * unit)
+
+
+def _raw_scale(raw: Floats, season: int) -> Floats:
+    extent = raw.max(axis=1) - raw.min(axis=1)
+    change = np.abs(raw[:, season:] - raw[:, :-season]).mean(axis=1)
+    return np.asarray(np.maximum(change, 0.01 * extent))
 
 
 def _quantile_loss(misses: Float32s, levels: tuple[float, ...]) -> Floats:
