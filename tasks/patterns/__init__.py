@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tasks.patterns.find import find_patterns
+from tasks.patterns.find import find_event_patterns, find_patterns, find_series_patterns
 from tasks.patterns.finding import Finding
 from tasks.patterns.inputs import PatternInput, PatternSettings
 
-__all__ = ["Finding", "PatternInput", "PatternSettings", "find_patterns"]
+__all__ = ["Finding", "PatternInput", "PatternSettings", "find_event_patterns", "find_patterns", "find_series_patterns"]

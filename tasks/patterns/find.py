@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+
 from storage.errors import ForeactError
 from tasks.patterns.anomalies import find_anomalies
 from tasks.patterns.changes import find_changes
@@ -23,12 +25,30 @@ def find_patterns(frame: PatternInput, settings: PatternSettings, tick_s: float,
     """
     if not EARLIEST_S < tick_s < LATEST_S:
         raise ForeactError("patterns.bad_tick", f"{tick_s} s is no moment.", "Pass unix seconds.")
+    events = find_event_patterns(frame, settings, tick_s)
+    recurrent = {finding.subject for finding in events if finding.kind == "recurrence"}
+    found = [*events, *find_series_patterns(frame, settings, tick_s, seed, recurrent)]
+    return _strongest(found, settings.max_findings_per_kind)
+
+
+def find_event_patterns(frame: PatternInput, settings: PatternSettings, tick_s: float) -> tuple[Finding, ...]:
+    """Return recurrences and sequences, which need the events of `frame` alone."""
     recurrences = find_recurrences(frame, settings, tick_s)
     recurrent = {finding.subject for finding in recurrences}
+    found = [*recurrences, *find_sequences(frame, settings, tick_s, recurrent)]
+    return _strongest(found, settings.max_findings_per_kind)
+
+
+def find_series_patterns(
+    frame: PatternInput, settings: PatternSettings, tick_s: float, seed: int, recurrent: Collection[str]
+) -> tuple[Finding, ...]:
+    """Return what the series of `frame` show, its events' effects on them included.
+
+    For series on several grids: the events are looked at once, and their effects in every frame. `recurrent` names the
+    event types that keep to the clock.
+    """
     found = [
-        *recurrences,
         *find_effects(frame, settings, tick_s, recurrent),
-        *find_sequences(frame, settings, tick_s, recurrent),
         *find_anomalies(frame, settings),
         *find_changes(frame, settings),
         *find_seasonality(frame, settings, seed),
@@ -37,7 +57,7 @@ def find_patterns(frame: PatternInput, settings: PatternSettings, tick_s: float,
     return _strongest(found, settings.max_findings_per_kind)
 
 
-def _strongest(findings: list[Finding], per_kind: int) -> tuple[Finding, ...]:
+def _strongest(findings: Sequence[Finding], per_kind: int) -> tuple[Finding, ...]:
     ordered = sorted(findings, key=lambda finding: (finding.kind, -finding.strength, finding.subject))
     kept: list[Finding] = []
     count: dict[str, int] = {}

@@ -24,3 +24,8 @@ class Finding:
     evidence: Mapping[str, Evidence] = field(default_factory=dict)
     next_at_s: float | None = None
     period_s: float | None = None
+
+    @property
+    def identity(self) -> tuple[str, str, float | None, Evidence]:
+        """What tells this finding from every other of one look, and is the same when it is found again later."""
+        return self.kind, self.subject, self.period_s, self.evidence.get("at_s")

@@ -15,7 +15,14 @@ from hypothesis.extra import numpy as arrays
 from benchmarks import patterns_worlds as worlds
 from benchmarks.patterns_worlds import END_S, STEP_S
 from storage.errors import ForeactError
-from tasks.patterns import Finding, PatternInput, PatternSettings, find_patterns
+from tasks.patterns import (
+    Finding,
+    PatternInput,
+    PatternSettings,
+    find_event_patterns,
+    find_patterns,
+    find_series_patterns,
+)
 from tasks.patterns.inputs import DAY_S, Floats
 from tasks.patterns.statistics import adjusted_p_values, shift_p_values, standardised
 
@@ -85,6 +92,25 @@ def test_the_order_of_series_changes_nothing_but_the_order() -> None:
     statements = {(f.kind, f.statement) for f in find_patterns(frame, SETTINGS, END_S, 0) if f.kind != "comovement"}
     again = {(f.kind, f.statement) for f in find_patterns(shuffled, SETTINGS, END_S, 0) if f.kind != "comovement"}
     assert again == statements
+
+
+def test_every_finding_of_one_look_has_an_identity_of_its_own() -> None:
+    frame = _rich_frame()
+    values = frame.values.copy()
+    values[5, [1300, 1600]] += [40.0, 50.0]
+    busy = PatternInput(frame.names, values, END_S, STEP_S, frame.event_types, frame.event_times_s)
+    findings = find_patterns(busy, SETTINGS, END_S, 0)
+    assert sum(finding.kind == "anomaly" and finding.subject == "m5" for finding in findings) >= 3
+    assert len({finding.identity for finding in findings}) == len(findings)
+
+
+def test_events_and_series_looked_at_apart_give_the_same_as_together() -> None:
+    frame = _rich_frame()
+    events = find_event_patterns(frame, SETTINGS, END_S)
+    recurrent = {finding.subject for finding in events if finding.kind == "recurrence"}
+    series = find_series_patterns(frame, SETTINGS, END_S, 0, recurrent)
+    together = find_patterns(frame, SETTINGS, END_S, 0)
+    assert {f.identity for f in together} == {f.identity for f in (*events, *series)}
 
 
 def test_strongest_come_first_and_no_kind_floods_the_rest() -> None:
