@@ -1,0 +1,196 @@
+"""The loop as an object, for notebooks and scripts: `GoalDrivenAgent`.
+
+It runs the same turns as the Prefect flows, bare and in a thread of its own, over the same store: attached to a
+running `foreact up`, or with the file to itself. What it tells is what the REST facade tells.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from api import reads
+from api.deps import Facade
+from api.triggers import Started, Trigger
+from flows.cycle import bare, second_half, turn
+from flows.wiring import live_context, open_configured_store
+from handlers import ActionHandler, discover_actions, from_callable
+from handlers.worlds import World
+from settings import Settings, load_settings, utc_now
+from storage import ForeactError, Store
+from storage.records import Autonomy, Event, Sample
+
+logger = logging.getLogger(__name__)
+
+SECTIONS = {"forecasting_config": "forecasting", "executor_config": "executor", "agent_config": "agent"}
+
+
+class GoalDrivenAgent:
+    """Watches, forecasts, sets goals, acts, measures and learns, until it is stopped.
+
+    The three dictionaries take the keys of the sections `[forecasting]`, `[executor]` and `[agent]` of foreact.toml and
+    lie on top of that file. `store` and `world` are for tests and simulations.
+    """
+
+    def __init__(
+        self,
+        forecasting_config: Mapping[str, Any] | None = None,
+        executor_config: Mapping[str, Any] | None = None,
+        agent_config: Mapping[str, Any] | None = None,
+        *,
+        settings: Settings | None = None,
+        store: Store | None = None,
+        world: World | None = None,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        given = {"forecasting": forecasting_config, "executor": executor_config, "agent": agent_config}
+        self.settings = settings or load_settings(**{name: dict(part) for name, part in given.items() if part})
+        self.actions: dict[str, ActionHandler] = discover_actions()
+        self.store = store or open_configured_store(self.settings)
+        self.executor = Executor(self)
+        self._world, self._clock = world, clock
+        self._facade = Facade(self.settings, self.store, _Inline(self), clock, clock())
+        self._facade.checks["loop"] = lambda: self.is_running
+        self._stop = threading.Event()
+        self._turning = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def is_running(self) -> bool:
+        """Tell whether the loop runs in the background."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def start(self) -> None:
+        """Begin: a whole turn now and every analysis interval, what is due in between."""
+        if self.is_running:
+            return
+        self._stop.clear()
+        self._thread = threading.Thread(target=self._loop, name="foreact-agent", daemon=True)
+        self._thread.start()
+
+    def stop(self, timeout_s: float = 60.0) -> None:
+        """End the loop after the turn that is under way; the store stays open for questions."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(timeout_s)
+
+    def close(self) -> None:
+        """Stop, and let go of the store."""
+        self.stop()
+        self.store.close()
+
+    def record_metric(
+        self,
+        metric_name: str,
+        value: float,
+        timestamp: datetime | None = None,
+        labels: Mapping[str, str] | None = None,
+        unit: str = "",
+    ) -> None:
+        """Record one value; it is kept when this returns. Raises `value_not_finite` for NaN and infinity."""
+        if value != value or value in (float("inf"), float("-inf")):
+            raise ForeactError("value_not_finite", f"{metric_name} = {value} is no number.", "Leave it out.")
+        moment = timestamp or self._clock()
+        self.store.samples.append(
+            [Sample(metric=metric_name, value=float(value), ts=moment, labels=dict(labels or {}), unit=unit)]
+        )
+        self._facade.counters.add("samples")
+
+    def record_event(
+        self, event_type: str, metadata: Mapping[str, Any] | None = None, timestamp: datetime | None = None
+    ) -> None:
+        """Record that something happened; it is kept when this returns."""
+        moment = timestamp or self._clock()
+        self.store.events.append([Event(event_type=event_type, ts=moment, metadata=dict(metadata or {}))])
+        self._facade.counters.add("events")
+
+    def register_action_handler(self, name: str, handler: Callable[..., Any], level: str = "auto", **meta: Any) -> None:
+        """Offer an action to the planner: `handler(params, goal_id)` returning `{"success": bool, "impact": {…}}`.
+
+        `level` is what may be done with it: observe, recommend, approve or auto. `meta` are further facts, as in
+        `handlers.action`.
+        """
+        self.actions[name] = from_callable(name, handler, default_level=str(Autonomy(level)), **meta)
+
+    def run_cycle(self, tick: datetime | None = None) -> dict[str, Any]:
+        """Run one whole turn now and return the goals as they then stand."""
+        self._turn("cycle", tick or self._clock())
+        return self.get_goal_overview()
+
+    def get_goal_overview(self) -> dict[str, Any]:
+        """Return the open goals, most important first."""
+        return reads.goals(self._facade).model_dump(mode="json")
+
+    def get_agent_status(self) -> dict[str, Any]:
+        """Return whether it runs, since when, and what it has done."""
+        return reads.status(self._facade).model_dump(mode="json")
+
+    def get_comprehensive_report(self) -> dict[str, Any]:
+        """Return everything that the agent did and expects."""
+        return reads.report(self._facade).model_dump(mode="json")
+
+    def get_predictions(self, horizon_hours: float = 24) -> dict[str, Any]:
+        """Return the forecasts of the newest turn, cut to a horizon."""
+        return reads.predictions(self._facade, horizon_hours).model_dump(mode="json")
+
+    def set_autonomous_mode(self, autonomous: bool) -> None:
+        """Let the loop act by itself, or only recommend."""
+        from api.commands import set_mode
+
+        set_mode(self._facade, autonomous, "agent object")
+
+    def _loop(self) -> None:
+        due_s = time.monotonic()
+        while not self._stop.is_set():
+            whole = time.monotonic() >= due_s
+            if whole:
+                due_s = time.monotonic() + self.settings.analysis_interval_s
+            wanted = whole and self.settings.forecasting.auto_analysis_enabled
+            try:
+                self._turn("cycle" if wanted else "tend", self._clock())
+            except Exception:
+                logger.exception("a turn of the loop failed; the next one comes as planned")
+            pause_s = min(self.settings.executor.execution_interval_seconds, due_s - time.monotonic())
+            self._stop.wait(max(0.1, pause_s))
+
+    def _turn(self, kind: str, tick: datetime) -> str:
+        with self._turning:
+            context = live_context(self.settings, self.store, tick, kind, actions=self.actions, world=self._world)
+            if kind == "cycle":
+                self.store.cycles.begin(context.cycle)
+                turn(bare, context)
+            elif self.store.actions.is_anything_due(tick) or self.store.actions.unmeasured():
+                self.store.cycles.begin(context.cycle)
+                second_half(bare, context)
+            return context.cycle_id
+
+
+class Executor:
+    """What the agent's executing half knows of itself."""
+
+    def __init__(self, agent: GoalDrivenAgent) -> None:
+        self._agent = agent
+
+    def get_statistics(self) -> dict[str, Any]:
+        """Return what was executed, and how it went."""
+        return reads.executor_statistics(self._agent._facade).model_dump(mode="json")
+
+    def get_learning_insights(self) -> dict[str, Any]:
+        """Return what was learned about each action."""
+        return reads.insights(self._agent._facade)
+
+
+class _Inline(Trigger):
+    """Runs what the facade would ask Prefect for, here and now."""
+
+    def __init__(self, agent: GoalDrivenAgent) -> None:
+        self._agent = agent
+
+    def run(self, deployment: str, parameters: Mapping[str, Any] | None = None, key: str | None = None) -> Started:
+        """Run a turn in this process; there is no page to look at."""
+        kind = "cycle" if deployment == "cycle" else "tend"
+        return Started(self._agent._turn(kind, self._agent._clock()), "")

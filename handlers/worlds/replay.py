@@ -1,0 +1,64 @@
+"""A recording as a world: the past comes by tick by tick, and nothing that is done changes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handlers.actions_api import ActionHandler
+from storage.records import Action, Candidate, Event, Goal, Receipt, ReceiptStatus, Sample
+
+
+@dataclass(frozen=True)
+class Recording:
+    """Samples as columns in time order, and events in time order."""
+
+    samples: tuple[Sample, ...]
+    events: tuple[Event, ...] = ()
+
+    def times_s(self) -> NDArray[np.float64]:
+        """Return the moment of each sample in unix seconds."""
+        return np.array([sample.ts.timestamp() for sample in self.samples])
+
+
+@dataclass
+class ReplayWorld:
+    """A recording, shown up to each tick once; every action gets a dry-run receipt."""
+
+    recording: Recording
+    actions: dict[str, ActionHandler] = field(default_factory=dict)
+    _sample: int = 0
+    _event: int = 0
+
+    def __post_init__(self) -> None:
+        self._times_s = self.recording.times_s()
+        self._event_times_s = np.array([event.ts.timestamp() for event in self.recording.events])
+
+    def observe(self, tick: datetime) -> Iterable[Sample | Event]:
+        """Return what was recorded since the tick before, up to `tick`."""
+        first, self._sample = self._sample, int(np.searchsorted(self._times_s, tick.timestamp(), side="right"))
+        begin, self._event = self._event, int(np.searchsorted(self._event_times_s, tick.timestamp(), side="right"))
+        yield from self.recording.samples[first : self._sample]
+        yield from self.recording.events[begin : self._event]
+
+    def propose(self, goal: Goal, tick: datetime) -> list[Candidate]:
+        """Return the actions that serve a goal, without parameters: what they would touch is gone."""
+        return [
+            Candidate(action=name, target=goal.series or "", expected_effect=dict(handler.expected_effect))
+            for name, handler in self.actions.items()
+            if handler.serves(goal) and not handler.informs_only
+        ]
+
+    def act(self, action: Action, tick: datetime) -> Receipt:
+        """Say what would have been done."""
+        return Receipt(
+            action_id=action.action_id,
+            status=ReceiptStatus.DRY_RUN,
+            started_at=tick,
+            finished_at=tick,
+            detail="Replay: nothing was done.",
+        )
