@@ -79,34 +79,31 @@ def significant_effects(
     Types in `recurrent` are shifted within one `day` (in steps) only, as whole days map them onto themselves; having
     so few shifts, they are corrected as a family of their own.
     """
-    n_steps = jumps.shape[1]
+    reach, day_reach = jumps.shape[1] // 2, min(day, jumps.shape[1]) // 2
     observed, without_clock = _Jumps(jumps), _Jumps(minus_time_of_day(jumps, day))
     effects = []
     for locked in (False, True):
         types = [kind for kind in events if (kind in recurrent) == locked]
-        reach = min(day, n_steps) // 2 if locked else n_steps // 2
-        p_values = np.array([shift_p_values(observed.at_shifts(events[kind]), reach) for kind in types])
-        q_values = adjusted_p_values(p_values.reshape(len(types), len(jumps)))
+        p_values = np.array(
+            [shift_p_values(observed.at_shifts(events[kind]), day_reach if locked else reach) for kind in types]
+        ).reshape(len(types), len(jumps))
+        q_values = adjusted_p_values(p_values)
         for k in np.flatnonzero((q_values <= false_discovery_rate).any(axis=1)):
             at = events[types[k]]
-            same_time_p = shift_p_values(without_clock.at_shifts(at), n_steps // 2)
-            for row in np.flatnonzero(q_values[k] <= false_discovery_rate):
-                seen = jumps[row, at][np.isfinite(jumps[row, at])]
-                effects.append(
-                    Effect(
-                        event_type=types[k],
-                        row=int(row),
-                        n_events=len(seen),
-                        jump=float(seen.mean()),
-                        noise=float(observed.noise[row]),
-                        same_sign_ratio=float((np.sign(seen) == np.sign(seen.mean())).mean()),
-                        p_value=float(p_values[k, row]),
-                        q_value=float(q_values[k, row]),
-                        same_time_p=float(same_time_p[row]),
-                        keeps_to_clock=locked,
-                    )
-                )
+            same_time_p = shift_p_values(without_clock.at_shifts(at), reach)
+            for row in np.flatnonzero(q_values[k] <= false_discovery_rate).tolist():
+                tests = (float(p_values[k, row]), float(q_values[k, row]), float(same_time_p[row]))
+                effects.append(_effect(types[k], row, jumps[row, at], float(observed.noise[row]), tests, locked))
     return effects
+
+
+def _effect(
+    kind: str, row: int, jumps: Floats, noise: float, tests: tuple[float, float, float], keeps_to_clock: bool
+) -> Effect:
+    seen = jumps[np.isfinite(jumps)]
+    jump = float(seen.mean())
+    same_sign_ratio = float((np.sign(seen) == np.sign(jump)).mean())
+    return Effect(kind, row, len(seen), jump, noise, same_sign_ratio, *tests, keeps_to_clock)
 
 
 class _Jumps:
