@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from storage.errors import ForeactError
-from tasks.measure.ledger import ErrorLedger, FloatArray
-from tasks.measure.windows import Windows, compare_windows
+from tasks.measure.ledger import BoolArray, ErrorLedger, FloatArray
+from tasks.measure.windows import Windows
 
-RIDGE_WINDOWS = 2.0
+PRIOR_WINDOWS = (0.1, 0.5, 2.0, 8.0)
 BLOCKS = 5
 LEAST_GAIN_RATIO = 0.02
+LEAST_OBSERVED_RATIO = 0.8
 
 
 @dataclass(frozen=True)
@@ -35,36 +36,80 @@ def explain_with_controls(
 ) -> tuple[Windows, tuple[str, ...]]:
     """Take out of the target's windows what the controls explain, where that helps out of sample.
 
-    Ridge regression of the target's past windows on those of the controls. Every past window is predicted
-    by a fit that saw neither it nor its neighbours (blocked cross-validation, gaps of one window); the
-    controls are kept only if the spread of what is left falls by 2 % or more. Returns the windows,
-    unchanged where controls do not help, and the names of the controls used. Raises ForeactError
-    `control_origins` where a control's ledger has other origins than the target's.
+    Ridge regression of the target's errors on those of the controls at the same step of the same past
+    window. Every past window is predicted by a fit that saw neither it nor its neighbours (cross-validation
+    in blocks with gaps); so the ridge is chosen, and the controls are kept only if the spread of window
+    means falls by 2 % or more. Returns the windows, unchanged where controls do not help, and the names of
+    the controls used. Raises ForeactError `control_origins` where a control's ledger has other origins than
+    the target's.
     """
-    usable = [control for control in controls if _is_usable(control, windows.steps, ledger)]
+    usable = [control for control in controls if _is_usable(control, windows, ledger)]
     if not usable:
         return windows, ()
-    compared = [
-        compare_windows(control.observed, control.forecast, control.ledger, windows.steps) for control in usable
-    ]
-    past = np.column_stack([each.past for each in compared])
-    valid = windows.valid & np.isfinite(past).all(axis=1)
-    if valid.sum() < 2 * BLOCKS or not all(np.isfinite(each.current) for each in compared):
+    # All in the target's units: a relation between metrics is one between raw values of the same moment.
+    x = np.stack([_scaled_paths(control.ledger, windows) for control in usable])
+    y = _scaled_paths(ledger, windows)
+    valid = windows.valid & np.isfinite(x).all(axis=(0, 2)) & np.isfinite(y).all(axis=1)
+    if valid.sum() < 2 * BLOCKS:
         return windows, ()
-    x, y = past[valid], windows.past[valid]
-    lag = max(1, round(len(y) / max(windows.count, 1.0)))
-    left = _out_of_sample_residuals(x, y, lag)
-    if np.std(left) > (1 - LEAST_GAIN_RATIO) * np.std(y):
+    moments = _Moments.of(x[:, valid], y[valid], max(1, round(valid.sum() / max(windows.count, 1.0))))
+    tried = [moments.out_of_sample_residuals(prior) for prior in PRIOR_WINDOWS]
+    best = int(np.argmin([np.std(left) for left in tried]))
+    if np.std(tried[best]) > (1 - LEAST_GAIN_RATIO) * np.std(moments.target_means):
         return windows, ()
-    slopes = _ridge(x, y, lag)
-    cleaned = np.full_like(windows.past, np.nan)
-    cleaned[valid] = left
-    apart = np.array([each.current for each in compared]) - x.mean(axis=0)
-    current = windows.current - float(apart @ slopes)
-    return replace(windows, past=cleaned, current=current), tuple(control.name for control in usable)
+    past = np.full_like(windows.past, np.nan)
+    past[valid] = tried[best]
+    apart = np.array([_difference(control, windows) for control in usable]) / windows.unit
+    current = windows.current - float(apart @ moments.slopes(PRIOR_WINDOWS[best]))
+    return replace(windows, past=past, current=current), tuple(control.name for control in usable)
 
 
-def _is_usable(control: Control, steps: int, ledger: ErrorLedger) -> bool:
+@dataclass(frozen=True)
+class _Moments:
+    """Sums of squares and products per past window, from which every fit follows."""
+
+    gram: FloatArray
+    cross: FloatArray
+    control_means: FloatArray
+    target_means: FloatArray
+    neighbours: int
+
+    @staticmethod
+    def of(x: FloatArray, y: FloatArray, neighbours: int) -> _Moments:
+        """Gather from control paths (controls, n, steps) and target paths (n, steps)."""
+        gram = np.einsum("ank,bnk->nab", x, x)
+        return _Moments(gram, np.einsum("ank,nk->na", x, y), x.mean(axis=2).T, y.mean(axis=1), neighbours)
+
+    def slopes(self, prior: float, fitted: BoolArray | None = None) -> FloatArray:
+        """Fit slopes against a prior worth `prior` whole windows that show no relation at all."""
+        chosen = np.ones(len(self.gram), dtype=np.bool_) if fitted is None else fitted
+        gram, cross = self.gram[chosen].sum(axis=0), self.cross[chosen].sum(axis=0)
+        share = prior * self.neighbours / max(1, int(chosen.sum()))
+        penalty = share * np.diag(gram) + 1e-12 * float(np.trace(gram)) + 1e-300
+        return np.asarray(np.linalg.solve(gram + np.diag(penalty), cross), dtype=np.float64)
+
+    def out_of_sample_residuals(self, prior: float) -> FloatArray:
+        """Return the target's window means (n,) less what fits made elsewhere in time say of them."""
+        left = self.target_means.copy()
+        places = np.arange(len(left))
+        for block in np.array_split(places, BLOCKS):
+            far = (places < block[0] - self.neighbours) | (places > block[-1] + self.neighbours)
+            if far.sum() >= BLOCKS:
+                left[block] -= self.control_means[block] @ self.slopes(prior, far)
+        return left
+
+
+def _scaled_paths(ledger: ErrorLedger, windows: Windows) -> FloatArray:
+    paths = ledger.errors[:, : windows.steps][:, windows.used]
+    return np.asarray(paths / windows.past_units[:, None], dtype=np.float64)
+
+
+def _difference(control: Control, windows: Windows) -> float:
+    after = (control.observed - control.forecast)[: windows.steps][windows.used]
+    return float(np.nanmean(after))
+
+
+def _is_usable(control: Control, windows: Windows, ledger: ErrorLedger) -> bool:
     if len(control.ledger.errors) != len(ledger.errors):
         counts = f"{len(control.ledger.errors)} past windows, the target {len(ledger.errors)}"
         raise ForeactError(
@@ -72,24 +117,5 @@ def _is_usable(control: Control, steps: int, ledger: ErrorLedger) -> bool:
             f"Control {control.name} has {counts}.",
             "Build both ledgers from the same origins.",
         )
-    known = np.isfinite(control.observed[:steps]) & np.isfinite(control.forecast[:steps])
-    return bool(known.mean() >= 0.5) and control.ledger.errors.shape[1] >= steps
-
-
-def _ridge(x: FloatArray, y: FloatArray, lag: int) -> FloatArray:
-    """Fit slopes with a prior worth `RIDGE_WINDOWS` whole windows of no relation at all."""
-    centred = x - x.mean(axis=0)
-    gram = centred.T @ centred
-    penalty = RIDGE_WINDOWS * lag / len(y) * np.diag(gram) + 1e-12 * max(float(np.trace(gram)), 1e-300)
-    return np.asarray(np.linalg.solve(gram + np.diag(penalty), centred.T @ (y - y.mean())))
-
-
-def _out_of_sample_residuals(x: FloatArray, y: FloatArray, lag: int) -> FloatArray:
-    left = np.empty_like(y)
-    places = np.arange(len(y))
-    for block in np.array_split(places, BLOCKS):
-        near = (places >= block[0] - lag) & (places <= block[-1] + lag)
-        fitted = ~near if (~near).sum() > BLOCKS else places < 0
-        slopes = _ridge(x[fitted], y[fitted], lag) if fitted.any() else np.zeros(x.shape[1])
-        left[block] = y[block] - (x[block] - x.mean(axis=0)) @ slopes
-    return left
+    after = (control.observed - control.forecast)[: windows.steps][windows.used]
+    return bool(np.isfinite(after).mean() >= LEAST_OBSERVED_RATIO) and control.ledger.errors.shape[1] >= windows.steps

@@ -14,7 +14,7 @@ from storage.errors import ForeactError
 from storage.records import Verdict
 from tasks.measure.controls import Control, explain_with_controls
 from tasks.measure.ledger import ErrorLedger, FloatArray
-from tasks.measure.windows import Windows, compare_windows, drift
+from tasks.measure.windows import Windows, compare_windows, placebos
 
 Better = Literal["lower", "higher"]
 
@@ -109,11 +109,12 @@ def _judge(effect: Effect, windows: Windows, ledger: ErrorLedger, level: float, 
     effect = replace(effect, past_windows=count)
     if count < 2:
         return effect
-    centre, triggered = drift(windows, ledger)
+    nothing = placebos(windows, ledger)
     independent = windows.independent_count
-    spread = float(np.std(windows.past[windows.valid], ddof=1)) * windows.unit
-    error = spread * sqrt(1 + 1 / independent)
-    estimate = (windows.current - centre) * windows.unit
+    # The origins overlap, so the sample's spread falls short as if there were only `independent` of them.
+    spread = nothing.spread * windows.unit * sqrt(independent / (independent - 1))
+    error = spread * sqrt(1 + 1 / independent + nothing.doubt)
+    estimate = (windows.current - nothing.centre) * windows.unit
     half = float(stdtrit(independent - 1, 0.5 + effect.confidence / 2)) * error
     return replace(
         effect,
@@ -124,7 +125,7 @@ def _judge(effect: Effect, windows: Windows, ledger: ErrorLedger, level: float, 
         p_value=_p_value(estimate, error, independent, level),
         expected=actual - estimate,
         relative_ratio=estimate / abs(level) if level else float("nan"),
-        triggered_windows=triggered,
+        triggered_windows=nothing.triggered,
     )
 
 

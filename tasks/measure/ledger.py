@@ -15,6 +15,7 @@ BoolArray = NDArray[np.bool_]
 
 SHORTEST_WINDOW_STEPS = 5
 WINDOWS_WANTED = 20
+FEWEST_SCALE_ERRORS = 8
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ def running_scale(
 
     `origins` and `one_step_errors` are (n_origins,), NaN where an error is not known; an error counts from
     the step after its origin on, so nothing from an origin's own future enters its scale. Returns
-    (n_origins,) scales, NaN before the first known error, and the scale at step `now`.
+    (n_origins,) scales, NaN where fewer than eight errors are known, and the scale at step `now`.
     """
     known = np.isfinite(one_step_errors)
     times = origins[known] + 1
@@ -130,7 +131,8 @@ def running_scale(
     weight = np.concatenate([[0.0], np.cumsum(weights)])
     upto = np.searchsorted(times, np.append(origins, now), side="right")
     with np.errstate(invalid="ignore", divide="ignore"):
-        scales = np.where(weight[upto] > 0, total[upto] / weight[upto], np.nan)
+        enough = (upto >= FEWEST_SCALE_ERRORS) & (weight[upto] > 0)
+        scales = np.where(enough, total[upto] / weight[upto], np.nan)
     return scales[:-1], float(scales[-1])
 
 

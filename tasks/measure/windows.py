@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import sqrt
 
 import numpy as np
 
@@ -12,6 +13,7 @@ SCALE_POWER = 0.5
 QUIETEST_SCALE_RATIO = 0.05
 LEAST_KNOWN_RATIO = 0.8
 FEWEST_TRIGGERED = 5
+NORMAL_REACH = 1.6449
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,8 @@ class Windows:
     past: FloatArray
     current: float
     unit: float
+    past_units: FloatArray
+    used: BoolArray
     steps: int
     n_past: int
 
@@ -74,8 +78,9 @@ def compare_windows(observed: FloatArray, forecast: FloatArray, ledger: ErrorLed
     if not floor > 0:
         floor = 1.0
     unit = float(np.fmax(ledger.current_scale, floor) ** SCALE_POWER)
-    past = mean_errors(ledger.errors[:, :steps], used) / np.maximum(ledger.scale, floor) ** SCALE_POWER
-    return Windows(past, difference / unit, unit, steps, ledger.n_past)
+    past_units = np.maximum(ledger.scale, floor) ** SCALE_POWER
+    past = mean_errors(ledger.errors[:, :steps], used) / past_units
+    return Windows(past, difference / unit, unit, past_units, used, steps, ledger.n_past)
 
 
 def mean_errors(errors: FloatArray, used: BoolArray) -> FloatArray:
@@ -87,21 +92,54 @@ def mean_errors(errors: FloatArray, used: BoolArray) -> FloatArray:
     return np.where(share >= max(1.0, LEAST_KNOWN_RATIO * used.sum()), mean, np.nan)
 
 
-def drift(windows: Windows, ledger: ErrorLedger) -> tuple[float, float]:
-    """Return where the metric drifts to without any action, in window units, and from how many like cases.
+@dataclass(frozen=True)
+class Placebos:
+    """What happens without any action, in window units: its centre, its spread, and from how many like cases.
 
-    With at least five separate past windows that had the same trigger, their median counts n/(n+5) against
-    the median of all: what follows a peak is a fall, whoever acts (regression to the mean).
+    `doubt` is the variance of the centre, over that of the windows, that comes of knowing few like cases.
     """
-    centre = float(np.median(windows.past[windows.valid]))
+
+    centre: float
+    spread: float
+    triggered: float = 0.0
+    doubt: float = 0.0
+
+
+def placebos(windows: Windows, ledger: ErrorLedger) -> Placebos:
+    """Say where windows without an action lie; at least one must be valid.
+
+    With at least five separate past windows that had the same trigger, their median and spread count
+    n/(n+5) against those of all: what follows a peak is a fall, whoever acts (regression to the mean), and
+    unrest. That weight is what follows if like cases may lie off by a fifth of the variance, so with n of
+    them the centre stays uncertain by 1/(n+5) of it.
+    """
+    past = windows.past[windows.valid]
+    centre, spread = float(np.median(past)), spread_of(past)
     if ledger.same_trigger is None:
-        return centre, 0.0
+        return Placebos(centre, spread)
     alike = windows.valid & ledger.same_trigger
     count = _separate(ledger, alike, windows)
     if count < FEWEST_TRIGGERED:
-        return centre, count
+        return Placebos(centre, spread, count, 1 / FEWEST_TRIGGERED)
     share = count / (count + FEWEST_TRIGGERED)
-    return share * float(np.median(windows.past[alike])) + (1 - share) * centre, count
+    like = windows.past[alike]
+    return Placebos(
+        share * float(np.median(like)) + (1 - share) * centre,
+        sqrt(share * spread_of(like) ** 2 + (1 - share) * spread**2),
+        count,
+        1 / (count + FEWEST_TRIGGERED),
+    )
+
+
+def spread_of(past: FloatArray) -> float:
+    """Return the spread of past windows (n,): the geometric mean of two estimates of a standard deviation.
+
+    One is the usual, the other what the 90 % quantile of the distance from the median says. One incident in
+    the past makes the first so wide that nothing is found any more; the second alone is too bold where such
+    incidents are common.
+    """
+    reach = float(np.quantile(np.abs(past - np.median(past)), 0.9)) / NORMAL_REACH
+    return sqrt(float(np.std(past)) * reach)
 
 
 def _separate(ledger: ErrorLedger, alike: BoolArray, windows: Windows) -> float:
