@@ -88,7 +88,8 @@ def call(
 
 def _call(handler: ActionHandler, parts: dict[str, Any], limit_s: float) -> CallResult:
     phase, context = parts["phase"], parts["context"]
-    if context.dry_run and phase in {"run", "undo"} and not handler.explains_dry_run:
+    has_no_code = phase != "run" and getattr(handler.hooks, phase) is None
+    if has_no_code or (context.dry_run and phase in {"run", "undo"} and not handler.explains_dry_run):
         return _interpret(phase, context, make_call(handler, parts))
     if handler.runs_in_process:
         return _call_in_thread(handler, parts, limit_s, "")

@@ -196,6 +196,19 @@ def test_a_dry_run_never_calls_a_handler_that_knows_nothing_of_dry_runs(tmp_path
     assert not (tmp_path / "touched").exists()
 
 
+def test_a_function_that_a_handler_does_not_have_needs_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    handler = from_callable("tried", lambda params, goal_id: {"success": True})
+    results = {phase: call(handler, phase, {}, {}, context_for()) for phase in ("capture", "check", "undo", "drill")}
+    assert results["capture"].value == {}
+    assert results["check"].status is ReceiptStatus.UNKNOWN
+    assert results["undo"].status is ReceiptStatus.FAILED
+    assert results["drill"].value is None
+    ran = call(handler, "run", {}, {}, context_for())
+    assert ran.status is ReceiptStatus.FAILED
+    assert "No process could be started" in ran.detail
+
+
 def test_a_check_that_fails_or_answers_nonsense_is_unknown() -> None:
     def handler(params: dict[str, Any], goal_id: str) -> dict[str, Any]:
         return {"success": True}
