@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+import numpy as np
 
 from storage.records import Autonomy, Candidate, GoalView, Strategy
 from tasks.goals.text import moment
@@ -39,6 +41,15 @@ class Column:
 
 
 @dataclass(frozen=True)
+class Partner:
+    """Another goal of a collaborative group, and what may be done for it."""
+
+    goal_id: str
+    valuer: Valuer
+    offers: frozenset[str]
+
+
+@dataclass(frozen=True)
 class Blocked:
     """A candidate, or some of its slots, that may not be taken, and why."""
 
@@ -58,11 +69,12 @@ def columns_of(
     view: GoalView,
     valuer: Valuer,
     strategy: Strategy,
-    partners: Mapping[str, tuple[GoalView, Valuer]],
+    partners: Sequence[Partner],
 ) -> tuple[list[Column], list[Blocked]]:
     """Return a goal's columns and what was left out.
 
-    `partners` are the goals of its collaborative group, by id: a candidate that they have as well serves them too.
+    `partners` are the other goals of its collaborative group: a candidate that they have as well helps them too, and
+    serves those for which it would be worth taking.
     """
     columns: list[Column] = []
     blocked: list[Blocked] = []
@@ -86,29 +98,22 @@ def _columns(
     valuer: Valuer,
     candidate: Candidate,
     slots: Sequence[int],
-    partners: Mapping[str, tuple[GoalView, Valuer]],
+    partners: Sequence[Partner],
 ) -> Iterator[Column]:
     worth = valuer.worth(candidate)
     key = offer_key(candidate)
-    joint = [
-        (goal_id, other.worth(candidate).own_gain)
-        for goal_id, (partner, other) in partners.items()
-        if goal_id != view.goal.goal_id and _offers(problem, partner, key)
-    ]
+    joint = [(partner, partner.valuer.worth(candidate).own_gain) for partner in partners if key in partner.offers]
     objective = problem.objective_of(view)
     cost = candidate.cost * (objective.cost_weight if objective else 1.0)
     resources = resources_of(problem, view, candidate)
-    for slot in slots:
+    for slot in (each for each in slots if np.isfinite(worth.gain[each])):
         own = float(worth.gain[slot]) - cost * _cost_share(problem, slot)
         # What harms a partner is charged already, as harm to a guarded bound.
-        extra = {goal_id: float(gain[slot]) for goal_id, gain in joint if gain[slot] > 0}
-        serves = (view.goal.goal_id, *extra)
-        value = own + sum(extra.values())
+        helped = [(partner, float(gain[slot])) for partner, gain in joint if gain[slot] > 0]
+        served = [each.goal_id for each, gain in helped if gain >= problem.margin * each.valuer.risk]
+        serves = (view.goal.goal_id, *served)
+        value = own + sum(gain for _, gain in helped)
         yield Column(view.goal.goal_id, serves, candidate, slot, value, own, worth, resources, key)
-
-
-def _offers(problem: PlanProblem, view: GoalView, key: str) -> bool:
-    return any(offer_key(each) == key for each in problem.candidates.get(view.goal.goal_id, ()))
 
 
 def _cost_share(problem: PlanProblem, slot: int) -> float:
@@ -120,13 +125,14 @@ def resources_of(problem: PlanProblem, view: GoalView, candidate: Candidate) -> 
     """Return what a candidate takes, and for how many slots nothing else may take it.
 
     Its target for one slot; the goal's series until its measurement window is over, since two actions in one window
-    cannot be told apart; and itself on this target for its cooldown.
+    cannot be told apart; and itself on this target for its cooldown. A driven series is exempt from the second: what an
+    amount changes is known from its response, and load does not wait for measurements.
     """
     target = candidate.target or candidate.action
     settle = max(1, math.ceil(problem.settle_s / problem.slot_s))
     cooldown = max(1, math.ceil(problem.traits_of(candidate.action).cooldown_s / problem.slot_s))
     taken = [(f"target:{target}", 1), (f"cooldown:{candidate.action}:{target}", cooldown)]
-    if view.goal.series is not None:
+    if view.goal.series is not None and not _is_driven(problem, view):
         taken.append((f"series:{view.goal.series}", settle))
     return tuple(taken)
 
@@ -165,13 +171,19 @@ def _refusal(problem: PlanProblem, view: GoalView, candidate: Candidate, slot: i
             continue
         if not commitment.is_started and commitment.goal_id == view.goal.goal_id:
             continue
-        if commitment.series is not None and commitment.series == view.goal.series:
+        is_same_series = commitment.series is not None and commitment.series == view.goal.series
+        if is_same_series and not _is_driven(problem, view):
             return (
                 f"{commitment.action} is still being measured on {commitment.series} until {moment(commitment.until)}"
             )
         if (commitment.target or commitment.action) == target and start < _slot_end(problem, commitment.start):
             return f"{target} is taken by {commitment.action}"
     return None
+
+
+def _is_driven(problem: PlanProblem, view: GoalView) -> bool:
+    objective = problem.objective_of(view)
+    return objective is not None and objective.name in problem.responses
 
 
 def _slot_end(problem: PlanProblem, start: datetime) -> datetime:

@@ -17,10 +17,15 @@ _SEVERE = 0.9
 
 @dataclass(frozen=True)
 class Draw:
-    """What was drawn for a goal: a column or None for nothing, from the propensities by action name."""
+    """What was drawn for a goal: a column or None for nothing.
+
+    `propensities` are by action name and sum to one, `options` names the variant that each action stood for in the draw
+    (its offer), `wanted` is what the valuation alone would have said.
+    """
 
     column: Column | None
     propensities: Mapping[str, float]
+    options: Mapping[str, str]
     wanted: str
     seed: int
 
@@ -40,26 +45,40 @@ def draw_for(
     view: GoalView,
     options: Mapping[str, Column],
     wanted: str,
+    *,
     worthwhile_cost: float,
-    is_burning: bool,
+    is_certain: bool = False,
 ) -> Draw:
-    """Draw among the best column of each action and doing nothing.
+    """Draw among one column of each action and doing nothing.
 
     `wanted` is what the planner's valuation says. Where exploring is safe it is mixed with the beliefs' propensities
     over the actions that may be tried; doing nothing keeps its floor where the severity allows, so that what an action
-    changes can be told from what would have happened anyway. Propensities sum to one and are those drawn from.
+    changes can be told from what would have happened anyway. The logged propensities are those drawn from. With
+    `is_certain` nothing is left to chance.
     """
     names = [NOTHING, *sorted(options)]
     seed = draw_seed(problem, view)
     shares = np.array([float(name == wanted) for name in names])
-    if problem.explore and not is_burning:
-        mine = [NOTHING, *(name for name in names[1:] if _may_try(problem, options[name], worthwhile_cost))]
-        shares = _mixed(problem, view, names, mine, shares, seed)
-    shares = _with_floor(shares, problem.nothing_floor if view.goal.severity < _SEVERE else 0.0)
+    if not is_certain:
+        if problem.explore and not is_burning(problem):
+            mine = [NOTHING, *(name for name in names[1:] if _may_try(problem, options[name], worthwhile_cost))]
+            shares = _mixed(problem, view, names, mine, shares, seed)
+        shares = _with_floor(shares, problem.nothing_floor if view.goal.severity < _SEVERE else 0.0)
     position = min(int(np.searchsorted(np.cumsum(shares), unit_of(seed), side="right")), len(names) - 1)
     drawn = names[position] if shares[position] > 0 else names[int(np.argmax(shares))]
-    propensities = {name: float(share) for name, share in zip(names, shares, strict=True)}
-    return Draw(options.get(drawn), propensities, wanted, seed)
+    return Draw(
+        column=options.get(drawn),
+        propensities={name: float(share) for name, share in zip(names, shares, strict=True)},
+        options={name: column.offer for name, column in options.items()},
+        wanted=wanted,
+        seed=seed,
+    )
+
+
+def is_burning(problem: PlanProblem) -> bool:
+    """Tell whether a severe objective is broken now: then nothing is tried out."""
+    goals = (view.goal for view in problem.goals if view.is_open)
+    return any(goal.severity >= _SEVERE and bool(goal.because.get("is_broken_now")) for goal in goals)
 
 
 def draw_seed(problem: PlanProblem, view: GoalView) -> int:

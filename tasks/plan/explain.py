@@ -86,9 +86,9 @@ def explain_nothing(
     return stated if best.value < needed else f"Nothing: {best.action}{_where(best)} gives way to weightier goals."
 
 
-def binding(column: Column, taken: Sequence[Column], limits: Limits) -> str | None:
-    """Return what kept a goal's better column out, None where nothing did."""
-    others = [each for each in taken if column.goal_id not in each.serves]
+def binding(goal_id: str, column: Column, taken: Sequence[Column], limits: Limits) -> str | None:
+    """Return what kept a goal's better column out, beside what the goal got itself; None where nothing did."""
+    others = [each for each in taken if goal_id not in each.serves]
     return clash(column, others, limits)
 
 

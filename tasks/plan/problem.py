@@ -45,7 +45,9 @@ class Response(Protocol):
 class ActionTraits:
     """What the planner must know of an action beside its candidates; the defaults are the careful ones.
 
-    `duration_s` is how long its effect lasts, None for good.
+    `duration_s` is how long its effect lasts, None for good. An action that sets an amount names the series that it
+    `sets`, the amount being its parameter `amount`; `unit_cost` is the running cost of one unit on the scale of the
+    loss (1 for as bad as a broken objective), `most_up` the largest increase at a time.
     """
 
     risk: Literal["low", "medium", "high"] = "medium"
@@ -53,6 +55,9 @@ class ActionTraits:
     informs_only: bool = False
     cooldown_s: float = 0.0
     duration_s: float | None = None
+    sets: str | None = None
+    unit_cost: float = 0.0
+    most_up: float = float("inf")
 
     @property
     def may_be_explored(self) -> bool:

@@ -109,7 +109,7 @@ def clash(column: Column, taken: Sequence[Column], limits: Limits) -> str | None
         return f"slot {column.slot} holds as many actions as may run at once"
     for each in taken:
         if set(each.serves) & set(column.serves):
-            return f"{each.action} serves the goal already"
+            return f"{each.action} serves one of its goals already"
         for name, spacing in each.resources:
             if abs(each.slot - column.slot) < spacing and (name, spacing) in column.resources:
                 return f"{each.action} takes {name.partition(':')[2]}"

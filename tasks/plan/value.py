@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from storage.records import Candidate, FloatArray, GoalView, Objective, ObjectiveKind
+from tasks.plan.amounts import amount_of, amount_values
 from tasks.plan.beliefs import effect_of
 from tasks.plan.problem import PlanProblem, Realised
 from tasks.plan.risk import MAX_STEPS, Side, deviates_of, excess_of, ramps_of, risk_of, thin
@@ -55,6 +56,7 @@ class Valuer:
         self.problem, self.view = problem, view
         self.outlook = outlook_of(problem, view)
         self.guards = guards_of(problem, view)
+        self.amounts = amount_values(problem, view)
 
     @property
     def risk(self) -> float:
@@ -64,11 +66,20 @@ class Valuer:
     def worth(self, candidate: Candidate) -> Worth:
         """Return severity × shrunk (risk of nothing − risk left) per slot, less the harm to other bounds."""
         effect = effect_of(self.problem, candidate, self.view.goal)
+        amount = amount_of(self.problem, self.outlook.objective, candidate)
+        if self.amounts is not None and amount is not None:
+            return self._worth_of_amount(self.amounts.gains(self.problem, amount), candidate, effect)
         left = self._risk_after(candidate, self.outlook, effect)
         shrink = shrink_of(self.problem.realised.get(candidate.action))
         saved = self.outlook.risk - left
         own = self.view.goal.severity * np.where(saved > 0, shrink * saved, saved)
         return Worth(own - self._harm(candidate, effect), own, left, effect, shrink)
+
+    def _worth_of_amount(self, saved: FloatArray, candidate: Candidate, effect: tuple[float, float]) -> Worth:
+        shrink = shrink_of(self.problem.realised.get(candidate.action))
+        gain = np.where(saved > 0, shrink * saved, saved)
+        left = np.clip(self.outlook.risk - gain / max(self.view.goal.severity, 1e-9), 0.0, 1.0)
+        return Worth(gain, gain, left, effect, shrink)
 
     def _harm(self, candidate: Candidate, effect: tuple[float, float]) -> FloatArray:
         harm = np.zeros(self.problem.n_slots)
@@ -83,9 +94,6 @@ class Valuer:
         if outlook.excess.size == 0:
             helped = float(np.clip(theta, -1.0, 1.0).mean()) * (1.0 - self._lateness(candidate))
             return np.clip(outlook.risk * (1.0 - helped), 0.0, 1.0)
-        driven = self._driven(candidate, outlook)
-        if driven is not None:
-            return risk_of(driven)
         duration_s = self.problem.traits_of(candidate.action).duration_s
         ramp = ramps_of(outlook.times_s, self._starts_s, candidate.latency_s, duration_s)
         return risk_of(outlook.excess[None] - theta[None, :, None] * ramp[:, None, :])
@@ -101,19 +109,6 @@ class Valuer:
         """
         lead_s = (self.view.goal.deadline - self.problem.tick).total_seconds()
         return np.clip((self._starts_s + candidate.latency_s) / max(lead_s, _LEAST_LEAD_S), 0.0, 1.0)
-
-    def _driven(self, candidate: Candidate, outlook: Outlook) -> FloatArray | None:
-        """Return the excess (n_slots, n_paths, n_steps) where the candidate changes the capacity behind the metric."""
-        changed = candidate.evidence.get("capacity_after")
-        if outlook.objective is None or changed is None:
-            return None
-        now = self.problem.capacities.get(outlook.objective.capacity or "")
-        if now is None:
-            return None
-        starts_s = self._starts_s + candidate.latency_s
-        amount = np.where(outlook.times_s[None, :] > starts_s[:, None], float(changed), now)
-        metric = metric_paths(self.problem, outlook.objective, amount[:, None, :], outlook.times_s)
-        return None if metric is None else excess_of(metric, outlook.bound, outlook.side, outlook.sd)
 
 
 def outlook_of(problem: PlanProblem, view: GoalView) -> Outlook:
