@@ -26,8 +26,6 @@ from storage.records import Autonomy, Event, Sample
 
 logger = logging.getLogger(__name__)
 
-SECTIONS = {"forecasting_config": "forecasting", "executor_config": "executor", "agent_config": "agent"}
-
 
 class GoalDrivenAgent:
     """Watches, forecasts, sets goals, acts, measures and learns, until it is stopped.
@@ -48,7 +46,8 @@ class GoalDrivenAgent:
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         given = {"forecasting": forecasting_config, "executor": executor_config, "agent": agent_config}
-        self.settings = settings or load_settings(**{name: dict(part) for name, part in given.items() if part})
+        overrides: dict[str, Any] = {section: dict(part) for section, part in given.items() if part}
+        self.settings = settings or load_settings(**overrides)
         self.actions: dict[str, ActionHandler] = discover_actions()
         self.store = store or open_configured_store(self.settings)
         self.executor = Executor(self)
@@ -112,9 +111,11 @@ class GoalDrivenAgent:
         """Offer an action to the planner: `handler(params, goal_id)` returning `{"success": bool, "impact": {…}}`.
 
         `level` is what may be done with it: observe, recommend, approve or auto. `meta` are further facts, as in
-        `handlers.action`.
+        `handlers.action`. The handler runs in this process, so that it can use what is at hand here; with
+        `runs_in_process=False` it runs in one of its own, which can be ended when it hangs.
         """
-        self.actions[name] = from_callable(name, handler, default_level=str(Autonomy(level)), **meta)
+        facts = {"runs_in_process": True, **meta}
+        self.actions[name] = from_callable(name, handler, default_level=str(Autonomy(level)), **facts)
 
     def run_cycle(self, tick: datetime | None = None) -> dict[str, Any]:
         """Run one whole turn now and return the goals as they then stand."""
@@ -159,7 +160,9 @@ class GoalDrivenAgent:
 
     def _turn(self, kind: str, tick: datetime) -> str:
         with self._turning:
-            context = live_context(self.settings, self.store, tick, kind, actions=self.actions, world=self._world)
+            context = live_context(
+                self.settings, self.store, tick, kind, actions=self.actions, world=self._world, now=self._clock
+            )
             if kind == "cycle":
                 self.store.cycles.begin(context.cycle)
                 turn(bare, context)

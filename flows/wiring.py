@@ -81,8 +81,9 @@ def live_context(
     flow_run_id: str = "",
     actions: Mapping[str, ActionHandler] | None = None,
     world: World | None = None,
+    now: Callable[[], datetime] = utc_now,
 ) -> Context:
     """Put together what every stage of a live turn is given."""
     known = discover_actions() if actions is None else actions
     cycle = new_cycle(settings, store, tick, kind, flow_run_id)
-    return Context(store, world or live_world(settings, store, known), settings, cycle, known)
+    return Context(store, world or live_world(settings, store, known, now), settings, cycle, known)

@@ -32,6 +32,7 @@ class LiveWorld:
     sources: Mapping[str, tuple[SourceHandler, Mapping[str, Any]]] = field(default_factory=dict)
     since: Callable[[str], datetime | None] = lambda name: None
     troubles: list[str] = field(default_factory=list)
+    _looked_at: dict[datetime, dict[str, Any]] = field(default_factory=dict)
 
     def observe(self, tick: datetime) -> Iterable[Sample | Event]:
         """Pull every configured source since its last sample."""
@@ -46,7 +47,13 @@ class LiveWorld:
         """Ask every enabled action what it could do for a goal; one that fails proposes nothing."""
         found: list[Candidate] = []
         for name, handler in self.actions.items():
-            context = ActionContext(tick=tick, options=self.options_of(name), goal_id=goal.goal_id, series=goal.series)
+            context = ActionContext(
+                tick=tick,
+                options=self.options_of(name),
+                goal_id=goal.goal_id,
+                series=goal.series,
+                memo=self._looked_at.setdefault(tick, {}),
+            )
             try:
                 found += handler.propose(goal, context)
             except Exception as trouble:

@@ -10,7 +10,7 @@ import numpy as np
 
 from storage.records import Frame, Pattern, stable_id
 from tasks.context import Context
-from tasks.patterns import Finding, PatternInput, PatternSettings, find_patterns
+from tasks.patterns import Finding, PatternInput, PatternSettings, find_event_patterns, find_series_patterns
 from tasks.stage import stage
 
 Patterns = tuple[Pattern, ...]
@@ -23,48 +23,38 @@ def _summary(patterns: Patterns) -> Mapping[str, Any]:
 
 @stage("patterns", _summary)
 def find(context: Context, frames: tuple[Frame, ...]) -> Patterns:
-    """Look for patterns in every window; events are looked at once, beside the longest one."""
+    """Look for patterns in the events once and in every window of metrics, beside the events."""
     configured = context.settings.forecasting.pattern_recognizer
     settings = PatternSettings(
         min_occurrences=configured.min_occurrences,
         time_window_hours=configured.time_window_hours,
         timezone=configured.timezone,
     )
-    found: list[Finding] = []
-    for position, frame in enumerate(_longest_first(frames)):
-        pattern_input = _input(context, frame, settings, with_events=position == 0)
-        found += find_patterns(pattern_input, settings, context.tick.timestamp(), context.cycle.seed)
+    tick_s = context.tick.timestamp()
+    kinds, times_s = _events(context, settings)
+    alone = PatternInput((), np.empty((0, 0)), tick_s, 1.0, kinds, times_s)
+    found = list(find_event_patterns(alone, settings, tick_s))
+    recurrent = {finding.subject for finding in found if finding.kind == "recurrence"}
+    for frame in frames:
+        window = PatternInput(frame.series, frame.values, frame.end.timestamp(), frame.step_s, kinds, times_s)
+        found += find_series_patterns(window, settings, tick_s, context.cycle.seed, recurrent)
     patterns = tuple(_pattern(finding) for finding in found)
     context.store.patterns.append(patterns, context.cycle_id)
     return patterns
 
 
-def _longest_first(frames: tuple[Frame, ...]) -> list[Frame]:
-    return sorted(frames, key=lambda frame: frame.step_s * frame.values.shape[1], reverse=True)
-
-
-def _input(context: Context, frame: Frame, settings: PatternSettings, *, with_events: bool) -> PatternInput:
-    kinds: np.ndarray[Any, Any] = np.empty(0, dtype=str)
-    times_s = np.empty(0)
-    if with_events:
-        since = context.tick - timedelta(seconds=settings.recurrence_window_s)
-        columns = context.store.events.columns(since, context.tick)
-        kinds = np.asarray(columns["event_type"], dtype=str)
-        times_s = np.asarray(columns["ts"]).astype("datetime64[us]").astype(np.int64) / 1e6
-    return PatternInput(
-        names=frame.series,
-        values=frame.values,
-        end_s=frame.end.timestamp(),
-        step_s=frame.step_s,
-        event_types=kinds.tolist(),
-        event_times_s=times_s,
-    )
+def _events(context: Context, settings: PatternSettings) -> tuple[list[str], np.ndarray[Any, Any]]:
+    """Return type and unix seconds of the events that the recurrence test looks back on."""
+    since = context.tick - timedelta(seconds=settings.recurrence_window_s)
+    columns = context.store.events.columns(since, context.tick)
+    times_s = np.asarray(columns["ts"]).astype("datetime64[us]").astype(np.int64) / 1e6
+    return [str(kind) for kind in columns["event_type"]], times_s
 
 
 def _pattern(finding: Finding) -> Pattern:
     next_at = None if finding.next_at_s is None else datetime.fromtimestamp(finding.next_at_s, UTC)
     return Pattern(
-        pattern_id=stable_id("pattern", finding.kind, finding.subject, finding.period_s),
+        pattern_id=stable_id("pattern", *finding.identity),
         kind=finding.kind,
         subject=finding.subject,
         statement=finding.statement,
