@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from api import problems
 from api.deps import Facade
 from api.gate import Gate
-from api.routes import agent, forecasts, goals, health, ingest
+from api.routes import actions, agent, executor, forecasts, goals, health, history, ingest, objectives
 from api.sampler import Sampler, Worker
 from api.triggers import PrefectTrigger, Trigger
 from api.watch import Watcher
@@ -49,7 +49,7 @@ def create_app(
     app.add_middleware(
         Gate, max_body_bytes=settings.server.max_body_bytes, is_loopback=_is_loopback(settings.server.host)
     )
-    for module in (agent, goals, forecasts, ingest):
+    for module in (agent, goals, forecasts, actions, executor, ingest, objectives, history):
         app.include_router(module.router, prefix=PREFIX)
     app.include_router(health.router)
     return app

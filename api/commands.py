@@ -21,8 +21,7 @@ UNDO_EXPIRES = timedelta(days=1)
 
 def set_mode(facade: Facade, autonomous: bool, by: str) -> None:
     """Turn the loop's permission to act by itself on or off."""
-    with facade.store.transaction():
-        facade.store.facts.set(MODE_FACT, autonomous, by)
+    facade.store.facts.set(MODE_FACT, autonomous, by)
     facade.store.audit.append(by, "set mode", "mode", {"autonomous": autonomous})
 
 
@@ -33,7 +32,7 @@ def answer_action(facade: Facade, action_id: str, answer: Answer, approved: bool
         return Answered(subject=action_id, done=_word(approved), action_ids=[action_id], note="It already was.")
     _refuse_unanswerable(facade, view)
     _record_answer(facade, view, answer, approved)
-    started, note = _tend(facade, f"answer-{action_id}") if approved else (None, "")
+    started, note = _tend(facade, f"answer-{action_id}", "approval") if approved else (None, "")
     return Answered(subject=action_id, done=_word(approved), action_ids=[action_id], flow_run_id=started, note=note)
 
 
@@ -53,7 +52,7 @@ def approve_goal(facade: Facade, goal_id: str, answer: Answer) -> Answered:
     for view in waiting:
         _record_answer(facade, view, answer, approved=True)
     ids = [view.action.action_id for view in waiting]
-    started, note = _tend(facade, f"answer-{stable_id('goal', *ids)}")
+    started, note = _tend(facade, f"answer-{stable_id('goal', *ids)}", "approval")
     return Answered(subject=goal_id, done="approved", action_ids=ids, flow_run_id=started, note=note)
 
 
@@ -76,8 +75,7 @@ def cancel_goal(facade: Facade, goal_id: str, answer: Answer) -> Answered:
         _record_answer(facade, action, answer, approved=False)
     facade.store.audit.append(answer.by, "cancel goal", goal_id, {"reason": reason})
     ids = [v.action.action_id for v in waiting]
-    started, note = _tend(facade, f"cancel-{goal_id}")
-    return Answered(subject=goal_id, done="cancelled", action_ids=ids, flow_run_id=started, note=note)
+    return Answered(subject=goal_id, done="cancelled", action_ids=ids)
 
 
 def undo_action(facade: Facade, action_id: str, answer: Answer) -> Answered:
@@ -90,7 +88,9 @@ def undo_action(facade: Facade, action_id: str, answer: Answer) -> Answered:
         facade.store.actions.append([undo], BY_HAND)
         detail = {"undo": undo.action_id, "note": answer.note}
         facade.store.audit.append(answer.by, "undo action", action_id, detail)
-    started, note = _tend(facade, undo.action_id)
+    # A person's yes outranks the mode: an undo that is asked for happens even while the loop may not act by itself.
+    facade.store.actions.approve(_approval(facade, undo, answer, approved=True))
+    started, note = _tend(facade, undo.action_id, "undo")
     note = "It already was asked for." if known else note
     return Answered(
         subject=action_id, done="undo asked for", action_ids=[undo.action_id], flow_run_id=started, note=note
@@ -119,23 +119,25 @@ def _refuse_unanswerable(facade: Facade, view: ActionView) -> None:
 
 
 def _record_answer(facade: Facade, view: ActionView, answer: Answer, approved: bool) -> None:
-    now = facade.clock()
-    lasts = timedelta(seconds=facade.settings.executor.approval_expires_seconds)
-    approval = Approval(
-        action_id=view.action.action_id,
-        approved=approved,
-        by=answer.by,
-        at=now,
-        expires_at=min(now + lasts, view.action.expires_at),
-        params=answer.params,
-        note=answer.note,
-    )
-    if not facade.store.actions.approve(approval):
+    if not facade.store.actions.approve(_approval(facade, view.action, answer, approved)):
         detail = f"{view.action.action_id} was answered by someone else just now."
         raise ForeactError("already_answered", detail, "The first answer counts.", status=409)
     detail_kept = {"note": answer.note, "params": answer.params, "action": view.action.name}
     verb = "approve action" if approved else "reject action"
     facade.store.audit.append(answer.by, verb, view.action.action_id, detail_kept)
+
+
+def _approval(facade: Facade, action: Action, answer: Answer, approved: bool) -> Approval:
+    now, lasts = facade.clock(), timedelta(seconds=facade.settings.executor.approval_expires_seconds)
+    return Approval(
+        action_id=action.action_id,
+        approved=approved,
+        by=answer.by,
+        at=now,
+        expires_at=min(now + lasts, action.expires_at),
+        params=answer.params,
+        note=answer.note,
+    )
 
 
 def _refuse_irreversible(view: ActionView) -> None:
@@ -145,7 +147,7 @@ def _refuse_irreversible(view: ActionView) -> None:
     if receipt is None or receipt.status not in (ReceiptStatus.SUCCEEDED, ReceiptStatus.UNKNOWN):
         state = "was not done yet" if receipt is None else f"ended as {receipt.status}"
         raise ForeactError("nothing_to_undo", f"{action_id} {state}.", "Only what was done can be undone.", status=409)
-    if receipt.undo is None:
+    if receipt.undo is None and not (view.intent and view.intent.before):
         detail = f"{view.action.name} cannot be undone."
         raise ForeactError("irreversible", detail, "Its receipt says what was done; reverse it by hand.", status=409)
 
@@ -167,10 +169,10 @@ def _undo_of(facade: Facade, action: Action) -> Action:
     return action.model_copy(update=changes)
 
 
-def _tend(facade: Facade, key: str) -> tuple[str | None, str]:
+def _tend(facade: Facade, key: str, reason: str) -> tuple[str | None, str]:
     """Start `tend` at once; where that fails the row still stands and the watcher starts it later."""
     try:
-        return facade.trigger.run("tend", key=f"tend-{key}").flow_run_id, ""
+        return facade.trigger.run("tend", {"reason": reason}, f"tend-{key}").flow_run_id, ""
     except ForeactError as trouble:
         logger.warning("recorded, but tend could not be started now: %s", trouble)
         return None, f"Recorded; it is carried out as soon as Prefect answers. ({trouble.message})"

@@ -91,6 +91,14 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(TransientError, _transient)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
+    generate = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = generate()
+        document["components"]["schemas"].setdefault("Problem", Problem.model_json_schema())
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]
 
 
 def _refused(request: Request, error: Exception) -> Response:

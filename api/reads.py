@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
-from api import views, views_forecast
+from api import views, views_forecast, views_insights
 from api.deps import Facade
-from api.models.agent import CycleDetail, ExecutorStatistics, Mode, Status
+from api.models.agent import (
+    CycleDetail,
+    ExecutorState,
+    ExecutorStatistics,
+    ForecastingReport,
+    Mode,
+    Report,
+    Status,
+)
 from api.models.forecasts import Predictions
-from api.models.goals import ActionDetail, GoalDetail, GoalsOverview
+from api.models.goals import ActionDetail, Actions, GoalDetail, GoalsOverview
+from api.models.records import Patterns
 from settings import VERSION
 from storage.actions import ActionView
 from storage.errors import ForeactError
+from storage.records import Outcome
 from tasks.context import MODE_FACT
 
 GoalFilter = Literal["open", "closed", "all"]
 ALL_TIME = timedelta(days=36_500)
 SPAN_FOR_NOTES = timedelta(days=1)
 CALIBRATION_LAST = 500
+OUTCOMES_PER_ACTION = 5
+REPORT_HORIZON_HOURS = 24.0
 
 
 def mode(facade: Facade) -> Mode:
@@ -73,7 +86,7 @@ def goal(facade: Facade, goal_id: str) -> GoalDetail:
         raise unknown_goal(goal_id)
     now = facade.clock()
     actions = [detail(facade, action, now) for action in store.actions.of_goal(goal_id)]
-    children = [child for child in store.goals.all() if child.goal.parent_id == goal_id]
+    children = [child for child in store.goals.open() if child.goal.parent_id == goal_id]
     return GoalDetail(
         **views.goal(view).model_dump(),
         history=store.goals.transitions(goal_id),
@@ -148,3 +161,52 @@ def cycle(facade: Facade, cycle_id: str) -> CycleDetail:
         remedy = "GET /api/autonomous/cycles lists them."
         raise ForeactError("cycle_unknown", f"There is no cycle {cycle_id}.", remedy, status=404)
     return views.cycle(found, facade.store.cycles.stages(cycle_id))
+
+
+def actions(facade: Facade, limit: int) -> Actions:
+    """Return the newest actions; three reads however many there are."""
+    now, found = facade.clock(), facade.store.actions.latest(limit)
+    outcomes: dict[str, list[Outcome]] = defaultdict(list)
+    for outcome in facade.store.outcomes.latest(OUTCOMES_PER_ACTION * limit):
+        outcomes[outcome.action_id].append(outcome)
+    undone = {view.action.undo_of: view.action.action_id for view in found if view.action.undo_of}
+    shown = [views.action(v, outcomes[v.action.action_id], undone.get(v.action.action_id), now) for v in found]
+    return Actions(actions=shown)
+
+
+def patterns(facade: Facade) -> Patterns:
+    """Return the patterns of the newest cycle."""
+    newest = facade.store.cycles.latest(1, "cycle")
+    if not newest:
+        return Patterns(cycle_id=None, patterns=[], note=views_forecast.NO_CYCLE_NOTE)
+    found = facade.store.patterns.of_cycle(newest[0].cycle_id)
+    note = None if found else "Nothing recurs yet; patterns need some hours of history, or three events of a kind."
+    return Patterns(cycle_id=newest[0].cycle_id, patterns=found, note=note)
+
+
+def insights(facade: Facade) -> dict[str, Any]:
+    """Tell what was learned from the outcomes."""
+    return views_insights.insights(facade.store.outcomes.targets())
+
+
+def report(facade: Facade) -> Report:
+    """Return everything at once."""
+    foreseen, found = predictions(facade, REPORT_HORIZON_HOURS), patterns(facade)
+    now_known, learned = status(facade), insights(facade)
+    last = now_known.last_cycle
+    return Report(
+        generated_at=facade.clock(),
+        agent_status=now_known,
+        goals=goals(facade),
+        forecasting_report=ForecastingReport(
+            prediction=views_forecast.prediction(foreseen.predicted_state),
+            breaches=foreseen.breaches,
+            series=len(foreseen.series),
+            calibration=foreseen.calibration,
+            patterns=found.patterns,
+            note=foreseen.note,
+        ),
+        executor_state=ExecutorState(statistics=executor_statistics(facade), insights=learned),
+        insights=learned,
+        last_cycle=cycle(facade, last.cycle_id) if last else None,
+    )

@@ -76,13 +76,6 @@ def awaits_approval(view: ActionView, now: datetime) -> bool:
     return is_open and action.level is not Autonomy.AUTO and action.undo_of is None
 
 
-def is_permitted(view: ActionView, autonomous: bool) -> bool:
-    """Tell whether an action may be done: a person said so, or its level allows it while the loop acts by itself."""
-    if view.approval is not None:
-        return view.approval.approved
-    return view.action.undo_of is not None or (autonomous and view.action.level is Autonomy.AUTO)
-
-
 def action_status(view: ActionView, now: datetime) -> str:
     """Say in a word or two where an action stands."""
     if view.receipt is not None:

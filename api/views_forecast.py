@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from api.models.agent import Prediction
 from api.models.forecasts import Calibration, PredictedState, Predictions, SeriesForecast
 from storage.records import Breach, FloatArray, Forecast, StatePrediction
 from storage.samples import SeriesInfo
@@ -18,6 +19,7 @@ SIGNIFICANT_DIGITS = 6
 NO_STATE = PredictedState(
     state="unknown", probability=None, probabilities={}, at=None, reason="There is no forecast yet."
 )
+NO_CYCLE_NOTE = "No cycle has run yet; POST /api/autonomous/analysis/trigger starts one now."
 
 
 def predictions(
@@ -79,6 +81,11 @@ def predicted_state(state: StatePrediction | None) -> PredictedState:
         at=state.at,
         reason=state.reason,
     )
+
+
+def prediction(state: PredictedState) -> Prediction:
+    """Show the predicted state as the report has it."""
+    return Prediction(predicted_state=state.state, **state.model_dump(exclude={"state"}))
 
 
 def calibration(coverage: float | None, resolved: int, results: Mapping[str, Any]) -> Calibration:

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, StrictBool
 from pydantic.config import JsonDict
 
-from api.models.forecasts import Calibration, PredictedState
+from api.models.forecasts import Calibration
 from api.models.goals import GoalsOverview
 from storage.records import Breach, Cycle, Moment, Pattern
 
@@ -168,10 +168,20 @@ class ExecutorStatistics(BaseModel):
     learning_enabled: bool
 
 
+class Prediction(BaseModel):
+    """The overall state that is foretold."""
+
+    predicted_state: str = Field(description="healthy, degraded, critical or unknown")
+    probability: float | None
+    probabilities: dict[str, float]
+    at: Moment | None
+    reason: str
+
+
 class ForecastingReport(BaseModel):
     """Forecasts and patterns in short."""
 
-    prediction: PredictedState
+    prediction: Prediction
     breaches: list[Breach]
     series: int
     calibration: Calibration

@@ -97,7 +97,7 @@ class GoalDetail(GoalSummary):
     decisions: list[Decision] = Field(description="Newest first, each with the alternatives that were rejected")
     plans: list[Plan]
     actions: list[ActionDetail]
-    children: list[GoalSummary]
+    children: list[GoalSummary] = Field(description="Open goals of which this one is the parent")
 
 
 class Actions(BaseModel):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from typing import Annotated
+
+from fastapi import APIRouter, Header
 
 from api import commands, reads
 from api.deps import FacadeDep
@@ -25,7 +27,12 @@ def set_mode(body: ModeIn, facade: FacadeDep) -> Mode:
 
 
 @router.post("/analysis/trigger", status_code=202)
-def trigger_analysis(facade: FacadeDep) -> RunStarted:
-    """Start a whole cycle now, as a run of the deployment `cycle/cycle`; a cycle that runs already is not doubled."""
-    started = facade.trigger.run("cycle")
+def trigger_analysis(
+    facade: FacadeDep,
+    idempotency_key: Annotated[
+        str | None, Header(max_length=200, description="The same key gives the same run, however often it is sent")
+    ] = None,
+) -> RunStarted:
+    """Start a whole cycle now, as a run of the deployment `cycle/cycle`; one that would overlap is cancelled."""
+    started = facade.trigger.run("cycle", {"reason": "request"}, idempotency_key)
     return RunStarted(flow_run_id=started.flow_run_id, flow_run_url=started.url, deployment="cycle/cycle")

@@ -1,11 +1,13 @@
-"""Whether the facade is alive, and whether it can do its work."""
+"""Whether the facade is alive, whether it can do its work, and its figures for Prometheus."""
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
 
 from api.deps import FacadeDep
+from api.telemetry import registry
 from storage.errors import ForeactError
 
 router = APIRouter(tags=["health"])
@@ -33,3 +35,9 @@ def readyz(facade: FacadeDep) -> Health:
         detail = f"Not running: {', '.join(stopped)}."
         raise ForeactError("not_ready", detail, "The log of the facade tells why; start it again.", status=503)
     return Health(status="ok", checks={"store": "ok"} | dict.fromkeys(facade.checks, "ok"))
+
+
+@router.get("/metrics", response_class=Response, responses={200: {"content": {CONTENT_TYPE_LATEST: {}}}})
+def metrics(facade: FacadeDep) -> Response:
+    """Return the loop's figures in the Prometheus text format."""
+    return Response(generate_latest(registry(facade)), media_type=CONTENT_TYPE_LATEST)

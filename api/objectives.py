@@ -1,0 +1,66 @@
+"""Objectives set by hand: validated against those in force, kept as facts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import ValidationError
+
+from api.deps import Facade
+from api.models.records import ObjectiveIn, Objectives, ObjectiveView
+from api.problems import describe
+from storage.errors import ForeactError
+from storage.records import Objective
+from tasks.context import OBJECTIVE_FACT, objectives_in_force
+from tasks.goals import contradictions, refuse_unknown_parents
+
+
+def listed(facade: Facade) -> Objectives:
+    """Return the objectives in force, and which of them contradict each other."""
+    in_force = objectives_in_force(facade.settings, facade.store)
+    by_hand = facade.store.facts.matching(OBJECTIVE_FACT)
+    return Objectives(
+        objectives=[_view(facade, objective, by_hand) for objective in in_force],
+        contradictions=[conflict.statement for conflict in contradictions(in_force)],
+    )
+
+
+def put(facade: Facade, name: str, body: ObjectiveIn, by: str) -> ObjectiveView:
+    """Put an objective in force under a name, in the place of one of the same name."""
+    objective = _validated(name, body.model_dump(exclude_unset=True))
+    others = [each for each in objectives_in_force(facade.settings, facade.store) if each.name != name]
+    refuse_unknown_parents([*others, objective])
+    facade.store.facts.set(OBJECTIVE_FACT + name, objective.model_dump(mode="json", exclude_defaults=True), by)
+    facade.store.audit.append(by, "set objective", name, objective.model_dump(mode="json", exclude_defaults=True))
+    against = [c.statement for c in contradictions([*others, objective]) if name in (c.left, c.right)]
+    return ObjectiveView(origin="by hand", objective=objective, warnings=against)
+
+
+def delete(facade: Facade, name: str, by: str) -> None:
+    """Take an objective out of force, wherever it comes from; raises `objective_unknown`."""
+    in_force = objectives_in_force(facade.settings, facade.store)
+    if name not in {objective.name for objective in in_force}:
+        remedy = "GET /api/autonomous/objectives lists them."
+        raise ForeactError("objective_unknown", f"There is no objective {name}.", remedy, status=404)
+    refuse_unknown_parents([each for each in in_force if each.name != name])
+    facade.store.facts.set(OBJECTIVE_FACT + name, None, by)
+    facade.store.audit.append(by, "remove objective", name)
+
+
+def _validated(name: str, fields: dict[str, Any]) -> Objective:
+    try:
+        return Objective.model_validate(fields | {"name": name})
+    except ValidationError as trouble:
+        raise ForeactError(
+            "objective_invalid",
+            describe(trouble.errors()),
+            "Correct that and send it again; GET /docs describes the fields.",
+            status=422,
+        ) from None
+
+
+def _view(facade: Facade, objective: Objective, by_hand: dict[str, Any]) -> ObjectiveView:
+    if by_hand.get(objective.name) is not None:
+        return ObjectiveView(origin="by hand", objective=objective)
+    is_in_file = objective.name in {each.name for each in facade.settings.objectives}
+    return ObjectiveView(origin="file" if is_in_file else "default", objective=objective)

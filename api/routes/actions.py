@@ -1,0 +1,43 @@
+"""Actions: what was planned and done, and a person's word on it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from api import commands, reads
+from api.deps import FacadeDep
+from api.models.goals import ActionDetail, Actions, Answer, Answered
+
+router = APIRouter(tags=["actions"])
+
+
+@router.get("/actions")
+def actions(facade: FacadeDep, limit: Annotated[int, Query(ge=1, le=500)] = 50) -> Actions:
+    """Return the newest actions, newest first, with approval, intent, receipt and outcomes."""
+    return reads.actions(facade, limit)
+
+
+@router.get("/actions/{action_id}")
+def action(action_id: str, facade: FacadeDep) -> ActionDetail:
+    """Return one action with everything recorded of it."""
+    return reads.detail(facade, commands.existing(facade, action_id), facade.clock())
+
+
+@router.post("/actions/{action_id}/approve")
+def approve_action(action_id: str, facade: FacadeDep, body: Answer | None = None) -> Answered:
+    """Let an action be done, with other parameters where some are given; the first answer counts."""
+    return commands.answer_action(facade, action_id, body or Answer(), approved=True)
+
+
+@router.post("/actions/{action_id}/reject")
+def reject_action(action_id: str, facade: FacadeDep, body: Answer | None = None) -> Answered:
+    """Keep an action from being done; the first answer counts."""
+    return commands.answer_action(facade, action_id, body or Answer(), approved=False)
+
+
+@router.post("/actions/{action_id}/undo", status_code=202)
+def undo_action(action_id: str, facade: FacadeDep, body: Answer | None = None) -> Answered:
+    """Ask for what an action did to be undone; the undo is recorded and guarded like any action."""
+    return commands.undo_action(facade, action_id, body or Answer())

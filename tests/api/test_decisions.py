@@ -1,0 +1,163 @@
+"""What a person decides is a durable row, a line in the audit trail, and a run of `tend`."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import pytest
+from fastapi.testclient import TestClient
+
+from storage import Store
+from storage.records import Approval, Autonomy, GoalState
+from tests.api import worlds
+from tests.api.conftest import API, RecordingTrigger
+
+ACTION, GOAL = f"{API}/actions/action-1", f"{API}/goals/goal-1"
+
+
+@pytest.fixture(autouse=True)
+def lived(store: Store, tick: datetime) -> None:
+    worlds.a_history(store, tick)
+
+
+def verbs(store: Store) -> list[str]:
+    return [entry.verb for entry in reversed(store.audit.latest())]
+
+
+def test_goals_are_listed_by_importance_with_their_progress(client: TestClient) -> None:
+    overview = client.get(f"{API}/goals").json()
+    assert overview["total_active_goals"] == 2
+    assert {g["goal_id"] for g in overview["goals"]} == {"goal-1", "goal-3"}
+    (first,) = [g for g in overview["goals"] if g["goal_id"] == "goal-1"]
+    assert (first["description"], first["progress"], first["priority"]) == ("Keep cpu_used_ratio below 0.9", 0.25, 0.5)
+    closed = client.get(f"{API}/goals", params={"state": "closed"}).json()
+    assert [g["goal_id"] for g in closed["goals"]] == ["goal-2"]
+    assert len(client.get(f"{API}/goals", params={"state": "all"}).json()["goals"]) == 3
+
+
+def test_a_goal_is_shown_with_all_that_belongs_to_it(client: TestClient) -> None:
+    goal = client.get(GOAL).json()
+    assert [t["state"] for t in goal["history"]] == ["active"]
+    assert goal["decisions"][0]["explanation"] == "Renicing is worth most."
+    assert goal["plans"][0]["strategy"] == "IMMEDIATE"
+    assert {a["action"]["action_id"]: a["status"] for a in goal["actions"]} == {
+        "action-1": "waiting for approval",
+        "action-2": "succeeded",
+        "action-3": "failed",
+    }
+    assert [child["goal_id"] for child in goal["children"]] == ["goal-3"]
+
+
+def test_actions_are_listed_with_their_outcomes(client: TestClient) -> None:
+    shown = {a["action"]["action_id"]: a for a in client.get(f"{API}/actions").json()["actions"]}
+    assert shown["action-2"]["outcomes"][0]["verdict"] == "improved"
+    assert shown["action-1"]["needs_approval"] is True
+    assert client.get(f"{API}/actions/action-2").json() == shown["action-2"]
+
+
+def test_an_approval_is_kept_audited_and_tended_to(client: TestClient, store: Store, trigger: RecordingTrigger) -> None:
+    body = {"by": "ada", "params": {"nice": 5}}
+    answer = client.post(f"{ACTION}/approve", json=body).json()
+    assert (answer["done"], answer["flow_run_id"]) == ("approved", "run-1")
+    view = store.actions.get("action-1")
+    assert view is not None
+    assert view.approval is not None
+    assert (view.approval.by, view.approval.approved, view.approval.params) == ("ada", True, {"nice": 5})
+    assert verbs(store) == ["approve action"]
+    assert trigger.calls[0][0] == "tend"
+
+
+def test_the_first_answer_counts_and_the_same_again_is_one(client: TestClient, store: Store) -> None:
+    assert client.post(f"{ACTION}/approve").status_code == 200
+    assert client.post(f"{ACTION}/approve").json()["note"] == "It already was."
+    other = client.post(f"{ACTION}/reject")
+    assert (other.status_code, other.json()["code"]) == (409, "already_answered")
+    assert verbs(store) == ["approve action"]
+
+
+def test_a_rejected_action_starts_nothing(client: TestClient, trigger: RecordingTrigger) -> None:
+    assert client.post(f"{ACTION}/reject", json={"note": "not now"}).json()["done"] == "rejected"
+    assert trigger.calls == []
+    assert client.get(ACTION).json()["status"] == "rejected"
+
+
+def test_what_was_done_or_has_expired_takes_no_answer(client: TestClient, store: Store, tick: datetime) -> None:
+    expired = worlds.an_action("action-old", tick - timedelta(hours=2))
+    store.actions.append([expired], "cycle-1")
+    for action_id, state in (("action-2", "succeeded"), ("action-old", "expired")):
+        answer = client.post(f"{API}/actions/{action_id}/approve")
+        assert (answer.status_code, answer.json()["code"]) == (409, "not_waiting")
+        assert state in answer.json()["detail"]
+
+
+def test_an_approval_never_outlives_its_action(client: TestClient, store: Store, tick: datetime) -> None:
+    client.post(f"{ACTION}/approve")
+    view = store.actions.get("action-1")
+    assert view is not None
+    assert view.approval is not None
+    assert view.approval.expires_at == view.action.expires_at
+
+
+def test_an_approval_stands_while_prefect_is_away(client: TestClient, store: Store, trigger: RecordingTrigger) -> None:
+    trigger.is_away = True
+    answer = client.post(f"{ACTION}/approve")
+    assert answer.status_code == 200
+    assert answer.json()["flow_run_id"] is None
+    assert "as soon as Prefect answers" in answer.json()["note"]
+    view = store.actions.get("action-1")
+    assert view is not None
+    assert view.approval is not None
+
+
+def test_approving_a_goal_approves_what_waits(client: TestClient, store: Store) -> None:
+    assert client.post(f"{GOAL}/approve", json={"by": "ada"}).json()["action_ids"] == ["action-1"]
+    again = client.post(f"{GOAL}/approve")
+    assert (again.status_code, again.json()["code"]) == (409, "nothing_to_approve")
+
+
+def test_cancelling_a_goal_rejects_what_waits(client: TestClient, store: Store) -> None:
+    answer = client.post(f"{GOAL}/cancel", json={"by": "ada", "note": "maintenance"}).json()
+    assert (answer["done"], answer["action_ids"]) == ("cancelled", ["action-1"])
+    view = store.goals.get("goal-1")
+    assert view is not None
+    assert (view.state, view.reason, view.progress) == (GoalState.CANCELLED, "maintenance", 0.25)
+    assert verbs(store) == ["reject action", "cancel goal"]
+    assert client.post(f"{GOAL}/cancel").json()["note"] == "It already was."
+
+
+def test_a_closed_goal_cannot_be_cancelled(client: TestClient) -> None:
+    answer = client.post(f"{API}/goals/goal-2/cancel")
+    assert (answer.status_code, answer.json()["code"]) == (409, "goal_closed")
+
+
+def test_an_undo_is_an_action_that_is_asked_for_once(
+    client: TestClient, store: Store, trigger: RecordingTrigger, tick: datetime
+) -> None:
+    first = client.post(f"{API}/actions/action-2/undo", json={"by": "ada"})
+    second = client.post(f"{API}/actions/action-2/undo")
+    assert first.status_code == second.status_code == 202
+    assert first.json()["action_ids"] == second.json()["action_ids"]
+    undo = store.actions.undo_for("action-2")
+    assert undo is not None
+    assert undo.approval == Approval(
+        action_id=undo.action.action_id, approved=True, by="ada", at=tick, expires_at=tick + timedelta(days=1)
+    )
+    assert (undo.action.level, undo.action.due_at) == (Autonomy.AUTO, tick)
+    assert verbs(store) == ["undo action"]
+    assert trigger.calls[0][:2] == ("tend", {"reason": "undo"})
+    assert client.get(f"{API}/actions/action-2").json()["undone_by"] == undo.action.action_id
+
+
+@pytest.mark.parametrize(("action_id", "code"), [("action-1", "nothing_to_undo"), ("action-3", "nothing_to_undo")])
+def test_what_was_not_done_cannot_be_undone(client: TestClient, action_id: str, code: str) -> None:
+    answer = client.post(f"{API}/actions/{action_id}/undo")
+    assert (answer.status_code, answer.json()["code"]) == (409, code)
+
+
+def test_the_audit_trail_of_all_this_verifies(client: TestClient) -> None:
+    client.post(f"{ACTION}/approve")
+    client.post(f"{GOAL}/cancel")
+    client.post(f"{API}/actions/action-2/undo")
+    audit = client.get(f"{API}/audit", params={"verify": True}).json()
+    assert audit["verified"] is True
+    assert len(audit["entries"]) == 3

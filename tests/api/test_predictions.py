@@ -1,0 +1,94 @@
+"""Predictions are those of the newest cycle, cut to the horizon, or say what is missing."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import pytest
+from fastapi.testclient import TestClient
+
+from storage import Store
+from tests.api import worlds
+from tests.api.conftest import API
+
+PATH = f"{API}/predictions"
+
+
+def test_forecasts_are_cut_to_the_horizon(client: TestClient, store: Store, tick: datetime) -> None:
+    worlds.samples(store, tick)
+    worlds.a_turn(store, tick)
+    answer = client.get(PATH, params={"horizon_hours": 0.5}).json()
+    (cpu,) = [each for each in answer["series"] if each["series"] == worlds.SERIES]
+    assert len(cpu["timestamps"]) == len(cpu["point"]) == len(cpu["low"]) == len(cpu["high"]) == 30
+    assert datetime.fromisoformat(cpu["timestamps"][0]) == tick + timedelta(minutes=1)
+    assert datetime.fromisoformat(cpu["timestamps"][-1]) == tick + timedelta(minutes=30)
+    assert all(low <= point <= high for low, point, high in zip(cpu["low"], cpu["point"], cpu["high"], strict=True))
+    assert cpu["unit"] == "ratio"
+    assert answer["note"] is None
+
+
+def test_a_shorter_reach_than_asked_for_is_said(client: TestClient, store: Store, tick: datetime) -> None:
+    worlds.a_turn(store, tick)
+    answer = client.get(PATH).json()
+    assert (answer["horizon_hours"], answer["available_hours"]) == (24, 2)
+    assert "2 hours" in answer["note"]
+    assert "1 day" in answer["note"]
+
+
+def test_state_breaches_and_calibration_come_along(client: TestClient, store: Store, tick: datetime) -> None:
+    worlds.a_turn(store, tick)
+    worlds.a_ledger(store, tick)
+    answer = client.get(PATH, params={"horizon_hours": 2}).json()
+    assert answer["predicted_state"]["state"] == "degraded"
+    assert answer["predicted_state"]["probability"] == 0.65
+    assert answer["breaches"][0]["objective"] == "cpu-not-saturated"
+    calibration = answer["calibration"]
+    assert calibration["coverage_90"] == pytest.approx(0.9)
+    assert calibration["resolved_forecasts"] == calibration["resolved_breaches"] == 4
+    assert calibration["breach_brier"] == pytest.approx(0.04)
+
+
+def test_a_refused_series_says_why(client: TestClient, store: Store, tick: datetime) -> None:
+    worlds.a_turn(store, tick)
+    (short,) = [each for each in client.get(PATH).json()["series"] if each["series"] == "short_series"]
+    assert (short["point"], short["refusal"]) == ([], "12 samples, 30 are needed")
+
+
+def test_one_series_can_be_asked_for(client: TestClient, store: Store, tick: datetime) -> None:
+    worlds.a_turn(store, tick)
+    assert [s["series"] for s in client.get(PATH, params={"series": worlds.SERIES}).json()["series"]] == [worlds.SERIES]
+    unknown = client.get(PATH, params={"series": "nowhere"})
+    assert (unknown.status_code, unknown.json()["code"]) == (404, "series_unknown")
+
+
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [
+        (0, "nothing is recorded"),
+        (12, "30 samples are needed, 12 so far; about 18 minutes"),
+        (60, "The next cycle comes within 1 hour"),
+    ],
+)
+def test_without_a_forecast_the_note_says_what_is_missing(
+    client: TestClient, store: Store, tick: datetime, count: int, said: str
+) -> None:
+    worlds.samples(store, tick, count)
+    answer = client.get(PATH).json()
+    assert answer["series"] == []
+    assert answer["predicted_state"]["state"] == "unknown"
+    assert said in answer["note"]
+
+
+@pytest.mark.parametrize("horizon", ["0", "-1", "720.1", "nan", "inf", "soon", ""])
+def test_a_horizon_out_of_range_is_refused(client: TestClient, horizon: str) -> None:
+    answer = client.get(PATH, params={"horizon_hours": horizon})
+    assert answer.status_code == 422
+    assert "horizon_hours" in answer.json()["detail"]
+
+
+def test_the_newest_cycle_counts(client: TestClient, store: Store, tick: datetime) -> None:
+    worlds.a_turn(store, tick - timedelta(hours=1), "cycle-0")
+    worlds.a_turn(store, tick, "cycle-1")
+    answer = client.get(PATH).json()
+    assert answer["cycle_id"] == "cycle-1"
+    assert datetime.fromisoformat(answer["issued_at"]) == tick
