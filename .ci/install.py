@@ -20,13 +20,13 @@ SAY_EVERY_S = 5.0
 
 def fail(message):
     """End with one line."""
-    sys.stderr.write("foreact: %s\n" % message)
+    sys.stderr.write(f"foreact: {message}\n")
     sys.exit(1)
 
 
 def say(message):
     """Print a line at once."""
-    sys.stdout.write("foreact: %s\n" % message)
+    sys.stdout.write(f"foreact: {message}\n")
     sys.stdout.flush()
 
 
@@ -34,16 +34,20 @@ def create_environment():
     """Make `.venv` unless there is one that runs."""
     if os.path.exists(PYTHON) and subprocess.call([PYTHON, "-c", "import pip"], stderr=subprocess.DEVNULL) == 0:
         return
-    say("creating .venv with Python %d.%d.%d" % sys.version_info[:3])
-    made = subprocess.run([sys.executable, "-m", "venv", "--clear", VENV], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    say(f"creating .venv with Python {version(3)}")
+    command = [sys.executable, "-m", "venv", "--clear", VENV]
+    made = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     if made.returncode != 0:
         output = made.stdout.decode("utf-8", "replace")
         if "ensurepip" in output:
             fail(
                 "this Python cannot create virtual environments; on Debian and Ubuntu: "
-                "apt install python%d.%d-venv, then try again." % sys.version_info[:2]
+                f"apt install python{version(2)}-venv, then try again."
             )
-        fail("the virtual environment could not be created: %s" % (output.strip().splitlines() or ["no reason given"])[-1])
+        fail(
+            "the virtual environment could not be created: %s"
+            % (output.strip().splitlines() or ["no reason given"])[-1]
+        )
 
 
 def install(lock):
@@ -51,7 +55,7 @@ def install(lock):
     path = os.path.join(ROOT, lock)
     with open(path) as handle:
         total = sum(1 for line in handle if re.match(r"^[A-Za-z0-9]", line))
-    say("installing %d packages of %s (a minute or two; later starts skip this)" % (total, lock))
+    say(f"installing {total} packages of {lock} (a minute or two; later starts skip this)")
     command = [PYTHON, "-m", "pip", "install", "--no-deps", "--require-hashes", "--no-input", "--progress-bar", "off"]
     run_pip([*command, "--disable-pip-version-check", "-r", path], total)
 
@@ -70,7 +74,7 @@ def run_pip(command, total):
             errors.append(line)
         if time.monotonic() - said_s > SAY_EVERY_S:
             said_s = time.monotonic()
-            say("  %d of %d" % (min(seen, total), total))
+            say(f"  {min(seen, total)} of {total}")
     if process.wait() != 0:
         fail(reason(errors))
 
@@ -79,12 +83,12 @@ def reason(errors):
     """Turn pip's errors into one line."""
     text = " ".join(errors)
     if "Retrying" in text or "Connection" in text or "Could not find a version" in text or "resolve" in text:
-        return "packages could not be fetched; is there a network, or a package index that pip knows? (%s)" % errors[-1]
+        return f"packages could not be fetched; is there a network, or an index that pip knows? ({errors[-1]})"
     if "HASHES" in text or "hash" in text:
-        return "a package does not match the hash in the lock file, so nothing of it was used. (%s)" % errors[-1]
+        return f"a package does not match the hash in the lock file, so nothing of it was used. ({errors[-1]})"
     if "No space left" in text:
         return "the disk is full."
-    return "pip failed: %s" % (errors[-1] if errors else "no reason given")
+    return f"pip failed: {errors[-1] if errors else 'no reason given'}"
 
 
 def install_project():
@@ -94,18 +98,31 @@ def install_project():
         [*command, "--disable-pip-version-check", "-e", ROOT], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
     if done.returncode != 0:
-        fail("the project could not be installed: %s" % done.stdout.decode("utf-8", "replace").strip().splitlines()[-1])
+        fail(f"the project could not be installed: {last_line(done.stdout.decode('utf-8', 'replace'))}")
+
+
+def version(parts):
+    """Return the first parts of this Python's version."""
+    return ".".join(str(part) for part in sys.version_info[:parts])
+
+
+def last_line(output):
+    """Return the last line that says something."""
+    return (output.strip().splitlines() or ["no reason given"])[-1]
 
 
 def main(kind):
     """Install one of the two sets."""
     if sys.version_info < OLDEST:
-        fail("Python 3.11 or newer is needed, this is %d.%d; name another one with `make PYTHON=...`." % sys.version_info[:2])
+        fail(
+            "Python 3.11 or newer is needed, this is %d.%d; name another one with `make PYTHON=...`."
+            % sys.version_info[:2]
+        )
     started_s = time.monotonic()
     create_environment()
     install(LOCKS[kind])
     install_project()
-    say("installed in %.0f s" % (time.monotonic() - started_s))
+    say(f"installed in {time.monotonic() - started_s:.0f} s")
 
 
 if __name__ == "__main__":

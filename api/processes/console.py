@@ -2,38 +2,50 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import sys
+from collections.abc import Callable
+from datetime import datetime
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
+from settings import utc_now
+
 MAX_BYTES = 10_000_000
+LONGEST = 400
 COLOURS = {"foreact": 35, "server": 34, "facade": 32, "worker": 36, "flows": 33, "setup": 90, "guard": 90}
-_WITHOUT_INTEREST = re.compile(r"^[\s_|/\\()<>`'.-]*$")
+RECORD = re.compile(r"^(?:\d{4}-\d\d-\d\d )?\d\d:\d\d:\d\d[.,]\d+ (?:\| )?(\w+)\s+(?:\| )?(.*)$")
+_ONLY_RECORDS = {"server", "worker", "flows", "facade"}
 
 
 class Console:
-    """Write a process's lines to its own file and, with its name in front, to the terminal and `foreact.log`."""
+    """Write a process's lines to its own file and, with its name in front, to the terminal and `foreact.log`.
 
-    def __init__(self, logs: Path, to_terminal: bool = True) -> None:
-        self._logs = logs
-        self._colour = sys.stdout.isatty()
+    The terminal gets log records only: banners and tracebacks are in the process's own file.
+    """
+
+    def __init__(self, logs: Path, now: Callable[[], datetime] = utc_now) -> None:
+        self._logs, self._now = logs, now
+        self._has_colours = sys.stdout.isatty()
         self._files: dict[str, logging.Logger] = {}
-        self._all = self._file("foreact")
-        self._to_terminal = to_terminal
 
     def line(self, name: str, text: str, *, keep: bool = True) -> None:
         """Write one line; `keep=False` where the process has a file of its own already."""
         text = text.rstrip()
         if keep and name != "foreact":
             self._file(name).info(text)
-        if _WITHOUT_INTEREST.match(text):
+        shown = shorten(name, text)
+        if shown is None:
             return
-        self._all.info(f"{name:<7} {text}")
-        if self._to_terminal:
-            prefix = f"\033[{COLOURS.get(name, 37)}m{name:<7}\033[0m" if self._colour else f"{name:<7}"
-            sys.stdout.write(f"{prefix} {text}\n")
+        self._file("foreact").info(f"{name:<7} {shown}")
+        prefix = f"{self._now().astimezone():%H:%M:%S} {name:<7}"
+        if self._has_colours:
+            prefix = f"\033[{COLOURS.get(name, 37)}m{prefix}\033[0m"
+        # A terminal that was closed must not keep the stack from stopping.
+        with contextlib.suppress(OSError):
+            sys.stdout.write(f"{prefix} {shown}\n")
             sys.stdout.flush()
 
     def close(self) -> None:
@@ -46,8 +58,17 @@ class Console:
     def _file(self, name: str) -> logging.Logger:
         if name not in self._files:
             handler = RotatingFileHandler(self._logs / f"{name}.log", maxBytes=MAX_BYTES, backupCount=2)
-            handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+            handler.setFormatter(logging.Formatter("%(asctime)s %(message)s" if name == "foreact" else "%(message)s"))
             logger = logging.Logger(f"foreact.console.{name}")
             logger.addHandler(handler)
             self._files[name] = logger
         return self._files[name]
+
+
+def shorten(name: str, text: str) -> str | None:
+    """Return what the terminal shows of a line; None where it shows nothing."""
+    record = RECORD.match(text)
+    if record is None:
+        return None if name in _ONLY_RECORDS or not text.strip() else text[:LONGEST]
+    level, message = record.groups()
+    return (message if level == "INFO" else f"{level} {message}")[:LONGEST]

@@ -20,7 +20,7 @@ def main(token: str) -> None:
     """Wait until the supervisor is gone, then end what is left of its stack."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    while sys.stdin.buffer.raw.read(4096):  # type: ignore[attr-defined]
+    while os.read(sys.stdin.fileno(), 4096):
         pass
     sweep(token)
 

@@ -20,13 +20,12 @@ import yaml  # type: ignore[import-untyped]
 from prefect import Flow
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.actions import DeploymentScheduleCreate, WorkPoolCreate, WorkPoolUpdate
-from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
+from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyOptions, StateType
 from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule
 from prefect.events.actions import ChangeFlowRunState
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 from prefect.events.schemas.events import ResourceSpecification
 from prefect.exceptions import ObjectAlreadyExists
-from prefect.states import StateType
 from prefect.utilities.callables import parameter_schema
 from prefect.workers.process import ProcessWorker
 
@@ -114,12 +113,7 @@ async def _ensure_pool(client: PrefectClient, template: dict[str, Any]) -> None:
 
 
 async def _deploy(client: PrefectClient, row: Mapping[str, Any], flow: Flow[..., Any]) -> UUID:
-    limit = row.get("concurrency_limit")
-    options = None
-    if isinstance(limit, Mapping):
-        limit = ConcurrencyLimitConfig.model_validate(limit)
-        options = {"collision_strategy": ConcurrencyLimitStrategy(limit.collision_strategy)}
-        limit = limit.limit
+    limit = ConcurrencyLimitConfig.model_validate(row["concurrency_limit"]) if "concurrency_limit" in row else None
     return await client.create_deployment(
         flow_id=await client.create_flow(flow),
         name=row["name"],
@@ -127,8 +121,8 @@ async def _deploy(client: PrefectClient, row: Mapping[str, Any], flow: Flow[...,
         work_pool_name=POOL,
         pull_steps=[],
         schedules=[schedule_of(schedule) for schedule in row.get("schedules", [])],
-        concurrency_limit=limit,
-        concurrency_options=options,
+        concurrency_limit=limit.limit if limit else None,
+        concurrency_options=ConcurrencyOptions(collision_strategy=limit.collision_strategy) if limit else None,
         description=row.get("description"),
         tags=row.get("tags", []),
         parameters=row.get("parameters", {}),
@@ -138,6 +132,7 @@ async def _deploy(client: PrefectClient, row: Mapping[str, Any], flow: Flow[...,
 
 
 async def _ensure_automation(client: PrefectClient, deployment_ids: list[UUID]) -> None:
+    ours = [f"prefect.deployment.{deployment_id}" for deployment_id in deployment_ids]
     automation = AutomationCore(
         name=AUTOMATION,
         description="A flow run of foreact that sent a heartbeat, and then none for 90 s, is marked as crashed.",
@@ -149,7 +144,9 @@ async def _ensure_automation(client: PrefectClient, deployment_ids: list[UUID]) 
             },
             match=ResourceSpecification(root={"prefect.resource.id": ["prefect.flow-run.*"]}),
             match_related=ResourceSpecification(
-                root={"prefect.resource.id": [f"prefect.deployment.{deployment_id}" for deployment_id in deployment_ids]}
+                root={
+                    "prefect.resource.id": [f"prefect.deployment.{deployment_id}" for deployment_id in deployment_ids]
+                }
             ),
             for_each={"prefect.resource.id"},
             posture=Posture.Proactive,

@@ -131,9 +131,7 @@ class Supervisor:
         suspects: frozenset[str] = frozenset()
         while True:
             await asyncio.sleep(REAP_EVERY_S)
-            verdict = await reap(
-                self.prefect, members(self.layout.token), self.children["worker"].pid, suspects
-            )
+            verdict = await reap(self.prefect, members(self.layout.token), self.children["worker"].pid, suspects)
             suspects = verdict.suspects
             for run in (*verdict.crashed, *verdict.cancelled):
                 self._say(f"run {run.name} had no process any more; it is ended now")
