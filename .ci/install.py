@@ -44,10 +44,7 @@ def create_environment():
                 "this Python cannot create virtual environments; on Debian and Ubuntu: "
                 f"apt install python{version(2)}-venv, then try again."
             )
-        fail(
-            "the virtual environment could not be created: %s"
-            % (output.strip().splitlines() or ["no reason given"])[-1]
-        )
+        fail(f"the virtual environment could not be created: {last_line(output)}")
 
 
 def install(lock):
@@ -114,10 +111,7 @@ def last_line(output):
 def main(kind):
     """Install one of the two sets."""
     if sys.version_info < OLDEST:
-        fail(
-            "Python 3.11 or newer is needed, this is %d.%d; name another one with `make PYTHON=...`."
-            % sys.version_info[:2]
-        )
+        fail(f"Python 3.11 or newer is needed, this is {version(2)}; name another with `make PYTHON=...`.")
     started_s = time.monotonic()
     create_environment()
     install(LOCKS[kind])

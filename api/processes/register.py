@@ -143,11 +143,7 @@ async def _ensure_automation(client: PrefectClient, deployment_ids: list[UUID]) 
                 *(f"prefect.flow-run.{end}" for end in ("Completed", "Failed", "Cancelled", "Crashed")),
             },
             match=ResourceSpecification(root={"prefect.resource.id": ["prefect.flow-run.*"]}),
-            match_related=ResourceSpecification(
-                root={
-                    "prefect.resource.id": [f"prefect.deployment.{deployment_id}" for deployment_id in deployment_ids]
-                }
-            ),
+            match_related=ResourceSpecification(root={"prefect.resource.id": ours}),
             for_each={"prefect.resource.id"},
             posture=Posture.Proactive,
             threshold=1,
