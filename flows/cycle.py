@@ -10,7 +10,7 @@ it between cycles when something is due.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from prefect import Task, flow
@@ -104,7 +104,9 @@ def _scheduled_start() -> tuple[datetime, str]:
     if run_context is None or run_context.flow_run is None:
         return utc_now(), ""
     scheduled = run_context.flow_run.expected_start_time
-    return (scheduled or utc_now()), str(run_context.flow_run.id)
+    # Prefect hands out pendulum datetimes, whose arithmetic pydantic does not take for aware.
+    tick = datetime.fromtimestamp(scheduled.timestamp(), UTC) if scheduled else utc_now()
+    return tick, str(run_context.flow_run.id)
 
 
 def _told(context: Context) -> str:
