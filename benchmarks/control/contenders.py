@@ -1,0 +1,77 @@
+"""Every policy of the comparison by name, and its figures for a day, taken from a cache where they are known."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from benchmarks.control import baselines, hindsight, profile, run, traffic
+from benchmarks.control.run import Policy, RunResult
+from benchmarks.control.traffic import PERIODS_PER_DAY, Episode
+from handlers.worlds import cluster, cluster_queue, cluster_traffic
+from handlers.worlds.cluster import ClusterConfig
+
+Variants = list[Callable[[], Policy]]
+"""Makers of fresh policies; where there are several, the best of them in hindsight counts."""
+
+REACTIVE, FORESIGHT = "reactive", "foresight"
+SMALLEST_CONSTANT = 4
+
+_SOURCES = (baselines, hindsight, profile, run, traffic, cluster, cluster_queue, cluster_traffic)
+
+
+def contenders(episode: Episode, config: ClusterConfig) -> dict[str, Variants]:
+    """Return the policies of the comparison, in the order of the table."""
+    sizes = range(SMALLEST_CONSTANT, config.max_servers + 1)
+    return {
+        "nothing": [lambda: baselines.nothing],
+        REACTIVE: [lambda: baselines.Reactive(config)],
+        "HPA": [lambda: baselines.Autoscaler(config)],
+        "predict_linear": [lambda: baselines.PredictLinear(config)],
+        "Holt-Winters": [lambda: baselines.HoltWinters(config, PERIODS_PER_DAY)],
+        "profile": [lambda: profile.ProfileRule(config, PERIODS_PER_DAY)],
+        "constant": _constants(config, sizes, config.initial_dimmer),
+        "constant, full content": _constants(config, sizes, 1.0),
+        FORESIGHT: [
+            _foresight(config, episode, load, ahead)
+            for load in hindsight.TARGET_LOADS
+            for ahead in hindsight.LOOK_AHEADS
+        ],
+    }
+
+
+def measure(
+    episode: Episode, config: ClusterConfig, cache: Path, names: list[str] | None = None
+) -> dict[str, RunResult]:
+    """Return the figures of each named policy (all where None) on a day, running only what `cache` lacks."""
+    results = {}
+    for name, variants in contenders(episode, config).items():
+        if names is not None and name not in names:
+            continue
+        path = cache / f"{_key(name, episode, config)}.json"
+        if path.exists():
+            results[name] = RunResult(**json.loads(path.read_text()))
+            continue
+        runs = [run.run(variant(), episode, config)[0] for variant in variants]
+        results[name] = max(runs, key=lambda one: one.utility)
+        cache.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(asdict(results[name])))
+    return results
+
+
+def _constants(config: ClusterConfig, sizes: range, dimmer: float) -> Variants:
+    return [lambda size=size: hindsight.Constant(config, size, dimmer) for size in sizes]  # type: ignore[misc]
+
+
+def _foresight(config: ClusterConfig, episode: Episode, load: float, ahead: int) -> Callable[[], Policy]:
+    return lambda: hindsight.Foresight(config, episode.rates, load, ahead)
+
+
+def _key(name: str, episode: Episode, config: ClusterConfig) -> str:
+    """Name a result by everything that decides it, the code included, so that a stale one is never read."""
+    code = "".join(Path(str(module.__file__)).read_text() for module in _SOURCES)
+    parts = json.dumps([name, episode.fingerprint, asdict(config), hashlib.sha256(code.encode()).hexdigest()])
+    return hashlib.sha256(parts.encode()).hexdigest()[:20]
