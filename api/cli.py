@@ -1,0 +1,267 @@
+"""`foreact`: every command asks the running facade, or the store itself where none runs."""
+
+from __future__ import annotations
+
+import json as json_module
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+# Everything else is imported inside the commands, so that `foreact --help` answers at once.
+if TYPE_CHECKING:
+    from settings import Settings
+
+app = typer.Typer(
+    name="foreact",
+    help="Forecasts a system, sets its own goals before an objective breaks, acts, measures and learns.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Subject = Annotated[str, typer.Argument(metavar="ID", help="A goal or an action.")]
+Note = Annotated[str, typer.Option("--note", help="Why; it is kept in the audit trail.")]
+
+
+class _Where:
+    """The folder the command is about."""
+
+    folder: Path = Path()
+
+
+@app.callback()
+def _main(
+    folder: Annotated[
+        Path | None, typer.Option("--folder", "-C", help="The folder with foreact.toml; by default this one.")
+    ] = None,
+) -> None:
+    from settings import child_environment
+
+    _Where.folder = Path(folder or child_environment({}).get("FOREACT_FOLDER", ".")).resolve()
+
+
+@app.command(epilog="Example: foreact up")
+def up() -> None:
+    """Start everything here: Prefect server, facade, dashboard, worker; until Ctrl-C."""
+    from api.serve import up as serve
+
+    serve(_settings(), _Where.folder)
+
+
+@app.command(epilog="Example: foreact status")
+def status(json: Json = False) -> None:
+    """Tell how the agent is."""
+    from api.commandline import show
+    from api.commandline.desk import desk
+
+    with desk(_settings()) as ask:
+        answer = ask.get("/status")
+        _tell(answer, json, lambda: show.status(answer, ask.is_live))
+
+
+@app.command(epilog="Example: foreact goals --all")
+def goals(
+    goal_id: Annotated[str | None, typer.Argument(help="One goal, with what is done about it.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Closed goals, too.")] = False,
+    json: Json = False,
+) -> None:
+    """List the goals, most important first."""
+    from api.commandline import show
+    from api.commandline.desk import desk
+
+    with desk(_settings()) as ask:
+        if goal_id is not None:
+            answer = ask.get(f"/goals/{goal_id}")
+            _tell(answer, json, lambda: show.goal(answer))
+        else:
+            answer = ask.get("/goals", state="all" if everything else "open")
+            _tell(answer, json, lambda: show.goals(answer))
+
+
+@app.command(epilog="Example: foreact actions --json")
+def actions(limit: Annotated[int, typer.Option(min=1, max=500)] = 20, json: Json = False) -> None:
+    """List the newest actions, with those that wait for an answer."""
+    from api.commandline import show
+    from api.commandline.desk import desk
+
+    with desk(_settings()) as ask:
+        answer = ask.get("/actions", limit=limit)
+        _tell(answer, json, lambda: show.actions(answer))
+
+
+@app.command(epilog="Example: foreact approve action-3f0c2a9d1b7e --note 'looks right'")
+def approve(subject: Subject, note: Note = "") -> None:
+    """Say yes to an action that waits, or to all that wait of a goal."""
+    _answer(subject, "approve", note)
+
+
+@app.command(epilog="Example: foreact cancel goal-3f0c2a9d1b7e --note 'planned maintenance'")
+def cancel(subject: Subject, note: Note = "") -> None:
+    """Give a goal up, or say no to an action that waits."""
+    _answer(subject, "cancel" if subject.startswith("goal") else "reject", note)
+
+
+@app.command(epilog="Example: foreact undo action-3f0c2a9d1b7e")
+def undo(subject: Subject, note: Note = "") -> None:
+    """Undo an action."""
+    _answer(subject, "undo", note)
+
+
+@app.command(epilog="Example: foreact mode off")
+def mode(switch: Annotated[str, typer.Argument(metavar="on|off|show")] = "show") -> None:
+    """Let the loop act by itself, or keep it from acting."""
+    from api.commandline import show
+    from api.commandline.desk import desk, person
+    from storage.errors import ForeactError
+
+    if switch not in ("on", "off", "show"):
+        raise ForeactError("mode_unknown", f"There is no mode {switch}.", "Say on, off or show.")
+    with desk(_settings()) as ask:
+        if switch == "show":
+            show.say(ask.get("/status")["mode"]["note"])
+        else:
+            show.say(ask.post("/mode", {"autonomous": switch == "on", "by": person()})["note"])
+
+
+@app.command(epilog="Example: foreact cycle")
+def cycle() -> None:
+    """Run the loop once now: as a flow run of the running stack, or right here where none runs."""
+    from api.commandline import show
+    from api.commandline.desk import desk
+
+    settings = _settings()
+    with desk(settings) as ask:
+        if ask.is_live:
+            started = ask.post("/analysis/trigger")
+            show.say(f"flow run {started['flow_run_id']}: {started['flow_run_url']}")
+            return
+    _cycle_here(settings)
+
+
+@app.command(epilog="Example: foreact backtest --days 30 --json")
+def backtest(
+    days: Annotated[float, typer.Option(min=0.01, help="How far back.")] = 7.0,
+    every_minutes: Annotated[float | None, typer.Option(min=0.1, help="A turn of the loop every so often.")] = None,
+    json: Json = False,
+) -> None:
+    """Replay recorded history through the loop: which goals, when, and what it would have done."""
+    from datetime import timedelta
+
+    from api.commandline import show
+    from api.commandline.progress import progress
+    from flows.backtest import backtest as replay
+    from flows.wiring import open_configured_store
+    from settings import utc_now
+
+    settings, end = _settings(), utc_now()
+    every_s = every_minutes * 60 if every_minutes else None
+    with open_configured_store(settings) as store, progress("replaying") as advance:
+        report = replay(store, settings, end - timedelta(days=days), end, every_s=every_s, progress=advance)
+    _tell(json_module.loads(report.to_json()), json, lambda: show.figures(report.summary()))
+
+
+@app.command(name="import", epilog="Example: foreact import history.csv --unit ms")
+def import_(
+    file: Annotated[Path, typer.Argument(help="CSV: a column `ts`, and `metric` and `value`, or one column a metric.")],
+    unit: Annotated[str, typer.Option(help="The unit of all values.")] = "",
+) -> None:
+    """Bring recorded history in from a file."""
+    from api.commandline import show
+    from api.commandline.history_file import bring_in
+    from flows.wiring import open_configured_store
+
+    with open_configured_store(_settings()) as store:
+        recorded, left_out, series = bring_in(store, file, unit)
+    rest = f"; left out {left_out} that are no finite number or have no moment" if left_out else ""
+    show.say(f"recorded {recorded} samples of {series} series{rest}")
+
+
+@app.command(epilog="Example: foreact audit --verify")
+def audit(
+    verify: Annotated[bool, typer.Option("--verify", help="Check that no line was changed.")] = False,
+    limit: Annotated[int, typer.Option(min=1, max=1000)] = 20,
+    json: Json = False,
+) -> None:
+    """List what was decided, by whom and when."""
+    from api.commandline import show
+    from api.commandline.desk import desk
+
+    with desk(_settings()) as ask:
+        answer = ask.get("/audit", limit=limit, verify=verify)
+    _tell(answer, json, lambda: show.audit(answer))
+    if verify and not answer["verified"]:
+        raise typer.Exit(1)
+
+
+@app.command(epilog="Example: foreact doctor")
+def doctor() -> None:
+    """Check what foreact needs here: one line each; the exit code says whether all is well."""
+    from api.commandline import show
+    from api.commandline.checks import examine
+    from api.processes.layout import new_layout
+
+    is_well = True
+    for check in examine(new_layout(_settings(), _Where.folder)):
+        is_well = is_well and check.finding != "wrong"
+        show.say(f"{check.finding:<6}{check.what:<30}{check.text}")
+    if not is_well:
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """Run a command; a refusal is one line and exit code 1."""
+    try:
+        app()
+    except Exception as trouble:
+        from storage.errors import ForeactError, TransientError
+
+        if isinstance(trouble, ForeactError):
+            sys.exit(f"foreact: {trouble} [{trouble.code}]")
+        if isinstance(trouble, TransientError):
+            sys.exit(f"foreact: {trouble}. Try again in a moment.")
+        raise
+
+
+def _settings() -> Settings:
+    from settings import load_settings
+
+    return load_settings(_Where.folder)
+
+
+def _tell(answer: Any, as_json: bool, show: Callable[[], None]) -> None:
+    if as_json:
+        typer.echo(json_module.dumps(answer, indent=2, default=str))
+    else:
+        show()
+
+
+def _answer(subject: str, verb: str, note: str) -> None:
+    from api.commandline import show
+    from api.commandline.desk import desk, person
+
+    noun = "goals" if subject.startswith("goal") else "actions"
+    with desk(_settings()) as ask:
+        done = ask.post(f"/{noun}/{subject}/{verb}", {"by": person(), "note": note})
+        show.say(f"{done['subject']}: {done['done']}. {done['note']}".strip())
+
+
+def _cycle_here(settings: Settings) -> None:
+    from api.commandline import show
+    from flows.agent import GoalDrivenAgent
+
+    agent = GoalDrivenAgent(settings=settings)
+    try:
+        overview = agent.run_cycle()
+    finally:
+        agent.close()
+    show.goals(overview)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What the commands of `foreact` do; `api.cli` holds the commands themselves."""
