@@ -1,6 +1,17 @@
 """Plan for goals: the public names of the stage."""
 
 from tasks.plan.beliefs import PriorBeliefs
+from tasks.plan.driver import (
+    AmountPlan,
+    AmountRules,
+    FunctionResponse,
+    QueueResponse,
+    RatioResponse,
+    fit_response,
+    plan_amounts,
+    stage_losses,
+)
+from tasks.plan.fit import DrivenMetrics, fit_driven
 from tasks.plan.planning import make_plans
 from tasks.plan.problem import (
     ActionTraits,
@@ -15,13 +26,23 @@ from tasks.plan.problem import (
 
 __all__ = [
     "ActionTraits",
+    "AmountPlan",
+    "AmountRules",
     "Commitment",
+    "DrivenMetrics",
     "Dropped",
     "EffectBeliefs",
+    "FunctionResponse",
     "PlanProblem",
     "PlanResult",
     "PriorBeliefs",
+    "QueueResponse",
+    "RatioResponse",
     "Realised",
     "Response",
+    "fit_driven",
+    "fit_response",
     "make_plans",
+    "plan_amounts",
+    "stage_losses",
 ]

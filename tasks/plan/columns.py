@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ import numpy as np
 from storage.records import Autonomy, Candidate, GoalView, Strategy
 from tasks.goals.text import moment
 from tasks.plan.problem import PlanProblem
-from tasks.plan.value import Valuer, Worth
+from tasks.plan.value import Valuer, Worth, offer_key
 
 
 @dataclass(frozen=True)
@@ -57,11 +56,6 @@ class Blocked:
     candidate: Candidate
     reason: str
     is_wholly: bool = True
-
-
-def offer_key(candidate: Candidate) -> str:
-    """Return what a candidate does, as text: equal for equal action, target and parameters."""
-    return json.dumps([candidate.action, candidate.target, candidate.params], sort_keys=True, default=str)
 
 
 def columns_of(
@@ -166,7 +160,7 @@ def _refusal(problem: PlanProblem, view: GoalView, candidate: Candidate, slot: i
     cool = problem.cooldown_until.get((candidate.action, candidate.target))
     if cool is not None and start < cool:
         return f"it cools down until {moment(cool)}"
-    for commitment in problem.commitments:
+    for commitment in problem.standing:
         if not commitment.start < end or not start < commitment.until:
             continue
         if not commitment.is_started and commitment.goal_id == view.goal.goal_id:
@@ -193,7 +187,7 @@ def _slot_end(problem: PlanProblem, start: datetime) -> datetime:
 def busy_slots(problem: PlanProblem, kept_ids: frozenset[str]) -> list[int]:
     """Return how many actions are committed in each slot: those begun lately or kept from earlier plans."""
     counts = [0] * problem.n_slots
-    for commitment in problem.commitments:
+    for commitment in problem.standing:
         if not commitment.is_started and commitment.action_id not in kept_ids:
             continue
         slot = math.floor((commitment.start - problem.tick).total_seconds() / problem.slot_s)

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from storage.records import Candidate, GoalView, Strategy
 from tasks.goals.text import number
-from tasks.plan.columns import columns_of, offer_key
+from tasks.plan.columns import columns_of
 from tasks.plan.problem import Commitment, Dropped, PlanProblem
-from tasks.plan.value import Valuer
+from tasks.plan.value import Valuer, offer_key
 
 
 def kept_commitments(problem: PlanProblem, views: Sequence[GoalView]) -> tuple[dict[str, Commitment], list[Dropped]]:
@@ -20,7 +20,7 @@ def kept_commitments(problem: PlanProblem, views: Sequence[GoalView]) -> tuple[d
     by_id = {view.goal.goal_id: view for view in views}
     kept: dict[str, Commitment] = {}
     dropped: list[Dropped] = []
-    for commitment in problem.commitments:
+    for commitment in problem.standing:
         if commitment.is_started:
             continue
         reason = _why_drop(problem, by_id.get(commitment.goal_id), commitment)

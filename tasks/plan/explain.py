@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from storage.records import NOTHING, Strategy
@@ -9,21 +10,43 @@ from tasks.goals.text import moment, number, percent, span
 from tasks.plan.columns import Blocked, Column
 from tasks.plan.draw import Draw
 from tasks.plan.problem import PlanProblem
-from tasks.plan.solve import Limits, clash, solve_greedy, solve_milp, utility
+from tasks.plan.solve import Limits, clash, solve_greedy, solve_milp
 
 
 def runner_up(
-    problem: PlanProblem, columns: Sequence[Column], limits: Limits, chosen: Column, best: float
+    problem: PlanProblem,
+    worthy: Sequence[Column],
+    solution: Sequence[Column],
+    limits: Limits,
+    chosen: Column,
 ) -> tuple[Column | None, float]:
     """Return what the goal would get, and the utility lost overall, if what was chosen were forbidden.
 
-    The programme is solved again without the chosen action's columns for this goal.
+    The programme is solved again without the chosen action for this goal. Goals that share nothing with it but the
+    slots keep what they have, which makes the loss an upper bound where slots are short, and exact otherwise.
     """
-    rest = [each for each in columns if not (chosen.goal_id in each.serves and each.offer == chosen.offer)]
-    solve = solve_milp if problem.method == "milp" else solve_greedy
-    picked = solve(rest, limits)
-    instead = next((rest[index] for index in picked if chosen.goal_id in rest[index].serves), None)
-    return instead, max(0.0, best - utility(rest, picked))
+    near = _neighbours(worthy, chosen.goal_id)
+    fixed = [each for each in solution if not near & set(each.serves)]
+    rest = [
+        each
+        for each in worthy
+        if each.goal_id in near
+        and not (chosen.goal_id in each.serves and each.offer == chosen.offer)
+        and clash(each, fixed, limits) is None
+    ]
+    used = Counter(each.slot for each in fixed)
+    room = Limits(tuple(room - used[slot] for slot, room in enumerate(limits.room)))
+    picked = [rest[index] for index in (solve_milp if problem.method == "milp" else solve_greedy)(rest, room)]
+    instead = next((each for each in picked if chosen.goal_id in each.serves), None)
+    before = sum(each.value for each in solution if near & set(each.serves))
+    return instead, max(0.0, before - sum(each.value for each in picked))
+
+
+def _neighbours(columns: Sequence[Column], goal_id: str) -> set[str]:
+    """Return a goal and those that want a resource it could use."""
+    wanted = {each for column in columns if column.goal_id == goal_id for each in column.resources}
+    sharing = (each for each in columns if not wanted.isdisjoint(each.resources))
+    return {goal_id}.union(*(each.serves for each in sharing))
 
 
 def explain_act(

@@ -109,7 +109,8 @@ class PlanProblem:
     path index is the same future in all of them. `series_sd` is the usual spread of a series, `capacities` the present
     value of the series that objectives name as capacity, `responses` the models by objective that has a driver.
     `maintenance` holds spans (start, end) in which nothing is done, `informed` the goals that had their information
-    action. `cycle_s` is the time to the next planning round: what begins before it cannot be left to it. Costs are on
+    action. `cycle_s` is the time to the next planning round: what begins before it cannot be left to it. An action that
+    a person must approve is expected to wait `approval_latency_s` for it, at most a sixth of the horizon. Costs are on
     the scale of the loss: 1 is an objective of severity 1 broken all the time by two sd.
     """
 
@@ -146,7 +147,13 @@ class PlanProblem:
     settle_s: float = 600.0
     expires_s: float = 900.0
     approval_expires_s: float = 86_400.0
+    approval_latency_s: float = 600.0
     method: Literal["milp", "greedy"] = "milp"
+
+    @property
+    def standing(self) -> tuple[Commitment, ...]:
+        """Return the commitments that take anything; actions that only inform take nothing."""
+        return tuple(each for each in self.commitments if not self.traits_of(each.action).informs_only)
 
     def slot_at(self, slot: int) -> datetime:
         """Return the moment at which a slot begins."""

@@ -41,11 +41,14 @@ def risk_of(excess: FloatArray) -> FloatArray:
 
 
 def thin(excess: FloatArray, times_s: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return at most 48 steps of (n_paths, n_steps) and their times, each the worst of its block, timed at its end."""
+    """Return at most 48 steps of (n_paths, n_steps) and their times: the worst of each block, timed at its start.
+
+    So an effect counts in a block only if it is there from the beginning, and waiting is never free by rounding.
+    """
     size = -(-excess.shape[1] // MAX_STEPS)
     count = excess.shape[1] // size
     worst = excess[:, : count * size].reshape(len(excess), count, size).max(axis=2)
-    return worst, times_s[size - 1 : count * size : size]
+    return worst, times_s[: count * size : size]
 
 
 def deviates_of(seed: int, n_paths: int) -> FloatArray:

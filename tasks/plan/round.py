@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from storage.records import NOTHING, GoalView, Strategy
-from tasks.plan.columns import Blocked, Column, Partner, busy_slots, columns_of, offer_key
+from tasks.plan.columns import Blocked, Column, Partner, busy_slots, columns_of
 from tasks.plan.draw import Draw, draw_for
 from tasks.plan.problem import Commitment, PlanProblem
 from tasks.plan.solve import Limits, clash, solve_greedy, solve_milp, utility
 from tasks.plan.strategy import groups_of, strategies_of
-from tasks.plan.value import Valuer
+from tasks.plan.value import Valuer, offer_key
 
 
 @dataclass

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
 import numpy as np
 
-from storage.records import Candidate, FloatArray, GoalView, Objective, ObjectiveKind
+from storage.records import Autonomy, Candidate, FloatArray, GoalView, Objective, ObjectiveKind
 from tasks.plan.amounts import amount_of, amount_values
 from tasks.plan.beliefs import effect_of
 from tasks.plan.problem import PlanProblem, Realised
@@ -49,6 +50,11 @@ class Worth:
     shrink: float
 
 
+def offer_key(candidate: Candidate) -> str:
+    """Return what a candidate does, as text: equal for equal action, target and parameters."""
+    return json.dumps([candidate.action, candidate.target, candidate.params], sort_keys=True, default=str)
+
+
 class Valuer:
     """Values candidates for one goal; its futures, and those of the bounds it could harm, are prepared once."""
 
@@ -57,6 +63,7 @@ class Valuer:
         self.outlook = outlook_of(problem, view)
         self.guards = guards_of(problem, view)
         self.amounts = amount_values(problem, view)
+        self.worths: dict[str, Worth] = {}
 
     @property
     def risk(self) -> float:
@@ -65,6 +72,12 @@ class Valuer:
 
     def worth(self, candidate: Candidate) -> Worth:
         """Return severity × shrunk (risk of nothing − risk left) per slot, less the harm to other bounds."""
+        key = offer_key(candidate)
+        if key not in self.worths:
+            self.worths[key] = self._worth(candidate)
+        return self.worths[key]
+
+    def _worth(self, candidate: Candidate) -> Worth:
         effect = effect_of(self.problem, candidate, self.view.goal)
         amount = amount_of(self.problem, self.outlook.objective, candidate)
         if self.amounts is not None and amount is not None:
@@ -95,8 +108,13 @@ class Valuer:
             helped = float(np.clip(theta, -1.0, 1.0).mean()) * (1.0 - self._lateness(candidate))
             return np.clip(outlook.risk * (1.0 - helped), 0.0, 1.0)
         duration_s = self.problem.traits_of(candidate.action).duration_s
-        ramp = ramps_of(outlook.times_s, self._starts_s, candidate.latency_s, duration_s)
+        latency_s = candidate.latency_s + self._approval_s(candidate, float(outlook.times_s[-1]))
+        ramp = ramps_of(outlook.times_s, self._starts_s, latency_s, duration_s)
         return risk_of(outlook.excess[None] - theta[None, :, None] * ramp[:, None, :])
+
+    def _approval_s(self, candidate: Candidate, horizon_s: float) -> float:
+        level = self.problem.level(self.view.goal.goal_type, candidate.action)
+        return 0.0 if level is Autonomy.AUTO else min(self.problem.approval_latency_s, horizon_s / 6)
 
     @property
     def _starts_s(self) -> FloatArray:
@@ -186,7 +204,7 @@ def _driven_now(problem: PlanProblem, objective: Objective, horizon_s: float) ->
     step_s = problem.step_s[str(objective.driver)]
     steps = min(driver.shape[1], steps_in(horizon_s, step_s))
     size = -(-steps // MAX_STEPS)
-    times_s = np.arange(size, steps + 1, size, dtype=np.float64) * step_s
+    times_s = (np.arange(0, steps - size + 1, size, dtype=np.float64) + 1.0) * step_s
     metric = metric_paths(problem, objective, np.array(now), times_s)
     return None if metric is None else (metric, times_s)
 

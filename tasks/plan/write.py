@@ -81,7 +81,7 @@ def _explanation(round_: Round, goal_id: str, draw: Draw, column: Column | None,
         return f"{column.action}, chosen for a weightier goal, serves this one as well."
     if not round_.commits(column):
         return explain_wait(problem, column, strategy)
-    instead, lost = runner_up(problem, round_.worthy, round_.limits, column, round_.best_utility)
+    instead, lost = runner_up(problem, round_.worthy, round_.solution, round_.limits, column)
     return explain_act(problem, draw, strategy, valuer.outlook.risk, instead, lost)
 
 
