@@ -18,6 +18,7 @@ DECAY = 0.995
 PRIOR_SHAPE = 5.0
 PRIOR_RATE = 5.0
 MODEL_VARIANCE = 0.02
+EFFECT_LIMIT_SD = 2.0
 REMEMBERED_IDS = 1_000
 RECORD_VERSION = 1
 
@@ -45,6 +46,11 @@ class Learner(Protocol):
     @property
     def outcome_count(self) -> int:
         """Return how many outcomes were learned from."""
+        ...
+
+    @property
+    def recent_ids(self) -> tuple[str, ...]:
+        """Return the ids of the outcomes learned from last, oldest first."""
         ...
 
     def update(self, observation: Observation) -> Learner:
@@ -97,7 +103,10 @@ class HierarchicalLearner:
         # precise outcome many outcomes and the noise look small.
         weight = 1 / np.sqrt(observation.standard_error_sd_units**2 + MODEL_VARIANCE)
         row = prior.features.vector(named) * weight
-        fitted = prior._regressor().fit(row[None, :], np.array([observation.effect_sd_units * weight]))
+        # A metric that hardly ever moved makes any change hundreds of its standard deviations; one such outcome
+        # would outvote all others. Beyond two, more says nothing more about which action is the better.
+        effect = float(np.clip(observation.effect_sd_units, -EFFECT_LIMIT_SD, EFFECT_LIMIT_SD))
+        fitted = prior._regressor().fit(row[None, :], np.array([effect * weight]))
         upper = np.triu(np.asarray(fitted.cov_inv_))
         return replace(
             prior,
@@ -233,6 +242,19 @@ def restore(record: dict[str, Any] | None, observations: Iterable[Observation]) 
         learner = replay(observations)
         note = f"{error.message} Replayed from {learner.outcome_count} outcomes instead."
         return Restored(learner, note)
+
+
+def unlearned(learner: Learner, observations: Sequence[Observation]) -> list[Observation]:
+    """Return the outcomes, of a list in the order they were recorded, that a learner has not seen yet.
+
+    A learner remembers the ids of its last thousand outcomes; what was recorded before the first of these
+    it has seen. An outcome that arrived late stands where it was recorded, so it is found; one given twice
+    is not.
+    """
+    known = set(learner.recent_ids)
+    places = [place for place, observation in enumerate(observations) if observation.outcome_id in known]
+    fresh = observations[places[0] :] if places and len(known) < learner.outcome_count else observations
+    return [observation for observation in fresh if observation.outcome_id not in known]
 
 
 def _check(observation: Observation) -> None:

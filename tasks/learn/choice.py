@@ -13,7 +13,7 @@ from tasks.learn.beliefs import Learner
 from tasks.learn.features import Context, FloatArray
 
 DRAWS = 300
-CURIOSITY = 0.5
+CURIOSITY = 0.3
 UNIFORM_SHARE = 0.1
 
 
@@ -77,7 +77,7 @@ def with_floor(probabilities: FloatArray, arms: Sequence[str], nothing_floor: fl
     place = list(arms).index(NOTHING)
     if probabilities[place] >= nothing_floor:
         return probabilities
-    lifted = probabilities * (1 - nothing_floor) / (1 - probabilities[place])
+    lifted: FloatArray = probabilities * ((1 - nothing_floor) / (1 - float(probabilities[place])))
     lifted[place] = nothing_floor
     return lifted
 

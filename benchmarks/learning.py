@@ -1,0 +1,219 @@
+"""Does learning pay? Regret against a success-rate greedy and a random chooser, in the same worlds.
+
+    python -m benchmarks.learning [--data ../shared/data] [--worlds 60] [--seed 0]
+
+Three trials, all paired (every chooser meets the same goals, hours, effects and errors):
+
+* drawn: five actions and nothing, seven goal types, 200 sparse decisions; effects drawn as the prior has them,
+  measured with the standard errors that placebo windows of real series have;
+* flipped: the same, but the best and the worst action change places half way;
+* onset: windows of real series that start just as the metric went high; a useless, a weak and a good action are
+  added as shifts and measured against the forecast, 60 decisions.
+
+Greedy takes the action whose share of successes is highest for the goal type, success being that the metric
+moved the right way after the action, which is what a success rate counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.rolling import DAY_STEPS, DEFAULT_DATA, FloatArray, IntArray, RolledSeries, recorded_series, roll
+from storage.records import NOTHING
+from tasks.learn import Context, HierarchicalLearner, Learner, Observation, choose
+from tasks.measure import build_ledger, measure_effect
+
+GOALS = tuple(f"goal-{i}" for i in range(7))
+ACTIONS = tuple(f"action-{i}" for i in range(5))
+ARMS = (NOTHING, *ACTIONS)
+DECISIONS = 200
+STANDARD_ERRORS = (0.06, 0.10, 0.13, 0.18, 0.22, 0.27, 0.36, 0.44, 0.54)
+"""Deciles of the standard error, in sd of the metric, of 480 one-hour placebo windows on 60 real series."""
+FLATTERY = 0.3
+"""How far, in sd, a metric moves the right way after an alarm by itself, as a success rate sees it."""
+
+ONSET_ARMS = (NOTHING, "useless", "weak", "good")
+ONSET_SHIFTS = np.array([0.0, 0.0, 0.3, 0.85])
+ONSET_DECISIONS = 60
+ONSET_STEPS = 60
+
+
+@dataclass(frozen=True)
+class World:
+    """Goals and hours (n,), the true effects (n, arms), and the measurement's error and its size (n,)."""
+
+    goals: IntArray
+    hours: FloatArray
+    effects: FloatArray
+    errors: FloatArray
+    standard_errors: FloatArray
+
+
+def drawn_world(seed: int, flips: bool) -> World:
+    """Draw a world: an action's effect, plus what differs for the goal type and by time of day; nothing is
+    0."""
+    rng = np.random.default_rng(seed)
+    own, pair = rng.normal(0, 0.5, 5), rng.normal(0, 0.4, (7, 5))
+    sine, cosine = rng.normal(0, 0.35, 5), rng.normal(0, 0.35, 5)
+    goals = rng.choice(7, DECISIONS, p=rng.dirichlet(np.full(7, 2.0)))
+    hours = rng.uniform(0, 24, DECISIONS)
+    angle = 2 * np.pi * hours[:, None] / 24
+    later = own.copy()
+    if flips:
+        ends = [int(own.argmax()), int(own.argmin())]
+        later[ends] = own[ends[::-1]]
+    over_time = np.where(np.arange(DECISIONS)[:, None] >= DECISIONS // 2, later, own)
+    acted = over_time + pair[goals] + sine * np.sin(angle) + cosine * np.cos(angle)
+    effects = np.concatenate([np.zeros((DECISIONS, 1)), acted], axis=1)
+    sizes = rng.choice(STANDARD_ERRORS, DECISIONS)
+    errors = rng.normal(0, sizes) + rng.normal(0, np.sqrt(0.02), DECISIONS)
+    return World(goals, hours, effects, errors, sizes)
+
+
+def learner_regret(world: World, seed: int) -> float:
+    """Return the regret of the learner as it ships, holdout and all."""
+    learner: Learner = HierarchicalLearner()
+    regret = 0.0
+    for i in range(DECISIONS):
+        context = Context(GOALS[world.goals[i]], float(world.hours[i]))
+        arm = ARMS.index(choose(learner, context, ARMS, seed * 1000 + i).chosen)
+        measured = float(world.effects[i, arm] + world.errors[i])
+        size = float(world.standard_errors[i])
+        learner = learner.update(Observation(f"o{i}", ARMS[arm], context.goal_type, context.hour, measured, size))
+        regret += float(world.effects[i].max() - world.effects[i, arm])
+    return regret
+
+
+def greedy_regret(world: World, seed: int) -> float:
+    """Return the regret of choosing by (successes + 1) / (tries + 2) for each goal type."""
+    rng = np.random.default_rng([seed, 7])
+    tries, successes = np.zeros((2, len(GOALS), len(ARMS)))
+    regret = 0.0
+    for i, goal in enumerate(world.goals):
+        arm = _best(rng, (successes[goal] + 1) / (tries[goal] + 2))
+        tries[goal, arm] += 1
+        successes[goal, arm] += world.effects[i, arm] + world.errors[i] + FLATTERY > 0
+        regret += float(world.effects[i].max() - world.effects[i, arm])
+    return regret
+
+
+def random_regret(world: World, seed: int) -> float:
+    """Return the expected regret of choosing blindly."""
+    return float((world.effects.max(axis=1) - world.effects.mean(axis=1)).sum())
+
+
+def _best(rng: np.random.Generator, rates: FloatArray) -> int:
+    return int(rng.choice(np.flatnonzero(rates == rates.max())))
+
+
+Acted = Callable[[int], tuple[float, float, bool]]
+"""Take an arm in the onset trial: what was measured, its standard error, and whether the metric fell."""
+
+
+def _act(series: Sequence[RolledSeries], rng: np.random.Generator, arm: int) -> tuple[float, float, bool]:
+    """Act at one onset: shift what followed, and measure it as the loop would."""
+    while True:
+        one = series[int(rng.integers(len(series)))]
+        room = one.is_onset & (one.origins >= one.first_test) & (one.origins < len(one.values) - ONSET_STEPS)
+        places = np.flatnonzero(room)
+        if not len(places):
+            continue
+        place = int(rng.choice(places))
+        now = int(one.origins[place])
+        sd = float(np.std(one.values[: now + 1]))
+        after = one.values[now + 1 :][:ONSET_STEPS] - ONSET_SHIFTS[arm] * sd
+        ledger = build_ledger(
+            one.values,
+            one.forecasts,
+            one.origins,
+            steps_per_day=DAY_STEPS,
+            now=now,
+            same_trigger=one.is_high,
+        )
+        effect = measure_effect(after, one.forecasts[place, :ONSET_STEPS], ledger, metric_sd=sd)
+        if np.isfinite(effect.standard_error_sd_units):
+            fell = bool(after.mean() < one.values[now])
+            return effect.effect_sd_units, effect.standard_error_sd_units, fell
+
+
+def onset_learner(act: Acted, seed: int) -> IntArray:
+    """Return the arms (60,) that the learner takes at onsets."""
+    learner: Learner = HierarchicalLearner()
+    context, taken = Context("BOTTLENECK_PREVENTION", 12.0), []
+    for i in range(ONSET_DECISIONS):
+        arm = ONSET_ARMS.index(choose(learner, context, ONSET_ARMS, seed * 1000 + i).chosen)
+        measured, size, _ = act(arm)
+        seen = Observation(f"o{i}", ONSET_ARMS[arm], context.goal_type, context.hour, measured, size)
+        learner = learner.update(seen)
+        taken.append(arm)
+    return np.array(taken)
+
+
+def onset_greedy(act: Acted, seed: int) -> IntArray:
+    """Return the arms (60,) that a success rate takes at onsets."""
+    rng = np.random.default_rng([seed, 7])
+    tries, successes, taken = np.zeros(4), np.zeros(4), []
+    for _ in range(ONSET_DECISIONS):
+        arm = _best(rng, (successes + 1) / (tries + 2))
+        tries[arm] += 1
+        successes[arm] += act(arm)[2]
+        taken.append(arm)
+    return np.array(taken)
+
+
+def onset_random(act: Acted, seed: int) -> IntArray:
+    """Return the arms (60,) of blind choice."""
+    return np.random.default_rng([seed, 7]).integers(0, len(ONSET_ARMS), ONSET_DECISIONS)
+
+
+def drawn_trial(worlds: int, seed: int, flips: bool, bar: float) -> str:
+    """Run the drawn or the flipped trial and return its lines."""
+    lines = []
+    made = [drawn_world(seed * 10_000 + i, flips) for i in range(worlds)]
+    for name, chooser in (("learner", learner_regret), ("greedy", greedy_regret), ("random", random_regret)):
+        regrets = np.array([chooser(world, i) for i, world in enumerate(made)])
+        limit = f"(bar {bar:.0f}: {regrets.mean() / bar:.2f} of it)" if name == "learner" else ""
+        lines.append(_line("flipped" if flips else "drawn", name, regrets, limit))
+    return "\n".join(lines)
+
+
+def onset_trial(series: Sequence[RolledSeries], runs: int, seed: int) -> str:
+    """Run the onset trial and return its lines; late is the last third."""
+    lines = []
+    for name, chooser in (("learner", onset_learner), ("greedy", onset_greedy), ("random", onset_random)):
+        taken = np.stack(
+            [chooser(partial(_act, series, np.random.default_rng([seed, run])), run) for run in range(runs)]
+        )
+        regrets = (ONSET_SHIFTS.max() - ONSET_SHIFTS[taken]).sum(axis=1)
+        late = float(np.mean(taken[:, -20:] == ONSET_ARMS.index("good")))
+        bar = f"(bars 9: {regrets.mean() / 9:.2f} of it, and .85)" if name == "learner" else ""
+        lines.append(_line("onset", name, regrets, f"good taken late {late:.2f} {bar}"))
+    return "\n".join(lines)
+
+
+def _line(trial: str, name: str, regrets: FloatArray, note: str) -> str:
+    error = regrets.std() / np.sqrt(len(regrets))
+    return f"{trial:>8} {name:>8}  regret {regrets.mean():>6.1f} ± {error:>4.1f}  {note}"
+
+
+def main() -> None:
+    """Run the benchmark and print its table."""
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    arguments.add_argument("--data", type=Path, default=DEFAULT_DATA)
+    arguments.add_argument("--worlds", type=int, default=60)
+    arguments.add_argument("--seed", type=int, default=0)
+    given = arguments.parse_args()
+    print(drawn_trial(given.worlds, given.seed, False, 45), flush=True)
+    print(drawn_trial(given.worlds, given.seed, True, 80), flush=True)
+    series = roll(recorded_series(given.data, 40, given.seed), horizon=ONSET_STEPS, every_steps=6)
+    print(onset_trial(series, given.worlds, given.seed))
+
+
+if __name__ == "__main__":
+    main()
