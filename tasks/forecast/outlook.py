@@ -85,8 +85,8 @@ def _breaches(frame: Frame, batch: ForecastBatch, objective: Objective, rows: Se
 def _breach(
     frame: Frame, objective: Objective, row: int, probability: float, steps: tuple[float, float, float]
 ) -> Breach:
-    last_value = _last_value(frame.values[row])
-    broken = last_value is not None and not objective.is_met(last_value)
+    last_value, settled_value = _last_values(frame.values[row])
+    broken = last_value is not None and not (objective.is_met(last_value) or objective.is_met(settled_value))
     expected_at, earliest_at, latest_at = (_moment(frame.end, frame.step_s, step) for step in steps)
     known = bool(np.isfinite(probability))
     return Breach(
@@ -102,11 +102,14 @@ def _breach(
     )
 
 
-def _last_value(values: NDArray[np.float64]) -> float | None:
-    """Return the newest value, None where the last five steps are silent: then nothing is known of now."""
+def _last_values(values: NDArray[np.float64]) -> tuple[float | None, float]:
+    """Return the newest value and the median of the last three, so that one spike alone breaks nothing.
+
+    The newest is None where the last five steps are silent: then nothing is known of now.
+    """
     recent = values[-5:]
     seen = recent[np.isfinite(recent)]
-    return float(seen[-1]) if len(seen) else None
+    return (float(seen[-1]), float(np.median(seen[-3:]))) if len(seen) else (None, float("nan"))
 
 
 def _moment(end: datetime, step_s: float, step: float) -> datetime | None:
