@@ -1,0 +1,216 @@
+"""A real stack for tests: `foreact up` in a folder and on ports of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+PROJECT = Path(__file__).parents[2]
+INTERVAL_S = 20.0
+STARTING_S = 120.0
+STOPPING_S = 45.0
+MARKS = {
+    "server": "prefect server start",
+    "worker": "prefect worker start",
+    "facade": "-m api.app",
+    "flow run": "prefect.engine",
+    "guard": "api.processes.guard",
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything in this folder starts real processes."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.e2e)
+            item.add_marker(pytest.mark.timeout(300))
+
+
+def free_port() -> int:
+    """Return a port nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def environment(**extra: str) -> dict[str, str]:
+    """Return the environment for a process under test: nothing of ours or Prefect's from outside."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "FOREACT_"))}
+    return {**kept, "PYTHONPATH": str(PROJECT), **extra}
+
+
+def command(*arguments: str) -> list[str]:
+    """Return the command line of `foreact`, whether or not it is installed."""
+    return [sys.executable, "-P", "-m", "api.cli", *arguments]
+
+
+def wait_for(what: str, look: Callable[[], Any], within_s: float, every_s: float = 0.25) -> Any:
+    """Return what `look` finds as soon as it is true; fail naming what was waited for."""
+    deadline_s = time.monotonic() + within_s
+    while time.monotonic() < deadline_s:
+        with contextlib.suppress(httpx.HTTPError, psutil.Error):
+            if found := look():
+                return found
+        time.sleep(every_s)
+    pytest.fail(f"{what} did not happen within {within_s:g} s")
+
+
+def toml(sections: Mapping[str, Mapping[str, Any]]) -> str:
+    """Write a configuration of plain values."""
+    lines: list[str] = []
+    for section, values in sections.items():
+        lines.append(f"[{section}]")
+        for key, value in values.items():
+            shown = str(value).lower() if isinstance(value, bool) else repr(value).replace("'", '"')
+            lines.append(f"{key} = {shown}")
+    return "\n".join(lines) + "\n"
+
+
+@dataclass
+class Stack:
+    """A running `foreact up`."""
+
+    folder: Path
+    port: int
+    prefect_port: int
+    process: subprocess.Popen[bytes]
+    started_s: float
+
+    @property
+    def url(self) -> str:
+        """Return the address of the facade."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def prefect_url(self) -> str:
+        """Return the address of the Prefect API."""
+        return f"http://127.0.0.1:{self.prefect_port}/api"
+
+    @property
+    def output(self) -> str:
+        """Return what it printed so far."""
+        return (self.folder / "output.txt").read_text()
+
+    def api(self, path: str, body: Any = None) -> Any:
+        """Ask the facade; a body makes it a POST."""
+        with httpx.Client(base_url=f"{self.url}/api/autonomous", timeout=30, trust_env=False) as client:
+            answer = client.get(path) if body is None else client.post(path, json=body)
+            answer.raise_for_status()
+            return answer.json()
+
+    def prefect(self, path: str, body: Any = None) -> Any:
+        """Ask the Prefect server; a body makes it a POST."""
+        with httpx.Client(base_url=self.prefect_url, timeout=30, trust_env=False) as client:
+            answer = client.get(path) if body is None else client.post(path, json=body)
+            answer.raise_for_status()
+            return answer.json()
+
+    def runs(self, *states: str, flow: str = "cycle") -> list[dict[str, Any]]:
+        """Return the flow runs of a flow in some state types (all when none is named), newest first."""
+        which = {"state": {"type": {"any_": list(states)}}} if states else {}
+        body = {"flow_runs": which, "flows": {"name": {"any_": [flow]}}, "sort": "START_TIME_DESC"}
+        return list(self.prefect("/flow_runs/filter", body))
+
+    def completed_since(self, since: str, flow: str = "cycle") -> list[dict[str, Any]]:
+        """Return the flow runs that started after a moment (as Prefect writes it) and completed."""
+        return [run for run in self.runs("COMPLETED", flow=flow) if run["start_time"] > since]
+
+    def now(self) -> str:
+        """Return the moment as Prefect writes it."""
+        return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime())
+
+    def processes(self, name: str) -> list[psutil.Process]:
+        """Return the processes that play a part: server, worker, facade, flow run, guard."""
+        found = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                is_ours = process.environ().get("FOREACT_FOLDER") == str(self.folder)
+                if is_ours and MARKS[name] in " ".join(process.cmdline()) and process.status() != "zombie":
+                    found.append(process)
+        # The shell that writes a flow run's log replaces itself; until then both carry the mark.
+        return [process for process in found if process.name() != "sh"]
+
+    def kill(self, name: str) -> None:
+        """`kill -9` one of the processes."""
+        victims = wait_for(f"a {name} to kill", lambda: self.processes(name), 60)
+        victims[0].kill()
+
+    def members(self) -> list[psutil.Process]:
+        """Return every process of this stack, the supervisor aside."""
+        found = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if process.environ().get("FOREACT_FOLDER") == str(self.folder) and process.status() != "zombie":
+                    found.append(process)
+        return [process for process in found if process.pid != self.process.pid]
+
+    def stop(self, number: signal.Signals = signal.SIGINT) -> int:
+        """Stop it as Ctrl-C does; return its exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        return self.process.wait(STOPPING_S)
+
+
+def start_stack(folder: Path, configuration: Mapping[str, Mapping[str, Any]] | None = None, **env: str) -> Stack:
+    """Start `foreact up` in a folder, and return when its first cycle has finished.
+
+    `configuration` lies on top of a short analysis interval and ports of its own.
+    """
+    stack = launch(folder, configuration, **env)
+    try:
+        wait_for("the first cycle", lambda: "first cycle completed" in stack.output, STARTING_S)
+    except BaseException:
+        print(stack.output)
+        stack.process.kill()
+        stack.process.wait()
+        raise
+    return stack
+
+
+def launch(folder: Path, configuration: Mapping[str, Mapping[str, Any]] | None = None, **env: str) -> Stack:
+    """Start `foreact up` in a folder, and return at once."""
+    folder.mkdir(parents=True, exist_ok=True)
+    given = {name: dict(values) for name, values in (configuration or {}).items()}
+    server = {"port": free_port(), "prefect_port": free_port(), **given.pop("server", {})}
+    agent = {"analysis_interval_minutes": INTERVAL_S / 60, **given.pop("agent", {})}
+    sampler = {"interval_seconds": 1, **given.pop("sampler", {})}
+    (folder / "foreact.toml").write_text(toml({"server": server, "agent": agent, "sampler": sampler, **given}))
+    with (folder / "output.txt").open("wb") as output:
+        process = subprocess.Popen(
+            command("-C", str(folder), "up"),
+            env=environment(**env),
+            cwd=folder,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    return Stack(folder, server["port"], server["prefect_port"], process, time.monotonic())
+
+
+@pytest.fixture(scope="session")
+def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """One stack for all tests that do not stop it; `parametrize(..., indirect=True)` hands in a configuration."""
+    running = start_stack(tmp_path_factory.mktemp("stack"), getattr(request, "param", None))
+    try:
+        yield running
+    finally:
+        code = running.stop()
+        left = running.members()
+        for process in left:
+            process.kill()
+    assert code == 0, running.output
+    assert not left, left

@@ -1,0 +1,73 @@
+"""The canary: a real server, real deployments, and a run that nobody asked for."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from tests.e2e.conftest import INTERVAL_S, PROJECT, Stack, command, environment, wait_for
+
+
+def test_a_scheduled_run_appears_and_finishes(stack: Stack) -> None:
+    def scheduled() -> list[dict[str, object]]:
+        return [run for run in stack.runs("COMPLETED") if run["auto_scheduled"]]
+
+    run = wait_for("a scheduled run that completed", scheduled, 4 * INTERVAL_S)[0]
+    assert run["work_pool_name"] == "foreact"
+    assert run["run_count"] == 1
+
+
+def test_the_schedule_follows_the_setting(stack: Stack) -> None:
+    schedules = stack.prefect("/deployments/name/cycle/cycle")["schedules"]
+    assert [schedule["schedule"]["interval"] for schedule in schedules] == [INTERVAL_S]
+
+
+def test_cycle_and_tend_cancel_what_would_overlap(stack: Stack) -> None:
+    for name in ("cycle", "tend"):
+        deployment = stack.prefect(f"/deployments/name/{name}/{name}")
+        assert deployment["global_concurrency_limit"]["limit"] == 1
+        assert deployment["concurrency_options"]["collision_strategy"] == "CANCEL_NEW"
+
+
+def test_prefect_deploy_by_hand_works_and_duplicates_nothing(stack: Stack) -> None:
+    """Newer releases of FastAPI and SQLAlchemy break exactly this."""
+    done = subprocess.run(
+        [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
+        cwd=PROJECT,
+        env=environment(
+            PREFECT_API_URL=stack.prefect_url,
+            PREFECT_HOME=str(stack.folder / "by-hand"),
+            PREFECT_SERVER_ANALYTICS_ENABLED="false",
+            DO_NOT_TRACK="1",
+        ),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    names = sorted(deployment["name"] for deployment in stack.prefect("/deployments/filter", {}))
+    assert names == ["backtest", "cycle", "tend", "upkeep"]
+
+
+def test_it_says_where_everything_is_and_what_happens_next(stack: Stack) -> None:
+    for address in (f"{stack.url}/", f"{stack.url}/docs", stack.prefect_url.removesuffix("/api")):
+        assert address in stack.output
+    assert "every 20 s" in stack.output
+    assert "30 samples" in stack.output
+
+
+def test_a_second_up_in_the_same_folder_is_refused_in_one_line(stack: Stack) -> None:
+    again = subprocess.run(
+        command("-C", str(stack.folder), "up"), env=environment(), capture_output=True, text=True, timeout=60
+    )
+    assert again.returncode == 1
+    assert again.stdout == ""
+    assert len(again.stderr.strip().splitlines()) == 1
+    assert "already runs" in again.stderr
+    assert str(stack.process.pid) in again.stderr
+
+
+def test_nothing_of_it_talks_to_the_outside(stack: Stack) -> None:
+    for process in stack.members():
+        remote = {peer.raddr.ip for peer in process.net_connections("inet") if peer.raddr}
+        assert remote <= {"127.0.0.1", "::1"}, process.cmdline()
