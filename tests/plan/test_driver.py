@@ -190,7 +190,7 @@ class TestInThePlanner:
         return [f"{act.params['amount']}" for act in make_plans(problem).actions]
 
     def test_the_amount_that_carries_the_peak_is_chosen(self) -> None:
-        assert self.plan(np.where(np.arange(30) < 3, 2.0, 4.7), 3) == ["6"]
+        assert self.plan(np.where(np.arange(30) < 3, 2.0, 4.5), 3) == ["6"]
 
     def test_it_waits_while_the_peak_is_far(self) -> None:
         assert self.plan(np.where(np.arange(30) < 15, 2.0, 4.7), 3) == []
