@@ -8,11 +8,12 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks.control import baselines, hindsight, profile, run, traffic
+from benchmarks.control import baselines, hindsight, planner, profile, run, traffic
 from benchmarks.control.run import Policy, RunResult
 from benchmarks.control.traffic import PERIODS_PER_DAY, Episode
 from handlers.worlds import cluster, cluster_queue, cluster_traffic
 from handlers.worlds.cluster import ClusterConfig
+from tasks.plan import driver
 
 Variants = list[Callable[[], Policy]]
 """Makers of fresh policies; where there are several, the best of them in hindsight counts."""
@@ -20,7 +21,7 @@ Variants = list[Callable[[], Policy]]
 REACTIVE, FORESIGHT = "reactive", "foresight"
 SMALLEST_CONSTANT = 4
 
-_SOURCES = (baselines, hindsight, profile, run, traffic, cluster, cluster_queue, cluster_traffic)
+_WORLD = (run, traffic, cluster, cluster_queue, cluster_traffic)
 
 
 def contenders(episode: Episode, config: ClusterConfig) -> dict[str, Variants]:
@@ -33,6 +34,7 @@ def contenders(episode: Episode, config: ClusterConfig) -> dict[str, Variants]:
         "predict_linear": [lambda: baselines.PredictLinear(config)],
         "Holt-Winters": [lambda: baselines.HoltWinters(config, PERIODS_PER_DAY)],
         "profile": [lambda: profile.ProfileRule(config, PERIODS_PER_DAY)],
+        "driver plan": [lambda: planner.DriverPlanner(config, PERIODS_PER_DAY)],
         "constant": _constants(config, sizes, config.initial_dimmer),
         "constant, full content": _constants(config, sizes, 1.0),
         FORESIGHT: [
@@ -72,6 +74,7 @@ def _foresight(config: ClusterConfig, episode: Episode, load: float, ahead: int)
 
 def _key(name: str, episode: Episode, config: ClusterConfig) -> str:
     """Name a result by everything that decides it, the code included, so that a stale one is never read."""
-    code = "".join(Path(str(module.__file__)).read_text() for module in _SOURCES)
+    own = {"driver plan": (planner, profile, driver), "profile": (profile,)}.get(name, (baselines, hindsight))
+    code = "".join(Path(str(module.__file__)).read_text() for module in (*_WORLD, *own))
     parts = json.dumps([name, episode.fingerprint, asdict(config), hashlib.sha256(code.encode()).hexdigest()])
     return hashlib.sha256(parts.encode()).hexdigest()[:20]

@@ -40,7 +40,7 @@ class Foresight:
     def __init__(self, config: ClusterConfig, rates: FloatArray, target_load: float, look_ahead: int) -> None:
         self.config, self.rates, self.look_ahead = config, rates, look_ahead
         self._boot_periods = math.ceil(config.boot_delay_s / config.period_s)
-        self._sizes = np.ceil(rates * FULL_SERVICE_S / target_load - 1e-9).clip(1, config.max_servers)
+        self._sizes: FloatArray = np.ceil(rates * FULL_SERVICE_S / target_load - 1e-9).clip(1, config.max_servers)
         self._served: list[float] = []
 
     def __call__(self, periods: Sequence[Period], history: FloatArray) -> list[Command]:
@@ -49,7 +49,7 @@ class Foresight:
         step = len(periods)
         commands = toward(self._size(step, now.servers), now, self.config)
         self._follow(now, first_rates=[period.arrival_rate for period in periods])
-        return [dim(self._dimmer(self.rates[step], periods)), *commands]
+        return [dim(self._dimmer(float(self.rates[step]), periods)), *commands]
 
     def _size(self, step: int, servers: int) -> int:
         """Return the size to go to: up when the last moment to start has come, down when none is needed soon."""
@@ -79,7 +79,7 @@ class Foresight:
         if len(booting) == self._boot_periods and all(booting):
             coldest, servers = 0.0, servers + 1
         share = rate * config.period_s / servers
-        chill = config.cache_decay ** (coldest + share / 2)
+        chill: float = config.cache_decay ** (coldest + share / 2)
         full_s = FULL_SERVICE_S + config.cold_full_s * chill
         light_s = LIGHT_SERVICE_S + config.cold_light_s * chill
         bearable = (LOAD_BEFORE_DIMMING * servers / max(rate, 1e-9) - light_s) / (full_s - light_s)

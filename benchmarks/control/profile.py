@@ -31,7 +31,7 @@ def profile_ahead(rates: FloatArray, season: int, horizon: int, trust: float = 0
         past = logs[start : start + horizon]
         past = np.pad(past, (0, horizon - len(past)), mode="edge")
         changes.append(past - logs[start - LEVEL_PERIODS : start].mean())
-    return np.exp(level + trust * np.mean(changes, axis=0))
+    return np.asarray(np.exp(level + trust * np.mean(changes, axis=0)), dtype=float)
 
 
 class ProfileRule:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from handlers.worlds.cluster import ClusterSim, Period
-from storage.records import Action, Candidate, Event, FloatArray, Goal, Intent, Receipt, ReceiptStatus, Sample
+from storage.records import Action, Event, FloatArray, Receipt, ReceiptStatus, Sample
 
 REQUEST_RATE = "cluster_requests_per_second"
 RESPONSE_TIME = "cluster_response_time_seconds"
@@ -27,14 +27,15 @@ _UNITS = {
     ACTIVE_SERVERS: "servers",
     DIMMER: "ratio",
 }
-DIMMER_LEVELS = tuple(level / 10 for level in range(11))
 
 
 class ClusterWorld:
-    """A simulated cluster that is watched every period and obeys `set_servers`, `add_server` and the like.
+    """A simulated cluster that is watched every period and obeys its four actions.
 
-    Second 0 of the simulation is `start`. `history` holds request rates of the periods before `start`, oldest
-    first; the first observation hands them over. `periods` keeps everything seen, for scoring.
+    `set_servers` and `set_dimmer` take the `amount` to go to, `add_server` and `remove_server` take one step. What
+    may be done when, and what it is expected to change, is declared in the configuration. Second 0 of the simulation
+    is `start`. `history` holds request rates of the periods before `start`, oldest first; the first observation hands
+    them over. `periods` keeps everything seen, for scoring.
     """
 
     def __init__(self, sim: ClusterSim, start: datetime, history: FloatArray | None = None) -> None:
@@ -42,6 +43,7 @@ class ClusterWorld:
         self.start = start
         self.periods: list[Period] = []
         self.accepted_actions = 0
+        self._before: dict[str, tuple[int, float]] = {}
         self._history = np.empty(0) if history is None else np.asarray(history, dtype=float)
 
     def observe(self, tick: datetime) -> Iterator[Sample | Event]:
@@ -53,42 +55,14 @@ class ClusterWorld:
             self.periods.append(period)
             yield from self._samples(period)
 
-    def act(self, action: Action, tick: datetime, before: Mapping[str, Any] | None = None) -> Receipt:
-        """Carry out an action, or undo one by going back to what `capture` found `before`; it never raises."""
-        status, detail = self._undo(before or {}) if action.undo_of else self._carry_out(action)
-        self.accepted_actions += status is ReceiptStatus.SUCCEEDED
+    def act(self, action: Action, tick: datetime) -> Receipt:
+        """Carry out an action, or go back to what was before the one that `undo_of` names; it never raises."""
+        before = (self.sim.servers, self.sim.dimmer)
+        status, detail = self._undo(action.undo_of) if action.undo_of else self._carry_out(action)
+        if status is ReceiptStatus.SUCCEEDED:
+            self.accepted_actions += 1
+            self._before[action.action_id] = before
         return Receipt(action_id=action.action_id, status=status, started_at=tick, finished_at=tick, detail=detail)
-
-    def propose(self, goal: Goal, tick: datetime) -> list[Candidate]:
-        """Return every number of servers and every dimmer level that differs from the present one."""
-        sim = self.sim
-        sizes = [
-            Candidate(
-                action="set_servers",
-                params={"amount": size},
-                target="cluster",
-                latency_s=sim.config.boot_delay_s if size > sim.servers else 0.0,
-            )
-            for size in range(1, sim.config.max_servers + 1)
-            if size != sim.servers
-        ]
-        levels = [
-            Candidate(action="set_dimmer", params={"amount": level}, target="cluster")
-            for level in DIMMER_LEVELS
-            if not math.isclose(level, sim.dimmer)
-        ]
-        return sizes + levels
-
-    def capture(self, action: Action, tick: datetime) -> dict[str, Any]:
-        """Return the configuration before an act."""
-        return {"servers": self.sim.servers, "dimmer": self.sim.dimmer}
-
-    def check(self, action: Action, intent: Intent, tick: datetime) -> ReceiptStatus:
-        """Tell from the configuration whether an interrupted action took effect."""
-        return ReceiptStatus.UNKNOWN if self._is_as_before(intent.before) else ReceiptStatus.SUCCEEDED
-
-    def _is_as_before(self, before: Mapping[str, Any]) -> bool:
-        return before.get("servers") == self.sim.servers and before.get("dimmer") == self.sim.dimmer
 
     def _carry_out(self, action: Action) -> tuple[ReceiptStatus, str]:
         commands: dict[str, Callable[[], tuple[bool, str]]] = {
@@ -106,14 +80,13 @@ class ClusterWorld:
             return ReceiptStatus.SUCCEEDED, f"{self.sim.servers} servers, dimmer {self.sim.dimmer:.2f}"
         return ReceiptStatus.SKIPPED, reason
 
-    def _undo(self, before: Mapping[str, Any]) -> tuple[ReceiptStatus, str]:
-        """Go back to a configuration: the dimmer at once, servers as far as one step leads."""
-        if not {"servers", "dimmer"} <= before.keys():
-            return ReceiptStatus.FAILED, "the configuration before the act is not known"
-        if self._is_as_before(before):
-            return ReceiptStatus.SKIPPED, "nothing had changed"
-        self.sim.set_dimmer(float(before["dimmer"]))
-        self._set_servers(float(before["servers"]))
+    def _undo(self, action_id: str) -> tuple[ReceiptStatus, str]:
+        """Go back to the configuration before an action: the dimmer at once, servers as far as one step leads."""
+        if action_id not in self._before:
+            return ReceiptStatus.FAILED, f"no action {action_id} took effect here"
+        servers, dimmer = self._before[action_id]
+        self.sim.set_dimmer(dimmer)
+        self._set_servers(float(servers))
         return ReceiptStatus.SUCCEEDED, f"{self.sim.servers} servers, dimmer {self.sim.dimmer:.2f}"
 
     def _set_servers(self, amount: float) -> tuple[bool, str]:

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from handlers.worlds import Acting
 from handlers.worlds.cluster import ClusterSim, Requests
 from handlers.worlds.cluster_traffic import Demand, poisson_arrivals
 from handlers.worlds.cluster_world import REQUEST_RATE, RESPONSE_TIME, ClusterWorld
-from storage.records import Action, Autonomy, GoalType, Intent, ReceiptStatus, Sample
+from storage.records import Action, Autonomy, GoalType, ReceiptStatus, Sample
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -96,24 +97,17 @@ def test_going_up_starts_one_server_and_going_down_is_at_once() -> None:
     assert cluster.sim.servers == 1
 
 
-def test_undo_goes_back_to_what_was_captured() -> None:
+def test_undo_goes_back_to_what_was_before() -> None:
     cluster = world()
-    order = action("set_dimmer", amount=0.2)
-    before = cluster.capture(order, START)
-    cluster.act(order, START)
-    receipt = cluster.act(action("set_dimmer", undo_of="a"), START, before)
+    cluster.act(action("set_dimmer", amount=0.2), START)
+    receipt = cluster.act(action("set_dimmer", undo_of="a"), START)
     assert receipt.status is ReceiptStatus.SUCCEEDED
-    assert cluster.sim.dimmer == before["dimmer"]
+    assert cluster.sim.dimmer == cluster.sim.config.initial_dimmer
 
 
-def test_undo_without_a_captured_state_fails_plainly() -> None:
+def test_undo_of_what_never_happened_fails_plainly() -> None:
     assert world().act(action("set_dimmer", undo_of="a"), START).status is ReceiptStatus.FAILED
 
 
-def test_check_tells_whether_an_interrupted_order_took_effect() -> None:
-    cluster = world()
-    order = action("add_server")
-    intent = Intent(action_id="a", at=START, before=cluster.capture(order, START))
-    assert cluster.check(order, intent, START) is ReceiptStatus.UNKNOWN
-    cluster.act(order, START)
-    assert cluster.check(order, intent, START) is ReceiptStatus.SUCCEEDED
+def test_it_is_a_plain_world_whose_actions_the_configuration_declares() -> None:
+    assert not isinstance(world(), Acting)
