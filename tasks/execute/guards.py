@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from storage.actions import ActionView
-from storage.records import Action, Autonomy, ReceiptStatus
+from storage.records import NOTHING, Action, Autonomy, ReceiptStatus
 from tasks.execute.limits import exceeded
 
 _ACTED = {ReceiptStatus.SUCCEEDED, ReceiptStatus.FAILED, ReceiptStatus.TIMED_OUT, ReceiptStatus.UNKNOWN}
@@ -61,8 +61,9 @@ class Circumstances:
 def judge(view: ActionView, now: Circumstances) -> Ruling:
     """Return whether a due action may be carried out now; the first guard that objects gives the reason."""
     action = view.action
-    checks = (_switches, _consent) if action.undo_of else (_lifetime, _switches, _consent, _calm, _breaker, _limits)
-    for check in checks:
+    # Undoing takes something away from nobody: it waits for no goal, limit or switch of its action, only for people.
+    of_acts = (_purpose, _enabled, _calm, _breaker, _limits)
+    for check in (_kill_switch, _lifetime, _consent, *(() if action.undo_of else of_acts)):
         ruling = check(view, now)
         if ruling is not None:
             return ruling
@@ -77,17 +78,23 @@ def effective_level(action: Action, autonomous: bool) -> Autonomy:
 
 
 def _lifetime(view: ActionView, now: Circumstances) -> Ruling | None:
-    action = view.action
-    if now.tick > action.expires_at:
-        return Ruling(Answer.DROP, f"It expired at {action.expires_at:%Y-%m-%d %H:%M} UTC before it could be done.")
-    if action.goal_id not in now.open_goals:
+    expires_at = view.action.expires_at
+    if now.tick > expires_at:
+        return Ruling(Answer.DROP, f"It expired at {expires_at:%Y-%m-%d %H:%M} UTC before it could be done.")
+    return None
+
+
+def _purpose(view: ActionView, now: Circumstances) -> Ruling | None:
+    if view.action.goal_id not in now.open_goals:
         return Ruling(Answer.DROP, "Its goal is no longer open.")
     return None
 
 
-def _switches(view: ActionView, now: Circumstances) -> Ruling | None:
-    if now.kill_switch:
-        return Ruling(Answer.WAIT, "The kill switch is on.")
+def _kill_switch(view: ActionView, now: Circumstances) -> Ruling | None:
+    return Ruling(Answer.WAIT, "The kill switch is on.") if now.kill_switch else None
+
+
+def _enabled(view: ActionView, now: Circumstances) -> Ruling | None:
     if not now.limits.get(view.action.name, ActionLimits()).enabled:
         return Ruling(Answer.DROP, "This action is switched off in the configuration.")
     return None
@@ -122,8 +129,8 @@ def _calm(view: ActionView, now: Circumstances) -> Ruling | None:
 
 def _breaker(view: ActionView, now: Circumstances) -> Ruling | None:
     """Hold an action that failed several times in a row, until a while has passed since the last failure."""
-    last = [each.receipt for each in now.finished if each.action.name == view.action.name and each.receipt]
-    tail = [receipt for receipt in last if receipt.status in _ACTED][-now.breaker_failures :]
+    last = [each.receipt for each in now.finished if each.action.name == view.action.name and _counts(each)]
+    tail = [receipt for receipt in last if receipt is not None][-now.breaker_failures :]
     if len(tail) < now.breaker_failures or any(receipt.status not in _TROUBLE for receipt in tail):
         return None
     closes_at = tail[-1].finished_at + timedelta(seconds=now.breaker_s)
@@ -154,7 +161,8 @@ def _limits(view: ActionView, now: Circumstances) -> Ruling | None:
 
 def _counts(view: ActionView) -> bool:
     """Tell whether an act counts against limits: it touched something and was no undo."""
-    return view.receipt is not None and view.receipt.status in _ACTED and view.action.undo_of is None
+    touched = view.receipt is not None and view.receipt.status in _ACTED
+    return touched and view.action.undo_of is None and view.action.name != NOTHING
 
 
 def _when(view: ActionView) -> datetime:

@@ -21,10 +21,13 @@ def parse_limit(text: str) -> tuple[int, timedelta]:
 
 
 def exceeded(limits: Iterable[str], moments: Iterable[datetime], tick: datetime) -> str | None:
-    """Return the first limit that one more act at `tick` would break, or None."""
+    """Return the first limit that one more act at `tick` would break, or None.
+
+    What ended after the tick counts: a turn's own acts do, and so does what a clock set back has left in the future.
+    """
     past = list(moments)
     for text in limits:
         most, span = parse_limit(text)
-        if sum(tick - span < moment <= tick for moment in past) >= most:
+        if sum(moment > tick - span for moment in past) >= most:
             return text
     return None
