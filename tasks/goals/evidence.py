@@ -61,11 +61,16 @@ class Window:
 
 @dataclass(frozen=True)
 class Reading:
-    """The last recorded value of a series and how old it is."""
+    """The last recorded value of a series, the median of its last three, and how old it is."""
 
     value: float
+    settled: float
     age_s: float
     is_silent: bool
+
+    def breaks(self, objective: Objective) -> bool:
+        """Tell whether an objective is broken now: by the last value and not by that one spike alone."""
+        return not (objective.is_met(self.value) or objective.is_met(self.settled))
 
 
 @dataclass(frozen=True)
@@ -134,7 +139,8 @@ class Evidence:
         age_s = max(0.0, (self.tick - window.end).total_seconds()) + steps_ago * window.step_s
         gap_s = float(np.median(np.diff(recorded))) * window.step_s if len(recorded) > 1 else window.step_s
         is_silent = age_s > max(_SILENT_AFTER_S, _SILENT_AFTER_GAPS * gap_s)
-        return Reading(float(window.values[recorded[-1]]), age_s, is_silent)
+        last_three = window.values[recorded[-3:]]
+        return Reading(float(last_three[-1]), float(np.median(last_three)), age_s, is_silent)
 
 
 def _window_of(frame: Frame, series: str) -> Window | None:

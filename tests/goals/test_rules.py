@@ -261,7 +261,7 @@ class TestPatternAdaptation:
             subject="cpu_usage",
             statement="cpu_usage moved.",
             strength=0.9,
-            evidence={"at_s": TICK.timestamp() - 7_200, "level_before": 30.0, "level_after": 60.0},
+            evidence={"at_s": TICK.timestamp() - 7_200, "before": 30.0, "after": 60.0},
         )
         evidence = Evidence(tick=TICK, frames=(frame_of({"cpu_usage": np.full(50, 60.0)}),), patterns=(shift,))
         (found,) = proposals(GoalType.PATTERN_ADAPTATION, evidence)

@@ -38,7 +38,7 @@ def _of_series(evidence: Evidence, objective: Objective, series: str) -> Proposa
     reading = evidence.latest(series)
     if reading is None or reading.is_silent:
         return None
-    is_broken = not objective.is_met(reading.value)
+    is_broken = reading.breaks(objective)
     is_likely = breach is not None and breach.probability >= objective.probability_threshold
     if not (is_broken or is_likely):
         return None

@@ -30,7 +30,7 @@ def propose(evidence: Evidence) -> Iterator[Proposal]:
             if reading is None or reading.is_silent:
                 continue
             trend = exhaustion_of(evidence, objective, series)
-            is_full = not objective.is_met(reading.value)
+            is_full = reading.breaks(objective)
             probability = trend.probability(objective.horizon_s) if trend else 0.0
             if is_full or probability >= objective.probability_threshold:
                 yield _proposal(evidence, objective, series, reading.value, trend, is_full)

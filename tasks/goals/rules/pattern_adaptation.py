@@ -46,13 +46,13 @@ def standing(goal: Goal, evidence: Evidence) -> Standing:
 
 
 def is_recurrence(pattern: Pattern) -> bool:
-    """Tell whether a pattern says when something happens again."""
-    return pattern.next_at is not None and pattern.kind.startswith("recurr")
+    """Tell whether a pattern says when something happens again: by the clock, or since it follows another event."""
+    return pattern.next_at is not None and pattern.kind in {"recurrence", "sequence"}
 
 
 def is_shift(pattern: Pattern) -> bool:
     """Tell whether a pattern says that a metric has moved to a new level."""
-    return "change" in pattern.kind or "shift" in pattern.kind
+    return pattern.kind == "change_point"
 
 
 def lead_s(pattern: Pattern) -> float:
@@ -62,22 +62,18 @@ def lead_s(pattern: Pattern) -> float:
 
 def _recurrence(evidence: Evidence, pattern: Pattern) -> Proposal | None:
     assert pattern.next_at is not None
-    effect, objective = _effect_of(evidence, pattern.subject)
+    event_type = str(pattern.evidence.get("then", pattern.subject))
+    effect, objective = _effect_of(evidence, event_type)
     ahead_s = (pattern.next_at - evidence.tick).total_seconds()
-    horizon_s = (
-        max(lead_s(pattern), min(objective.horizon_s, (pattern.period_s or np.inf) / 2))
-        if objective
-        else lead_s(pattern)
-    )
-    if not 0 < ahead_s <= horizon_s:
+    if not 0 < ahead_s <= _horizon_s(pattern, objective):
         return None
-    series = _audible(evidence, _metric_of_effect(effect)) if effect else None
+    series = _audible(evidence, str(effect.evidence["metric"])) if effect else None
     severity = objective.severity if objective else _EFFECT_SEVERITY if effect else _DEFAULT_SEVERITY
-    moves = f" It moves a metric: {effect.statement}" if effect else ""
+    moves = f" {effect.statement}" if effect else ""
     return Proposal(
         goal_type=GOAL_TYPE,
-        cause=f"{GOAL_TYPE.value}:recurrence:{pattern.subject}",
-        description=f"Be ready for {pattern.subject} at {moment(pattern.next_at)}",
+        cause=f"{GOAL_TYPE.value}:recurrence:{event_type}",
+        description=f"Be ready for {event_type} at {moment(pattern.next_at)}",
         severity=severity,
         probability=pattern.strength,
         deadline=pattern.next_at,
@@ -86,14 +82,14 @@ def _recurrence(evidence: Evidence, pattern: Pattern) -> Proposal | None:
         bound=objective.bound if objective and series else None,
         side=objective.side if objective else "below",
         baseline=reading.value if series and (reading := evidence.latest(series)) else None,
-        period_s=pattern.period_s,
+        period_s=pattern.period_s or 2 * _LEAST_LEAD_S,
         because={
             "rule": "predicted recurrence",
             "sentence": f"{pattern.statement} The next one is expected in {span(ahead_s)} "
             f"({percent(pattern.strength)} sure).{moves}",
             "inputs": {
                 "pattern": pattern.pattern_id,
-                "event_type": pattern.subject,
+                "event_type": event_type,
                 "period_s": pattern.period_s,
                 "effect": effect.pattern_id if effect else None,
             },
@@ -103,31 +99,34 @@ def _recurrence(evidence: Evidence, pattern: Pattern) -> Proposal | None:
     )
 
 
+def _horizon_s(pattern: Pattern, objective: Objective | None) -> float:
+    """Return how far ahead a recurrence is a goal: its lead, or the objective's horizon within half a period."""
+    if objective is None:
+        return lead_s(pattern)
+    return max(lead_s(pattern), min(objective.horizon_s, (pattern.period_s or np.inf) / 2))
+
+
 def _effect_of(evidence: Evidence, event_type: str) -> tuple[Pattern | None, Objective | None]:
-    """Return the strongest effect of an event type on a metric, and an objective on that metric, if there are any."""
-    effects = [
-        pattern
-        for pattern in evidence.patterns
-        if "effect" in pattern.kind and event_type in (pattern.evidence.get("event_type"), *_parts(pattern.subject))
+    """Return the strongest effect of an event type on a metric, and the weightiest objective that it troubles.
+
+    Without such an objective the strongest effect stands alone; (None, None) where no effect is known.
+    """
+    effects = sorted(
+        (each for each in evidence.patterns if each.kind == "effect" and each.evidence.get("event_type") == event_type),
+        key=lambda each: -each.strength,
+    )
+    troubled = [
+        (each, objective) for each in effects for objective in evidence.objectives if _troubles(each, objective)
     ]
-    watched = [
-        (pattern, objective)
-        for pattern in sorted(effects, key=lambda each: -each.strength)
-        for objective in evidence.objectives
-        if (metric := _metric_of_effect(pattern)) and objective.matches(metric)
-    ]
-    if watched:
-        return max(watched, key=lambda pair: pair[1].severity)
-    return (max(effects, key=lambda each: each.strength) if effects else None), None
+    if troubled:
+        return max(troubled, key=lambda pair: pair[1].severity)
+    return (effects[0] if effects else None), None
 
 
-def _parts(subject: str) -> tuple[str, ...]:
-    return tuple(part.strip(" '") for part in subject.replace("→", "->").split("->"))
-
-
-def _metric_of_effect(pattern: Pattern) -> str | None:
-    named = pattern.evidence.get("series") or pattern.evidence.get("metric")
-    return str(named) if named else (_parts(pattern.subject)[-1] if len(_parts(pattern.subject)) > 1 else None)
+def _troubles(effect: Pattern, objective: Objective) -> bool:
+    """Tell whether an effect moves an objective's metric toward its bound."""
+    moved = float(effect.evidence.get("effect", 0.0))
+    return objective.matches(str(effect.evidence["metric"])) and float(toward(moved, 0.0, objective.side)) > 0
 
 
 def _audible(evidence: Evidence, series: str | None) -> str | None:
@@ -141,10 +140,10 @@ def _audible(evidence: Evidence, series: str | None) -> str | None:
 
 
 def _shift(evidence: Evidence, pattern: Pattern) -> Proposal | None:
-    at = _changed_at(pattern)
     series = _audible(evidence, pattern.subject)
-    before, after = (_level(pattern, name) for name in ("before", "after"))
-    if at is None or series is None or before is None or after is None or before == after:
+    at = datetime.fromtimestamp(float(pattern.evidence["at_s"]), UTC)
+    before, after = float(pattern.evidence["before"]), float(pattern.evidence["after"])
+    if series is None or before == after:
         return None
     if not 0 <= (evidence.tick - at).total_seconds() <= _SHIFT_IS_NEWS_S:
         return None
@@ -173,24 +172,6 @@ def _shift(evidence: Evidence, pattern: Pattern) -> Proposal | None:
             "is_broken_now": False,
         },
     )
-
-
-def _changed_at(pattern: Pattern) -> datetime | None:
-    for name in ("changed_at_s", "at_s", "changed_at", "at", "ts"):
-        raw = pattern.evidence.get(name)
-        if isinstance(raw, int | float):
-            return datetime.fromtimestamp(raw, UTC)
-        if isinstance(raw, str):
-            return datetime.fromisoformat(raw)
-    return None
-
-
-def _level(pattern: Pattern, which: str) -> float | None:
-    for name in (f"level_{which}", f"{which}_level", f"mean_{which}", f"{which}_mean", which):
-        raw = pattern.evidence.get(name)
-        if isinstance(raw, int | float):
-            return float(raw)
-    return None
 
 
 def _unmeasured(goal: Goal, evidence: Evidence) -> Standing:

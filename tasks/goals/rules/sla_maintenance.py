@@ -36,10 +36,9 @@ def standing(goal: Goal, evidence: Evidence) -> Standing:
     if objective is None:
         return gone_standing("its objective is no longer configured")
     burns = burns_of(evidence, objective, goal.series)
-    reading = evidence.latest(goal.series) if goal.series else None
-    is_counted = bool(evidence.slo_windows.get(objective.name))
-    if not burns or (not is_counted and (reading is None or reading.is_silent)):
-        return silent_standing(goal.series or objective.name, reading.age_s if reading else None)
+    ages_s = _silence_s(evidence, objective, goal.series)
+    if not burns or ages_s is not None:
+        return silent_standing(goal.series or objective.metric, ages_s)
     raised_by = goal.because.get("inputs", {})
     pair = min(burns, key=lambda burn: abs(burn.windows.long_s - raised_by.get("long_window_s", 0.0)))
     firing = [burn for burn in burns if burn.fires]
@@ -53,6 +52,18 @@ def standing(goal: Goal, evidence: Evidence) -> Standing:
         statement=f"the error budget burns at {number(pair.short_rate)} times its rate over the last "
         f"{span(pair.windows.short_s)}",
     )
+
+
+def _silence_s(evidence: Evidence, objective: Objective, series: str | None) -> float | None:
+    """Return for how long nothing was recorded, None while anything the objective counts still speaks.
+
+    Counts over long windows go on for hours after the last event; they are no news.
+    """
+    known = (series,) if series is not None else evidence.series_of(objective)
+    readings = [reading for each in known if (reading := evidence.latest(each)) is not None]
+    if not readings or any(not reading.is_silent for reading in readings):
+        return None
+    return min(reading.age_s for reading in readings)
 
 
 def _subjects(evidence: Evidence, objective: Objective) -> tuple[str | None, ...]:
