@@ -81,8 +81,9 @@ class Actions:
         return self.views(tail, {"since": since})
 
     def unmeasured(self) -> list[ActionView]:
-        """Return actions that were carried out and have no outcome yet."""
+        """Return acts that aimed at a metric, were carried out and have no outcome yet; undos are not measured."""
         tail = """WHERE r.status IN ('succeeded', 'failed', 'timed_out', 'unknown') AND a.undo_of IS NULL
+                  AND (a.body->>'$.series') IS NOT NULL
                   AND a.action_id NOT IN (SELECT action_id FROM outcomes WHERE role = 'target')
                   ORDER BY r.finished_at"""
         return self.views(tail)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -60,10 +60,7 @@ class Circumstances:
 
 def judge(view: ActionView, now: Circumstances) -> Ruling:
     """Return whether a due action may be carried out now; the first guard that objects gives the reason."""
-    action = view.action
-    # Undoing takes something away from nobody: it waits for no goal, limit or switch of its action, only for people.
-    of_acts = (_purpose, _enabled, _calm, _breaker, _limits)
-    for check in (_kill_switch, _lifetime, _consent, *(() if action.undo_of else of_acts)):
+    for check in _FOR_UNDOS if view.action.undo_of else _FOR_ACTS:
         ruling = check(view, now)
         if ruling is not None:
             return ruling
@@ -168,3 +165,10 @@ def _counts(view: ActionView) -> bool:
 def _when(view: ActionView) -> datetime:
     assert view.receipt is not None
     return view.receipt.finished_at
+
+
+Guard = Callable[[ActionView, Circumstances], Ruling | None]
+
+# Going back is never held up by a goal, a limit or the switch of its action: only by time and by people.
+_FOR_UNDOS: tuple[Guard, ...] = (_kill_switch, _lifetime, _consent)
+_FOR_ACTS: tuple[Guard, ...] = (*_FOR_UNDOS, _purpose, _enabled, _calm, _breaker, _limits)

@@ -16,7 +16,7 @@ from prefect.cache_policies import NO_CACHE
 from handlers.worlds import Acting, check_in
 from handlers.worlds.live import LiveWorld
 from storage.actions import ActionView
-from storage.records import Action, Intent, Receipt, ReceiptStatus
+from storage.records import NOTHING, Action, Intent, Receipt, ReceiptStatus
 from tasks.context import Context, is_autonomous
 from tasks.execute import ActionLimits, Answer, Circumstances, is_open, judge
 from tasks.stage import stage
@@ -141,13 +141,27 @@ def _before(context: Context, action: Action) -> dict[str, Any]:
             raise LookupError(f"{action.undo_of} was never carried out; there is nothing to undo.")
         kept = view.receipt.undo if view.receipt else None
         return {**view.intent.before, **(kept or {})}
-    return context.world.capture(action, context.tick) if isinstance(context.world, Acting) else {}
+    has_state = action.name != NOTHING and isinstance(context.world, Acting)
+    return context.world.capture(action, context.tick) if has_state else {}
 
 
 def _act(context: Context, action: Action, before: Mapping[str, Any]) -> Receipt:
+    if action.name == NOTHING:
+        return _on_purpose(context, action)
     if isinstance(context.world, LiveWorld):
         return context.world.act(action, context.tick, before)
     return context.world.act(action, context.tick)
+
+
+def _on_purpose(context: Context, action: Action) -> Receipt:
+    """Say that nothing was done, so that what happens anyway can be measured."""
+    return Receipt(
+        action_id=action.action_id,
+        status=ReceiptStatus.SUCCEEDED,
+        started_at=context.tick,
+        finished_at=context.tick,
+        detail="Nothing was done, on purpose: this is what actions are held against.",
+    )
 
 
 def _receipt(context: Context, view: ActionView, status: ReceiptStatus, detail: str) -> Receipt:

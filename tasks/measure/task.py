@@ -11,6 +11,7 @@ import numpy as np
 
 from storage.actions import ActionView
 from storage.records import (
+    NOTHING,
     Action,
     Autonomy,
     Forecast,
@@ -225,7 +226,10 @@ def _acts(context: Context) -> list[ActionWindow]:
             frozenset([view.action.series]),
         )
         for view in finished
-        if view.receipt and view.action.series and view.receipt.status is ReceiptStatus.SUCCEEDED
+        if view.receipt
+        and view.action.series
+        and view.receipt.status is ReceiptStatus.SUCCEEDED
+        and view.action.name != NOTHING
     ]
 
 

@@ -40,7 +40,8 @@ def action_of(
         created_at=problem.tick,
         due_at=due_at,
         expires_at=due_at + timedelta(seconds=lasts_s),
-        series=goal.series,
+        # An action that only informs changes no metric, so none is measured for it.
+        series=None if problem.traits_of(candidate.action).informs_only else goal.series,
         side=goal.side,
         guards=objective.guards if objective else (),
         horizon_s=problem.settle_s,

@@ -10,7 +10,7 @@ import numpy as np
 
 from handlers.worlds import candidates_in
 from storage.actions import ActionView
-from storage.records import Autonomy, Candidate, GoalType, GoalView, Receipt, ReceiptStatus
+from storage.records import NOTHING, Autonomy, Candidate, GoalType, GoalView, Receipt, ReceiptStatus
 from tasks.context import Context, is_autonomous
 from tasks.execute import spans_between
 from tasks.forecast.outlook import Outlook
@@ -24,6 +24,7 @@ from tasks.plan import (
     PriorBeliefs,
     make_plans,
 )
+from tasks.plan.abstain import abstentions
 from tasks.stage import stage
 
 HISTORY_DAYS = 2
@@ -41,11 +42,11 @@ def plan(context: Context, goals: tuple[GoalView, ...], outlook: Outlook) -> Pla
     """Choose actions for the open goals and record what was chosen, over what, and why."""
     if not goals:
         return PlanResult()
-    result = make_plans(problem(context, goals, outlook))
-    store = context.store
+    question = problem(context, goals, outlook)
+    result, store = make_plans(question), context.store
     with store.transaction():
         store.decisions.append(result.decisions, result.plans, context.cycle_id)
-        store.actions.append(result.actions, context.cycle_id)
+        store.actions.append([*result.actions, *abstentions(question, result.decisions)], context.cycle_id)
         for dropped in result.dropped:
             store.actions.finish(_given_up(context, dropped.action_id, dropped.reason))
     for action in result.actions:
@@ -59,7 +60,7 @@ def problem(context: Context, goals: tuple[GoalView, ...], outlook: Outlook) -> 
     options = context.settings.executor
     candidates = {view.goal.goal_id: _candidates(context, view) for view in goals}
     recent = context.store.actions.finished(context.tick - timedelta(days=HISTORY_DAYS))
-    pending = context.store.actions.pending()
+    pending = [view for view in context.store.actions.pending() if view.action.name != NOTHING]
     names = {candidate.action for offered in candidates.values() for candidate in offered}
     return PlanProblem(
         tick=context.tick,
@@ -132,7 +133,13 @@ def _spreads(outlook: Outlook) -> dict[str, float]:
 
 
 def _settling(context: Context, recent: list[ActionView]) -> list[ActionView]:
-    return [view for view in recent if view.receipt and _until(view, view.receipt) > context.tick]
+    return [view for view in recent if _is_act(view) and view.receipt and _until(view, view.receipt) > context.tick]
+
+
+def _is_act(view: ActionView) -> bool:
+    """Tell whether anything was touched, so that its metric must settle."""
+    touched = view.receipt is not None and view.receipt.status not in {ReceiptStatus.SKIPPED, ReceiptStatus.DRY_RUN}
+    return touched and view.action.name != NOTHING
 
 
 def _until(view: ActionView, receipt: Receipt) -> datetime:
