@@ -13,6 +13,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from api import problems
+from api.dashboard import pages
 from api.deps import Facade
 from api.gate import Gate
 from api.routes import actions, agent, executor, forecasts, goals, health, history, ingest, objectives
@@ -52,6 +53,7 @@ def create_app(
     for module in (agent, goals, forecasts, actions, executor, ingest, objectives, history):
         app.include_router(module.router, prefix=PREFIX)
     app.include_router(health.router)
+    pages.mount(app)
     return app
 
 

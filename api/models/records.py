@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from storage.records import AuditEntry, Cycle, Moment, Objective, ObjectiveKind, Pattern
+from storage.records import AuditEntry, Cycle, Objective, ObjectiveKind, Pattern
 
 OBJECTIVE: dict[str, Any] = {
     "metric": "latency",
@@ -76,30 +76,17 @@ class Cycles(BaseModel):
 
 
 class BacktestIn(BaseModel):
-    """A span of recorded history to run the loop over."""
+    """How much recorded history to run the loop over."""
 
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={"examples": [{"start": "2026-02-01T00:00:00Z", "end": "2026-03-01T00:00:00Z"}]},
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"days": 30, "every_minutes": 60}]})
+
+    days: float = Field(default=7, gt=0, le=3_650, description="How far back")
+    every_minutes: float | None = Field(
+        default=None, gt=0, le=1_440, description="Time between turns; by default as configured for the live loop"
     )
-
-    start: Moment
-    end: Moment
-
-    @model_validator(mode="after")
-    def _ends_after_start(self) -> BacktestIn:
-        if self.end <= self.start:
-            raise ValueError("end must be later than start")
-        return self
 
 
 class Backtests(BaseModel):
     """Finished backtests, newest first."""
 
     backtests: list[dict[str, Any]]
-
-
-def newest_first(reports: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return stored reports with their id, newest first."""
-    shown = [{"backtest_id": name, **report} for name, report in reports.items() if isinstance(report, dict)]
-    return sorted(shown, key=lambda each: str(each.get("finished_at", "")), reverse=True)

@@ -9,12 +9,11 @@ from fastapi import APIRouter, Query
 from api import reads
 from api.deps import FacadeDep
 from api.models.agent import CycleDetail, RunStarted
-from api.models.records import Audit, BacktestIn, Backtests, Cycles, Patterns, newest_first
-from storage.records import stable_id
+from api.models.records import Audit, BacktestIn, Backtests, Cycles, Patterns
 
 router = APIRouter(tags=["history"])
 
-BACKTEST_FACT = "backtest:"
+BACKTEST_FACT = "backtest"
 Limit = Annotated[int, Query(ge=1, le=1_000)]
 
 
@@ -52,13 +51,12 @@ def audit(
 @router.post("/backtests", status_code=202)
 def start_backtest(body: BacktestIn, facade: FacadeDep) -> RunStarted:
     """Run recorded history through the loop, as a run of the deployment `backtest/backtest`."""
-    span = {"start": body.start.isoformat(), "end": body.end.isoformat()}
-    key = stable_id("backtest", *span.values(), facade.clock().replace(second=0, microsecond=0))
-    started = facade.trigger.run("backtest", span, key)
+    started = facade.trigger.run("backtest", body.model_dump(exclude_none=True))
     return RunStarted(flow_run_id=started.flow_run_id, flow_run_url=started.url, deployment="backtest/backtest")
 
 
 @router.get("/backtests")
 def backtests(facade: FacadeDep) -> Backtests:
-    """Return the reports of finished backtests, newest first."""
-    return Backtests(backtests=newest_first(facade.store.facts.matching(BACKTEST_FACT)))
+    """Return the summary of the newest finished backtest; earlier ones are in Prefect's run history."""
+    newest = facade.store.facts.get(BACKTEST_FACT)
+    return Backtests(backtests=[newest] if newest else [])

@@ -113,13 +113,14 @@ def test_without_prefect_analysis_says_so(client: TestClient, trigger: Recording
 
 
 def test_a_backtest_is_started_through_prefect(client: TestClient, trigger: RecordingTrigger) -> None:
-    span = {"start": "2026-02-01T00:00:00Z", "end": "2026-03-01T00:00:00Z"}
-    assert client.post(f"{API}/backtests", json=span).status_code == 202
-    ((deployment, parameters, _),) = trigger.calls
-    assert deployment == "backtest"
-    assert parameters == {"start": "2026-02-01T00:00:00+00:00", "end": "2026-03-01T00:00:00+00:00"}
-    backwards = {"start": span["end"], "end": span["start"]}
-    assert client.post(f"{API}/backtests", json=backwards).status_code == 422
+    assert client.post(f"{API}/backtests", json={"days": 30}).status_code == 202
+    assert trigger.calls == [("backtest", {"days": 30.0}, None)]
+    assert client.post(f"{API}/backtests", json={"days": -1}).status_code == 422
+
+
+def test_the_newest_backtest_can_be_read(client: TestClient, store: Store) -> None:
+    store.facts.set("backtest", {"breaches": 3})
+    assert client.get(f"{API}/backtests").json() == {"backtests": [{"breaches": 3}]}
 
 
 @pytest.mark.usefixtures("lived")

@@ -112,7 +112,7 @@ def an_outcome(action: Action, at: datetime, verdict: Verdict = Verdict.IMPROVED
         high=-0.1,
         standard_error=0.06,
         p_value=0.01,
-        effect_sd_units=-1.2,
+        effect_sd_units=1.2,
         standard_error_sd_units=0.3,
         verdict=verdict,
     )

@@ -1,0 +1,226 @@
+"""Charts as SVG text: a history with its forecast, an interval, a bar of probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from html import escape
+
+import numpy as np
+from markupsafe import Markup
+
+from api.dashboard.words import span, value
+from storage.records import FloatArray
+from tasks.goals.text import percent
+
+WIDTH, HEIGHT = 520.0, 190.0
+LEFT, RIGHT, TOP, BOTTOM = 64.0, 10.0, 8.0, 22.0
+MOST_POINTS = 150
+LEAST_REACH, LEAST_REACH_RATIO = 0.05, 0.04
+INTERVAL_SD = 3.0
+Z_90 = 1.645
+
+
+@dataclass(frozen=True)
+class Lines:
+    """What a chart shows; moments in epoch seconds, values in the unit of the metric, NaN where missing."""
+
+    unit: str
+    now_s: float
+    history_s: FloatArray
+    history: FloatArray
+    future_s: FloatArray
+    point: FloatArray
+    low: FloatArray
+    high: FloatArray
+    bounds: tuple[tuple[str, float], ...] = ()
+    now_label: str = "now"
+
+
+@dataclass(frozen=True)
+class _Scale:
+    """From data to the coordinates of the drawing."""
+
+    start_s: float
+    end_s: float
+    bottom: float
+    top: float
+
+    def x(self, moments_s: FloatArray | float) -> FloatArray:
+        share = (np.asarray(moments_s, dtype=float) - self.start_s) / (self.end_s - self.start_s)
+        placed: FloatArray = LEFT + share * (WIDTH - LEFT - RIGHT)
+        return placed
+
+    def y(self, values: FloatArray | float) -> FloatArray:
+        share = (np.asarray(values, dtype=float) - self.bottom) / (self.top - self.bottom)
+        placed: FloatArray = HEIGHT - BOTTOM - np.clip(share, -0.05, 1.05) * (HEIGHT - TOP - BOTTOM)
+        return placed
+
+
+def forecast_chart(lines: Lines, label: str) -> Markup:
+    """Draw a history, its forecast with the 90 % band, and the objectives' bounds."""
+    scale = _scale(lines)
+    parts = [*_axes(scale, lines), *_band(scale, lines), *_bounds(scale, lines)]
+    parts.append(_path("history", scale.x(lines.history_s), scale.y(lines.history)))
+    joined_s, joined = _joined(lines)
+    parts.append(_path("forecast", scale.x(joined_s), scale.y(joined)))
+    parts += _hovers(scale, lines)
+    return _svg("chart", WIDTH, HEIGHT, label, parts)
+
+
+def interval(estimate_sd: float, error_sd: float, verdict_tone: str) -> Markup:
+    """Draw an effect with its 90 % interval in standard deviations of its metric; right of the line is better."""
+    width, middle, height = 132.0, 66.0, 18.0
+    half = Z_90 * error_sd
+    low, mid, high = (
+        middle + (width / 2 - 5) * float(np.clip(sd / INTERVAL_SD, -1, 1))
+        for sd in (estimate_sd - half, estimate_sd, estimate_sd + half)
+    )
+    parts = [
+        f'<line class="zero" x1="{middle}" y1="1" x2="{middle}" y2="{height - 1}"/>',
+        f'<line class="whisker {verdict_tone}" x1="{low:.1f}" y1="9" x2="{high:.1f}" y2="9"/>',
+        f'<circle class="{verdict_tone}" cx="{mid:.1f}" cy="9" r="4"/>',
+    ]
+    return _svg("interval", width, height, f"{estimate_sd:+.2f} ± {half:.2f} standard deviations", parts)
+
+
+def probability_bar(probabilities: Mapping[str, float]) -> Markup:
+    """Draw the probability of each state as a part of one bar, best first."""
+    width, height, left = 300.0, 10.0, 0.0
+    parts = []
+    for state in ("healthy", "degraded", "critical", "unknown"):
+        share = float(probabilities.get(state, 0.0))
+        if share > 0:
+            part = f'x="{left:.1f}" y="0" width="{share * width:.1f}" height="{height}"'
+            parts.append(f'<rect class="{state}" {part}><title>{state} {percent(share)}</title></rect>')
+        left += share * width
+    label = ", ".join(f"{state} {percent(share)}" for state, share in probabilities.items())
+    return _svg("probabilities", width, height, label, parts, stretch=True)
+
+
+def _scale(lines: Lines) -> _Scale:
+    """Fit the data, and those bounds that are near enough to matter."""
+    seen = np.concatenate([lines.history, lines.low, lines.high, lines.point])
+    seen = seen[np.isfinite(seen)]
+    bottom, top = (float(seen.min()), float(seen.max())) if seen.size else (0.0, 1.0)
+    least = max(LEAST_REACH * max(abs(top), abs(bottom), 1e-9), LEAST_REACH_RATIO if lines.unit == "ratio" else 0.0)
+    slack = max(0.0, least - (top - bottom)) / 2
+    bottom, top = bottom - slack, top + slack
+    reach = top - bottom
+    for _, bound in lines.bounds:
+        if bottom - 2.5 * reach <= bound <= top + 2.5 * reach:
+            bottom, top = min(bottom, bound), max(top, bound)
+    pad = 0.07 * (top - bottom)
+    bottom = max(0.0, bottom - pad) if seen.size and seen.min() >= 0 else bottom - pad
+    moments = np.concatenate([lines.history_s, lines.future_s, [lines.now_s]])
+    start_s, end_s = float(moments.min()), float(moments.max())
+    return _Scale(start_s, max(end_s, start_s + 1), bottom, top + pad)
+
+
+def _axes(scale: _Scale, lines: Lines) -> Iterable[str]:
+    for tick in _nice_ticks(scale.bottom, scale.top):
+        y = float(scale.y(tick))
+        yield f'<line class="grid" x1="{LEFT}" y1="{y:.1f}" x2="{WIDTH - RIGHT}" y2="{y:.1f}"/>'
+        yield f'<text class="tick" x="{LEFT - 6}" y="{y + 3.5:.1f}" text-anchor="end">{value(tick, lines.unit)}</text>'
+    now_x = float(scale.x(lines.now_s))
+    yield f'<line class="now" x1="{now_x:.1f}" y1="{TOP}" x2="{now_x:.1f}" y2="{HEIGHT - BOTTOM}"/>'
+    base = HEIGHT - 6
+    before_s, after_s = lines.now_s - scale.start_s, scale.end_s - lines.now_s
+    if before_s > 0:
+        yield f'<text class="tick" x="{LEFT}" y="{base}">{span(before_s)} ago</text>'
+    has_future = after_s > 0.05 * (before_s + after_s)
+    anchor = "middle" if has_future else "end"
+    yield f'<text class="tick" x="{now_x:.1f}" y="{base}" text-anchor="{anchor}">{lines.now_label}</text>'
+    if has_future:
+        yield f'<text class="tick" x="{WIDTH - RIGHT}" y="{base}" text-anchor="end">in {span(after_s)}</text>'
+
+
+def _band(scale: _Scale, lines: Lines) -> Iterable[str]:
+    if not lines.low.size:
+        return
+    keep = _kept(len(lines.future_s))
+    x = scale.x(lines.future_s[keep])
+    upper, lower = scale.y(lines.high[keep]), scale.y(lines.low[keep])
+    corners = [*zip(x, upper, strict=True), *reversed(list(zip(x, lower, strict=True)))]
+    yield f'<polygon class="band" points="{" ".join(f"{a:.1f},{b:.1f}" for a, b in corners)}"/>'
+
+
+def _bounds(scale: _Scale, lines: Lines) -> Iterable[str]:
+    for name, bound in lines.bounds:
+        if scale.bottom <= bound <= scale.top:
+            y = float(scale.y(bound))
+            line = f'<line class="bound" x1="{LEFT}" y1="{y:.1f}" x2="{WIDTH - RIGHT}" y2="{y:.1f}"/>'
+            yield f"<g>{line}<title>{escape(name)}: {value(bound, lines.unit)}</title></g>"
+
+
+def _hovers(scale: _Scale, lines: Lines) -> Iterable[str]:
+    """Lay invisible columns over the chart that tell the values under the pointer."""
+    history = list(zip(lines.history_s, lines.history, strict=True))
+    for moment_s, seen in [history[i] for i in _kept(len(history), 48)]:
+        yield _hover(scale, moment_s, len(history), f"{_when(moment_s, lines.now_s)}: {value(seen, lines.unit)}")
+    for i in _kept(len(lines.low), 48):
+        low, high = value(lines.low[i], lines.unit), value(lines.high[i], lines.unit)
+        text = f"{_when(lines.future_s[i], lines.now_s)}: {value(lines.point[i], lines.unit)} ({low} to {high})"
+        yield _hover(scale, lines.future_s[i], len(lines.future_s), text)
+
+
+def _hover(scale: _Scale, moment_s: float, count: int, text: str) -> str:
+    width = (WIDTH - LEFT - RIGHT) / 2 / min(max(count, 1), 48) + 1
+    x = float(scale.x(moment_s)) - width / 2
+    place = f'x="{x:.1f}" y="{TOP}" width="{width:.1f}" height="{HEIGHT - TOP - BOTTOM}"'
+    return f'<rect class="hover" {place}><title>{escape(text)}</title></rect>'
+
+
+def _when(moment_s: float, now_s: float) -> str:
+    distance_s = moment_s - now_s
+    if abs(distance_s) < 1:
+        return "now"
+    return f"in {span(distance_s)}" if distance_s > 0 else f"{span(-distance_s)} ago"
+
+
+def _joined(lines: Lines) -> tuple[FloatArray, FloatArray]:
+    """Begin the forecast where the history ends, so that the line does not break."""
+    seen = np.flatnonzero(np.isfinite(lines.history))
+    if not seen.size or not lines.future_s.size or lines.history_s[seen[-1]] >= lines.future_s[0]:
+        return lines.future_s, lines.point
+    last = seen[-1]
+    return np.append(lines.history_s[last], lines.future_s), np.append(lines.history[last], lines.point)
+
+
+def _path(name: str, x: FloatArray, y: FloatArray) -> str:
+    """Draw a line that breaks where values are missing."""
+    keep = _kept(len(x))
+    commands, is_pen_down = [], False
+    for i in keep:
+        if not np.isfinite(y[i]):
+            is_pen_down = False
+            continue
+        commands.append(f"{'L' if is_pen_down else 'M'}{x[i]:.1f},{y[i]:.1f}")
+        is_pen_down = True
+    return f'<path class="{name}" d="{" ".join(commands)}"/>' if commands else ""
+
+
+def _kept(count: int, most: int = MOST_POINTS) -> list[int]:
+    """Return the indices to draw: all of a short line, evenly spread ones of a long one, the last always."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int)).tolist() if count else []
+
+
+def _nice_ticks(bottom: float, top: float) -> Sequence[float]:
+    """Return two to five round numbers between two values."""
+    rough = (top - bottom) / 4
+    size = 10.0 ** np.floor(np.log10(rough))
+    step = float(min((m * size for m in (1, 2, 2.5, 5, 10)), key=lambda each: abs(each - rough)))
+    first = np.ceil(bottom / step) * step
+    return [float(t) for t in np.arange(first, top + 1e-9 * step, step)]
+
+
+def _svg(name: str, width: float, height: float, label: str, parts: Iterable[str], stretch: bool = False) -> Markup:
+    how = ' preserveAspectRatio="none"' if stretch else ""
+    head = f'<svg class="{name}" viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{escape(label)}"{how}>'
+    return Markup(head + "".join(parts) + "</svg>")
+
+
+def epoch_s(moments: Sequence[datetime]) -> FloatArray:
+    """Return moments as seconds since 1970."""
+    return np.array([moment.timestamp() for moment in moments], dtype=np.float64)

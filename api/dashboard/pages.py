@@ -1,0 +1,93 @@
+"""The addresses that people open in a browser."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.responses import HTMLResponse
+from fastapi.staticfiles import StaticFiles
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from api import commands, reads
+from api.dashboard import charts, reference, scene, words
+from api.deps import Facade, FacadeDep
+from settings import VERSION
+from tasks.goals.text import percent
+
+HERE = Path(__file__).parent
+# Everything comes from here; no page of ours can be framed by another, nor can it load anything from elsewhere.
+HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+def mount(app: FastAPI) -> None:
+    """Add the pages and their style and script to an application."""
+    app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
+    app.include_router(_router(_environment()), include_in_schema=False)
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    environment.filters |= {
+        "value": words.value,
+        "ago": words.ago,
+        "tone": words.tone,
+        "title_case": words.title,
+        "percent": percent,
+        "span": words.span,
+    }
+    environment.globals |= {
+        "version": VERSION,
+        "interval": charts.interval,
+        "probability_bar": charts.probability_bar,
+        "target_outcome": scene.target_outcome,
+    }
+    return environment
+
+
+def _router(environment: Environment) -> APIRouter:
+    router = APIRouter()
+
+    def page(facade: Facade, template: str, **values: Any) -> HTMLResponse:
+        shared = {"prefect_ui_url": facade.prefect_ui_url, "agent": facade.settings.agent.name}
+        text = environment.get_template(template).render(**shared, **values)
+        return HTMLResponse(text, headers=HEADERS)
+
+    @router.get("/")
+    def home(facade: FacadeDep, show_all: bool = False) -> HTMLResponse:
+        """Show the system, what is expected of it and what is done about it."""
+        return page(facade, "home.html", scene=scene.home(facade, show_all), show_all=show_all)
+
+    @router.get("/live")
+    def live(facade: FacadeDep, show_all: bool = False) -> HTMLResponse:
+        """Render the part of the first page that changes."""
+        return page(facade, "live.html", scene=scene.home(facade, show_all), show_all=show_all)
+
+    @router.get("/goals/{goal_id}")
+    def goal(goal_id: str, facade: FacadeDep) -> HTMLResponse:
+        """Show one goal: why it was set, what was decided, done and changed."""
+        return page(facade, "goal.html", goal=reads.goal(facade, goal_id), now=facade.clock())
+
+    @router.get("/actions/{action_id}")
+    def action(action_id: str, facade: FacadeDep) -> HTMLResponse:
+        """Show one action with its receipt and what it changed."""
+        now = facade.clock()
+        detail = reads.detail(facade, commands.existing(facade, action_id), now)
+        return page(facade, "action.html", detail=detail, picture=scene.action_picture(facade, detail), now=now)
+
+    @router.get("/docs")
+    def docs(request: Request, facade: FacadeDep) -> HTMLResponse:
+        """Show the REST interface."""
+        app: FastAPI = request.app
+        sections = reference.sections(app.openapi(), str(request.base_url).rstrip("/"))
+        return page(facade, "reference.html", sections=sections)
+
+    return router
