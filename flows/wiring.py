@@ -13,7 +13,7 @@ from handlers.worlds.live import LiveWorld
 from settings import VERSION, Settings, utc_now
 from storage import Store, TransientError, open_store
 from storage.records import Cycle, stable_id
-from tasks.context import Context, is_autonomous
+from tasks.context import SOURCE_FACT, Context, is_autonomous
 
 SAMPLER_SOURCE = "host"
 
@@ -44,17 +44,18 @@ def live_world(
     available = discover_sources()
     sources = {name: (available[name], options) for name, options in settings.sources.items() if name in available}
     return LiveWorld(
-        actions={name: handler for name, handler in actions.items() if settings.action(name).enabled},
+        actions=actions,
         now=now,
         options_of=lambda name: settings.action(name).options,
         timeout_of=lambda name: settings.action(name).timeout_seconds,
         sources=sources,
         since=lambda name: _since(store, name),
+        is_enabled=lambda name: settings.action(name).enabled,
     )
 
 
 def _since(store: Store, source: str) -> datetime | None:
-    text = store.facts.get(f"source:{source}")
+    text = store.facts.get(f"{SOURCE_FACT}{source}")
     return datetime.fromisoformat(text) if text else None
 
 

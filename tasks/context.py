@@ -17,6 +17,7 @@ from tasks.goals import default_objectives
 MODE_FACT = "mode.autonomous"
 LEVEL_FACT = "level:"
 OBJECTIVE_FACT = "objective:"
+SOURCE_FACT = "source:"
 
 
 @dataclass(frozen=True)

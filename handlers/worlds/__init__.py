@@ -1,5 +1,5 @@
 """A world is whatever the loop watches and acts upon: this machine, a recording, or a simulation."""
 
-from handlers.worlds.world import Acting, World, candidates_in, check_in, context_for
+from handlers.worlds.world import Acting, World, act_in, candidates_in, capture_in, check_in, context_for
 
-__all__ = ["Acting", "World", "candidates_in", "check_in", "context_for"]
+__all__ = ["Acting", "World", "act_in", "candidates_in", "capture_in", "check_in", "context_for"]

@@ -58,8 +58,8 @@ class DeclaredWorld:
         """Return what the world reports."""
         return self.world.observe(tick)
 
-    def act(self, action: Action, tick: datetime) -> Receipt:
-        """Let the world act."""
+    def act(self, action: Action, tick: datetime, before: Mapping[str, Any] | None = None) -> Receipt:
+        """Let the world act; it keeps its own state, so `before` is empty."""
         return self.world.act(action, tick)
 
     def propose(self, goal: Goal, tick: datetime) -> list[Candidate]:

@@ -21,8 +21,9 @@ class LiveWorld:
     """This machine and whatever its sources and actions reach.
 
     `options_of` gives an action's own options, `timeout_of` its configured time limit in seconds (None: the
-    handler's own), `since` the newest sample of a source, `now` the time at which an act really ends. Trouble with
-    one source is kept in `troubles` and leaves the others alone.
+    handler's own), `since` the newest sample of a source, `now` the time at which an act really ends. An action that
+    `is_enabled` denies is not proposed, but what it did can be undone. Trouble with one source is kept in `troubles`
+    and leaves the others alone; `newest` says how far each source was read.
     """
 
     actions: Mapping[str, ActionHandler]
@@ -31,15 +32,20 @@ class LiveWorld:
     timeout_of: Callable[[str], float | None] = lambda name: None
     sources: Mapping[str, tuple[SourceHandler, Mapping[str, Any]]] = field(default_factory=dict)
     since: Callable[[str], datetime | None] = lambda name: None
+    is_enabled: Callable[[str], bool] = lambda name: True
     troubles: list[str] = field(default_factory=list)
+    newest: dict[str, datetime] = field(default_factory=dict)
     _looked_at: dict[datetime, dict[str, Any]] = field(default_factory=dict)
 
     def observe(self, tick: datetime) -> Iterable[Sample | Event]:
         """Pull every configured source since its last sample."""
         self.troubles.clear()
+        self.newest.clear()
         for name, (source, options) in self.sources.items():
             try:
-                yield from source.pull(options, self.since(name), tick)
+                for seen in source.pull(options, self.since(name), tick):
+                    self.newest[name] = max(seen.ts, self.newest.get(name, seen.ts))
+                    yield seen
             except Exception as trouble:
                 self.troubles.append(f"source {name}: {type(trouble).__name__}: {trouble}")
 
@@ -47,6 +53,8 @@ class LiveWorld:
         """Ask every enabled action what it could do for a goal; one that fails proposes nothing."""
         found: list[Candidate] = []
         for name, handler in self.actions.items():
+            if not self.is_enabled(name):
+                continue
             context = ActionContext(
                 tick=tick,
                 options=self.options_of(name),
@@ -62,6 +70,8 @@ class LiveWorld:
 
     def capture(self, action: Action, tick: datetime) -> dict[str, Any]:
         """Return the state that undo would restore; raises LookupError where the target cannot be read."""
+        if action.name not in self.actions:
+            return {}
         result = self._call(action, "capture", {}, tick)
         if result.value is None:
             raise LookupError(result.detail)

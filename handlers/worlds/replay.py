@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from handlers.actions_api import ActionHandler
-from storage.records import Action, Candidate, Event, Goal, Receipt, ReceiptStatus, Sample
+from storage.records import Action, Candidate, Event, Goal, Intent, Receipt, ReceiptStatus, Sample
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,15 @@ class ReplayWorld:
             if handler.serves(goal) and not handler.informs_only
         ]
 
-    def act(self, action: Action, tick: datetime) -> Receipt:
+    def capture(self, action: Action, tick: datetime) -> dict[str, Any]:
+        """Return nothing: a recording has no state to go back to."""
+        return {}
+
+    def check(self, action: Action, intent: Intent, tick: datetime) -> ReceiptStatus:
+        """Say that nothing took effect."""
+        return ReceiptStatus.SKIPPED
+
+    def act(self, action: Action, tick: datetime, before: Mapping[str, Any] | None = None) -> Receipt:
         """Say what would have been done."""
         return Receipt(
             action_id=action.action_id,

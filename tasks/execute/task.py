@@ -13,8 +13,7 @@ from typing import Any
 from prefect import Task
 from prefect.cache_policies import NO_CACHE
 
-from handlers.worlds import Acting, check_in
-from handlers.worlds.live import LiveWorld
+from handlers.worlds import act_in, capture_in, check_in
 from storage.actions import ActionView
 from storage.records import NOTHING, Action, Intent, Receipt, ReceiptStatus
 from tasks.context import Context, is_autonomous
@@ -26,7 +25,10 @@ Act = Callable[[Context, ActionView], Receipt | None]
 
 HISTORY_DAYS = 8
 SILENT_AFTER_S = 600.0
+SILENT_AFTER_GAPS = 5
 ACT_TIMEOUT_S = 900.0
+ENDING_S = 10.0
+"""How long after its time limit an act has certainly been ended, and its receipt written if anybody is left to."""
 
 
 def _summary(receipts: Receipts) -> Mapping[str, Any]:
@@ -40,28 +42,39 @@ def execute(context: Context, act: Act | None = None) -> Receipts:
 
     `act` carries out one action; live it is a Prefect task, so that each action has a run of its own.
     """
-    carry_out = act or act_once
-    receipts: list[Receipt | None] = []
-    for view in context.store.actions.due(context.tick):
-        if view.intent is not None:
-            receipts.append(resolve(context, view))
-            continue
-        ruling = judge(view, circumstances(context))
-        if ruling.answer is Answer.GO:
-            receipts.append(carry_out(context, view))
-        elif ruling.answer is Answer.DROP:
-            receipts.append(
-                _finish(context, view.action, _receipt(context, view, ReceiptStatus.SKIPPED, ruling.reason))
-            )
+    due = context.store.actions.due(context.tick)
+    begun = [view for view in due if view.intent is not None]
+    waiting = [view for view in due if view.intent is None]
+    receipts = [resolve(context, view) for view in begun if _is_interrupted(context, view)]
+    silent = silent_series(context) if waiting else frozenset()
+    receipts += [_ruled(context, view, silent, act or act_once) for view in waiting]
     return tuple(receipt for receipt in receipts if receipt is not None)
 
 
-def circumstances(context: Context) -> Circumstances:
+def _ruled(context: Context, view: ActionView, silent: frozenset[str], carry_out: Act) -> Receipt | None:
+    """Carry out an action, or give it up, as the guards say; None where it waits."""
+    ruling = judge(view, circumstances(context, silent))
+    if ruling.answer is Answer.GO:
+        return carry_out(context, view)
+    if ruling.answer is Answer.DROP:
+        return _finish(context, view.action, _receipt(context, view, ReceiptStatus.SKIPPED, ruling.reason))
+    return None
+
+
+def silent_series(context: Context) -> frozenset[str]:
+    """Return the series that were quiet for five of their usual gaps, and for ten minutes at least."""
+    samples, tick = context.store.samples, context.tick
+    heard = {
+        info.series
+        for info in samples.spans(tick - timedelta(days=HISTORY_DAYS), tick)
+        if info.last and (tick - info.last).total_seconds() <= max(SILENT_AFTER_S, SILENT_AFTER_GAPS * info.interval_s)
+    }
+    return frozenset(info.series for info in samples.known()) - heard
+
+
+def circumstances(context: Context, silent: frozenset[str]) -> Circumstances:
     """Return all that the guards look at, as it is now."""
     options, store = context.settings.executor, context.store
-    silent_since = context.tick - timedelta(seconds=SILENT_AFTER_S)
-    fresh = set(store.samples.latest(silent_since))
-    known = {info.series for info in store.samples.known()}
     return Circumstances(
         tick=context.tick,
         autonomous=is_autonomous(context.settings, store),
@@ -69,7 +82,7 @@ def circumstances(context: Context) -> Circumstances:
         in_maintenance=is_open(options.maintenance, context.tick),
         finished=store.actions.finished(context.tick - timedelta(days=HISTORY_DAYS)),
         open_goals=frozenset(view.goal.goal_id for view in store.goals.open()),
-        silent_series=frozenset(known - fresh),
+        silent_series=silent,
         limits={name: _limits(context, name) for name in {*context.actions, *context.settings.actions}},
         rate_limits=options.rate_limits,
         blast_radius=options.blast_radius,
@@ -91,17 +104,17 @@ def _limits(context: Context, name: str) -> ActionLimits:
 
 def act_once(context: Context, view: ActionView) -> Receipt | None:
     """Carry out one action: state before, intent, act, receipt. None where another run was faster."""
-    action = _with_approved_params(view)
+    action = as_decided(context, view)
     action = action.model_copy(update={"dry_run": action.dry_run or _is_dry(context, action)})
     try:
         before = _before(context, action)
     except LookupError as trouble:
         return _finish(context, action, _receipt(context, view, ReceiptStatus.SKIPPED, str(trouble)))
-    intent = Intent(action_id=action.action_id, at=context.tick, flow_run_id=context.cycle.flow_run_id, before=before)
+    begun_at = context.store.clock()
+    intent = Intent(action_id=action.action_id, at=begun_at, flow_run_id=context.cycle.flow_run_id, before=before)
     if not context.store.actions.claim(intent):
         return None
-    receipt = _act(context, action, before)
-    return _finish(context, action, receipt)
+    return _finish(context, action, _act(context, action, before))
 
 
 act_task: Task[[Context, ActionView], Receipt | None] = Task(
@@ -119,13 +132,27 @@ act_task: Task[[Context, ActionView], Receipt | None] = Task(
 def resolve(context: Context, view: ActionView) -> Receipt | None:
     """Give an interrupted action its receipt by looking at what is there."""
     assert view.intent is not None
-    status = check_in(context.world, view.action, view.intent, context.tick)
+    status = check_in(context.world, as_decided(context, view), view.intent, context.tick)
     detail = f"It was interrupted; a check found: {status}."
     return _finish(context, view.action, _receipt(context, view, status, detail))
 
 
-def _with_approved_params(view: ActionView) -> Action:
-    changed = view.approval.params if view.approval else None
+def _is_interrupted(context: Context, view: ActionView) -> bool:
+    """Tell whether an act that was begun cannot be under way any more: a cycle and a tend may run side by side.
+
+    An intent of the future means that the clock was set back; then nothing is gained by waiting.
+    """
+    assert view.intent is not None
+    handler, configured_s = context.actions.get(view.action.name), context.settings.action(view.action.name)
+    limit_s = configured_s.timeout_seconds or (handler.timeout_s if handler else 0.0)
+    begun_s = (context.store.clock() - view.intent.at).total_seconds()
+    return not 0 <= begun_s <= limit_s + ENDING_S
+
+
+def as_decided(context: Context, view: ActionView) -> Action:
+    """Return an action with the parameters that a person changed; an undo goes by those of its act."""
+    decided = context.store.actions.get(view.action.undo_of) if view.action.undo_of else view
+    changed = decided.approval.params if decided and decided.approval else None
     return view.action.model_copy(update={"params": {**view.action.params, **changed}}) if changed else view.action
 
 
@@ -141,16 +168,13 @@ def _before(context: Context, action: Action) -> dict[str, Any]:
             raise LookupError(f"{action.undo_of} was never carried out; there is nothing to undo.")
         kept = view.receipt.undo if view.receipt else None
         return {**view.intent.before, **(kept or {})}
-    has_state = action.name != NOTHING and isinstance(context.world, Acting)
-    return context.world.capture(action, context.tick) if has_state else {}
+    return {} if action.name == NOTHING else capture_in(context.world, action, context.tick)
 
 
 def _act(context: Context, action: Action, before: Mapping[str, Any]) -> Receipt:
     if action.name == NOTHING:
         return _on_purpose(context, action)
-    if isinstance(context.world, LiveWorld):
-        return context.world.act(action, context.tick, before)
-    return context.world.act(action, context.tick)
+    return act_in(context.world, action, before, context.tick)
 
 
 def _on_purpose(context: Context, action: Action) -> Receipt:
@@ -165,9 +189,10 @@ def _on_purpose(context: Context, action: Action) -> Receipt:
 
 
 def _receipt(context: Context, view: ActionView, status: ReceiptStatus, detail: str) -> Receipt:
-    started_at = view.intent.at if view.intent else context.tick
+    now = context.store.clock()
+    started_at = view.intent.at if view.intent else now
     return Receipt(
-        action_id=view.action.action_id, status=status, started_at=started_at, finished_at=context.tick, detail=detail
+        action_id=view.action.action_id, status=status, started_at=started_at, finished_at=now, detail=detail
     )
 
 

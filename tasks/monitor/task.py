@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from storage.records import Event, Frame, Sample
-from tasks.context import Context
+from tasks.context import SOURCE_FACT, Context
 from tasks.monitor import plan_windows
 from tasks.monitor.windows import LONGEST_STEP_S
 from tasks.stage import stage
@@ -31,6 +31,8 @@ def pull(context: Context) -> None:
     reported = list(context.world.observe(context.tick))
     context.store.samples.append([each for each in reported if isinstance(each, Sample)])
     context.store.events.append([each for each in reported if isinstance(each, Event)])
+    for source, newest in getattr(context.world, "newest", {}).items():
+        context.store.facts.set(f"{SOURCE_FACT}{source}", newest.isoformat())
     for trouble in getattr(context.world, "troubles", ()):
         context.store.audit.append("loop", "source failed", "monitor", {"trouble": trouble})
 
