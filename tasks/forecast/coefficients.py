@@ -13,6 +13,7 @@ from tasks.forecast.seasonal import Seasonal, features_at
 
 STEPS_PER_BUCKET = 4
 HUBER_LIMIT = 2.0
+PRIOR_WEIGHT = 0.5  # of the prior if the origins span one horizon; it falls with their square
 FIXED_POINT = 2.0**20  # pooled sums are integers: the order of series cannot change a digit
 FIXED_POINT_LIMIT = 2.0**32  # nor can one series outweigh four thousand others
 
@@ -27,13 +28,16 @@ def buckets(horizon: int) -> list[tuple[int, int]]:
     return list(pairwise(edges))
 
 
-def pooled_coefficients(arrays: Seasonal, origins: Ints, horizon: int) -> Floats:
+def pooled_coefficients(arrays: Seasonal, origins: Ints, horizon: int, prior: Floats | None = None) -> Floats:
     """Coefficients (buckets, features) of one regression over all series, refitted once with Huber weights.
 
     Each observation is weighted down in proportion to how far it lies beyond one scale unit, so that a
     series gone wild counts no more than any other.
     """
-    coefficients = np.zeros((len(buckets(horizon)), arrays.feature_count))
+    prior = np.zeros((len(buckets(horizon)), arrays.feature_count)) if prior is None else prior
+    independent = max((origins[-1] - origins[0]) / horizon, 0.0) + 1
+    ridge = PRIOR_WEIGHT / independent**2
+    coefficients = prior.copy()
     for index, steps in enumerate(_bucket_steps(horizon)):
         rows = _design(arrays, origins, steps)
         for _ in range(2):
@@ -41,7 +45,7 @@ def pooled_coefficients(arrays: Seasonal, origins: Ints, horizon: int) -> Floats
             weight = np.reciprocal(np.maximum(np.abs(residual), np.float32(1)))
             grams = _weighted_gram(rows, weight) * (FIXED_POINT / rows.shape[2])
             total = np.rint(np.clip(grams, -FIXED_POINT_LIMIT, FIXED_POINT_LIMIT)).astype(np.int64)
-            coefficients[index] = _solve_pooled(total.sum(axis=0) / FIXED_POINT)
+            coefficients[index] = _solve_pooled(total.sum(axis=0) / FIXED_POINT, prior[index], ridge)
     return coefficients
 
 
@@ -97,7 +101,7 @@ def _weighted_gram(rows: Float32s, weight: Float32s) -> Floats:
     return np.asarray(((rows * weight[:, None, :]) @ rows.transpose(0, 2, 1)).astype(float))
 
 
-def _solve_pooled(gram: Floats) -> Floats:
+def _solve_pooled(gram: Floats, prior: Floats, ridge: float) -> Floats:
     square, cross = gram[:-1, :-1], gram[:-1, -1]
-    ridge = 1e-3 * np.diag(np.diag(square)) + 1e-6 * np.eye(len(square))
-    return np.asarray(np.linalg.solve(square + ridge, cross))
+    penalty = ridge * np.diag(np.diag(square)) + 1e-6 * np.eye(len(square))
+    return np.asarray(np.linalg.solve(square + penalty, cross + penalty @ prior))

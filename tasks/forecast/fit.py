@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,8 +15,9 @@ from tasks.forecast.calibrate import no_offsets
 from tasks.forecast.coefficients import pooled_coefficients
 from tasks.forecast.model import Tuning, fit_origins, path_counts, seasonal_forecast
 from tasks.forecast.prepare import Scaled, prepare, scale_histories
-from tasks.forecast.seasonal import Seasonal, seasonal_arrays
+from tasks.forecast.seasonal import FEATURES, Seasonal, seasonal_arrays
 from tasks.forecast.tune import backtest_tuning
+from tasks.forecast.young import measured_library
 
 FIT_SAMPLE = 128  # series; more of them change the pooled coefficients by less than their own error
 FLOOR_SHARE = 0.01
@@ -43,7 +45,8 @@ class FleetState:
 
     @property
     def week(self) -> int | None:
-        return _seasons(self.season_lengths)[1]
+        """A week in steps, if there is one and the fleet has learned to use it."""
+        return _seasons(self.season_lengths)[1] if self.coefficients.shape[1] == len(FEATURES) else None
 
     @property
     def path_count(self) -> int:
@@ -79,10 +82,11 @@ def fit_fleet(
     values = np.asarray(values, dtype=float)
     _check(values, horizon, levels)
     season, week = _seasons(season_lengths)
-    rows = ladder.eligible(values, season, horizon)
-    sample = values[rows[:FIT_SAMPLE]]
+    sample = _sample(values, season, ladder.least_to_teach(season, horizon))
     tuning = backtest_tuning(sample, season, week, horizon, levels)
-    taught = _teach(sample, season, week, horizon, tuning)
+    if not len(sample):
+        sample = _sample(values, season, math.ceil(ladder.POOLED_CYCLES * season) + 1)
+    taught = _teach(sample, season, week, horizon, tuning, seed)
     return FleetState(
         season_lengths=tuple(int(m) for m in season_lengths),
         horizon=horizon,
@@ -94,28 +98,37 @@ def fit_fleet(
     )
 
 
-def _teach(sample: Floats, season: int, week: int | None, horizon: int, tuning: Tuning) -> dict[str, Any]:
-    """Coefficients, library and floor width from a sample, or the defaults where it holds nothing that moves."""
+def _sample(values: Floats, season: int, least: int) -> Floats:
+    rows, length = ladder.teachers(values, season, least)
+    return values[rows[:FIT_SAMPLE], values.shape[1] - length :]
+
+
+def _teach(sample: Floats, season: int, week: int | None, horizon: int, tuning: Tuning, seed: int) -> dict[str, Any]:
+    """Coefficients, error library and floor width from a sample, or the defaults where it teaches nothing."""
     count = sum(path_counts(horizon, tuning.raw_share))
-    history = prepare(sample, season, tuning.winsor_mads)
-    moving = np.flatnonzero(~ladder.constant(history))
-    if not len(moving):
-        return {
-            "coefficients": defaults.coefficients(season, horizon, week is not None),
-            "library": defaults.error_library(season, horizon, count),
-            "floor_ratio": defaults.FLOOR_RATIO,
-            "fitted_series": 0,
-        }
-    scaled = scale_histories(history, season).take(moving)
-    arrays = seasonal_arrays(scaled.model, season, week, horizon)
-    origins = fit_origins(arrays.values.shape[1], season, horizon)
-    coefficients = pooled_coefficients(arrays, origins, horizon)
-    return {
-        "coefficients": coefficients,
-        "library": _library(scaled, arrays, coefficients, tuning, horizon, count),
-        "floor_ratio": _floor_ratio(scaled),
-        "fitted_series": len(moving),
+    taught: dict[str, Any] = {
+        "coefficients": defaults.coefficients(season, horizon, week is not None),
+        "library": defaults.error_library(season, horizon, count, seed),
+        "floor_ratio": defaults.FLOOR_RATIO,
+        "fitted_series": 0,
     }
+    history = prepare(sample, season, tuning.winsor_mads) if len(sample) else None
+    moving = np.flatnonzero(~ladder.constant(history)) if history else ()
+    if history is None or not len(moving):
+        return taught
+    scaled = scale_histories(history, season).take(np.asarray(moving))
+    arrays = seasonal_arrays(scaled.model, season, week, horizon)
+    taught |= {"floor_ratio": _floor_ratio(scaled), "fitted_series": len(moving)}
+    independent = ladder.independent_horizons(sample.shape[1], season, horizon)
+    if independent >= 1:
+        prior = taught["coefficients"][:, : arrays.feature_count]
+        origins = fit_origins(sample.shape[1], season, horizon)
+        taught["coefficients"] = pooled_coefficients(arrays, origins, horizon, prior)
+    if independent >= ladder.OWN_HORIZONS:
+        taught["library"] = _library(scaled, arrays, taught["coefficients"], tuning, horizon, count)
+    else:
+        taught["library"] = measured_library(scaled, arrays, taught["library"], taught["coefficients"])
+    return taught
 
 
 def _library(

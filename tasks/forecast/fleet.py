@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from itertools import chain
 
 import numpy as np
 
@@ -51,16 +50,35 @@ def forecast_chunk(values: Floats, state: FleetState) -> ForecastBatch:
     """Forecast some series of a fleet with its `state`: the same to the last digit however they are cut."""
     values = np.asarray(values, dtype=float)
     batch = empty_batch(len(values), state.path_count, state.horizon, state.levels)
-    labels = [
-        _forecast_block(values[rows], state, batch.take(rows))
-        for rows in (slice(i, i + BLOCK_SERIES) for i in range(0, len(values), BLOCK_SERIES))
-    ]
-    return replace(
-        batch,
-        method=tuple(chain.from_iterable(label.method for label in labels)),
-        warnings=tuple(chain.from_iterable(label.warnings for label in labels)),
-        refusals=tuple(chain.from_iterable(label.refusals for label in labels)),
-    )
+    method, warnings, refusals = list(batch.method), list(batch.warnings), list(batch.refusals)
+    for length, rows in _blocks(ladder.lengths(values, state.season)):
+        part = _part(batch, rows)
+        labels = _forecast_block(values[rows, values.shape[1] - length :], state, part)
+        _put(part, batch, rows)
+        for i, row in enumerate(rows.tolist()):
+            method[row], warnings[row], refusals[row] = labels.method[i], labels.warnings[i], labels.refusals[i]
+    return replace(batch, method=tuple(method), warnings=tuple(warnings), refusals=tuple(refusals))
+
+
+def _blocks(lengths: Ints) -> Iterator[tuple[int, Ints]]:
+    """Rows of one length of history, so few at a time that their arrays fit the processor's cache."""
+    for length in np.unique(lengths).tolist():
+        rows = np.flatnonzero(lengths == length)
+        for first in range(0, len(rows), BLOCK_SERIES):
+            yield length, rows[first : first + BLOCK_SERIES]
+
+
+def _part(batch: ForecastBatch, rows: Ints) -> ForecastBatch:
+    """Views of neighbouring rows, which need no copy back, or arrays of their own for scattered ones."""
+    if rows[-1] - rows[0] == len(rows) - 1:
+        return batch.take(slice(int(rows[0]), int(rows[-1]) + 1))
+    return empty_batch(len(rows), batch.scaled_paths.shape[1], batch.horizon, batch.levels)
+
+
+def _put(part: ForecastBatch, batch: ForecastBatch, rows: Ints) -> None:
+    if part.point.base is None:
+        for name in ("point", "quantiles", "centre", "scale", "scaled_paths"):
+            getattr(batch, name)[rows] = getattr(part, name)
 
 
 def _forecast_block(values: Floats, state: FleetState, out: ForecastBatch) -> ladder.Labels:
@@ -76,7 +94,7 @@ def _forecast_block(values: Floats, state: FleetState, out: ForecastBatch) -> la
         if len(rows):
             paths[rows], quantiles[rows] = method(scaled.take(rows), history.start[rows], state)
     along = (history.slope / scaled.scale)[:, None] * np.arange(1, state.horizon + 1)
-    limits = bounds(history, state.horizon)
+    limits = bounds(history, state.horizon, rung == "short")
     paths += along[:, None]
     limits.cut_paths(paths, scaled)
     quantiles += along[:, :, None]

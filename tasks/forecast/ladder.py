@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.forecast.prepare import MIN_USABLE_POINTS, History, Ints
+from tasks.forecast.batch import Bools, Floats
+from tasks.forecast.prepare import MIN_USABLE_POINTS, PLAUSIBLE_MAGNITUDE, History, Ints
 from tasks.forecast.seasonal import first_origin
 
 SEASONAL_CYCLES = 4.0
 POOLED_CYCLES = 1.2
+OWN_HORIZONS = 3.5  # below, coefficients of its own and errors measured on itself flatter a series
 FILLED_SHARE_TO_WARN = 0.2
+ROWS_AT_A_TIME = 256
 Names = NDArray[np.str_]
+Whole = TypeVar("Whole", np.intp, np.uint64)
 
 
 def rungs(history: History, season: int, horizon: int) -> Names:
@@ -24,7 +31,7 @@ def rungs(history: History, season: int, horizon: int) -> Names:
     """
     t = history.raw.shape[1]
     span = t - history.start
-    seasonal = (span >= SEASONAL_CYCLES * season) & (t - 1 - horizon >= first_origin(season))
+    seasonal = (span >= SEASONAL_CYCLES * season) & (independent_horizons(t, season, horizon) >= OWN_HORIZONS)
     pooled = span >= POOLED_CYCLES * season
     rung = np.where(seasonal, "seasonal", np.where(pooled, "pooled", "short"))
     if season == 1:
@@ -33,7 +40,12 @@ def rungs(history: History, season: int, horizon: int) -> Names:
     return np.where(history.usable < MIN_USABLE_POINTS, "refused", rung)
 
 
-def constant(history: History) -> NDArray[np.bool_]:
+def independent_horizons(length: int, season: int, horizon: int) -> float:
+    """How many horizons side by side the origins of a history span; at most 0 if there is no origin."""
+    return (length - 1 - horizon - first_origin(season)) / horizon + 1
+
+
+def constant(history: History) -> Bools:
     """Series that never left one value by more than rounding."""
     extent = history.raw.max(axis=1) - history.raw.min(axis=1)
     return np.asarray(extent <= 1e-12 * np.abs(history.raw).max(axis=1))
@@ -82,22 +94,67 @@ def _warnings(history: History) -> tuple[tuple[str, ...], ...]:
     return tuple(notes)
 
 
-def eligible(values: NDArray[np.float64], season: int, horizon: int) -> Ints:
-    """Rows with enough cycles to teach the fleet, in an order that depends on their content alone.
+def spans(values: Floats) -> Ints:
+    """Steps from the first usable observation of each series to the end; 0 without any."""
+    return _by_rows(_spans, values)
 
-    The order makes any first part of it a fair sample that does not change when the batch is permuted.
+
+def _spans(values: Floats) -> Ints:
+    with np.errstate(invalid="ignore"):
+        usable = np.abs(values) <= PLAUSIBLE_MAGNITUDE
+    if not values.shape[1]:
+        return np.zeros(len(values), dtype=np.intp)
+    return np.where(usable.any(axis=1), values.shape[1] - usable.argmax(axis=1), 0)
+
+
+def lengths(values: Floats, season: int) -> Ints:
+    """How many of the last steps each series is forecast from.
+
+    All it has, down to a whole half cycle, so that series of like age share a block; those too short to show a
+    season share one window just long enough for them.
     """
-    t = values.shape[1]
-    if season == 1 or t - 1 - horizon < first_origin(season):
-        return np.empty(0, dtype=np.intp)
-    finite = np.isfinite(values)
-    start = np.where(finite.any(axis=1), finite.argmax(axis=1), t)
-    usable = finite.sum(axis=1)
-    rows = np.flatnonzero((t - start >= SEASONAL_CYCLES * season) & (usable >= MIN_USABLE_POINTS))
-    return np.asarray(rows[np.argsort(_content_hash(values[rows]), kind="stable")])
+    t, span = values.shape[1], spans(values)
+    if season == 1:
+        return np.full(len(values), t, dtype=np.intp)
+    window, half = min(t, math.ceil(POOLED_CYCLES * season)), max(season // 2, 1)
+    rounded = np.where(span == t, t, span // half * half)
+    for row in np.flatnonzero(rounded < span):
+        # The few points of a series with many gaps must not be rounded away.
+        if np.isfinite(values[row, t - rounded[row] :]).sum() < MIN_USABLE_POINTS:
+            rounded[row] = span[row]
+    shown = span >= POOLED_CYCLES * season
+    return np.asarray(np.where(shown, np.maximum(rounded, window), window), dtype=np.intp)
 
 
-def _content_hash(values: NDArray[np.float64]) -> NDArray[np.uint64]:
+def teachers(values: Floats, season: int, least: int) -> tuple[Ints, int]:
+    """Rows with at least so many steps of history, to teach the fleet, and how many of the last ones they share.
+
+    Eight of them, or a quarter, have that many. Their order depends on their content
+    alone, so that any first part of it is a fair sample that does not change when the batch is permuted.
+    """
+    span = spans(values)
+    enough = np.flatnonzero(span >= least)
+    if season == 1 or not len(enough):
+        return np.empty(0, dtype=np.intp), 0
+    longest_first = np.sort(span[enough])[::-1]
+    length = int(longest_first[min(max(7, len(enough) // 4), len(enough) - 1)])
+    rows = np.flatnonzero(span >= length)
+    order = np.argsort(_by_rows(_content_hash, values[rows, values.shape[1] - length :]), kind="stable")
+    return rows[order], length
+
+
+def least_to_teach(season: int, horizon: int) -> int:
+    """Steps of history with four cycles and an origin with its whole horizon known."""
+    return max(math.ceil(SEASONAL_CYCLES * season), first_origin(season) + 1 + horizon)
+
+
+def _by_rows(measure: Callable[[Floats], NDArray[Whole]], values: Floats) -> NDArray[Whole]:
+    """A measure of each row, taken some rows at a time so that its temporaries stay small."""
+    firsts = range(0, max(len(values), 1), ROWS_AT_A_TIME)
+    return np.concatenate([measure(values[first : first + ROWS_AT_A_TIME]) for first in firsts])
+
+
+def _content_hash(values: Floats) -> NDArray[np.uint64]:
     """A number per row that depends on all its bits."""
     odd = 2 * np.arange(values.shape[1], dtype=np.uint64) + np.uint64(0x9E3779B97F4A7C15)
     mixed = np.ascontiguousarray(values).view(np.uint64)

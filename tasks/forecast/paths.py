@@ -14,6 +14,7 @@ RAW_CYCLES = 6
 SCALE_CYCLES = 6
 SCALE_FLOOR = 0.3
 PLATEAU_SHARE = 0.02
+YOUNG_REACH = 30.0  # ranges; a few points say little about how far a series goes
 PLATEAU_SPREAD = 0.25  # of the history between the first and the last visit
 # A value met before must not lie beyond itself after a round trip through single precision.
 TOWARD_CENTRE = np.float32(1 - 2.0**-22)
@@ -78,7 +79,7 @@ class Bounds:
         np.clip(quantiles, self.low[:, :, None], self.high[:, :, None], out=quantiles)
 
 
-def bounds(history: History, horizon: int) -> Bounds:
+def bounds(history: History, horizon: int, young: Bools) -> Bounds:
     """One range of the history beyond its extremes, along its trend; closer where it shows a hard bound.
 
     A series never below 0 stays so. One that sat exactly at its maximum (or minimum) for 2 % of the time, on
@@ -86,8 +87,10 @@ def bounds(history: History, horizon: int) -> Bounds:
     """
     low, high = history.raw.min(axis=1), history.raw.max(axis=1)
     moves = history.slope[:, None] * np.arange(1, horizon + 1)
-    floor = np.where(_plateau(history, low), low, low - (high - low))[:, None] + moves
-    ceiling = np.where(_plateau(history, high), high, high + (high - low))[:, None] + moves
+    reach = np.where(high > low, high - low, np.abs(high))
+    reach = np.where(young, YOUNG_REACH, 1.0) * reach
+    floor = np.where(_plateau(history, low) & ~young, low, low - reach)[:, None] + moves
+    ceiling = np.where(_plateau(history, high) & ~young, high, high + reach)[:, None] + moves
     floor = np.where(history.never_below_zero[:, None], np.maximum(floor, 0), floor)
     return Bounds(floor, np.maximum(ceiling, floor))
 

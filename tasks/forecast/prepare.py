@@ -13,6 +13,8 @@ from tasks.forecast.batch import Bools, Float32s, Floats
 PLAUSIBLE_MAGNITUDE = 1e150  # squares of anything larger overflow a float
 MIN_USABLE_POINTS = 30
 WINSOR_EXEMPT_STEPS = 36
+LARGEST_SCALED = 1e6
+SEASONAL_SCALE_CYCLES = 1.2
 TREND_CYCLES = 6
 PHASE_CYCLES = 7  # the newest ones; a network of many would be slow
 TREND_SHARE = 0.5  # of the change over a cycle that the trend must explain
@@ -83,19 +85,18 @@ def scale_histories(history: History, season: int) -> Scaled:
     """Centre on the mean of the last four cycles, divide by max(mean |x_t − x_{t−m}|, 1 % of the range)."""
     model, t = history.model, history.model.shape[1]
     since = np.minimum(history.start, t - 1)
-    lag = np.where(t - since > 2 * season, season, 1)
+    lag = np.where(t - since >= SEASONAL_SCALE_CYCLES * season, season, 1)
     centre = _tail_mean(model, np.minimum(t - since, 4 * season))
-    change = np.where(
-        lag == season,
-        _mean_change(model, since, season),
-        _mean_change(model, since, 1) if season > 1 else 0.0,
-    )
+    change = np.where(lag == season, _mean_change(model, since, season), _mean_change(model, since, 1))
     scale = np.maximum(change, 0.01 * (model.max(axis=1) - model.min(axis=1)))
     scale = np.where(scale > 0, scale, 1.0)
-    limit = 1e6  # a wild value must stay finite in single precision
-    raw = np.clip((history.raw - centre[:, None]) / scale[:, None], -limit, limit)
-    modelled = (model - centre[:, None]) / scale[:, None]
-    return Scaled(raw.astype(np.float32), modelled.astype(np.float32), centre, scale)
+    return Scaled(_relative(history.raw, centre, scale), _relative(model, centre, scale), centre, scale)
+
+
+def _relative(values: Floats, centre: Floats, scale: Floats) -> Float32s:
+    """Values in units of the scale; a wild one is cut at a million so that it stays finite in single precision."""
+    relative = (values - centre[:, None]) / scale[:, None]
+    return np.clip(relative, -LARGEST_SCALED, LARGEST_SCALED, out=relative).astype(np.float32)
 
 
 def fill_gaps(values: Floats, observed: Bools, season: int) -> Floats:

@@ -18,7 +18,7 @@ TUNE_SAMPLE = 48  # series
 JUDGED_STEPS = 72  # of the horizon, evenly spread
 MODELS = ((8.0, 0.3), (3.0, 1.0), (8.0, 0.1))  # (winsor_mads, shrinkage); the first is the default
 RAW_SHARES = (1 / 3, 0.0)  # likewise
-MARGIN = 0.05  # of 1/√n: by how much another choice must beat the default; few series prove little
+SMALL_LOSS = 0.02  # in units of the scale; below it differences are noise
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,15 @@ def backtest_tuning(sample: Floats, season: int, week: int | None, horizon: int,
 
 
 def _best(trials: list[_Trial]) -> _Trial:
-    """The trial of lowest mean log loss, or the default, which stands first, if none is clearly better."""
-    scores = [float(np.log(trial.losses + 0.02).mean()) for trial in trials]
-    margin = MARGIN / np.sqrt(len(trials[0].losses))
-    best = int(np.argmin(scores))
-    return trials[best] if scores[best] < scores[0] - margin else trials[0]
+    """The trial of lowest mean log loss, or the default, which stands first, unless beaten by a standard error.
+
+    No series counts for more than a quarter: one gone wild must not choose for the others.
+    """
+    default = np.log(trials[0].losses + SMALL_LOSS)
+    gains = [np.clip(np.log(trial.losses + SMALL_LOSS) - default, -0.25, 0.25) for trial in trials]
+    best = int(np.argmin([gain.mean() for gain in gains]))
+    doubt = gains[best].std() / np.sqrt(len(default))
+    return trials[best] if gains[best].mean() < -doubt else trials[0]
 
 
 def _trials(

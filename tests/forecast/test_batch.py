@@ -12,9 +12,7 @@ SEASONS = (DAY, WEEK)
 
 
 def test_importing_the_stage_loads_neither_prefect_nor_darts() -> None:
-    code = (
-        "import sys, tasks.forecast; print([m for m in ('prefect', 'darts', 'pandas') if m in sys.modules])"
-    )
+    code = "import sys, tasks.forecast; print([m for m in ('prefect', 'darts', 'pandas') if m in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
 

@@ -1,0 +1,49 @@
+"""Forecasters by name, one file each; a new file is found by itself.
+
+`get("fleet")`, `get("seasonal_naive")`, `get("darts:ExponentialSmoothing", {"seasonal_periods": 24})`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, cast
+
+from storage.errors import ForeactError
+from tasks.forecast.forecasters.protocol import Forecaster, ForecasterFile
+
+__all__ = ["Forecaster", "get", "names"]
+
+
+def names() -> tuple[str, ...]:
+    """All names that `get` answers to; one that takes a detail after a colon ends in it."""
+    return tuple(sorted(_files()))
+
+
+def get(name: str, options: Mapping[str, Any] | None = None) -> Forecaster:
+    """The forecaster of a name, with options where it takes any.
+
+    Raises ForeactError `unknown_forecaster` for a name no file answers to, and what the file raises for a
+    detail or an option it does not know.
+    """
+    stem, colon, detail = name.partition(":")
+    file = _files().get(stem + colon)
+    if file is None:
+        raise ForeactError(
+            code="unknown_forecaster",
+            message=f"No forecaster is called {name!r}.",
+            remedy=f"Use one of {', '.join(names())}.",
+        )
+    return file.build(detail, options or {})
+
+
+@cache
+def _files() -> dict[str, ForecasterFile]:
+    found: dict[str, ForecasterFile] = {}
+    for module in pkgutil.iter_modules(__path__):
+        file = importlib.import_module(f"{__name__}.{module.name}")
+        if hasattr(file, "NAMES"):
+            found.update(dict.fromkeys(file.NAMES, cast(ForecasterFile, file)))
+    return found

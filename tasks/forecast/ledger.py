@@ -1,0 +1,131 @@
+"""The error ledger: what every resolved forecast missed, kept whole, and what follows from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tasks.forecast.batch import Bools, Floats, ForecastBatch
+from tasks.forecast.calibrate import no_offsets
+from tasks.forecast.coefficients import buckets
+
+PRIOR_HORIZONS = 5.0  # independent horizons the ledger must hold before offsets reach half strength
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """Errors e[origin, series, step] of resolved forecasts, oldest origin first.
+
+    NaN where nothing was observed. Forecasts whose window an action overlapped are kept, for they measure the
+    action, but do not count for calibration, coverage or joint error blocks.
+    """
+
+    errors: Floats  # (o, n, h): observed − point
+    spreads: Floats  # (o, n, h, q): quantile − point, as issued
+    scale: Floats  # (o, n): typical change of the series per cycle
+    overlapped: Bools  # (o, n)
+    issued_at_s: Floats  # (o,)
+    levels: tuple[float, ...]
+
+    def __len__(self) -> int:
+        return len(self.errors)
+
+    @property
+    def counted(self) -> Bools:
+        """Errors (o, n, h) that were observed and that no action touched."""
+        return np.isfinite(self.errors) & ~self.overlapped[:, :, None]
+
+    def last(self, origins: int) -> Ledger:
+        """The newest origins alone."""
+        since = slice(max(len(self) - origins, 0), None)
+        return Ledger(
+            self.errors[since],
+            self.spreads[since],
+            self.scale[since],
+            self.overlapped[since],
+            self.issued_at_s[since],
+            self.levels,
+        )
+
+
+def resolve(
+    forecast: ForecastBatch, observed: Floats, *, issued_at_s: float, overlapped: Bools | None = None
+) -> Ledger:
+    """One origin of the ledger from a forecast and what was then observed (n, h), NaN where nothing was."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        errors = observed - forecast.point
+    untouched = np.zeros(len(forecast), dtype=bool)
+    return Ledger(
+        errors=errors[None],
+        spreads=(forecast.quantiles - forecast.point[:, :, None])[None],
+        scale=forecast.scale[None],
+        overlapped=(untouched if overlapped is None else overlapped)[None],
+        issued_at_s=np.array([issued_at_s]),
+        levels=forecast.levels,
+    )
+
+
+def extend(ledger: Ledger, later: Ledger) -> Ledger:
+    """Both together; series, horizon and levels must agree."""
+    if ledger.levels != later.levels or ledger.errors.shape[1:] != later.errors.shape[1:]:
+        raise ValueError("ledgers of other series, horizons or levels cannot be joined")
+    return Ledger(
+        np.concatenate([ledger.errors, later.errors]),
+        np.concatenate([ledger.spreads, later.spreads]),
+        np.concatenate([ledger.scale, later.scale]),
+        np.concatenate([ledger.overlapped, later.overlapped]),
+        np.concatenate([ledger.issued_at_s, later.issued_at_s]),
+        ledger.levels,
+    )
+
+
+def coverage(ledger: Ledger, low: float = 0.05, high: float = 0.95) -> float:
+    """Share of counted observations inside the interval between two levels; NaN if there is none."""
+    bottom, top = _column(ledger, low), _column(ledger, high)
+    counted = ledger.counted
+    inside = (ledger.errors >= ledger.spreads[..., bottom]) & (ledger.errors <= ledger.spreads[..., top])
+    return float(inside[counted].mean()) if counted.any() else float("nan")
+
+
+def mean_quantile_loss(ledger: Ledger) -> float:
+    """Mean quantile loss of counted observations, doubled and in units of each series' scale (scaled CRPS)."""
+    level = np.asarray(ledger.levels)
+    miss = (ledger.errors[..., None] - ledger.spreads) / ledger.scale[:, :, None, None]
+    loss = 2 * np.maximum(level * miss, (level - 1) * miss).mean(axis=-1)
+    counted = ledger.counted
+    return float(loss[counted].mean()) if counted.any() else float("nan")
+
+
+def calibration_offsets(ledger: Ledger, step_s: float) -> Floats:
+    """Offsets (buckets, levels), in units of the scale, that would have made the counted quantiles right.
+
+    They grow from nothing to full strength with the independent horizons the ledger spans: forecasts issued
+    every few minutes share most of their future. `FleetState.offsets` takes them.
+    """
+    horizon = ledger.errors.shape[2]
+    offsets = no_offsets(horizon, ledger.levels)
+    counted = ledger.counted
+    if not counted.any():
+        return offsets
+    misses = (ledger.errors[..., None] - ledger.spreads) / ledger.scale[:, :, None, None]
+    for i, (first, end) in enumerate(buckets(horizon)):
+        steps = slice(first - 1, end - 1)
+        seen = misses[:, :, steps][counted[:, :, steps]]
+        if len(seen):
+            offsets[i] = [np.quantile(seen[:, j], level) for j, level in enumerate(ledger.levels)]
+    independent = (ledger.issued_at_s[-1] - ledger.issued_at_s[0]) / (horizon * step_s) + 1
+    return np.asarray(offsets * independent / (independent + PRIOR_HORIZONS))
+
+
+def error_blocks(ledger: Ledger) -> Floats:
+    """Error blocks (o, n, h) of the origins where every series was observed and none was acted on."""
+    whole = ledger.counted.all(axis=(1, 2))
+    return ledger.errors[whole]
+
+
+def _column(ledger: Ledger, level: float) -> int:
+    column = int(np.argmin(np.abs(np.asarray(ledger.levels) - level)))
+    if abs(ledger.levels[column] - level) > 1e-9:
+        raise ValueError(f"the ledger holds no quantile at {level}")
+    return column

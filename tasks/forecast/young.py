@@ -1,0 +1,60 @@
+"""The width of errors in a fleet where no series has four cycles yet, measured on what little there is."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tasks.forecast.batch import Float32s, Floats
+from tasks.forecast.coefficients import buckets, by_step
+from tasks.forecast.prepare import Ints, Scaled
+from tasks.forecast.seasonal import Seasonal, features_at
+
+YOUTH_POWER = 1.5  # a base made of one cycle doubles the error; four add an eighth
+ORIGINS = 8
+LEVEL = 0.8  # of the errors' size that is compared: outer ones need more series than a young fleet has
+SERIES_FOR_HALF = 20.0
+LARGEST_CORRECTION = 3.0
+
+
+def inflation(cycles: float) -> float:
+    """How much larger errors are after so many cycles of history than after many."""
+    return 1 + float(cycles**-YOUTH_POWER)
+
+
+def measured_library(scaled: Scaled, arrays: Seasonal, library: Float32s, coefficients: Floats) -> Float32s:
+    """A `library` of error paths (s, h), stretched at each step to the errors the fleet has made so far.
+
+    Errors are those of `coefficients` (buckets, features) at up to eight origins after the first cycle, as far ahead
+    as the history reaches; beyond, the library stays as it is.
+    """
+    horizon, t = library.shape[1], arrays.values.shape[1]
+    ratios = np.ones(len(buckets(horizon)))
+    for i, (first, end) in enumerate(buckets(horizon)):
+        steps = np.unique(np.linspace(first, end - 1, 3).astype(np.intp))
+        origins = np.arange(arrays.season, t - int(steps[-1]))
+        if len(origins):
+            chosen = origins[np.unique(np.linspace(0, len(origins) - 1, ORIGINS).astype(np.intp))]
+            ratios[i] = _ratio(_errors(scaled, arrays, coefficients[i], chosen, steps), library[:, steps - 1])
+    return np.asarray(library * by_step(ratios[None, :, None], horizon)[:, :, 0])
+
+
+def _errors(scaled: Scaled, arrays: Seasonal, coefficients: Floats, origins: Ints, steps: Ints) -> Floats:
+    """Errors (n, o, k) as they would have been after many cycles."""
+    base, features = features_at(arrays, origins, steps)
+    predicted = base + sum(
+        (feature * np.float32(weight) for feature, weight in zip(features, coefficients, strict=False)),
+        start=np.float32(0),
+    )
+    truth = scaled.raw[:, origins[:, None] + steps[None, :]]
+    youth = np.array([inflation((origin + 1) / arrays.season) for origin in origins.tolist()])
+    return np.asarray((truth - predicted) / youth[None, :, None])
+
+
+def _ratio(errors: Floats, library: Float32s) -> float:
+    """How much wider the errors are than the library's, drawn toward not at all where few series tell."""
+    measured, expected = np.quantile(np.abs(errors), LEVEL), np.quantile(np.abs(library), LEVEL)
+    if measured <= 0 or expected <= 0:
+        return 1.0
+    trust = len(errors) / (len(errors) + SERIES_FOR_HALF)
+    limit = np.log(LARGEST_CORRECTION)
+    return float(np.exp(np.clip(trust * np.log(measured / expected), -limit, limit)))
