@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
+from uuid import uuid4
 
 import httpx
 
 from storage.errors import ForeactError
 
 TIMEOUT_S = 10.0
+BUSY_PAUSES_S = (0.2, 0.5, 1.0)
+"""A Prefect server on SQLite answers 503 while another writer holds its database."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,8 @@ class PrefectTrigger:
 
     def run(self, deployment: str, parameters: Mapping[str, Any] | None = None, key: str | None = None) -> Started:
         """Start a deployment; one that was registered anew under another id is looked up again."""
-        body = {"parameters": dict(parameters or {}), "idempotency_key": key}
+        # With a key of its own a request that is tried again cannot start a second run.
+        body = {"parameters": dict(parameters or {}), "idempotency_key": key or uuid4().hex}
         known = deployment in self._ids
         answer = self._post(deployment, body)
         if answer.status_code == 404 and known:
@@ -74,6 +79,11 @@ class PrefectTrigger:
 
     def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> httpx.Response:
         try:
+            for pause_s in BUSY_PAUSES_S:
+                answer = self._api.request(method, path, json=body)
+                if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+                    return answer
+                time.sleep(pause_s)
             return self._api.request(method, path, json=body)
         except httpx.HTTPError as trouble:
             raise ForeactError(

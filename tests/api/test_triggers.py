@@ -1,0 +1,134 @@
+"""Deployments are started over Prefect's own REST interface, once per key."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from api.triggers import PrefectTrigger
+from storage import ForeactError
+
+START_S = 90.0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def prefect_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    port, home = free_port(), tmp_path_factory.mktemp("prefect")
+    quiet = {
+        "PREFECT_HOME": str(home),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_UI_V2_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+    }
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    with (home / "log").open("wb") as log:
+        server = subprocess.Popen(command, env={**os.environ, **quiet}, stdout=log, stderr=log, cwd=home)
+    try:
+        wait_until_healthy(f"http://127.0.0.1:{port}/api", home / "log")
+        yield f"http://127.0.0.1:{port}/api"
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+def wait_until_healthy(url: str, log: Path) -> None:
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline:
+        try:
+            if httpx.get(f"{url}/health").is_success:
+                return
+        except httpx.HTTPError:
+            time.sleep(0.3)
+    raise AssertionError(log.read_text())
+
+
+def register(url: str, name: str) -> str:
+    flow = post(f"{url}/flows/", {"name": name})["id"]
+    schema = {"type": "object", "properties": {"reason": {"type": "string", "default": "schedule"}}}
+    body = {"name": name, "flow_id": flow, "parameter_openapi_schema": schema, "enforce_parameter_schema": True}
+    return str(post(f"{url}/deployments/", body)["id"])
+
+
+def post(url: str, body: dict[str, Any]) -> dict[str, Any]:
+    """Post, again while a server that has just started holds its own database."""
+    for _ in range(20):
+        answer = httpx.post(url, json=body)
+        if answer.status_code != 503:
+            return dict(answer.raise_for_status().json())
+        time.sleep(0.5)
+    raise AssertionError(answer.text)
+
+
+def flow_run(url: str, flow_run_id: str) -> dict[str, Any]:
+    return dict(httpx.get(f"{url}/flow_runs/{flow_run_id}").raise_for_status().json())
+
+
+@pytest.fixture
+def prefect(prefect_url: str) -> Iterator[PrefectTrigger]:
+    trigger = PrefectTrigger(prefect_url)
+    yield trigger
+    trigger.close()
+
+
+@pytest.mark.slow
+def test_a_started_deployment_is_a_scheduled_flow_run(prefect: PrefectTrigger, prefect_url: str) -> None:
+    deployment_id = register(prefect_url, "cycle")
+    started = prefect.run("cycle", {"reason": "request"})
+    run = flow_run(prefect_url, started.flow_run_id)
+    assert run["deployment_id"] == deployment_id
+    assert run["parameters"] == {"reason": "request"}
+    assert run["state"]["type"] == "SCHEDULED"
+    as_browser = {"Accept": "text/html"}
+    assert httpx.get(started.url, headers=as_browser).status_code == 200, "the address leads to Prefect's pages"
+
+
+@pytest.mark.slow
+def test_the_same_key_gives_the_same_run(prefect: PrefectTrigger, prefect_url: str) -> None:
+    register(prefect_url, "cycle")
+    assert prefect.run("cycle", key="a") == prefect.run("cycle", key="a")
+    assert prefect.run("cycle", key="b") != prefect.run("cycle", key="a")
+    assert prefect.run("cycle") != prefect.run("cycle")
+
+
+@pytest.mark.slow
+def test_a_deployment_registered_anew_is_found_again(prefect: PrefectTrigger, prefect_url: str) -> None:
+    first = register(prefect_url, "tend")
+    prefect.run("tend")
+    httpx.delete(f"{prefect_url}/deployments/{first}").raise_for_status()
+    with pytest.raises(ForeactError) as refusal:
+        prefect.run("tend")
+    assert refusal.value.code == "deployment_unknown"
+    second = register(prefect_url, "tend")
+    assert flow_run(prefect_url, prefect.run("tend").flow_run_id)["deployment_id"] == second
+
+
+@pytest.mark.slow
+def test_parameters_that_the_flow_does_not_take_are_refused_in_words(prefect: PrefectTrigger, prefect_url: str) -> None:
+    register(prefect_url, "cycle")
+    with pytest.raises(ForeactError) as refusal:
+        prefect.run("cycle", {"reason": 5})
+    assert refusal.value.code == "prefect_refused"
+
+
+def test_a_server_that_is_not_there_is_said_to_be_unreachable() -> None:
+    trigger = PrefectTrigger(f"http://127.0.0.1:{free_port()}/api")
+    with pytest.raises(ForeactError) as refusal:
+        trigger.run("cycle")
+    trigger.close()
+    assert (refusal.value.code, refusal.value.status) == ("prefect_unreachable", 503)
+    assert "foreact up" in refusal.value.remedy
