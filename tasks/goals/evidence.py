@@ -111,9 +111,7 @@ class Evidence:
 
         Where no frame does, the one that reaches furthest serves. None where no frame knows the series.
         """
-        known = [window for frame in self.frames if (window := _window_of(frame, series))]
-        if self.hourly is not None and (hourly := _window_of(self.hourly, series)):
-            known.append(hourly)
+        known = self._windows(series)
         long_enough = [each for each in known if each.span_s >= span_s * 0.95]
         if long_enough:
             return min(long_enough, key=lambda each: each.step_s).tail(span_s)
@@ -125,22 +123,26 @@ class Evidence:
 
         A series is silent when it has been quiet for five of its usual gaps, and for ten minutes at least.
         """
-        known = [window for frame in self.frames if (window := _window_of(frame, series))]
-        if self.hourly is not None and (hourly := _window_of(self.hourly, series)):
-            known.append(hourly)
-        readings = [reading for each in known if (reading := self._reading(each))]
-        return min(readings, key=lambda reading: reading.age_s, default=None)
+        spoken = [(age_s, window) for window in self._windows(series) if (age_s := self._age_s(window)) is not None]
+        if not spoken:
+            return None
+        age_s, window = min(spoken, key=lambda pair: pair[0])
+        recorded = np.flatnonzero(np.isfinite(window.values))
+        gap_s = float(np.median(np.diff(recorded))) * window.step_s if len(recorded) > 1 else window.step_s
+        last_three = window.values[recorded[-3:]]
+        is_silent = age_s > max(_SILENT_AFTER_S, _SILENT_AFTER_GAPS * gap_s)
+        return Reading(float(last_three[-1]), float(np.median(last_three)), age_s, is_silent)
 
-    def _reading(self, window: Window) -> Reading | None:
+    def _windows(self, series: str) -> list[Window]:
+        frames = (*self.frames, self.hourly) if self.hourly is not None else self.frames
+        return [window for frame in frames if (window := _window_of(frame, series))]
+
+    def _age_s(self, window: Window) -> float | None:
         recorded = np.flatnonzero(np.isfinite(window.values))
         if len(recorded) == 0:
             return None
         steps_ago = len(window.values) - 1 - int(recorded[-1])
-        age_s = max(0.0, (self.tick - window.end).total_seconds()) + steps_ago * window.step_s
-        gap_s = float(np.median(np.diff(recorded))) * window.step_s if len(recorded) > 1 else window.step_s
-        is_silent = age_s > max(_SILENT_AFTER_S, _SILENT_AFTER_GAPS * gap_s)
-        last_three = window.values[recorded[-3:]]
-        return Reading(float(last_three[-1]), float(np.median(last_three)), age_s, is_silent)
+        return max(0.0, (self.tick - window.end).total_seconds()) + steps_ago * window.step_s
 
 
 def _window_of(frame: Frame, series: str) -> Window | None:

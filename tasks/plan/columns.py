@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
-from storage.records import Autonomy, Candidate, GoalView, Strategy
+from storage.records import Autonomy, Candidate, FloatArray, GoalView, Strategy
 from tasks.goals.text import moment
 from tasks.plan.problem import PlanProblem
 from tasks.plan.value import Valuer, Worth, offer_key
@@ -100,19 +100,22 @@ def _columns(
     objective = problem.objective_of(view)
     cost = candidate.cost * (objective.cost_weight if objective else 1.0)
     resources = resources_of(problem, view, candidate)
-    for slot in (each for each in slots if np.isfinite(worth.gain[each])):
-        own = float(worth.gain[slot]) - cost * _cost_share(problem, slot)
-        # What harms a partner is charged already, as harm to a guarded bound.
-        helped = [(partner, float(gain[slot])) for partner, gain in joint if gain[slot] > 0]
-        served = [each.goal_id for each, gain in helped if gain >= problem.margin * each.valuer.risk]
-        serves = (view.goal.goal_id, *served)
-        value = own + sum(gain for _, gain in helped)
-        yield Column(view.goal.goal_id, serves, candidate, slot, value, own, worth, resources, key)
+    # What harms a partner is charged already, as harm to a guarded bound.
+    helped = np.maximum(np.array([gain for _, gain in joint]).reshape(len(joint), problem.n_slots), 0.0)
+    enough = helped >= np.array([max(problem.margin * each.valuer.risk, 1e-12) for each, _ in joint])[:, None]
+    own = worth.gain - cost * _cost_shares(problem)
+    value = own + helped.sum(axis=0)
+    for slot in slots:
+        if np.isfinite(value[slot]):
+            served = (each.goal_id for (each, _), serves in zip(joint, enough[:, slot], strict=True) if serves)
+            serves = (view.goal.goal_id, *served)
+            own_value, whole = float(own[slot]), float(value[slot])
+            yield Column(view.goal.goal_id, serves, candidate, slot, whole, own_value, worth, resources, key)
 
 
-def _cost_share(problem: PlanProblem, slot: int) -> float:
-    """Charge less for later: what is not done yet may still prove unnecessary. At most 10 % less."""
-    return 1.0 - 0.1 * slot / problem.n_slots
+def _cost_shares(problem: PlanProblem) -> FloatArray:
+    """Charge less for later, at most 10 % less: what is not done yet may still prove unnecessary."""
+    return 1.0 - 0.1 * np.arange(problem.n_slots) / problem.n_slots
 
 
 def resources_of(problem: PlanProblem, view: GoalView, candidate: Candidate) -> tuple[tuple[str, int], ...]:
@@ -145,43 +148,41 @@ def _open_slots(
 ) -> tuple[list[int], list[str]]:
     """Return the slots that a candidate may take, and the reasons against the others."""
     wanted = range(1) if strategy is Strategy.IMMEDIATE else range(problem.n_slots)
-    refusals = {slot: _refusal(problem, view, candidate, slot) for slot in wanted}
+    closed = _closures(problem, view, candidate)
+    refusals = {slot: _refusal(problem, closed, slot) for slot in wanted}
     slots = [slot for slot, reason in refusals.items() if reason is None]
     return slots, sorted({reason for reason in refusals.values() if reason is not None})
 
 
-def _refusal(problem: PlanProblem, view: GoalView, candidate: Candidate, slot: int) -> str | None:
-    start = problem.slot_at(slot)
-    end = problem.slot_at(slot + 1)
-    target = candidate.target or candidate.action
-    for first, last in problem.maintenance:
-        if first < end and start < last:
-            return f"a maintenance window lasts until {moment(last)}"
+def _closures(problem: PlanProblem, view: GoalView, candidate: Candidate) -> list[tuple[datetime, datetime, str]]:
+    """Return the spans (start, end) in which a candidate may not begin, and why."""
+    closed = [(start, end, f"a maintenance window lasts until {moment(end)}") for start, end in problem.maintenance]
     cool = problem.cooldown_until.get((candidate.action, candidate.target))
-    if cool is not None and start < cool:
-        return f"it cools down until {moment(cool)}"
-    for commitment in problem.standing:
-        if not commitment.start < end or not start < commitment.until:
+    if cool is not None:
+        closed.append((problem.tick, cool, f"it cools down until {moment(cool)}"))
+    target = candidate.target or candidate.action
+    for each in problem.standing:
+        if not each.is_started and each.goal_id == view.goal.goal_id:
             continue
-        if not commitment.is_started and commitment.goal_id == view.goal.goal_id:
-            continue
-        is_same_series = commitment.series is not None and commitment.series == view.goal.series
-        if is_same_series and not _is_driven(problem, view):
-            return (
-                f"{commitment.action} is still being measured on {commitment.series} until {moment(commitment.until)}"
-            )
-        if (commitment.target or commitment.action) == target and start < _slot_end(problem, commitment.start):
-            return f"{target} is taken by {commitment.action}"
-    return None
+        if each.series is not None and each.series == view.goal.series and not _is_driven(problem, view):
+            reason = f"{each.action} is still being measured on {each.series} until {moment(each.until)}"
+            closed.append((each.start, each.until, reason))
+        elif (each.target or each.action) == target:
+            slot_end = each.start + timedelta(seconds=problem.slot_s)
+            closed.append((each.start, slot_end, f"{target} is taken by {each.action}"))
+    return closed
+
+
+def _refusal(problem: PlanProblem, closed: Sequence[tuple[datetime, datetime, str]], slot: int) -> str | None:
+    if not closed:
+        return None
+    start, end = problem.slot_at(slot), problem.slot_at(slot + 1)
+    return next((reason for first, last, reason in closed if first < end and start < last), None)
 
 
 def _is_driven(problem: PlanProblem, view: GoalView) -> bool:
     objective = problem.objective_of(view)
     return objective is not None and objective.name in problem.responses
-
-
-def _slot_end(problem: PlanProblem, start: datetime) -> datetime:
-    return start + timedelta(seconds=problem.slot_s)
 
 
 def busy_slots(problem: PlanProblem, kept_ids: frozenset[str]) -> list[int]:

@@ -10,7 +10,8 @@ from tasks.goals.text import moment, number, percent, span
 from tasks.plan.columns import Blocked, Column
 from tasks.plan.draw import Draw
 from tasks.plan.problem import PlanProblem
-from tasks.plan.solve import Limits, clash, solve_greedy, solve_milp
+from tasks.plan.solve import solve_greedy, solve_milp
+from tasks.plan.taken import Limits, Taken
 
 
 def runner_up(
@@ -27,12 +28,13 @@ def runner_up(
     """
     near = _neighbours(worthy, chosen.goal_id)
     fixed = [each for each in solution if not near & set(each.serves)]
+    beside = Taken(limits, fixed)
     rest = [
         each
         for each in worthy
         if each.goal_id in near
         and not (chosen.goal_id in each.serves and each.offer == chosen.offer)
-        and clash(each, fixed, limits) is None
+        and beside.clash(each) is None
     ]
     used = Counter(each.slot for each in fixed)
     room = Limits(tuple(room - used[slot] for slot, room in enumerate(limits.room)))
@@ -107,12 +109,6 @@ def explain_nothing(
         f"risks {number(risk)}, and {percent(problem.margin)} of that ({number(needed)}) is asked for before acting."
     )
     return stated if best.value < needed else f"Nothing: {best.action}{_where(best)} gives way to weightier goals."
-
-
-def binding(goal_id: str, column: Column, taken: Sequence[Column], limits: Limits) -> str | None:
-    """Return what kept a goal's better column out, beside what the goal got itself; None where nothing did."""
-    others = [each for each in taken if goal_id not in each.serves]
-    return clash(column, others, limits)
 
 
 def reasons_of(blocked: Sequence[Blocked]) -> tuple[str, ...]:

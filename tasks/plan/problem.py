@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Any, Literal, Protocol
 
 from storage.records import (
@@ -150,7 +151,7 @@ class PlanProblem:
     approval_latency_s: float = 600.0
     method: Literal["milp", "greedy"] = "milp"
 
-    @property
+    @cached_property
     def standing(self) -> tuple[Commitment, ...]:
         """Return the commitments that take anything; actions that only inform take nothing."""
         return tuple(each for each in self.commitments if not self.traits_of(each.action).informs_only)

@@ -9,8 +9,9 @@ from storage.records import NOTHING, GoalView, Strategy
 from tasks.plan.columns import Blocked, Column, Partner, busy_slots, columns_of
 from tasks.plan.draw import Draw, draw_for
 from tasks.plan.problem import Commitment, PlanProblem
-from tasks.plan.solve import Limits, clash, solve_greedy, solve_milp, utility
+from tasks.plan.solve import solve_greedy, solve_milp, utility
 from tasks.plan.strategy import groups_of, strategies_of
+from tasks.plan.taken import Limits, Taken
 from tasks.plan.value import Valuer, offer_key
 
 
@@ -26,19 +27,19 @@ class Round:
     views: tuple[GoalView, ...]
     strategies: Mapping[str, tuple[Strategy, str]]
     valuers: Mapping[str, Valuer]
-    columns: tuple[Column, ...]
+    by_goal: Mapping[str, Sequence[Column]]
     blocked: tuple[Blocked, ...]
     limits: Limits
     worthy: tuple[Column, ...]
     solution: tuple[Column, ...]
     best_utility: float
-    taken: list[Column] = field(default_factory=list)
+    taken: Taken
     draws: dict[str, Draw] = field(default_factory=dict)
     served_by: dict[str, Column] = field(default_factory=dict)
 
-    def columns_for(self, goal_id: str) -> list[Column]:
+    def columns_for(self, goal_id: str) -> Sequence[Column]:
         """Return the columns of one goal."""
-        return [column for column in self.columns if column.goal_id == goal_id]
+        return self.by_goal.get(goal_id, ())
 
     def is_worth_it(self, column: Column) -> bool:
         """Tell whether a column beats doing nothing by the margin, for its own goal or for all that it serves."""
@@ -55,28 +56,29 @@ def prepare(problem: PlanProblem, views: tuple[GoalView, ...], kept: Mapping[str
     strategies = strategies_of(problem, views)
     valuers = {view.goal.goal_id: Valuer(problem, view) for view in views}
     partners = _partners(problem, views, strategies, valuers)
-    columns: list[Column] = []
+    by_goal: dict[str, list[Column]] = {}
     blocked: list[Blocked] = []
     for view in views:
         goal_id = view.goal.goal_id
         mine, refused = columns_of(problem, view, valuers[goal_id], strategies[goal_id][0], partners[goal_id])
-        columns += mine
+        by_goal[goal_id] = mine
         blocked += refused
     busy = busy_slots(problem, frozenset(each.action_id for each in kept.values()))
     limits = Limits(tuple(max(0, problem.max_concurrent_goals - count) for count in busy))
-    worthy = _distinct([each for each in columns if is_worth_it(problem, each, valuers)])
+    worthy = _distinct([each for mine in by_goal.values() for each in mine if is_worth_it(problem, each, valuers)])
     picked = (solve_milp if problem.method == "milp" else solve_greedy)(worthy, limits)
     return Round(
         problem=problem,
         views=views,
         strategies=strategies,
         valuers=valuers,
-        columns=tuple(columns),
+        by_goal=by_goal,
         blocked=tuple(blocked),
         limits=limits,
         worthy=tuple(worthy),
         solution=tuple(worthy[index] for index in picked),
         best_utility=utility(worthy, picked),
+        taken=Taken(limits),
     )
 
 
@@ -97,7 +99,7 @@ def decide(round_: Round, view: GoalView) -> None:
     goal_id, problem = view.goal.goal_id, round_.problem
     if goal_id in round_.served_by:
         return
-    fitting = [each for each in round_.columns_for(goal_id) if not clash(each, round_.taken, round_.limits)]
+    fitting = [each for each in round_.columns_for(goal_id) if round_.taken.clash(each) is None]
     planned = next((each for each in round_.solution if goal_id in each.serves), None)
     wanted = _wanted(round_, fitting, planned)
     options = _options(fitting, wanted)
@@ -112,7 +114,7 @@ def decide(round_: Round, view: GoalView) -> None:
     )
     round_.draws[goal_id] = draw
     if draw.column is not None:
-        round_.taken.append(draw.column)
+        round_.taken.add(draw.column)
         round_.served_by.update(dict.fromkeys(draw.column.serves, draw.column))
 
 

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from storage.records import NOTHING, Action, Alternative, Decision, GoalView, Plan
 from tasks.plan.columns import Blocked, Column
 from tasks.plan.draw import Draw
-from tasks.plan.explain import binding, explain_act, explain_nothing, explain_wait, reasons_of, runner_up
+from tasks.plan.explain import explain_act, explain_nothing, explain_wait, reasons_of, runner_up
 from tasks.plan.inform import information_actions
 from tasks.plan.make import action_of, decision_id, plan_of
 from tasks.plan.problem import Dropped, PlanResult
 from tasks.plan.round import Round
+from tasks.plan.taken import Taken
 
 
 def write(round_: Round, dropped: Sequence[Dropped]) -> PlanResult:
@@ -19,7 +20,7 @@ def write(round_: Round, dropped: Sequence[Dropped]) -> PlanResult:
     decisions = {view.goal.goal_id: decision_of(round_, view) for view in round_.views}
     acts = {
         column.goal_id: _act(round_, column, decisions[column.goal_id])
-        for column in round_.taken
+        for column in round_.taken.columns
         if round_.commits(column)
     }
     notes = information_actions(round_.problem, round_.views)
@@ -47,16 +48,18 @@ def decision_of(round_: Round, view: GoalView) -> Decision:
     column = round_.served_by.get(goal_id)
     draw = round_.draws[column.goal_id if column else goal_id]
     refused = [each for each in round_.blocked if each.goal_id == goal_id]
+    # What stands in the way of a goal's other columns is what was taken for the other goals.
+    others = Taken(round_.limits, (each for each in round_.taken.columns if goal_id not in each.serves))
     return Decision(
         decision_id=decision_id(round_.problem, view),
         goal_id=goal_id,
         at=round_.problem.tick,
         chosen=_alternative(column, draw) if column else _nothing(draw),
-        alternatives=_alternatives(round_, goal_id, draw, column, refused),
+        alternatives=_alternatives(round_, goal_id, draw, column, refused, others),
         strategy=round_.strategies[goal_id][0],
         explanation=_explanation(round_, goal_id, draw, column, refused),
         seed=draw.seed,
-        blocked_by=(*reasons_of(refused), *_bound_by(round_, goal_id, column)),
+        blocked_by=(*reasons_of(refused), *_bound_by(round_, goal_id, column, others)),
     )
 
 
@@ -85,16 +88,16 @@ def _explanation(round_: Round, goal_id: str, draw: Draw, column: Column | None,
     return explain_act(problem, draw, strategy, valuer.outlook.risk, instead, lost)
 
 
-def _bound_by(round_: Round, goal_id: str, chosen: Column | None) -> tuple[str, ...]:
+def _bound_by(round_: Round, goal_id: str, chosen: Column | None, others: Taken) -> tuple[str, ...]:
     """Return what kept better columns of a goal from being taken."""
     value = chosen.value if chosen else 0.0
     better = [each for each in round_.columns_for(goal_id) if each.value > value and round_.is_worth_it(each)]
-    reasons = ((each, binding(goal_id, each, round_.taken, round_.limits)) for each in better)
+    reasons = ((each, others.clash(each)) for each in better)
     return tuple(dict.fromkeys(f"{each.action}: {reason}" for each, reason in reasons if reason))
 
 
 def _alternatives(
-    round_: Round, goal_id: str, draw: Draw, chosen: Column | None, refused: Sequence[Blocked]
+    round_: Round, goal_id: str, draw: Draw, chosen: Column | None, refused: Sequence[Blocked], others: Taken
 ) -> tuple[Alternative, ...]:
     """Return every candidate not taken, at its best slot, best first; then doing nothing."""
     best: dict[str, Column] = {}
@@ -103,7 +106,7 @@ def _alternatives(
         best[column.offer] = column if known is None or column.value > known.value else known
     if chosen is not None:
         best.pop(chosen.offer, None)
-    listed = [_alternative(each, draw, _why_not(round_, goal_id, each)) for each in best.values()]
+    listed = [_alternative(each, draw, _why_not(round_, each, others)) for each in best.values()]
     listed += [_refused(each) for each in refused if each.is_wholly]
     nothing = [] if chosen is None else [_nothing(draw, "it would leave the risk as it is")]
     return (*sorted(listed, key=lambda each: -each.value), *nothing)
@@ -138,8 +141,8 @@ def _nothing(draw: Draw, reason: str = "") -> Alternative:
     return Alternative(action=NOTHING, value=0.0, propensity=draw.propensities[NOTHING], reason=reason)
 
 
-def _why_not(round_: Round, goal_id: str, column: Column) -> str:
-    in_the_way = binding(goal_id, column, round_.taken, round_.limits)
+def _why_not(round_: Round, column: Column, others: Taken) -> str:
+    in_the_way = others.clash(column)
     if in_the_way is not None:
         return in_the_way
     if column.value <= 0:
