@@ -14,16 +14,19 @@ from pathlib import Path
 from settings import utc_now
 
 MAX_BYTES = 10_000_000
-LONGEST = 400
+LONGEST = 300
 COLOURS = {"foreact": 35, "server": 34, "facade": 32, "worker": 36, "flows": 33, "setup": 90, "guard": 90}
 RECORD = re.compile(r"^(?:\d{4}-\d\d-\d\d )?\d\d:\d\d:\d\d[.,]\d+ (?:\| )?(\w+)\s+(?:\| )?(.*)$")
 _ONLY_RECORDS = {"server", "worker", "flows", "facade"}
+_LEAST = {"server": logging.ERROR, "worker": logging.WARNING}
+# SQLite refuses a write when another came between its read and it; the server tries these again by itself.
+_HARMLESS = ("Failed in consume_loop", "Worker channel heartbeat persistence failed")
 
 
 class Console:
     """Write a process's lines to its own file and, with its name in front, to the terminal and `foreact.log`.
 
-    The terminal gets log records only: banners and tracebacks are in the process's own file.
+    The terminal gets log records only, of Prefect's own processes those that matter; the rest is in the file of each.
     """
 
     def __init__(self, logs: Path, now: Callable[[], datetime] = utc_now) -> None:
@@ -71,4 +74,7 @@ def shorten(name: str, text: str) -> str | None:
     if record is None:
         return None if name in _ONLY_RECORDS or not text.strip() else text[:LONGEST]
     level, message = record.groups()
-    return (message if level == "INFO" else f"{level} {message}")[:LONGEST]
+    number = logging.getLevelNamesMapping().get(level, logging.INFO)
+    if number < _LEAST.get(name, logging.INFO) or any(text in message for text in _HARMLESS):
+        return None
+    return (message if number == logging.INFO else f"{level} {message}")[:LONGEST]

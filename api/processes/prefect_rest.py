@@ -50,11 +50,16 @@ class PrefectRest:
             {"state": {"type": {"any_": ["SCHEDULED"]}}, "next_scheduled_start_time": {"before_": now.isoformat()}}
         )
 
-    async def state_of(self, run_id: str) -> str:
-        """Return the state type of a run."""
-        answer = await self._client.get(f"/flow_runs/{run_id}")
+    async def ended(self, deployment_id: str, since: datetime) -> set[str]:
+        """Return the state types in which runs of a deployment ended that started after a moment."""
+        body = {
+            "flow_runs": {"start_time": {"after_": since.isoformat()}},
+            "deployments": {"id": {"any_": [deployment_id]}},
+            "limit": PAGE,
+        }
+        answer = await self._client.post("/flow_runs/filter", json=body)
         answer.raise_for_status()
-        return str(answer.json()["state_type"])
+        return {str(row["state_type"]) for row in answer.json()} & {"COMPLETED", "FAILED", "CRASHED"}
 
     async def end(self, runs: Sequence[Run], state: str, message: str) -> None:
         """Set runs to a final state, whatever they claim; their concurrency slots are free at once."""

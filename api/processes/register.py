@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-import json
 import shlex
 from collections.abc import Mapping
 from datetime import timedelta
@@ -86,8 +85,8 @@ async def register(layout: Layout) -> None:
         print(POOL_READY, flush=True)  # noqa: T201
         ids = {row["name"]: await _deploy(client, row, flows[row["entrypoint"]]) for row in rows}
         await _ensure_automation(client, list(ids.values()))
-        run = await client.create_flow_run_from_deployment(ids["cycle"], tags=["first"])
-        print(f"{FIRST_CYCLE}{json.dumps({'id': str(run.id), 'deployment': str(ids['cycle'])})}", flush=True)  # noqa: T201
+        await client.create_flow_run_from_deployment(ids["cycle"], tags=["first"])
+        print(f"{FIRST_CYCLE}{ids['cycle']}", flush=True)  # noqa: T201
 
 
 def _flow(entrypoint: str) -> Flow[..., Any]:

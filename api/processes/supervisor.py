@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-import json
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import httpx
 
@@ -41,12 +41,11 @@ class Supervisor:
     hurry: asyncio.Event = field(default_factory=asyncio.Event)
     pool_ready: asyncio.Event = field(default_factory=asyncio.Event)
     first_cycle: asyncio.Future[str] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
-    started_s: float = 0.0
+    started_at: datetime = field(default_factory=utc_now)
 
     async def run(self) -> None:
         """Start all, watch until a signal asks to stop, stop all; raises what made it impossible to go on."""
         loop = asyncio.get_running_loop()
-        self.started_s = loop.time()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, self._signalled)
         work = asyncio.create_task(self._work())
@@ -97,7 +96,7 @@ class Supervisor:
             return True
         if line.startswith(FIRST_CYCLE):
             if not self.first_cycle.done():
-                self.first_cycle.set_result(json.loads(line.removeprefix(FIRST_CYCLE))["id"])
+                self.first_cycle.set_result(line.removeprefix(FIRST_CYCLE).strip())
             return True
         return False
 
@@ -117,14 +116,14 @@ class Supervisor:
         )
 
     async def _watch_first_cycle(self) -> None:
-        run_id = await self.first_cycle
-        while True:
+        """Say when a cycle has finished for the first time: the one asked for, or a scheduled one that came before."""
+        deployment_id, told = await self.first_cycle, set[str]()
+        while "COMPLETED" not in told:
             with contextlib.suppress(httpx.HTTPError):
-                state = await self.prefect.state_of(run_id)
-                if state in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED"):
-                    elapsed_s = asyncio.get_running_loop().time() - self.started_s
+                for state in await self.prefect.ended(deployment_id, self.started_at) - told:
+                    told.add(state)
+                    elapsed_s = (utc_now() - self.started_at).total_seconds()
                     self._say(f"first cycle {state.lower()} {elapsed_s:.0f} s after the start")
-                    return
             await asyncio.sleep(0.5)
 
     async def _reap_for_ever(self) -> None:
