@@ -43,6 +43,8 @@ def main() -> None:
     parser.add_argument("--interval-minutes", type=float, default=60.0, help="between cycles; 60 is the default")
     parser.add_argument("--cycles", type=int, default=5, help="cycles to ask for and to time")
     options = parser.parse_args()
+    place = tempfile.TemporaryDirectory()
+    with place as folder, stack(Path(folder), options.interval_minutes) as (process, port, prefect):
         first_s = wait_for_line(Path(folder) / "output.txt", "first cycle completed")
         time.sleep(20)
         report_idle(*watch(process, options.minutes * 60))
