@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from storage.records import Breach, Forecast, Frame, Objective, ObjectiveKind, StatePrediction
 from tasks.forecast.batch import ForecastBatch
+from tasks.forecast.recalibrate import Recalibration
 
 STORED_LEVELS = (0.05, 0.5, 0.95)
 CRITICAL_SEVERITY = 0.7
@@ -60,35 +61,48 @@ def forecasts_of(frame: Frame, batch: ForecastBatch) -> list[Forecast]:
     ]
 
 
-def breaches_of(frame: Frame, batch: ForecastBatch, objectives: Iterable[Objective]) -> list[Breach]:
-    """Return how likely each bounded objective breaks on each series it means, and when."""
+def breaches_of(
+    frame: Frame, batch: ForecastBatch, objectives: Iterable[Objective], recalibration: Recalibration = Recalibration()
+) -> list[Breach]:
+    """Return how likely each bounded objective breaks on each series it means, and when.
+
+    Probabilities are recalibrated by how past ones fared; the raw ones are kept beside them.
+    """
     found: list[Breach] = []
     for objective in objectives:
         rows = [row for row, series in enumerate(frame.series) if objective.matches(series)]
         if rows and objective.kind in BOUNDED_KINDS:
-            found += _breaches(frame, batch, objective, rows)
+            found += _breaches(frame, batch, objective, rows, recalibration)
     return found
 
 
-def _breaches(frame: Frame, batch: ForecastBatch, objective: Objective, rows: Sequence[int]) -> list[Breach]:
+def _breaches(
+    frame: Frame, batch: ForecastBatch, objective: Objective, rows: Sequence[int], recalibration: Recalibration
+) -> list[Breach]:
     part = batch.take(list(rows))
     within = max(1, min(part.horizon, round(objective.horizon_s / frame.step_s)))
     upper, lower = (objective.bound, None) if objective.side == "below" else (None, objective.bound)
     probability, _ = part.breach(upper=upper, lower=lower, within=within)
+    honest = recalibration.apply(probability)
     lead = part.lead_time(upper=upper, lower=lower, within=within)
     return [
-        _breach(frame, objective, row, probability[i], (lead.median[i], lead.low[i], lead.high[i]))
+        _breach(frame, objective, row, (honest[i], probability[i]), (lead.median[i], lead.low[i], lead.high[i]))
         for i, row in enumerate(rows)
     ]
 
 
 def _breach(
-    frame: Frame, objective: Objective, row: int, probability: float, steps: tuple[float, float, float]
+    frame: Frame,
+    objective: Objective,
+    row: int,
+    probabilities: tuple[float, float],
+    steps: tuple[float, float, float],
 ) -> Breach:
     last_value, settled_value = _last_values(frame.values[row])
     broken = last_value is not None and not (objective.is_met(last_value) or objective.is_met(settled_value))
     expected_at, earliest_at, latest_at = (_moment(frame.end, frame.step_s, step) for step in steps)
-    known = bool(np.isfinite(probability))
+    probability, raw = probabilities
+    known = bool(np.isfinite(raw))
     return Breach(
         objective=objective.name,
         series=frame.series[row],
@@ -98,7 +112,7 @@ def _breach(
         latest_at=latest_at,
         is_breached_now=broken,
         last_value=last_value,
-        raw_probability=float(probability) if known else None,
+        raw_probability=float(raw) if known else None,
     )
 
 

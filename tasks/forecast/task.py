@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
 
 from storage.forecasts import BreachResult, ForecastError
-from storage.records import Breach, Forecast, Frame
+from storage.records import NOTHING, Breach, Forecast, Frame, Objective, ReceiptStatus
 from tasks.context import Context
-from tasks.forecast import ForecastBatch, forecast_batch
+from tasks.forecast import ForecastBatch, Recalibration, fit_recalibration
 from tasks.forecast.outlook import Outlook, breaches_of, forecasts_of, predicted_state
+from tasks.forecast.serve import Serving, forecast_frame
 from tasks.stage import stage
 
 RESOLVED_PER_TURN = 500
+RECALIBRATED_ON = 2_000
+
+Acts = list[tuple[str | None, datetime]]
 
 
 def _summary(outlook: Outlook) -> Mapping[str, Any]:
@@ -32,10 +35,13 @@ def _summary(outlook: Outlook) -> Mapping[str, Any]:
 def forecast(context: Context, frames: tuple[Frame, ...]) -> Outlook:
     """Forecast every window, read each objective off the joint paths, and settle forecasts that matured."""
     objectives = context.objectives()
+    recalibration = _recalibration(context)
     batches = tuple(_forecast(context, frame) for frame in frames)
     forecasts = [each for frame, batch in zip(frames, batches, strict=True) for each in forecasts_of(frame, batch)]
     breaches = [
-        each for frame, batch in zip(frames, batches, strict=True) for each in breaches_of(frame, batch, objectives)
+        each
+        for frame, batch in zip(frames, batches, strict=True)
+        for each in breaches_of(frame, batch, objectives, recalibration)
     ]
     state = predicted_state(frames, batches, objectives, context.tick)
     context.store.forecasts.append(forecasts, context.cycle_id)
@@ -46,31 +52,55 @@ def forecast(context: Context, frames: tuple[Frame, ...]) -> Outlook:
 
 
 def _forecast(context: Context, frame: Frame) -> ForecastBatch:
-    horizon = context.settings.forecasting.forecaster.horizon_steps
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        return forecast_batch(
-            frame.values, season_lengths=frame.season_lengths, horizon=horizon, seed=context.cycle.seed
-        )
+    options = context.settings.forecasting.forecaster
+    serving = Serving(options.default_method, options.per_metric, options.arguments)
+    return forecast_frame(frame, serving, options.horizon_steps, context.cycle.seed)
+
+
+def _recalibration(context: Context) -> Recalibration:
+    """Return the curve that past breach forecasts and what became of them call for."""
+    past = context.store.forecasts.breach_results(RECALIBRATED_ON)
+    foretold, happened = np.asarray(past["raw_probability"], float), np.asarray(past["happened"], float)
+    return fit_recalibration(foretold, happened)
 
 
 def settle(context: Context) -> None:
-    """Compare forecasts whose whole horizon has passed with what was observed."""
+    """Compare forecasts whose whole horizon has passed with what was observed.
+
+    The breaches of a series are settled with its forecast: horizons of series differ, as their steps do.
+    """
     matured = context.store.forecasts.unresolved(context.tick, RESOLVED_PER_TURN)
-    acted = [(view.action.series, view.receipt.finished_at) for view in _acts(context) if view.receipt]
-    errors = [_error(context, cycle_id, forecast, acted) for cycle_id, forecast in matured]
-    context.store.forecasts.append_errors(errors)
-    cycles = sorted({cycle_id for cycle_id, _ in matured})
-    results = [each for cycle_id in cycles for each in _breach_results(context, cycle_id, dict(_first(matured)))]
-    context.store.forecasts.append_breach_results(results)
+    if not matured:
+        return
+    acts = _acts(context, min(forecast.issued_at for _, forecast in matured))
+    errors = [_error(context, cycle_id, forecast, acts) for cycle_id, forecast in matured]
+    foretold = {
+        cycle_id: context.store.forecasts.breaches.select("WHERE cycle_id = $cycle_id", {"cycle_id": cycle_id})
+        for cycle_id in {cycle_id for cycle_id, _ in matured}
+    }
+    results = [
+        each
+        for cycle_id, forecast in matured
+        for each in _breach_results(context, cycle_id, forecast, foretold[cycle_id], acts)
+    ]
+    with context.store.transaction():
+        context.store.forecasts.append_errors(errors)
+        context.store.forecasts.append_breach_results(results)
 
 
-def _acts(context: Context) -> list[Any]:
-    return context.store.actions.finished(context.tick - timedelta(days=2))
+def _acts(context: Context, since: datetime) -> Acts:
+    """Return series and moment of all that touched something since a moment, undos included."""
+    return [
+        (view.action.series, view.receipt.finished_at)
+        for view in context.store.actions.finished(since)
+        if view.receipt
+        and view.receipt.status not in {ReceiptStatus.SKIPPED, ReceiptStatus.DRY_RUN}
+        and view.action.name != NOTHING
+    ]
 
 
-def _first(matured: list[tuple[str, Forecast]]) -> list[tuple[str, Forecast]]:
-    return list(reversed(matured))
+def _is_touched(acts: Acts, forecast: Forecast, until: datetime) -> bool:
+    return any(series == forecast.series and forecast.issued_at < at <= until for series, at in acts)
 
 
 def _observed(context: Context, forecast: Forecast) -> np.ndarray[Any, Any]:
@@ -81,12 +111,11 @@ def _observed(context: Context, forecast: Forecast) -> np.ndarray[Any, Any]:
     return observed
 
 
-def _error(context: Context, cycle_id: str, forecast: Forecast, acted: list[Any]) -> ForecastError:
+def _error(context: Context, cycle_id: str, forecast: Forecast, acts: Acts) -> ForecastError:
     observed = _observed(context, forecast)
     low, high = forecast.quantiles[:, 0], forecast.quantiles[:, -1]
     seen = np.isfinite(observed)
     inside = (observed >= low) & (observed <= high)
-    end = forecast.issued_at + timedelta(seconds=forecast.step_s * len(forecast.point))
     return ForecastError(
         cycle_id=cycle_id,
         series=forecast.series,
@@ -94,31 +123,36 @@ def _error(context: Context, cycle_id: str, forecast: Forecast, acted: list[Any]
         step_s=forecast.step_s,
         errors=observed - forecast.point,
         covered_ratio=float(inside[seen].mean()) if seen.any() else float("nan"),
-        overlapped=any(series == forecast.series and forecast.issued_at < at <= end for series, at in acted),
+        overlapped=_is_touched(acts, forecast, forecast.at_step(len(forecast.point) - 1)),
     )
 
 
-def _breach_results(context: Context, cycle_id: str, by_cycle: dict[str, Forecast]) -> list[BreachResult]:
+def _breach_results(
+    context: Context, cycle_id: str, forecast: Forecast, foretold: list[Breach], acts: Acts
+) -> list[BreachResult]:
     objectives = {objective.name: objective for objective in context.objectives()}
-    foretold = context.store.forecasts.breaches.select("WHERE cycle_id = $cycle_id", {"cycle_id": cycle_id})
-    forecast = by_cycle[cycle_id]
     return [
         result
         for breach in foretold
-        if not breach.is_breached_now
+        if breach.series == forecast.series
+        and not breach.is_breached_now
         and breach.objective in objectives
-        and (result := _result(context, cycle_id, breach, forecast, objectives[breach.objective].horizon_s))
+        and (result := _result(context, cycle_id, breach, forecast, objectives[breach.objective], acts))
     ]
 
 
 def _result(
-    context: Context, cycle_id: str, breach: Breach, forecast: Forecast, horizon_s: float
+    context: Context, cycle_id: str, breach: Breach, forecast: Forecast, objective: Objective, acts: Acts
 ) -> BreachResult | None:
-    """Return whether a foretold breach happened; None where nothing was observed: that is no good news."""
-    objective = next(each for each in context.objectives() if each.name == breach.objective)
-    span_s = min(horizon_s, forecast.step_s * len(forecast.point))
-    steps = max(1, round(span_s / forecast.step_s))
-    end = forecast.issued_at + timedelta(seconds=forecast.step_s * steps)
+    """Return whether a foretold breach happened.
+
+    None where nothing was observed, which is no good news, and where something was done about it: a breach that was
+    prevented says nothing against the forecast.
+    """
+    steps = max(1, min(len(forecast.point), round(objective.horizon_s / forecast.step_s)))
+    end = forecast.at_step(steps - 1)
+    if _is_touched(acts, forecast, end):
+        return None
     observed = context.store.samples.frame([breach.series], end, forecast.step_s, steps).values[0]
     seen = observed[np.isfinite(observed)]
     if not len(seen):

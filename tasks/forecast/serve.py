@@ -1,0 +1,63 @@
+"""Which forecaster serves which series: one for the fleet, another where the configuration names it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from storage.records import Frame, metric_of
+from tasks.forecast.batch import ForecastBatch
+from tasks.forecast.fleet import forecast_batch
+from tasks.forecast.forecasters import get
+
+FLEET = ("fleet", "ensemble")
+
+
+@dataclass(frozen=True)
+class Serving:
+    """The default method, others by series or metric, and the arguments of each method that takes any."""
+
+    default: str = "ensemble"
+    per_metric: Mapping[str, str] = field(default_factory=dict)
+    arguments: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def method_of(self, series: str) -> str:
+        """Return the method that serves a series: its own, its metric's, or the default."""
+        return self.per_metric.get(series, self.per_metric.get(metric_of(series), self.default))
+
+
+def forecast_frame(frame: Frame, serving: Serving, horizon: int, seed: int) -> ForecastBatch:
+    """Forecast every series of a frame by the method that serves it, as one batch with a common path index.
+
+    The fleet forecasts all of them first: what another method cannot forecast keeps that, with a warning. Raises
+    `unknown_forecaster` and what the forecaster's file raises for arguments that it does not take.
+    """
+    batch = forecast_batch(frame.values, season_lengths=frame.season_lengths, horizon=horizon, seed=seed)
+    methods = [serving.method_of(series) for series in frame.series]
+    for method in sorted(set(methods) - set(FLEET)):
+        rows = [row for row, served in enumerate(methods) if served == method]
+        part = get(method, serving.arguments.get(method))(
+            frame.values[rows],
+            season_lengths=frame.season_lengths,
+            horizon=horizon,
+            levels=batch.levels,
+            seed=seed,
+        )
+        batch = _put(batch, rows, part)
+    return batch
+
+
+def _put(batch: ForecastBatch, rows: Sequence[int], part: ForecastBatch) -> ForecastBatch:
+    """Return the batch with some rows replaced; paths are repeated to the number that the others have."""
+    arrays = {name: getattr(batch, name).copy() for name in ("point", "quantiles", "centre", "scale", "scaled_paths")}
+    tiled = np.arange(batch.scaled_paths.shape[1]) % part.scaled_paths.shape[1]
+    for name, array in arrays.items():
+        array[list(rows)] = getattr(part, name)[:, tiled] if name == "scaled_paths" else getattr(part, name)
+    words = {name: list(getattr(batch, name)) for name in ("method", "warnings", "refusals")}
+    for place, row in enumerate(rows):
+        for name, column in words.items():
+            column[row] = getattr(part, name)[place]
+    return replace(batch, **arrays, **{name: tuple(column) for name, column in words.items()})
