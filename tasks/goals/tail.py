@@ -41,10 +41,13 @@ class Tail:
 def tail_of(evidence: Evidence, objective: Objective, series: str, allowed_ratio: float) -> Tail | None:
     """Return the share of an objective's window beyond its bound; None with under 30 values or a 24th of the window.
 
-    An hour is enough of any window.
+    An hour is enough of any window. A window shorter than 30 steps needs all but a fifth of them, five at least.
     """
     window = evidence.window(series, objective.window_s)
-    if window is None or len(window.finite) < _MIN_VALUES:
+    if window is None:
+        return None
+    enough = max(_MIN_RECENT_VALUES, min(_MIN_VALUES, 0.8 * objective.window_s / window.step_s))
+    if len(window.finite) < enough:
         return None
     if window.span_s < min(objective.window_s / 24, 3_600.0) * 0.9:
         return None

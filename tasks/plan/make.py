@@ -20,6 +20,7 @@ def action_of(
 ) -> Action:
     """Return the action that a decision leads to, with all that is needed to judge it afterwards."""
     goal, objective = view.goal, problem.objective_of(view)
+    informs_only = problem.traits_of(candidate.action).informs_only
     level = problem.level(goal.goal_type, candidate.action)
     due_at = problem.slot_at(slot)
     waits_for_a_person = level is not Autonomy.AUTO
@@ -40,10 +41,10 @@ def action_of(
         created_at=problem.tick,
         due_at=due_at,
         expires_at=due_at + timedelta(seconds=lasts_s),
-        # An action that only informs changes no metric, so none is measured for it.
-        series=None if problem.traits_of(candidate.action).informs_only else goal.series,
+        # An action that only informs changes no metric, so none is measured for it or could confound another.
+        series=None if informs_only else goal.series,
         side=goal.side,
-        guards=objective.guards if objective else (),
+        guards=objective.guards if objective and not informs_only else (),
         horizon_s=problem.settle_s,
         propensity=propensity,
         priority=goal.priority,
