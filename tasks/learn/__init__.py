@@ -1,19 +1,67 @@
 """Learn which actions work: the public names of the stage."""
 
-from tasks.learn.beliefs import HierarchicalLearner, Learner, Observation, Restored, replay, restore
+from tasks.learn.autonomy import Evidence, Review, Thresholds, gather, review
+from tasks.learn.beliefs import (
+    HierarchicalLearner,
+    Learner,
+    Observation,
+    Restored,
+    replay,
+    restore,
+    unlearned,
+)
 from tasks.learn.choice import Choice, Rejected, choose, propensities
+from tasks.learn.convergence import Convergence, convergence
+from tasks.learn.exploration import ArmRisk, holdout_ratio, safe_choice
 from tasks.learn.features import Context
+from tasks.learn.insights import insights
+from tasks.learn.monitoring import GoalTrace, monitoring_figures
+from tasks.learn.off_policy import LoggedDecision, PolicyValue, evaluate_policy, vetoes
+from tasks.learn.outcomes import OutcomeRow, observations
+from tasks.learn.pooled import PooledEffect, always_valid_low, pooled_effect
+from tasks.learn.strategy import StrategyChoice, adapt_strategy, strategy_learner
+from tasks.learn.timing import SlotScore, best_slots, slot_scores, timing_gains
 
 __all__ = [
+    "ArmRisk",
     "Choice",
     "Context",
+    "Convergence",
+    "Evidence",
+    "GoalTrace",
     "HierarchicalLearner",
     "Learner",
+    "LoggedDecision",
     "Observation",
+    "OutcomeRow",
+    "PolicyValue",
+    "PooledEffect",
     "Rejected",
     "Restored",
+    "Review",
+    "SlotScore",
+    "StrategyChoice",
+    "Thresholds",
+    "adapt_strategy",
+    "always_valid_low",
+    "best_slots",
     "choose",
+    "convergence",
+    "evaluate_policy",
+    "gather",
+    "holdout_ratio",
+    "insights",
+    "monitoring_figures",
+    "observations",
+    "pooled_effect",
     "propensities",
     "replay",
     "restore",
+    "review",
+    "safe_choice",
+    "slot_scores",
+    "strategy_learner",
+    "timing_gains",
+    "unlearned",
+    "vetoes",
 ]

@@ -65,6 +65,13 @@ class Learner(Protocol):
         """Draw the arms' effects jointly from what is believed: (count, n_arms)."""
         ...
 
+    def gain(self, context: Context, action: str, than: str, at: Context | None = None) -> tuple[float, float]:
+        """Return how much more an action is believed to do than another, and the standard deviation of that.
+
+        `at` is the other's context where it differs.
+        """
+        ...
+
     def to_record(self) -> dict[str, Any]:
         """Return plain JSON values from which the learner can be restored bit by bit."""
         ...
@@ -129,6 +136,18 @@ class HierarchicalLearner:
         """Draw the arms' effects jointly from what is believed: (count, n_arms)."""
         known, rows = self._rows(context, arms)
         return np.asarray(known._regressor(seed).sample(rows, size=count), dtype=np.float64)
+
+    def gain(self, context: Context, action: str, than: str, at: Context | None = None) -> tuple[float, float]:
+        """Return how much more an action is believed to do than another, and the standard deviation of that.
+
+        `at` is the other's context where it differs, so that an action can be compared with itself at another
+        hour. What both share cancels: the difference is surer than either.
+        """
+        one, other = describe(action, context), describe(than, at or context)
+        known = self._grown([*one, *other])
+        row = known.features.vector(one) - known.features.vector(other)
+        variance = known.rate / (known.shape - 1) * float(row @ np.linalg.solve(known.precision, row))
+        return float(row @ known.mean), float(np.sqrt(variance))
 
     def to_record(self) -> dict[str, Any]:
         """Return plain JSON values from which the learner can be restored bit by bit."""

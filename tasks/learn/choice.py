@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ from tasks.learn.beliefs import Learner
 from tasks.learn.features import Context, FloatArray
 
 DRAWS = 300
-CURIOSITY = 0.3
+CURIOSITY = 0.5
 UNIFORM_SHARE = 0.1
 
 
@@ -49,37 +49,53 @@ def propensities(
     seed: int,
     *,
     gains: Mapping[str, float] | None = None,
+    explorable: Collection[str] | None = None,
     nothing_floor: float = 0.05,
     uniform_share: float = UNIFORM_SHARE,
     curiosity: float = CURIOSITY,
     draws: int = DRAWS,
 ) -> FloatArray:
-    """Return the probability of each arm (n_arms,): the share of posterior draws it wins, mixed with uniform.
+    """Return the probability of each arm (n_arms,): the share of posterior draws it wins, and exploration.
 
     Thompson sampling with the spread of the draws times `curiosity` about their mean. `gains` adds a known
-    value to an arm (a cost is negative), in the metric's standard deviations. Doing nothing, where it is an
-    arm, has at least `nothing_floor`: without a holdout nothing can be learned. Raises ForeactError
-    `no_arms` without arms, and `arms_duplicate` where one comes twice.
+    value to an arm (a cost is negative), in sd of the metric. `explorable` are the arms that may be tried
+    out (default: all); any other gets no share of exploration and is taken at its believed mean, not at a
+    hopeful draw. Doing nothing, where it is an arm, has at least `nothing_floor`: without a holdout nothing
+    can be learned. Raises ForeactError `no_arms` without arms, and `arms_duplicate` where one comes twice.
     """
     _check(arms)
+    free = np.array([explorable is None or arm == NOTHING or arm in explorable for arm in arms])
     drawn = learner.draws(context, arms, draws, seed)
     mean, _ = learner.effects(context, arms)
-    value = mean + curiosity * (drawn - mean) + np.array([(gains or {}).get(arm, 0.0) for arm in arms])
+    if NOTHING in arms:
+        # What happens anyway is uncertain too, but the same for all arms.
+        drawn = drawn - drawn[:, [arms.index(NOTHING)]]
+        mean = mean - mean[arms.index(NOTHING)]
+    value = mean + np.where(free, curiosity, 0.0) * (drawn - mean)
+    value = value + np.array([(gains or {}).get(arm, 0.0) for arm in arms])
     won = np.bincount(value.argmax(axis=1), minlength=len(arms)) / draws
-    mixed: FloatArray = (1 - uniform_share) * won + uniform_share / len(arms)
-    return with_floor(mixed, arms, nothing_floor)
+    chosen = [arm for arm, may in zip(arms, free, strict=True) if may]
+    parts = np.zeros(len(arms))
+    if chosen:
+        parts[free] = exploration(chosen, uniform_share, nothing_floor)
+    mixed: FloatArray = (1 - float(parts.sum())) * won + parts
+    return mixed
 
 
-def with_floor(probabilities: FloatArray, arms: Sequence[str], nothing_floor: float) -> FloatArray:
-    """Raise doing nothing to its floor, taking from the others in proportion; all still sum to 1."""
-    if NOTHING not in arms or len(arms) == 1:
-        return probabilities
-    place = list(arms).index(NOTHING)
-    if probabilities[place] >= nothing_floor:
-        return probabilities
-    lifted: FloatArray = probabilities * ((1 - nothing_floor) / (1 - float(probabilities[place])))
-    lifted[place] = nothing_floor
-    return lifted
+def exploration(arms: Sequence[str], uniform_share: float, nothing_floor: float) -> FloatArray:
+    """Return the probability that exploring gives each arm (n_arms,), whatever is believed.
+
+    `uniform_share` is spread evenly; where doing nothing is an arm and its part would be below
+    `nothing_floor`, it takes what it lacks from the others' parts, of which half stay. So the holdout is
+    part of exploring, and not a cost on top of it.
+    """
+    count = len(arms)
+    parts = np.full(count, uniform_share / count)
+    if NOTHING in arms and count > 1 and nothing_floor > uniform_share / count:
+        others = max(uniform_share - nothing_floor, uniform_share / 2)
+        parts = np.full(count, others / (count - 1))
+        parts[list(arms).index(NOTHING)] = nothing_floor
+    return parts
 
 
 def choose(
@@ -89,6 +105,7 @@ def choose(
     seed: int,
     *,
     gains: Mapping[str, float] | None = None,
+    explorable: Collection[str] | None = None,
     nothing_floor: float = 0.05,
     uniform_share: float = UNIFORM_SHARE,
     curiosity: float = CURIOSITY,
@@ -104,6 +121,7 @@ def choose(
         arms,
         seed,
         gains=gains,
+        explorable=explorable,
         nothing_floor=nothing_floor,
         uniform_share=uniform_share,
         curiosity=curiosity,

@@ -19,10 +19,13 @@ PRIOR_SD = {"base": 0.3, "goal": 0.3, "action": 0.5, "pair": 0.4, "sin": 0.35, "
 
 @dataclass(frozen=True)
 class Context:
-    """The situation of a choice: the goal's type and the hour of day, 0 to 24, in local time."""
+    """The situation of a choice: the goal's type and the hour of day, 0 to 24, in local time.
+
+    Without an hour it stands for the average over the day.
+    """
 
     goal_type: str
-    hour: float
+    hour: float | None = None
 
 
 def describe(action: str, context: Context) -> dict[str, float]:
@@ -33,14 +36,15 @@ def describe(action: str, context: Context) -> dict[str, float]:
     seen before. Doing nothing has the common features alone: what happens anyway is what all actions are
     held against.
     """
-    goal, angle = context.goal_type, 2 * pi * context.hour / 24
+    goal, angle = context.goal_type, 2 * pi * (context.hour or 0.0) / 24
+    swing = 0.0 if context.hour is None else 1.0
     named = {"base": 1.0, f"goal|{goal}": 1.0}
     if action != NOTHING:
         named |= {
             f"action|{action}": 1.0,
             f"pair|{action}|{goal}": 1.0,
-            f"sin|{action}": sin(angle),
-            f"cos|{action}": cos(angle),
+            f"sin|{action}": swing * sin(angle),
+            f"cos|{action}": swing * cos(angle),
         }
     return {name: value * PRIOR_SD[name.partition("|")[0]] for name, value in named.items()}
 

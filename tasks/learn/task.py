@@ -8,7 +8,7 @@ from typing import Any
 
 from storage.records import Belief, FloatArray, GoalType, Outcome, Verdict, stable_id
 from tasks.context import Context
-from tasks.learn.beliefs import HierarchicalLearner, Learner, Observation, restore
+from tasks.learn.beliefs import HierarchicalLearner, Learner, Observation, Restored, replay, restore, unlearned
 from tasks.learn.choice import propensities
 from tasks.learn.features import Context as Situation
 from tasks.stage import stage
@@ -27,17 +27,13 @@ def learn(context: Context) -> Belief | None:
         return None
     observations = observations_of(context.store.outcomes.targets())
     known = context.store.outcomes.belief()
-    learned = set(known.state.get("recent_ids", ())) if known else set()
-    fresh = [observation for observation in observations if observation.outcome_id not in learned]
-    if not fresh or (known and known.outcome_count >= len(observations)):
+    restored = restore(known.state, observations) if known else Restored(HierarchicalLearner())
+    fresh = unlearned(restored.learner, observations)
+    if known and restored.note:
+        context.store.audit.append("loop", "belief replayed", known.belief_id, {"note": restored.note})
+    if not fresh and not restored.note:
         return None
-    restored = restore(known.state if known else None, observations)
-    if restored.note:
-        context.store.audit.append("loop", "belief replayed", known.belief_id if known else "", {"note": restored.note})
-    learner = restored.learner
-    for observation in fresh:
-        learner = learner.update(observation)
-    return _believe(context, learner)
+    return _believe(context, replay(fresh, restored.learner))
 
 
 def observations_of(outcomes: Sequence[Outcome]) -> list[Observation]:

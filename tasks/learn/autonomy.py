@@ -1,0 +1,220 @@
+"""How much an action may do by itself for a goal type: earned by measured results, and lost by them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from storage.records import Autonomy, Verdict
+from tasks.learn.outcomes import OutcomeRow, once_each
+from tasks.learn.pooled import always_valid_low, pooled_effect
+
+EFFECT_LIMIT_SD = 2.0
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """What promotion asks for and what demotion follows on."""
+
+    fewest_forecasts: int = 20
+    coverage_low: float = 0.80
+    coverage_high: float = 0.98
+    coverage_lost: float = 0.70
+    fewest_outcomes: int = 8
+    highest_failure_ratio: float = 0.10
+    fewest_undos: int = 2
+    lowest_undo_ratio: float = 0.90
+    recent: int = 5
+    worse_lost: int = 2
+    failures_lost: int = 3
+    useless_after: int = 20
+    useful_sd: float = 0.1
+
+
+DEFAULTS = Thresholds()
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of a (goal type, action) pair when its autonomy is reviewed.
+
+    `coverage_ratio` is the measured share of values inside the 90 % forecast interval over `forecasts`
+    resolved forecasts; `lead_time_s` how long before a breach its goals were raised (median),
+    `needed_lead_s` how long the action takes to work. `effect_*` are in sd of the metric, positive toward
+    the goal; `effect_surely_above` holds at every review at once. `recent_*` count the last five outcomes,
+    newest included.
+    """
+
+    action: str
+    goal_type: str
+    is_reversible: bool
+    is_tested: bool
+    forecasts: int = 0
+    coverage_ratio: float = 0.0
+    lead_time_s: float = 0.0
+    needed_lead_s: float = 0.0
+    outcomes: int = 0
+    effect_mean: float = float("nan")
+    effect_high: float = float("inf")
+    effect_surely_above: float = float("-inf")
+    failure_ratio: float = 0.0
+    recent_worse: int = 0
+    recent_failures: int = 0
+    undos: int = 0
+    undo_ratio: float = 0.0
+
+    def to_record(self) -> dict[str, Any]:
+        """Return plain JSON values for the audit row; None for what is not known."""
+        return {
+            name: None if isinstance(value, float) and not np.isfinite(value) else value
+            for name, value in asdict(self).items()
+        }
+
+
+@dataclass(frozen=True)
+class Review:
+    """What a review decided: the level from now on, and why."""
+
+    level: Autonomy
+    reason: str
+    is_changed: bool
+
+
+def gather(
+    rows: Sequence[OutcomeRow],
+    action: str,
+    goal_type: str,
+    *,
+    is_reversible: bool,
+    is_tested: bool,
+    forecasts: int = 0,
+    coverage_ratio: float = 0.0,
+    lead_time_s: float = 0.0,
+    needed_lead_s: float = 0.0,
+    undos: int = 0,
+    undo_ratio: float = 0.0,
+    thresholds: Thresholds = DEFAULTS,
+) -> Evidence:
+    """Gather the evidence on a pair from outcomes in the order recorded; other pairs' are left out."""
+    mine = [row for row in once_each(rows) if (row.action, row.goal_type) == (action, goal_type)]
+    measured = [row for row in mine if row.is_measured]
+    # As in the beliefs: one freak outcome must not earn a promotion.
+    effects = np.clip([row.effect_sd_units for row in measured], -EFFECT_LIMIT_SD, EFFECT_LIMIT_SD)
+    errors = np.array([row.se_sd_units for row in measured])
+    pooled = pooled_effect(effects, errors) if measured else None
+    recent = mine[-thresholds.recent :]
+    return Evidence(
+        action,
+        goal_type,
+        is_reversible,
+        is_tested,
+        forecasts,
+        coverage_ratio,
+        lead_time_s,
+        needed_lead_s,
+        len(measured),
+        pooled.mean if pooled else float("nan"),
+        pooled.high if pooled else float("inf"),
+        always_valid_low(effects, errors),
+        sum(row.is_failure for row in mine) / len(mine) if mine else 0.0,
+        sum(row.verdict is Verdict.WORSE for row in recent),
+        sum(row.is_failure for row in recent),
+        undos,
+        undo_ratio,
+    )
+
+
+def review(level: Autonomy, evidence: Evidence, thresholds: Thresholds = DEFAULTS) -> Review:
+    """Decide a pair's level from its evidence: down as soon as results say so, up one step when all agree.
+
+    The level never exceeds `approve` where the action cannot be undone or was never tried out. The step to
+    `auto` asks for an effect that is above zero at every review at once, so looking often cannot promote an
+    action that does nothing.
+    """
+    ceiling = Autonomy.AUTO if evidence.is_reversible and evidence.is_tested else Autonomy.APPROVE
+    fallen, why = _lost(level, evidence, thresholds)
+    if fallen is not level:
+        return Review(fallen, why, True)
+    if level.rank > ceiling.rank:
+        cause = "cannot be undone" if not evidence.is_reversible else "was never tried out"
+        return Review(ceiling, f"{evidence.action} {cause}", True)
+    if level is Autonomy.AUTO:
+        return Review(level, "nothing speaks against it", False)
+    wanted = list(Autonomy)[level.rank + 1]
+    if wanted.rank > ceiling.rank:
+        cause = "cannot be undone" if not evidence.is_reversible else "was never tried out"
+        return Review(level, f"{evidence.action} {cause}: it stays at {level}", False)
+    missing = _missing(wanted, evidence, thresholds)
+    if missing:
+        return Review(level, f"for {wanted} is missing: {'; '.join(missing)}", False)
+    return Review(wanted, _earned(wanted, evidence), True)
+
+
+def _lost(level: Autonomy, evidence: Evidence, limits: Thresholds) -> tuple[Autonomy, str]:
+    """Return the level that bad results leave, and which; the same level where there are none."""
+    falls: list[tuple[Autonomy, str]] = []
+    if evidence.undos and evidence.undo_ratio < 0.5:
+        falls.append((Autonomy.RECOMMEND, f"undoing it worked in {evidence.undo_ratio:.0%} of {evidence.undos} cases"))
+    if evidence.recent_failures >= limits.failures_lost:
+        falls.append((Autonomy.RECOMMEND, f"{evidence.recent_failures} of its last {limits.recent} runs failed"))
+    if evidence.recent_worse >= limits.worse_lost:
+        falls.append(
+            (Autonomy.RECOMMEND, f"{evidence.recent_worse} of its last {limits.recent} outcomes made things worse")
+        )
+    if evidence.outcomes >= limits.useless_after and evidence.effect_high < limits.useful_sd:
+        falls.append(
+            (
+                Autonomy.RECOMMEND,
+                f"after {evidence.outcomes} outcomes its effect is at most {evidence.effect_high:.2f} sd",
+            )
+        )
+    if evidence.forecasts >= limits.fewest_forecasts and evidence.coverage_ratio < limits.coverage_lost:
+        falls.append(
+            (Autonomy.APPROVE, f"the forecast interval held {evidence.coverage_ratio:.0%} of values instead of 90 %")
+        )
+    lower = [fall for fall in falls if fall[0].rank < level.rank]
+    return min(lower, key=lambda fall: fall[0].rank) if lower else (level, "")
+
+
+def _missing(wanted: Autonomy, evidence: Evidence, limits: Thresholds) -> list[str]:
+    """Say what the evidence lacks for a level."""
+    checks = [
+        (evidence.forecasts >= limits.fewest_forecasts, f"{limits.fewest_forecasts} resolved forecasts"),
+        (
+            limits.coverage_low <= evidence.coverage_ratio <= limits.coverage_high,
+            f"a forecast interval that holds 90 % of values (it holds {evidence.coverage_ratio:.0%})",
+        ),
+    ]
+    if wanted.rank >= Autonomy.APPROVE.rank:
+        enough = evidence.lead_time_s > evidence.needed_lead_s
+        checks.append((enough, f"warnings that come earlier than the {evidence.needed_lead_s:.0f} s it needs"))
+        not_useless = evidence.outcomes < limits.useless_after or evidence.effect_high >= limits.useful_sd
+        checks.append((not_useless, f"an effect ({evidence.outcomes} outcomes show none)"))
+        checks.append((evidence.recent_worse < limits.worse_lost, "recent outcomes that did no harm"))
+        checks.append((evidence.recent_failures < limits.failures_lost, "recent runs that went through"))
+    if wanted is Autonomy.AUTO:
+        undone = evidence.undos >= limits.fewest_undos and evidence.undo_ratio >= limits.lowest_undo_ratio
+        checks += [
+            (evidence.outcomes >= limits.fewest_outcomes, f"{limits.fewest_outcomes} measured outcomes"),
+            (evidence.effect_surely_above > 0, "an effect that is surely above zero"),
+            (evidence.failure_ratio <= limits.highest_failure_ratio, "fewer failed runs"),
+            (undone, f"{limits.fewest_undos} undos of which {limits.lowest_undo_ratio:.0%} worked"),
+        ]
+    return [what for holds, what in checks if not holds]
+
+
+def _earned(wanted: Autonomy, evidence: Evidence) -> str:
+    forecast = f"{evidence.coverage_ratio:.0%} of values inside the 90 % interval over {evidence.forecasts} forecasts"
+    if wanted is Autonomy.RECOMMEND:
+        return forecast
+    lead = f"warnings {evidence.lead_time_s:.0f} s ahead"
+    if wanted is Autonomy.APPROVE:
+        return f"{forecast}, {lead}"
+    return (
+        f"{forecast}, {lead}, {evidence.outcomes} outcomes with a mean effect of {evidence.effect_mean:+.2f} sd, "
+        f"surely above {evidence.effect_surely_above:.2f}, and {evidence.undo_ratio:.0%} of {evidence.undos} undos "
+        "worked"
+    )
