@@ -20,12 +20,15 @@ from storage.records import (
     Receipt,
     ReceiptStatus,
     Verdict,
+    metric_of,
     stable_id,
 )
 from tasks.context import Context
 from tasks.forecast import forecast_batch
 from tasks.measure import Effect, ErrorLedger, acted_steps, build_ledger, measure_effect
+from tasks.measure.effect import Better
 from tasks.measure.overlap import ActionWindow
+from tasks.monitor.windows import LONGEST_STEP_S
 from tasks.stage import stage
 
 Outcomes = tuple[Outcome, ...]
@@ -34,19 +37,18 @@ HISTORY_STEPS = 2_016
 ORIGINS = 60
 FEWEST_HISTORY_STEPS = 30
 EARLIEST_GUARD_STEPS = 5
+WATCHED_STEPS = 7
 FINISHED_DAYS = 14
 
 
 @dataclass(frozen=True)
-class _Counterfactual:
-    """The forecast issued before an act, cut to the steps after it, with the ledger of errors at those steps."""
+class _Window:
+    """The forecast issued before an act, cut to the whole steps after it."""
 
     cycle_id: str
     forecast: Forecast
     first_step: int
     steps: int
-    ledger: ErrorLedger
-    metric_sd: float
 
     @property
     def point(self) -> np.ndarray[Any, Any]:
@@ -66,37 +68,55 @@ def _summary(outcomes: Outcomes) -> Mapping[str, Any]:
 def measure(context: Context) -> Outcomes:
     """Measure actions whose window has passed; undo at once what visibly made a guarded metric worse."""
     outcomes: list[Outcome] = []
-    for view in _measurable(context):
-        found = _outcomes(context, view)
-        context.store.outcomes.append(found, context.cycle_id)
-        outcomes += found
+    for view in context.store.actions.unmeasured():
+        if view.receipt and view.action.series and _is_over(context, view.action, view.receipt):
+            found = _outcomes(context, view.action, view.receipt)
+            context.store.outcomes.append(found, context.cycle_id)
+            outcomes += found
     watch_guards(context)
     return tuple(outcomes)
 
 
-def _measurable(context: Context) -> list[ActionView]:
-    """Return acts whose window lies in the past and which aimed at a metric."""
-    return [
-        view
-        for view in context.store.actions.unmeasured()
-        if view.action.series and view.receipt and _matures_at(view.action, view.receipt) <= context.tick
-    ]
+def _is_over(context: Context, action: Action, receipt: Receipt) -> bool:
+    """Tell whether the window of an act lies in the past, with the last step that belongs to it."""
+    until = _until(context, action, receipt)
+    window = _window(context, receipt, str(action.series), until)
+    return max(until, window.ends_at if window else until) <= context.tick
 
 
-def _matures_at(action: Action, receipt: Receipt) -> datetime:
-    return receipt.finished_at + timedelta(seconds=action.horizon_s)
+def _until(context: Context, action: Action, receipt: Receipt) -> datetime:
+    """Return when the window of an act ends: after its horizon, or when the act was undone."""
+    end = receipt.finished_at + timedelta(seconds=action.horizon_s)
+    undo = context.store.actions.undo_for(action.action_id)
+    undone = undo.receipt if undo else None
+    if undone is None or undone.status is not ReceiptStatus.SUCCEEDED:
+        return end
+    return max(receipt.finished_at, min(end, undone.started_at))
 
 
-def _outcomes(context: Context, view: ActionView) -> list[Outcome]:
-    action, receipt = view.action, view.receipt
-    assert receipt is not None
-    assert action.series is not None
-    series = [(action.series, "target"), *((guard, "guard") for guard in action.guards if guard != action.series)]
-    return [_outcome(context, action, receipt, name, role) for name, role in series]
+def _outcomes(context: Context, action: Action, receipt: Receipt) -> list[Outcome]:
+    guards = ((guard, "guard") for guard in _guards(context, action))
+    return [_outcome(context, action, receipt, name, role) for name, role in ((str(action.series), "target"), *guards)]
+
+
+def _guards(context: Context, action: Action) -> list[str]:
+    """Return the series that an action must not make worse: those of the metrics that its objective names."""
+    if not action.guards:
+        return []
+    known = [info.series for info in context.store.samples.known()]
+    return [name for name in known if name != action.series and {name, metric_of(name)} & set(action.guards)]
+
+
+def _better(context: Context, action: Action, series: str) -> Better:
+    """Return which way a metric is to move: a guard by its own objective, lower where it has none."""
+    meant = (each.side for each in context.objectives() if each.matches(series))
+    side = action.side if series == action.series else next(meant, "below")
+    return "lower" if side == "below" else "higher"
 
 
 def _outcome(context: Context, action: Action, receipt: Receipt, series: str, role: Any) -> Outcome:
-    effect, extra = effect_on(context, action, receipt, series, action.horizon_s)
+    until = _until(context, action, receipt)
+    effect, extra = effect_on(context, action, receipt, series, until)
     return Outcome(
         outcome_id=stable_id("outcome", action.action_id, series),
         action_id=action.action_id,
@@ -108,7 +128,7 @@ def _outcome(context: Context, action: Action, receipt: Receipt, series: str, ro
         role=role,
         measured_at=context.tick,
         acted_at=receipt.finished_at,
-        horizon_s=action.horizon_s,
+        horizon_s=(until - receipt.finished_at).total_seconds(),
         estimate=_number(effect.estimate),
         low=_number(effect.low),
         high=_number(effect.high),
@@ -127,27 +147,29 @@ def _outcome(context: Context, action: Action, receipt: Receipt, series: str, ro
 
 
 def effect_on(
-    context: Context, action: Action, receipt: Receipt, series: str, span_s: float
+    context: Context, action: Action, receipt: Receipt, series: str, until: datetime
 ) -> tuple[Effect, dict[str, Any]]:
-    """Return what an act changed on a series within `span_s`, and what the judgement rests on."""
-    basis = _counterfactual(context, action, receipt, series, span_s)
-    if basis is None:
-        return Effect(Verdict.UNKNOWN, "no forecast of this series was issued before the act"), {}
-    observed = context.store.samples.frame([series], basis.ends_at, basis.forecast.step_s, basis.steps).values[0]
+    """Return what an act changed on a series up to a moment, and what the judgement rests on."""
+    window = _window(context, receipt, series, until)
+    if window is None:
+        return Effect(Verdict.UNKNOWN, "no forecast issued before the act tells of this series and time"), {}
+    step_s = window.forecast.step_s
+    observed = context.store.samples.frame([series], window.ends_at, step_s, window.steps).values[0]
+    history = context.store.samples.frame([series], window.forecast.issued_at, step_s, HISTORY_STEPS)
     effect = measure_effect(
         observed,
-        basis.point,
-        basis.ledger,
-        better="lower" if action.side == "below" else "higher",
-        metric_sd=basis.metric_sd or None,
-        overlapping=_overlapping(context, action, receipt, series),
+        window.point,
+        past_errors(context, history, window.first_step, window.steps),
+        better=_better(context, action, series),
+        metric_sd=float(np.nanstd(history.values[0])) if np.isfinite(history.values[0]).any() else None,
+        overlapping=_overlapping(context, action, receipt, series, until),
     )
     evidence = {
-        "forecast_cycle_id": basis.cycle_id,
-        "step_s": basis.forecast.step_s,
-        "first_step": basis.first_step,
+        "forecast_cycle_id": window.cycle_id,
+        "step_s": step_s,
+        "first_step": window.first_step,
         "observed": [_number(value) for value in observed],
-        "forecast": [_number(value) for value in basis.point],
+        "forecast": [_number(value) for value in window.point],
         "past_windows": _number(effect.past_windows),
         "expected": _number(effect.expected),
         "relative_ratio": _number(effect.relative_ratio),
@@ -155,22 +177,16 @@ def effect_on(
     return effect, evidence
 
 
-def _counterfactual(
-    context: Context, action: Action, receipt: Receipt, series: str, span_s: float
-) -> _Counterfactual | None:
+def _window(context: Context, receipt: Receipt, series: str, until: datetime) -> _Window | None:
+    """Return the window from an act to a moment; None where no forecast issued before the act reaches into it."""
     found = context.store.forecasts.before(series, receipt.started_at)
     if found is None:
         return None
     cycle_id, forecast = found
-    waited_s = (receipt.finished_at - forecast.issued_at).total_seconds()
-    first_step = max(0, int(np.ceil(waited_s / forecast.step_s)))
-    steps = min(max(1, round(span_s / forecast.step_s)), len(forecast.point) - first_step)
-    if steps < 1:
-        return None
-    history = context.store.samples.frame([series], forecast.issued_at, forecast.step_s, HISTORY_STEPS)
-    ledger = past_errors(context, history, first_step, steps)
-    sd = float(np.nanstd(history.values[0])) if np.isfinite(history.values[0]).any() else 0.0
-    return _Counterfactual(cycle_id, forecast, first_step, steps, ledger, sd)
+    waited_s, span_s = (receipt.finished_at - forecast.issued_at), (until - receipt.finished_at)
+    first_step = max(0, int(np.ceil(waited_s.total_seconds() / forecast.step_s)))
+    steps = min(max(1, round(span_s.total_seconds() / forecast.step_s)), len(forecast.point) - first_step)
+    return _Window(cycle_id, forecast, first_step, steps) if steps >= 1 else None
 
 
 def past_errors(context: Context, history: Frame, first_step: int, steps: int) -> ErrorLedger:
@@ -233,20 +249,23 @@ def _acts(context: Context) -> list[ActionWindow]:
     ]
 
 
-def _overlapping(context: Context, action: Action, receipt: Receipt, series: str) -> list[str]:
+def _overlapping(context: Context, action: Action, receipt: Receipt, series: str, until: datetime) -> list[str]:
     own = ActionWindow(
         action.action_id,
         receipt.started_at.timestamp(),
-        receipt.finished_at.timestamp() + action.horizon_s,
+        until.timestamp(),
         frozenset([series]),
     )
     return [other.action_id for other in _acts(context) if other.action_id != action.action_id and own.meets(other)]
 
 
 def watch_guards(context: Context) -> None:
-    """Plan the undo of recent acts that made a guarded metric, or their own, demonstrably worse."""
-    since = context.tick - timedelta(seconds=context.settings.executor.stabilisation_seconds)
-    for view in context.store.actions.finished(since):
+    """Plan the undo of recent acts that made a guarded metric, or their own, demonstrably worse.
+
+    An act is watched for the stabilisation time, and for as long as it takes to see a few steps of the metric.
+    """
+    longest_s = max(context.settings.executor.stabilisation_seconds, WATCHED_STEPS * LONGEST_STEP_S)
+    for view in context.store.actions.finished(context.tick - timedelta(seconds=longest_s)):
         if _may_be_undone(context, view) and (reason := _worsened(context, view)):
             plan_undo(context, view.action, reason)
 
@@ -261,11 +280,14 @@ def _may_be_undone(context: Context, view: ActionView) -> bool:
 def _worsened(context: Context, view: ActionView) -> str:
     action, receipt = view.action, view.receipt
     assert receipt is not None
-    span_s = (context.tick - receipt.finished_at).total_seconds()
-    watched = [series for series in (action.series, *action.guards) if series]
-    for series in watched:
-        effect, evidence = effect_on(context, action, receipt, series, span_s)
-        if effect.verdict is Verdict.WORSE and effect.observed_steps >= EARLIEST_GUARD_STEPS and evidence:
+    age_s = (context.tick - receipt.finished_at).total_seconds()
+    for series in [*([action.series] if action.series else []), *_guards(context, action)]:
+        window = _window(context, receipt, series, context.tick)
+        watched_s = WATCHED_STEPS * window.forecast.step_s if window else 0.0
+        if window is None or age_s > max(context.settings.executor.stabilisation_seconds, watched_s):
+            continue
+        effect, _ = effect_on(context, action, receipt, series, context.tick)
+        if effect.verdict is Verdict.WORSE and effect.observed_steps >= EARLIEST_GUARD_STEPS:
             return f"{series} got worse: {effect.reason}"
     return ""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -43,7 +44,7 @@ def plan(context: Context, goals: tuple[GoalView, ...], outlook: Outlook) -> Pla
     if not goals:
         return PlanResult()
     question = problem(context, goals, outlook)
-    result, store = make_plans(question), context.store
+    result, store = without_aims(make_plans(question), question), context.store
     with store.transaction():
         store.decisions.append(result.decisions, result.plans, context.cycle_id)
         store.actions.append([*result.actions, *abstentions(question, result.decisions)], context.cycle_id)
@@ -53,6 +54,17 @@ def plan(context: Context, goals: tuple[GoalView, ...], outlook: Outlook) -> Pla
         detail = {"action": action.name, "target": action.target, "goal": action.goal_id, "level": action.level}
         store.audit.append("loop", "action planned", action.action_id, detail)
     return result
+
+
+def without_aims(result: PlanResult, question: PlanProblem) -> PlanResult:
+    """Return the result with actions that only report aiming at no metric: they must not confound those that act."""
+    actions = (
+        action.model_copy(update={"series": None, "guards": ()})
+        if question.traits_of(action.name).informs_only
+        else action
+        for action in result.actions
+    )
+    return replace(result, actions=tuple(actions))
 
 
 def problem(context: Context, goals: tuple[GoalView, ...], outlook: Outlook) -> PlanProblem:
@@ -158,17 +170,24 @@ def _commitment(context: Context, view: ActionView) -> Commitment:
         series=action.series,
         params=action.params,
         strategy=action.strategy,
-        is_started=view.receipt is not None or view.intent is not None,
+        # An undo is nobody's plan to reconsider.
+        is_started=view.receipt is not None or view.intent is not None or action.undo_of is not None,
     )
 
 
 def _cooldowns(context: Context, recent: list[ActionView]) -> dict[tuple[str, str], datetime]:
     found: dict[tuple[str, str], datetime] = {}
     for view in recent:
-        if view.receipt and view.receipt.status is not ReceiptStatus.DRY_RUN and not view.action.undo_of:
+        if view.receipt and _was_answered(view) and not view.action.undo_of:
             pause = timedelta(seconds=_traits(context, view.action.name).cooldown_s)
             found[(view.action.name, view.action.target)] = view.receipt.finished_at + pause
     return found
+
+
+def _was_answered(view: ActionView) -> bool:
+    """Tell whether an action was tried, or rejected by a person; what was merely given up need not cool down."""
+    is_real = view.receipt is not None and view.receipt.status is not ReceiptStatus.DRY_RUN
+    return is_real and (view.intent is not None or view.approval is not None)
 
 
 def _informed(context: Context, goals: tuple[GoalView, ...]) -> frozenset[str]:
