@@ -160,12 +160,12 @@ class ForecastBatch:
 def empty_batch(n: int, paths: int, horizon: int, levels: tuple[float, ...]) -> ForecastBatch:
     """A batch of n refused series whose arrays wait to be written."""
     return ForecastBatch(
-        point=np.full((n, horizon), np.nan),
-        quantiles=np.full((n, horizon, len(levels)), np.nan),
+        point=np.empty((n, horizon)),
+        quantiles=np.empty((n, horizon, len(levels))),
         levels=levels,
         centre=np.zeros(n),
         scale=np.ones(n),
-        scaled_paths=np.full((n, paths, horizon), np.nan, dtype=np.float32),
+        scaled_paths=np.empty((n, paths, horizon), dtype=np.float32),
         method=("refused",) * n,
         warnings=((),) * n,
         refusals=("not forecast",) * n,

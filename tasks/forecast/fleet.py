@@ -18,7 +18,7 @@ from tasks.forecast.prepare import Ints, Scaled, prepare, scale_histories
 from tasks.forecast.seasonal import seasonal_arrays
 from tasks.forecast.short import constant_forecast, short_forecast
 
-BLOCK_SERIES = 32
+BLOCK_SERIES = 48
 ROUNDING = 2.0**-20
 PathsAndQuantiles = tuple[Float32s, Float32s]
 
@@ -52,9 +52,7 @@ def forecast_chunk(values: Floats, state: FleetState) -> ForecastBatch:
     batch = empty_batch(len(values), state.path_count, state.horizon, state.levels)
     method, warnings, refusals = list(batch.method), list(batch.warnings), list(batch.refusals)
     for length, rows in _blocks(ladder.lengths(values, state.season)):
-        part = _part(batch, rows)
-        labels = _forecast_block(values[rows, values.shape[1] - length :], state, part)
-        _put(part, batch, rows)
+        labels = _forecast_block(values[rows, values.shape[1] - length :], state, batch, _as_slice(rows))
         for i, row in enumerate(rows.tolist()):
             method[row], warnings[row], refusals[row] = labels.method[i], labels.warnings[i], labels.refusals[i]
     return replace(batch, method=tuple(method), warnings=tuple(warnings), refusals=tuple(refusals))
@@ -68,40 +66,45 @@ def _blocks(lengths: Ints) -> Iterator[tuple[int, Ints]]:
             yield length, rows[first : first + BLOCK_SERIES]
 
 
-def _part(batch: ForecastBatch, rows: Ints) -> ForecastBatch:
-    """Views of neighbouring rows, which need no copy back, or arrays of their own for scattered ones."""
-    if rows[-1] - rows[0] == len(rows) - 1:
-        return batch.take(slice(int(rows[0]), int(rows[-1]) + 1))
-    return empty_batch(len(rows), batch.scaled_paths.shape[1], batch.horizon, batch.levels)
+def _as_slice(rows: Ints) -> Ints | slice:
+    """Neighbouring rows as a slice, into which arrays are written faster."""
+    neighbours = int(rows[-1] - rows[0]) == len(rows) - 1
+    return slice(int(rows[0]), int(rows[-1]) + 1) if neighbours else rows
 
 
-def _put(part: ForecastBatch, batch: ForecastBatch, rows: Ints) -> None:
-    if part.point.base is None:
-        for name in ("point", "quantiles", "centre", "scale", "scaled_paths"):
-            getattr(batch, name)[rows] = getattr(part, name)
-
-
-def _forecast_block(values: Floats, state: FleetState, out: ForecastBatch) -> ladder.Labels:
-    """Write the forecasts of a block of series, small enough for the processor's cache, into the arrays of `out`."""
+def _forecast_block(values: Floats, state: FleetState, batch: ForecastBatch, rows: Ints | slice) -> ladder.Labels:
+    """Forecast a block of series and write it into these `rows` of the arrays of `batch`."""
     season = state.season
     history = prepare(values, season, state.tuning.winsor_mads)
     rung = ladder.rungs(history, season, state.horizon)
     scaled = _constant_scaled(scale_histories(history, season), rung == "constant", state)
-    out.centre[:], out.scale[:] = scaled.centre, scaled.scale
-    paths, quantiles = out.scaled_paths, out.quantiles
+    paths, quantiles = _by_rung(scaled, history.start, rung, state)
+    if history.slope.any():
+        along = (history.slope / scaled.scale)[:, None] * np.arange(1, state.horizon + 1)
+        paths = paths + along[:, None].astype(np.float32)
+        quantiles = quantiles + along[:, :, None].astype(np.float32)
+    limits = bounds(history, state.horizon, rung == "short")
+    natural = limits.cut_quantiles(_natural(quantiles, scaled, state.levels))
+    batch.centre[rows], batch.scale[rows] = scaled.centre, scaled.scale
+    batch.scaled_paths[rows] = limits.cut_paths(paths, scaled)
+    batch.quantiles[rows] = natural
+    batch.point[rows] = median_of(natural, state.levels)
+    return ladder.labels(rung, history)
+
+
+def _by_rung(scaled: Scaled, start: Ints, rung: ladder.Names, state: FleetState) -> PathsAndQuantiles:
+    """Paths and quantiles of each series by the method of its rung, NaN for the refused."""
+    first = str(rung[0])
+    if first in METHODS and (rung == first).all():
+        return METHODS[first](scaled, start, state)
+    n, levels = len(rung), len(state.levels)
+    paths = np.full((n, state.path_count, state.horizon), np.nan, dtype=np.float32)
+    quantiles = np.full((n, state.horizon, levels), np.nan, dtype=np.float32)
     for name, method in METHODS.items():
         rows = np.flatnonzero(rung == name)
         if len(rows):
-            paths[rows], quantiles[rows] = method(scaled.take(rows), history.start[rows], state)
-    along = (history.slope / scaled.scale)[:, None] * np.arange(1, state.horizon + 1)
-    limits = bounds(history, state.horizon, rung == "short")
-    paths += along[:, None]
-    limits.cut_paths(paths, scaled)
-    quantiles += along[:, :, None]
-    _to_natural(quantiles, scaled, state.levels)
-    limits.cut_quantiles(quantiles)
-    out.point[:] = median_of(quantiles, state.levels)
-    return ladder.labels(rung, history)
+            paths[rows], quantiles[rows] = method(scaled.take(rows), start[rows], state)
+    return paths, quantiles
 
 
 def _constant_scaled(scaled: Scaled, constant: Bools, state: FleetState) -> Scaled:
@@ -125,14 +128,13 @@ METHODS: dict[str, Callable[[Scaled, Ints, FleetState], PathsAndQuantiles]] = {
 }
 
 
-def _to_natural(quantiles: Floats, scaled: Scaled, levels: tuple[float, ...]) -> None:
-    """Turn quantiles (n, h, q) into the units of the series, in place.
+def _natural(quantiles: Float32s, scaled: Scaled, levels: tuple[float, ...]) -> Floats:
+    """Quantiles (n, h, q) in the units of the series.
 
     They are spread by a rounding error, so that a series resting on one value finds it inside its interval.
     """
-    margin = np.abs(quantiles)
-    margin += 1
-    margin *= ROUNDING * np.sign(np.asarray(levels) - 0.5)
-    quantiles += margin
-    quantiles *= scaled.scale[:, None, None]
-    quantiles += scaled.centre[:, None, None]
+    side = (ROUNDING * np.sign(np.asarray(levels) - 0.5)).astype(np.float32)
+    spread = quantiles + side * (np.abs(quantiles) + np.float32(1))
+    natural = spread * scaled.scale[:, None, None]
+    natural += scaled.centre[:, None, None]
+    return np.asarray(natural)

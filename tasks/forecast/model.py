@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
 from tasks.forecast.batch import Float32s, Floats, quantiles_of_sorted
 from tasks.forecast.coefficients import by_step, series_coefficients
 from tasks.forecast.paths import phase_scale, raw_windows, rescale_errors
 from tasks.forecast.prepare import Ints, Scaled
-from tasks.forecast.seasonal import Seasonal, first_origin, predict
+from tasks.forecast.seasonal import Seasonal, first_origin, predict, windows
 
 LONG_HORIZON = 100  # steps; longer paths are costlier, so there are fewer of them
 
@@ -62,13 +61,17 @@ def path_counts(horizon: int, raw_share: float) -> tuple[int, int]:
 
 def fit_origins(length: int, season: int, horizon: int) -> Ints:
     """Past origins on which coefficients are fitted: more of them where the horizon is short."""
-    return spread_origins(length, season, horizon, 36 if horizon > LONG_HORIZON else 144)
-
-
-def spread_origins(length: int, season: int, horizon: int, count: int) -> Ints:
-    """`count` origins spread evenly from the first usable one to the last with its whole horizon known."""
     first, last = first_origin(season), length - 1 - horizon
-    return np.linspace(first, max(first, last), count).astype(np.intp)
+    return np.linspace(first, max(first, last), 36 if horizon > LONG_HORIZON else 144).astype(np.intp)
+
+
+def path_origins(length: int, season: int, horizon: int, count: int) -> Ints:
+    """`count` evenly spaced origins up to the last with its whole horizon known, from the first usable on."""
+    first, last = first_origin(season), length - 1 - horizon
+    stride = (last - first) // max(count - 1, 1)
+    if stride < 1:
+        return np.linspace(first, max(first, last), count).astype(np.intp)
+    return np.arange(last - stride * (count - 1), last + 1, stride)
 
 
 def seasonal_forecast(
@@ -79,8 +82,9 @@ def seasonal_forecast(
     pooled = pooled[:, : arrays.feature_count]  # a shorter history than the fleet was fitted on has no week
     fitted = series_coefficients(arrays, fit_origins(t, season, horizon), horizon, pooled, tuning.shrinkage)
     count, raw_count = path_counts(horizon, tuning.raw_share)
-    origins = spread_origins(t, season, horizon, count)
-    predicted = predict(arrays, np.append(origins, t - 1), by_step(fitted, horizon))
-    errors = sliding_window_view(scaled.raw, horizon, axis=1)[:, origins + 1] - predicted[:, :-1]
+    origins = path_origins(t, season, horizon, count)
+    steps = by_step(fitted, horizon)
+    predicted = predict(arrays, np.array([t - 1]), steps)[:, 0]
+    errors = windows(scaled.raw, origins, horizon, horizon) - predict(arrays, origins, steps)
     errors = rescale_errors(errors, origins, phase_scale(scaled.raw, season), t)
-    return SeasonalForecast(predicted[:, -1], errors, raw_windows(scaled.raw, season, horizon, raw_count))
+    return SeasonalForecast(predicted, errors, raw_windows(scaled.raw, season, horizon, raw_count))

@@ -65,18 +65,18 @@ class Bounds:
     low: Floats
     high: Floats
 
-    def cut_paths(self, paths: Float32s, scaled: Scaled) -> None:
+    def cut_paths(self, paths: Float32s, scaled: Scaled) -> Float32s:
         """Cut scaled paths (n, s, h) in place, just inside so that none lies beyond after rounding."""
         centre, scale = scaled.centre[:, None], scaled.scale[:, None]
         low, high = (
             np.clip((bound - centre) / scale * TOWARD_CENTRE, -1e30, 1e30).astype(np.float32)
             for bound in (self.low, self.high)
         )
-        np.clip(paths, low[:, None], high[:, None], out=paths)
+        return np.clip(paths, low[:, None], high[:, None], out=paths)
 
-    def cut_quantiles(self, quantiles: Floats) -> None:
+    def cut_quantiles(self, quantiles: Floats) -> Floats:
         """Cut quantiles (n, h, q) in the units of the series in place."""
-        np.clip(quantiles, self.low[:, :, None], self.high[:, :, None], out=quantiles)
+        return np.clip(quantiles, self.low[:, :, None], self.high[:, :, None], out=quantiles)
 
 
 def bounds(history: History, horizon: int, young: Bools) -> Bounds:

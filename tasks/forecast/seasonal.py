@@ -79,10 +79,16 @@ def first_origin(season: int) -> int:
 def windows(along_time: Float32s, origins: Ints, horizon: int, season: int) -> Float32s:
     """Steps o+1 … o+horizon of a running array for each origin o, shape (n, origins, horizon).
 
-    Beyond one season the first cycle repeats, since its values are the last ones known at the origin.
+    Beyond one season the first cycle repeats, since its values are the last ones known at the origin. For evenly
+    spaced origins the result is a view, which saves most of the time of a prediction.
     """
     length = min(horizon, season)
-    window = sliding_window_view(along_time, length, axis=1)[:, origins + 1]
+    window = sliding_window_view(along_time, length, axis=1)
+    stride = int(origins[1] - origins[0]) if len(origins) > 1 else 1
+    if stride > 0 and len(origins) and (np.diff(origins) == stride).all():
+        window = window[:, origins[0] + 1 : origins[-1] + 2 : stride]
+    else:
+        window = window[:, origins + 1]
     repeats = -(-horizon // length)
     return window if repeats == 1 else np.tile(window, (1, 1, repeats))[:, :, :horizon]
 
@@ -118,17 +124,17 @@ def predict(arrays: Seasonal, origins: Ints, by_step: Float32s) -> Float32s:
     constant = np.stack([a[:, origins] for a in (arrays.cycle, arrays.level, arrays.last, arrays.cycle_change)], axis=2)
     predicted = constant @ np.ascontiguousarray(by_step[:, :, 2:6].transpose(0, 2, 1))
     before = np.concatenate([arrays.values[:, :season], arrays.values], axis=1)
-    predicted += windows(before, origins, horizon, season) * naive
-    predicted += windows(arrays.curvature, origins, horizon, season) * curvature
+    term = np.empty_like(predicted)
+    predicted += np.multiply(windows(before, origins, horizon, season), naive, out=term)
+    predicted += np.multiply(windows(arrays.curvature, origins, horizon, season), curvature, out=term)
     base = windows(arrays.base, origins, horizon, season)
     base_share = 1 - naive - cycle
-    if not arrays.week:
-        predicted += base * base_share
-        return predicted
-    lagged = origins[:, None] + 1 + np.arange(horizon)[None, :] % arrays.week - arrays.week
-    weekly = by_step[:, None, :, 6] * (lagged >= 0)
-    predicted += arrays.values[:, np.maximum(lagged, 0)] * weekly
-    predicted += base * (base_share - weekly)
+    if arrays.week:
+        lagged = origins[:, None] + 1 + np.arange(horizon)[None, :] % arrays.week - arrays.week
+        weekly = by_step[:, None, :, 6] * (lagged >= 0)
+        predicted += np.multiply(arrays.values[:, np.maximum(lagged, 0)], weekly, out=term)
+        base_share = base_share - weekly
+    predicted += np.multiply(base, base_share, out=term)
     return predicted
 
 
