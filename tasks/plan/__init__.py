@@ -1,10 +1,13 @@
 """Plan for goals: the public names of the stage."""
 
 from tasks.plan.beliefs import PriorBeliefs
+from tasks.plan.driven import driven_breaches
 from tasks.plan.driver import (
     AmountPlan,
     AmountRules,
+    CapacityResponse,
     FunctionResponse,
+    ProductResponse,
     QueueResponse,
     RatioResponse,
     fit_response,
@@ -28,6 +31,7 @@ __all__ = [
     "ActionTraits",
     "AmountPlan",
     "AmountRules",
+    "CapacityResponse",
     "Commitment",
     "DrivenMetrics",
     "Dropped",
@@ -36,10 +40,12 @@ __all__ = [
     "PlanProblem",
     "PlanResult",
     "PriorBeliefs",
+    "ProductResponse",
     "QueueResponse",
     "RatioResponse",
     "Realised",
     "Response",
+    "driven_breaches",
     "fit_driven",
     "fit_response",
     "make_plans",

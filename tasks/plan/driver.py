@@ -21,6 +21,7 @@ _MEAN_SHARE = 0.8
 _FULLEST = 0.95
 _MIN_VALUES = 10
 _MOST_VALUES = 400
+_BETTER_RATIO = 0.8
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,27 @@ class QueueResponse:
 
 
 @dataclass(frozen=True)
+class ProductResponse:
+    """metric = driver × (base + work × capacity): what grows with the amount, as work does with the content served."""
+
+    work: float
+    base: float = 0.0
+
+    def metric(self, driver: FloatArray, capacity: FloatArray) -> FloatArray:
+        """Return the metric for driver and capacity that broadcast against each other."""
+        return driver * (self.base + self.work * capacity)
+
+
+@dataclass(frozen=True)
+class CapacityResponse:
+    """The metric is the capacity itself: an objective on how much there should be."""
+
+    def metric(self, driver: FloatArray, capacity: FloatArray) -> FloatArray:
+        """Return the capacity, in the shape of both."""
+        return np.broadcast_to(capacity, np.broadcast_shapes(np.shape(driver), np.shape(capacity))).astype(float)
+
+
+@dataclass(frozen=True)
 class FunctionResponse:
     """A declared function of (driver, capacity), for where neither form fits."""
 
@@ -68,31 +90,50 @@ class FunctionResponse:
 def fit_response(metric: FloatArray, driver: FloatArray, capacity: FloatArray) -> Response | None:
     """Return how a metric follows from driver and capacity, all (n_steps,) on one grid, NaN where missing.
 
-    Both forms are fitted robustly (Theil-Sen; the queue in 1/metric, where it is a line) and the one with the smaller
-    median error is kept. None with under ten complete steps, or where more load per capacity does not mean more metric.
+    Every form is fitted robustly (Theil-Sen; the queue in 1/metric and the product in metric/driver, where they are
+    lines) and the one with the least median error is kept. None with under ten complete steps, or where no form fits
+    a fifth better than the metric's own median does.
     """
-    complete = np.isfinite(metric) & np.isfinite(driver) & np.isfinite(capacity) & (capacity > 0)
-    load, seen = driver[complete] / capacity[complete], metric[complete]
-    if len(load) < _MIN_VALUES or np.ptp(load) <= 1e-9 * max(1.0, float(np.abs(load).max())):
+    complete = np.isfinite(metric) & np.isfinite(driver) & np.isfinite(capacity) & (capacity > 0) & (driver > 0)
+    if complete.sum() < _MIN_VALUES:
         return None
-    chosen = np.linspace(0, len(load) - 1, min(len(load), _MOST_VALUES)).round().astype(int)
-    load, seen = load[chosen], seen[chosen]
-    fits = [fit for fit in (_fit_ratio(load, seen), _fit_queue(load, seen)) if fit is not None]
-    ones = np.ones_like(load)
-    return min(fits, key=lambda fit: float(np.median(np.abs(fit.metric(load, ones) - seen))), default=None)
+    kept = np.flatnonzero(complete)
+    kept = kept[np.linspace(0, len(kept) - 1, min(len(kept), _MOST_VALUES)).round().astype(int)]
+    seen, drive, amount = metric[kept], driver[kept], capacity[kept]
+    fits = [fit for form in _FORMS if (fit := form(seen, drive, amount)) is not None]
+    errors = [float(np.median(np.abs(fit.metric(drive, amount) - seen))) for fit in fits]
+    spread = float(np.median(np.abs(seen - np.median(seen))))
+    best = int(np.argmin(errors)) if errors else None
+    return fits[best] if best is not None and errors[best] <= _BETTER_RATIO * spread else None
 
 
-def _fit_ratio(load: FloatArray, seen: FloatArray) -> RatioResponse | None:
-    work, base, *_ = theilslopes(seen, load)
-    return RatioResponse(float(work), float(base)) if work > 0 else None
+def _line(across: FloatArray, up: FloatArray) -> tuple[float, float] | None:
+    """Return slope and level of a robust line, None where nothing varies."""
+    if len(across) < _MIN_VALUES or np.ptp(across) <= 1e-9 * max(1.0, float(np.abs(across).max())):
+        return None
+    slope, level, *_ = theilslopes(up, across)
+    return float(slope), float(level)
 
 
-def _fit_queue(load: FloatArray, seen: FloatArray) -> QueueResponse | None:
+def _fit_ratio(seen: FloatArray, driver: FloatArray, capacity: FloatArray) -> Response | None:
+    line = _line(driver / capacity, seen)
+    return RatioResponse(*line) if line is not None and line[0] > 0 else None
+
+
+def _fit_queue(seen: FloatArray, driver: FloatArray, capacity: FloatArray) -> Response | None:
     positive = seen > 0
-    if positive.sum() < _MIN_VALUES or np.ptp(load[positive]) == 0:
+    line = _line((driver / capacity)[positive], 1.0 / seen[positive])
+    if line is None or not line[0] < 0 < line[1]:
         return None
-    slope, level, *_ = theilslopes(1.0 / seen[positive], load[positive])
-    return QueueResponse(1.0 / float(level), -float(slope / level)) if slope < 0 < level else None
+    return QueueResponse(1.0 / line[1], -line[0] / line[1])
+
+
+def _fit_product(seen: FloatArray, driver: FloatArray, capacity: FloatArray) -> Response | None:
+    line = _line(capacity, seen / driver)
+    return ProductResponse(*line) if line is not None and line[0] > 0 else None
+
+
+_FORMS = (_fit_ratio, _fit_queue, _fit_product)
 
 
 @dataclass(frozen=True)

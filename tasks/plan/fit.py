@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from storage.records import FloatArray, Frame, Objective, metric_of
-from tasks.plan.driver import fit_response
+from tasks.goals.ratios import measured_series, with_ratios
+from tasks.plan.driver import CapacityResponse, RatioResponse, fit_response
 from tasks.plan.problem import Response
 
 
@@ -28,7 +29,8 @@ def fit_driven(
     """Return the responses of all objectives that name a driver, and the capacities now.
 
     Each is fitted on the longest frame that holds metric, driver and capacity; `declared` ones (by objective) are taken
-    as they are. Where nothing can be fitted the objective is left out, and is planned for like any other.
+    as they are, and so is what follows by definition: driver per capacity, and the capacity itself. Where nothing can
+    be fitted the objective is left out, and is planned for like any other.
     """
     known = sorted(frames, key=lambda frame: -frame.values.shape[1])
     responses: dict[str, Response] = {}
@@ -45,9 +47,14 @@ def fit_driven(
 
 
 def _fitted(objective: Objective, frames: Iterable[Frame]) -> Response | None:
+    if objective.metric == objective.capacity:
+        return CapacityResponse()
+    if (objective.metric, objective.denominator) == (objective.driver, objective.capacity):
+        return RatioResponse(1.0)
     for frame in frames:
-        names = (objective.metric, str(objective.driver), str(objective.capacity))
-        rows = [row for name in names if (row := _row(frame, name)) is not None]
+        full = with_ratios(frame, [objective])
+        names = (measured_series(objective), str(objective.driver), str(objective.capacity))
+        rows = [row for name in names if (row := _row(full, name)) is not None]
         if len(rows) == len(names) and (response := fit_response(*rows)) is not None:
             return response
     return None

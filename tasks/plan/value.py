@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from storage.records import Autonomy, Candidate, FloatArray, GoalView, Objective, ObjectiveKind
+from tasks.goals.ratios import judges, measured_series
 from tasks.plan.amounts import amount_of, amount_values
 from tasks.plan.beliefs import effect_of
 from tasks.plan.problem import PlanProblem, Realised
@@ -154,10 +155,10 @@ def guards_of(problem: PlanProblem, view: GoalView) -> tuple[Outlook, ...]:
     for objective in problem.objectives.values():
         if objective.name == view.goal.objective or objective.kind not in _GUARDED:
             continue
-        is_same_series = view.goal.series is not None and objective.matches(view.goal.series)
+        is_same_series = view.goal.series is not None and judges(objective, view.goal.series)
         is_same_capacity = own is not None and own.capacity is not None and objective.capacity == own.capacity
         if is_same_series or is_same_capacity:
-            series = str(view.goal.series) if is_same_series else objective.metric
+            series = str(view.goal.series) if is_same_series else measured_series(objective)
             outlook = simulated(
                 problem, series, objective.bound, objective.side, objective.horizon_s, objective.severity, objective
             )

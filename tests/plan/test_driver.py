@@ -10,12 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from storage.records import Candidate, FloatArray, Frame, Objective
+from tasks.goals import judges, with_ratios
 from tasks.plan import (
     ActionTraits,
     AmountRules,
     FunctionResponse,
+    ProductResponse,
     QueueResponse,
     RatioResponse,
+    driven_breaches,
     fit_driven,
     fit_response,
     make_plans,
@@ -138,8 +141,16 @@ class TestFitting:
         assert isinstance(fitted, QueueResponse)
         assert fitted.work == pytest.approx(0.014, rel=0.1)
 
+    def test_a_product_is_recovered(self) -> None:
+        dimmer = np.random.default_rng(4).uniform(0.3, 1.0, 300)
+        metric = self.driver * (0.002 + 0.036 * dimmer) * np.random.default_rng(5).normal(1, 0.03, 300)
+        fitted = fit_response(metric, self.driver, dimmer)
+        assert isinstance(fitted, ProductResponse)
+        assert fitted.work == pytest.approx(0.036, rel=0.1)
+
     def test_a_metric_that_does_not_follow_its_driver_is_not_fitted(self) -> None:
-        assert fit_response(-self.driver / self.capacity, self.driver, self.capacity) is None
+        unrelated = np.random.default_rng(6).normal(5, 1, 300)
+        assert fit_response(unrelated, self.driver, self.capacity) is None
         assert fit_response(self.driver, np.full(300, np.nan), self.capacity) is None
         assert fit_response(self.driver[:5], self.driver[:5], self.capacity[:5]) is None
 
@@ -197,3 +208,38 @@ class TestInThePlanner:
 
     def test_it_gives_back_what_stands_idle_only_if_the_objective_is_kept(self) -> None:
         assert self.plan(np.full(30, 2.0), 8, margin=0.0) == ["3"]
+
+
+class TestRatios:
+    objective = Objective(
+        name="per-server", metric="rate", denominator="servers", bound=20, driver="rate", capacity="servers"
+    )
+
+    def frame(self) -> Frame:
+        values = np.array([[100.0, 80.0, np.nan, 60.0], [5.0, 4.0, 4.0, 0.0]])
+        return Frame(series=("rate", "servers"), values=values, end=TICK, step_s=60.0)
+
+    def test_a_ratio_is_a_series_of_its_own_and_unknown_where_a_part_is(self) -> None:
+        row = with_ratios(self.frame(), [self.objective]).row("rate/servers")
+        assert row[:2].tolist() == [20.0, 20.0]
+        assert np.isnan(row[2:]).all()
+
+    def test_an_objective_on_a_ratio_judges_neither_of_its_parts(self) -> None:
+        assert judges(self.objective, "rate/servers")
+        assert not judges(self.objective, "rate")
+
+    def test_driver_per_capacity_needs_no_fit(self) -> None:
+        assert fit_driven([self.objective], [self.frame()]).responses == {"per-server": RatioResponse(1.0)}
+
+    def test_an_objective_on_the_capacity_itself_needs_no_fit(self) -> None:
+        enough = Objective(name="enough", metric="servers", side="above", bound=2, driver="rate", capacity="servers")
+        response = fit_driven([enough], [self.frame()]).responses["enough"]
+        assert response.metric(np.ones((2, 3)), np.array(4.0)).tolist() == [[4.0] * 3] * 2
+
+    def test_a_breach_is_read_off_the_driver_at_the_present_capacity(self) -> None:
+        driven = fit_driven([self.objective], [self.frame().model_copy(update={"values": np.array([[90.0], [5.0]])})])
+        rising = {"rate": np.tile(np.linspace(90, 130, 60), (20, 1))}
+        (breach,) = driven_breaches([self.objective], driven, rising, {"rate": 60.0}, TICK, {"rate/servers": 18.0})
+        assert (breach.series, breach.probability, breach.is_breached_now) == ("rate/servers", 1.0, False)
+        assert breach.expected_at is not None
+        assert (breach.expected_at - TICK).total_seconds() == pytest.approx(900, abs=60)
