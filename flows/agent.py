@@ -16,6 +16,7 @@ from typing import Any
 from api import reads
 from api.deps import Facade
 from api.triggers import Started, Trigger
+from api.watch import due
 from flows.cycle import bare, second_half, turn
 from flows.wiring import live_context, open_configured_store
 from handlers import ActionHandler, discover_actions, from_callable
@@ -166,7 +167,7 @@ class GoalDrivenAgent:
             if kind == "cycle":
                 self.store.cycles.begin(context.cycle)
                 turn(bare, context)
-            elif self.store.actions.is_anything_due(tick) or self.store.actions.unmeasured():
+            elif due(self._facade, tick) is not None:
                 self.store.cycles.begin(context.cycle)
                 second_half(bare, context)
             return context.cycle_id

@@ -87,12 +87,19 @@ def backtest(
     A turn is taken every `every_s` seconds: by default the analysis interval, but no more than 2,000 turns in all.
     Raises `history_empty` where nothing was recorded in the span.
     """
+    settings = _with_objectives(settings, store)
     recording = _recording(store, start, end)
     pace_s = every_s or max(settings.analysis_interval_s, (end - start).total_seconds() / MOST_TICKS)
     world = ReplayWorld(recording, discover_actions())
     report = simulate(world, settings, _ticks(recording, end, pace_s), actions=world.actions, progress=progress)
     episodes = tuple(_episodes(report, settings, end, pace_s))
     return BacktestReport(start, end, pace_s, report, episodes, tuple(_false_alarms(report, episodes, end)))
+
+
+def _with_objectives(settings: Settings, store: Store) -> Settings:
+    """Return settings that hold the objectives in force, those set by hand included."""
+    objectives = objectives_in_force(settings, store)
+    return settings.model_copy(update={"objectives": objectives, "use_default_objectives": False})
 
 
 def _recording(store: Store, start: datetime, end: datetime) -> Recording:

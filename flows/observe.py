@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import logging
 import time
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
@@ -23,6 +24,8 @@ from flows.wiring import open_configured_store
 from settings import load_settings, utc_now
 from storage import ForeactError
 from storage.records import Event, Sample
+
+logger = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -78,7 +81,15 @@ def observing(name: str, recorder: Recorder, clock: Callable[[], datetime] = utc
         ]
         detail = {"duration_s": round(duration_s, 6), "error": failed, **_run_ids()}
         kind = "run_failed" if failed else "run_finished"
-        recorder.record(samples, [Event(event_type=f"{kind}:{name}", ts=now, metadata=detail)])
+        _keep(recorder, samples, [Event(event_type=f"{kind}:{name}", ts=now, metadata=detail)])
+
+
+def _keep(recorder: Recorder, samples: list[Sample], events: list[Event]) -> None:
+    """Record what was observed; where that fails, what was observed is none the worse for it."""
+    try:
+        recorder.record(samples, events)
+    except Exception as trouble:
+        logger.warning("%s could not be recorded: %s: %s", events[0].event_type, type(trouble).__name__, trouble)
 
 
 @overload

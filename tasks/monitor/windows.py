@@ -37,21 +37,18 @@ def plan_windows(
     spans: Iterable[SeriesInfo], tick: datetime, window_steps: int, fixed_step_s: float = 0, max_series: int = 10_000
 ) -> tuple[Window, ...]:
     """Group series by step; series beyond `max_series` are left out, the least recently seen first."""
-    recent = sorted(spans, key=lambda info: (info.last is not None, info.last), reverse=True)[:max_series]
-    groups: dict[float, list[SeriesInfo]] = defaultdict(list)
-    for info in recent:
-        if info.first is not None:
-            span_s = (tick - info.first).total_seconds()
-            groups[choose_step_s(info.interval_s, span_s, window_steps, fixed_step_s)].append(info)
+    heard = [(info.last, info.series, info) for info in spans if info.last is not None]
+    newest = sorted(heard, key=lambda each: each[:2], reverse=True)[:max_series]
+    groups: dict[float, list[tuple[float, str]]] = defaultdict(list)
+    for last, series, info in newest:
+        span_s = (tick - (info.first or last)).total_seconds()
+        step_s = choose_step_s(info.interval_s, span_s, window_steps, fixed_step_s)
+        groups[step_s].append((span_s, series))
     return tuple(
         Window(
             step_s,
-            min(window_steps, max(1, round(max(_age_s(info, tick) for info in members) / step_s) + 1)),
-            tuple(sorted(info.series for info in members)),
+            min(window_steps, max(1, round(max(span_s for span_s, _ in members) / step_s) + 1)),
+            tuple(sorted(series for _, series in members)),
         )
         for step_s, members in sorted(groups.items())
     )
-
-
-def _age_s(info: SeriesInfo, tick: datetime) -> float:
-    return (tick - info.first).total_seconds() if info.first else 0.0
