@@ -38,9 +38,16 @@ MAX_PROPOSALS = 3
 
 
 def propose_busiest(
-    action: str, context: ActionContext, extra: Callable[[psutil.Process], dict[str, Any] | None]
+    action: str,
+    context: ActionContext,
+    extra: Callable[[psutil.Process], dict[str, Any] | None],
+    change: Callable[[Usage, dict[str, Any]], dict[str, float]] = lambda item, params: {},
 ) -> list[Candidate]:
-    """Propose the action on the busiest allowed processes; `extra` gives further parameters, None to pass over."""
+    """Propose the action on the busiest allowed processes.
+
+    `extra` gives further parameters, None to pass a process over; `change` says what the action on it would change, by
+    metric and in the metric's unit, where the present use tells.
+    """
     from storage.records import Candidate
 
     options = context.options
@@ -53,7 +60,11 @@ def propose_busiest(
         evidence = item.evidence()
         params = {key: evidence[key] for key in ("pid", "create_time", "name")} | further
         target = f"process:{item.name}:{item.process.pid}"
-        candidates.append(Candidate(action=action, params=params, target=target, evidence=evidence))
+        candidates.append(
+            Candidate(
+                action=action, params=params, target=target, evidence=evidence, expected_change=change(item, further)
+            )
+        )
     return candidates[: int(options.get("max_proposals", MAX_PROPOSALS))]
 
 

@@ -331,12 +331,17 @@ class GoalView(Record):
 
 
 class Candidate(Record):
-    """Something that could be done for a goal: an action with its parameters, or nothing."""
+    """Something that could be done for a goal: an action with its parameters, or nothing.
+
+    What it is expected to change is a prior that learning corrects: `expected_effect` in standard deviations of each
+    metric, `expected_change` in the metric's own unit where the present state tells it; the latter wins.
+    """
 
     action: str
     params: dict[str, Any] = Field(default_factory=dict)
     target: str = ""
     expected_effect: dict[str, float] = Field(default_factory=dict)
+    expected_change: dict[str, float] = Field(default_factory=dict)
     cost: float = 0.0
     latency_s: float = 0.0
     evidence: dict[str, Any] = Field(default_factory=dict)

@@ -14,7 +14,7 @@ from handlers.process_actions import (
     propose_busiest,
     target_or_refusal,
 )
-from handlers.processes import find, start_drill_target, threads_of, with_children
+from handlers.processes import Usage, find, start_drill_target, threads_of, with_children
 from handlers.registration import action
 from handlers.results import ActionResult
 
@@ -129,7 +129,13 @@ def _propose(goal: Goal, context: ActionContext) -> list[Candidate]:
             return None
         return {"cpus": int(context.options.get("cpus", cpus // 2)), "include_children": True}
 
-    return propose_busiest("limit_process_affinity", context, extra)
+    return propose_busiest("limit_process_affinity", context, extra, _freed)
+
+
+def _freed(item: Usage, params: dict[str, Any]) -> dict[str, float]:
+    """Return the share of all CPUs that a process loses which uses more of them than it will have."""
+    beyond_cores = max(0.0, item.cpu_cores - params["cpus"])
+    return {"cpu_used_ratio": -beyond_cores / (os.cpu_count() or 1)} if beyond_cores else {}
 
 
 @limit_process_affinity.drill

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -35,7 +35,7 @@ def effect_of(problem: PlanProblem, candidate: Candidate, goal: Goal) -> tuple[f
     declaration the learner's word stands as it is.
     """
     mean, sd = problem.beliefs.effect(candidate.action, goal.goal_type)
-    declared = declared_effect(candidate, goal)
+    declared = declared_effect(candidate, goal, problem.series_sd.get(goal.series or ""))
     if declared is None:
         return mean, sd
     declared_sd = max(0.3, 0.5 * abs(declared))
@@ -46,18 +46,24 @@ def effect_of(problem: PlanProblem, candidate: Candidate, goal: Goal) -> tuple[f
     return total / precision, precision**-0.5
 
 
-def declared_effect(candidate: Candidate, goal: Goal) -> float | None:
-    """Return the effect a candidate declares on the goal's metric, positive toward the goal; None where it does not.
+def declared_effect(candidate: Candidate, goal: Goal, sd: float | None = None) -> float | None:
+    """Return the effect a candidate declares on the goal's metric, in sd and positive toward the goal, or None.
 
-    Keys of `expected_effect` are series, metrics or glob patterns of metrics; the exact name wins.
+    Keys are series, metrics or glob patterns of metrics; the exact name wins. A change declared in the metric's unit
+    is divided by its `sd` and goes before an effect declared in sd.
     """
-    if goal.series is None:
-        return None
-    names = (goal.series, metric_of(goal.series))
-    found = next((candidate.expected_effect[name] for name in names if name in candidate.expected_effect), None)
-    if found is None:
-        patterns = sorted(candidate.expected_effect)
-        found = next((candidate.expected_effect[each] for each in patterns if fnmatchcase(names[1], each)), None)
+    change = _named(candidate.expected_change, goal)
+    found = change / sd if change is not None and sd else _named(candidate.expected_effect, goal)
     if found is None:
         return None
     return -found if goal.side == "below" else found
+
+
+def _named(declared: Mapping[str, float], goal: Goal) -> float | None:
+    if goal.series is None:
+        return None
+    metric = metric_of(goal.series)
+    for name in (goal.series, metric):
+        if name in declared:
+            return declared[name]
+    return next((declared[each] for each in sorted(declared) if fnmatchcase(metric, each)), None)
