@@ -56,8 +56,7 @@ def _put(batch: ForecastBatch, rows: Sequence[int], part: ForecastBatch) -> Fore
     tiled = np.arange(batch.scaled_paths.shape[1]) % part.scaled_paths.shape[1]
     for name, array in arrays.items():
         array[list(rows)] = getattr(part, name)[:, tiled] if name == "scaled_paths" else getattr(part, name)
-    words = {name: list(getattr(batch, name)) for name in ("method", "warnings", "refusals")}
+    method, notes, refusals = list(batch.method), list(batch.warnings), list(batch.refusals)
     for place, row in enumerate(rows):
-        for name, column in words.items():
-            column[row] = getattr(part, name)[place]
-    return replace(batch, **arrays, **{name: tuple(column) for name, column in words.items()})
+        method[row], notes[row], refusals[row] = part.method[place], part.warnings[place], part.refusals[place]
+    return replace(batch, **arrays, method=tuple(method), warnings=tuple(notes), refusals=tuple(refusals))
