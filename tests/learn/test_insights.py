@@ -39,13 +39,13 @@ def test_the_action_that_works_is_named_as_the_best() -> None:
     assert state["is_settled"]
 
 
-def test_effect_intervals_hold_the_truth_nine_times_in_ten() -> None:
+def test_effect_intervals_hold_the_truth_at_least_nine_times_in_ten() -> None:
     held = [
         entry["low"] <= TRUTH[entry["action"]] <= entry["high"]
         for seed in range(60)
         for entry in insights(rows_of(TRUTH, 12, seed))["effects"]
     ]
-    assert 0.85 <= sum(held) / len(held) <= 0.97
+    assert 0.87 <= sum(held) / len(held) <= 0.99
 
 
 def test_missing_data_is_never_success() -> None:
