@@ -6,7 +6,7 @@ from collections import defaultdict
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from api import views, views_forecast, views_insights
+from api import views, views_forecast
 from api.deps import Facade
 from api.models.agent import (
     CycleDetail,
@@ -27,6 +27,7 @@ from storage.records import Outcome
 from tasks.context import MODE_FACT
 
 GoalFilter = Literal["open", "closed", "all"]
+INSIGHTS_FACT = "insights"
 ALL_TIME = timedelta(days=36_500)
 SPAN_FOR_NOTES = timedelta(days=1)
 CALIBRATION_LAST = 500
@@ -186,7 +187,13 @@ def patterns(facade: Facade) -> Patterns:
 
 def insights(facade: Facade) -> dict[str, Any]:
     """Tell what was learned from the outcomes."""
-    return views_insights.insights(facade.store.outcomes.targets())
+    told: dict[str, Any] | None = facade.store.facts.get(INSIGHTS_FACT)
+    if told is not None:
+        return told
+    # Imported here: numpy and scipy for an empty shape are not worth the memory of every facade.
+    from tasks.learn.insights import insights as learned
+
+    return learned([])
 
 
 def report(facade: Facade) -> Report:

@@ -10,9 +10,12 @@ from storage.records import Belief, FloatArray, GoalType, Outcome, Verdict, stab
 from tasks.context import Context
 from tasks.learn.beliefs import HierarchicalLearner, Learner, Observation, Restored, replay, restore, unlearned
 from tasks.learn.choice import propensities
+from tasks.learn.consequences import publish, review_levels
 from tasks.learn.features import Context as Situation
+from tasks.learn.outcomes import OutcomeRow
 from tasks.stage import stage
 
+CONSIDERED_FACT = "outcomes.considered"
 _TEACHING = {Verdict.IMPROVED, Verdict.NO_EFFECT, Verdict.WORSE, Verdict.INCONCLUSIVE}
 
 
@@ -25,15 +28,26 @@ def learn(context: Context) -> Belief | None:
     """Take in the outcomes not learned from yet; return the new belief, or None where nothing was new."""
     if not context.settings.executor.enable_learning:
         return None
-    observations = observations_of(context.store.outcomes.targets())
+    outcomes = context.store.outcomes.targets()
+    observations = observations_of(outcomes)
     known = context.store.outcomes.belief()
     restored = restore(known.state, observations) if known else Restored(HierarchicalLearner())
     fresh = unlearned(restored.learner, observations)
     if known and restored.note:
         context.store.audit.append("loop", "belief replayed", known.belief_id, {"note": restored.note})
-    if not fresh and not restored.note:
-        return None
-    return _believe(context, replay(fresh, restored.learner))
+    learner = replay(fresh, restored.learner)
+    _draw_consequences(context, outcomes, learner)
+    return _believe(context, learner) if fresh or restored.note else None
+
+
+def _draw_consequences(context: Context, outcomes: Sequence[Outcome], learner: Learner) -> None:
+    """Tell people and review the levels, once for every new outcome: one that taught nothing may still be a failure."""
+    if context.store.facts.get(CONSIDERED_FACT, 0) == len(outcomes):
+        return
+    rows = [OutcomeRow.of(outcome) for outcome in outcomes]
+    publish(context, rows, learner)
+    review_levels(context, rows)
+    context.store.facts.set(CONSIDERED_FACT, len(outcomes))
 
 
 def observations_of(outcomes: Sequence[Outcome]) -> list[Observation]:

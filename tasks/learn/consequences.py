@@ -1,0 +1,79 @@
+"""What follows from new outcomes beside the beliefs: what people are told, and what each action may do from now on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from storage.actions import ActionView
+from storage.records import NOTHING, Autonomy, GoalType, ReceiptStatus
+from tasks.context import LEVEL_FACT, Context
+from tasks.learn.autonomy import Evidence, gather, review
+from tasks.learn.beliefs import Learner
+from tasks.learn.insights import insights
+from tasks.learn.outcomes import OutcomeRow
+
+INSIGHTS_FACT = "insights"
+COVERAGE_OF = 500
+
+
+def publish(context: Context, rows: Sequence[OutcomeRow], learner: Learner) -> dict[str, Any]:
+    """Keep what was learned where readers find it without learning themselves."""
+    told = insights(rows, learner, seed=context.cycle.seed)
+    context.store.facts.set(INSIGHTS_FACT, told)
+    return told
+
+
+def review_levels(context: Context, rows: Sequence[OutcomeRow]) -> int:
+    """Promote and demote each pair with outcomes by what was measured; every change is a line of the audit trail.
+
+    A level that a person set in the configuration is where a pair starts, not where it must stay. Returns how many
+    changed.
+    """
+    pairs = sorted({(row.action, row.goal_type) for row in rows if row.action != NOTHING})
+    return sum(_review(context, rows, action, GoalType(goal_type)) for action, goal_type in pairs)
+
+
+def _review(context: Context, rows: Sequence[OutcomeRow], action: str, goal_type: GoalType) -> bool:
+    level = context.level(goal_type, action)
+    evidence = _evidence(context, rows, action, goal_type)
+    verdict = review(level, evidence)
+    # Who was given a level by hand keeps it until results speak against it: earning starts from there.
+    if not verdict.is_changed or _is_ceiling(verdict.level, level, context, action):
+        return False
+    context.store.facts.set(f"{LEVEL_FACT}{goal_type}:{action}", str(verdict.level))
+    verb = "promoted" if verdict.level.rank > level.rank else "demoted"
+    detail = {"from": level, "to": verdict.level, "reason": verdict.reason, "evidence": evidence.to_record()}
+    context.store.audit.append("loop", verb, f"{goal_type}:{action}", detail)
+    return True
+
+
+def _is_ceiling(wanted: Autonomy, level: Autonomy, context: Context, action: str) -> bool:
+    """Tell whether a fall is only the ceiling for what cannot be undone, which a person lifted in the configuration."""
+    handler = context.actions.get(action)
+    lifted = context.settings.action(action).level is level
+    return lifted and wanted is Autonomy.APPROVE and level is Autonomy.AUTO and not (handler and handler.reversible)
+
+
+def _evidence(context: Context, rows: Sequence[OutcomeRow], action: str, goal_type: GoalType) -> Evidence:
+    handler = context.actions.get(action)
+    undone = [
+        view for view in context.store.actions.latest(1_000) if view.action.undo_of and view.action.name == action
+    ]
+    coverage, forecasts = context.store.forecasts.coverage(COVERAGE_OF)
+    return gather(
+        rows,
+        action,
+        goal_type,
+        is_reversible=handler is not None and handler.reversible,
+        is_tested=any(row.action == action and not row.is_failure for row in rows),
+        forecasts=forecasts,
+        coverage_ratio=coverage or 0.0,
+        undos=len([view for view in undone if view.receipt]),
+        undo_ratio=_share_undone(undone),
+    )
+
+
+def _share_undone(undone: Sequence[ActionView]) -> float:
+    ended = [view.receipt.status for view in undone if view.receipt]
+    return sum(status is ReceiptStatus.SUCCEEDED for status in ended) / len(ended) if ended else 0.0
