@@ -12,8 +12,7 @@ import numpy as np
 from tasks.forecast import defaults, ladder
 from tasks.forecast.batch import LEVELS, Float32s, Floats
 from tasks.forecast.calibrate import no_offsets
-from tasks.forecast.coefficients import pooled_coefficients
-from tasks.forecast.model import Tuning, fit_origins, path_counts, seasonal_forecast
+from tasks.forecast.model import Pooled, Tuning, path_counts, pool, seasonal_forecast
 from tasks.forecast.prepare import Scaled, prepare, scale_histories
 from tasks.forecast.seasonal import FEATURES, Seasonal, seasonal_arrays
 from tasks.forecast.tune import backtest_tuning
@@ -33,6 +32,7 @@ class FleetState:
     seed: int
     tuning: Tuning
     coefficients: Floats  # (buckets, features)
+    lags: Floats | None  # (lags, steps) of the lag ridge, where it serves
     library: Float32s  # (paths, h): errors of other series, in units of their scale
     offsets: Floats  # (buckets, levels): added to quantiles, in units of the scale
     floor_ratio: float  # width of a constant series relative to its level
@@ -49,6 +49,10 @@ class FleetState:
         return _seasons(self.season_lengths)[1] if self.coefficients.shape[1] == len(FEATURES) else None
 
     @property
+    def pooled(self) -> Pooled:
+        return Pooled(self.coefficients, self.lags)
+
+    @property
     def path_count(self) -> int:
         return sum(path_counts(self.horizon, self.tuning.raw_share))
 
@@ -62,8 +66,9 @@ class FleetState:
         plain["tuning"] = Tuning(**plain["tuning"])
         for name in ("season_lengths", "levels"):
             plain[name] = tuple(plain[name])
-        for name, kind in (("coefficients", float), ("offsets", float), ("library", np.float32)):
-            plain[name] = np.asarray(plain[name], dtype=kind)
+        for name in ("coefficients", "lags", "offsets"):
+            plain[name] = None if plain[name] is None else np.asarray(plain[name], dtype=float)
+        plain["library"] = np.asarray(plain["library"], dtype=np.float32)
         return cls(**plain)
 
 
@@ -108,6 +113,7 @@ def _teach(sample: Floats, season: int, week: int | None, horizon: int, tuning: 
     count = sum(path_counts(horizon, tuning.raw_share))
     taught: dict[str, Any] = {
         "coefficients": defaults.coefficients(season, horizon, week is not None),
+        "lags": None,
         "library": defaults.error_library(season, horizon, count, seed),
         "floor_ratio": defaults.FLOOR_RATIO,
         "fitted_series": 0,
@@ -121,23 +127,20 @@ def _teach(sample: Floats, season: int, week: int | None, horizon: int, tuning: 
     taught |= {"floor_ratio": _floor_ratio(scaled), "fitted_series": len(moving)}
     independent = ladder.independent_horizons(sample.shape[1], season, horizon)
     if independent >= 1:
-        prior = taught["coefficients"][:, : arrays.feature_count]
-        origins = fit_origins(sample.shape[1], season, horizon)
-        taught["coefficients"] = pooled_coefficients(arrays, origins, horizon, prior)
+        common = pool(arrays, horizon, taught["coefficients"][:, : arrays.feature_count])
+        taught |= {"coefficients": common.coefficients, "lags": common.lags}
     if independent >= ladder.OWN_HORIZONS:
-        taught["library"] = _library(scaled, arrays, taught["coefficients"], tuning, horizon, count)
+        taught["library"] = _library(scaled, arrays, common, tuning, horizon, count)
     else:
         taught["library"] = measured_library(scaled, arrays, taught["library"], taught["coefficients"])
     return taught
 
 
-def _library(
-    scaled: Scaled, arrays: Seasonal, coefficients: Floats, tuning: Tuning, horizon: int, count: int
-) -> Float32s:
+def _library(scaled: Scaled, arrays: Seasonal, common: Pooled, tuning: Tuning, horizon: int, count: int) -> Float32s:
     """Error paths (count, h): one origin each, from as many different series as there are."""
     series = np.arange(count) % len(scaled.raw)
     used = np.unique(series)
-    forecast = seasonal_forecast(scaled.take(used), arrays.take(used), coefficients, tuning, horizon)
+    forecast = seasonal_forecast(scaled.take(used), arrays.take(used), common, tuning, horizon)
     origins = np.arange(count) % forecast.errors.shape[1]
     return np.asarray(forecast.errors[np.searchsorted(used, series), origins])
 

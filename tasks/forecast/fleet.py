@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from tasks.forecast import ladder
+from tasks.forecast.align import align
 from tasks.forecast.batch import LEVELS, Bools, Float32s, Floats, ForecastBatch, empty_batch, median_of
 from tasks.forecast.calibrate import add_offsets
 from tasks.forecast.fit import FleetState, fit_fleet
@@ -31,24 +32,27 @@ def forecast_batch(
     levels: tuple[float, ...] = LEVELS,
     seed: int = 0,
     state: FleetState | None = None,
+    changed_at: Ints | None = None,
 ) -> ForecastBatch:
     """Forecast every series of `values` (n_series, n_steps), NaN where missing, `horizon` steps ahead.
 
     `season_lengths` are the seasons in steps, shortest first (a day, a week), common to the batch. A series
     that cannot be forecast is refused with a reason and NaN rows; it never raises nor changes the others.
-    `state` from `fit_fleet` saves fitting again and decides season, horizon and levels. Raises ValueError
-    on a wrong shape, a horizon below 1 or levels that do not ascend between 0 and 1.
+    `state` from `fit_fleet` saves fitting again and decides season, horizon and levels. `changed_at` is the
+    step at which each series is known to have changed its level, negative where none is known; the history
+    before it is moved halfway. Raises ValueError on a wrong shape, a horizon below 1 or levels that do not
+    ascend between 0 and 1.
     """
     values = np.asarray(values, dtype=float)
-    return forecast_chunk(
-        values,
-        state or fit_fleet(values, season_lengths=season_lengths, horizon=horizon, levels=levels, seed=seed),
-    )
+    state = state or fit_fleet(values, season_lengths=season_lengths, horizon=horizon, levels=levels, seed=seed)
+    return forecast_chunk(values, state, changed_at)
 
 
-def forecast_chunk(values: Floats, state: FleetState) -> ForecastBatch:
+def forecast_chunk(values: Floats, state: FleetState, changed_at: Ints | None = None) -> ForecastBatch:
     """Forecast some series of a fleet with its `state`: the same to the last digit however they are cut."""
     values = np.asarray(values, dtype=float)
+    if changed_at is not None:
+        values = align(values, np.asarray(changed_at), state.season)
     batch = empty_batch(len(values), state.path_count, state.horizon, state.levels)
     method, warnings, refusals = list(batch.method), list(batch.warnings), list(batch.refusals)
     for length, rows in _blocks(ladder.lengths(values, state.season)):
@@ -115,7 +119,7 @@ def _constant_scaled(scaled: Scaled, constant: Bools, state: FleetState) -> Scal
 
 def _seasonal(scaled: Scaled, start: Ints, state: FleetState) -> PathsAndQuantiles:
     arrays = seasonal_arrays(scaled.model, state.season, state.week, state.horizon)
-    forecast = seasonal_forecast(scaled, arrays, state.coefficients, state.tuning, state.horizon)
+    forecast = seasonal_forecast(scaled, arrays, state.pooled, state.tuning, state.horizon)
     quantiles = forecast.quantiles(state.levels)
     return forecast.paths(), add_offsets(quantiles, state.offsets, state.horizon)
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tasks.forecast import lag_ridge
 from tasks.forecast.batch import Float32s, Floats, quantiles_of_sorted
-from tasks.forecast.coefficients import by_step, series_coefficients
+from tasks.forecast.coefficients import by_step, pooled_coefficients, series_coefficients
 from tasks.forecast.paths import phase_scale, raw_windows, rescale_errors
 from tasks.forecast.prepare import Ints, Scaled
 from tasks.forecast.seasonal import Seasonal, first_origin, predict, windows
@@ -22,6 +23,24 @@ class Tuning:
     winsor_mads: float = 8.0
     shrinkage: float = 0.3
     raw_share: float = 1 / 3
+    lag_share: float = 0.0  # of the course that the lag ridge gives
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """What the regressions of single series are shrunk toward."""
+
+    coefficients: Floats  # (buckets, features)
+    lags: Floats | None  # (lags, steps) of the lag ridge; None: too little history, or too many steps a day
+
+
+def pool(arrays: Seasonal, horizon: int, prior: Floats | None = None) -> Pooled:
+    """Fit both regressions to all series of `arrays` together."""
+    origins = fit_origins(arrays.values.shape[1], arrays.season, horizon)
+    return Pooled(
+        pooled_coefficients(arrays, origins, horizon, prior),
+        lag_ridge.pooled_lags(arrays, horizon) if lag_ridge.serves(arrays) else None,
+    )
 
 
 @dataclass(frozen=True)
@@ -52,6 +71,13 @@ class SeasonalForecast:
         return quantiles_of_sorted(values, levels)
 
 
+def mixed(course: Float32s, other: Float32s, share: float) -> Float32s:
+    """A course (n, h) with a share of another that may end earlier."""
+    steps = other.shape[1]
+    first = course[:, :steps] + np.float32(share) * (other - course[:, :steps])
+    return np.concatenate([first, course[:, steps:]], axis=1)
+
+
 def path_counts(horizon: int, raw_share: float) -> tuple[int, int]:
     """Number of error paths and of raw past windows for a horizon."""
     total = 54 if horizon > LONG_HORIZON else 108
@@ -75,16 +101,18 @@ def path_origins(length: int, season: int, horizon: int, count: int) -> Ints:
 
 
 def seasonal_forecast(
-    scaled: Scaled, arrays: Seasonal, pooled: Floats, tuning: Tuning, horizon: int
+    scaled: Scaled, arrays: Seasonal, pooled: Pooled, tuning: Tuning, horizon: int
 ) -> SeasonalForecast:
     """Forecast a chunk with coefficients of its own, shrunk toward the fleet's `pooled` ones."""
     t, season = scaled.model.shape[1], arrays.season
-    pooled = pooled[:, : arrays.feature_count]  # a shorter history than the fleet was fitted on has no week
-    fitted = series_coefficients(arrays, fit_origins(t, season, horizon), horizon, pooled, tuning.shrinkage)
+    common = pooled.coefficients[:, : arrays.feature_count]  # a short history has no week
+    fitted = series_coefficients(arrays, fit_origins(t, season, horizon), horizon, common, tuning.shrinkage)
     count, raw_count = path_counts(horizon, tuning.raw_share)
     origins = path_origins(t, season, horizon, count)
     steps = by_step(fitted, horizon)
     predicted = predict(arrays, np.array([t - 1]), steps)[:, 0]
+    if tuning.lag_share > 0 and pooled.lags is not None and lag_ridge.serves(arrays):
+        predicted = mixed(predicted, lag_ridge.lag_course(arrays, pooled.lags, horizon), tuning.lag_share)
     errors = windows(scaled.raw, origins, horizon, horizon) - predict(arrays, origins, steps)
     errors = rescale_errors(errors, origins, phase_scale(scaled.raw, season), t)
     return SeasonalForecast(predicted, errors, raw_windows(scaled.raw, season, horizon, raw_count))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import product
 
 import numpy as np
 
-from tasks.forecast import ladder
+from tasks.forecast import ladder, lag_ridge
 from tasks.forecast.batch import Float32s, Floats
-from tasks.forecast.coefficients import pooled_coefficients
-from tasks.forecast.model import Tuning, fit_origins, seasonal_forecast
+from tasks.forecast.model import Tuning, mixed, pool, seasonal_forecast
 from tasks.forecast.prepare import prepare, scale_histories
 from tasks.forecast.seasonal import first_origin, seasonal_arrays
 
@@ -18,6 +18,7 @@ TUNE_SAMPLE = 48  # series
 JUDGED_STEPS = 72  # of the horizon, evenly spread
 MODELS = ((8.0, 0.3), (3.0, 1.0), (8.0, 0.1))  # (winsor_mads, shrinkage); the first is the default
 RAW_SHARES = (1 / 3, 0.0)  # likewise
+LAG_SHARES = (0.0, 0.3)  # likewise, tried where the lag ridge serves
 SMALL_LOSS = 0.02  # in units of the scale; below it differences are noise
 
 
@@ -76,16 +77,17 @@ def _trials(
     ahead32 = np.clip(ahead, -1e6, 1e6).astype(np.float32)
     unit = scaled.scale / _raw_scale(history.raw[rows], season)  # winsorising changes a model's own scale
     arrays = seasonal_arrays(scaled.model, season, week, horizon)
-    origins = fit_origins(known.shape[1], season, horizon)
-    pooled = pooled_coefficients(arrays, origins, horizon)
+    pooled = pool(arrays, horizon)
     # Smaller shares of raw windows than the largest tried leave some of them out.
     forecast = seasonal_forecast(scaled, arrays, pooled, Tuning(*model, max(RAW_SHARES)), horizon)
+    other = lag_ridge.lag_course(arrays, pooled.lags, horizon) if pooled.lags is not None else None
     judged = slice(None, None, -(-horizon // JUDGED_STEPS))
-    for share in RAW_SHARES:
-        kept = round(forecast.errors.shape[1] * share / (1 - share))
-        part = replace(forecast, raw=forecast.raw[:, :kept])
+    for raw_share, lag_share in product(RAW_SHARES, LAG_SHARES if other is not None else LAG_SHARES[:1]):
+        kept = round(forecast.errors.shape[1] * raw_share / (1 - raw_share))
+        course = mixed(forecast.predicted, other, lag_share) if other is not None else forecast.predicted
+        part = replace(forecast, predicted=course, raw=forecast.raw[:, :kept])
         misses = ahead32[:, judged, None] - part.at(judged).quantiles(levels)
-        yield _Trial(Tuning(*model, share), _quantile_loss(misses, levels) * unit)
+        yield _Trial(Tuning(*model, raw_share, lag_share), _quantile_loss(misses, levels) * unit)
 
 
 def _raw_scale(raw: Floats, season: int) -> Floats:

@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 
-from tasks.forecast import FleetState, fit_fleet, forecast_batch
+from tasks.forecast import FleetState, fit_fleet, forecast_batch, lag_ridge
+from tasks.forecast.align import align
 from tasks.forecast.scores import mase, seasonal_scale
+from tasks.forecast.seasonal import seasonal_arrays
 from tests.forecast.fleets import DAY, WEEK, daily_fleet
 
 SEASONS = (DAY, WEEK)
@@ -108,3 +110,37 @@ def test_the_fleet_forecasts_better_than_repeating_the_last_day() -> None:
     forecast = forecast_batch(past, season_lengths=SEASONS, horizon=24)
     scale = seasonal_scale(past, DAY)
     assert mase(truth, forecast.point, scale).mean() < 0.85 * mase(truth, past[:, -24:], scale).mean()
+
+
+def test_history_before_a_known_change_is_moved_halfway_and_the_forecast_gains() -> None:
+    fleet = daily_fleet(30, 21, 8)
+    since = fleet.shape[1] - DAY - 30
+    fleet[:, since:] += 6 * seasonal_scale(fleet, DAY)[:, None]
+    past, truth = fleet[:, :-DAY], fleet[:, -DAY:]
+    scale = seasonal_scale(fleet[:, :since], DAY)
+    known = np.full(len(fleet), since)
+    plain = forecast_batch(past, season_lengths=SEASONS, horizon=DAY)
+    told = forecast_batch(past, season_lengths=SEASONS, horizon=DAY, changed_at=known)
+    assert mase(truth, told.point, scale).mean() < 0.9 * mase(truth, plain.point, scale).mean()
+    half = align(past, known, DAY)
+    np.testing.assert_array_equal(half[:, since:], past[:, since:])
+    moved = (half - past)[:, :since].mean(axis=1) / scale
+    assert (np.abs(moved - 3) < 1.5).all()
+
+
+def test_a_change_too_old_too_new_or_unknown_moves_nothing() -> None:
+    fleet = daily_fleet(3, 5)
+    changed_at = np.array([-1, fleet.shape[1] - 1, 3])
+    np.testing.assert_array_equal(align(fleet, changed_at, DAY), fleet)
+
+
+def test_the_lag_ridge_learns_what_depends_on_the_week_before() -> None:
+    rng = np.random.default_rng(2)
+    t = np.arange(5 * WEEK)
+    weekly = np.repeat(rng.normal(0, 1, (40, WEEK)), 1, axis=0)[:, t % WEEK]
+    values = (weekly + 0.05 * rng.normal(0, 1, weekly.shape)).astype(np.float32)
+    arrays = seasonal_arrays(values[:, :-DAY], DAY, WEEK, DAY)
+    assert lag_ridge.serves(arrays)
+    course = lag_ridge.lag_course(arrays, lag_ridge.pooled_lags(arrays, DAY), DAY)
+    assert np.abs(course - values[:, -DAY:]).mean() < 0.2
+    assert not lag_ridge.serves(seasonal_arrays(values[:, : 2 * WEEK], DAY, WEEK, DAY))

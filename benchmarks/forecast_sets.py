@@ -1,0 +1,60 @@
+"""The series the forecast benchmark is run on: recordings where present, else a seeded synthetic twin."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+DEFAULT_DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Windows of history (n, t) and what followed (n, h); `seasons` are a day and a week in steps."""
+
+    name: str
+    history: Floats
+    future: Floats
+    seasons: tuple[int, ...]
+    synthetic: bool
+
+    @property
+    def horizon(self) -> int:
+        return int(self.future.shape[1])
+
+
+SHAPES = {  # name: windows, history, horizon, seasons of the synthetic twin
+    "ops5m": (150, 2016, 288, (288, 2016)),
+    "opsh": (150, 672, 48, (24, 168)),
+    "m4h": (150, 700, 48, (24, 168)),
+}
+
+
+def load(name: str, data: Path) -> Windows:
+    """A set by name; the twin of it where the file is absent."""
+    path = data / "forecast" / f"{name}_dev.npz"
+    if not path.exists():
+        return _twin(name)
+    with np.load(path, allow_pickle=False) as file:
+        values, cut = file["Y"].astype(float), int(file["T"])
+        return Windows(name, values[:, :cut], values[:, cut:], tuple(int(m) for m in file["m"]), synthetic=False)
+
+
+def _twin(name: str) -> Windows:
+    """Daily and weekly shapes, a wandering level, bursts and noise; the hourly M4 twin is nearly free of noise."""
+    count, length, horizon, seasons = SHAPES[name]
+    rng = np.random.default_rng([1, *name.encode()])
+    day, week = seasons
+    t = np.arange(length + horizon)
+    phase = 2 * np.pi * (t / day + rng.random((count, 1)))
+    shape = np.sin(phase) + 0.4 * np.sin(2 * phase + rng.random((count, 1)))
+    weekday = 1 - 0.4 * rng.random((count, 1)) * ((t // day) % 7 >= 5)
+    noise = (0.05 if name == "m4h" else 0.4) * rng.standard_normal((count, len(t)))
+    level = np.cumsum(rng.normal(0, 0.5 / np.sqrt(week), (count, len(t))), axis=1)
+    bursts = rng.exponential(2, (count, len(t))) * (rng.random((count, len(t))) < (0 if name == "m4h" else 0.01))
+    values = 10.0 ** rng.uniform(-1, 4, (count, 1)) * np.maximum(4 + weekday * shape + level + noise + bursts, 0)
+    return Windows(name, values[:, :length], values[:, length:], seasons, synthetic=True)
