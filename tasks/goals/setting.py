@@ -10,10 +10,11 @@ from tasks.goals.changes import Declined, GoalChanges
 from tasks.goals.conflicts import contradictions
 from tasks.goals.discovery import discover_rules
 from tasks.goals.evidence import Evidence, Proposal, Rule
-from tasks.goals.measures import longest_clear_s, margin_of, priority_of, urgency_of
+from tasks.goals.measures import priority_of, urgency_of
 from tasks.goals.policy import GoalPolicy
+from tasks.goals.rearm import not_rearmed
 from tasks.goals.review import review
-from tasks.goals.text import number, span
+from tasks.goals.text import number
 
 _BLOCKED_WEIGHT = 0.5
 
@@ -94,7 +95,7 @@ def _refuse(
     for proposal in proposals:
         if proposal.cause in pursued:
             continue
-        reason = _contradicted(evidence, proposal) or _not_rearmed(evidence, proposal, closed, policy)
+        reason = _contradicted(evidence, proposal) or not_rearmed(evidence, proposal, closed, policy)
         if reason is not None:
             refused.append(Declined(proposal.cause, reason))
     return refused
@@ -109,51 +110,6 @@ def _contradicted(evidence: Evidence, proposal: Proposal) -> str | None:
             if (mine.severity, mine.name) < (other.severity, other.name):
                 return f"{conflict.statement} {other.name} matters more, so only that one is pursued."
     return None
-
-
-def _not_rearmed(evidence: Evidence, proposal: Proposal, closed: Sequence[GoalView], policy: GoalPolicy) -> str | None:
-    """Return why a cause that had a goal lately is not raised again yet; None where it may be.
-
-    A wobble around a bound is one matter and not ten: the series must have been clear of the bound by a margin for a
-    while since. What failed or expired is tried again after its horizon, doubled for every failure before.
-    """
-    same = [view for view in closed if view.goal.cause == proposal.cause and view.state is not GoalState.SUPERSEDED]
-    if not same:
-        return None
-    last = max(same, key=lambda view: view.since)
-    objective = evidence.objective(proposal.objective)
-    if proposal.period_s is not None:
-        return _same_occurrence(proposal, last)
-    since_s = (evidence.tick - last.since).total_seconds()
-    if last.state in {GoalState.FAILED, GoalState.EXPIRED}:
-        attempts = sum(view.state in {GoalState.FAILED, GoalState.EXPIRED} for view in same)
-        wait_s = min(86_400.0, policy.grace_s(objective) * 2.0 ** (attempts - 1))
-        if since_s >= wait_s:
-            return None
-        return f"it {last.state.value} {span(since_s)} ago and is tried again {span(wait_s)} after that"
-    rearm_s = policy.rearm_s(objective)
-    clear_s = _clear_since(evidence, proposal, last)
-    if clear_s >= rearm_s and since_s >= rearm_s:
-        return None
-    return (
-        f"the same cause was {last.state.value} {span(since_s)} ago and has to be clear for {span(rearm_s)} first "
-        f"(so far {span(clear_s)})"
-    )
-
-
-def _same_occurrence(proposal: Proposal, last: GoalView) -> str | None:
-    apart_s = abs((proposal.deadline - last.goal.deadline).total_seconds())
-    assert proposal.period_s is not None
-    return "this occurrence had its goal" if apart_s < proposal.period_s / 2 else None
-
-
-def _clear_since(evidence: Evidence, proposal: Proposal, last: GoalView) -> float:
-    """Return for how long the series kept clear of the bound by a margin since the last goal was raised."""
-    since_s = (evidence.tick - last.goal.created_at).total_seconds()
-    window = evidence.window(proposal.series, since_s) if proposal.series and since_s > 0 else None
-    if window is None or proposal.bound is None:
-        return (evidence.tick - last.since).total_seconds()
-    return longest_clear_s(window, proposal.bound, proposal.side, margin_of(window, proposal.bound))
 
 
 def _rank(evidence: Evidence, proposals: Sequence[Proposal]) -> list[_Ranked]:

@@ -57,5 +57,9 @@ def series_standing(goal: Goal, evidence: Evidence, *, probability: float, worst
 
 
 def held_clear_s(window: Window, bound: float, side: Side) -> float:
-    """Return how long a series has kept clear of its bound by the hysteresis margin."""
-    return held_for_s(window, bound, side, margin_of(window.tail(86_400.0), bound))
+    """Return how long a series has kept clear of its bound by the hysteresis margin.
+
+    Keeping it at all counts a third: a share that is wanted at 1 cannot be clear of that.
+    """
+    clear_s = held_for_s(window, bound, side, margin_of(window.tail(86_400.0), bound))
+    return max(clear_s, held_for_s(window, bound, side) / 3)

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
-from storage.records import Autonomy, Candidate, FloatArray, GoalView, Strategy
+from storage.records import Autonomy, Candidate, FloatArray, GoalView, Strategy, metric_of
 from tasks.goals.text import moment
 from tasks.plan.problem import PlanProblem
 from tasks.plan.value import Valuer, Worth, offer_key
@@ -138,8 +138,25 @@ def _forbidden(problem: PlanProblem, view: GoalView, candidate: Candidate) -> st
     level = problem.level(view.goal.goal_type, candidate.action)
     if level is Autonomy.OBSERVE:
         return f"its autonomy level for {view.goal.goal_type.value} is observe"
+    guarded = _guard_in_trouble(problem, view)
+    if guarded is not None:
+        return guarded
     if not all(map(math.isfinite, [candidate.cost, candidate.latency_s, *candidate.expected_effect.values()])):
         return "its cost, latency or expected effect is not a number"
+    return None
+
+
+def _guard_in_trouble(problem: PlanProblem, view: GoalView) -> str | None:
+    """Return which guard of a goal's objective has a weightier open goal; None where all are well.
+
+    A forecast may add protection on its own authority; to take it away, what it protects must be seen to be well.
+    """
+    objective = problem.objective_of(view)
+    for other in problem.goals:
+        is_weightier = other.is_open and other.goal.severity > view.goal.severity
+        series = other.goal.series or ""
+        if objective is not None and is_weightier and {series, metric_of(series)} & set(objective.guards):
+            return f"{series}, which it must not harm, has a weightier goal open"
     return None
 
 

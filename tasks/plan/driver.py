@@ -6,12 +6,14 @@ follows for each amount, and the amounts over time are planned with the latency 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.stats import theilslopes
 
+from storage.errors import ForeactError
 from storage.records import FloatArray
 from tasks.plan.problem import Response
 from tasks.plan.risk import Side, excess_of
@@ -76,6 +78,28 @@ class CapacityResponse:
         return np.broadcast_to(capacity, np.broadcast_shapes(np.shape(driver), np.shape(capacity))).astype(float)
 
 
+def declared_response(spec: Mapping[str, Any]) -> Response:
+    """Return a response from its description: a `form` of ratio, queue, product or capacity, and its numbers.
+
+    Raises ForeactError `plan.bad_response` for an unknown form or numbers that it does not take.
+    """
+    numbers = {name: value for name, value in spec.items() if name != "form"}
+    forms: dict[str, Callable[..., Response]] = {
+        "ratio": RatioResponse,
+        "queue": QueueResponse,
+        "product": ProductResponse,
+        "capacity": CapacityResponse,
+    }
+    try:
+        return forms[str(spec.get("form"))](**{name: float(value) for name, value in numbers.items()})
+    except (KeyError, TypeError, ValueError):
+        raise ForeactError(
+            "plan.bad_response",
+            f"{dict(spec)} describes no response.",
+            "Give form = ratio (work, base), queue (service, work), product (work, base) or capacity.",
+        ) from None
+
+
 @dataclass(frozen=True)
 class FunctionResponse:
     """A declared function of (driver, capacity), for where neither form fits."""
@@ -92,7 +116,7 @@ def fit_response(metric: FloatArray, driver: FloatArray, capacity: FloatArray) -
 
     Every form is fitted robustly (Theil-Sen; the queue in 1/metric and the product in metric/driver, where they are
     lines) and the one with the least median error is kept. None with under ten complete steps, or where no form fits
-    a fifth better than the metric's own median does.
+    a fifth better than the metric's own median does. While the capacity never varied it is taken to share the load.
     """
     complete = np.isfinite(metric) & np.isfinite(driver) & np.isfinite(capacity) & (capacity > 0) & (driver > 0)
     if complete.sum() < _MIN_VALUES:
@@ -100,7 +124,8 @@ def fit_response(metric: FloatArray, driver: FloatArray, capacity: FloatArray) -
     kept = np.flatnonzero(complete)
     kept = kept[np.linspace(0, len(kept) - 1, min(len(kept), _MOST_VALUES)).round().astype(int)]
     seen, drive, amount = metric[kept], driver[kept], capacity[kept]
-    fits = [fit for form in _FORMS if (fit := form(seen, drive, amount)) is not None]
+    forms = _FORMS if np.ptp(amount) > 0 else _FORMS_OF_LOAD
+    fits = [fit for form in forms if (fit := form(seen, drive, amount)) is not None]
     errors = [float(np.median(np.abs(fit.metric(drive, amount) - seen))) for fit in fits]
     spread = float(np.median(np.abs(seen - np.median(seen))))
     best = int(np.argmin(errors)) if errors else None
@@ -133,7 +158,8 @@ def _fit_product(seen: FloatArray, driver: FloatArray, capacity: FloatArray) -> 
     return ProductResponse(*line) if line is not None and line[0] > 0 else None
 
 
-_FORMS = (_fit_ratio, _fit_queue, _fit_product)
+_FORMS_OF_LOAD = (_fit_ratio, _fit_queue)
+_FORMS = (*_FORMS_OF_LOAD, _fit_product)
 
 
 @dataclass(frozen=True)

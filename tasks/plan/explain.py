@@ -103,12 +103,13 @@ def explain_nothing(
         return "Nothing, since no registered action offers anything for this goal."
     if risk <= 0:
         return "Nothing, since no simulated future breaks the bound within the horizon."
-    needed = problem.margin * risk
-    stated = (
+    if best.value >= best.worth.needed:
+        return f"Nothing: {best.action}{_where(best)} gives way to weightier goals."
+    return (
         f"Nothing: the best candidate, {best.action}{_where(best)}, is worth {number(best.value)} where doing nothing "
-        f"risks {number(risk)}, and {percent(problem.margin)} of that ({number(needed)}) is asked for before acting."
+        f"risks {number(risk)}; {number(best.worth.needed)} is asked for before acting, a margin of "
+        f"{percent(problem.margin)}."
     )
-    return stated if best.value < needed else f"Nothing: {best.action}{_where(best)} gives way to weightier goals."
 
 
 def reasons_of(blocked: Sequence[Blocked]) -> tuple[str, ...]:

@@ -84,9 +84,8 @@ def prepare(problem: PlanProblem, views: tuple[GoalView, ...], kept: Mapping[str
 
 def is_worth_it(problem: PlanProblem, column: Column, valuers: Mapping[str, Valuer]) -> bool:
     """Tell whether a column beats doing nothing by the margin, for its own goal or for all that it serves."""
-    own_risk = valuers[column.goal_id].risk
     risk = sum(valuers[goal_id].risk for goal_id in column.serves)
-    is_enough = column.own_value >= problem.margin * own_risk or column.value >= problem.margin * risk
+    is_enough = column.own_value >= column.worth.needed or column.value >= problem.margin * risk
     return column.value > 0 and is_enough
 
 

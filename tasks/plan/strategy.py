@@ -14,8 +14,9 @@ _URGENT_SLOTS = 2
 def strategies_of(problem: PlanProblem, views: Sequence[GoalView]) -> dict[str, tuple[Strategy, str]]:
     """Return every goal's strategy and the reason for it.
 
-    What was learned for the goal type decides. Otherwise: critical and urgent → IMMEDIATE; sharing a series, a target
-    or a family tree with another goal → COLLABORATIVE; a peak beyond half the slots → SCHEDULED; else ADAPTIVE.
+    What was learned for the goal type decides. Otherwise: driven by a forecast driver → ADAPTIVE; critical and urgent →
+    IMMEDIATE; sharing a series, a target or a family tree with another goal → COLLABORATIVE; a peak beyond half the
+    slots → SCHEDULED; else ADAPTIVE.
     """
     groups = groups_of(problem, views)
     shared = {goal_id for group in groups if len(group) > 1 for goal_id in group}
@@ -27,6 +28,8 @@ def _strategy_of(problem: PlanProblem, view: GoalView, is_shared: bool) -> tuple
     learned = (problem.strategies or {}).get(goal.goal_type)
     if learned is not None:
         return learned, f"{learned.value} has done best for {goal.goal_type.value} so far"
+    if goal.objective in problem.responses:
+        return Strategy.ADAPTIVE, "its amounts are planned anew each cycle on the driver's paths"
     lead_s = (goal.deadline - problem.tick).total_seconds()
     if goal.severity >= _CRITICAL and lead_s <= _URGENT_SLOTS * problem.slot_s:
         return Strategy.IMMEDIATE, "it is critical and cannot wait"

@@ -42,13 +42,17 @@ class Outlook:
 
 @dataclass(frozen=True)
 class Worth:
-    """What a candidate is worth in each slot (n_slots,): gain over all bounds, the goal's own, the risk it leaves."""
+    """What a candidate is worth in each slot (n_slots,): gain over all bounds, the goal's own, the risk it leaves.
+
+    `needed` is what it must be worth after its cost to be preferred to doing nothing.
+    """
 
     gain: FloatArray
     own_gain: FloatArray
     risk_left: FloatArray
     effect: tuple[float, float]
     shrink: float
+    needed: float
 
 
 def offer_key(candidate: Candidate) -> str:
@@ -87,13 +91,17 @@ class Valuer:
         shrink = shrink_of(self.problem.realised.get(candidate.action))
         saved = self.outlook.risk - left
         own = self.view.goal.severity * np.where(saved > 0, shrink * saved, saved)
-        return Worth(own - self._harm(candidate, effect), own, left, effect, shrink)
+        needed = self.problem.margin * self.risk
+        return Worth(own - self._harm(candidate, effect), own, left, effect, shrink, needed)
 
     def _worth_of_amount(self, saved: FloatArray, candidate: Candidate, effect: tuple[float, float]) -> Worth:
         shrink = shrink_of(self.problem.realised.get(candidate.action))
         gain = np.where(saved > 0, shrink * saved, saved)
         left = np.clip(self.outlook.risk - gain / max(self.view.goal.severity, 1e-9), 0.0, 1.0)
-        return Worth(gain, gain, left, effect, shrink)
+        # A plan of amounts weighs late against idle to the unit, so the margin is on a unit's cost where it has one.
+        unit_cost = self.problem.traits_of(candidate.action).unit_cost
+        needed = self.problem.margin * min(self.risk, unit_cost or np.inf)
+        return Worth(gain, gain, left, effect, shrink, needed)
 
     def _harm(self, candidate: Candidate, effect: tuple[float, float]) -> FloatArray:
         harm = np.zeros(self.problem.n_slots)
