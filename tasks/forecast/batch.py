@@ -12,6 +12,7 @@ Floats = NDArray[np.float64]
 Float32s = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 
+BLOCK_SERIES = 64
 LEVELS: tuple[float, ...] = tuple(round(0.05 * i, 2) for i in range(1, 20))
 
 
@@ -142,13 +143,20 @@ class ForecastBatch:
 
     def _first_crossing(self, upper: float | Floats | None, lower: float | Floats | None, within: int | None) -> Floats:
         """First step (from 1) at which each path crosses a bound, inf where it never does, shape (n, s)."""
-        ahead = self.scaled_paths[:, :, : within if within is not None else self.horizon]
-        crossed = np.zeros(ahead.shape, dtype=bool)
-        if upper is not None:
-            crossed |= ahead > self._scaled(upper)
-        if lower is not None:
-            crossed |= ahead < self._scaled(lower)
-        return np.where(crossed.any(axis=2), crossed.argmax(axis=2) + 1.0, np.inf)
+        steps = within if within is not None else self.horizon
+        first = np.full(self.scaled_paths.shape[:2], np.inf)
+        high = self._scaled(upper) if upper is not None else None
+        low = self._scaled(lower) if lower is not None else None
+        # A block at a time: the comparison of ten thousand series at once would leave the processor's cache.
+        for rows in (slice(i, i + BLOCK_SERIES) for i in range(0, len(self), BLOCK_SERIES)):
+            ahead = self.scaled_paths[rows, :, :steps]
+            crossed = np.zeros(ahead.shape, dtype=bool)
+            if high is not None:
+                crossed |= ahead > high[rows]
+            if low is not None:
+                crossed |= ahead < low[rows]
+            first[rows] = np.where(crossed.any(axis=2), crossed.argmax(axis=2) + 1.0, np.inf)
+        return first
 
     def _scaled(self, bound: float | Floats) -> Float32s:
         """A bound in path units. Without the clip a bound far away would overflow single precision."""
