@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy.stats import ttest_ind
+from scipy.special import stdtr
 
 from benchmarks.rolling import DAY_STEPS, DEFAULT_DATA, FloatArray, RolledSeries, recorded_series, roll
 from storage.records import Verdict
-from tasks.measure import Control, ErrorLedger, build_ledger, measure_effect
+from tasks.measure import Control, Effect, ErrorLedger, build_ledger, measure_effect
 
 HORIZONS = (20, 60, 200)
 EVERY_STEPS = 6
@@ -68,10 +68,6 @@ def _placebo(series: RolledSeries, place: int, horizon: int, placed: str) -> Pla
     forecast, sd = series.forecasts[place, :horizon], float(np.std(series.values[: now + 1]))
     nothing = measure_effect(after, forecast, ledger, metric_sd=sd)
     shifted = measure_effect(after - 2 * sd, forecast, ledger, metric_sd=sd)
-    if np.ptp(before) > 0 or np.ptp(after) > 0:
-        t_test_alarm = bool(ttest_ind(before, after, equal_var=False).pvalue < 0.05)
-    else:
-        t_test_alarm = bool(before[0] != after[0])
     return Placebo(
         series.name,
         horizon,
@@ -79,9 +75,20 @@ def _placebo(series: RolledSeries, place: int, horizon: int, placed: str) -> Pla
         nothing.p_value < 0.05,
         nothing.low <= 0 <= nothing.high,
         shifted.verdict is Verdict.IMPROVED,
-        t_test_alarm,
+        t_test_p_value(before, after) < 0.05,
         nothing.verdict,
     )
+
+
+def t_test_p_value(before: FloatArray, after: FloatArray) -> float:
+    """Return the p-value of Welch's t-test of two stretches of a metric, taking their values as
+    independent."""
+    variances = before.var(ddof=1) / len(before), after.var(ddof=1) / len(after)
+    total = sum(variances)
+    if total <= 0:
+        return float(before[0] == after[0])
+    freedom = total**2 / (variances[0] ** 2 / (len(before) - 1) + variances[1] ** 2 / (len(after) - 1))
+    return float(2 * stdtr(freedom, -abs(after.mean() - before.mean()) / np.sqrt(total)))
 
 
 def table(found: list[Placebo]) -> str:
@@ -142,7 +149,9 @@ def examples(data: Path) -> str:
     folder = data / "causalimpact"
     if not folder.exists():
         return "worked examples: the data is not here"
-    lines = [f"{'example':>16} {'R effect':>9} {'R sig.':>7}  {'here':>9} {'90 % interval':>22} {'p':>7}  verdict"]
+    lines = [
+        f"{'example':>16} {'R effect':>9} {'R sig.':>7}  {'here':>9} {'90 % interval':>20} {'p':>6}  verdict, agreement"
+    ]
     for example in EXAMPLES:
         with (folder / f"{example.name}.csv").open() as rows:
             columns = {
@@ -166,11 +175,25 @@ def _example_line(example: Example, columns: dict[str, FloatArray]) -> str:
     forecast, ledger = parts[example.target]
     controls = [Control(name, columns[name][now + 1 :], *parts[name]) for name in example.controls]
     effect = measure_effect(columns[example.target][now + 1 :], forecast, ledger, controls=controls)
-    return (
+    line = (
         f"{example.name:>16} {example.r_effect:>9.2f} {example.r_is_significant!s:>7}  {effect.estimate:>9.2f} "
-        f"{f'{effect.low:.2f} to {effect.high:.2f}':>22} {effect.p_value:>7.3f}  {effect.verdict}: {effect.reason}"
-        + (f"; controls {', '.join(effect.controls_used)}" if effect.controls_used else "; no control helped")
+        f"{f'{effect.low:.2f} to {effect.high:.2f}':>20} {effect.p_value:>6.3f}  {effect.verdict}"
     )
+    return f"{line}\n{'':>16} {_agreement(example, effect)}"
+
+
+def _agreement(example: Example, effect: Effect) -> str:
+    """Say whether sign and significance are those of R, and why where they are not."""
+    used = ", ".join(effect.controls_used) or "none of use"
+    about = (
+        f"judged by {effect.window_steps} of {example.after_steps} steps against {effect.past_windows:.0f} "
+        f"past windows, controls: {used}"
+    )
+    sign = "same sign" if effect.estimate * example.r_effect > 0 else "other sign"
+    found = effect.verdict in {Verdict.IMPROVED, Verdict.WORSE}
+    if found == example.r_is_significant:
+        return f"{sign}, same significance ({about})"
+    return f"{sign}, other significance: there is too little past to judge more ({about})"
 
 
 def _issued(values: FloatArray, now: int, after: int) -> tuple[FloatArray, ErrorLedger]:

@@ -34,7 +34,7 @@ ACTIONS = tuple(f"action-{i}" for i in range(5))
 ARMS = (NOTHING, *ACTIONS)
 DECISIONS = 200
 STANDARD_ERRORS = (0.06, 0.10, 0.13, 0.18, 0.22, 0.27, 0.36, 0.44, 0.54)
-"""Deciles of the standard error, in sd of the metric, of 480 one-hour placebo windows on 60 real series."""
+"""Deciles of the standard error, in sd of the metric, of 480 placebo windows of 60 steps on 60 real series."""
 FLATTERY = 0.3
 """How far, in sd, a metric moves the right way after an alarm by itself, as a success rate sees it."""
 
@@ -81,11 +81,11 @@ def learner_regret(world: World, seed: int) -> float:
     learner: Learner = HierarchicalLearner()
     regret = 0.0
     for i in range(DECISIONS):
-        context = Context(GOALS[world.goals[i]], float(world.hours[i]))
-        arm = ARMS.index(choose(learner, context, ARMS, seed * 1000 + i).chosen)
+        goal, hour = GOALS[world.goals[i]], float(world.hours[i])
+        arm = ARMS.index(choose(learner, Context(goal, hour), ARMS, seed * 1000 + i).chosen)
         measured = float(world.effects[i, arm] + world.errors[i])
         size = float(world.standard_errors[i])
-        learner = learner.update(Observation(f"o{i}", ARMS[arm], context.goal_type, context.hour, measured, size))
+        learner = learner.update(Observation(f"o{i}", ARMS[arm], goal, hour, measured, size))
         regret += float(world.effects[i].max() - world.effects[i, arm])
     return regret
 
@@ -145,11 +145,11 @@ def _act(series: Sequence[RolledSeries], rng: np.random.Generator, arm: int) -> 
 def onset_learner(act: Acted, seed: int) -> IntArray:
     """Return the arms (60,) that the learner takes at onsets."""
     learner: Learner = HierarchicalLearner()
-    context, taken = Context("BOTTLENECK_PREVENTION", 12.0), []
+    goal, hour, taken = "BOTTLENECK_PREVENTION", 12.0, []
     for i in range(ONSET_DECISIONS):
-        arm = ONSET_ARMS.index(choose(learner, context, ONSET_ARMS, seed * 1000 + i).chosen)
+        arm = ONSET_ARMS.index(choose(learner, Context(goal, hour), ONSET_ARMS, seed * 1000 + i).chosen)
         measured, size, _ = act(arm)
-        seen = Observation(f"o{i}", ONSET_ARMS[arm], context.goal_type, context.hour, measured, size)
+        seen = Observation(f"o{i}", ONSET_ARMS[arm], goal, hour, measured, size)
         learner = learner.update(seen)
         taken.append(arm)
     return np.array(taken)
@@ -212,7 +212,7 @@ def main() -> None:
     print(drawn_trial(given.worlds, given.seed, False, 45), flush=True)
     print(drawn_trial(given.worlds, given.seed, True, 80), flush=True)
     series = roll(recorded_series(given.data, 40, given.seed), horizon=ONSET_STEPS, every_steps=6)
-    print(onset_trial(series, given.worlds, given.seed))
+    print(onset_trial(series, 2 * given.worlds, given.seed))
 
 
 if __name__ == "__main__":

@@ -66,9 +66,8 @@ def compare_windows(observed: FloatArray, forecast: FloatArray, ledger: ErrorLed
     """Average the error after an action and every past error path over the same steps.
 
     `observed` and `forecast` are (h,), `steps` <= h. Each mean is divided by the square root of the scale
-    of its time: errors grow with a metric's unrest, but less than in proportion (on 100 series of server
-    metrics the root gave intervals a tenth narrower at the same coverage than the scale itself, and than
-    none).
+    of its time: errors grow with a metric's unrest, but less than in proportion. Dividing by the scale
+    itself, or by nothing, holds the truth as often with wider intervals.
     """
     used = (np.isfinite(observed) & np.isfinite(forecast))[:steps]
     difference = float(np.mean((observed[:steps] - forecast[:steps])[used])) if used.any() else float("nan")
