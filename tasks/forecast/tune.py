@@ -15,6 +15,7 @@ from tasks.forecast.prepare import prepare, scale_histories
 from tasks.forecast.seasonal import first_origin, seasonal_arrays
 
 TUNE_SAMPLE = 48  # series
+LEAST_SERIES = 8  # fewer prove nothing
 JUDGED_STEPS = 72  # of the horizon, evenly spread
 MODELS = ((8.0, 0.3), (3.0, 1.0), (8.0, 0.1))  # (winsor_mads, shrinkage); the first is the default
 RAW_SHARES = (1 / 3, 0.0)  # likewise
@@ -69,7 +70,7 @@ def _trials(
 ) -> Iterator[_Trial]:
     history = prepare(known, season, model[0])
     rows = np.flatnonzero(~ladder.constant(history) & np.isfinite(truth).all(axis=1))
-    if not len(rows):
+    if len(rows) < LEAST_SERIES:
         return
     scaled = scale_histories(history, season).take(rows)
     steady = history.slope[rows, None] * np.arange(1, horizon + 1)

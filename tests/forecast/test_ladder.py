@@ -91,6 +91,8 @@ def test_a_stored_state_forecasts_to_the_same_last_digit() -> None:
     state = fit_fleet(fleet, season_lengths=SEASONS, horizon=24, seed=3)
     again = FleetState.from_json(state.to_json())
     assert again.tuning == state.tuning
+    assert again.serves(SEASONS, 24)
+    assert not again.serves(SEASONS, 25)
     np.testing.assert_array_equal(
         forecast_batch(fleet, season_lengths=SEASONS, horizon=24, state=again).quantiles,
         forecast_batch(fleet, season_lengths=SEASONS, horizon=24, seed=3).quantiles,
