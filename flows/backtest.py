@@ -176,12 +176,13 @@ def _runs(places: np.ndarray[Any, Any]) -> list[tuple[int, int]]:
 def _goal_for(
     report: SimulationReport, objective: Objective, series: str, start: datetime, end: datetime
 ) -> GoalView | None:
-    """Return the earliest goal on the series that was open at some time from a horizon before a breach to its end."""
+    """Return the earliest goal to prevent a breach that was open at some time from a horizon before it to its end."""
     horizon = timedelta(seconds=objective.horizon_s)
     fitting = [
         view
         for view in report.goals
-        if (view.goal.objective, view.goal.series) == (objective.name, series)
+        if view.goal.goal_type is GoalType.BOTTLENECK_PREVENTION
+        and (view.goal.objective, view.goal.series) == (objective.name, series)
         and view.goal.created_at <= end
         and (view.is_open or view.since >= start - horizon)
     ]
