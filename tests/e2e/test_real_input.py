@@ -37,6 +37,7 @@ CONFIGURATION: dict[str, dict[str, Any]] = {
         "level": "auto",
         "allow_names": [NAME],
         "cooldown_seconds": 30,
+        "over_s": 1.5,
         "rate_limits": ["100/hour"],
     },
     "actions.limit_process_affinity": {
@@ -44,6 +45,7 @@ CONFIGURATION: dict[str, dict[str, Any]] = {
         "level": "auto",
         "allow_names": [NAME],
         "cooldown_seconds": 30,
+        "over_s": 1.5,
         "rate_limits": ["100/hour"],
     },
 }

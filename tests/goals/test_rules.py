@@ -254,8 +254,8 @@ class TestPatternAdaptation:
         (found,) = proposals(GoalType.PATTERN_ADAPTATION, evidence)
         assert (found.series, found.severity, found.bound) == ("cpu_usage", 0.8, 90)
 
-    def test_a_new_level_fires_while_it_is_news(self) -> None:
-        shift = Pattern(
+    def shift(self) -> Pattern:
+        return Pattern(
             pattern_id="p3",
             kind="change_point",
             subject="cpu_usage",
@@ -263,9 +263,17 @@ class TestPatternAdaptation:
             strength=0.9,
             evidence={"at_s": TICK.timestamp() - 7_200, "before": 30.0, "after": 60.0},
         )
-        evidence = Evidence(tick=TICK, frames=(frame_of({"cpu_usage": np.full(50, 60.0)}),), patterns=(shift,))
+
+    def test_a_new_level_toward_the_bound_fires_while_it_is_news(self) -> None:
+        objective = Objective(name="cpu", metric="cpu_usage", bound=90)
+        evidence = evidence_of(objective, {"cpu_usage": np.full(50, 60.0)}, patterns=(self.shift(),))
         (found,) = proposals(GoalType.PATTERN_ADAPTATION, evidence)
         assert (found.bound, found.side, found.baseline) == (30.0, "below", 60.0)
+
+    def test_a_new_level_that_no_objective_minds_is_no_goal(self) -> None:
+        frames = (frame_of({"cpu_usage": np.full(50, 60.0)}),)
+        evidence = Evidence(tick=TICK, frames=frames, patterns=(self.shift(),))
+        assert proposals(GoalType.PATTERN_ADAPTATION, evidence) == []
 
 
 def test_every_proposal_says_rule_inputs_forecast_and_a_sentence() -> None:

@@ -147,18 +147,19 @@ def _shift(evidence: Evidence, pattern: Pattern) -> Proposal | None:
         return None
     if not 0 <= (evidence.tick - at).total_seconds() <= _SHIFT_IS_NEWS_S:
         return None
-    watching = [each for each in evidence.objectives if each.matches(series)]
+    # A shift that no objective minds is a pattern to be seen, not a goal to be pursued.
+    watching = [each for each in evidence.objectives if each.matches(series) and toward(after, before, each.side) > 0]
     objective = max(watching, key=lambda each: each.severity, default=None)
-    toward_trouble = objective is None or toward(after, before, objective.side) > 0
-    severity = objective.severity if objective and toward_trouble else _DEFAULT_SEVERITY
+    if objective is None:
+        return None
     return Proposal(
         goal_type=GOAL_TYPE,
         cause=f"{GOAL_TYPE.value}:shift:{series}",
         description=f"Adapt to the new level of {series}: {number(after)} instead of {number(before)}",
-        severity=severity,
+        severity=objective.severity,
         probability=pattern.strength,
         deadline=max(evidence.tick, at + timedelta(seconds=_SHIFT_IS_NEWS_S)),
-        objective=objective.name if objective else None,
+        objective=objective.name,
         series=series,
         bound=before,
         side="below" if after > before else "above",
