@@ -47,7 +47,22 @@ def forecast_frame(frame: Frame, serving: Serving, horizon: int, seed: int) -> F
             seed=seed,
         )
         batch = _put(batch, rows, part)
-    return batch
+    return _within_nature(frame, batch)
+
+
+def _within_nature(frame: Frame, batch: ForecastBatch) -> ForecastBatch:
+    """Keep shares between 0 and 1: a `…_ratio` that never left them is one, and no trend takes it beyond."""
+    with np.errstate(invalid="ignore"):
+        lowest, highest = np.fmin.reduce(frame.values, axis=1), np.fmax.reduce(frame.values, axis=1)
+    named = np.array([metric_of(series).endswith("_ratio") for series in frame.series], dtype=bool)
+    rows = np.flatnonzero(named & (lowest >= 0) & (highest <= 1))
+    if not len(rows):
+        return batch
+    point, quantiles, paths = batch.point.copy(), batch.quantiles.copy(), batch.scaled_paths.copy()
+    point[rows], quantiles[rows] = np.clip(point[rows], 0, 1), np.clip(quantiles[rows], 0, 1)
+    centre, scale = batch.centre[rows, None, None], batch.scale[rows, None, None]
+    paths[rows] = np.clip(paths[rows], (0 - centre) / scale, (1 - centre) / scale)
+    return replace(batch, point=point, quantiles=quantiles, scaled_paths=paths)
 
 
 def _put(batch: ForecastBatch, rows: Sequence[int], part: ForecastBatch) -> ForecastBatch:

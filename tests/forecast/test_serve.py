@@ -42,3 +42,12 @@ def test_a_method_nobody_knows_is_refused() -> None:
     with pytest.raises(ForeactError) as refusal:
         forecast_frame(a_frame(), Serving(default="crystal-ball"), 12, 0)
     assert refusal.value.code == "unknown_forecaster"
+
+
+def test_a_share_stays_a_share_and_other_metrics_are_not_bounded() -> None:
+    climb = np.clip(np.linspace(0.1, 0.98, 200), 0, 1)
+    frame = Frame(series=("cpu_used_ratio", "queue"), values=np.stack([climb, climb]), end=END, step_s=60)
+    batch = forecast_frame(frame, Serving(), 60, 0)
+    assert batch.paths[0].max() <= 1 + 1e-6
+    assert batch.quantiles[0].max() <= 1
+    assert batch.paths[1].max() > 1
