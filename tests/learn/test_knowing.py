@@ -139,7 +139,7 @@ def test_another_policy_is_valued_near_its_truth() -> None:
 
 
 def test_a_worse_policy_is_vetoed_and_a_better_one_is_only_not_vetoed() -> None:
-    decisions = _logged(400)
+    decisions = _logged(250)
     assert "achieved" in vetoes(evaluate_policy(decisions, _always("useless")))
     assert vetoes(evaluate_policy(decisions, _always("good"))) == ""
 

@@ -12,13 +12,13 @@ from benchmarks.rolling import DEFAULT_DATA, recorded_series, roll
 
 
 def _found(data: Path, count: int) -> list:  # type: ignore[type-arg]
-    rolled = roll(recorded_series(data, count, 0), horizon=max(HORIZONS), every_steps=EVERY_STEPS)
+    rolled = roll(recorded_series(data, count, 0), horizon=max(HORIZONS), every_steps=2 * EVERY_STEPS)
     return [each for place, one in enumerate(rolled) for each in placebos(one, place)]
 
 
 @pytest.mark.slow
 def test_placebos_on_made_series_are_seldom_believed() -> None:
-    found = _found(Path("nowhere"), 8)
+    found = _found(Path("nowhere"), 6)
     alarms = np.mean([each.is_false_alarm for each in found])
     assert alarms <= 0.10
     assert np.mean([each.t_test_alarm for each in found]) > 4 * alarms
@@ -29,7 +29,7 @@ def test_placebos_on_made_series_are_seldom_believed() -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(not (DEFAULT_DATA / "forecast").exists(), reason="the recorded series are not on this machine")
 def test_placebos_on_recorded_series_are_seldom_believed() -> None:
-    found = _found(DEFAULT_DATA, 24)
+    found = _found(DEFAULT_DATA, 14)
     assert np.mean([each.is_false_alarm for each in found]) <= 0.10
     assert 0.85 <= np.mean([each.covers for each in found]) <= 0.95
 
