@@ -98,9 +98,9 @@ class Valuer:
         shrink = shrink_of(self.problem.realised.get(candidate.action))
         gain = np.where(saved > 0, shrink * saved, saved)
         left = np.clip(self.outlook.risk - gain / max(self.view.goal.severity, 1e-9), 0.0, 1.0)
-        # A plan of amounts weighs late against idle to the unit, so the margin is on a unit's cost where it has one.
-        unit_cost = self.problem.traits_of(candidate.action).unit_cost
-        needed = self.problem.margin * min(self.risk, unit_cost or np.inf)
+        # The response is known and the plan weighs late against idle: a share of the whole risk would forbid the small
+        # steps that it consists of. So the margin is on a unit's running cost; what a change costs is charged as cost.
+        needed = self.problem.margin * self.problem.traits_of(candidate.action).unit_cost
         return Worth(gain, gain, left, effect, shrink, needed)
 
     def _harm(self, candidate: Candidate, effect: tuple[float, float]) -> FloatArray:

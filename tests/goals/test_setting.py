@@ -137,6 +137,21 @@ class TestClosing:
         assert len(open_goals) == 1
         assert len(closed) == 1
 
+    def test_a_breach_that_comes_back_at_once_and_lasts_is_a_goal_again_after_a_while(self) -> None:
+        values = np.concatenate([np.full(70, 95.0), np.full(7, 60.0), np.full(30, 95.0)])
+        probabilities = np.where(values > 90, 1.0, 0.05)
+        open_goals, (closed,) = run(values, probabilities, every=1)
+        assert closed.state is GoalState.ACHIEVED
+        (again,) = open_goals
+        assert timedelta(minutes=9) <= again.goal.created_at - closed.since <= timedelta(minutes=13)
+
+    def test_what_a_person_cancelled_is_not_raised_again_while_it_lasts(self) -> None:
+        first = open_after(raised(95, 1.0))[0]
+        cancelled = first.model_copy(update={"state": GoalState.CANCELLED})
+        later = TICK + timedelta(hours=3)
+        evidence = evidence_of(CPU, {"cpu_usage": np.full(300, 95.0)}, probability=1.0, tick=later)
+        assert cycle(evidence, [], [cancelled]).new == ()
+
     def test_silence_blocks_a_goal_and_never_achieves_it(self) -> None:
         values = np.concatenate([np.full(100, 95.0), np.full(50, np.nan)])
         (view,), closed = run(values, np.full(150, 0.0))

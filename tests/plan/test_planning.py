@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from storage.records import NOTHING, Autonomy, Candidate, GoalState, GoalType, Strategy
+from storage.records import NOTHING, Autonomy, Candidate, GoalState, GoalType, Objective, Strategy
 from tasks.plan import ActionTraits, Commitment, PlanProblem, PlanResult, make_plans
 from tests.plan.worlds import SAFE, TICK, KnownEffects, crowd, goal_of, problem_of, rising_paths, view_of
 
@@ -104,6 +104,15 @@ class TestGuards:
         traits = {"limit": SAFE, "renice": SAFE, "analyze": ActionTraits(informs_only=True)}
         (decision,) = make_plans(simple(commitments=(note,), traits=traits)).decisions
         assert decision.chosen.action == "limit"
+
+    def test_what_a_guard_protects_must_be_well_before_protection_is_taken_away(self) -> None:
+        ours = Objective(name="cpu", metric="cpu", bound=90, severity=0.6, guards=("latency",))
+        slow = view_of(goal_of("slow", series="latency", severity=0.8))
+        goals = (view_of(goal_of(in_s=0.0)), slow)
+        decisions = make_plans(simple(goals=goals, objectives={"cpu": ours})).decisions
+        mine = next(each for each in decisions if each.goal_id == "g")
+        assert mine.chosen.action == NOTHING
+        assert "must not harm" in mine.blocked_by[0]
 
     def test_rubbish_numbers_in_a_candidate_keep_it_out(self) -> None:
         bad = LIMIT.model_copy(update={"cost": float("nan")})
