@@ -18,13 +18,16 @@ from api.processes.flow_log import follow
 from api.processes.layout import POOL, Layout, process_environment, python
 from api.processes.living import members
 from api.processes.prefect_rest import PrefectRest
-from api.processes.reap import reap, reap_all
+from api.processes.reap import MISSED, reap, reap_all, superseded
 from settings import utc_now
 from storage.errors import ForeactError
 
-REAP_EVERY_S = 20.0
+REAP_EVERY_S = 10.0
 READY_TIMEOUT_S = 90.0
 DRAIN_S = 10.0
+HEALTH_EVERY_S = 15.0
+HEALTH_TIMEOUT_S = 5.0
+HEALTH_MISSES = 4
 POOL_READY = "@pool-ready"
 FIRST_CYCLE = "@first-cycle "
 
@@ -74,21 +77,20 @@ class Supervisor:
             group.create_task(follow(self.layout.flow_log, lambda line: self.console.line("flows", line, keep=False)))
             await self._ready("the Prefect server", f"{self.layout.settings.prefect_url.rstrip('/')}/health")
             await self.pool_ready.wait()
-            left, missed = await reap_all(self.prefect, utc_now())
-            if left or missed:
-                self._say(f"ended {left} runs that an earlier life left behind, and {missed} that were missed")
+            await self._reap_earlier_life()
             group.create_task(self.children["worker"].run())
             await self._ready("the facade", f"{self.layout.facade_url}/healthz")
             self._announce()
             group.create_task(self._watch_first_cycle())
             group.create_task(self._reap_for_ever())
+            group.create_task(self._end_what_hangs())
 
     def _make_children(self) -> None:
         environment = process_environment(self.layout)
         for program in programs(self.layout):
             self.children[program.name] = Child(program, environment, self.layout.folder, self.console)
         self.children["setup"].on_line = self._heard_from_setup
-        self.children["worker"].before_restart = self._reap_missed
+        self.children["worker"].before_restart = self._cancel_missed
 
     def _heard_from_setup(self, line: str) -> bool:
         if line.startswith(POOL_READY):
@@ -104,9 +106,8 @@ class Supervisor:
         deadline_s = asyncio.get_running_loop().time() + READY_TIMEOUT_S
         async with httpx.AsyncClient(timeout=3, trust_env=False) as client:
             while asyncio.get_running_loop().time() < deadline_s:
-                with contextlib.suppress(httpx.HTTPError):
-                    if (await client.get(url)).is_success:
-                        return
+                if await _answers(client, url):
+                    return
                 await asyncio.sleep(0.1)
         raise ForeactError(
             "not_ready",
@@ -124,7 +125,30 @@ class Supervisor:
                     told.add(state)
                     elapsed_s = (utc_now() - self.started_at).total_seconds()
                     self._say(f"first cycle {state.lower()} {elapsed_s:.0f} s after the start")
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(1)
+
+    async def _reap_earlier_life(self) -> None:
+        with contextlib.suppress(httpx.HTTPError):
+            left, missed = await reap_all(self.prefect, utc_now())
+            if left or missed:
+                self._say(f"ended {left} runs that an earlier life left behind, and {missed} that were missed")
+
+    async def _end_what_hangs(self) -> None:
+        """End a server or facade that lives but has stopped answering; it is then started again."""
+        urls = {
+            "facade": f"{self.layout.facade_url}/healthz",
+            "server": f"{self.layout.settings.prefect_url.rstrip('/')}/health",
+        }
+        misses = dict.fromkeys(urls, 0)
+        async with httpx.AsyncClient(timeout=HEALTH_TIMEOUT_S, trust_env=False) as client:
+            while True:
+                await asyncio.sleep(HEALTH_EVERY_S)
+                for name in [name for name in urls if name in self.children]:
+                    misses[name] = 0 if await _answers(client, urls[name]) else misses[name] + 1
+                    if misses[name] >= HEALTH_MISSES:
+                        self._say(f"{name} has not answered for {HEALTH_MISSES * HEALTH_EVERY_S:.0f} s; ending it")
+                        self.children[name].kill()
+                        misses[name] = 0
 
     async def _reap_for_ever(self) -> None:
         suspects: frozenset[str] = frozenset()
@@ -135,8 +159,10 @@ class Supervisor:
             for run in (*verdict.crashed, *verdict.cancelled):
                 self._say(f"run {run.name} had no process any more; it is ended now")
 
-    async def _reap_missed(self) -> None:
-        """Before a worker starts again: it would start all missed runs at once."""
+    async def _cancel_missed(self) -> None:
+        """Of the runs missed while there was no worker keep the newest: a new worker would start them all."""
+        with contextlib.suppress(httpx.HTTPError):
+            await self.prefect.end(superseded(await self.prefect.missed(utc_now())), "cancelled", MISSED)
 
     def _announce(self) -> None:
         every_s = self.layout.settings.analysis_interval_s
@@ -189,6 +215,13 @@ class Supervisor:
 
     def _say(self, text: str) -> None:
         self.console.line("foreact", text)
+
+
+async def _answers(client: httpx.AsyncClient, url: str) -> bool:
+    try:
+        return (await client.get(url)).is_success
+    except httpx.HTTPError:
+        return False
 
 
 def programs(layout: Layout) -> list[Program]:

@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 PROJECT = Path(__file__).parents[2]
-INTERVAL_S = 20.0
+INTERVAL_S = 12.0
 STARTING_S = 120.0
 STOPPING_S = 45.0
 MARKS = {

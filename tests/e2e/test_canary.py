@@ -52,7 +52,7 @@ def test_prefect_deploy_by_hand_works_and_duplicates_nothing(stack: Stack) -> No
 def test_it_says_where_everything_is_and_what_happens_next(stack: Stack) -> None:
     for address in (f"{stack.url}/", f"{stack.url}/docs", stack.prefect_url.removesuffix("/api")):
         assert address in stack.output
-    assert "every 20 s" in stack.output
+    assert f"every {INTERVAL_S:g} s" in stack.output
     assert "30 samples" in stack.output
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import command, environment, free_port, launch, start_stack, wait_for
+from tests.e2e.conftest import command, environment, free_port, launch, wait_for
 
 
 def refused(folder: Path, **env: str) -> str:
@@ -67,16 +67,6 @@ def test_a_wrong_configuration_is_named_with_file_and_key(tmp_path: Path) -> Non
     line = refused(tmp_path)
     assert "foreact.toml" in line
     assert "server.prot" in line
-
-
-def test_kill_9_of_the_supervisor_leaves_nothing_behind(tmp_path: Path) -> None:
-    stack = start_stack(tmp_path / "home")
-    stack.process.kill()
-    stack.process.wait()
-    wait_for("the end of everything it had started", lambda: not stack.members(), 20)
-    again = start_stack(tmp_path / "home", {"server": {"port": stack.port, "prefect_port": stack.prefect_port}})
-    assert again.stop() == 0
-    assert again.members() == []
 
 
 def test_ctrl_c_while_it_starts_ends_everything(tmp_path: Path) -> None:
