@@ -17,7 +17,7 @@ from api.models.agent import (
     Report,
     Status,
 )
-from api.models.forecasts import Predictions
+from api.models.forecasts import Predictions, SeriesForecast
 from api.models.goals import ActionDetail, Actions, GoalDetail, GoalsOverview
 from api.models.records import Patterns
 from settings import VERSION
@@ -25,6 +25,7 @@ from storage.actions import ActionView
 from storage.errors import ForeactError
 from storage.records import Outcome
 from tasks.context import MODE_FACT
+from tasks.learn.insights import insights as learned_from
 
 GoalFilter = Literal["open", "closed", "all"]
 INSIGHTS_FACT = "insights"
@@ -63,7 +64,6 @@ def status(facade: Facade) -> Status:
             events=facade.counters.get("events"),
         ),
         last_cycle=cycles[0] if cycles else None,
-        series=len(store.samples.known()),
         pending_approvals=len(awaiting(facade, now)),
         version=VERSION,
     )
@@ -119,14 +119,13 @@ def awaiting(facade: Facade, now: datetime) -> list[ActionView]:
 
 def predictions(facade: Facade, horizon_hours: float, series: str | None = None) -> Predictions:
     """Return the forecasts of the newest cycle, cut to a horizon."""
-    store, now = facade.store, facade.clock()
+    store = facade.store
     cycle_id = store.forecasts.latest_cycle()
-    forecasts = store.forecasts.of_cycle(cycle_id) if cycle_id else []
+    forecasts = newest_forecasts(facade, cycle_id) if cycle_id else []
     wanted = [f for f in forecasts if series is None or f.series == series]
     if series is not None and forecasts and not wanted:
         remedy = "GET /api/autonomous/predictions lists the series that are forecast."
         raise ForeactError("series_unknown", f"There is no forecast of {series}.", remedy, status=404)
-    spans = store.samples.spans(now - SPAN_FOR_NOTES, now) if not forecasts else []
     breaches = store.forecasts.breaches.select("WHERE cycle_id = $id", {"id": cycle_id}) if cycle_id else []
     coverage, resolved = store.forecasts.coverage(CALIBRATION_LAST)
     return views_forecast.predictions(
@@ -136,10 +135,24 @@ def predictions(facade: Facade, horizon_hours: float, series: str | None = None)
         breaches=[b for b in breaches if series is None or b.series == series],
         state=store.forecasts.state(cycle_id) if cycle_id else None,
         calibration=views_forecast.calibration(coverage, resolved, store.forecasts.breach_results(CALIBRATION_LAST)),
-        units={info.series: info.unit for info in store.samples.known()},
-        spans=spans,
-        analysis_interval_s=facade.settings.analysis_interval_s,
+        no_forecast="" if cycle_id else _no_forecast(facade),
     )
+
+
+def newest_forecasts(facade: Facade, cycle_id: str) -> list[SeriesForecast]:
+    """Return the forecasts of the newest cycle as far as they reach."""
+
+    def read() -> list[SeriesForecast]:
+        units = {info.series: info.unit for info in facade.store.samples.known()}
+        return [views_forecast.series(f, units.get(f.series, "")) for f in facade.store.forecasts.of_cycle(cycle_id)]
+
+    return facade.newest_forecasts.get(cycle_id, read)
+
+
+def _no_forecast(facade: Facade) -> str:
+    now = facade.clock()
+    spans = facade.store.samples.spans(now - SPAN_FOR_NOTES, now)
+    return views_forecast.no_forecast_note(spans, facade.settings.analysis_interval_s)
 
 
 def executor_statistics(facade: Facade) -> ExecutorStatistics:
@@ -188,12 +201,7 @@ def patterns(facade: Facade) -> Patterns:
 def insights(facade: Facade) -> dict[str, Any]:
     """Tell what was learned from the outcomes."""
     told: dict[str, Any] | None = facade.store.facts.get(INSIGHTS_FACT)
-    if told is not None:
-        return told
-    # Imported here: numpy and scipy for an empty shape are not worth the memory of every facade.
-    from tasks.learn.insights import insights as learned
-
-    return learned([])
+    return learned_from([]) if told is None else told
 
 
 def report(facade: Facade) -> Report:

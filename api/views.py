@@ -12,7 +12,7 @@ from api.models.agent import AgentStatistics, CycleDetail, ExecutorStatistics, M
 from api.models.goals import ActionDetail, GoalSummary
 from settings import Settings
 from storage.actions import ActionView
-from storage.records import Autonomy, Cycle, GoalState, GoalView, Outcome, ReceiptStatus, Verdict
+from storage.records import NOTHING, Autonomy, Cycle, GoalState, GoalView, Outcome, ReceiptStatus, Verdict
 
 CARRIED_OUT = (ReceiptStatus.SUCCEEDED, ReceiptStatus.FAILED, ReceiptStatus.TIMED_OUT, ReceiptStatus.UNKNOWN)
 GONE_WRONG = (ReceiptStatus.FAILED, ReceiptStatus.TIMED_OUT)
@@ -112,11 +112,13 @@ def executor_statistics(
     settings: Settings,
     now: datetime,
 ) -> ExecutorStatistics:
-    """Sum up what was executed; undos count as such and not as actions that worked."""
-    acts = [view.receipt for view in finished if view.receipt and view.action.undo_of is None]
+    """Sum up what was executed; undos, and doing nothing on purpose, count as such and not as actions that worked."""
+    own = [view for view in finished if view.action.undo_of is None]
+    acts = [view.receipt for view in own if view.receipt and view.action.name != NOTHING]
     by_status = Counter(receipt.status for receipt in acts)
     executed = [receipt for receipt in acts if receipt.status in CARRIED_OUT]
-    verdicts = Counter(str(outcome.verdict) for outcome in outcomes)
+    measured = [outcome for outcome in outcomes if outcome.action != NOTHING]
+    verdicts = Counter(str(outcome.verdict) for outcome in measured)
     judged = sum(verdicts.values()) - verdicts[Verdict.UNKNOWN] - verdicts[Verdict.CONFOUNDED]
     return ExecutorStatistics(
         success_rate=by_status[ReceiptStatus.SUCCEEDED] / len(executed) if executed else 0.0,
@@ -125,12 +127,13 @@ def executor_statistics(
         actions_succeeded=by_status[ReceiptStatus.SUCCEEDED],
         actions_failed=sum(by_status[status] for status in GONE_WRONG),
         actions_skipped=by_status[ReceiptStatus.SKIPPED],
-        actions_undone=sum(view.action.undo_of is not None for view in finished),
+        actions_undone=len(finished) - len(own),
+        held_back=len(own) - len(acts),
         dry_runs=by_status[ReceiptStatus.DRY_RUN],
         pending_actions=len(pending),
         pending_approvals=sum(awaits_approval(view, now) for view in pending),
         average_execution_seconds=sum(r.duration_s for r in executed) / len(executed) if executed else None,
-        measured_actions=len(outcomes),
+        measured_actions=len(measured),
         improved_actions=verdicts[Verdict.IMPROVED],
         improved_rate=verdicts[Verdict.IMPROVED] / judged if judged else None,
         verdicts=dict(verdicts),

@@ -25,35 +25,34 @@ NO_CYCLE_NOTE = "No cycle has run yet; POST /api/autonomous/analysis/trigger sta
 def predictions(
     horizon_hours: float,
     cycle_id: str | None,
-    forecasts: Sequence[Forecast],
+    forecasts: Sequence[SeriesForecast],
     *,
     breaches: Sequence[Breach],
     state: StatePrediction | None,
     calibration: Calibration,
-    units: Mapping[str, str],
-    spans: Sequence[SeriesInfo],
-    analysis_interval_s: float,
+    no_forecast: str,
 ) -> Predictions:
-    """Show the forecasts of one cycle, cut to a horizon; `spans` is only looked at where there are none."""
-    reach_s = max((f.step_s * len(f.point) for f in forecasts if f.refusal is None), default=0.0)
+    """Show the forecasts of one cycle, cut to a horizon; `no_forecast` says what to do where there are none."""
+    reach_s = max((f.step_seconds * len(f.point) for f in forecasts), default=0.0)
     available_hours = round(reach_s / 3_600, 4)
-    note = _reach_note(horizon_hours, available_hours) if cycle_id else no_forecast_note(spans, analysis_interval_s)
+    note = _reach_note(horizon_hours, available_hours) if cycle_id else no_forecast
+    first = next((f for f in forecasts if f.timestamps), None)
     return Predictions(
         horizon_hours=horizon_hours,
         available_hours=available_hours,
         cycle_id=cycle_id,
-        issued_at=forecasts[0].issued_at if forecasts else None,
+        issued_at=first.timestamps[0] - timedelta(seconds=first.step_seconds) if first else None,
         predicted_state=predicted_state(state),
         breaches=sorted(breaches, key=lambda b: (-b.probability, b.objective, b.series)),
-        series=[series(f, horizon_hours * 3_600, units.get(f.series, "")) for f in forecasts],
+        series=[cut(forecast, horizon_hours * 3_600) for forecast in forecasts],
         calibration=calibration,
         note=note,
     )
 
 
-def series(forecast: Forecast, horizon_s: float, unit: str = "") -> SeriesForecast:
-    """Show one forecast up to a horizon."""
-    steps = 0 if forecast.refusal else min(len(forecast.point), int(horizon_s / forecast.step_s + 1e-9))
+def series(forecast: Forecast, unit: str = "") -> SeriesForecast:
+    """Show one forecast as far as it reaches."""
+    steps = 0 if forecast.refusal else len(forecast.point)
     low, high = (_level(forecast, level)[:steps] for level in LEVELS)
     step = timedelta(seconds=forecast.step_s)
     return SeriesForecast.model_construct(
@@ -68,6 +67,15 @@ def series(forecast: Forecast, horizon_s: float, unit: str = "") -> SeriesForeca
         warnings=list(forecast.warnings),
         refusal=forecast.refusal,
     )
+
+
+def cut(forecast: SeriesForecast, horizon_s: float) -> SeriesForecast:
+    """Return a forecast up to a horizon."""
+    steps = int(horizon_s / forecast.step_seconds + 1e-9)
+    if steps >= len(forecast.point):
+        return forecast
+    kept = {name: getattr(forecast, name)[:steps] for name in ("timestamps", "point", "low", "high")}
+    return forecast.model_copy(update=kept)
 
 
 def predicted_state(state: StatePrediction | None) -> PredictedState:

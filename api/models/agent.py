@@ -103,7 +103,6 @@ class Status(BaseModel):
                     },
                     "statistics": STATISTICS,
                     "last_cycle": None,
-                    "series": 24,
                     "pending_approvals": 0,
                     "version": "0.1.0",
                 }
@@ -120,7 +119,6 @@ class Status(BaseModel):
     mode: Mode
     statistics: AgentStatistics
     last_cycle: Cycle | None
-    series: int
     pending_approvals: int
     version: str
 
@@ -155,6 +153,7 @@ class ExecutorStatistics(BaseModel):
     actions_failed: int
     actions_skipped: int
     actions_undone: int
+    held_back: int = Field(description="Times nothing was done on purpose, to learn what would have happened anyway")
     dry_runs: int
     pending_actions: int
     pending_approvals: int
