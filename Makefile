@@ -13,7 +13,7 @@ DEV := .venv/.dev-installed
 BENCHMARKS := forecast control impact learning patterns api stack
 WORKERS ?= 2
 
-.PHONY: help up install test test-fast check format lock clean $(BENCHMARKS:%=bench-%)
+.PHONY: help up install test proof test-fast check format lock clean $(BENCHMARKS:%=bench-%)
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -26,7 +26,10 @@ install: $(RUNTIME) ## install what foreact needs, into .venv
 
 test: $(DEV) ## run every test: the fast ones side by side, then those that start real processes
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not e2e"
-	@$(BIN)/python -m pytest -m e2e
+	@$(BIN)/python -m pytest -m "e2e and not proof"
+
+proof: $(DEV) ## load this machine for real and watch the loop; it must be idle otherwise
+	@$(BIN)/python -m pytest -m proof
 
 test-fast: $(DEV) ## run the tests that take seconds
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow and not e2e"

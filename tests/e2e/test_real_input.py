@@ -112,6 +112,7 @@ def bottleneck(stack: Stack) -> dict[str, Any] | None:
     return next((goal for goal in goals if goal["goal_type"] == "BOTTLENECK_PREVENTION"), None)
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="confining a load to half the CPUs needs at least two of them")
