@@ -11,6 +11,7 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 
 from api.models.forecasts import SeriesForecast
+from api.tally import RunningTally
 from api.triggers import Trigger
 from settings import Settings
 from storage import Store
@@ -69,6 +70,7 @@ class Facade:
     counters: Counters = field(default_factory=Counters)
     checks: dict[str, Callable[[], bool]] = field(default_factory=dict)
     newest_forecasts: NewestForecasts = field(default_factory=NewestForecasts)
+    running_tally: RunningTally = field(default_factory=RunningTally)
 
     @property
     def prefect_ui_url(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -20,12 +21,14 @@ from api.models.agent import (
 from api.models.forecasts import Predictions, SeriesForecast
 from api.models.goals import ActionDetail, Actions, GoalDetail, GoalsOverview
 from api.models.records import Patterns
+from api.tally import Tally
 from settings import VERSION
 from storage.actions import ActionView
 from storage.errors import ForeactError
 from storage.records import Outcome
 from tasks.context import MODE_FACT
 from tasks.learn.insights import insights as learned_from
+from tasks.learn.outcomes import OutcomeRow
 
 GoalFilter = Literal["open", "closed", "all"]
 INSIGHTS_FACT = "insights"
@@ -42,29 +45,46 @@ def mode(facade: Facade) -> Mode:
     return views.mode(bool(switch), facade.settings.kill_switch_path)
 
 
-def status(facade: Facade) -> Status:
+@dataclass(frozen=True)
+class Standing:
+    """What several answers share: read once for a request."""
+
+    now: datetime
+    pending: list[ActionView]
+    tally: Tally
+    plans: int
+
+
+def standing(facade: Facade) -> Standing:
+    """Return what is planned and what was done."""
+    actions = facade.store.actions
+    tally = facade.running_tally.take_in(actions.finished)
+    return Standing(facade.clock(), actions.pending(), tally, facade.store.decisions.count_plans())
+
+
+def status(facade: Facade, known: Standing | None = None) -> Status:
     """Tell how the agent is."""
-    store, now = facade.store, facade.clock()
+    store, known = facade.store, known or standing(facade)
     counts, in_force = store.goals.counts(), mode(facade)
     cycles = store.cycles.latest(1, "cycle")
     return Status(
         agent=facade.settings.agent.name,
         running=all(check() for check in facade.checks.values()),
-        uptime_seconds=round((now - facade.started_at).total_seconds(), 3),
+        uptime_seconds=round((known.now - facade.started_at).total_seconds(), 3),
         started_at=facade.started_at,
         active_goals=views.open_count(counts),
         autonomous_mode=in_force.autonomous,
         mode=in_force,
         statistics=views.agent_statistics(
             counts,
-            store.actions.counts_by_status(),
-            plans=store.decisions.count_plans(),
+            known.tally,
+            plans=known.plans,
             cycles=store.cycles.count(),
             samples=facade.counters.get("samples"),
             events=facade.counters.get("events"),
         ),
         last_cycle=cycles[0] if cycles else None,
-        pending_approvals=len(awaiting(facade, now)),
+        pending_approvals=sum(views.awaits_approval(view, known.now) for view in known.pending),
         version=VERSION,
     )
 
@@ -155,16 +175,18 @@ def _no_forecast(facade: Facade) -> str:
     return views_forecast.no_forecast_note(spans, facade.settings.analysis_interval_s)
 
 
-def executor_statistics(facade: Facade) -> ExecutorStatistics:
+def executor_statistics(
+    facade: Facade, known: Standing | None = None, learned: dict[str, Any] | None = None
+) -> ExecutorStatistics:
     """Tell what was executed, and how it went."""
-    store = facade.store
+    known = known or standing(facade)
     return views.executor_statistics(
-        store.actions.finished(facade.clock() - ALL_TIME),
-        store.actions.pending(),
-        store.outcomes.targets(),
-        plans=store.decisions.count_plans(),
+        known.tally,
+        known.pending,
+        learned or insights(facade),
+        plans=known.plans,
         settings=facade.settings,
-        now=facade.clock(),
+        now=known.now,
     )
 
 
@@ -201,17 +223,21 @@ def patterns(facade: Facade) -> Patterns:
 def insights(facade: Facade) -> dict[str, Any]:
     """Tell what was learned from the outcomes."""
     told: dict[str, Any] | None = facade.store.facts.get(INSIGHTS_FACT)
-    return learned_from([]) if told is None else told
+    if told is None:
+        # Nothing was learned yet, or learning is switched off: then the outcomes speak for themselves.
+        told = learned_from(map(OutcomeRow.of, facade.store.outcomes.targets()))
+    return told
 
 
 def report(facade: Facade) -> Report:
     """Return everything at once."""
     foreseen, found = predictions(facade, REPORT_HORIZON_HOURS), patterns(facade)
-    now_known, learned = status(facade), insights(facade)
-    last = now_known.last_cycle
+    known, learned = standing(facade), insights(facade)
+    agent = status(facade, known)
+    last = agent.last_cycle
     return Report(
         generated_at=facade.clock(),
-        agent_status=now_known,
+        agent_status=agent,
         goals=goals(facade),
         forecasting_report=ForecastingReport(
             prediction=views_forecast.prediction(foreseen.predicted_state),
@@ -221,7 +247,7 @@ def report(facade: Facade) -> Report:
             patterns=found.patterns,
             note=foreseen.note,
         ),
-        executor_state=ExecutorState(statistics=executor_statistics(facade), insights=learned),
+        executor_state=ExecutorState(statistics=executor_statistics(facade, known, learned), insights=learned),
         insights=learned,
-        last_cycle=cycle(facade, last.cycle_id) if last else None,
+        last_cycle=views.cycle(last, facade.store.cycles.stages(last.cycle_id)) if last else None,
     )

@@ -10,11 +10,11 @@ from typing import Any
 
 from api.models.agent import AgentStatistics, CycleDetail, ExecutorStatistics, Mode, StageReport
 from api.models.goals import ActionDetail, GoalSummary
+from api.tally import Tally
 from settings import Settings
 from storage.actions import ActionView
-from storage.records import NOTHING, Autonomy, Cycle, GoalState, GoalView, Outcome, ReceiptStatus, Verdict
+from storage.records import Autonomy, Cycle, GoalState, GoalView, Outcome, ReceiptStatus, Verdict
 
-CARRIED_OUT = (ReceiptStatus.SUCCEEDED, ReceiptStatus.FAILED, ReceiptStatus.TIMED_OUT, ReceiptStatus.UNKNOWN)
 GONE_WRONG = (ReceiptStatus.FAILED, ReceiptStatus.TIMED_OUT)
 
 
@@ -49,7 +49,7 @@ def open_count(counts: Mapping[str, int]) -> int:
 
 
 def agent_statistics(
-    goals: Mapping[str, int], receipts: Mapping[str, int], *, plans: int, cycles: int, samples: int, events: int
+    goals: Mapping[str, int], tally: Tally, *, plans: int, cycles: int, samples: int, events: int
 ) -> AgentStatistics:
     """Sum up goals by state and receipts by status."""
     return AgentStatistics(
@@ -60,9 +60,9 @@ def agent_statistics(
         goals_cancelled=goals.get(GoalState.CANCELLED, 0),
         goals_superseded=goals.get(GoalState.SUPERSEDED, 0),
         plans_created=plans,
-        actions_executed=sum(receipts.get(status, 0) for status in CARRIED_OUT),
-        actions_succeeded=receipts.get(ReceiptStatus.SUCCEEDED, 0),
-        actions_failed=sum(receipts.get(status, 0) for status in GONE_WRONG),
+        actions_executed=tally.executed,
+        actions_succeeded=tally.by_status[ReceiptStatus.SUCCEEDED],
+        actions_failed=sum(tally.by_status[status] for status in GONE_WRONG),
         cycles_completed=cycles,
         samples_recorded=samples,
         events_recorded=events,
@@ -104,38 +104,36 @@ def action(view: ActionView, outcomes: Sequence[Outcome], undone_by: str | None,
 
 
 def executor_statistics(
-    finished: Sequence[ActionView],
+    tally: Tally,
     pending: Sequence[ActionView],
-    outcomes: Sequence[Outcome],
+    insights: Mapping[str, Any],
     *,
     plans: int,
     settings: Settings,
     now: datetime,
 ) -> ExecutorStatistics:
-    """Sum up what was executed; undos, and doing nothing on purpose, count as such and not as actions that worked."""
-    own = [view for view in finished if view.action.undo_of is None]
-    acts = [view.receipt for view in own if view.receipt and view.action.name != NOTHING]
-    by_status = Counter(receipt.status for receipt in acts)
-    executed = [receipt for receipt in acts if receipt.status in CARRIED_OUT]
-    measured = [outcome for outcome in outcomes if outcome.action != NOTHING]
-    verdicts = Counter(str(outcome.verdict) for outcome in measured)
-    judged = sum(verdicts.values()) - verdicts[Verdict.UNKNOWN] - verdicts[Verdict.CONFOUNDED]
+    """Sum up what was executed and, by what was learned from it, what that changed."""
+    rates: list[Mapping[str, Any]] = list(insights["action_success_rates"].values())
+    decided = sum(each["count"] for each in rates)
+    improved = sum(each["verdicts"].get(Verdict.IMPROVED, 0) for each in rates)
+    verdicts: Counter[str] = sum((Counter(each["verdicts"]) for each in rates), Counter())
+    succeeded = tally.by_status[ReceiptStatus.SUCCEEDED]
     return ExecutorStatistics(
-        success_rate=by_status[ReceiptStatus.SUCCEEDED] / len(executed) if executed else 0.0,
-        total_actions=len(acts) + len(pending),
-        actions_executed=len(executed),
-        actions_succeeded=by_status[ReceiptStatus.SUCCEEDED],
-        actions_failed=sum(by_status[status] for status in GONE_WRONG),
-        actions_skipped=by_status[ReceiptStatus.SKIPPED],
-        actions_undone=len(finished) - len(own),
-        held_back=len(own) - len(acts),
-        dry_runs=by_status[ReceiptStatus.DRY_RUN],
+        success_rate=succeeded / tally.executed if tally.executed else 0.0,
+        total_actions=tally.by_status.total() + len(pending),
+        actions_executed=tally.executed,
+        actions_succeeded=succeeded,
+        actions_failed=sum(tally.by_status[status] for status in GONE_WRONG),
+        actions_skipped=tally.by_status[ReceiptStatus.SKIPPED],
+        actions_undone=tally.undone,
+        held_back=tally.held_back,
+        dry_runs=tally.by_status[ReceiptStatus.DRY_RUN],
         pending_actions=len(pending),
         pending_approvals=sum(awaits_approval(view, now) for view in pending),
-        average_execution_seconds=sum(r.duration_s for r in executed) / len(executed) if executed else None,
-        measured_actions=len(measured),
-        improved_actions=verdicts[Verdict.IMPROVED],
-        improved_rate=verdicts[Verdict.IMPROVED] / judged if judged else None,
+        average_execution_seconds=tally.duration_s / tally.executed if tally.executed else None,
+        measured_actions=decided + sum(each["undecided"] for each in rates),
+        improved_actions=improved,
+        improved_rate=improved / decided if decided else None,
         verdicts=dict(verdicts),
         plans_created=plans,
         max_concurrent_goals=settings.executor.max_concurrent_goals,

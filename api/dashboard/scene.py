@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from api import reads
+from api import reads, views
 from api.dashboard import charts
 from api.deps import Facade
 from api.models.agent import Status
@@ -71,7 +71,8 @@ class Home:
 
 def home(facade: Facade, show_all: bool = False) -> Home:
     """Gather the first page."""
-    now, foreseen, status = facade.clock(), reads.predictions(facade, HORIZON_HOURS), reads.status(facade)
+    known, foreseen = reads.standing(facade), reads.predictions(facade, HORIZON_HOURS)
+    now, status = known.now, reads.status(facade, known)
     drawn, hidden = _charts(facade, foreseen, now, show_all)
     last = status.last_cycle
     interval = timedelta(seconds=facade.settings.analysis_interval_s)
@@ -80,7 +81,7 @@ def home(facade: Facade, show_all: bool = False) -> Home:
         status=status,
         predictions=foreseen,
         goals=reads.goals(facade),
-        waiting=[_waiting(facade, view) for view in reads.awaiting(facade, now)],
+        waiting=[_waiting(facade, view) for view in known.pending if views.awaits_approval(view, now)],
         charts=drawn,
         hidden_series=hidden,
         actions=reads.actions(facade, ACTIONS_SHOWN).actions,

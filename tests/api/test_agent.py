@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pytest
 from fastapi.testclient import TestClient
@@ -10,6 +10,7 @@ from fastapi.testclient import TestClient
 from api.reads import INSIGHTS_FACT
 from settings import Settings
 from storage import Store
+from storage.records import NOTHING
 from tasks.learn.insights import insights
 from tasks.learn.outcomes import OutcomeRow
 from tests.api import worlds
@@ -71,7 +72,29 @@ def test_executor_statistics_tell_success_from_improvement(client: TestClient) -
     assert statistics["improved_rate"] == 0.5
     assert statistics["average_execution_seconds"] == 2
     assert statistics["pending_approvals"] == statistics["pending_actions"] == 1
-    assert statistics["verdicts"] == {"improved": 1, "no effect": 1}
+    assert statistics["measured_actions"] == 2
+    assert statistics["verdicts"] == {"improved": 1}, "what failed has no say about the metric"
+
+
+def test_outcomes_speak_for_themselves_while_learning_is_off(client: TestClient, store: Store, tick: datetime) -> None:
+    worlds.a_history(store, tick)
+    assert client.get(f"{API}/executor/insights").json()["action_success_rates"]["renice_process"]["rate"] == 1
+
+
+def test_receipts_are_counted_once_however_often_it_is_asked(client: TestClient, store: Store, tick: datetime) -> None:
+    worlds.a_history(store, tick)
+    path = f"{API}/executor/statistics"
+    assert client.get(path).json() == client.get(path).json()
+    late = worlds.an_action("action-4", tick - timedelta(hours=12))
+    undo = worlds.an_action("action-5", tick, undo_of="action-2")
+    nothing = worlds.an_action("action-6", tick, name=NOTHING)
+    store.actions.append([late, undo, nothing], "cycle-1")
+    for action in (late, undo, nothing):
+        store.actions.finish(worlds.a_receipt(action.action_id, action.created_at))
+    told = client.get(path).json()
+    assert (told["actions_executed"], told["actions_succeeded"]) == (3, 2)
+    assert (told["actions_undone"], told["held_back"]) == (1, 1)
+    assert client.get(f"{API}/status").json()["statistics"]["actions_executed"] == 3
 
 
 @pytest.mark.usefixtures("lived")
