@@ -166,6 +166,32 @@ def backtest(
     _tell(json_module.loads(report.to_json()), json, lambda: show.figures(report.summary()))
 
 
+@app.command(name="evaluate", epilog="Example: foreact evaluate --days 7 --with darts:ExponentialSmoothing")
+def evaluate(
+    days: Annotated[float, typer.Option(min=0.01, help="How far back.")] = 7.0,
+    horizon: Annotated[int, typer.Option(min=1, max=2016, help="How many steps ahead.")] = 60,
+    origins: Annotated[int, typer.Option(min=1, max=200, help="How often to forecast.")] = 8,
+    extra: Annotated[list[str] | None, typer.Option("--with", help="One more forecaster; may be repeated.")] = None,
+    json: Json = False,
+) -> None:
+    """Compare forecasters on the metrics recorded here: fleet, seasonal naive, and any you name."""
+    from dataclasses import asdict
+
+    from api.commandline import show
+    from api.commandline.evaluation import evaluate_store
+    from api.commandline.progress import progress
+    from flows.wiring import open_configured_store
+    from settings import utc_now
+
+    with open_configured_store(_settings()) as store, progress("evaluating") as advance:
+        found = list(
+            evaluate_store(
+                store, utc_now(), days=days, horizon=horizon, origins=origins, extra=extra or (), advance=advance
+            )
+        )
+    _tell([asdict(each) for each in found], json, lambda: show.evaluations(found))
+
+
 @app.command(name="import", epilog="Example: foreact import history.csv --unit ms")
 def import_(
     file: Annotated[Path, typer.Argument(help="CSV: a column `ts`, and `metric` and `value`, or one column a metric.")],

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+if TYPE_CHECKING:
+    from api.commandline.evaluation import Evaluated
 
 
 def table(title: str, heads: Sequence[str], rows: Iterable[Sequence[object]], empty: str) -> None:
@@ -100,6 +103,23 @@ def audit(answer: Mapping[str, Any]) -> None:
     if answer["verified"] is not None:
         broken = answer["first_broken_line"]
         say("The trail is whole." if broken is None else f"The trail was changed at line {broken}.")
+
+
+def evaluations(found: Sequence[Evaluated]) -> None:
+    """Print a table for each group of series that share a step; lower is better but for coverage (0.9) and AUC (1)."""
+    heads = ("forecaster", "MASE", "sCRPS", "90 % covers", "Brier", "AUC", "breach off (s)", "ms a series")
+    for group in found:
+        title = f"{group.series} series, steps of {group.step_s:g} s, {group.horizon} steps ahead"
+        rows = [
+            (
+                row.forecaster,
+                *(f"{value:.3f}" for value in (row.mase, row.scaled_crps, row.coverage, row.brier, row.auc)),
+                f"{row.breach_time_error * group.step_s:.0f}",
+                f"{row.ms_per_series:.1f}",
+            )
+            for row in group.rows
+        ]
+        table(title, heads, rows, "Nothing to compare.")
 
 
 def figures(answer: Mapping[str, Any]) -> None:
