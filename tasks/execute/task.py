@@ -27,6 +27,7 @@ HISTORY_DAYS = 8
 SILENT_AFTER_S = 600.0
 SILENT_AFTER_GAPS = 5
 ACT_TIMEOUT_S = 900.0
+_UNDO_BY_CHECK = {ReceiptStatus.SUCCEEDED: ReceiptStatus.FAILED, ReceiptStatus.SKIPPED: ReceiptStatus.SUCCEEDED}
 ENDING_S = 10.0
 """How long after its time limit an act has certainly been ended, and its receipt written if anybody is left to."""
 
@@ -130,9 +131,13 @@ act_task: Task[[Context, ActionView], Receipt | None] = Task(
 
 
 def resolve(context: Context, view: ActionView) -> Receipt | None:
-    """Give an interrupted action its receipt by looking at what is there."""
+    """Give an interrupted action its receipt by looking at what is there.
+
+    A check tells whether the effect of the act is in place: for an undo that is the wrong way round.
+    """
     assert view.intent is not None
-    status = check_in(context.world, as_decided(context, view), view.intent, context.tick)
+    found = check_in(context.world, as_decided(context, view), view.intent, context.tick)
+    status = _UNDO_BY_CHECK.get(found, found) if view.action.undo_of else found
     detail = f"It was interrupted; a check found: {status}."
     return _finish(context, view.action, _receipt(context, view, status, detail))
 
@@ -197,8 +202,7 @@ def _receipt(context: Context, view: ActionView, status: ReceiptStatus, detail: 
 
 
 def _finish(context: Context, action: Action, receipt: Receipt) -> Receipt | None:
-    if not context.store.actions.finish(receipt):
-        return None
+    """Write a receipt, and before it its audit line: a crash in between leaves a line too many, never one too few."""
     verb = "undone" if action.undo_of else "acted"
     detail = {
         "action": action.name,
@@ -209,4 +213,4 @@ def _finish(context: Context, action: Action, receipt: Receipt) -> Receipt | Non
         "undo_of": action.undo_of,
     }
     context.store.audit.append("loop", verb, action.action_id, detail)
-    return receipt
+    return receipt if context.store.actions.finish(receipt) else None
