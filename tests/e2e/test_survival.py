@@ -6,14 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import INTERVAL_S, Stack, launch, start_stack, wait_for
-
-# Its deadlines hold on a machine that is idle otherwise: `make proof`.
-pytestmark = pytest.mark.proof
+from tests.e2e.conftest import Stack, launch, start_stack, wait_for
 
 PARTS = ("server", "worker", "facade", "guard")
-# A run counts as dead at the second look, and a process needs some seconds to start.
-WITHIN_S = 2 * INTERVAL_S + 20
 
 
 def start_a_cycle(stack: Stack) -> str:
@@ -23,14 +18,14 @@ def start_a_cycle(stack: Stack) -> str:
         return next((str(run["id"]) for run in stack.runs("RUNNING")), None)
 
     stack.api("/analysis/trigger", {})
-    return str(wait_for("a cycle that runs", running, WITHIN_S, every_s=0.05))
+    return str(wait_for("a cycle that runs", running, stack.carries_on_within_s, every_s=0.05))
 
 
 @pytest.mark.parametrize("name", PARTS)
 def test_it_carries_on_after_kill_9(stack: Stack, name: str) -> None:
     killed_at = stack.now()
     stack.kill(name)
-    wait_for(f"a cycle after the death of the {name}", lambda: stack.completed_since(killed_at), WITHIN_S)
+    wait_for(f"a cycle after the death of the {name}", lambda: stack.completed_since(killed_at), stack.carries_on_within_s)
     for part in PARTS:
         wait_for(f"one {part} again", lambda part=part: len(stack.processes(part)) == 1, 20)
 
@@ -39,7 +34,7 @@ def test_a_flow_run_that_is_killed_counts_as_crashed_and_the_next_one_runs(stack
     run_id, killed_at = start_a_cycle(stack), stack.now()
     for process in stack.processes("flow run"):
         process.kill()
-    wait_for("the next cycle", lambda: stack.completed_since(killed_at), WITHIN_S)
+    wait_for("the next cycle", lambda: stack.completed_since(killed_at), stack.carries_on_within_s)
     assert stack.prefect(f"/flow_runs/{run_id}")["state_type"] in ("CRASHED", "COMPLETED")
 
 
@@ -52,8 +47,8 @@ def test_a_run_whose_worker_died_with_its_process_does_not_stay_running(stack: S
     def is_over() -> bool:
         return stack.prefect(f"/flow_runs/{run_id}")["state_type"] in ("CRASHED", "COMPLETED")
 
-    wait_for("the end of the run without a process", is_over, WITHIN_S)
-    wait_for("the next cycle", lambda: stack.completed_since(killed_at), WITHIN_S)
+    wait_for("the end of the run without a process", is_over, stack.carries_on_within_s)
+    wait_for("the next cycle", lambda: stack.completed_since(killed_at), stack.carries_on_within_s)
 
 
 def test_kill_9_of_the_supervisor_leaves_nothing_behind_and_the_next_start_cleans_up(tmp_path: Path) -> None:
