@@ -19,7 +19,8 @@ from tasks.learn.monitoring import GoalTrace, monitoring_figures
 from tasks.learn.off_policy import LoggedDecision, PolicyValue, evaluate_policy, vetoes
 from tasks.learn.outcomes import OutcomeRow, observations
 from tasks.learn.pooled import PooledEffect, always_valid_low, pooled_effect
-from tasks.learn.strategy import StrategyChoice, adapt_strategy, strategy_learner
+from tasks.learn.realised import RealisedGain, realised_gains
+from tasks.learn.strategy import StrategyAdvice, StrategyChoice, adapt_strategy, strategy_advice, strategy_learner
 from tasks.learn.timing import SlotScore, best_slots, slot_scores, timing_gains
 
 __all__ = [
@@ -36,10 +37,12 @@ __all__ = [
     "OutcomeRow",
     "PolicyValue",
     "PooledEffect",
+    "RealisedGain",
     "Rejected",
     "Restored",
     "Review",
     "SlotScore",
+    "StrategyAdvice",
     "StrategyChoice",
     "Thresholds",
     "adapt_strategy",
@@ -55,11 +58,13 @@ __all__ = [
     "observations",
     "pooled_effect",
     "propensities",
+    "realised_gains",
     "replay",
     "restore",
     "review",
     "safe_choice",
     "slot_scores",
+    "strategy_advice",
     "strategy_learner",
     "timing_gains",
     "unlearned",

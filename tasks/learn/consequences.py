@@ -12,8 +12,12 @@ from tasks.learn.autonomy import Evidence, gather, review
 from tasks.learn.beliefs import Learner
 from tasks.learn.insights import insights
 from tasks.learn.outcomes import OutcomeRow
+from tasks.learn.realised import realised_gains
+from tasks.learn.strategy import strategy_advice
 
 INSIGHTS_FACT = "insights"
+ADVICE_FACT = "learned.strategies"
+REALISED_FACT = "learned.realised"
 COVERAGE_OF = 500
 
 
@@ -21,6 +25,9 @@ def publish(context: Context, rows: Sequence[OutcomeRow], learner: Learner) -> d
     """Keep what was learned where readers find it without learning themselves."""
     told = insights(rows, learner, seed=context.cycle.seed)
     context.store.facts.set(INSIGHTS_FACT, told)
+    context.store.facts.set(ADVICE_FACT, strategy_advice(rows, learner).to_record())
+    gains = {action: gain.to_record() for action, gain in realised_gains(rows).items()}
+    context.store.facts.set(REALISED_FACT, gains)
     return told
 
 

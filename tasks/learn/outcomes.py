@@ -23,7 +23,7 @@ class OutcomeRow:
     `effect` is in the metric's unit, positive where it went up; `effect_sd_units` and `se_sd_units` are in
     its standard deviations, positive toward the goal; NaN where not measured. `at_s` is when was acted, in
     epoch seconds. `claimed_ratio` is the relative change the handler itself reported, `measured_ratio` what
-    was measured.
+    was measured, `predicted_sd_units` what was believed of the action when it began.
     """
 
     outcome_id: str
@@ -42,6 +42,7 @@ class OutcomeRow:
     claimed_ratio: float | None = None
     measured_ratio: float | None = None
     contradicts: bool = False
+    predicted_sd_units: float = float("nan")
 
     @property
     def is_measured(self) -> bool:
@@ -85,14 +86,18 @@ class OutcomeRow:
             outcome.claimed,
             float(ratio) if isinstance(ratio, int | float) else None,
             _contradicts(outcome, ratio),
+            _number(outcome.evidence.get("predicted_sd_units")),
         )
 
 
-def _number(value: float | None) -> float:
-    return float("nan") if value is None else value
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, int | float) else float("nan")
 
 
 def _contradicts(outcome: Outcome, ratio: object) -> bool:
+    claim = outcome.evidence.get("claim")
+    if isinstance(claim, dict):
+        return claim.get("agreement") == "contradicts"
     if outcome.claimed is None or not isinstance(ratio, int | float) or not outcome.estimate:
         return False
     if outcome.low is None or outcome.high is None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from scipy.special import ndtr
 
@@ -25,6 +27,53 @@ class StrategyChoice:
     better_ratio: Mapping[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class StrategyAdvice:
+    """What outcomes say of strategies, small enough to be kept and read at every planning round.
+
+    `tried[goal type][strategy]` counts measured outcomes, `better[goal type][one][other]` is the probability that one
+    strategy achieves more than another, for those tried often enough.
+    """
+
+    tried: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    better: Mapping[str, Mapping[str, Mapping[str, float]]] = field(default_factory=dict)
+
+    def choose(self, goal_type: str, proposed: str, allowed: Collection[str]) -> StrategyChoice:
+        """Return the strategy for a goal: the proposed one, unless outcomes say that another does better.
+
+        `proposed` is what the goal's urgency suggests, `allowed` what the situation permits (a burning objective
+        permits no waiting). Another replaces it once both were tried five times for the goal type and it is better
+        with a probability of 80 %.
+        """
+        known = self.better.get(goal_type, {})
+        rivals = {name: known[name][proposed] for name in sorted(allowed) if proposed in known.get(name, {})}
+        if not rivals:
+            before = self.tried.get(goal_type, {}).get(proposed, 0)
+            why = f"{before} outcomes of {proposed} for {goal_type}, and too few of others, to judge by"
+            return StrategyChoice(proposed, why)
+        best = max(rivals, key=lambda name: (rivals[name], name))
+        if rivals[best] < SURE_RATIO:
+            why = f"{best} beats {proposed} with a probability of {rivals[best]:.0%}: not enough"
+            return StrategyChoice(proposed, why, False, rivals)
+        why = f"{best} beat {proposed} with a probability of {rivals[best]:.0%}"
+        return StrategyChoice(best, why, True, rivals)
+
+    def best(self, goal_type: str) -> str | None:
+        """Return the strategy that beats every other one tried for a goal type with 80 %; None where none does."""
+        known = self.better.get(goal_type, {})
+        sure = [name for name, others in known.items() if others and min(others.values()) >= SURE_RATIO]
+        return sure[0] if sure else None
+
+    def to_record(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {"tried": self.tried, "better": self.better}
+
+    @staticmethod
+    def from_record(record: Mapping[str, Any] | None) -> StrategyAdvice:
+        """Read what `to_record` wrote; without a record nothing is advised."""
+        return StrategyAdvice(record["tried"], record["better"]) if record else StrategyAdvice()
+
+
 def strategy_learner(rows: Iterable[OutcomeRow], actions: Learner | None = None) -> Learner:
     """Learn what strategies add, from outcomes in the order recorded.
 
@@ -42,6 +91,29 @@ def _observation(row: OutcomeRow, actions: Learner | None) -> Observation:
     return Observation(row.outcome_id, row.strategy, row.goal_type, hour, achieved, row.se_sd_units)
 
 
+def strategy_advice(rows: Iterable[OutcomeRow], actions: Learner | None = None) -> StrategyAdvice:
+    """Compare, for each goal type, the strategies tried at least five times; rows in the order recorded."""
+    measured = [row for row in once_each(rows) if row.is_measured and is_action(row)]
+    tried: dict[str, Counter[str]] = {}
+    for row in measured:
+        tried.setdefault(row.goal_type, Counter())[row.strategy] += 1
+    known = {goal: sorted(n for n, count in each.items() if count >= FEWEST_OUTCOMES) for goal, each in tried.items()}
+    if not any(len(names) > 1 for names in known.values()):
+        return StrategyAdvice({goal: dict(each) for goal, each in tried.items()})
+    learner = strategy_learner(measured, actions)
+    better = {
+        goal: {one: {other: _better(learner, goal, one, other) for other in names if other != one} for one in names}
+        for goal, names in known.items()
+        if len(names) > 1
+    }
+    return StrategyAdvice({goal: dict(each) for goal, each in tried.items()}, better)
+
+
+def _better(learner: Learner, goal_type: str, one: str, other: str) -> float:
+    gain, doubt = learner.gain(Context(goal_type), one, other)
+    return float(ndtr(gain / doubt))
+
+
 def adapt_strategy(
     rows: Iterable[OutcomeRow],
     goal_type: str,
@@ -50,28 +122,5 @@ def adapt_strategy(
     *,
     actions: Learner | None = None,
 ) -> StrategyChoice:
-    """Return the strategy for a goal: the proposed one, unless outcomes say that another does better.
-
-    `proposed` is what the goal's urgency suggests, `allowed` what the situation permits (a burning
-    objective permits no waiting). Another replaces it once both were tried five times for the goal type and
-    it is better with a probability of 80 %.
-    """
-    measured = [row for row in once_each(rows) if row.is_measured and is_action(row)]
-    tried = {name: sum(row.strategy == name and row.goal_type == goal_type for row in measured) for name in allowed}
-    rivals = [name for name in sorted(allowed) if name != proposed and tried[name] >= FEWEST_OUTCOMES]
-    before = sum(row.strategy == proposed and row.goal_type == goal_type for row in measured)
-    if before < FEWEST_OUTCOMES or not rivals:
-        return StrategyChoice(
-            proposed, f"{before} outcomes of {proposed} for {goal_type}, and too few of others, to judge by"
-        )
-    learner, context = strategy_learner(measured, actions), Context(goal_type)
-    better = {}
-    for name in rivals:
-        gain, doubt = learner.gain(context, name, proposed)
-        better[name] = float(ndtr(gain / doubt))
-    best = max(rivals, key=lambda name: (better[name], name))
-    if better[best] < SURE_RATIO:
-        return StrategyChoice(
-            proposed, f"{best} beats {proposed} with a probability of {better[best]:.0%}: not enough", False, better
-        )
-    return StrategyChoice(best, f"{best} beat {proposed} with a probability of {better[best]:.0%}", True, better)
+    """Return the strategy for a goal, straight from outcomes; see `StrategyAdvice.choose`."""
+    return strategy_advice(rows, actions).choose(goal_type, proposed, allowed)

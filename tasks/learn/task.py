@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from storage.records import Belief, FloatArray, GoalType, Outcome, Verdict, stable_id
+from storage.records import Belief, FloatArray, GoalType, Outcome, stable_id
 from tasks.context import Context
 from tasks.learn.beliefs import HierarchicalLearner, Learner, Observation, Restored, replay, restore, unlearned
 from tasks.learn.choice import propensities
-from tasks.learn.consequences import publish, review_levels
+from tasks.learn.consequences import ADVICE_FACT, REALISED_FACT, publish, review_levels
 from tasks.learn.features import Context as Situation
-from tasks.learn.outcomes import OutcomeRow
+from tasks.learn.outcomes import OutcomeRow, observations
+from tasks.learn.realised import RealisedGain
+from tasks.learn.strategy import StrategyAdvice
 from tasks.stage import stage
 
 CONSIDERED_FACT = "outcomes.considered"
-_TEACHING = {Verdict.IMPROVED, Verdict.NO_EFFECT, Verdict.WORSE, Verdict.INCONCLUSIVE}
 
 
 def _summary(belief: Belief | None) -> Mapping[str, Any]:
@@ -28,44 +29,40 @@ def learn(context: Context) -> Belief | None:
     """Take in the outcomes not learned from yet; return the new belief, or None where nothing was new."""
     if not context.settings.executor.enable_learning:
         return None
+    known, count = context.store.outcomes.belief(), context.store.outcomes.target_count()
+    if not count:
+        return None
+    restored = restore(known.state, _recorded(context)) if known else Restored(HierarchicalLearner())
+    is_considered = context.store.facts.get(CONSIDERED_FACT, 0) == count
+    if is_considered and not restored.note:
+        return None
     outcomes = context.store.outcomes.targets()
-    observations = observations_of(outcomes)
-    known = context.store.outcomes.belief()
-    restored = restore(known.state, observations) if known else Restored(HierarchicalLearner())
-    fresh = unlearned(restored.learner, observations)
+    fresh = unlearned(restored.learner, observations_of(outcomes))
     if known and restored.note:
         context.store.audit.append("loop", "belief replayed", known.belief_id, {"note": restored.note})
     learner = replay(fresh, restored.learner)
-    _draw_consequences(context, outcomes, learner)
-    return _believe(context, learner) if fresh or restored.note else None
+    belief = _believe(context, learner) if fresh or restored.note else None
+    if not is_considered:
+        _draw_consequences(context, outcomes, learner)
+    return belief
 
 
 def _draw_consequences(context: Context, outcomes: Sequence[Outcome], learner: Learner) -> None:
     """Tell people and review the levels, once for every new outcome: one that taught nothing may still be a failure."""
-    if context.store.facts.get(CONSIDERED_FACT, 0) == len(outcomes):
-        return
     rows = [OutcomeRow.of(outcome) for outcome in outcomes]
     publish(context, rows, learner)
     review_levels(context, rows)
     context.store.facts.set(CONSIDERED_FACT, len(outcomes))
 
 
-def observations_of(outcomes: Sequence[Outcome]) -> list[Observation]:
+def observations_of(outcomes: Iterable[Outcome]) -> list[Observation]:
     """Return what outcomes teach: those with a number and an interval that nothing else disturbed."""
-    return [
-        Observation(
-            outcome.outcome_id,
-            outcome.action,
-            outcome.goal_type,
-            outcome.acted_at.hour + outcome.acted_at.minute / 60,
-            outcome.effect_sd_units,
-            outcome.standard_error_sd_units,
-        )
-        for outcome in outcomes
-        if outcome.verdict in _TEACHING
-        and outcome.effect_sd_units is not None
-        and outcome.standard_error_sd_units is not None
-    ]
+    return observations(OutcomeRow.of(outcome) for outcome in outcomes)
+
+
+def _recorded(context: Context) -> Iterator[Observation]:
+    """Yield what all outcomes teach; nothing is read before the first is asked for."""
+    yield from observations_of(context.store.outcomes.targets())
 
 
 def _believe(context: Context, learner: Learner) -> Belief:
@@ -82,9 +79,7 @@ def _believe(context: Context, learner: Learner) -> Belief:
 def current_learner(context: Context) -> Learner:
     """Return the learner as it stands; a fresh one before the first outcome."""
     known = context.store.outcomes.belief()
-    if known is None:
-        return HierarchicalLearner()
-    return restore(known.state, observations_of(context.store.outcomes.targets())).learner
+    return restore(known.state, _recorded(context)).learner if known else HierarchicalLearner()
 
 
 @dataclass(frozen=True)
@@ -110,3 +105,17 @@ def planner_beliefs(context: Context) -> LearnedBeliefs:
     """Return what the planner is to believe at this tick."""
     hour = context.tick.hour + context.tick.minute / 60
     return LearnedBeliefs(current_learner(context), hour, context.settings.executor.holdout_ratio)
+
+
+def learned_strategies(context: Context) -> StrategyAdvice:
+    """Return what outcomes say of the strategies: `.choose(goal_type, proposed, allowed)`, `.best(goal_type)`.
+
+    Kept by the newest learn stage, so that reading it costs one small row however many outcomes there are.
+    """
+    return StrategyAdvice.from_record(context.store.facts.get(ADVICE_FACT))
+
+
+def realised_by_action(context: Context) -> dict[str, RealisedGain]:
+    """Return, by action, the effects believed when its acts began beside those measured; kept by the learn stage."""
+    kept = context.store.facts.get(REALISED_FACT, {})
+    return {action: RealisedGain(**gain) for action, gain in kept.items()}

@@ -1,0 +1,39 @@
+"""What actions were expected to achieve beside what was measured: how far predictions of gains may be trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from math import isfinite
+from typing import Any
+
+from tasks.learn.outcomes import OutcomeRow, is_action, once_each
+
+
+@dataclass(frozen=True)
+class RealisedGain:
+    """An action's effects toward the goal, in sd of the metric, summed over `count` measured uses.
+
+    `predicted` is what was believed when each act began, `realised` what was then measured.
+    """
+
+    count: int
+    predicted: float
+    realised: float
+
+    def to_record(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return asdict(self)
+
+
+def realised_gains(rows: Iterable[OutcomeRow]) -> Mapping[str, RealisedGain]:
+    """Sum up prediction and result by action, over the measured outcomes whose prediction was kept."""
+    found: dict[str, RealisedGain] = {}
+    for row in once_each(rows):
+        if not (row.is_measured and is_action(row) and isfinite(row.predicted_sd_units)):
+            continue
+        known = found.get(row.action, RealisedGain(0, 0.0, 0.0))
+        found[row.action] = RealisedGain(
+            known.count + 1, known.predicted + row.predicted_sd_units, known.realised + row.effect_sd_units
+        )
+    return found
