@@ -51,28 +51,29 @@ def pooled_coefficients(arrays: Seasonal, origins: Ints, horizon: int, prior: Fl
 
 def series_coefficients(arrays: Seasonal, origins: Ints, horizon: int, pooled: Floats, shrinkage: float) -> Floats:
     """Coefficients (n, buckets, features) of each series, shrunk toward the pooled ones."""
-    fitted = np.empty((len(arrays.values), *pooled.shape))
-    for index, steps in enumerate(_bucket_steps(horizon)):
-        rows = _design(arrays, origins, steps)
-        residual = np.abs(_residual(rows, pooled[index].astype(np.float32)))
+    n, (count, width) = len(arrays.values), pooled.shape
+    chosen = list(_bucket_steps(horizon))
+    rows = _design(arrays, origins, np.concatenate(chosen))
+    grams = np.empty((n, count, width + 1, width + 1))
+    observations = np.array([len(origins) * len(steps) for steps in chosen])
+    ends = np.cumsum(observations).tolist()
+    for index, (begin, end) in enumerate(pairwise([0, *ends])):
+        part = rows[:, :, begin:end]
+        residual = np.abs(_residual(part, pooled[index].astype(np.float32)))
         typical = residual.mean(axis=1, keepdims=True) + np.float32(1e-6)
-        gram = _weighted_gram(rows, 1 / np.maximum(1, residual / (HUBER_LIMIT * typical)))
-        square, cross = gram[:, :-1, :-1], gram[:, :-1, -1]
-        ridge = shrinkage * np.einsum("npp->np", square) + 1e-3 * rows.shape[2]
-        left = square + ridge[:, :, None] * np.eye(len(pooled[index]))
-        fitted[:, index] = np.linalg.solve(left, (cross + ridge * pooled[index])[:, :, None])[:, :, 0]
-    return fitted
+        grams[:, index] = _weighted_gram(part, 1 / np.maximum(1, residual / (HUBER_LIMIT * typical)))
+    square, cross = grams[:, :, :-1, :-1], grams[:, :, :-1, -1]
+    ridge = shrinkage * np.einsum("nbpp->nbp", square) + 1e-3 * observations[:, None]
+    left = square + ridge[..., None] * np.eye(width)
+    return np.asarray(np.linalg.solve(left, (cross + ridge * pooled)[..., None])[..., 0])
 
 
 def by_step(coefficients: Floats, horizon: int) -> Float32s:
     """Coefficients (n, h, features) for each step, from (n, buckets, features) linearly in log(step)."""
     centres = np.log([(first + end - 1) / 2 for first, end in buckets(horizon)])
     steps = np.log(np.arange(1, horizon + 1))
-    if len(centres) == 1:
-        return np.repeat(coefficients, horizon, axis=1).astype(np.float32)
-    left = np.clip(np.searchsorted(centres, steps) - 1, 0, len(centres) - 2)
-    share = np.clip((steps - centres[left]) / (centres[left + 1] - centres[left]), 0, 1)[:, None]
-    return np.asarray((coefficients[:, left] * (1 - share) + coefficients[:, left + 1] * share).astype(np.float32))
+    hats = np.stack([np.interp(steps, centres, row) for row in np.eye(len(centres))], axis=1)
+    return np.asarray(hats.astype(np.float32) @ coefficients.astype(np.float32))
 
 
 def _bucket_steps(horizon: int) -> Iterator[Ints]:
@@ -82,14 +83,14 @@ def _bucket_steps(horizon: int) -> Iterator[Ints]:
 
 
 def _design(arrays: Seasonal, origins: Ints, steps: Ints) -> Float32s:
-    """Features and, last, the target relative to the base: (n, features + 1, origins × steps)."""
+    """Features and, last, the target relative to the base: (n, features + 1, steps × origins)."""
     base, features = features_at(arrays, origins, steps)
-    n, o, k = base.shape
-    rows = np.empty((n, len(features) + 1, o, k), dtype=np.float32)
+    n, k, o = base.shape
+    rows = np.empty((n, len(features) + 1, k, o), dtype=np.float32)
     for i, feature in enumerate(features):
         rows[:, i] = feature
-    rows[:, -1] = arrays.values[:, origins[:, None] + steps[None, :]] - base
-    return rows.reshape(n, len(features) + 1, o * k)
+    rows[:, -1] = arrays.values[:, origins + steps[:, None]] - base
+    return rows.reshape(n, len(features) + 1, k * o)
 
 
 def _residual(rows: Float32s, coefficients: Float32s) -> Float32s:

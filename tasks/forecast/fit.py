@@ -12,6 +12,7 @@ import numpy as np
 from tasks.forecast import defaults, ladder
 from tasks.forecast.batch import LEVELS, Float32s, Floats
 from tasks.forecast.calibrate import no_offsets
+from tasks.forecast.memory import keep_freed_memory
 from tasks.forecast.model import Pooled, Tuning, path_counts, pool, seasonal_forecast
 from tasks.forecast.prepare import Scaled, prepare, scale_histories
 from tasks.forecast.seasonal import FEATURES, Seasonal, seasonal_arrays
@@ -91,6 +92,7 @@ def fit_fleet(
     """
     values = np.asarray(values, dtype=float)
     _check(values, horizon, levels)
+    keep_freed_memory()
     season, week = _seasons(season_lengths)
     sample = _sample(values, season, ladder.least_to_teach(season, horizon))
     tuning = backtest_tuning(sample, season, week, horizon, levels)

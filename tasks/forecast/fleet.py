@@ -12,6 +12,7 @@ from tasks.forecast.align import align
 from tasks.forecast.batch import LEVELS, Bools, Float32s, Floats, ForecastBatch, empty_batch, median_of
 from tasks.forecast.calibrate import add_offsets
 from tasks.forecast.fit import FleetState, fit_fleet
+from tasks.forecast.memory import keep_freed_memory
 from tasks.forecast.model import seasonal_forecast
 from tasks.forecast.paths import bounds
 from tasks.forecast.pooled import pooled_forecast
@@ -51,6 +52,7 @@ def forecast_batch(
 def forecast_chunk(values: Floats, state: FleetState, changed_at: Ints | None = None) -> ForecastBatch:
     """Forecast some series of a fleet with its `state`: the same to the last digit however they are cut."""
     values = np.asarray(values, dtype=float)
+    keep_freed_memory()
     if changed_at is not None:
         values = align(values, np.asarray(changed_at), state.season)
     batch = empty_batch(len(values), state.path_count, state.horizon, state.levels)
@@ -66,8 +68,8 @@ def _blocks(lengths: Ints) -> Iterator[tuple[int, Ints]]:
     """Rows of one length of history, so few at a time that their arrays fit the processor's cache."""
     for length in np.unique(lengths).tolist():
         rows = np.flatnonzero(lengths == length)
-        for first in range(0, len(rows), BLOCK_SERIES):
-            yield length, rows[first : first + BLOCK_SERIES]
+        for block in np.array_split(rows, -(-len(rows) // BLOCK_SERIES)):
+            yield length, block
 
 
 def _as_slice(rows: Ints) -> Ints | slice:
@@ -138,7 +140,10 @@ def _natural(quantiles: Float32s, scaled: Scaled, levels: tuple[float, ...]) -> 
     They are spread by a rounding error, so that a series resting on one value finds it inside its interval.
     """
     side = (ROUNDING * np.sign(np.asarray(levels) - 0.5)).astype(np.float32)
-    spread = quantiles + side * (np.abs(quantiles) + np.float32(1))
+    spread = np.abs(quantiles)
+    spread += np.float32(1)
+    spread *= side
+    spread += quantiles
     natural = spread * scaled.scale[:, None, None]
     natural += scaled.centre[:, None, None]
     return np.asarray(natural)

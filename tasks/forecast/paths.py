@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tasks.forecast.batch import Bools, Float32s, Floats
-from tasks.forecast.prepare import History, Ints, Scaled
+from tasks.forecast.prepare import History, Ints, Real, Scaled
 from tasks.forecast.seasonal import windows
 
 RAW_CYCLES = 6
@@ -72,11 +73,16 @@ class Bounds:
             np.clip((bound - centre) / scale * TOWARD_CENTRE, -1e30, 1e30).astype(np.float32)
             for bound in (self.low, self.high)
         )
-        return np.clip(paths, low[:, None], high[:, None], out=paths)
+        return _cut(paths, low[:, None], high[:, None])
 
     def cut_quantiles(self, quantiles: Floats) -> Floats:
         """Cut quantiles (n, h, q) in the units of the series in place."""
-        return np.clip(quantiles, self.low[:, :, None], self.high[:, :, None], out=quantiles)
+        return _cut(quantiles, self.low[:, :, None], self.high[:, :, None])
+
+
+def _cut(values: NDArray[Real], low: NDArray[Real], high: NDArray[Real]) -> NDArray[Real]:
+    """`np.clip` in place: for bounds that are arrays it takes three times as long as its two halves."""
+    return np.asarray(np.minimum(np.maximum(values, low, out=values), high, out=values))
 
 
 def bounds(history: History, horizon: int, young: Bools) -> Bounds:

@@ -218,8 +218,10 @@ def _quantile_columns(values: Floats, levels: tuple[float, ...]) -> list[Floats]
 
 def _tail_mean(values: Floats, length: Ints) -> Floats:
     """Mean of the last `length` steps of each row."""
-    inside = np.arange(values.shape[1]) >= (values.shape[1] - length)[:, None]
-    return np.asarray((values * inside).sum(axis=1) / np.maximum(length, 1))
+    t = values.shape[1]
+    if (length == length[0]).all():
+        return np.asarray(values[:, t - length[0] :].mean(axis=1))
+    return np.array([row[t - own :].mean() for row, own in zip(values, np.maximum(length, 1).tolist(), strict=True)])
 
 
 def _mean_change(values: Floats, since: Ints, lag: int) -> Floats:
@@ -227,6 +229,8 @@ def _mean_change(values: Floats, since: Ints, lag: int) -> Floats:
     t = values.shape[1]
     if t <= lag:
         return np.zeros(len(values))
-    inside = np.arange(lag, t) >= (since + lag)[:, None]
-    change = np.abs(values[:, lag:] - values[:, :-lag]) * inside
-    return np.asarray(change.sum(axis=1) / np.maximum(inside.sum(axis=1), 1))
+    change = values[:, lag:] - values[:, :-lag]
+    np.abs(change, out=change)
+    for row in np.flatnonzero(since).tolist():
+        change[row, : since[row]] = 0
+    return np.asarray(change.sum(axis=1) / np.maximum(t - lag - since, 1))

@@ -94,19 +94,20 @@ def windows(along_time: Float32s, origins: Ints, horizon: int, season: int) -> F
 
 
 def features_at(arrays: Seasonal, origins: Ints, steps: Ints) -> tuple[Float32s, list[Float32s]]:
-    """Base (n, o, k) and the features at horizon `steps` (from 1), each of a shape that broadcasts to it."""
-    phase = origins[:, None] + 1 + (steps - 1)[None, :] % arrays.season
+    """Base (n, k, o) and the features at horizon `steps` (from 1), each of a shape that broadcasts to it."""
+    ahead = (steps - 1)[:, None]
+    phase = origins + 1 + ahead % arrays.season
     base = arrays.base[:, phase]
     features = [
         arrays.values[:, phase - arrays.season] - base,
-        arrays.curvature[:, phase] * _bend_known(steps, arrays.season),
-        arrays.cycle[:, origins][:, :, None] - base,
-        arrays.level[:, origins][:, :, None],
-        arrays.last[:, origins][:, :, None],
-        arrays.cycle_change[:, origins][:, :, None],
+        arrays.curvature[:, phase] * _bend_known(steps, arrays.season)[:, None],
+        arrays.cycle[:, None, origins] - base,
+        arrays.level[:, None, origins],
+        arrays.last[:, None, origins],
+        arrays.cycle_change[:, None, origins],
     ]
     if arrays.week:
-        before = origins[:, None] + 1 + (steps - 1)[None, :] % arrays.week - arrays.week
+        before = origins + 1 + ahead % arrays.week - arrays.week
         lagged = arrays.values[:, np.maximum(before, 0)] - base
         features.append(np.where(before >= 0, lagged, np.float32(0)))
     return base, features

@@ -39,15 +39,15 @@ def measured_library(scaled: Scaled, arrays: Seasonal, library: Float32s, coeffi
 
 
 def _errors(scaled: Scaled, arrays: Seasonal, coefficients: Floats, origins: Ints, steps: Ints) -> Floats:
-    """Errors (n, o, k) as they would have been after many cycles."""
+    """Errors (n, k, o) as they would have been after many cycles."""
     base, features = features_at(arrays, origins, steps)
     predicted = base + sum(
         (feature * np.float32(weight) for feature, weight in zip(features, coefficients, strict=False)),
         start=np.float32(0),
     )
-    truth = scaled.raw[:, origins[:, None] + steps[None, :]]
+    truth = scaled.raw[:, origins + steps[:, None]]
     youth = np.array([inflation((origin + 1) / arrays.season) for origin in origins.tolist()])
-    return np.asarray((truth - predicted) / youth[None, :, None])
+    return np.asarray((truth - predicted) / youth)
 
 
 def _ratio(errors: Floats, library: Float32s) -> float:
