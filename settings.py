@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import (
@@ -23,10 +23,11 @@ from pydantic_settings import (
 )
 
 from storage.errors import ForeactError
-from storage.records import Autonomy, Objective
+from storage.records import Autonomy, GoalType, Objective
 
 VERSION = "0.1.0"
 CONFIG_NAME = "foreact.toml"
+MOST_AMOUNTS = 200
 
 
 def utc_now() -> datetime:
@@ -59,6 +60,7 @@ class ForecasterSettings(Section):
     horizon_steps: int = Field(default=288, ge=5, le=2_016)
     window_steps: int = Field(default=2_016, ge=60, le=20_000)
     step_seconds: float = Field(default=0, ge=0, description="0 chooses by how long the history is")
+    seasons_seconds: tuple[Annotated[float, Field(gt=0)], ...] = Field(default=(86_400, 604_800), min_length=1)
     max_series: int = Field(default=10_000, ge=1)
     shards: Literal["in_process", "threads", "processes", "dask", "ray"] = "in_process"
 
@@ -115,6 +117,43 @@ class ExecutorSettings(Section):
     maintenance: tuple[MaintenanceWindow, ...] = ()
 
 
+class Amounts(Section):
+    """The amounts that an action may set: from `least` to `most`, `step` apart."""
+
+    least: float
+    most: float
+    step: float = Field(default=1.0, gt=0)
+
+    @model_validator(mode="after")
+    def _are_few_and_ascend(self) -> Amounts:
+        if not 0 <= (self.most - self.least) / self.step <= MOST_AMOUNTS:
+            raise ValueError(f"most must not be under least, nor more than {MOST_AMOUNTS} steps above it")
+        return self
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """Return every amount, ascending."""
+        count = int((self.most - self.least) / self.step + 1e-9) + 1
+        return tuple(round(self.least + number * self.step, 9) for number in range(count))
+
+
+class Declaration(BaseModel):
+    """What an action that the configuration declares may say of itself, beside its limits."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    candidates: tuple[dict[str, Any], ...] = ()
+    goal_types: tuple[GoalType, ...] = ()
+    metrics: tuple[str, ...] = ()
+    expected_effect: dict[str, float] = Field(default_factory=dict)
+    latency_seconds: float = Field(default=0.0, ge=0)
+    cost: float = Field(default=0.0, ge=0)
+    risk: Literal["low", "medium", "high"] = "low"
+    reversible: bool = True
+    summary: str = ""
+    target: str = ""
+
+
 class ActionSettings(Section):
     """What one action may do: its autonomy level, its limits, and options of its own."""
 
@@ -126,6 +165,43 @@ class ActionSettings(Section):
     cooldown_seconds: float | None = Field(default=None, ge=0)
     timeout_seconds: float | None = Field(default=None, gt=0)
     rate_limits: tuple[str, ...] | None = None
+    sets: str | None = Field(default=None, description="the series whose amount it sets, by its parameter `amount`")
+    amounts: Amounts | None = None
+    unit_cost: float | None = Field(default=None, ge=0, description="running cost of a unit, in broken objectives")
+    most_up: float | None = Field(default=None, gt=0, description="the largest increase at a time")
+    duration_seconds: float | None = Field(default=None, gt=0, description="how long its effect lasts")
+
+    @model_validator(mode="after")
+    def _amounts_are_of_something(self) -> ActionSettings:
+        if self.amounts is not None and self.sets is None:
+            raise ValueError('amounts are of something: name the series they set, as in sets = "servers"')
+        return self
+
+    @model_validator(mode="after")
+    def _what_it_declares_can_be_used(self) -> ActionSettings:
+        if not self.is_declared:
+            return self
+        try:
+            Declaration.model_validate(self.options)
+        except ValidationError as trouble:
+            first = trouble.errors()[0]
+            key = ".".join(str(part) for part in first["loc"])
+            raise ValueError(f"{key}: {first['msg']}") from None
+        return self
+
+    @property
+    def is_declared(self) -> bool:
+        """Tell whether the configuration declares the action itself, by what it offers."""
+        return self.amounts is not None or "candidates" in (self.model_extra or {})
+
+    @property
+    def declaration(self) -> dict[str, Any]:
+        """Return all that is declared of an action which its world carries out; amounts as candidates."""
+        amounts = [{"amount": value} for value in self.amounts.values] if self.amounts else []
+        traits = {name: getattr(self, name) for name in ("sets", "unit_cost", "most_up", "duration_seconds")}
+        given = {name: value for name, value in traits.items() if value is not None}
+        offers = {"candidates": [*self.options.get("candidates", ()), *amounts]} if self.is_declared else {}
+        return self.options | given | offers | {"level": self.level or "auto"}
 
     @property
     def options(self) -> dict[str, Any]:

@@ -94,7 +94,7 @@ def _with_actions(
 ) -> tuple[Mapping[str, ActionHandler], World]:
     if actions is not None or isinstance(world, Acting):
         return actions or getattr(world, "actions", {}), world
-    options = {name: each.options | {"level": each.level or "auto"} for name, each in settings.actions.items()}
+    options = {name: each.declaration for name, each in settings.actions.items()}
     declared = declared_actions(options)
     return declared, DeclaredWorld(world, declared, options)
 

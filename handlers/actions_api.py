@@ -87,7 +87,10 @@ class ActionHandler:
 
     `goal_type_names` empty means every goal type, `metrics` empty any metric (otherwise glob patterns of metric
     names). `expected_effect` is the prior effect per metric pattern in standard deviations of the metric,
-    negative where it lowers it. `informs_only` marks actions that report and change no metric. `options` says
+    negative where it lowers it; it lasts `duration_s`, for good where that is None. An action that sets an amount
+    names the series that it `sets`, the amount being its parameter `amount`; `unit_cost` is the running cost of one
+    unit (1 for as bad as a broken objective of severity 1), `most_up` the largest increase at a time.
+    `informs_only` marks actions that report and change no metric. `options` says
     what each key of the action's configuration means. With `runs_in_process` the action shares this process's
     memory and cannot be ended from outside. `source` is the "module:name" under which a child process finds the
     action, empty where it must be pickled.
@@ -106,6 +109,10 @@ class ActionHandler:
     latency_s: float = 5.0
     cost: float = 0.0
     expected_effect: Mapping[str, float] = field(default_factory=dict)
+    duration_s: float | None = None
+    sets: str | None = None
+    unit_cost: float = 0.0
+    most_up: float = float("inf")
     informs_only: bool = False
     explains_dry_run: bool = False
     runs_in_process: bool = False

@@ -6,7 +6,7 @@
     goals     Objective, Goal, Transition   what is wanted, and what the loop therefore sets out to do
     plan      Plan, Decision                what to do about it, and what was rejected
     execute   Action, Receipt, Approval     the intent before an act, the receipt after it
-    measure   Outcome                       what the act really changed, with an interval
+    measure   Estimand, Outcome             what an act is judged by, and what it really changed, with an interval
     learn     Belief                        what is now believed about each action
     always    Cycle, AuditEntry             one turn of the loop; one line of the record
 
@@ -166,17 +166,19 @@ class Frame(Record):
     """A window of several series on one regular grid: the working form of samples.
 
     `values` is (series, steps), oldest first, NaN where nothing was recorded; the last column ends at `end`.
+    `seasons_s` are the cycles in which the system lives, shortest first: a day and a week unless configured otherwise.
     """
 
     series: tuple[str, ...]
     values: FloatArray
     end: Moment
     step_s: float
+    seasons_s: tuple[float, ...] = (86_400.0, 604_800.0)
 
     @property
     def season_lengths(self) -> tuple[int, ...]:
-        """Return a day and a week in steps."""
-        return max(1, round(86_400 / self.step_s)), max(1, round(604_800 / self.step_s))
+        """Return the seasons in steps."""
+        return tuple(max(1, round(season_s / self.step_s)) for season_s in self.seasons_s)
 
     def row(self, series: str) -> FloatArray:
         """Return one series' values, oldest first; KeyError where it is not in the frame."""
@@ -245,8 +247,41 @@ class ObjectiveKind(StrEnum):
     SLO = "slo"
 
 
+class ResponseSpec(Record):
+    """How a metric follows from its driver and its capacity, where that is known and need not be fitted.
+
+    `ratio` is base + work × driver / capacity, `queue` the response time service / (1 − work × driver / capacity),
+    `product` is driver × (base + work × capacity), `capacity` the capacity itself. `per` names a series by whose
+    present value the driver is divided first: load per server, where something else than the servers is set. What of
+    it was added lately works slower: the driver counts 1 + `slow_start_ratio` times, fading with `slow_start_s`.
+    """
+
+    form: Literal["ratio", "queue", "product", "capacity"]
+    work: float | None = Field(default=None, gt=0)
+    base: float = 0.0
+    service: float | None = Field(default=None, gt=0)
+    per: str | None = None
+    slow_start_ratio: float = Field(default=0.0, ge=0)
+    slow_start_s: float = Field(default=60.0, gt=0)
+
+    @model_validator(mode="after")
+    def _numbers_fit_the_form(self) -> ResponseSpec:
+        if self.form != "capacity" and self.work is None:
+            raise ValueError(f"a response of form {self.form} needs work, the load of one unit of the driver")
+        if self.form == "queue" and self.service is None:
+            raise ValueError("a response of form queue needs service, the time that one request takes alone")
+        if self.slow_start_ratio and self.per is None:
+            raise ValueError("slow_start_ratio needs per: the series whose increases work slower at first")
+        return self
+
+
 class Objective(Record):
-    """What is wanted of a metric: a bound or target, how much it matters, how far ahead to look."""
+    """What is wanted of a metric: a bound or target, how much it matters, how far ahead to look.
+
+    `spread` is by how much, in units of the metric, a value must lie beyond the bound to be half as bad again; the
+    metric's own standard deviation where it is not given. With a `driver` and a `capacity` the metric is planned on
+    what drives it; `response` says how it follows from both, which is fitted where it is not given.
+    """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,99}$")
     metric: str = Field(min_length=1)
@@ -266,16 +301,25 @@ class Objective(Record):
     capacity: str | None = None
     denominator: str | None = None
     parent: str | None = None
+    spread: float | None = Field(default=None, gt=0)
+    response: ResponseSpec | None = None
 
     @model_validator(mode="after")
     def _driver_needs_capacity(self) -> Objective:
         if (self.driver is None) != (self.capacity is None):
             raise ValueError("driver and capacity come together: name both or neither")
+        if self.response is not None and self.driver is None:
+            raise ValueError("response says how the metric follows from driver and capacity: name these as well")
         return self
 
+    @property
+    def measured(self) -> str:
+        """Return the metric that is looked at: `metric/denominator` for a ratio of two."""
+        return self.metric if self.denominator is None else f"{self.metric}/{self.denominator}"
+
     def matches(self, series: str) -> bool:
-        """Tell whether a series is meant: the exact key, or every series of the metric."""
-        return series == self.metric or metric_of(series) == self.metric
+        """Tell whether a series is meant: the exact key, or every series of the metric; neither part of a ratio."""
+        return series == self.measured or metric_of(series) == self.measured
 
     def is_met(self, value: float) -> bool:
         """Tell whether a value keeps the bound."""
@@ -455,6 +499,39 @@ class Approval(Record):
     expires_at: Moment
     params: dict[str, Any] | None = None
     note: str = ""
+
+
+class Estimand(Record):
+    """What an act will be judged by, written down before it so that nobody can choose it afterwards.
+
+    The target `series` is compared with the forecast of `forecast_cycle_id`, on the mean of its first `window_steps`
+    steps of `horizon_steps`; `better` says which way it is to move, `trigger` whether it stood in the highest or lowest
+    tenth of its past values. `guards` and `side_effects` are measured beside it, `controls` explain what moves it anyway.
+    `predicted_sd_units` is what the act was believed to achieve, positive toward the goal.
+    """
+
+    action_id: str
+    series: str
+    better: Literal["lower", "higher"]
+    fixed_at: Moment
+    forecast_cycle_id: str
+    issued_at: Moment
+    step_s: float = Field(gt=0)
+    horizon_steps: int = Field(gt=0)
+    window_steps: int = Field(gt=0)
+    confidence: float = Field(default=0.90, gt=0, lt=1)
+    alpha: float = Field(default=0.05, gt=0, lt=1)
+    trigger: Literal["", "high", "low"] = ""
+    guards: tuple[str, ...] = ()
+    side_effects: tuple[str, ...] = ()
+    controls: tuple[str, ...] = ()
+    predicted_sd_units: float | None = None
+
+    @model_validator(mode="after")
+    def _window_lies_in_horizon(self) -> Estimand:
+        if self.window_steps > self.horizon_steps:
+            raise ValueError("the window that is judged cannot be longer than the horizon")
+        return self
 
 
 class Outcome(Record):

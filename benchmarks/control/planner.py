@@ -16,7 +16,7 @@ from benchmarks.control.profile import LEVEL_PERIODS, profile_ahead
 from benchmarks.control.run import Command, dim, toward
 from handlers.worlds.cluster import ClusterConfig, Period
 from storage.records import FloatArray
-from tasks.plan.driver import AmountRules, RatioResponse, plan_amounts, stage_losses
+from tasks.plan import AmountRules, RatioResponse, plan_amounts, stage_losses
 
 FULL_SERVICE_S = 0.0386
 LIGHT_SHARE = 0.034

@@ -2,11 +2,13 @@
 
 A world with nothing but `observe` and `act` says nothing of what could be done. The configuration does:
 `[actions.add_server]` with `goal_types`, `metrics`, `candidates` (one table of parameters each),
-`expected_effect`, `latency_seconds`, `risk` and `reversible`.
+`expected_effect`, `latency_seconds`, `risk` and `reversible`; or, for an action that sets an amount, `sets` (the
+series), `amounts`, `unit_cost` and `most_up`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -39,6 +41,10 @@ def _handler(name: str, options: Mapping[str, Any]) -> ActionHandler:
         latency_s=float(options.get("latency_seconds", 0.0)),
         cost=float(options.get("cost", 0.0)),
         expected_effect=dict(options.get("expected_effect", {})),
+        sets=options.get("sets"),
+        unit_cost=float(options.get("unit_cost", 0.0)),
+        most_up=float(options.get("most_up", math.inf)),
+        duration_s=options.get("duration_seconds"),
     )
 
 

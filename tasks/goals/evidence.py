@@ -19,7 +19,6 @@ from storage.records import (
     Objective,
     Pattern,
 )
-from tasks.goals.ratios import judges
 
 _SILENT_AFTER_S = 600.0
 _SILENT_AFTER_GAPS = 5
@@ -100,7 +99,7 @@ class Evidence:
         frames = (*self.frames, self.hourly) if self.hourly else self.frames
         known = {series for frame in frames for series in frame.series}
         known.update(breach.series for breach in self.breaches if breach.objective == objective.name)
-        return tuple(sorted(series for series in known if judges(objective, series)))
+        return tuple(sorted(series for series in known if objective.matches(series)))
 
     def breach_of(self, objective: str, series: str) -> Breach | None:
         """Return the predicted breach of an objective by a series, None where none was computed."""

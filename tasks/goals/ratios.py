@@ -2,42 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
 
 import numpy as np
 
-from storage.records import Frame, Objective
-
-
-def measured_series(objective: Objective) -> str:
-    """Return what an objective looks at: its metric, or `metric/denominator` where it names one."""
-    return objective.metric if objective.denominator is None else f"{objective.metric}/{objective.denominator}"
-
-
-def judges(objective: Objective, series: str) -> bool:
-    """Tell whether an objective is about a series; one on a ratio is about neither of its parts."""
-    if objective.denominator is not None:
-        return series == measured_series(objective)
-    return objective.matches(series)
+from storage.records import FloatArray, Frame, Objective, Sample, metric_of
 
 
 def with_ratios(frame: Frame, objectives: Iterable[Objective]) -> Frame:
     """Return a frame with a row for every ratio that objectives name and both of whose series it holds.
 
-    A ratio is unknown (NaN) where either part is, and where its denominator is zero.
+    Series of one set of labels belong together. A ratio is unknown (NaN) where either part is, and where its
+    denominator is zero.
     """
-    wanted = {
-        measured_series(objective): objective
-        for objective in objectives
-        if objective.denominator is not None and {objective.metric, objective.denominator} <= set(frame.series)
+    rows = {
+        name: row for objective in objectives for name, row in _ratios(frame, objective) if name not in frame.series
     }
-    missing = {name: objective for name, objective in wanted.items() if name not in frame.series}
-    if not missing:
+    if not rows:
         return frame
-    rows = []
-    for objective in missing.values():
-        below = frame.row(str(objective.denominator))
-        usable = np.where(below == 0, np.nan, below)
-        rows.append(frame.row(objective.metric) / usable)
-    values = np.concatenate([frame.values, np.stack(rows)])
-    return frame.model_copy(update={"series": (*frame.series, *missing), "values": values})
+    values = np.concatenate([frame.values, np.stack(list(rows.values()))])
+    return frame.model_copy(update={"series": (*frame.series, *rows), "values": values})
+
+
+def ratio_samples(frame: Frame, objectives: Iterable[Objective], since: dict[str, datetime]) -> Iterator[Sample]:
+    """Return the values of every ratio at the steps of a frame, those alone that lie after `since` of their series."""
+    known = set(frame.series)
+    derived = with_ratios(frame, objectives)
+    count = derived.values.shape[1]
+    for series, row in zip(derived.series, derived.values, strict=True):
+        if series in known:
+            continue
+        for place in np.flatnonzero(np.isfinite(row)).tolist():
+            ts = frame.end - timedelta(seconds=frame.step_s * (count - 1 - place))
+            if series not in since or ts > since[series]:
+                yield Sample(metric=metric_of(series), labels=labels_of(series), value=float(row[place]), ts=ts)
+
+
+def labels_of(series: str) -> dict[str, str]:
+    """Return the labels of a series key."""
+    inner = series.partition("{")[2].removesuffix("}")
+    pairs = (part.partition("=") for part in inner.split('",') if part)
+    return {name: value.strip('"') for name, _, value in pairs}
+
+
+def _ratios(frame: Frame, objective: Objective) -> Iterator[tuple[str, FloatArray]]:
+    if objective.denominator is None:
+        return
+    for series in frame.series:
+        labels = series.removeprefix(metric_of(series))
+        below = objective.denominator if objective.denominator in frame.series else objective.denominator + labels
+        is_meant = objective.metric in {series, metric_of(series)}
+        if is_meant and below in frame.series:
+            parts = frame.row(below)
+            name = objective.measured if series == objective.metric else objective.measured + labels
+            yield name, frame.row(series) / np.where(parts == 0, np.nan, parts)

@@ -2,19 +2,7 @@
 
 from tasks.plan.beliefs import PriorBeliefs
 from tasks.plan.driven import driven_breaches
-from tasks.plan.driver import (
-    AmountPlan,
-    AmountRules,
-    CapacityResponse,
-    FunctionResponse,
-    ProductResponse,
-    QueueResponse,
-    RatioResponse,
-    declared_response,
-    fit_response,
-    plan_amounts,
-    stage_losses,
-)
+from tasks.plan.driver import AmountPlan, AmountRules, plan_amounts, stage_losses
 from tasks.plan.fit import DrivenMetrics, fit_driven
 from tasks.plan.planning import make_plans
 from tasks.plan.problem import (
@@ -26,6 +14,15 @@ from tasks.plan.problem import (
     PlanResult,
     Realised,
     Response,
+)
+from tasks.plan.responses import (
+    CapacityResponse,
+    FunctionResponse,
+    ProductResponse,
+    QueueResponse,
+    RatioResponse,
+    fit_response,
+    response_of,
 )
 
 __all__ = [
@@ -46,11 +43,11 @@ __all__ = [
     "RatioResponse",
     "Realised",
     "Response",
-    "declared_response",
     "driven_breaches",
     "fit_driven",
     "fit_response",
     "make_plans",
     "plan_amounts",
+    "response_of",
     "stage_losses",
 ]

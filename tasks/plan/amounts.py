@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from storage.records import Candidate, FloatArray, GoalView, Objective
-from tasks.goals.ratios import measured_series
 from tasks.plan.driver import AmountPlan, AmountRules, plan_amounts, stage_losses
 from tasks.plan.problem import PlanProblem
 
@@ -98,7 +97,7 @@ def _losses(problem: PlanProblem, objective: Objective, amounts: FloatArray, ste
     count = min(steps, driver.shape[1] // size)
     means = driver[:, : count * size].reshape(len(driver), count, size).mean(axis=2)
     response = problem.responses[objective.name]
-    sd = problem.series_sd.get(measured_series(objective)) or max(abs(objective.bound), 1.0) * 0.1
+    sd = objective.spread or problem.series_sd.get(objective.measured) or max(abs(objective.bound), 1.0) * 0.1
     losses = stage_losses(means, amounts, response, objective.bound, objective.side, sd)
     # Beyond a shorter forecast the last step stands for what follows.
     return np.concatenate([losses, np.repeat(losses[-1:], steps - count, axis=0)])

@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from storage.records import Breach, FloatArray, Objective
-from tasks.goals.ratios import measured_series
 from tasks.plan.fit import DrivenMetrics
 
 
@@ -35,7 +34,7 @@ def driven_breaches(
         step = step_s[str(objective.driver)]
         steps = max(1, min(driver.shape[1], round(objective.horizon_s / step)))
         metric = response.metric(driver[:, :steps], np.array(now))
-        found.append(_breach(objective, metric, step, tick, (last or {}).get(measured_series(objective))))
+        found.append(_breach(objective, metric, step, tick, (last or {}).get(objective.measured)))
     return tuple(found)
 
 
@@ -46,7 +45,7 @@ def _breach(objective: Objective, metric: FloatArray, step_s: float, tick: datet
     at = [tick + timedelta(seconds=step_s * (float(np.quantile(first, q)) + 1)) for q in (0.1, 0.5, 0.9) if len(first)]
     return Breach(
         objective=objective.name,
-        series=measured_series(objective),
+        series=objective.measured,
         probability=float(crosses.mean()),
         earliest_at=at[0] if at else None,
         expected_at=at[1] if at else None,

@@ -6,160 +6,16 @@ follows for each amount, and the amounts over time are planned with the latency 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from scipy.stats import theilslopes
 
-from storage.errors import ForeactError
 from storage.records import FloatArray
 from tasks.plan.problem import Response
 from tasks.plan.risk import Side, excess_of
 
 _TAIL = 0.1
 _MEAN_SHARE = 0.8
-_FULLEST = 0.95
-_MIN_VALUES = 10
-_MOST_VALUES = 400
-_BETTER_RATIO = 0.8
-
-
-@dataclass(frozen=True)
-class RatioResponse:
-    """metric = base + work × driver / capacity: utilisation, load per server, queue length per worker."""
-
-    work: float
-    base: float = 0.0
-
-    def metric(self, driver: FloatArray, capacity: FloatArray) -> FloatArray:
-        """Return the metric for driver and capacity that broadcast against each other."""
-        return self.base + self.work * driver / np.maximum(capacity, 1e-9)
-
-
-@dataclass(frozen=True)
-class QueueResponse:
-    """metric = service / (1 − ρ) with ρ = work × driver / capacity: the response time of a shared queue.
-
-    The mean of an M/G/1 processor-sharing queue (Kleinrock 1976, Queueing Systems 2, section 4.4). From ρ = .95 on it
-    continues as a straight line, since a real queue that is overloaded for a while does not grow without end.
-    """
-
-    service: float
-    work: float
-
-    def metric(self, driver: FloatArray, capacity: FloatArray) -> FloatArray:
-        """Return the metric for driver and capacity that broadcast against each other."""
-        load = self.work * driver / np.maximum(capacity, 1e-9)
-        steepness = 1.0 / (1.0 - _FULLEST)
-        beyond = np.maximum(load - _FULLEST, 0.0) * steepness**2
-        return self.service * (1.0 / (1.0 - np.minimum(load, _FULLEST)) + beyond)
-
-
-@dataclass(frozen=True)
-class ProductResponse:
-    """metric = driver × (base + work × capacity): what grows with the amount, as work does with the content served."""
-
-    work: float
-    base: float = 0.0
-
-    def metric(self, driver: FloatArray, capacity: FloatArray) -> FloatArray:
-        """Return the metric for driver and capacity that broadcast against each other."""
-        return driver * (self.base + self.work * capacity)
-
-
-@dataclass(frozen=True)
-class CapacityResponse:
-    """The metric is the capacity itself: an objective on how much there should be."""
-
-    def metric(self, driver: FloatArray, capacity: FloatArray) -> FloatArray:
-        """Return the capacity, in the shape of both."""
-        return np.broadcast_to(capacity, np.broadcast_shapes(np.shape(driver), np.shape(capacity))).astype(float)
-
-
-def declared_response(spec: Mapping[str, Any]) -> Response:
-    """Return a response from its description: a `form` of ratio, queue, product or capacity, and its numbers.
-
-    Raises ForeactError `plan.bad_response` for an unknown form or numbers that it does not take.
-    """
-    numbers = {name: value for name, value in spec.items() if name != "form"}
-    forms: dict[str, Callable[..., Response]] = {
-        "ratio": RatioResponse,
-        "queue": QueueResponse,
-        "product": ProductResponse,
-        "capacity": CapacityResponse,
-    }
-    try:
-        return forms[str(spec.get("form"))](**{name: float(value) for name, value in numbers.items()})
-    except (KeyError, TypeError, ValueError):
-        raise ForeactError(
-            "plan.bad_response",
-            f"{dict(spec)} describes no response.",
-            "Give form = ratio (work, base), queue (service, work), product (work, base) or capacity.",
-        ) from None
-
-
-@dataclass(frozen=True)
-class FunctionResponse:
-    """A declared function of (driver, capacity), for where neither form fits."""
-
-    function: Callable[[FloatArray, FloatArray], FloatArray]
-
-    def metric(self, driver: FloatArray, capacity: FloatArray) -> FloatArray:
-        """Return the metric for driver and capacity that broadcast against each other."""
-        return np.asarray(self.function(driver, capacity), dtype=float)
-
-
-def fit_response(metric: FloatArray, driver: FloatArray, capacity: FloatArray) -> Response | None:
-    """Return how a metric follows from driver and capacity, all (n_steps,) on one grid, NaN where missing.
-
-    Every form is fitted robustly (Theil-Sen; the queue in 1/metric and the product in metric/driver, where they are
-    lines) and the one with the least median error is kept. None with under ten complete steps, or where no form fits
-    a fifth better than the metric's own median does. While the capacity never varied it is taken to share the load.
-    """
-    complete = np.isfinite(metric) & np.isfinite(driver) & np.isfinite(capacity) & (capacity > 0) & (driver > 0)
-    if complete.sum() < _MIN_VALUES:
-        return None
-    kept = np.flatnonzero(complete)
-    kept = kept[np.linspace(0, len(kept) - 1, min(len(kept), _MOST_VALUES)).round().astype(int)]
-    seen, drive, amount = metric[kept], driver[kept], capacity[kept]
-    forms = _FORMS if np.ptp(amount) > 0 else _FORMS_OF_LOAD
-    fits = [fit for form in forms if (fit := form(seen, drive, amount)) is not None]
-    errors = [float(np.median(np.abs(fit.metric(drive, amount) - seen))) for fit in fits]
-    spread = float(np.median(np.abs(seen - np.median(seen))))
-    best = int(np.argmin(errors)) if errors else None
-    return fits[best] if best is not None and errors[best] <= _BETTER_RATIO * spread else None
-
-
-def _line(across: FloatArray, up: FloatArray) -> tuple[float, float] | None:
-    """Return slope and level of a robust line, None where nothing varies."""
-    if len(across) < _MIN_VALUES or np.ptp(across) <= 1e-9 * max(1.0, float(np.abs(across).max())):
-        return None
-    slope, level, *_ = theilslopes(up, across)
-    return float(slope), float(level)
-
-
-def _fit_ratio(seen: FloatArray, driver: FloatArray, capacity: FloatArray) -> Response | None:
-    line = _line(driver / capacity, seen)
-    return RatioResponse(*line) if line is not None and line[0] > 0 else None
-
-
-def _fit_queue(seen: FloatArray, driver: FloatArray, capacity: FloatArray) -> Response | None:
-    positive = seen > 0
-    line = _line((driver / capacity)[positive], 1.0 / seen[positive])
-    if line is None or not line[0] < 0 < line[1]:
-        return None
-    return QueueResponse(1.0 / line[1], -line[0] / line[1])
-
-
-def _fit_product(seen: FloatArray, driver: FloatArray, capacity: FloatArray) -> Response | None:
-    line = _line(capacity, seen / driver)
-    return ProductResponse(*line) if line is not None and line[0] > 0 else None
-
-
-_FORMS_OF_LOAD = (_fit_ratio, _fit_queue)
-_FORMS = (*_FORMS_OF_LOAD, _fit_product)
 
 
 @dataclass(frozen=True)

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from storage.records import FloatArray, Frame, Objective, metric_of
-from tasks.goals.ratios import measured_series, with_ratios
-from tasks.plan.driver import CapacityResponse, RatioResponse, fit_response
+from storage.records import FloatArray, Frame, Objective, ResponseSpec, metric_of
+from tasks.goals.ratios import with_ratios
 from tasks.plan.problem import Response
+from tasks.plan.responses import (
+    CapacityResponse,
+    RatioResponse,
+    ScaledResponse,
+    fit_response,
+    present_factor,
+    response_of,
+)
 
 
 @dataclass(frozen=True)
@@ -28,32 +35,49 @@ def fit_driven(
 ) -> DrivenMetrics:
     """Return the responses of all objectives that name a driver, and the capacities now.
 
-    Each is fitted on the longest frame that holds metric, driver and capacity; `declared` ones (by objective) are taken
-    as they are, and so is what follows by definition: driver per capacity, and the capacity itself. Where nothing can
-    be fitted the objective is left out, and is planned for like any other.
+    Each is fitted on the longest frame that holds metric, driver and capacity; `declared` ones (by objective) and those
+    that the objective states are taken as they are, and so is what follows by definition: driver per capacity, and the
+    capacity itself. Where nothing can be fitted the objective is left out, and is planned for like any other.
     """
-    known = sorted(frames, key=lambda frame: -frame.values.shape[1])
+    driven = [objective for objective in objectives if objective.driver is not None]
+    known = sorted(frames, key=lambda frame: -frame.values.shape[1]) if driven else []
     responses: dict[str, Response] = {}
     capacities: dict[str, float] = {}
-    for objective in objectives:
-        if objective.driver is None or objective.capacity is None:
-            continue
-        now = next((value for frame in known if (value := _last(frame, objective.capacity)) is not None), None)
-        response = (declared or {}).get(objective.name) or _fitted(objective, known)
+    for objective in driven:
+        capacity = str(objective.capacity)
+        now = next((value for frame in known if (value := _last(frame, capacity)) is not None), None)
+        response = (declared or {}).get(objective.name) or _response(objective, known)
         if now is not None and response is not None:
             responses[objective.name] = response
-            capacities[objective.capacity] = now
+            capacities[capacity] = now
     return DrivenMetrics(responses, capacities)
 
 
-def _fitted(objective: Objective, frames: Iterable[Frame]) -> Response | None:
+def _response(objective: Objective, frames: Sequence[Frame]) -> Response | None:
+    if objective.response is not None:
+        return _stated(objective.response, frames)
     if objective.metric == objective.capacity:
         return CapacityResponse()
     if (objective.metric, objective.denominator) == (objective.driver, objective.capacity):
         return RatioResponse(1.0)
+    return _fitted(objective, frames)
+
+
+def _stated(spec: ResponseSpec, frames: Sequence[Frame]) -> Response | None:
+    """Return a stated response as it is at present; None where the series that shares the driver out is unknown."""
+    response = response_of(spec)
+    if spec.per is None:
+        return response
+    rows = ((row, frame.step_s) for frame in frames if (row := _row(frame, spec.per)) is not None)
+    found = next(rows, None)
+    factor = present_factor(spec, *found) if found is not None else None
+    return None if factor is None else ScaledResponse(response, factor)
+
+
+def _fitted(objective: Objective, frames: Sequence[Frame]) -> Response | None:
     for frame in frames:
         full = with_ratios(frame, [objective])
-        names = (measured_series(objective), str(objective.driver), str(objective.capacity))
+        names = (objective.measured, str(objective.driver), str(objective.capacity))
         rows = [row for name in names if (row := _row(full, name)) is not None]
         if len(rows) == len(names) and (response := fit_response(*rows)) is not None:
             return response

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from storage.records import Autonomy, Candidate, FloatArray, GoalView, Objective, ObjectiveKind
-from tasks.goals.ratios import judges, measured_series
 from tasks.plan.amounts import amount_of, amount_values
 from tasks.plan.beliefs import effect_of
 from tasks.plan.problem import PlanProblem, Realised
@@ -163,10 +162,10 @@ def guards_of(problem: PlanProblem, view: GoalView) -> tuple[Outlook, ...]:
     for objective in problem.objectives.values():
         if objective.name == view.goal.objective or objective.kind not in _GUARDED:
             continue
-        is_same_series = view.goal.series is not None and judges(objective, view.goal.series)
+        is_same_series = view.goal.series is not None and objective.matches(view.goal.series)
         is_same_capacity = own is not None and own.capacity is not None and objective.capacity == own.capacity
         if is_same_series or is_same_capacity:
-            series = str(view.goal.series) if is_same_series else measured_series(objective)
+            series = str(view.goal.series) if is_same_series else objective.measured
             outlook = simulated(
                 problem, series, objective.bound, objective.side, objective.horizon_s, objective.severity, objective
             )
@@ -193,7 +192,8 @@ def simulated(
         times_s = np.arange(1, ahead.shape[1] + 1, dtype=np.float64) * step_s
     else:
         return None
-    sd = problem.series_sd.get(series) or float(ahead.std()) or max(abs(bound), 1.0) * 1e-3
+    spread = objective.spread if objective is not None else None
+    sd = spread or problem.series_sd.get(series) or float(ahead.std()) or max(abs(bound), 1.0) * 1e-3
     excess, times_s = thin(excess_of(ahead, bound, side, sd), times_s)
     deviates = deviates_of(problem.seed, len(excess))
     return Outlook(excess, times_s, deviates, float(risk_of(excess)), side, bound, sd, severity, objective)

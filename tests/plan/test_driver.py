@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from storage.records import Candidate, FloatArray, Frame, Objective
-from tasks.goals import judges, with_ratios
+from tasks.goals import with_ratios
 from tasks.plan import (
     ActionTraits,
     AmountRules,
@@ -225,8 +225,8 @@ class TestRatios:
         assert np.isnan(row[2:]).all()
 
     def test_an_objective_on_a_ratio_judges_neither_of_its_parts(self) -> None:
-        assert judges(self.objective, "rate/servers")
-        assert not judges(self.objective, "rate")
+        assert self.objective.matches("rate/servers")
+        assert not self.objective.matches("rate")
 
     def test_driver_per_capacity_needs_no_fit(self) -> None:
         assert fit_driven([self.objective], [self.frame()]).responses == {"per-server": RatioResponse(1.0)}
