@@ -54,6 +54,37 @@ def up() -> None:
     serve(_settings(), _Where.folder)
 
 
+@app.command(epilog="Example: foreact demo --days 7")
+def demo(
+    days: Annotated[float, typer.Option(min=0.1, max=60, help="How many days of it.")] = 14.0,
+    seed: Annotated[int, typer.Option(help="Another seed is another shop.")] = 0,
+    look: Annotated[bool, typer.Option(help="Serve the dashboard afterwards.")] = True,
+) -> None:
+    """Show the loop on a simulated web shop: two weeks in a minute; nothing real is touched."""
+    from api.commandline import demo as told
+    from api.commandline import show
+    from api.commandline.progress import progress
+    from api.processes.preflight import check_port
+    from flows.demo import lay_out, play
+    from settings import utc_now
+
+    folder, end = _where_to_play(), utc_now().replace(second=0, microsecond=0)
+    settings = lay_out(folder)
+    if look:
+        check_port(settings.server.host, settings.server.port, "server.port", "dashboard and API")
+    show.say(
+        "A web shop has a rush every evening. Three things can be done; only one of them helps, and nobody says which."
+    )
+    with progress("two weeks of it") as advance:
+        report = play(settings, end, days, seed, advance)
+    told.story(report)
+    report.store.close()
+    show.say(f"All of it lies in {folder}: change its foreact.toml and run the demo again.")
+    if look:
+        show.say(f"Look at it: http://{settings.server.host}:{settings.server.port}/ (Ctrl-C ends it)")
+        told.serve(settings, end)
+
+
 @app.command(epilog="Example: foreact status")
 def status(json: Json = False) -> None:
     """Tell how the agent is."""
@@ -258,6 +289,10 @@ def _settings() -> Settings:
     from settings import load_settings
 
     return load_settings(_Where.folder)
+
+
+def _where_to_play() -> Path:
+    return _Where.folder / ".foreact" / "demo"
 
 
 def _tell(answer: Any, as_json: bool, show: Callable[[], None]) -> None:

@@ -78,15 +78,20 @@ def _check_ports(layout: Layout) -> None:
     wanted = [(server.host, server.port, "server.port", "dashboard and API")]
     if layout.owns_server:
         wanted.append(("127.0.0.1", server.prefect_port, "server.prefect_port", "Prefect server"))
-    for host, port, key, what in wanted:
-        trouble = port_trouble(host, port)
-        if trouble:
-            raise ForeactError(
-                "port_in_use",
-                f"Port {port} ({what}) cannot be used: {trouble}.",
-                f"Stop what uses it, or set `{key}` in foreact.toml.",
-                status=409,
-            )
+    for place in wanted:
+        check_port(*place)
+
+
+def check_port(host: str, port: int, key: str, what: str) -> None:
+    """Raise `port_in_use` where nothing of ours could listen; `key` is what would name another port."""
+    trouble = port_trouble(host, port)
+    if trouble:
+        raise ForeactError(
+            "port_in_use",
+            f"Port {port} ({what}) cannot be used: {trouble}.",
+            f"Stop what uses it, or set `{key}` in foreact.toml.",
+            status=409,
+        )
 
 
 def port_trouble(host: str, port: int) -> str | None:
