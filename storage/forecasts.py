@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from storage.engine import Engine
+from storage.fitted import FittedTable
 from storage.records import Breach, Forecast, StatePrediction
+from storage.states import States
 from storage.table import Clock, RecordTable
 
 
@@ -26,6 +28,22 @@ class ForecastError:
     errors: NDArray[np.float64]
     covered_ratio: float
     overlapped: bool
+
+    @property
+    def matures_at(self) -> datetime:
+        """Return the end of the last step."""
+        return self.issued_at + timedelta(seconds=self.step_s * len(self.errors))
+
+
+@dataclass(frozen=True)
+class Spread:
+    """What makes one forecast's error comparable with others': the scale of its series, and what was added.
+
+    `offsets` (buckets × levels, in units of the scale) are those that were added to its quantiles; None: none were.
+    """
+
+    scale: float
+    offsets: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)
@@ -44,19 +62,24 @@ _COLUMNS = "series, issued_at, step_s, levels, point, quantiles, method, warning
 
 
 class Forecasts:
-    """The `forecasts`, `breaches`, `states`, `errors` and `breach_results` tables."""
+    """The `forecasts`, `breaches`, `errors`, `breach_results` and `fitted` tables."""
 
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self._engine, self._clock = engine, clock
         keys = {"objective": "objective", "series": "series"}
         self.breaches = RecordTable(engine, clock, "breaches", Breach, keys)
-        self._states = RecordTable(engine, clock, "states", StatePrediction, {})
+        self.states = States(engine, clock)
+        self.fitted = FittedTable(engine, clock)
 
-    def append(self, forecasts: Sequence[Forecast], cycle_id: str) -> None:
-        """Record the forecasts of a cycle, once."""
-        if not forecasts or self.has_cycle(cycle_id):
-            return
+    def append(self, forecasts: Sequence[Forecast], cycle_id: str, spreads: Mapping[str, Spread] | None = None) -> None:
+        """Record the forecasts of a cycle, once; `spreads` by series makes them count for calibration."""
+        if forecasts and not self.has_cycle(cycle_id):
+            self.append_new(forecasts, cycle_id, spreads or {})
+
+    def append_new(self, forecasts: Sequence[Forecast], cycle_id: str, spreads: Mapping[str, Spread]) -> None:
+        """Record the forecasts of a cycle that is known to have none yet."""
         now = self._clock()
+        known = [spreads.get(f.series) for f in forecasts]
         self._engine.append(
             "forecasts",
             {
@@ -71,6 +94,14 @@ class Forecasts:
                 "method": [f.method for f in forecasts],
                 "warnings": [list(f.warnings) for f in forecasts],
                 "refusal": [f.refusal for f in forecasts],
+                "matures_at": [f.issued_at + timedelta(seconds=f.step_s * len(f.point)) for f in forecasts],
+                "scale": [spread.scale if spread else None for spread in known],
+                "offsets": [
+                    np.asarray(spread.offsets, dtype=np.float32).ravel()
+                    if spread and spread.offsets is not None
+                    else None
+                    for spread in known
+                ],
             },
         )
 
@@ -98,12 +129,17 @@ class Forecasts:
         return (rows[0][0], _forecast(rows[0][1:])) if rows else None
 
     def unresolved(self, matured_before: datetime, limit: int) -> list[tuple[str, Forecast]]:
-        """Return forecasts whose last step lies before a moment and which have no error row, oldest first."""
-        sql = f"""SELECT f.cycle_id, {", ".join("f." + c.strip() for c in _COLUMNS.split(","))} FROM forecasts f
-                  ANTI JOIN errors e ON e.cycle_id = f.cycle_id AND e.series = f.series
-                  WHERE f.refusal IS NULL
-                    AND f.issued_at + to_seconds(f.step_s * len(f.point)) <= $moment
-                  ORDER BY f.issued_at, f.series LIMIT $limit"""
+        """Return forecasts whose last step lies before a moment and which have no error row, oldest first.
+
+        They are resolved in the order in which they mature, so none lies behind the newest that is resolved.
+        """
+        columns = ", ".join(f"f.{name.strip()}" for name in _COLUMNS.split(","))
+        sql = f"""WITH newest AS (SELECT coalesce(max(matures_at), '-infinity'::TIMESTAMPTZ) AS since FROM errors)
+                  SELECT f.cycle_id, {columns} FROM forecasts f
+                  ANTI JOIN (SELECT cycle_id, series FROM errors WHERE matures_at >= (SELECT since FROM newest)) e
+                    ON e.cycle_id = f.cycle_id AND e.series = f.series
+                  WHERE f.refusal IS NULL AND f.matures_at <= $moment AND f.matures_at >= (SELECT since FROM newest)
+                  ORDER BY f.matures_at, f.cycle_id, f.series LIMIT $limit"""
         rows = self._engine.rows(sql, {"moment": matured_before, "limit": limit})
         return [(row[0], _forecast(row[1:])) for row in rows]
 
@@ -122,6 +158,7 @@ class Forecasts:
                 "errors": [e.errors.astype(np.float32) for e in errors],
                 "covered_ratio": [e.covered_ratio for e in errors],
                 "overlapped": [e.overlapped for e in errors],
+                "matures_at": [e.matures_at for e in errors],
             },
         )
 
@@ -163,19 +200,19 @@ class Forecasts:
 
     def append_state(self, state: StatePrediction, cycle_id: str) -> None:
         """Record the predicted overall state of a cycle."""
-        sql = "INSERT INTO states VALUES ($cycle_id, $now, $body) ON CONFLICT DO NOTHING"
-        body = state.model_dump_json()
-        self._engine.rows(sql, {"cycle_id": cycle_id, "now": self._clock(), "body": body})
+        self.states.append(state, cycle_id)
 
     def state(self, cycle_id: str) -> StatePrediction | None:
         """Return the predicted overall state of a cycle."""
-        found = self._states.select("WHERE cycle_id = $cycle_id", {"cycle_id": cycle_id})
-        return found[0] if found else None
+        return self.states.get(cycle_id)
 
     def prune(self, before: datetime) -> None:
-        """Forget forecasts and their errors older than a moment."""
+        """Forget forecasts, what was read off them and what became of them, older than a moment."""
         for table in ("forecasts", "errors"):
             self._engine.rows(f"DELETE FROM {table} WHERE issued_at < $before", {"before": before})
+        for table in ("breaches", "states", "breach_results", "state_results"):
+            self._engine.rows(f"DELETE FROM {table} WHERE recorded_at < $before", {"before": before})
+        self.fitted.prune(before)
 
 
 def _forecast(row: tuple[Any, ...]) -> Forecast:

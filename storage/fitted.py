@@ -1,0 +1,62 @@
+"""What was fitted once and is kept for a while: models and calibrations, by name."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from storage.engine import Engine
+from storage.table import Clock
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A fitted thing as text; `fitted_at` is the tick whose history it was fitted on."""
+
+    name: str
+    fitted_at: datetime
+    body: str
+
+
+class FittedTable:
+    """The `fitted` table: the row of a name that was recorded last is in force."""
+
+    def __init__(self, engine: Engine, clock: Clock) -> None:
+        self._engine, self._clock = engine, clock
+        self._held: dict[str, tuple[datetime, Fitted]] = {}
+        self._lock = threading.Lock()
+
+    def keep(self, fitted: Fitted) -> None:
+        """Put a fitted thing in force."""
+        recorded_at = self._clock()
+        self._engine.rows(
+            "INSERT INTO fitted VALUES ($name, $recorded_at, $fitted_at, $body)",
+            {"name": fitted.name, "recorded_at": recorded_at, "fitted_at": fitted.fitted_at, "body": fitted.body},
+        )
+
+    def get(self, names: Sequence[str], until: datetime) -> dict[str, Fitted]:
+        """Return what is in force under some names; what was fitted after `until` is invisible.
+
+        Bodies are large and change daily: each is fetched once and held for as long as its row is in force.
+        """
+        sql = """SELECT name, max(recorded_at) FROM fitted
+                 WHERE name IN (SELECT unnest($names)) AND fitted_at <= $until GROUP BY name"""
+        newest: dict[str, datetime] = dict(self._engine.rows(sql, {"names": list(names), "until": until}))
+        with self._lock:
+            return {name: self._body(name, recorded_at) for name, recorded_at in newest.items()}
+
+    def _body(self, name: str, recorded_at: datetime) -> Fitted:
+        held = self._held.get(name)
+        if held is None or held[0] != recorded_at:
+            sql = "SELECT fitted_at, body FROM fitted WHERE name = $name AND recorded_at = $recorded_at LIMIT 1"
+            fitted_at, body = self._engine.rows(sql, {"name": name, "recorded_at": recorded_at})[0]
+            held = self._held[name] = (recorded_at, Fitted(name, fitted_at, body))
+        return held[1]
+
+    def prune(self, before: datetime) -> None:
+        """Forget what was recorded before a moment and is no longer in force."""
+        sql = """DELETE FROM fitted WHERE recorded_at < $before AND recorded_at <
+                 (SELECT max(newer.recorded_at) FROM fitted newer WHERE newer.name = fitted.name)"""
+        self._engine.rows(sql, {"before": before})
