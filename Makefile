@@ -10,7 +10,7 @@ HAS_PYTHON = command -v $(PYTHON) >/dev/null || { echo "foreact: no Python found
 BIN := .venv/bin
 RUNTIME := .venv/.runtime-installed
 DEV := .venv/.dev-installed
-BENCHMARKS := forecast control impact learning patterns api stack
+BENCHMARKS := forecast control impact learning patterns planning cycle api stack
 WORKERS ?= 2
 
 .PHONY: help up install test proof test-fast check format lock clean $(BENCHMARKS:%=bench-%)

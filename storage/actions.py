@@ -9,9 +9,10 @@ from typing import Any
 
 from storage.engine import Engine, literal
 from storage.records import Action, Approval, Intent, Receipt
-from storage.table import Clock, RecordTable
+from storage.table import Clock, RecordTable, asked, whole_day
 
 _FINISHED = "SELECT action_id FROM receipts"
+_VIEWED = ("actions", "approvals", "intents", "receipts", "outcomes")
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,8 @@ class Actions:
 
     def due(self, tick: datetime) -> list[ActionView]:
         """Return actions whose time has come and which have no receipt, most important first."""
-        tail = f"WHERE a.due_at <= $tick AND a.action_id NOT IN ({_FINISHED})"
-        return sorted(self.views(tail, {"tick": tick}), key=lambda v: (-v.action.priority, v.action.action_id))
+        due = (view for view in self.pending() if view.action.due_at <= tick)
+        return sorted(due, key=lambda v: (-v.action.priority, v.action.action_id))
 
     def pending(self) -> list[ActionView]:
         """Return every action without a receipt."""
@@ -78,7 +79,8 @@ class Actions:
     def finished(self, since: datetime) -> list[ActionView]:
         """Return actions with a receipt after a moment, oldest first."""
         tail = "WHERE r.finished_at > $since ORDER BY r.finished_at"
-        return self.views(tail, {"since": since})
+        views = self.views(tail, {"since": whole_day(since)})
+        return [view for view in views if view.receipt and view.receipt.finished_at > since]
 
     def unmeasured(self) -> list[ActionView]:
         """Return acts that aimed at a metric, were carried out and have no outcome yet; undos are not measured."""
@@ -125,15 +127,19 @@ class Actions:
                   LEFT JOIN (SELECT action_id, arg_max(body, attempt) AS body FROM intents GROUP BY 1) i
                     USING (action_id)
                   LEFT JOIN receipts r USING (action_id) {tail}"""
-        return [
-            ActionView(
-                Action.model_validate_json(action),
-                Approval.model_validate_json(approval) if approval else None,
-                Intent.model_validate_json(intent) if intent else None,
-                Receipt.model_validate_json(receipt) if receipt else None,
+
+        def read() -> tuple[ActionView, ...]:
+            return tuple(
+                ActionView(
+                    Action.model_validate_json(action),
+                    Approval.model_validate_json(approval) if approval else None,
+                    Intent.model_validate_json(intent) if intent else None,
+                    Receipt.model_validate_json(receipt) if receipt else None,
+                )
+                for action, approval, intent, receipt in self._engine.rows(sql, params)
             )
-            for action, approval, intent, receipt in self._engine.rows(sql, params)
-        ]
+
+        return list(self._engine.recall(_VIEWED, ("action views", tail, asked(params)), read))
 
     def counts_by_status(self) -> dict[str, int]:
         """Return how many receipts have each status."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib import import_module
@@ -22,6 +22,7 @@ import numpy as np
 import pandas as pd
 
 from storage.errors import ForeactError, TransientError
+from storage.recall import Recall, written
 
 Rows = list[tuple[Any, ...]]
 Params = Mapping[str, Any]
@@ -32,7 +33,9 @@ _PARAMETER = re.compile(r"\$([a-z_][a-z0-9_]*)")
 
 
 class Engine(Protocol):
-    """What the tables need of a database."""
+    """What the tables need of a database; `is_local` tells whether rows come without a network between."""
+
+    is_local: bool
 
     def rows(self, sql: str, params: Params | None = None) -> Rows:
         """Run one statement and return its rows."""
@@ -48,6 +51,10 @@ class Engine(Protocol):
 
     def transaction(self) -> Any:
         """Make the statements inside a `with` all happen, or none."""
+        ...
+
+    def recall(self, tables: tuple[str, ...], key: Hashable, read: Callable[[], T]) -> T:
+        """Return what `read` returns, or what it returned before where these tables cannot have changed since."""
         ...
 
     def close(self) -> None:
@@ -122,23 +129,42 @@ def _is_conflict(trouble: duckdb.Error, sql: str) -> bool:
 
 
 class LocalEngine:
-    """DuckDB in this process; every thread has a cursor, and with it a transaction, of its own."""
+    """DuckDB in this process; every thread has a cursor, and with it a transaction, of its own.
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+    `is_alone` says that nobody else writes: what was read is then remembered until it changes.
+    """
+
+    is_local = True
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, is_alone: bool = True) -> None:
         self._connection = connection
         self._local = threading.local()
+        self._recall = Recall()
+        self.is_alone = is_alone
 
     def _cursor(self) -> duckdb.DuckDBPyConnection:
         if not hasattr(self._local, "cursor"):
             self._local.cursor = self._connection.cursor()
             self._local.depth = 0
+            self._local.written = set()
         cursor: duckdb.DuckDBPyConnection = self._local.cursor
         return cursor
 
     def _run(self, step: Callable[[], T], sql: str) -> T:
         """Retry conflicts, but not inside a transaction: there the whole of it must be tried again."""
         self._cursor()
-        return step() if self._local.depth else _retry_conflicts(step, sql)
+        table = written(sql)
+        try:
+            return step() if self._local.depth else _retry_conflicts(step, sql)
+        finally:
+            if table is not None:
+                self._recall.touch(table)
+                self._local.written.add(table)
+
+    def recall(self, tables: tuple[str, ...], key: Hashable, read: Callable[[], T]) -> T:
+        self._cursor()
+        # Inside a transaction its own rows are seen, which may yet be taken back.
+        return self._recall.get(tables, key, read) if self.is_alone and not self._local.depth else read()
 
     def rows(self, sql: str, params: Params | None = None) -> Rows:
         return self._run(lambda: self._cursor().execute(sql, _used(sql, params)).fetchall(), sql)
@@ -164,6 +190,7 @@ class LocalEngine:
             return
         cursor.execute("BEGIN")
         self._local.depth = 1
+        self._local.written.clear()
         try:
             yield
             cursor.execute("COMMIT")
@@ -172,6 +199,8 @@ class LocalEngine:
             raise
         finally:
             self._local.depth = 0
+            for table in self._local.written:
+                self._recall.touch(table)
 
     def close(self) -> None:
         self._connection.close()
@@ -179,6 +208,8 @@ class LocalEngine:
 
 class RemoteEngine:
     """DuckDB in the process that owns the file, reached over loopback."""
+
+    is_local = False
 
     def __init__(self, uri: str, token: str) -> None:
         self._uri, self._token = uri, token
@@ -230,6 +261,9 @@ class RemoteEngine:
 
     def columns(self, sql: str, params: Params | None = None) -> dict[str, np.ndarray[Any, Any]]:
         return dict(self._run(lambda: self._send(sql, params).fetchnumpy(), sql))
+
+    def recall(self, tables: tuple[str, ...], key: Hashable, read: Callable[[], T]) -> T:
+        return read()
 
     def append(self, table: str, columns: Mapping[str, Sequence[Any] | np.ndarray[Any, Any]]) -> None:
         frame = pd.DataFrame(dict(columns))

@@ -8,7 +8,7 @@ from typing import Any
 
 from storage.engine import Engine, literal
 from storage.records import Goal, GoalState, GoalView, Transition
-from storage.table import Clock, RecordTable, next_number
+from storage.table import Clock, RecordTable, asked, next_number, whole_day
 
 _VIEW = """SELECT g.body, s.state, s.progress, s.reason, s.since
            FROM goals g JOIN goal_states s USING (goal_id)"""
@@ -50,7 +50,8 @@ class Goals:
     def recent(self, since: datetime, limit: int = 200) -> list[GoalView]:
         """Return goals closed after a moment, newest first."""
         tail = f"WHERE s.state NOT IN {_OPEN} AND s.since > $since ORDER BY s.since DESC LIMIT $limit"
-        return self._views(tail, {"since": since, "limit": limit})
+        views = self._views(tail, {"since": whole_day(since), "limit": limit})
+        return [view for view in views if view.since > since]
 
     def get(self, goal_id: str) -> GoalView | None:
         """Return a goal with its state, or None."""
@@ -74,14 +75,17 @@ class Goals:
         return {str(GoalState(state)): int(count) for state, count in rows}
 
     def _views(self, tail: str, params: dict[str, Any] | None = None) -> list[GoalView]:
-        views = [
-            GoalView(
-                goal=Goal.model_validate_json(body),
-                state=state,
-                progress=progress,
-                reason=reason,
-                since=since,
+        def read() -> tuple[GoalView, ...]:
+            return tuple(
+                GoalView(
+                    goal=Goal.model_validate_json(body),
+                    state=state,
+                    progress=progress,
+                    reason=reason,
+                    since=since,
+                )
+                for body, state, progress, reason, since in self._engine.rows(f"{_VIEW} {tail}", params)
             )
-            for body, state, progress, reason, since in self._engine.rows(f"{_VIEW} {tail}", params)
-        ]
+
+        views = list(self._engine.recall(("goals", "goal_transitions"), ("goal views", tail, asked(params)), read))
         return views if "ORDER BY" in tail else sorted(views, key=lambda v: (-v.goal.priority, v.goal.goal_id))

@@ -106,13 +106,13 @@ class Facts:
     def get(self, name: str, default: Any = None) -> Any:
         """Return the value in force, or the default."""
         sql = "SELECT value FROM facts WHERE name = $name ORDER BY seq DESC LIMIT 1"
-        rows = self._engine.rows(sql, {"name": name})
+        rows = self._engine.recall(("facts",), ("fact", name), lambda: self._engine.rows(sql, {"name": name}))
         return json.loads(rows[0][0]) if rows else default
 
     def matching(self, prefix: str) -> dict[str, Any]:
         """Return the values in force of all names with a prefix, keyed by what follows it."""
         sql = "SELECT name, arg_max(value, seq) FROM facts WHERE starts_with(name, $prefix) GROUP BY name"
-        rows = self._engine.rows(sql, {"prefix": prefix})
+        rows = self._engine.recall(("facts",), ("facts", prefix), lambda: self._engine.rows(sql, {"prefix": prefix}))
         return {name[len(prefix) :]: json.loads(value) for name, value in rows}
 
 

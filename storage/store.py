@@ -88,7 +88,10 @@ def own_store(path: Path, port: int = 0, clock: Callable[[], datetime] = wall_cl
     Raises `store_in_use` when another process owns it.
     """
     store = _own_file(path, clock, must_own=True)
-    load_quack(store.engine._connection)  # type: ignore[attr-defined]
+    engine = store.engine
+    assert isinstance(engine, LocalEngine)
+    engine.is_alone = False
+    load_quack(engine._connection)
     uri, token = f"quack:127.0.0.1:{port or _free_port()}", secrets.token_urlsafe(32)
     store.engine.rows(f"CALL quack_serve({literal(uri)}, token={literal(token)})")
     _write_private(address_file(path), json.dumps({"uri": uri, "token": token, "pid": os.getpid()}))

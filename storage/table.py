@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
-from storage.engine import Engine, literal
+from storage.engine import Engine
 from storage.records import Record
 
 R = TypeVar("R", bound=Record)
@@ -20,6 +20,22 @@ def next_number() -> int:
     A database sequence would do, but a client cannot attach to a table whose default calls one.
     """
     return time.time_ns()
+
+
+def whole_day(moment: datetime) -> datetime:
+    """Return the beginning of a moment's day: reads from there on are the same all day, and can be remembered."""
+    return moment.replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def asked(params: Mapping[str, Any] | None) -> tuple[tuple[str, Any], ...]:
+    """Return parameters as part of a key by which an answer is remembered."""
+    return tuple(sorted((params or {}).items()))
+
+
+def _type_of(parts: Sequence[Any]) -> str:
+    """Return the DuckDB type of a list, which it cannot tell where all are missing."""
+    first = next((part for part in parts if part is not None), "")
+    return {datetime: "TIMESTAMPTZ", int: "BIGINT", float: "DOUBLE"}.get(type(first), "VARCHAR")
 
 
 class RecordTable(Generic[R]):
@@ -35,17 +51,21 @@ class RecordTable(Generic[R]):
         if not rows:
             return 0
         columns = [*self._keys, *(["cycle_id"] if cycle_id is not None else []), "recorded_at", "body"]
-        values = ", ".join("(" + ", ".join(map(literal, row)) + ")" for row in rows)
-        first = next(iter(self._keys))
-        sql = (
-            f"INSERT INTO {self._name} ({', '.join(columns)}) VALUES {values} ON CONFLICT DO NOTHING RETURNING {first}"
-        )
-        return len(self._engine.rows(sql))
+        lists = {column: list(parts) for column, parts in zip(columns, zip(*rows, strict=True), strict=True)}
+        # Lists unfolded by DuckDB: for a hundred rows half the time that it takes to parse as many rows of SQL.
+        values = ", ".join(f"unnest(CAST(${column} AS {_type_of(parts)}[]))" for column, parts in lists.items())
+        sql = f"""INSERT INTO {self._name} ({", ".join(columns)}) SELECT {values}
+                  ON CONFLICT DO NOTHING RETURNING {next(iter(self._keys))}"""
+        return len(self._engine.rows(sql, lists))
 
     def select(self, tail: str = "", params: Mapping[str, Any] | None = None) -> list[R]:
         """Read records; `tail` is the SQL after FROM (WHERE, ORDER BY, LIMIT)."""
-        found = self._engine.rows(f"SELECT body FROM {self._name} {tail}", params)
-        return [self._model.model_validate_json(body) for (body,) in found]
+
+        def read() -> tuple[R, ...]:
+            found = self._engine.rows(f"SELECT body FROM {self._name} {tail}", params)
+            return tuple(self._model.model_validate_json(body) for (body,) in found)
+
+        return list(self._engine.recall((self._name,), (self._name, tail, asked(params)), read))
 
     def get(self, key: str) -> R | None:
         """Return the record with this first key, or None."""

@@ -1,0 +1,96 @@
+"""What was read is remembered exactly as long as nobody can have changed it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from storage import Store, open_store, own_store
+from storage.recall import ANYTHING, MOST_ANSWERS, Recall, written
+
+
+@pytest.mark.parametrize(
+    ("sql", "table"),
+    [
+        ("SELECT 1 FROM goals", None),
+        (" WITH a AS (SELECT 1) SELECT * FROM a", None),
+        ("\n INSERT INTO facts VALUES (1)", "facts"),
+        ("delete from samples WHERE TRUE", "samples"),
+        ("UPDATE goals SET a = 1", "goals"),
+        ("CREATE TABLE t (a INT)", ANYTHING),
+        ("CHECKPOINT", ANYTHING),
+    ],
+)
+def test_what_a_statement_writes_is_known(sql: str, table: str | None) -> None:
+    assert written(sql) == table
+
+
+def test_an_answer_is_read_again_when_its_table_was_written() -> None:
+    recall, read = Recall(), list[int]()
+
+    def answer() -> int:
+        read.append(1)
+        return len(read)
+
+    assert [recall.get(("a",), "k", answer) for _ in range(3)] == [1, 1, 1]
+    recall.touch("b")
+    assert recall.get(("a",), "k", answer) == 1
+    recall.touch("a")
+    assert recall.get(("a",), "k", answer) == 2
+    recall.touch(ANYTHING)
+    assert recall.get(("a",), "k", answer) == 3
+
+
+def test_an_answer_that_a_write_overtook_is_not_kept() -> None:
+    recall = Recall()
+
+    def overtaken() -> str:
+        recall.touch("a")
+        return "old"
+
+    assert recall.get(("a",), "k", overtaken) == "old"
+    assert recall.get(("a",), "k", lambda: "new") == "new"
+
+
+def test_it_keeps_no_more_than_it_may() -> None:
+    recall = Recall()
+    for key in range(MOST_ANSWERS + 5):
+        recall.get(("a",), key, lambda key=key: key)  # type: ignore[misc]
+    assert recall.get(("a",), 0, lambda: "forgotten") == "forgotten"  # type: ignore[comparison-overlap]
+    assert recall.get(("a",), MOST_ANSWERS, lambda: -1) == MOST_ANSWERS
+
+
+def test_rows_that_are_taken_back_were_never_remembered() -> None:
+    with open_store() as store:
+        store.facts.set("a", 1)
+
+        def take_back() -> None:
+            with store.transaction():
+                store.facts.set("a", 2)
+                assert store.facts.get("a") == 2
+                raise ValueError("no")
+
+        with pytest.raises(ValueError, match="no"):
+            take_back()
+        assert store.facts.get("a") == 1
+
+
+def test_an_owner_that_serves_its_file_sees_what_others_write(tmp_path: Path) -> None:
+    with own_store(tmp_path / "a.duckdb") as owner, open_store(tmp_path / "a.duckdb") as other:
+        assert owner.facts.get("a") is None
+        other.facts.set("a", 1)
+        assert owner.facts.get("a") == 1
+        owner.facts.set("a", 2)
+        assert other.facts.get("a") == 2
+
+
+@pytest.fixture
+def store() -> Store:
+    return open_store()
+
+
+def test_what_is_handed_out_can_be_changed_without_harm(store: Store) -> None:
+    assert store.goals.all() == []
+    store.goals.all().append("rubbish")  # type: ignore[arg-type]
+    assert store.goals.all() == []
