@@ -53,8 +53,8 @@ class Shop:
         self._draw = np.random.default_rng(seed)
         self._now = start - history
         self._mood = 0.0
-        self._disk = 0.64
-        self._backup_at = self._now
+        self._disk = 0.69
+        self._backup_at = self._now - timedelta(days=1)
         self._acts: list[tuple[datetime, Influence]] = []
 
     def observe(self, tick: datetime) -> Iterator[Sample | Event]:

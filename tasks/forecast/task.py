@@ -12,8 +12,10 @@ from storage.forecasts import BreachResult, ForecastError
 from storage.records import NOTHING, Breach, Forecast, Frame, Objective, ReceiptStatus
 from tasks.context import Context
 from tasks.forecast import ForecastBatch, Recalibration, fit_recalibration
+from tasks.forecast.acts import passing_touches
 from tasks.forecast.outlook import Outlook, breaches_of, forecasts_of, predicted_state
 from tasks.forecast.serve import Serving, forecast_frame
+from tasks.forecast.untouched import untouched
 from tasks.stage import stage
 
 RESOLVED_PER_TURN = 500
@@ -36,7 +38,8 @@ def forecast(context: Context, frames: tuple[Frame, ...]) -> Outlook:
     """Forecast every window, read each objective off the joint paths, and settle forecasts that matured."""
     objectives = context.objectives()
     recalibration = _recalibration(context)
-    batches = tuple(_forecast(context, frame) for frame in frames)
+    touches = passing_touches(context)
+    batches = tuple(_forecast(context, untouched(frame, touches)) for frame in frames)
     forecasts = [each for frame, batch in zip(frames, batches, strict=True) for each in forecasts_of(frame, batch)]
     breaches = [
         each
