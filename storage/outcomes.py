@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
+import numpy as np
 from pydantic import ValidationError
 
 from storage.engine import Engine
-from storage.records import Belief, Outcome
+from storage.issued import Issued
+from storage.records import Belief, Estimand, Outcome
 from storage.table import Clock, RecordTable
 
 
 class Outcomes:
-    """The `outcomes` and `beliefs` tables."""
+    """The `estimands`, `outcomes` and `beliefs` tables; `issued` are the forecasts that outcomes are judged by."""
 
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self._engine = engine
@@ -32,9 +35,24 @@ class Outcomes:
                 "measured_at": "measured_at",
             },
         )
+        self._estimands = RecordTable(
+            engine, clock, "estimands", Estimand, {"action_id": "action_id", "series": "series"}
+        )
+        self.issued = Issued(engine)
         self._beliefs = RecordTable(
             engine, clock, "beliefs", Belief, {"belief_id": "belief_id", "outcome_count": "outcome_count"}
         )
+
+    def fix(self, estimand: Estimand, cycle_id: str) -> bool:
+        """Write down what an act will be judged by; only the first word counts. Returns whether this was it."""
+        return bool(self._estimands.append([estimand], cycle_id))
+
+    def estimand(self, action_id: str) -> Estimand | None:
+        """Return what was fixed before an act; None where nothing was, or nothing that can be read."""
+        try:
+            return self._estimands.get(action_id)
+        except ValidationError:
+            return None
 
     def append(self, outcomes: Sequence[Outcome], cycle_id: str) -> int:
         """Record outcomes; the same one twice is one. Returns how many were new."""
@@ -54,12 +72,28 @@ class Outcomes:
         return self._outcomes.count("role = 'target'")
 
     def of_action(self, action_id: str) -> list[Outcome]:
-        """Return the outcomes of an action on every metric."""
-        return self._outcomes.select("WHERE action_id = $action_id ORDER BY role DESC", {"action_id": action_id})
+        """Return the outcomes of an action on every metric: its target, its guards, then side effects."""
+        tail = "WHERE action_id = $action_id ORDER BY role <> 'target', role <> 'guard', body->>'$.series'"
+        return self._outcomes.select(tail, {"action_id": action_id})
+
+    def get(self, outcome_id: str) -> Outcome | None:
+        """Return one outcome, or None."""
+        return self._outcomes.get(outcome_id)
 
     def latest(self, limit: int) -> list[Outcome]:
-        """Return the newest outcomes, newest first."""
-        return self._outcomes.select("ORDER BY measured_at DESC, outcome_id LIMIT $limit", {"limit": limit})
+        """Return the newest outcomes on targets and guards, newest first; side effects are read by action."""
+        tail = "WHERE role <> 'side_effect' ORDER BY measured_at DESC, outcome_id LIMIT $limit"
+        return self._outcomes.select(tail, {"limit": limit})
+
+    def changes(self) -> dict[str, np.ndarray[Any, Any]]:
+        """Return what acts changed on every metric, as columns, oldest first.
+
+        Columns: action, series, role, verdict, estimate, standard_error (in the metric's unit, NaN where not measured).
+        """
+        number = "coalesce(CAST(body->>'$.{0}' AS DOUBLE), 'nan'::DOUBLE) AS {0}"
+        sql = f"""SELECT action, body->>'$.series' AS series, role, verdict, {number.format("estimate")},
+                         {number.format("standard_error")} FROM outcomes ORDER BY recorded_at, outcome_id"""
+        return self._engine.columns(sql)
 
     def believe(self, belief: Belief, cycle_id: str) -> None:
         """Record what is now believed."""

@@ -1,7 +1,8 @@
 """The execute stage: what is due and allowed is done, each action a task run of its own.
 
 The order of durable steps is the safety of it: the state before, the intent, the act, the receipt. A crash between
-two of them leaves an intent without a receipt, which the next turn resolves by looking, never by acting again.
+two of them leaves an intent without a receipt, which the next turn resolves by looking, never by acting again. What
+the act will be judged by is written down before it as well.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from storage.actions import ActionView
 from storage.records import NOTHING, Action, Intent, Receipt, ReceiptStatus
 from tasks.context import Context, is_autonomous
 from tasks.execute import ActionLimits, Answer, Circumstances, is_open, judge
+from tasks.measure.fix import fix_before_act
 from tasks.stage import stage
 
 Receipts = tuple[Receipt, ...]
@@ -111,6 +113,7 @@ def act_once(context: Context, view: ActionView) -> Receipt | None:
         before = _before(context, action)
     except LookupError as trouble:
         return _finish(context, action, _receipt(context, view, ReceiptStatus.SKIPPED, str(trouble)))
+    fix_before_act(context, action)
     begun_at = context.store.clock()
     intent = Intent(action_id=action.action_id, at=begun_at, flow_run_id=context.cycle.flow_run_id, before=before)
     if not context.store.actions.claim(intent):

@@ -21,8 +21,8 @@ Role = Literal["target", "guard", "side_effect"]
 class MetricWindow:
     """One metric around an action: what was forecast before it, what came after, and the metric's ledger.
 
-    `observed` and `forecast` are (h,); `better` and `metric_sd` as for `measure_effect`; `overlapping`
-    names the other actions that reached this metric in the same window.
+    `observed` and `forecast` are (h,); `better`, `metric_sd` and `window_steps` as for `measure_effect`;
+    `overlapping` names the other actions that reached this metric in the same window.
     """
 
     name: str
@@ -35,6 +35,7 @@ class MetricWindow:
     relevant_effect: float | None = None
     overlapping: Sequence[str] = ()
     controls: Sequence[Control] = field(default=())
+    window_steps: int | None = None
 
 
 def measure_many(
@@ -93,6 +94,7 @@ def _measure(window: MetricWindow, confidence: float, alpha: float) -> Effect:
         relevant_effect=window.relevant_effect,
         overlapping=window.overlapping,
         controls=window.controls,
+        window_steps=window.window_steps,
     )
 
 

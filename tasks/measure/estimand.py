@@ -2,48 +2,77 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any, get_args
+from datetime import datetime
+from typing import Any, Literal
 
-from storage.errors import ForeactError
+import numpy as np
+
+from storage.records import Estimand
 from tasks.measure.effect import Better
-from tasks.measure.ledger import ErrorLedger
+from tasks.measure.ledger import BoolArray, FloatArray, window_steps
 
+Trigger = Literal["", "high", "low"]
 
-@dataclass(frozen=True)
-class Estimand:
-    """The quantity an action will be judged by: the metric's mean change over the first `window_steps` steps.
-
-    `forecast_id` names the forecast issued before the action; the level of the test and the interval are
-    fixed with it.
-    """
-
-    metric: str
-    forecast_id: str
-    better: Better
-    horizon_steps: int
-    window_steps: int
-    confidence: float = 0.90
-    alpha: float = 0.05
-
-    def to_record(self) -> dict[str, Any]:
-        """Return plain JSON values."""
-        return asdict(self)
-
-    @staticmethod
-    def from_record(record: dict[str, Any]) -> Estimand:
-        """Read what `to_record` wrote. Raises ForeactError `estimand_invalid` on anything else."""
-        try:
-            estimand = Estimand(**record)
-        except TypeError as error:
-            raise ForeactError("estimand_invalid", f"No estimand: {error}.", "Give what was stored.") from error
-        if estimand.better not in get_args(Better) or not 0 < estimand.window_steps <= estimand.horizon_steps:
-            raise ForeactError("estimand_invalid", f"No estimand: {record}.", "Give what was stored.")
-        return estimand
+EXTREME_RATIO = 0.1
+FEWEST_BEFORE = 20
+WEEK_S = 604_800.0
 
 
 def fix_estimand(
-    metric: str, forecast_id: str, ledger: ErrorLedger, horizon_steps: int, *, better: Better = "lower"
+    action_id: str,
+    series: str,
+    *,
+    better: Better,
+    fixed_at: datetime,
+    forecast_cycle_id: str,
+    issued_at: datetime,
+    step_s: float,
+    horizon_s: float,
+    n_past: int,
+    **more: Any,
 ) -> Estimand:
-    """Fix, before acting, what the action will be judged by; the window is what the ledger can support."""
-    return Estimand(metric, forecast_id, better, horizon_steps, ledger.window_steps(horizon_steps))
+    """Fix, before acting, what the act will be judged by; the window is what the past can support.
+
+    `n_past` counts the steps of the past that no act touched; `more` are further fields of the record. Raises
+    pydantic's ValidationError where they contradict each other.
+    """
+    horizon_steps = max(1, round(horizon_s / step_s))
+    return Estimand(
+        action_id=action_id,
+        series=series,
+        better=better,
+        fixed_at=fixed_at,
+        forecast_cycle_id=forecast_cycle_id,
+        issued_at=issued_at,
+        step_s=step_s,
+        horizon_steps=horizon_steps,
+        window_steps=window_steps(n_past, horizon_steps),
+        **more,
+    )
+
+
+def trigger_of(history: FloatArray, steps_per_week: int) -> Trigger:
+    """Say whether the newest value of a metric (n,) lies in the highest or lowest tenth of its last week."""
+    places = np.flatnonzero(np.isfinite(history))
+    if not len(places):
+        return ""
+    for trigger in ("high", "low"):
+        if triggered(history, places[-1:], trigger, steps_per_week)[0]:
+            return trigger
+    return ""
+
+
+def triggered(history: FloatArray, origins: np.ndarray[Any, Any], trigger: Trigger, steps_per_week: int) -> BoolArray:
+    """Tell for each origin (n,) whether the metric stood as `trigger` says, by what lay before it alone."""
+    found = np.zeros(len(origins), dtype=np.bool_)
+    if not trigger:
+        return found
+    for place, origin in enumerate(origins):
+        before = history[max(0, origin - steps_per_week) : origin]
+        before = before[np.isfinite(before)]
+        if len(before) < FEWEST_BEFORE or not np.isfinite(history[origin]):
+            continue
+        share = 1 - EXTREME_RATIO if trigger == "high" else EXTREME_RATIO
+        limit = np.quantile(before, share)
+        found[place] = history[origin] > limit if trigger == "high" else history[origin] < limit
+    return found

@@ -54,13 +54,17 @@ class ErrorLedger:
 
     def window_steps(self, horizon_steps: int) -> int:
         """Return how many steps are averaged: the horizon, but so few that about 20 past windows exist."""
-        wanted = max(SHORTEST_WINDOW_STEPS, min(horizon_steps, self.n_past // WINDOWS_WANTED))
-        return min(wanted, horizon_steps, int(self.errors.shape[1]))
+        return min(window_steps(self.n_past, horizon_steps), int(self.errors.shape[1]))
 
     @staticmethod
     def empty(h_steps: int = 1) -> ErrorLedger:
         """Return the ledger of a metric that has no past: every measurement against it is inconclusive."""
         return ErrorLedger(np.empty((0, h_steps)), np.empty(0), float("nan"), 0)
+
+
+def window_steps(n_past: int, horizon_steps: int) -> int:
+    """Return how many steps are averaged where `n_past` steps of the past are free of actions."""
+    return min(max(SHORTEST_WINDOW_STEPS, min(horizon_steps, n_past // WINDOWS_WANTED)), horizon_steps)
 
 
 def build_ledger(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from typing import Any
+
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
-from storage.errors import ForeactError
 from storage.records import Verdict
 from tasks.measure import (
     ActionWindow,
@@ -15,10 +18,13 @@ from tasks.measure import (
     fix_estimand,
     measure_effect,
     overlapping_actions,
+    trigger_of,
+    triggered,
 )
 from tests.measure.worlds import HORIZON, rhythm
 
 WORLD = rhythm(5)
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
 
 def test_actions_overlap_only_on_a_shared_metric_at_a_shared_time() -> None:
@@ -66,18 +72,54 @@ def test_a_claim_about_an_unmeasured_metric_is_not_measured() -> None:
     ]
 
 
+def fixed(**changes: Any) -> Estimand:
+    given: dict[str, Any] = {
+        "better": "lower",
+        "fixed_at": NOW,
+        "forecast_cycle_id": "cycle-1",
+        "issued_at": NOW,
+        "step_s": 60,
+        "horizon_s": 60 * HORIZON,
+        "n_past": WORLD.ledger.n_past,
+    }
+    return fix_estimand("a", "cpu", **(given | changes))
+
+
 def test_the_estimand_survives_storage_and_fixes_the_window() -> None:
-    estimand = fix_estimand("cpu", "forecast-1", WORLD.ledger, HORIZON)
-    assert Estimand.from_record(estimand.to_record()) == estimand
+    estimand = fixed(guards=("throughput",))
+    assert Estimand.model_validate_json(estimand.model_dump_json()) == estimand
+    assert estimand.horizon_steps == HORIZON
     assert estimand.window_steps == WORLD.ledger.window_steps(HORIZON)
 
 
-@pytest.mark.parametrize(
-    "broken",
-    [{}, {"better": "up"}, {"window_steps": 0}, {"window_steps": 999}, {"surprise": 1}],
-)
+def test_a_short_past_supports_a_short_window() -> None:
+    assert fixed(n_past=0).window_steps == 5
+    assert fixed(n_past=0, horizon_s=120).window_steps == 2
+    assert fixed(n_past=200).window_steps == 10
+
+
+@pytest.mark.parametrize("broken", [{"better": "up"}, {"window_steps": 0}, {"window_steps": 999}, {"surprise": 1}])
 def test_a_corrupt_estimand_is_refused(broken: dict[str, object]) -> None:
-    record = fix_estimand("cpu", "forecast-1", WORLD.ledger, HORIZON).to_record()
-    with pytest.raises(ForeactError) as refused:
-        Estimand.from_record({**record, **broken} if broken else {})
-    assert refused.value.code == "estimand_invalid"
+    with pytest.raises(ValidationError):
+        Estimand.model_validate({**fixed().model_dump(), **broken})
+
+
+@pytest.mark.parametrize(("last", "trigger"), [(99.0, "high"), (-99.0, "low"), (50.0, "")])
+def test_the_trigger_is_where_the_metric_stood_in_its_own_week(last: float, trigger: str) -> None:
+    history = np.append(50 + np.sin(np.arange(200)), last)
+    assert trigger_of(history, steps_per_week=100) == trigger
+
+
+def test_a_trigger_is_read_off_what_lay_before_it_alone() -> None:
+    history = np.random.default_rng(0).normal(size=300)
+    origins = np.arange(50, 290)
+    marked = triggered(history, origins, "high", steps_per_week=200)
+    assert 0.05 < marked.mean() < 0.16
+    future = np.where(np.arange(300) > 150, 1e6, history)
+    seen = origins <= 150
+    np.testing.assert_array_equal(triggered(future, origins[seen], "high", steps_per_week=200), marked[seen])
+
+
+def test_without_a_past_or_a_value_there_is_no_trigger() -> None:
+    assert trigger_of(np.full(50, np.nan), 100) == ""
+    assert trigger_of(np.arange(10.0), 100) == ""

@@ -1,0 +1,60 @@
+"""Forecasts as they were issued, read back to judge what happened against them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+from storage.engine import Engine, literal
+
+
+@dataclass(frozen=True)
+class IssuedPaths:
+    """Point forecasts of some series from several moments, cut to the same steps ahead.
+
+    `issued_at` (n_origins,) ascends; `points` is (n_series, n_origins, steps), NaN where none was issued.
+    """
+
+    issued_at: tuple[datetime, ...]
+    points: NDArray[np.float64]
+
+
+class Issued:
+    """Questions about the `forecasts` table that measuring asks."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def series_of(self, cycle_id: str) -> list[str]:
+        """Return the series that a cycle forecast, by name."""
+        sql = "SELECT series FROM forecasts WHERE cycle_id = $cycle_id AND refusal IS NULL ORDER BY series"
+        return [series for (series,) in self._engine.rows(sql, {"cycle_id": cycle_id})]
+
+    def origins(self, series: str, step_s: float, since: datetime, before: datetime) -> list[datetime]:
+        """Return when forecasts of a series at a step were issued within [since, before), oldest first."""
+        sql = """SELECT DISTINCT issued_at FROM forecasts
+                 WHERE series = $series AND step_s = $step_s AND refusal IS NULL
+                   AND issued_at >= $since AND issued_at < $before ORDER BY issued_at"""
+        params = {"series": series, "step_s": step_s, "since": since, "before": before}
+        return [moment for (moment,) in self._engine.rows(sql, params)]
+
+    def paths(
+        self, series: Sequence[str], step_s: float, origins: Sequence[datetime], first_step: int, steps: int
+    ) -> IssuedPaths:
+        """Return the forecasts issued at `origins` (ascending), cut to `steps` steps from `first_step` (from 0) on."""
+        points = np.full((len(series), len(origins), steps), np.nan)
+        if not series or not origins:
+            return IssuedPaths(tuple(origins), points)
+        names, moments = (", ".join(map(literal, each)) for each in (series, origins))
+        sql = f"""SELECT series, issued_at, point[$first:$last] FROM forecasts
+                  WHERE series IN ({names}) AND issued_at IN ({moments}) AND step_s = $step_s AND refusal IS NULL"""
+        rows = {name: place for place, name in enumerate(series)}
+        columns = {moment: place for place, moment in enumerate(origins)}
+        params = {"first": first_step + 1, "last": first_step + steps, "step_s": step_s}
+        for name, moment, point in self._engine.rows(sql, params):
+            points[rows[name], columns[moment], : len(point)] = point
+        return IssuedPaths(tuple(origins), points)

@@ -1,0 +1,307 @@
+"""What the store holds around an act: the forecast issued before it, what came after, and how wrong forecasts were."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import cached_property
+from math import ceil
+
+import numpy as np
+
+from storage.records import Action, Estimand, Forecast, Frame, Receipt
+from tasks.context import Context
+from tasks.forecast import forecast_batch
+from tasks.measure.acts import Act, acted_in, acts_of, overlapping
+from tasks.measure.batch import MetricWindow, Role
+from tasks.measure.controls import Control
+from tasks.measure.effect import Better
+from tasks.measure.estimand import WEEK_S, triggered
+from tasks.measure.ledger import (
+    WINDOWS_WANTED,
+    BoolArray,
+    ErrorLedger,
+    FloatArray,
+    IntArray,
+    build_ledger,
+)
+from tasks.measure.windows import LEAST_KNOWN_RATIO
+
+HISTORY_STEPS = 2_016
+MOST_ORIGINS = 160
+RERUN_ORIGINS = 60
+FEWEST_HISTORY_STEPS = 30
+ACTS_DAYS = 14
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Metrics with a common step around one act: steps `first_step` to `first_step + steps` of their forecasts.
+
+    `observed` is (n_series, steps), NaN where nothing was recorded.
+    """
+
+    forecasts: Mapping[str, Forecast]
+    first_step: int
+    steps: int
+    observed: FloatArray
+
+    @property
+    def series(self) -> tuple[str, ...]:
+        """Return the metrics, in the order of `observed`."""
+        return tuple(self.forecasts)
+
+    @property
+    def any_forecast(self) -> Forecast:
+        """Return one of the forecasts: all were issued at one moment, at one step."""
+        return next(iter(self.forecasts.values()))
+
+    @property
+    def ends_at(self) -> datetime:
+        """Return when the last step of the window ends."""
+        return self.any_forecast.at_step(self.first_step + self.steps - 1)
+
+    def point(self, series: str) -> FloatArray:
+        """Return the point forecast over the window, (steps,)."""
+        return self.forecasts[series].point[self.first_step : self.first_step + self.steps]
+
+    def band(self, series: str) -> tuple[FloatArray, FloatArray]:
+        """Return the lowest and highest quantile over the window, both (steps,)."""
+        quantiles = self.forecasts[series].quantiles[self.first_step : self.first_step + self.steps]
+        return quantiles[:, 0], quantiles[:, -1]
+
+    def seen(self, series: str) -> FloatArray:
+        """Return what was observed over the window, (steps,)."""
+        row: FloatArray = self.observed[self.series.index(series)]
+        return row
+
+
+@dataclass
+class Surroundings:
+    """Reads what lies around acts; what several acts of one turn share is read once."""
+
+    context: Context
+    _forecasts: dict[str, dict[str, Forecast]] = field(default_factory=dict)
+
+    @cached_property
+    def acts(self) -> tuple[Act, ...]:
+        """Return the acts of the last two weeks."""
+        since = self.context.tick - timedelta(days=ACTS_DAYS)
+        return acts_of(self.context.store.actions.finished(since))
+
+    def forecasts(self, cycle_id: str) -> dict[str, Forecast]:
+        """Return the forecasts that a cycle issued, by series, refused ones left out."""
+        if cycle_id not in self._forecasts:
+            found = self.context.store.forecasts.of_cycle(cycle_id)
+            self._forecasts[cycle_id] = {each.series: each for each in found if each.refusal is None}
+        return self._forecasts[cycle_id]
+
+    def grids(self, estimand: Estimand, receipt: Receipt, names: Iterable[str], until: datetime) -> list[Grid]:
+        """Return metrics around an act up to a moment, grouped by step; those whose forecast ends too early are out."""
+        known = self.forecasts(estimand.forecast_cycle_id)
+        groups: dict[tuple[float, datetime], dict[str, Forecast]] = {}
+        for name in names:
+            forecast = known.get(name) or self._older(name, estimand)
+            if forecast is not None:
+                groups.setdefault((forecast.step_s, forecast.issued_at), {})[name] = forecast
+        found = (self._grid(group, receipt, until) for group in groups.values())
+        return [grid for grid in found if grid is not None]
+
+    def _older(self, series: str, estimand: Estimand) -> Forecast | None:
+        """Return the newest forecast of a guard that the cycle of the target's forecast could not forecast."""
+        if series not in estimand.guards:
+            return None
+        found = self.context.store.forecasts.before(series, estimand.fixed_at)
+        return found[1] if found else None
+
+    def _grid(self, forecasts: dict[str, Forecast], receipt: Receipt, until: datetime) -> Grid | None:
+        one = next(iter(forecasts.values()))
+        waited, span = receipt.finished_at - one.issued_at, until - receipt.finished_at
+        first_step = max(0, ceil(waited.total_seconds() / one.step_s))
+        wanted = max(1, round(span.total_seconds() / one.step_s))
+        steps = min(wanted, min(len(each.point) for each in forecasts.values()) - first_step)
+        if steps < 1:
+            return None
+        end = one.at_step(first_step + steps - 1)
+        observed = self.context.store.samples.frame(list(forecasts), end, one.step_s, steps).values
+        return Grid(forecasts, first_step, steps, observed)
+
+    def history(self, series: Sequence[str], forecast: Forecast) -> Frame:
+        """Return what some metrics did up to the moment at which a forecast was issued."""
+        return self.context.store.samples.frame(list(series), forecast.issued_at, forecast.step_s, HISTORY_STEPS)
+
+    def windows(
+        self,
+        grid: Grid,
+        action: Action,
+        receipt: Receipt,
+        until: datetime,
+        roles: Mapping[str, Role],
+        better: Mapping[str, Better],
+        estimand: Estimand,
+        *,
+        window_s: float | None = None,
+    ) -> list[MetricWindow]:
+        """Return what is needed to judge the metrics of a grid that have a role.
+
+        The others of the grid are controls of the target. `window_s` is the length that was fixed beforehand.
+        """
+        past = Past.read(self, grid, action.name, estimand)
+        steps = None if window_s is None else max(1, min(grid.steps, round(window_s / past.history.step_s)))
+        return [
+            MetricWindow(
+                name,
+                grid.seen(name),
+                grid.point(name),
+                past.ledger(name, may_rerun=roles[name] != "side_effect"),
+                role=roles[name],
+                better=better[name],
+                metric_sd=_spread(past.history.row(name)),
+                overlapping=overlapping(
+                    self.acts,
+                    action.action_id,
+                    receipt.started_at,
+                    until,
+                    name,
+                    any_metric=roles[name] == "side_effect",
+                ),
+                controls=past.controls(name, estimand.controls) if roles[name] == "target" else (),
+                window_steps=steps,
+            )
+            for name in grid.series
+            if name in roles
+        ]
+
+
+@dataclass
+class Past:
+    """Past forecasts of the metrics of a grid, over the same steps ahead as the window after the act."""
+
+    surroundings: Surroundings
+    grid: Grid
+    history: Frame
+    judged: str
+    origins: IntArray
+    points: FloatArray
+    alike: BoolArray
+    trigger_of: tuple[str, str]
+    _rerun: dict[str, tuple[IntArray, FloatArray]] = field(default_factory=dict)
+
+    @staticmethod
+    def read(surroundings: Surroundings, grid: Grid, judged: str, estimand: Estimand) -> Past:
+        """Read history and the forecasts issued along it."""
+        history = surroundings.history(grid.series, grid.any_forecast)
+        origins, points = _issued(surroundings.context, grid, history)
+        alike = _alike(history, origins, estimand)
+        return Past(surroundings, grid, history, judged, origins, points, alike, (estimand.series, estimand.trigger))
+
+    def ledger(self, series: str, *, may_rerun: bool = True) -> ErrorLedger:
+        """Return the errors of past forecasts of a metric from windows without an action.
+
+        Those that were really issued are taken where they hold enough windows; otherwise, where that is worth its time,
+        the forecaster is run again at past origins, each of which sees only what lay before it.
+        """
+        origins, points = self.origins, self.points[self.grid.series.index(series)]
+        issued = self._ledger(series, origins, points, self.alike)
+        if _window_count(issued) >= WINDOWS_WANTED or not may_rerun:
+            return issued
+        again = self._again(series)
+        rerun = self._ledger(series, *again, _alike_at(self.history, again[0], *self.trigger_of))
+        if _window_count(rerun) <= _window_count(issued):
+            return issued
+        self._rerun[series] = again
+        return rerun
+
+    def controls(self, target: str, names: Sequence[str]) -> tuple[Control, ...]:
+        """Return the metrics that may explain a target, over the same past windows as its own ledger."""
+        found = []
+        for name in names:
+            if name not in self.grid.series or name == target:
+                continue
+            place = self.grid.series.index(name)
+            origins, points = self._again(name) if target in self._rerun else (self.origins, self.points[place])
+            ledger = self._ledger(name, origins, points, None, acted_on=target)
+            found.append(Control(name, self.grid.seen(name), self.grid.point(name), ledger))
+        return tuple(found)
+
+    def _ledger(
+        self,
+        series: str,
+        origins: IntArray,
+        points: FloatArray,
+        alike: BoolArray | None,
+        acted_on: str | None = None,
+    ) -> ErrorLedger:
+        if not len(origins):
+            return ErrorLedger.empty(self.grid.steps)
+        return build_ledger(
+            self.history.row(series),
+            points,
+            origins + self.grid.first_step,
+            steps_per_day=86_400 / self.history.step_s,
+            acted=acted_in(self.history, self.surroundings.acts, acted_on or series, self.judged),
+            same_trigger=alike if alike is not None and alike.any() else None,
+        )
+
+    def _again(self, series: str) -> tuple[IntArray, FloatArray]:
+        """Forecast a metric anew from past origins: their steps, and the point forecasts (n_origins, steps)."""
+        values, grid = self.history.row(series), self.grid
+        start = int(np.argmax(np.isfinite(values))) if np.isfinite(values).any() else len(values)
+        first, last = start + FEWEST_HISTORY_STEPS, len(values) - 1 - grid.first_step - grid.steps
+        if last <= first:
+            return np.empty(0, dtype=np.int64), np.empty((0, grid.steps))
+        origins = np.unique(np.linspace(first, last, min(RERUN_ORIGINS, last - first + 1)).astype(np.int64))
+        seen = np.full((len(origins), len(values)), np.nan)
+        for row, origin in enumerate(origins):
+            seen[row, len(values) - 1 - origin :] = values[: origin + 1]
+        batch = forecast_batch(
+            seen,
+            season_lengths=self.history.season_lengths,
+            horizon=grid.first_step + grid.steps,
+            seed=self.surroundings.context.cycle.seed,
+        )
+        return origins, np.asarray(batch.point[:, grid.first_step :], dtype=np.float64)
+
+
+def _issued(context: Context, grid: Grid, history: Frame) -> tuple[IntArray, FloatArray]:
+    """Return the steps of the history at which forecasts were issued, and these, (n_series, n_origins, steps)."""
+    one, n_steps = grid.any_forecast, history.values.shape[1]
+    since = one.issued_at - timedelta(seconds=history.step_s * n_steps)
+    moments = context.store.outcomes.issued.origins(one.series, one.step_s, since, one.issued_at)
+    behind = np.array([(one.issued_at - moment).total_seconds() for moment in moments])
+    places = n_steps - 1 - np.rint(behind / history.step_s).astype(np.int64)
+    chosen = _spread_out(places)
+    taken = [moments[place] for place in chosen]
+    paths = context.store.outcomes.issued.paths(grid.series, one.step_s, taken, grid.first_step, grid.steps)
+    return places[chosen], paths.points
+
+
+def _spread_out(places: IntArray) -> IntArray:
+    """Return which of ascending steps (n,) to take: each once, evenly spread where there are very many."""
+    _, first = np.unique(places, return_index=True)
+    first = first[places[first] >= 0]
+    count = min(len(first), MOST_ORIGINS)
+    return first[np.unique(np.linspace(0, len(first) - 1, count).round().astype(np.int64))] if count else first
+
+
+def _alike(history: Frame, origins: IntArray, estimand: Estimand) -> BoolArray:
+    return _alike_at(history, origins, estimand.series, estimand.trigger)
+
+
+def _alike_at(history: Frame, origins: IntArray, series: str, trigger: str) -> BoolArray:
+    """Mark the origins at which the target stood as it did before the act; none where it is on another grid."""
+    if series not in history.series or trigger not in ("high", "low"):
+        return np.zeros(len(origins), dtype=np.bool_)
+    weekly = max(1, round(WEEK_S / history.step_s))
+    return triggered(history.row(series), origins, "high" if trigger == "high" else "low", weekly)
+
+
+def _window_count(ledger: ErrorLedger) -> float:
+    """Return how many windows lie side by side in a ledger."""
+    known = int((np.isfinite(ledger.errors).mean(axis=1) >= LEAST_KNOWN_RATIO).sum()) if len(ledger.errors) else 0
+    return float(min(ledger.n_past / max(1, ledger.errors.shape[1]), known))
+
+
+def _spread(values: FloatArray) -> float | None:
+    return float(np.nanstd(values)) if np.isfinite(values).any() else None
