@@ -8,9 +8,13 @@ from tasks.forecast import defaults, ladder
 from tasks.forecast.batch import Float32s, path_quantiles
 from tasks.forecast.coefficients import by_step
 from tasks.forecast.fit import FleetState
+from tasks.forecast.paths import phase_scale
 from tasks.forecast.prepare import Ints, Scaled
 from tasks.forecast.seasonal import predict, seasonal_arrays
 from tasks.forecast.young import inflation
+
+PHASE_POWER = np.float32(0.25)  # of the spread of phases: two days tell little of it
+PHASE_CYCLES = 2  # fewer do not show how much each phase differs from the day before
 
 
 def pooled_forecast(scaled: Scaled, start: Ints, state: FleetState) -> tuple[Float32s, Float32s]:
@@ -25,6 +29,10 @@ def pooled_forecast(scaled: Scaled, start: Ints, state: FleetState) -> tuple[Flo
     steps = by_step((young + maturity * (learned - young))[None], state.horizon)
     predicted = predict(arrays, np.array([t - 1]), steps)
     errors = state.library[None] * np.float32(inflation(cycles))
+    if cycles >= PHASE_CYCLES:
+        phases = phase_scale(scaled.raw, state.season)
+        phases = (phases / phases.mean(axis=1, keepdims=True)) ** PHASE_POWER
+        errors = errors * phases[:, None, np.arange(state.horizon) % state.season]
     paths = predicted + errors
     both = np.concatenate([paths, predicted - errors], axis=1)
     return paths, path_quantiles(both, state.levels)

@@ -15,9 +15,9 @@ from tasks.forecast.fit import FleetState
 from tasks.forecast.prepare import Ints, Scaled
 
 RECENT_STEPS = 6
-FIRST_STEP_ERROR = 0.5  # in units of √(standard deviation · mean change)
+FIRST_STEP_ERROR = 0.55  # in units of √(standard deviation · mean change)
 GROWTH_POWER = 0.6
-SEEN_DAY_STEPS = 12.0  # steps of growth left once a whole day was seen
+SEEN_DAY_STEPS = 7.0  # steps of growth left once a whole day was seen
 LEVEL_REACH = 0.17  # of a day: how long the last level holds once a whole day was seen
 
 

@@ -11,8 +11,8 @@ from tasks.forecast.seasonal import Seasonal, features_at
 
 YOUTH_POWER = 1.5  # a base made of one cycle doubles the error; four add an eighth
 ORIGINS = 8
-LEVEL = 0.8  # of the errors' size that is compared: outer ones need more series than a young fleet has
-SERIES_FOR_HALF = 20.0
+LEVEL = 0.84  # of the errors' size that is compared: outer ones need more series than a young fleet has
+SERIES_FOR_HALF = 10.0
 LARGEST_CORRECTION = 3.0
 
 
@@ -25,17 +25,30 @@ def measured_library(scaled: Scaled, arrays: Seasonal, library: Float32s, coeffi
     """A `library` of error paths (s, h), stretched at each step to the errors the fleet has made so far.
 
     Errors are those of `coefficients` (buckets, features) at up to eight origins after the first cycle, as far ahead
-    as the history reaches; beyond, the library stays as it is.
+    as the history reaches; beyond, what was measured last goes on.
     """
     horizon, t = library.shape[1], arrays.values.shape[1]
-    ratios = np.ones(len(buckets(horizon)))
+    measured = []
     for i, (first, end) in enumerate(buckets(horizon)):
         steps = np.unique(np.linspace(first, end - 1, 3).astype(np.intp))
         origins = np.arange(arrays.season, t - int(steps[-1]))
         if len(origins):
             chosen = origins[np.unique(np.linspace(0, len(origins) - 1, ORIGINS).astype(np.intp))]
-            ratios[i] = _ratio(_errors(scaled, arrays, coefficients[i], chosen, steps), library[:, steps - 1])
+            measured.append(_ratio(_errors(scaled, arrays, coefficients[i], chosen, steps), library[:, steps - 1]))
+    ratios = _smoothed(measured, len(buckets(horizon)))
     return np.asarray(library * by_step(ratios[None, :, None], horizon)[:, :, 0])
+
+
+def _smoothed(measured: list[float], count: int) -> Floats:
+    """Ratios (count,) from the `measured` ones of the first buckets, each drawn halfway to its neighbours.
+
+    The farthest rest on few origins, and the last of all stands for every bucket beyond.
+    """
+    if not measured:
+        return np.ones(count)
+    logs = np.log(np.pad(measured, 1, mode="edge"))
+    smooth = np.exp((logs[:-2] + 2 * logs[1:-1] + logs[2:]) / 4)
+    return np.asarray(np.pad(smooth, (0, count - len(smooth)), mode="edge"))
 
 
 def _errors(scaled: Scaled, arrays: Seasonal, coefficients: Floats, origins: Ints, steps: Ints) -> Floats:
