@@ -7,7 +7,7 @@ from tasks.goals.defaults import default_objectives
 from tasks.goals.discovery import discover_rules
 from tasks.goals.evidence import Evidence, Proposal, Rule, Standing, WindowCount
 from tasks.goals.policy import GoalPolicy
-from tasks.goals.ratios import with_ratios
+from tasks.goals.ratios import ratio_samples, with_ratios
 from tasks.goals.setting import set_goals
 from tasks.goals.tree import refuse_cycles, refuse_unknown_parents, tree_progress
 
@@ -27,6 +27,7 @@ __all__ = [
     "contradictions",
     "default_objectives",
     "discover_rules",
+    "ratio_samples",
     "refuse_cycles",
     "refuse_unknown_parents",
     "set_goals",

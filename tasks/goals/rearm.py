@@ -18,7 +18,8 @@ def not_rearmed(evidence: Evidence, proposal: Proposal, closed: Sequence[GoalVie
 
     A wobble around a bound is one matter and not ten: since the last goal the series must have been clear of the bound
     by a margin for a while, or beyond it all of that while. What failed, or was predicted and did not come, is tried
-    again after its horizon, doubled for every time before. What a person cancelled must have been clear.
+    again after its horizon, doubled for every time before. What a person cancelled must have been clear. An objective
+    with a driver waits for none of this: its metric says what was done about it, its driver what is to come.
     """
     same = [view for view in closed if view.goal.cause == proposal.cause and view.state is not GoalState.SUPERSEDED]
     if not same:
@@ -27,6 +28,8 @@ def not_rearmed(evidence: Evidence, proposal: Proposal, closed: Sequence[GoalVie
     if proposal.period_s is not None:
         return _same_occurrence(proposal, last, proposal.period_s)
     objective = evidence.objective(proposal.objective)
+    if objective is not None and objective.driver is not None and last.state is not GoalState.CANCELLED:
+        return None
     rearm_s = policy.rearm_s(objective)
     since_s = (evidence.tick - last.since).total_seconds()
     lasts_s = _broken_s(evidence, proposal, since_s)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-from storage.records import Frame, GoalView, Objective, ObjectiveKind, Pattern
+import numpy as np
+
+from storage.records import Breach, Frame, GoalView, Objective, ObjectiveKind, Pattern
 from tasks.context import Context
 from tasks.forecast.outlook import Outlook
 from tasks.goals import BurnWindows, Evidence, GoalChanges, WindowCount, burn_windows, set_goals
+from tasks.plan import driven_breaches, fit_driven
 from tasks.stage import stage
 
 LONG_KINDS = (
@@ -53,14 +56,14 @@ def decide(context: Context, outlook: Outlook, patterns: tuple[Pattern, ...]) ->
 
 
 def evidence(context: Context, outlook: Outlook, patterns: tuple[Pattern, ...]) -> Evidence:
-    """Return all that this turn knows."""
+    """Return all that this turn knows; breaches of driven objectives are those that their driver foretells."""
     objectives = context.objectives()
     return Evidence(
         tick=context.tick,
         objectives=objectives,
         frames=outlook.frames,
         forecasts=outlook.by_series(),
-        breaches=outlook.breaches,
+        breaches=_breaches(objectives, outlook, context.tick),
         patterns=patterns,
         hourly=_hourly(context, objectives),
         slo_windows={
@@ -69,6 +72,25 @@ def evidence(context: Context, outlook: Outlook, patterns: tuple[Pattern, ...]) 
             if objective.kind is ObjectiveKind.SLO
         },
     )
+
+
+def _breaches(objectives: tuple[Objective, ...], outlook: Outlook, tick: datetime) -> tuple[Breach, ...]:
+    if all(objective.driver is None for objective in objectives):
+        return outlook.breaches
+    step_s = {series: frame.step_s for frame in outlook.frames for series in frame.series}
+    metrics = fit_driven(objectives, outlook.frames)
+    driven = driven_breaches(objectives, metrics, outlook.paths(), step_s, tick, _last(outlook.frames))
+    replaced = {breach.objective for breach in driven}
+    return (*(breach for breach in outlook.breaches if breach.objective not in replaced), *driven)
+
+
+def _last(frames: tuple[Frame, ...]) -> dict[str, float]:
+    return {
+        series: float(row[np.isfinite(row)][-1])
+        for frame in frames
+        for series, row in zip(frame.series, frame.values, strict=True)
+        if np.isfinite(row).any()
+    }
 
 
 def _meant(context: Context, objective: Objective) -> list[str]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
 from storage.records import Event, Frame, Sample
+from storage.samples import SampleWindow, SeriesInfo
 from tasks.context import SOURCE_FACT, Context
+from tasks.goals import ratio_samples
 from tasks.monitor import plan_windows
-from tasks.monitor.windows import LONGEST_STEP_S
+from tasks.monitor.windows import LONGEST_STEP_S, Window
 from tasks.stage import stage
 
 Frames = tuple[Frame, ...]
@@ -23,6 +25,7 @@ def _summary(frames: Frames) -> Mapping[str, Any]:
 def monitor(context: Context) -> Frames:
     """Record what the world reports, then return the working windows ending at the tick."""
     pull(context)
+    derive_ratios(context)
     return working_windows(context)
 
 
@@ -37,12 +40,45 @@ def pull(context: Context) -> None:
         context.store.audit.append("loop", "source failed", "monitor", {"trouble": trouble})
 
 
+def derive_ratios(context: Context) -> None:
+    """Record the ratios that objectives name at every step that has none yet: series like any other from here on."""
+    wanted = [objective for objective in context.objectives() if objective.denominator is not None]
+    if not wanted:
+        return
+    parts = {name for objective in wanted for name in (objective.metric, str(objective.denominator))}
+    recent = _recent(context)
+    spans = recent.spans()
+    known = {info.series: info.last for info in spans if info.last is not None}
+    found = [
+        sample
+        for frame in _frames(context, recent, [info for info in spans if {info.series, info.metric} & parts])
+        for sample in ratio_samples(frame, wanted, known)
+    ]
+    context.store.samples.append(found)
+
+
 def working_windows(context: Context) -> Frames:
     """Return every series with recent samples, on the grid that fits its sampling and history."""
+    recent = _recent(context)
+    return _frames(context, recent, recent.spans())
+
+
+def _recent(context: Context) -> SampleWindow:
     options = context.settings.forecasting.forecaster
     reach = timedelta(seconds=max(options.window_steps * LONGEST_STEP_S, 3_600))
-    spans = context.store.samples.spans(context.tick - reach, context.tick)
+    return context.store.samples.window(context.tick - reach, context.tick)
+
+
+def _frames(context: Context, recent: SampleWindow, spans: Iterable[SeriesInfo]) -> Frames:
+    options = context.settings.forecasting.forecaster
     windows = plan_windows(spans, context.tick, options.window_steps, options.step_seconds, options.max_series)
-    return tuple(
-        context.store.samples.frame(window.series, context.tick, window.step_s, window.steps) for window in windows
-    )
+    seasons = {"seasons_s": options.seasons_seconds}
+    return tuple(_frame(context, recent, window).model_copy(update=seasons) for window in windows)
+
+
+def _frame(context: Context, recent: SampleWindow, window: Window) -> Frame:
+    """Lay series on their grid: of what was just read, or of more where the grid reaches further back."""
+    start = context.tick - timedelta(seconds=window.step_s * window.steps)
+    if recent.since <= start:
+        return recent.frame(window.series, window.step_s, window.steps)
+    return context.store.samples.frame(window.series, context.tick, window.step_s, window.steps)

@@ -178,7 +178,11 @@ def _closures(problem: PlanProblem, view: GoalView, candidate: Candidate) -> lis
     if cool is not None:
         closed.append((problem.tick, cool, f"it cools down until {moment(cool)}"))
     target = candidate.target or candidate.action
+    sets = problem.traits_of(candidate.action).sets
     for each in problem.standing:
+        if each.rises_until is not None and each.sets == sets:
+            reason = f"what {each.action} added to {sets} works from {moment(each.rises_until)} on"
+            closed.append((each.start, each.rises_until, reason))
         if not each.is_started and each.goal_id == view.goal.goal_id:
             continue
         if each.series is not None and each.series == view.goal.series and not _is_driven(problem, view):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -31,6 +31,25 @@ class EffectBeliefs(Protocol):
 
     def propensities(self, goal_type: GoalType, actions: Sequence[str], hour: float, seed: int) -> FloatArray:
         """Return the probability of drawing each action (doing nothing among them), (n_actions,), summing to one."""
+        ...
+
+
+class Advised(Protocol):
+    """A strategy, and why; `is_adapted` where outcomes say that it should not be the one proposed."""
+
+    @property
+    def strategy(self) -> str: ...
+    @property
+    def reason(self) -> str: ...
+    @property
+    def is_adapted(self) -> bool: ...
+
+
+class StrategyAdvice(Protocol):
+    """What outcomes say of the strategies; the learner fulfils it."""
+
+    def choose(self, goal_type: str, proposed: str, allowed: Collection[str]) -> Advised:
+        """Return the strategy for a goal: the proposed one, unless outcomes say that another does better."""
         ...
 
 
@@ -70,7 +89,8 @@ class ActionTraits:
 class Commitment:
     """An action planned or done earlier that still counts: its slot is taken, its metric settles until `until`.
 
-    `is_started` tells whether it can no longer be reconsidered.
+    `is_started` tells whether it can no longer be reconsidered. Of an amount that it raised in the series `sets`, what
+    was added works from `rises_until` on.
     """
 
     action_id: str
@@ -83,6 +103,8 @@ class Commitment:
     params: Mapping[str, Any] = field(default_factory=dict)
     strategy: Strategy = Strategy.IMMEDIATE
     is_started: bool = False
+    sets: str | None = None
+    rises_until: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -128,6 +150,7 @@ class PlanProblem:
     traits: Mapping[str, ActionTraits] = field(default_factory=dict)
     levels: Mapping[tuple[GoalType, str], Autonomy] = field(default_factory=dict)
     strategies: Mapping[GoalType, Strategy] | None = None
+    advice: StrategyAdvice | None = None
     commitments: tuple[Commitment, ...] = ()
     cooldown_until: Mapping[tuple[str, str], datetime] = field(default_factory=dict)
     maintenance: tuple[tuple[datetime, datetime], ...] = ()

@@ -103,13 +103,15 @@ def decide(round_: Round, view: GoalView) -> None:
     wanted = _wanted(round_, fitting, planned)
     options = _options(fitting, wanted)
     is_waiting = wanted is not None and not round_.commits(wanted)
+    # What an amount changes is known from its response: chance would teach nothing and cost what it leaves undone.
+    is_known = round_.valuers[goal_id].amounts is not None
     draw = draw_for(
         problem,
         view,
         options,
         wanted.action if wanted else NOTHING,
         worthwhile_cost=round_.valuers[goal_id].risk,
-        is_certain=is_waiting,
+        is_certain=is_waiting or is_known,
     )
     round_.draws[goal_id] = draw
     if draw.column is not None:

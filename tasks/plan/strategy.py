@@ -14,9 +14,9 @@ _URGENT_SLOTS = 2
 def strategies_of(problem: PlanProblem, views: Sequence[GoalView]) -> dict[str, tuple[Strategy, str]]:
     """Return every goal's strategy and the reason for it.
 
-    What was learned for the goal type decides. Otherwise: driven by a forecast driver → ADAPTIVE; critical and urgent →
-    IMMEDIATE; sharing a series, a target or a family tree with another goal → COLLABORATIVE; a peak beyond half the
-    slots → SCHEDULED; else ADAPTIVE.
+    Where `strategies` names one for the goal type, that one. Otherwise: driven by a forecast driver → ADAPTIVE; critical
+    and urgent → IMMEDIATE; sharing a series, a target or a family tree with another goal → COLLABORATIVE; a peak beyond
+    half the slots → SCHEDULED; else ADAPTIVE. Save for the first two, what outcomes advise replaces it.
     """
     groups = groups_of(problem, views)
     shared = {goal_id for group in groups if len(group) > 1 for goal_id in group}
@@ -30,6 +30,16 @@ def _strategy_of(problem: PlanProblem, view: GoalView, is_shared: bool) -> tuple
         return learned, f"{learned.value} has done best for {goal.goal_type.value} so far"
     if goal.objective in problem.responses:
         return Strategy.ADAPTIVE, "its amounts are planned anew each cycle on the driver's paths"
+    proposed, reason = _proposed(problem, view, is_shared)
+    if problem.advice is None or proposed is Strategy.IMMEDIATE:
+        return proposed, reason
+    allowed = [each for each in Strategy if is_shared or each is not Strategy.COLLABORATIVE]
+    advised = problem.advice.choose(goal.goal_type.value, proposed.value, [each.value for each in allowed])
+    return (Strategy(advised.strategy), advised.reason) if advised.is_adapted else (proposed, reason)
+
+
+def _proposed(problem: PlanProblem, view: GoalView, is_shared: bool) -> tuple[Strategy, str]:
+    goal = view.goal
     lead_s = (goal.deadline - problem.tick).total_seconds()
     if goal.severity >= _CRITICAL and lead_s <= _URGENT_SLOTS * problem.slot_s:
         return Strategy.IMMEDIATE, "it is critical and cannot wait"

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from math import ceil
 from typing import Any
 
 import numpy as np
 
 from handlers.worlds import candidates_in
 from storage.actions import ActionView
-from storage.records import NOTHING, Autonomy, Candidate, GoalType, GoalView, Receipt, ReceiptStatus
+from storage.records import NOTHING, Autonomy, Candidate, Frame, GoalType, GoalView, Receipt, ReceiptStatus
 from tasks.context import Context, is_autonomous
 from tasks.execute import spans_between
 from tasks.forecast.outlook import Outlook
-from tasks.learn.task import planner_beliefs
+from tasks.learn.task import learned_strategies, planner_beliefs, realised_by_action
 from tasks.plan import (
     ActionTraits,
     Commitment,
@@ -23,6 +24,8 @@ from tasks.plan import (
     PlanProblem,
     PlanResult,
     PriorBeliefs,
+    Realised,
+    fit_driven,
     make_plans,
 )
 from tasks.plan.abstain import abstentions
@@ -74,12 +77,14 @@ def problem(context: Context, goals: tuple[GoalView, ...], outlook: Outlook) -> 
     recent = context.store.actions.finished(context.tick - timedelta(days=HISTORY_DAYS))
     pending = [view for view in context.store.actions.pending() if view.action.name != NOTHING]
     names = {candidate.action for offered in candidates.values() for candidate in offered}
+    objectives = context.objectives()
+    driven = fit_driven(objectives, outlook.frames)
     return PlanProblem(
         tick=context.tick,
         cycle_id=context.cycle_id,
         seed=context.cycle.seed,
         goals=goals,
-        objectives={objective.name: objective for objective in context.objectives()},
+        objectives={objective.name: objective for objective in objectives},
         candidates=candidates,
         beliefs=_beliefs(context),
         paths=outlook.paths(),
@@ -87,7 +92,11 @@ def problem(context: Context, goals: tuple[GoalView, ...], outlook: Outlook) -> 
         series_sd=_spreads(outlook),
         traits={name: _traits(context, name) for name in names},
         levels=_levels(context, goals, names),
-        commitments=tuple(_commitment(context, view) for view in [*pending, *_settling(context, recent)]),
+        advice=learned_strategies(context) if options.enable_learning else None,
+        realised=realised(context) if options.enable_learning else {},
+        responses=driven.responses,
+        capacities=driven.capacities,
+        commitments=commitments(context, [*pending, *_settling(context, recent)], outlook.frames),
         cooldown_until=_cooldowns(context, recent),
         maintenance=tuple(spans_between(options.maintenance, context.tick, context.tick + timedelta(days=1))),
         informed=_informed(context, goals),
@@ -103,25 +112,48 @@ def problem(context: Context, goals: tuple[GoalView, ...], outlook: Outlook) -> 
 
 
 def _beliefs(context: Context) -> EffectBeliefs:
-    return planner_beliefs(context) if context.settings.executor.enable_learning else PriorBeliefs()
+    """Return what was learned; the floor under doing nothing is left to the draw, which knows what is at stake."""
+    if not context.settings.executor.enable_learning:
+        return PriorBeliefs()
+    return replace(planner_beliefs(context), nothing_floor=0.0)
+
+
+def realised(context: Context) -> dict[str, Realised]:
+    """Return what actions were expected to change and what they were measured to, by action."""
+    return {
+        action: Realised(gain.count, gain.predicted, gain.realised)
+        for action, gain in realised_by_action(context).items()
+    }
 
 
 def _candidates(context: Context, view: GoalView) -> tuple[Candidate, ...]:
+    """Return what the world offers for a goal, less what is switched off and what sets another amount than is meant."""
     offered = candidates_in(context.world, view.goal, context.tick)
-    return tuple(each for each in offered if context.settings.action(each.action).enabled)
+    meant = {each.name: each.capacity for each in context.objectives()}.get(view.goal.objective or "")
+    names = {each.action for each in offered}
+    other = {name for name in names if (sets := _traits(context, name).sets) and meant and sets != meant}
+    return tuple(each for each in offered if each.action not in other and context.settings.action(each.action).enabled)
 
 
 def _traits(context: Context, name: str) -> ActionTraits:
     handler = context.actions.get(name)
     if handler is None:
         return ActionTraits()
-    configured_s = context.settings.action(name).cooldown_seconds
+    configured = context.settings.action(name)
     return ActionTraits(
         risk=handler.risk,
         is_reversible=handler.reversible,
         informs_only=handler.informs_only,
-        cooldown_s=handler.cooldown_s if configured_s is None else configured_s,
+        cooldown_s=_first(configured.cooldown_seconds, handler.cooldown_s),
+        duration_s=configured.duration_seconds or handler.duration_s,
+        sets=configured.sets or handler.sets,
+        unit_cost=_first(configured.unit_cost, handler.unit_cost),
+        most_up=_first(configured.most_up, handler.most_up),
     )
+
+
+def _first(configured: float | None, declared: float) -> float:
+    return declared if configured is None else configured
 
 
 def _levels(context: Context, goals: tuple[GoalView, ...], names: set[str]) -> dict[tuple[GoalType, str], Autonomy]:
@@ -158,8 +190,13 @@ def _until(view: ActionView, receipt: Receipt) -> datetime:
     return receipt.finished_at + timedelta(seconds=view.action.horizon_s)
 
 
-def _commitment(context: Context, view: ActionView) -> Commitment:
-    action = view.action
+def commitments(context: Context, views: Sequence[ActionView], frames: tuple[Frame, ...]) -> tuple[Commitment, ...]:
+    """Return what was planned or done before and still counts."""
+    return tuple(_commitment(context, view, frames) for view in views)
+
+
+def _commitment(context: Context, view: ActionView, frames: tuple[Frame, ...]) -> Commitment:
+    action, sets = view.action, _traits(context, view.action.name).sets
     return Commitment(
         action_id=action.action_id,
         goal_id=action.goal_id,
@@ -172,7 +209,30 @@ def _commitment(context: Context, view: ActionView) -> Commitment:
         strategy=action.strategy,
         # An undo is nobody's plan to reconsider.
         is_started=view.receipt is not None or view.intent is not None or action.undo_of is not None,
+        sets=sets,
+        rises_until=_rises_until(context, view, sets, frames) if sets and view.receipt else None,
     )
+
+
+def _rises_until(context: Context, view: ActionView, sets: str, frames: tuple[Frame, ...]) -> datetime | None:
+    """Return when what an action added to an amount will work; None where it added nothing."""
+    handler, receipt = context.actions.get(view.action.name), view.receipt
+    before = _value_at(frames, sets, receipt.finished_at) if receipt else None
+    amount = view.action.params.get("amount")
+    if handler is None or receipt is None or before is None or not isinstance(amount, int | float):
+        return None
+    return receipt.finished_at + timedelta(seconds=handler.latency_s) if amount > before else None
+
+
+def _value_at(frames: tuple[Frame, ...], series: str, moment: datetime) -> float | None:
+    """Return the last value of a series recorded up to a moment."""
+    for frame in frames:
+        if series in frame.series:
+            later = max(0, ceil((frame.end - moment).total_seconds() / frame.step_s))
+            row = frame.row(series)[: frame.values.shape[1] - later]
+            seen = row[np.isfinite(row)]
+            return float(seen[-1]) if len(seen) else None
+    return None
 
 
 def _cooldowns(context: Context, recent: list[ActionView]) -> dict[tuple[str, str], datetime]:

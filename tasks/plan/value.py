@@ -94,13 +94,11 @@ class Valuer:
         return Worth(own - self._harm(candidate, effect), own, left, effect, shrink, needed)
 
     def _worth_of_amount(self, saved: FloatArray, candidate: Candidate, effect: tuple[float, float]) -> Worth:
-        shrink = shrink_of(self.problem.realised.get(candidate.action))
-        gain = np.where(saved > 0, shrink * saved, saved)
-        left = np.clip(self.outlook.risk - gain / max(self.view.goal.severity, 1e-9), 0.0, 1.0)
+        left = np.clip(self.outlook.risk - saved / max(self.view.goal.severity, 1e-9), 0.0, 1.0)
         # The response is known and the plan weighs late against idle: a share of the whole risk would forbid the small
         # steps that it consists of. So the margin is on a unit's running cost; what a change costs is charged as cost.
         needed = self.problem.margin * self.problem.traits_of(candidate.action).unit_cost
-        return Worth(gain, gain, left, effect, shrink, needed)
+        return Worth(saved, saved, left, effect, 1.0, needed)
 
     def _harm(self, candidate: Candidate, effect: tuple[float, float]) -> FloatArray:
         harm = np.zeros(self.problem.n_slots)

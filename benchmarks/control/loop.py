@@ -1,0 +1,34 @@
+"""foreact itself in the comparison: its general loop, told of the cluster by a configuration file and nothing else."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+from benchmarks.control.run import Drive
+from flows.simulate import simulate
+from handlers.worlds.cluster import ClusterConfig
+from handlers.worlds.cluster_world import ClusterWorld
+from settings import Settings, load_settings
+
+CONFIGURATION = Path(__file__).parent / "cluster"
+
+
+def configured(config: ClusterConfig) -> Settings:
+    """Return the configuration, with the boot delay of a cluster as the latency of adding a server."""
+    settings = load_settings(CONFIGURATION)
+    servers = settings.actions["set_servers"].model_copy(
+        update={
+            "__pydantic_extra__": {**settings.actions["set_servers"].options, "latency_seconds": config.boot_delay_s}
+        }
+    )
+    return settings.model_copy(update={"actions": {**settings.actions, "set_servers": servers}})
+
+
+def drive(settings: Settings) -> Drive:
+    """Return what runs the loop against a world, one turn at each tick."""
+
+    def run(world: ClusterWorld, ticks: list[datetime]) -> None:
+        simulate(world, settings, ticks)
+
+    return run
