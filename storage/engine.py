@@ -19,7 +19,6 @@ from typing import Any, Protocol, TypeVar
 
 import duckdb
 import numpy as np
-import pandas as pd
 
 from storage.errors import ForeactError, TransientError
 from storage.recall import Recall, written
@@ -166,21 +165,21 @@ class LocalEngine:
         # Inside a transaction its own rows are seen, which may yet be taken back.
         return self._recall.get(tables, key, read) if self.is_alone and not self._local.depth else read()
 
+    def _execute(self, sql: str, params: Params | None) -> duckdb.DuckDBPyConnection:
+        """Run a statement; a long-lived owner writes parameters out, since DuckDB loads pandas (40 MB) to bind them."""
+        if self.is_alone:
+            return self._cursor().execute(sql, _used(sql, params))
+        return self._cursor().execute(render(sql, params))
+
     def rows(self, sql: str, params: Params | None = None) -> Rows:
-        return self._run(lambda: self._cursor().execute(sql, _used(sql, params)).fetchall(), sql)
+        return self._run(lambda: self._execute(sql, params).fetchall(), sql)
 
     def columns(self, sql: str, params: Params | None = None) -> dict[str, np.ndarray[Any, Any]]:
-        return dict(self._run(lambda: self._cursor().execute(sql, _used(sql, params)).fetchnumpy(), sql))
+        return dict(self._run(lambda: self._execute(sql, params).fetchnumpy(), sql))
 
     def append(self, table: str, columns: Mapping[str, Sequence[Any] | np.ndarray[Any, Any]]) -> None:
-        frame = pd.DataFrame(dict(columns))
-        cursor = self._cursor()
-        cursor.register("incoming_rows", frame)
-        try:
-            sql = f"INSERT INTO {table} BY NAME SELECT * FROM incoming_rows"
-            self._run(lambda: cursor.execute(sql), sql)
-        finally:
-            cursor.unregister("incoming_rows")
+        sql = f"INSERT INTO {table} BY NAME SELECT * FROM incoming_rows"
+        self._run(lambda: _insert(self._cursor(), sql, arrays(columns)), sql)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -266,14 +265,8 @@ class RemoteEngine:
         return read()
 
     def append(self, table: str, columns: Mapping[str, Sequence[Any] | np.ndarray[Any, Any]]) -> None:
-        frame = pd.DataFrame(dict(columns))
-        with self._lock:
-            self._connection.register("incoming_rows", frame)
-            try:
-                sql = f"INSERT INTO owner.{table} BY NAME SELECT * FROM incoming_rows"
-                self._run(lambda: self._connection.execute(sql), sql)
-            finally:
-                self._connection.unregister("incoming_rows")
+        sql = f"INSERT INTO owner.{table} BY NAME SELECT * FROM incoming_rows"
+        self._run(lambda: _insert(self._connection, sql, arrays(columns)), sql)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -295,6 +288,33 @@ class RemoteEngine:
     def close(self) -> None:
         _quiet(lambda: self._connection.execute("DETACH owner"))
         self._connection.close()
+
+
+def arrays(columns: Mapping[str, Sequence[Any] | np.ndarray[Any, Any]]) -> dict[str, np.ndarray[Any, Any]]:
+    """Return columns as arrays that DuckDB reads as they lie in memory; moments in UTC microseconds."""
+    return {name: _array(values) for name, values in columns.items()}
+
+
+def _array(values: Sequence[Any] | np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    if isinstance(values, np.ndarray):
+        return values
+    kinds = {type(value) for value in values}
+    if kinds == {datetime}:
+        return np.array([value.astimezone(UTC).replace(tzinfo=None) for value in values], dtype="datetime64[us]")
+    if kinds <= {int} or kinds <= {float} or kinds <= {bool}:
+        return np.asarray(values)
+    found = np.empty(len(values), dtype=object)
+    # Not in one step: numpy would make a matrix of lists that are equally long.
+    for place, value in enumerate(values):
+        found[place] = value
+    return found
+
+
+def _insert(
+    connection: duckdb.DuckDBPyConnection, sql: str, incoming_rows: dict[str, np.ndarray[Any, Any]]
+) -> duckdb.DuckDBPyConnection:
+    """Run an INSERT from `incoming_rows`, which DuckDB finds by the name of the argument."""
+    return connection.execute(sql)
 
 
 def _used(sql: str, params: Params | None) -> dict[str, Any]:

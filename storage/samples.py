@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,31 +13,9 @@ import numpy as np
 from storage.engine import Engine, literal
 from storage.records import Frame, Sample
 from storage.table import Clock
+from storage.window import SampleWindow, SeriesInfo, series_id
 
-
-@dataclass(frozen=True)
-class SeriesInfo:
-    """A series as it is known: its parts, and the span and number of its samples in a window."""
-
-    series: str
-    metric: str
-    labels: dict[str, str]
-    unit: str
-    first: datetime | None = None
-    last: datetime | None = None
-    count: int = 0
-
-    @property
-    def interval_s(self) -> float:
-        """Return the mean time between samples; 0 where there are fewer than two."""
-        if self.count < 2 or self.first is None or self.last is None:
-            return 0.0
-        return (self.last - self.first).total_seconds() / (self.count - 1)
-
-
-def series_id(series: str) -> int:
-    """Return a series' 63-bit number: the same on every machine, derived from its name."""
-    return int.from_bytes(hashlib.sha256(series.encode()).digest()[:8], "big") >> 1
+__all__ = ["SampleWindow", "Samples", "SeriesInfo", "series_id"]
 
 
 class Samples:
@@ -83,18 +59,16 @@ class Samples:
 
     def known(self) -> list[SeriesInfo]:
         """Return every series ever seen, by name."""
-        rows = self._engine.rows("SELECT series, metric, labels, unit FROM series ORDER BY series")
-        return [SeriesInfo(series, metric, json.loads(labels), unit) for series, metric, labels, unit in rows]
+
+        def read() -> tuple[SeriesInfo, ...]:
+            rows = self._engine.rows("SELECT series, metric, labels, unit FROM series ORDER BY series")
+            return tuple(SeriesInfo(series, metric, json.loads(labels), unit) for series, metric, labels, unit in rows)
+
+        return list(self._engine.recall(("series",), "series", read))
 
     def spans(self, since: datetime, until: datetime, as_of: datetime | None = None) -> list[SeriesInfo]:
         """Return the series with samples in (since, until], with first, last and number of samples."""
-        sql = f"""
-            SELECT s.series, s.metric, s.labels, s.unit, w.first_ts, w.last_ts, w.n
-            FROM (SELECT series_id, min(ts) AS first_ts, max(ts) AS last_ts, count(DISTINCT ts) AS n
-                  FROM samples WHERE ts > $since AND ts <= $until {_seen(as_of)} GROUP BY series_id) w
-            JOIN series s USING (series_id) ORDER BY s.series"""
-        rows = self._engine.rows(sql, {"since": since, "until": until, "as_of": as_of})
-        return [SeriesInfo(s, m, json.loads(lab), u, a, b, n) for s, m, lab, u, a, b, n in rows]
+        return self.window(since, until, as_of).spans()
 
     def frame(
         self, series: Sequence[str], end: datetime, step_s: float, steps: int, as_of: datetime | None = None
@@ -104,24 +78,13 @@ class Samples:
         A step is (start, start + step_s]; the last one ends at `end`. Of samples with equal series and moment the
         one recorded last counts. With `as_of`, rows recorded later are invisible.
         """
-        values = np.full((len(series), steps), np.nan)
-        if not series:
-            return Frame(series=(), values=values, end=end, step_s=step_s)
-        start = end - timedelta(seconds=step_s * steps)
-        numbers = {series_id(name): row for row, name in enumerate(series)}
-        sql = f"""
-            SELECT series_id, CAST((epoch_us($end) - epoch_us(ts)) // CAST($step_us AS BIGINT) AS INTEGER) AS age,
-                   avg(value) AS value
-            FROM (SELECT series_id, ts, arg_max(value, recorded_at) AS value FROM samples
-                  WHERE ts > $start AND ts <= $end {_seen(as_of)}
-                    AND series_id IN ({", ".join(map(str, numbers))})
-                  GROUP BY series_id, ts)
-            GROUP BY 1, 2"""
-        params = {"end": end, "start": start, "step_us": round(step_s * 1e6), "as_of": as_of}
-        found = self._engine.columns(sql, params)
-        rows = np.array([numbers[int(number)] for number in found["series_id"]], dtype=int)
-        values[rows, steps - 1 - np.asarray(found["age"], dtype=int)] = np.asarray(found["value"], dtype=float)
-        return Frame(series=tuple(series), values=values, end=end, step_s=step_s)
+        return self.window(end - timedelta(seconds=step_s * steps), end, as_of, series).frame(series, step_s, steps)
+
+    def window(
+        self, since: datetime, until: datetime, as_of: datetime | None = None, series: Sequence[str] | None = None
+    ) -> SampleWindow:
+        """Return the samples in (since, until], of all series or of some, to be looked at in several ways."""
+        return SampleWindow(self._engine, self.known, since, until, as_of, series)
 
     def columns(self, since: datetime, until: datetime) -> dict[str, np.ndarray[Any, Any]]:
         """Return raw samples in (since, until] as columns series, ts, value, in time order: for replay."""
@@ -181,7 +144,3 @@ class Samples:
             )
             self._engine.rows(f"INSERT INTO series VALUES {rows} ON CONFLICT DO NOTHING")
             self._known.update(fresh)
-
-
-def _seen(as_of: datetime | None) -> str:
-    return "AND recorded_at <= $as_of" if as_of is not None else ""
