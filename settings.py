@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -98,6 +99,16 @@ class MaintenanceWindow(Section):
     days: tuple[str, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
+def _is_rate_limit(text: str) -> str:
+    if re.match(r"^\s*\d+\s*(/|per|a|an)\s*(minute|hour|day|week)\s*$", text) is None:
+        raise ValueError('this is no rate limit; write it like "3/hour" or "7/day"')
+    return text
+
+
+RateLimit = Annotated[str, AfterValidator(_is_rate_limit)]
+"""How many acts a span allows, as in "3/hour" or "7/day"."""
+
+
 class ExecutorSettings(Section):
     """Plan, execute, measure and learn."""
 
@@ -110,8 +121,11 @@ class ExecutorSettings(Section):
     measure_horizon_seconds: float = Field(default=600, gt=0)
     stabilisation_seconds: float = Field(default=300, ge=0)
     approval_expires_seconds: float = Field(default=86_400, gt=0)
-    rate_limits: tuple[str, ...] = ("30/hour", "200/day")
+    rate_limits: tuple[RateLimit, ...] = ("30/hour", "200/day")
     blast_radius: int = Field(default=3, ge=1, description="actions on one target within an hour")
+    blast_radius_labels: dict[str, Annotated[int, Field(ge=1)]] = Field(
+        default_factory=dict, description="by label: on how many targets of one value is acted within an hour"
+    )
     breaker_failures: int = Field(default=3, ge=1)
     breaker_seconds: float = Field(default=1_800, gt=0)
     maintenance: tuple[MaintenanceWindow, ...] = ()
@@ -164,7 +178,7 @@ class ActionSettings(Section):
     dry_run: bool = False
     cooldown_seconds: float | None = Field(default=None, ge=0)
     timeout_seconds: float | None = Field(default=None, gt=0)
-    rate_limits: tuple[str, ...] | None = None
+    rate_limits: tuple[RateLimit, ...] | None = None
     sets: str | None = Field(default=None, description="the series whose amount it sets, by its parameter `amount`")
     amounts: Amounts | None = None
     unit_cost: float | None = Field(default=None, ge=0, description="running cost of a unit, in broken objectives")
@@ -209,6 +223,13 @@ class ActionSettings(Section):
         return dict(self.model_extra or {})
 
 
+class AlertSettings(Section):
+    """Whom to tell of what the loop and people decide, and from what severity on."""
+
+    urls: tuple[str, ...] = Field(default=(), description="Apprise URLs; without any nobody is told")
+    minimum_severity: Literal["info", "warning", "critical"] = "critical"
+
+
 class SamplerSettings(Section):
     """The host sampler in the facade process."""
 
@@ -248,6 +269,7 @@ class Settings(BaseSettings):
     agent: AgentSettings = AgentSettings()
     forecasting: ForecastingSettings = ForecastingSettings()
     executor: ExecutorSettings = ExecutorSettings()
+    alerts: AlertSettings = AlertSettings()
     sampler: SamplerSettings = SamplerSettings()
     server: ServerSettings = ServerSettings()
     storage: StorageSettings = StorageSettings()
@@ -256,13 +278,24 @@ class Settings(BaseSettings):
     objectives: tuple[Objective, ...] = ()
     use_default_objectives: bool = True
 
-    @model_validator(mode="after")
-    def _objective_names_are_unique(self) -> Settings:
-        names = [objective.name for objective in self.objectives]
+    @field_validator("objectives")
+    @classmethod
+    def _objectives_have_names_of_their_own_and_form_trees(
+        cls, objectives: tuple[Objective, ...]
+    ) -> tuple[Objective, ...]:
+        names = [objective.name for objective in objectives]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"objectives named twice: {', '.join(twice)}")
-        return self
+        parents = {objective.name: objective.parent for objective in objectives}
+        for name in names:
+            trail, here = [name], parents[name]
+            while here is not None and here not in trail:
+                trail.append(here)
+                here = parents.get(here)
+            if here is not None:
+                raise ValueError(f"these are each other's parents: {' → '.join([*trail[trail.index(here) :], here])}")
+        return objectives
 
     @classmethod
     def settings_customise_sources(
@@ -339,7 +372,7 @@ def _unusable(file: Path, trouble: ValidationError | tomllib.TOMLDecodeError) ->
     key = ".".join(str(part) for part in first["loc"]) or "the file"
     return ForeactError(
         "configuration_invalid",
-        f"{file}: {key}: {first['msg']} (given: {first.get('input')!r}).",
+        f"{file}: {key}: {first['msg'].removeprefix('Value error, ')} (given: {first.get('input')!r:.300}).",
         f"Correct or remove `{key}`; README.md lists every key.",
     )
 

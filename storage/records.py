@@ -287,7 +287,7 @@ class Objective(Record):
     metric: str = Field(min_length=1)
     kind: ObjectiveKind = ObjectiveKind.BOUND
     side: Literal["below", "above"] = "below"
-    bound: float
+    bound: float = Field(allow_inf_nan=False)
     severity: float = Field(default=0.5, ge=0, le=1)
     horizon_s: float = Field(default=3_600, gt=0)
     window_s: float = Field(default=86_400, gt=0)
@@ -301,6 +301,7 @@ class Objective(Record):
     capacity: str | None = None
     denominator: str | None = None
     parent: str | None = None
+    composition: Literal["and", "or"] = "and"
     spread: float | None = Field(default=None, gt=0)
     response: ResponseSpec | None = None
 

@@ -1,0 +1,57 @@
+"""What cannot be used in foreact.toml is refused with file, key and remedy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from settings import load_settings
+from storage import ForeactError
+
+RING = """
+[[objectives]]
+name = "a"
+metric = "m"
+bound = 1
+parent = "b"
+
+[[objectives]]
+name = "b"
+metric = "m"
+bound = 1
+parent = "a"
+"""
+
+UNUSABLE = {
+    "a misspelt key": ('[[objectives]]\nname = "a"\nmetric = "m"\nbund = 1', "objectives.0.bound"),
+    "a bound that is no number": ('[[objectives]]\nname = "a"\nmetric = "m"\nbound = "much"', "objectives.0.bound"),
+    "a bound that is infinite": ('[[objectives]]\nname = "a"\nmetric = "m"\nbound = inf', "objectives.0.bound"),
+    "a severity above one": ('[[objectives]]\nname = "a"\nmetric = "m"\nbound = 1\nseverity = 2', "severity"),
+    "a target that nothing can miss": (
+        '[[objectives]]\nname = "a"\nmetric = "m"\nbound = 1\nkind = "slo"\ntarget_ratio = 1.0',
+        "objectives.0.target_ratio",
+    ),
+    "two of one name": ('[[objectives]]\nname = "a"\nmetric = "m"\nbound = 1\n' * 2, "objectives"),
+    "a ring of parents": (RING, "objectives"),
+    "a rate limit that is none": ('[executor]\nrate_limits = ["3/fortnight"]', "executor.rate_limits.0"),
+    "a severity of alerts that there is not": ('[alerts]\nminimum_severity = "loud"', "alerts.minimum_severity"),
+    "no TOML": ("[executor", "foreact.toml"),
+}
+
+
+@pytest.mark.parametrize(("text", "key"), UNUSABLE.values(), ids=UNUSABLE.keys())
+def test_what_cannot_be_used_is_refused_with_file_key_and_remedy(tmp_path: Path, text: str, key: str) -> None:
+    (tmp_path / "foreact.toml").write_text(text)
+    with pytest.raises(ForeactError) as caught:
+        load_settings(tmp_path)
+    assert caught.value.code == "configuration_invalid"
+    assert str(tmp_path / "foreact.toml") in caught.value.message
+    assert key in caught.value.message
+    assert "Correct" in caught.value.remedy
+
+
+def test_a_ring_of_parents_is_shown(tmp_path: Path) -> None:
+    (tmp_path / "foreact.toml").write_text(RING)
+    with pytest.raises(ForeactError, match="each other's parents: a → b → a"):
+        load_settings(tmp_path)
