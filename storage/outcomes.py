@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from storage.engine import Engine
 from storage.issued import Issued
-from storage.records import Belief, Estimand, Outcome
+from storage.records import Belief, Decision, Estimand, Outcome
 from storage.table import Clock, RecordTable
 
 
@@ -94,6 +94,14 @@ class Outcomes:
         sql = f"""SELECT action, body->>'$.series' AS series, role, verdict, {number.format("estimate")},
                          {number.format("standard_error")} FROM outcomes ORDER BY recorded_at, outcome_id"""
         return self._engine.columns(sql)
+
+    def decided(self, limit: int) -> list[tuple[Outcome, Decision]]:
+        """Return the newest outcomes on targets with the decisions that led to them, in the order recorded."""
+        sql = """SELECT o.body, d.body FROM outcomes o JOIN actions a USING (action_id)
+                 JOIN decisions d ON d.decision_id = a.body->>'$.decision_id'
+                 WHERE o.role = 'target' ORDER BY o.recorded_at DESC, o.outcome_id DESC LIMIT $limit"""
+        rows = self._engine.rows(sql, {"limit": limit})
+        return [(Outcome.model_validate_json(o), Decision.model_validate_json(d)) for o, d in reversed(rows)]
 
     def believe(self, belief: Belief, cycle_id: str) -> None:
         """Record what is now believed."""

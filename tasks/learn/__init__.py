@@ -11,12 +11,22 @@ from tasks.learn.beliefs import (
     unlearned,
 )
 from tasks.learn.choice import Choice, Rejected, choose, propensities
+from tasks.learn.contribution import contributions
 from tasks.learn.convergence import Convergence, convergence
 from tasks.learn.exploration import ArmRisk, holdout_ratio, safe_choice
 from tasks.learn.features import Context
 from tasks.learn.insights import insights
 from tasks.learn.monitoring import GoalTrace, monitoring_figures
-from tasks.learn.off_policy import LoggedDecision, PolicyValue, evaluate_policy, vetoes
+from tasks.learn.off_policy import (
+    LoggedDecision,
+    PolicyValue,
+    always,
+    best_believed,
+    evaluate_policies,
+    evaluate_policy,
+    policy_report,
+    vetoes,
+)
 from tasks.learn.outcomes import OutcomeRow, observations
 from tasks.learn.pooled import PooledEffect, always_valid_low, pooled_effect
 from tasks.learn.realised import RealisedGain, realised_gains
@@ -46,16 +56,21 @@ __all__ = [
     "StrategyChoice",
     "Thresholds",
     "adapt_strategy",
+    "always",
     "always_valid_low",
+    "best_believed",
     "best_slots",
     "choose",
+    "contributions",
     "convergence",
+    "evaluate_policies",
     "evaluate_policy",
     "gather",
     "holdout_ratio",
     "insights",
     "monitoring_figures",
     "observations",
+    "policy_report",
     "pooled_effect",
     "propensities",
     "realised_gains",

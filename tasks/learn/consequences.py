@@ -6,29 +6,61 @@ from collections.abc import Sequence
 from typing import Any
 
 from storage.actions import ActionView
-from storage.records import NOTHING, Autonomy, GoalType, ReceiptStatus
+from storage.records import NOTHING, Autonomy, Decision, GoalType, ReceiptStatus
 from tasks.context import LEVEL_FACT, Context
 from tasks.learn.autonomy import Evidence, gather, review
 from tasks.learn.beliefs import Learner
+from tasks.learn.contribution import contributions
 from tasks.learn.insights import insights
-from tasks.learn.outcomes import OutcomeRow
-from tasks.learn.realised import realised_gains
-from tasks.learn.strategy import strategy_advice
+from tasks.learn.lead import lead_time_s
+from tasks.learn.off_policy import LoggedDecision, policy_report
+from tasks.learn.outcomes import OutcomeRow, observations
 
 INSIGHTS_FACT = "insights"
 ADVICE_FACT = "learned.strategies"
 REALISED_FACT = "learned.realised"
+OFF_POLICY_FACT = "learned.off_policy"
 COVERAGE_OF = 500
+DECISIONS_LOOKED_AT = 200
+OFF_POLICY_EVERY = 10
 
 
 def publish(context: Context, rows: Sequence[OutcomeRow], learner: Learner) -> dict[str, Any]:
-    """Keep what was learned where readers find it without learning themselves."""
-    told = insights(rows, learner, seed=context.cycle.seed)
+    """Keep what was learned where readers, and the planner, find it without learning themselves."""
+    told = insights(
+        rows,
+        learner,
+        contributions=contributions(context.store.outcomes.changes()),
+        off_policy=_off_policy(context, len(rows), learner),
+        seed=context.cycle.seed,
+    )
     context.store.facts.set(INSIGHTS_FACT, told)
-    context.store.facts.set(ADVICE_FACT, strategy_advice(rows, learner).to_record())
-    gains = {action: gain.to_record() for action, gain in realised_gains(rows).items()}
-    context.store.facts.set(REALISED_FACT, gains)
+    context.store.facts.set(ADVICE_FACT, told["strategy_advice"])
+    context.store.facts.set(REALISED_FACT, told["predictions"])
     return told
+
+
+def _off_policy(context: Context, count: int, learner: Learner) -> list[dict[str, Any]]:
+    """Return what other policies would have achieved; estimated anew with every tenth outcome, for it takes a while."""
+    kept: dict[str, Any] = context.store.facts.get(OFF_POLICY_FACT, {"outcomes": 0, "policies": []})
+    if count - kept["outcomes"] < OFF_POLICY_EVERY:
+        return list(kept["policies"])
+    logged = [
+        LoggedDecision(seen, _propensities(decision))
+        for outcome, decision in context.store.outcomes.decided(DECISIONS_LOOKED_AT)
+        for seen in observations([OutcomeRow.of(outcome)])
+    ]
+    policies = policy_report(logged, learner)
+    context.store.facts.set(OFF_POLICY_FACT, {"outcomes": count, "policies": policies})
+    return policies
+
+
+def _propensities(decision: Decision) -> dict[str, float]:
+    """Return with what probability each action was drawn; of an action's variants only one was in the draw."""
+    found: dict[str, float] = {}
+    for each in (decision.chosen, *decision.alternatives):
+        found[each.action] = max(found.get(each.action, 0.0), each.propensity)
+    return found
 
 
 def review_levels(context: Context, rows: Sequence[OutcomeRow]) -> int:
@@ -76,6 +108,8 @@ def _evidence(context: Context, rows: Sequence[OutcomeRow], action: str, goal_ty
         is_tested=any(row.action == action and not row.is_failure for row in rows),
         forecasts=forecasts,
         coverage_ratio=coverage or 0.0,
+        lead_time_s=lead_time_s(context, goal_type),
+        needed_lead_s=handler.latency_s if handler else 0.0,
         undos=len([view for view in undone if view.receipt]),
         undo_ratio=_share_undone(undone),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -13,9 +13,14 @@ from tasks.learn.beliefs import Learner
 from tasks.learn.convergence import convergence
 from tasks.learn.outcomes import DAY_S, OutcomeRow, is_action, once_each
 from tasks.learn.pooled import pooled_effect, share_interval
+from tasks.learn.realised import realised_gains
+from tasks.learn.strategy import strategy_advice
 from tasks.learn.timing import best_slots, slot_scores
 
 Key = TypeVar("Key", bound=Hashable)
+
+JUDGED_BY = 500
+"""How many of the newest outcomes tell strategies apart; older ones have faded."""
 
 NOTE_EMPTY = (
     "No action was measured yet. Let the loop act (mode autonomous, or approve what it recommends); an outcome "
@@ -25,15 +30,22 @@ NOTE_FEW = "Fewer than ten outcomes were decided so far: read the intervals, not
 
 
 def insights(
-    rows: Iterable[OutcomeRow], learner: Learner | None = None, *, utc_offset_s: float = 0.0, seed: int = 0
+    rows: Iterable[OutcomeRow],
+    learner: Learner | None = None,
+    *,
+    contributions: Sequence[Mapping[str, Any]] = (),
+    off_policy: Sequence[Mapping[str, Any]] = (),
+    utc_offset_s: float = 0.0,
+    seed: int = 0,
 ) -> dict[str, Any]:
     """Sum up what outcomes taught, as JSON-ready values.
 
     `rows` are outcomes on the metrics aimed at, in any order; one given twice counts once. `learner` adds
     best hours and convergence. Keys: `action_success_rates[action]` with `rate`, `count` and its 90 %
     interval; `common_failures` with `action`, `count`, `reason`; `average_duration_s`, `effects`,
-    `best_hours`, `strategy_efficacy`, `trend`, `convergence`, `contradicted_claims`, and `note`, which says
-    what to do next where there is too little to read. Without any outcome the shapes are the same and
+    `best_hours`, `strategy_efficacy`, `strategy_advice`, `trend`, `convergence`, `predictions` (what was believed
+    beside what was measured), `contradicted_claims`, `contributions` and `off_policy` as handed in, and `note`,
+    which says what to do next where there is too little to read. Without any outcome the shapes are the same and
     empty.
     """
     every = once_each(rows)
@@ -51,9 +63,13 @@ def insights(
         "effects": effects_by_pair(every),
         "best_hours": best_hours(acted, learner),
         "strategy_efficacy": strategy_efficacy(acted),
+        "strategy_advice": {} if learner is None else strategy_advice(acted[-JUDGED_BY:], learner).to_record(),
         "trend": trend(acted, utc_offset_s),
         "convergence": [] if learner is None else settled(every, learner, seed),
+        "predictions": {action: gain.to_record() for action, gain in sorted(realised_gains(acted).items())},
         "contradicted_claims": contradicted_claims(acted),
+        "contributions": list(contributions),
+        "off_policy": list(off_policy),
         "outcomes": len(every),
         "note": NOTE_EMPTY if not acted else NOTE_FEW if judged < 10 else "",
     }

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from storage.records import GoalState
-from tasks.learn.beliefs import Learner
-from tasks.learn.insights import settled
 from tasks.learn.outcomes import OutcomeRow, is_action, once_each
 from tasks.learn.pooled import pooled_effect, share_interval
 
@@ -32,15 +30,15 @@ def monitoring_figures(
     *,
     now_s: float,
     window_s: float = 86_400.0,
-    learner: Learner | None = None,
-    seed: int = 0,
+    convergence: Iterable[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """Return the six monitoring figures over the last `window_s` seconds, as JSON-ready values.
 
     `goals_per_hour`; `goal_achievement_rate` of goals closed as achieved, failed or expired;
     `action_success_rate` of decided outcomes; `mean_execution_time_s`; `measured_impact`, the mean effect
     in sd of the metric with its 90 % interval; `learning_convergence`, the share of goal types whose best
-    action is settled. What nothing was counted for is None.
+    action is settled, from the entries that `insights` lists under `convergence`. What nothing was counted for
+    is None.
     """
     since, outcomes, every = now_s - window_s, once_each(rows), list(goals)
     recent = [row for row in outcomes if is_action(row) and since <= row.at_s <= now_s]
@@ -60,7 +58,7 @@ def monitoring_figures(
         "action_success_rate": _rate(successes, len(decided)),
         "mean_execution_time_s": float(np.mean([row.duration_s for row in recent])) if recent else None,
         "measured_impact": _impact([row for row in recent if row.is_measured]),
-        "learning_convergence": _convergence(outcomes, learner, seed),
+        "learning_convergence": _convergence(list(convergence)),
     }
 
 
@@ -81,8 +79,7 @@ def _impact(rows: Sequence[OutcomeRow]) -> dict[str, float] | None:
     return {"effect_sd_units": pooled.mean, "low": pooled.low, "high": pooled.high, "count": pooled.count}
 
 
-def _convergence(rows: Sequence[OutcomeRow], learner: Learner | None, seed: int) -> dict[str, float] | None:
-    states = settled([row for row in rows if row.is_measured], learner, seed) if learner is not None else []
+def _convergence(states: Sequence[Mapping[str, Any]]) -> dict[str, float] | None:
     if not states:
         return None
     return {

@@ -4,12 +4,14 @@ probabilities."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from scipy.special import stdtrit
 
 from storage.errors import ForeactError
+from storage.records import NOTHING
 from tasks.learn.beliefs import Learner, Observation, replay
 from tasks.learn.features import Context, FloatArray
 
@@ -55,6 +57,11 @@ def evaluate_policy(decisions: Sequence[LoggedDecision], policy: Policy) -> Poli
     ForeactError `off_policy_empty` without decisions, `off_policy_propensity` where a logged probability is
     not above 0.
     """
+    return evaluate_policies(decisions, {"policy": policy})["policy"]
+
+
+def evaluate_policies(decisions: Sequence[LoggedDecision], policies: Mapping[str, Policy]) -> dict[str, PolicyValue]:
+    """Estimate several policies at once, by name; as `evaluate_policy`, with the models fitted only once."""
     if not decisions:
         raise ForeactError("off_policy_empty", "No decision was logged yet.", "Let the loop decide first.")
     for decision in decisions:
@@ -65,9 +72,34 @@ def evaluate_policy(decisions: Sequence[LoggedDecision], policy: Policy) -> Poli
                 "Leave out decisions whose probabilities were not recorded.",
             )
     models = [_fitted_without(decisions, fold) for fold in range(FOLDS)]
-    terms = [_terms(decision, models[place % FOLDS], policy) for place, decision in enumerate(decisions)]
-    direct, taken, weight = np.array(terms).T
-    return _combined(direct, taken, weight, decisions)
+    found = {}
+    for name, policy in policies.items():
+        terms = [_terms(decision, models[place % FOLDS], policy) for place, decision in enumerate(decisions)]
+        direct, taken, weight = np.array(terms).T
+        found[name] = _combined(direct, taken, weight, decisions)
+    return found
+
+
+def always(arm: str) -> Policy:
+    """Return the policy that takes one arm wherever it can be taken, and nothing elsewhere."""
+
+    def policy(context: Context, arms: Sequence[str]) -> FloatArray:
+        wanted = arm if arm in arms else NOTHING
+        shares = np.array([float(each == wanted) for each in arms])
+        return shares if shares.any() else np.full(len(arms), 1 / len(arms))
+
+    return policy
+
+
+def best_believed(learner: Learner) -> Policy:
+    """Return the policy that takes what a learner believes best."""
+
+    def policy(context: Context, arms: Sequence[str]) -> FloatArray:
+        shares = np.zeros(len(arms))
+        shares[int(learner.effects(context, arms)[0].argmax())] = 1.0
+        return shares
+
+    return policy
 
 
 def _fitted_without(decisions: Sequence[LoggedDecision], fold: int) -> Learner:
@@ -102,6 +134,28 @@ def _combined(
     return PolicyValue(
         float(direct.mean()), value, value - half, value + half, float(achieved.mean()), effective, count
     )
+
+
+def policy_report(decisions: Sequence[LoggedDecision], learner: Learner) -> list[dict[str, Any]]:
+    """Return what other policies would have achieved, as JSON-ready values, the highest estimate first.
+
+    The policies: the best believed now, always one of the actions tried, always nothing. `veto` says why one must not
+    replace what was done, empty where nothing speaks against it. Without usable decisions the list is empty.
+    """
+    usable = [each for each in decisions if each.propensities.get(each.observation.action, 0.0) > 0]
+    if not usable:
+        return []
+    tried = sorted({each.observation.action for each in usable})
+    policies = {f"always {arm}": always(arm) for arm in tried} | {"best believed": best_believed(learner)}
+    told = [
+        {"policy": name, **{key: _plain(each) for key, each in asdict(value).items()}, "veto": vetoes(value)}
+        for name, value in evaluate_policies(usable, policies).items()
+    ]
+    return sorted(told, key=lambda each: -float(each["doubly_robust"] or 0.0))
+
+
+def _plain(number: float) -> float | None:
+    return number if np.isfinite(number) else None
 
 
 def vetoes(value: PolicyValue) -> str:

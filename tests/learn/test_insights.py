@@ -177,9 +177,8 @@ def test_monitoring_figures_count_only_the_window() -> None:
         GoalTrace(now_s - 200_000, GoalState.ACHIEVED, now_s - 190_000),
     ]
     rows = [row(i, duration_s=float(i)) for i in range(4)]
-    figures = monitoring_figures(
-        goals, [*rows, row(100)], now_s=now_s, window_s=36_000, learner=replay(observations(rows))
-    )
+    convergence = insights(rows, replay(observations(rows)))["convergence"]
+    figures = monitoring_figures(goals, [*rows, row(100)], now_s=now_s, window_s=36_000, convergence=convergence)
     assert figures["goals_per_hour"] == pytest.approx(0.3)
     assert figures["goal_achievement_rate"]["rate"] == 0.5
     assert figures["action_success_rate"]["count"] == 4
