@@ -14,8 +14,8 @@ _URGENT_SLOTS = 2
 def strategies_of(problem: PlanProblem, views: Sequence[GoalView]) -> dict[str, tuple[Strategy, str]]:
     """Return every goal's strategy and the reason for it.
 
-    Where `strategies` names one for the goal type, that one. Otherwise: driven by a forecast driver → ADAPTIVE; critical
-    and urgent → IMMEDIATE; sharing a series, a target or a family tree with another goal → COLLABORATIVE; a peak beyond
+    Where `strategies` names one for the goal type, that one. Otherwise: driven by a forecast → ADAPTIVE; critical
+    and urgent → IMMEDIATE; sharing a series, target or family tree with another goal → COLLABORATIVE; a peak beyond
     half the slots → SCHEDULED; else ADAPTIVE. Save for the first two, what outcomes advise replaces it.
     """
     groups = groups_of(problem, views)
