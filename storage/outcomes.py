@@ -98,7 +98,7 @@ class Outcomes:
     def decided(self, limit: int) -> list[tuple[Outcome, Decision]]:
         """Return the newest outcomes on targets with the decisions that led to them, in the order recorded."""
         sql = """SELECT o.body, d.body FROM outcomes o JOIN actions a USING (action_id)
-                 JOIN decisions d ON d.decision_id = a.body->>'$.decision_id'
+                 JOIN decisions d ON d.decision_id = (a.body->>'$.decision_id')
                  WHERE o.role = 'target' ORDER BY o.recorded_at DESC, o.outcome_id DESC LIMIT $limit"""
         rows = self._engine.rows(sql, {"limit": limit})
         return [(Outcome.model_validate_json(o), Decision.model_validate_json(d)) for o, d in reversed(rows)]
