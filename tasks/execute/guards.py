@@ -9,10 +9,13 @@ from enum import StrEnum
 
 from storage.actions import ActionView
 from storage.records import NOTHING, Action, Autonomy, ReceiptStatus
-from tasks.execute.limits import exceeded
+from tasks.execute.limits import exceeded, is_within
+from tasks.execute.targets import labels_of, spread_too_far
 
 _ACTED = {ReceiptStatus.SUCCEEDED, ReceiptStatus.FAILED, ReceiptStatus.TIMED_OUT, ReceiptStatus.UNKNOWN}
 _TROUBLE = {ReceiptStatus.FAILED, ReceiptStatus.TIMED_OUT}
+_BLAST_SPAN = timedelta(hours=1)
+_NOT_UNDONE = {*_TROUBLE, ReceiptStatus.UNKNOWN}
 
 
 class Answer(StrEnum):
@@ -42,7 +45,11 @@ class ActionLimits:
 
 @dataclass(frozen=True)
 class Circumstances:
-    """All that the guards look at; `finished` are the receipts of at least the last day, oldest first."""
+    """All that the guards look at.
+
+    `finished` are the receipts of at least the last day, oldest first; `silent_series` the series that were heard
+    once and are not any more, `silent_metrics` the metrics of which no series is heard.
+    """
 
     tick: datetime
     autonomous: bool = True
@@ -51,9 +58,13 @@ class Circumstances:
     finished: Sequence[ActionView] = ()
     open_goals: frozenset[str] = frozenset()
     silent_series: frozenset[str] = frozenset()
+    silent_metrics: frozenset[str] = frozenset()
     limits: Mapping[str, ActionLimits] = field(default_factory=dict)
     rate_limits: tuple[str, ...] = ()
     blast_radius: int = 1_000
+    blast_radius_labels: Mapping[str, int] = field(default_factory=dict)
+    max_concurrent_goals: int = 1_000
+    slot_s: float = 60.0
     breaker_failures: int = 3
     breaker_s: float = 1_800.0
 
@@ -121,7 +132,34 @@ def _calm(view: ActionView, now: Circumstances) -> Ruling | None:
         return Ruling(Answer.WAIT, "A maintenance window is open.")
     if view.action.series in now.silent_series:
         return Ruling(Answer.WAIT, f"{view.action.series} is silent; nothing is changed blindly.")
+    unseen = [guard for guard in view.action.guards if guard in now.silent_series | now.silent_metrics]
+    if unseen:
+        return Ruling(Answer.WAIT, f"{unseen[0]}, which must not get worse, is silent; nothing is changed blindly.")
     return None
+
+
+def _undone_well(view: ActionView, now: Circumstances) -> Ruling | None:
+    """Hold an action that could not be taken back the last time, until an undo of it works or a person says yes."""
+    undos = [each for each in now.finished if each.action.undo_of and each.action.name == view.action.name]
+    last = undos[-1].receipt if undos else None
+    if last is None or last.status not in _NOT_UNDONE or view.approval is not None:
+        return None
+    when = f"{last.finished_at:%Y-%m-%d %H:%M} UTC"
+    return Ruling(Answer.WAIT, f"Undoing it failed at {when}; it is not done again before a person approves it.")
+
+
+def _room(view: ActionView, now: Circumstances) -> Ruling | None:
+    """Hold what serves one goal more than may be acted for at once; what only reports takes no room."""
+    slot = timedelta(seconds=now.slot_s)
+    busy = {
+        each.action.goal_id
+        for each in now.finished
+        if _counts(each) and each.action.series is not None and is_within(_when(each), now.tick, slot)
+    }
+    others = busy - {view.action.goal_id}
+    if view.action.series is None or len(others) < now.max_concurrent_goals:
+        return None
+    return Ruling(Answer.WAIT, f"{len(others)} other goals are acted for just now, as many as may be at once.")
 
 
 def _breaker(view: ActionView, now: Circumstances) -> Ruling | None:
@@ -130,9 +168,10 @@ def _breaker(view: ActionView, now: Circumstances) -> Ruling | None:
     tail = [receipt for receipt in last if receipt is not None][-now.breaker_failures :]
     if len(tail) < now.breaker_failures or any(receipt.status not in _TROUBLE for receipt in tail):
         return None
-    closes_at = tail[-1].finished_at + timedelta(seconds=now.breaker_s)
-    if now.tick >= closes_at:
+    pause = timedelta(seconds=now.breaker_s)
+    if not is_within(tail[-1].finished_at, now.tick, pause):
         return None
+    closes_at = tail[-1].finished_at + pause
     return Ruling(
         Answer.WAIT, f"It failed {len(tail)} times in a row; it is tried again from {closes_at:%H:%M} UTC on."
     )
@@ -145,7 +184,8 @@ def _limits(view: ActionView, now: Circumstances) -> Ruling | None:
     same = [_when(each) for each in acts if each.action.name == action.name]
     on_target = [_when(each) for each in acts if each.action.target == action.target and action.target]
     again = [_when(each) for each in acts if (each.action.name, each.action.target) == (action.name, action.target)]
-    if again and now.tick < again[-1] + timedelta(seconds=limits.cooldown_s):
+    cooldown = timedelta(seconds=limits.cooldown_s)
+    if any(is_within(moment, now.tick, cooldown) for moment in again):
         return Ruling(Answer.WAIT, f"It cools down for {limits.cooldown_s:g} s after the last time.")
     if (text := exceeded(limits.rate_limits, same, now.tick)) is not None:
         return Ruling(Answer.WAIT, f"The limit of {text} for this action is used up.")
@@ -153,6 +193,9 @@ def _limits(view: ActionView, now: Circumstances) -> Ruling | None:
         return Ruling(Answer.WAIT, f"The limit of {text} for all actions is used up.")
     if exceeded([f"{now.blast_radius}/hour"], on_target, now.tick):
         return Ruling(Answer.WAIT, f"{action.target} was acted on {now.blast_radius} times within an hour.")
+    reached = [labels_of(each.action) for each in acts if is_within(_when(each), now.tick, _BLAST_SPAN)]
+    if (reason := spread_too_far(labels_of(action), reached, now.blast_radius_labels)) is not None:
+        return Ruling(Answer.WAIT, reason)
     return None
 
 
@@ -171,4 +214,4 @@ Guard = Callable[[ActionView, Circumstances], Ruling | None]
 
 # Going back is never held up by a goal, a limit or the switch of its action: only by time and by people.
 _FOR_UNDOS: tuple[Guard, ...] = (_kill_switch, _lifetime, _consent)
-_FOR_ACTS: tuple[Guard, ...] = (*_FOR_UNDOS, _purpose, _enabled, _calm, _breaker, _limits)
+_FOR_ACTS: tuple[Guard, ...] = (*_FOR_UNDOS, _purpose, _enabled, _calm, _undone_well, _breaker, _limits, _room)

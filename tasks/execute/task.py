@@ -16,7 +16,7 @@ from prefect.cache_policies import NO_CACHE
 
 from handlers.worlds import act_in, capture_in, check_in
 from storage.actions import ActionView
-from storage.records import NOTHING, Action, Intent, Receipt, ReceiptStatus
+from storage.records import NOTHING, Action, Intent, Receipt, ReceiptStatus, metric_of
 from tasks.context import Context, is_autonomous
 from tasks.execute import ActionLimits, Answer, Circumstances, is_open, judge
 from tasks.measure.fix import fix_before_act
@@ -29,6 +29,10 @@ HISTORY_DAYS = 8
 SILENT_AFTER_S = 600.0
 SILENT_AFTER_GAPS = 5
 ACT_TIMEOUT_S = 900.0
+NOT_UNDONE = {ReceiptStatus.FAILED, ReceiptStatus.TIMED_OUT, ReceiptStatus.UNKNOWN}
+UNDO_REMEDY = (
+    "What the act changed may still be in place: look at it by hand. It is not done again before you approve it."
+)
 _UNDO_BY_CHECK = {ReceiptStatus.SUCCEEDED: ReceiptStatus.FAILED, ReceiptStatus.SKIPPED: ReceiptStatus.SUCCEEDED}
 ENDING_S = 10.0
 """How long after its time limit an act has certainly been ended, and its receipt written if anybody is left to."""
@@ -78,6 +82,7 @@ def silent_series(context: Context) -> frozenset[str]:
 def circumstances(context: Context, silent: frozenset[str]) -> Circumstances:
     """Return all that the guards look at, as it is now."""
     options, store = context.settings.executor, context.store
+    heard = {metric_of(info.series) for info in store.samples.known() if info.series not in silent}
     return Circumstances(
         tick=context.tick,
         autonomous=is_autonomous(context.settings, store),
@@ -86,9 +91,13 @@ def circumstances(context: Context, silent: frozenset[str]) -> Circumstances:
         finished=store.actions.finished(context.tick - timedelta(days=HISTORY_DAYS)),
         open_goals=frozenset(view.goal.goal_id for view in store.goals.open()),
         silent_series=silent,
+        silent_metrics=frozenset(map(metric_of, silent)) - heard,
         limits={name: _limits(context, name) for name in {*context.actions, *context.settings.actions}},
         rate_limits=options.rate_limits,
         blast_radius=options.blast_radius,
+        blast_radius_labels=options.blast_radius_labels,
+        max_concurrent_goals=options.max_concurrent_goals,
+        slot_s=options.execution_interval_seconds,
         breaker_failures=options.breaker_failures,
         breaker_s=options.breaker_seconds,
     )
@@ -206,7 +215,8 @@ def _receipt(context: Context, view: ActionView, status: ReceiptStatus, detail: 
 
 def _finish(context: Context, action: Action, receipt: Receipt) -> Receipt | None:
     """Write a receipt, and before it its audit line: a crash in between leaves a line too many, never one too few."""
-    verb = "undone" if action.undo_of else "acted"
+    is_stuck = action.undo_of is not None and receipt.status in NOT_UNDONE
+    verb = "undo failed" if is_stuck else "undone" if action.undo_of else "acted"
     detail = {
         "action": action.name,
         "target": action.target,
@@ -214,6 +224,6 @@ def _finish(context: Context, action: Action, receipt: Receipt) -> Receipt | Non
         "detail": receipt.detail,
         "goal": action.goal_id,
         "undo_of": action.undo_of,
-    }
+    } | ({"remedy": UNDO_REMEDY} if is_stuck else {})
     context.store.audit.append("loop", verb, action.action_id, detail)
     return receipt if context.store.actions.finish(receipt) else None

@@ -147,7 +147,9 @@ def state(folder: Path, store: Store) -> dict[str, Any]:
         "receipts": {v.action.action_id: v.receipt.status if v.receipt else None for v in views},
         "undo_of": {v.action.action_id: v.action.undo_of for v in views},
         "intents": sorted(v.action.action_id for v in views if v.intent),
-        "audited": sorted({e.subject for e in store.audit.latest(1_000) if e.verb in {"acted", "undone"}}),
+        "audited": sorted(
+            {e.subject for e in store.audit.latest(1_000) if e.verb in {"acted", "undone", "undo failed"}}
+        ),
         "broken_line": store.audit.first_broken_line(),
         "marks": (folder / "marks").read_text().splitlines() if (folder / "marks").exists() else [],
     }

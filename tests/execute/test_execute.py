@@ -279,6 +279,34 @@ def test_what_was_switched_off_since_can_still_be_undone(desk: Desk) -> None:
     assert desk.execute()[undo.action_id].status is ReceiptStatus.SUCCEEDED
 
 
+def test_an_undo_that_fails_says_so_and_holds_the_action_until_a_person_approves_it(desk: Desk) -> None:
+    hooks = {"undo": lambda params, before, context: {"success": False, "detail": "the volume is gone"}}
+    desk.register(desk.marking(), hooks=hooks)
+    desk.plan(action_of("a"))
+    desk.execute()
+    undo = plan_undo(desk.context(), action_of("a"), "it got worse")
+    receipt = desk.execute(desk.later(60))[undo.action_id]
+    assert receipt.status is ReceiptStatus.FAILED
+    assert "the volume is gone" in receipt.detail
+    (line,) = [line for line in desk.store.audit.latest() if line.verb == "undo failed"]
+    assert line.subject == undo.action_id
+    assert "by hand" in line.detail["remedy"]
+    desk.plan(action_of("b", at=desk.clock.now))
+    assert desk.execute(desk.later(60)) == {}
+    assert desk.store.actions.approve(answer_of("b", at=desk.clock.now))
+    assert desk.execute()["b"].status is ReceiptStatus.SUCCEEDED
+
+
+def test_at_most_so_many_goals_are_acted_for_in_a_turn_and_the_weightiest_first(desk: Desk) -> None:
+    desk.overrides = {"executor": {"max_concurrent_goals": 2}}
+    goals = [goal_of(f"goal-{n}", cause=f"cause-{n}") for n in range(2, 5)]
+    desk.store.goals.append(goals, [opening(goal) for goal in goals], "cycle-1")
+    for n, goal in enumerate(goals):
+        desk.plan(action_of(f"a{n}", goal_id=goal.goal_id, target=f"t{n}", priority=n / 10))
+    assert sorted(desk.execute()) == ["a1", "a2"]
+    assert sorted(desk.execute(desk.later(61))) == ["a0"]
+
+
 def test_undoing_what_was_never_done_is_skipped(desk: Desk) -> None:
     desk.plan(action_of("u", undo_of="never"))
     receipt = desk.execute()["u"]

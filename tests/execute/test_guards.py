@@ -15,9 +15,11 @@ from storage import ForeactError
 from storage.actions import ActionView
 from storage.records import Autonomy, ReceiptStatus
 from tasks.execute import ActionLimits, Answer, Circumstances, exceeded, is_open, judge, parse_limit, spans_between
+from tasks.execute.targets import labels_of
 from tests.execute.acts import GOAL, HOUR, SERIES, TICK, action_of, answer_of, done, waiting
 
 MINUTE = timedelta(minutes=1)
+SECOND = timedelta(seconds=1)
 FAILED = ReceiptStatus.FAILED
 
 
@@ -161,6 +163,87 @@ def test_a_silent_series_freezes_its_actions_as_they_are() -> None:
     assert ruling.answer is Answer.WAIT
     assert "silent" in ruling.reason
     assert answer(waiting(series="other"), now(silent_series=frozenset([SERIES]))) is Answer.GO
+
+
+def test_a_guard_metric_that_is_silent_freezes_the_action() -> None:
+    """A guard that cannot be seen cannot stop anything."""
+    guarded = waiting(guards=("latency",))
+    ruling = judge(guarded, now(silent_metrics=frozenset(["latency"])))
+    assert ruling.answer is Answer.WAIT
+    assert "latency" in ruling.reason
+    assert (
+        answer(waiting(guards=('latency{host="a"}',)), now(silent_series=frozenset(['latency{host="b"}']))) is Answer.GO
+    )
+    assert (
+        answer(waiting(guards=('latency{host="a"}',)), now(silent_series=frozenset(['latency{host="a"}'])))
+        is Answer.WAIT
+    )
+
+
+def in_zone(zone: str, target: str, at: datetime = TICK - MINUTE) -> ActionView:
+    return done(at, action_id=f"{zone}-{target}", target=target, series=f'cpu_usage{{zone="{zone}"}}')
+
+
+def test_the_blast_radius_of_a_label_counts_the_targets_that_share_it() -> None:
+    acts = (in_zone("eu", "web-1"), in_zone("eu", "web-1"), in_zone("us", "web-7"))
+    wide = now(finished=acts, blast_radius_labels={"zone": 1})
+    ruling = judge(waiting(target="web-2", series='cpu_usage{zone="eu"}'), wide)
+    assert ruling.answer is Answer.WAIT
+    assert "zone eu" in ruling.reason
+    assert answer(waiting(target="web-1", series='cpu_usage{zone="eu"}'), wide) is Answer.GO
+    assert answer(waiting(target="web-2", series='cpu_usage{zone="asia"}'), wide) is Answer.GO
+    assert answer(waiting(target="web-2"), wide) is Answer.GO
+    long_ago = now(finished=(in_zone("eu", "web-1", TICK - 2 * HOUR),), blast_radius_labels={"zone": 1})
+    assert answer(waiting(target="web-2", series='cpu_usage{zone="eu"}'), long_ago) is Answer.GO
+
+
+def test_labels_are_read_from_parameters_target_and_series() -> None:
+    reach = labels_of(
+        action_of(
+            series='cpu{zone="eu",host="a"}', target='web{host="b"}', params={"labels": {"rack": 7, "zone": "us"}}
+        )
+    )
+    assert dict(reach.labels) == {"zone": "us", "host": "b", "rack": "7"}
+
+
+def test_no_more_goals_are_acted_for_at_once_than_may_be() -> None:
+    acts = tuple(
+        done(TICK - 10 * SECOND, action_id=f"b{n}", goal_id=f"g{n}", name=f"n{n}", target="") for n in range(3)
+    )
+    busy = now(finished=acts, max_concurrent_goals=3, slot_s=60)
+    ruling = judge(waiting(), busy)
+    assert ruling.answer is Answer.WAIT
+    assert "3 other goals" in ruling.reason
+    assert answer(waiting(), replace(busy, max_concurrent_goals=4)) is Answer.GO
+    assert answer(waiting(), replace(busy, tick=TICK + MINUTE)) is Answer.GO
+    assert answer(waiting(series=None), busy) is Answer.GO
+    assert answer(waiting(goal_id="g1"), replace(busy, open_goals=frozenset(["g1"]))) is Answer.GO
+
+
+@pytest.mark.parametrize("status", [FAILED, ReceiptStatus.TIMED_OUT, ReceiptStatus.UNKNOWN])
+def test_what_could_not_be_undone_is_not_done_again_before_a_person_approves_it(status: ReceiptStatus) -> None:
+    stuck = done(TICK - MINUTE, status, "u", undo_of="b", target="db")
+    ruling = judge(waiting(), now(finished=(stuck,)))
+    assert ruling.answer is Answer.WAIT
+    assert "Undoing it failed" in ruling.reason
+    assert answer(waiting(approval=answer_of()), now(finished=(stuck,))) is Answer.GO
+    assert answer(waiting(name="scale"), now(finished=(stuck,))) is Answer.GO
+    undone = done(TICK - SECOND, action_id="u2", undo_of="b2")
+    assert answer(waiting(), now(finished=(stuck, undone))) is Answer.GO
+
+
+def test_acts_dated_by_a_clock_that_was_years_ahead_hold_nothing_up() -> None:
+    """They would use up limits and cooldowns until that year."""
+    ahead = tuple(done(TICK + timedelta(days=4_000), FAILED, f"b{n}") for n in range(3))
+    limits = {"restart": ActionLimits(cooldown_s=600, rate_limits=("1/hour", "2/week"))}
+    after = now(finished=ahead, limits=limits, rate_limits=("1/day",), blast_radius=1, breaker_failures=3)
+    assert answer(waiting(), after) is Answer.GO
+
+
+def test_a_clock_set_back_a_little_forgets_no_act() -> None:
+    recent = (done(TICK + 20 * MINUTE),)
+    assert answer(waiting(), now(finished=recent, rate_limits=("1/hour",))) is Answer.WAIT
+    assert answer(waiting(), now(finished=recent, limits={"restart": ActionLimits(cooldown_s=60)})) is Answer.WAIT
 
 
 def test_the_breaker_opens_after_failures_in_a_row_and_closes_after_a_while() -> None:
