@@ -23,7 +23,12 @@ class AmountValues:
     change_cost: float
 
     def gains(self, problem: PlanProblem, amount: float) -> FloatArray:
-        """Return what going to an amount saves per slot (n_slots,), its own cost not yet charged; -inf out of reach."""
+        """Return what going to an amount saves per slot (n_slots,), its own cost not yet charged.
+
+        -inf where it is out of reach, and for the present amount: staying is doing nothing.
+        """
+        if np.isclose(amount, self.plan.amounts[self.plan.now]):
+            return np.full(problem.n_slots, -np.inf)
         steps = (np.arange(problem.n_slots) * problem.slot_s / self.step_s).astype(int)
         return np.array([self.plan.gain(int(step), amount) + self.change_cost for step in steps])
 

@@ -41,11 +41,15 @@ class Column:
 
 @dataclass(frozen=True)
 class Partner:
-    """Another goal of a collaborative group, and what may be done for it."""
+    """Another goal of a collaborative group, and what may be done for it.
+
+    `capacity` is what its amounts are of: they are planned on the losses of every objective on it, its own included.
+    """
 
     goal_id: str
     valuer: Valuer
     offers: frozenset[str]
+    capacity: str | None = None
 
 
 @dataclass(frozen=True)
@@ -102,15 +106,21 @@ def _columns(
     resources = resources_of(problem, view, candidate)
     # What harms a partner is charged already, as harm to a guarded bound.
     helped = np.maximum(np.array([gain for _, gain in joint]).reshape(len(joint), problem.n_slots), 0.0)
-    enough = helped >= np.array([max(problem.margin * each.valuer.risk, 1e-12) for each, _ in joint])[:, None]
+    enough = helped >= np.array([_least_help(problem, each) for each, _ in joint])[:, None]
     own = worth.gain - cost * _cost_shares(problem)
-    value = own + helped.sum(axis=0)
+    capacity = capacity_of(problem, view)
+    is_counted = np.array([capacity is not None and each.capacity == capacity for each, _ in joint], dtype=bool)
+    value = own + helped[~is_counted].sum(axis=0)
     for slot in slots:
         if np.isfinite(value[slot]):
             served = (each.goal_id for (each, _), serves in zip(joint, enough[:, slot], strict=True) if serves)
             serves = (view.goal.goal_id, *served)
             own_value, whole = float(own[slot]), float(value[slot])
             yield Column(view.goal.goal_id, serves, candidate, slot, whole, own_value, worth, resources, key)
+
+
+def _least_help(problem: PlanProblem, partner: Partner) -> float:
+    return 1e-12 if partner.capacity is not None else max(problem.margin * partner.valuer.risk, 1e-12)
 
 
 def _cost_shares(problem: PlanProblem) -> FloatArray:
@@ -202,8 +212,13 @@ def _refusal(problem: PlanProblem, closed: Sequence[tuple[datetime, datetime, st
 
 
 def _is_driven(problem: PlanProblem, view: GoalView) -> bool:
+    return capacity_of(problem, view) is not None
+
+
+def capacity_of(problem: PlanProblem, view: GoalView) -> str | None:
+    """Return the series of whose amount a goal's plan is; None where its objective is not driven."""
     objective = problem.objective_of(view)
-    return objective is not None and objective.name in problem.responses
+    return objective.capacity if objective is not None and objective.name in problem.responses else None
 
 
 def busy_slots(problem: PlanProblem, kept_ids: frozenset[str]) -> list[int]:

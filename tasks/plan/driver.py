@@ -22,9 +22,9 @@ _MEAN_SHARE = 0.8
 class AmountRules:
     """What an amount costs and how it may change.
 
-    `latency_steps` is how long an increase takes (a decrease is immediate), `most_up` the largest increase at a time,
-    during which nothing else changes. `unit_cost` is the running cost of one unit per step, `change_cost` that of any
-    change, both on the scale of the losses.
+    `latency_steps` is how long an increase takes (0 where it is immediate, as a decrease always is), `most_up` the
+    largest increase at a time, during which nothing else changes. `unit_cost` is the running cost of one unit per step,
+    `change_cost` that of any change, both on the scale of the losses.
     """
 
     latency_steps: int
@@ -107,5 +107,5 @@ def _moves(step: int, summed: FloatArray, after: FloatArray, amounts: FloatArray
     waiting = (summed[ready] - summed[step])[:, None] + rules.unit_cost * amounts[None, :] * (ready - step)
     up = waiting + after[ready][None, :]
     at_once = (summed[step + 1] - summed[step])[None, :] + rules.unit_cost * amounts[None, :] + after[step + 1][None, :]
-    cost = np.where(rise > 0, up, at_once) + np.where(rise != 0, rules.change_cost, 0.0)
+    cost = np.where((rise > 0) & (rules.latency_steps > 0), up, at_once) + np.where(rise != 0, rules.change_cost, 0.0)
     return np.where(rise > rules.most_up + 1e-9, np.nan, cost)

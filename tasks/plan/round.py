@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from storage.records import NOTHING, GoalView, Strategy
-from tasks.plan.columns import Blocked, Column, Partner, busy_slots, columns_of
+from tasks.plan.columns import Blocked, Column, Partner, busy_slots, capacity_of, columns_of
 from tasks.plan.draw import Draw, draw_for
 from tasks.plan.problem import Commitment, PlanProblem
 from tasks.plan.solve import solve_greedy, solve_milp, utility
@@ -152,6 +152,7 @@ def _partners(
             view.goal.goal_id,
             valuers[view.goal.goal_id],
             frozenset(offer_key(each) for each in problem.candidates.get(view.goal.goal_id, ())),
+            capacity_of(problem, view),
         )
         for view in joint
     }

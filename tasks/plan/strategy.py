@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from storage.records import GoalView, Strategy
+from tasks.plan.columns import capacity_of
 from tasks.plan.problem import PlanProblem
 
 _CRITICAL = 0.7
@@ -20,16 +22,24 @@ def strategies_of(problem: PlanProblem, views: Sequence[GoalView]) -> dict[str, 
     """
     groups = groups_of(problem, views)
     shared = {goal_id for group in groups if len(group) > 1 for goal_id in group}
-    return {view.goal.goal_id: _strategy_of(problem, view, view.goal.goal_id in shared) for view in views}
+    capacities = Counter(capacity_of(problem, view) for view in views)
+    joint = {view.goal.goal_id for view in views if capacities[capacity_of(problem, view)] > 1}
+    return {
+        view.goal.goal_id: _strategy_of(problem, view, view.goal.goal_id in shared, view.goal.goal_id in joint)
+        for view in views
+    }
 
 
-def _strategy_of(problem: PlanProblem, view: GoalView, is_shared: bool) -> tuple[Strategy, str]:
+def _strategy_of(problem: PlanProblem, view: GoalView, is_shared: bool, is_joint: bool) -> tuple[Strategy, str]:
     goal = view.goal
     learned = (problem.strategies or {}).get(goal.goal_type)
     if learned is not None:
         return learned, f"{learned.value} has done best for {goal.goal_type.value} so far"
     if goal.objective in problem.responses:
-        return Strategy.ADAPTIVE, "its amounts are planned anew each cycle on the driver's paths"
+        anew = "its amounts are planned anew each cycle on the driver's paths"
+        if is_joint:
+            return Strategy.COLLABORATIVE, f"{anew}, for all goals on this capacity at once"
+        return Strategy.ADAPTIVE, anew
     proposed, reason = _proposed(problem, view, is_shared)
     if problem.advice is None or proposed is Strategy.IMMEDIATE:
         return proposed, reason
