@@ -63,7 +63,8 @@ class ForecasterSettings(Section):
     step_seconds: float = Field(default=0, ge=0, description="0 chooses by how long the history is")
     seasons_seconds: tuple[Annotated[float, Field(gt=0)], ...] = Field(default=(86_400, 604_800), min_length=1)
     max_series: int = Field(default=10_000, ge=1)
-    shards: Literal["in_process", "threads", "processes", "dask", "ray"] = "in_process"
+    shards: int = Field(default=1, ge=1, le=10_000, description="chunks into which a large fleet is cut")
+    task_runner: Literal["in-process", "threads", "processes", "dask", "ray"] = "in-process"
 
 
 class PatternSettings(Section):
@@ -72,6 +73,7 @@ class PatternSettings(Section):
     min_occurrences: int = Field(default=3, ge=2)
     time_window_hours: float = Field(default=168, gt=0)
     timezone: str = "UTC"
+    refresh_minutes: float = Field(default=60, ge=0, description="how long what long searches found is taken to hold")
 
 
 class GoalSetterSettings(Section):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,6 +58,42 @@ class BreachResult:
     happened: bool
 
 
+@dataclass(frozen=True)
+class Grid:
+    """The steps of a forecast."""
+
+    issued_at: datetime
+    step_s: float
+    steps: int
+
+    @property
+    def end(self) -> datetime:
+        """Return the end of the last step."""
+        return self.issued_at + timedelta(seconds=self.step_s * self.steps)
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """Resolved forecasts as columns of equal length, one entry a forecast."""
+
+    COLUMNS: ClassVar = (
+        "series",
+        "issued_at",
+        "method",
+        "levels",
+        "point",
+        "quantiles",
+        "scale",
+        "offsets",
+        "errors",
+        "overlapped",
+    )
+    columns: Mapping[str, Sequence[Any]]
+
+    def __len__(self) -> int:
+        return len(self.columns["series"])
+
+
 _COLUMNS = "series, issued_at, step_s, levels, point, quantiles, method, warnings, refusal"
 
 
@@ -78,6 +114,8 @@ class Forecasts:
 
     def append_new(self, forecasts: Sequence[Forecast], cycle_id: str, spreads: Mapping[str, Spread]) -> None:
         """Record the forecasts of a cycle that is known to have none yet."""
+        if not forecasts:
+            return
         now = self._clock()
         known = [spreads.get(f.series) for f in forecasts]
         self._engine.append(
@@ -114,6 +152,13 @@ class Forecasts:
         """Return the forecasts of one cycle, by series."""
         sql = f"SELECT {_COLUMNS} FROM forecasts WHERE cycle_id = $cycle_id ORDER BY series"
         return [_forecast(row) for row in self._engine.rows(sql, {"cycle_id": cycle_id})]
+
+    def grids(self, cycle_id: str) -> dict[str, Grid]:
+        """Return the steps of the forecasts of one cycle by series, refused ones left out."""
+        sql = """SELECT series, issued_at, step_s, len(point) FROM forecasts
+                 WHERE cycle_id = $cycle_id AND refusal IS NULL"""
+        rows = self._engine.rows(sql, {"cycle_id": cycle_id})
+        return {series: Grid(issued_at, step_s, steps) for series, issued_at, step_s, steps in rows}
 
     def latest_cycle(self) -> str | None:
         """Return the id of the newest cycle with forecasts."""
@@ -169,6 +214,28 @@ class Forecasts:
                  ORDER BY issued_at DESC LIMIT $limit"""
         rows = self._engine.rows(sql, {"series": series, "step_s": step_s, "limit": limit})
         return [ForecastError(c, s, i, st, np.asarray(e, float), cov, bool(o)) for c, s, i, st, e, cov, o in rows]
+
+    def resolved_at(self, step_s: float, since: datetime) -> list[datetime]:
+        """Return when forecasts at a step were issued that are resolved by now, oldest first."""
+        sql = """SELECT DISTINCT issued_at FROM errors WHERE step_s = $step_s AND issued_at >= $since
+                 ORDER BY issued_at"""
+        return [moment for (moment,) in self._engine.rows(sql, {"step_s": step_s, "since": since})]
+
+    def resolved(self, step_s: float, horizon: int, moments: Sequence[datetime], series: Sequence[str]) -> Resolved:
+        """Return what became of the forecasts of some series that were issued at some moments."""
+        if not moments or not series:
+            return Resolved(dict.fromkeys(Resolved.COLUMNS, ()))
+        sql = """SELECT series, e.issued_at, method, levels, point, quantiles, scale, offsets, errors, overlapped
+                  FROM errors e
+                  JOIN (SELECT cycle_id, series, method, levels, point, quantiles, scale, offsets FROM forecasts
+                        WHERE step_s = $step_s AND issued_at IN (SELECT unnest($moments))
+                          AND series IN (SELECT unnest($series)) AND len(point) = $horizon AND scale IS NOT NULL) f
+                    USING (cycle_id, series)
+                  WHERE e.issued_at IN (SELECT unnest($moments)) AND e.series IN (SELECT unnest($series))"""
+        params = {"step_s": step_s, "horizon": horizon, "moments": list(moments), "series": list(series)}
+        rows = self._engine.rows(sql, params)
+        columns = zip(*rows, strict=True) if rows else [[]] * len(Resolved.COLUMNS)
+        return Resolved(dict(zip(Resolved.COLUMNS, map(list, columns), strict=True)))
 
     def coverage(self, last: int) -> tuple[float | None, int]:
         """Return the share of observations inside the 90 % interval over the last resolved forecasts."""

@@ -9,24 +9,28 @@ from datetime import datetime, timedelta
 import numpy as np
 from numpy.typing import NDArray
 
-from storage.records import Breach, Forecast, Frame, Objective, ObjectiveKind, StatePrediction
-from tasks.forecast.batch import ForecastBatch
-from tasks.forecast.recalibrate import Recalibration
+from storage.records import Breach, Forecast, Frame, Objective, StatePrediction
+from tasks.forecast.batch import Bools, ForecastBatch
+from tasks.forecast.crossing import Crossing, crossings, first_beyond
+from tasks.forecast.kept import NO_BLOCKS, STORED_LEVELS, Blocks
+from tasks.forecast.recalibrate import UNTOUCHED, Recalibration
+from tasks.forecast.state import JOINT_PATHS, Shares, joint_paths, overall
 
-STORED_LEVELS = (0.05, 0.5, 0.95)
-CRITICAL_SEVERITY = 0.7
-BOUNDED_KINDS = (ObjectiveKind.BOUND, ObjectiveKind.CAPACITY, ObjectiveKind.SLO)
+ENOUGH_BLOCKS = 30
 
 
 @dataclass(frozen=True)
 class Outlook:
-    """All that one turn foretells; `batches` go with `frames` one to one."""
+    """All that one turn foretells; `batches` go with `frames` one to one, `raw_state` is the state's
+    probability before recalibration, `notes` are said beside it."""
 
     frames: tuple[Frame, ...]
     batches: tuple[ForecastBatch, ...]
     forecasts: tuple[Forecast, ...]
     breaches: tuple[Breach, ...]
     state: StatePrediction
+    raw_state: Shares | None = None
+    notes: tuple[str, ...] = ()
 
     def by_series(self) -> Mapping[str, Forecast]:
         """Return the forecasts by series, refused ones left out."""
@@ -62,32 +66,23 @@ def forecasts_of(frame: Frame, batch: ForecastBatch) -> list[Forecast]:
 
 
 def breaches_of(
-    frame: Frame, batch: ForecastBatch, objectives: Iterable[Objective], recalibration: Recalibration = Recalibration()
+    frame: Frame, batch: ForecastBatch, objectives: Iterable[Objective], recalibration: Recalibration = UNTOUCHED
 ) -> list[Breach]:
     """Return how likely each bounded objective breaks on each series it means, and when.
 
     Probabilities are recalibrated by how past ones fared; the raw ones are kept beside them.
     """
-    found: list[Breach] = []
-    for objective in objectives:
-        rows = [row for row, series in enumerate(frame.series) if objective.matches(series)]
-        if rows and objective.kind in BOUNDED_KINDS:
-            found += _breaches(frame, batch, objective, rows, recalibration)
-    return found
+    found = crossings(frame, batch, objectives)
+    return [breach for crossing in found for breach in breaches_at(frame, crossing, recalibration)]
 
 
-def _breaches(
-    frame: Frame, batch: ForecastBatch, objective: Objective, rows: Sequence[int], recalibration: Recalibration
-) -> list[Breach]:
-    part = batch.take(list(rows))
-    within = max(1, min(part.horizon, round(objective.horizon_s / frame.step_s)))
-    upper, lower = (objective.bound, None) if objective.side == "below" else (None, objective.bound)
-    probability, _ = part.breach(upper=upper, lower=lower, within=within)
-    honest = recalibration.apply(probability)
-    lead = part.lead_time(upper=upper, lower=lower, within=within)
+def breaches_at(frame: Frame, crossing: Crossing, recalibration: Recalibration) -> list[Breach]:
+    """Return the breaches of one objective; see `breaches_of`."""
+    probability = crossing.probability
+    honest, steps = recalibration.apply(probability), crossing.lead_steps()
     return [
-        _breach(frame, objective, row, (honest[i], probability[i]), (lead.median[i], lead.low[i], lead.high[i]))
-        for i, row in enumerate(rows)
+        _breach(frame, crossing.objective, row, (honest[i], probability[i]), (median, low, high))
+        for i, (row, (low, median, high)) in enumerate(zip(crossing.rows.tolist(), steps.tolist(), strict=True))
     ]
 
 
@@ -130,48 +125,75 @@ def _moment(end: datetime, step_s: float, step: float) -> datetime | None:
     return end + timedelta(seconds=step_s * step) if np.isfinite(step) else None
 
 
+@dataclass(frozen=True)
+class FramePaths:
+    """What the overall state is read off in one frame: its forecast, where bounds are crossed, and past errors."""
+
+    frame: Frame
+    batch: ForecastBatch
+    crossings: tuple[Crossing, ...]
+    blocks: Blocks = NO_BLOCKS
+
+
+@dataclass(frozen=True)
+class StateRecalibration:
+    """The curves that past state predictions and what became of them call for."""
+
+    unhealthy: Recalibration = UNTOUCHED
+    critical: Recalibration = UNTOUCHED
+
+    def apply(self, raw: Shares) -> Shares:
+        """Return honest shares; critical is never likelier than not healthy."""
+        unhealthy = float(self.unhealthy.apply(np.array([raw.unhealthy]))[0])
+        return Shares(unhealthy, min(unhealthy, float(self.critical.apply(np.array([raw.critical]))[0])))
+
+
 def predicted_state(
-    frames: Sequence[Frame], batches: Sequence[ForecastBatch], objectives: Sequence[Objective], tick: datetime
-) -> StatePrediction:
-    """Return the probability of each overall state within the objectives' horizons, by the worst-of rule.
+    parts: Sequence[FramePaths], tick: datetime, recalibration: StateRecalibration = StateRecalibration(), seed: int = 0
+) -> tuple[StatePrediction, Shares | None]:
+    """Return the probability of each overall state within the objectives' horizons, and that before recalibration.
 
-    A joint path is critical when it breaks an objective of severity 0.7 or more, degraded when it breaks
-    any other. Path s of every series was drawn from the same past origin, so objectives break together as
-    they did before.
+    A joint path is critical when it breaks an objective of severity 0.7 or more, degraded when it breaks any other: the
+    worst counts. The paths add one past origin's whole error block across all series to the forecast (the Schaake
+    shuffle): from the ledger where it holds 30 blocks far enough apart, else from origins within the history.
     """
-    broken_by: list[tuple[float, NDArray[np.bool_]]] = []
-    furthest_s = 0.0
-    for frame, batch in zip(frames, batches, strict=True):
-        for objective in objectives:
-            for row, series in enumerate(frame.series):
-                if objective.kind in BOUNDED_KINDS and objective.matches(series) and batch.refusals[row] is None:
-                    within = max(1, min(batch.horizon, round(objective.horizon_s / frame.step_s)))
-                    furthest_s = max(furthest_s, within * frame.step_s)
-                    broken_by.append((objective.severity, _paths_broken(batch.paths_of(row)[:, :within], objective)))
-    if not broken_by:
-        return StatePrediction(
-            at=tick, state="unknown", probabilities={}, reason="No objective has a forecast yet; record metrics first."
-        )
-    return _state(broken_by, tick + timedelta(seconds=furthest_s))
-
-
-def _paths_broken(paths: NDArray[np.float64], objective: Objective) -> NDArray[np.bool_]:
-    crossed = paths > objective.bound if objective.side == "below" else paths < objective.bound
-    return np.asarray(crossed.any(axis=1))
-
-
-def _state(broken_by: Sequence[tuple[float, NDArray[np.bool_]]], at: datetime) -> StatePrediction:
-    count = max(len(broken) for _, broken in broken_by)
-    critical, degraded = np.zeros(count, dtype=bool), np.zeros(count, dtype=bool)
-    for severity, broken in broken_by:
-        hit = np.resize(broken, count)
-        critical |= hit & (severity >= CRITICAL_SEVERITY)
-        degraded |= hit
-    shares = {
-        "healthy": float(np.mean(~degraded)),
-        "degraded": float(np.mean(degraded & ~critical)),
-        "critical": float(np.mean(critical)),
-    }
+    hits = [hit for part in parts for hit in _hits(part, seed)]
+    if not hits:
+        reason = "No objective has a forecast yet; record metrics first."
+        return StatePrediction(at=tick, state="unknown", probabilities={}, reason=reason), None
+    raw = overall([severity for severity, _ in hits], [broken for _, broken in hits])
+    shares = recalibration.apply(raw).by_name()
     state = max(shares, key=lambda name: shares[name])
-    reason = f"{shares[state]:.0%} of {count} joint paths over {len(broken_by)} objectives end there"
-    return StatePrediction(at=at, state=state, probabilities=shares, reason=reason)
+    resolved = min(recalibration.unhealthy.forecasts, recalibration.critical.forecasts)
+    reason = f"{raw.by_name()[state]:.0%} of {max(len(broken) for _, broken in hits)} joint paths over {len(hits)} "
+    reason += "objectives end there"
+    if recalibration.unhealthy.serves:
+        reason += f"; {shares[state]:.0%} by how {resolved} such forecasts turned out"
+    at = tick + timedelta(seconds=max(_reach_s(part) for part in parts if part.crossings))
+    return StatePrediction(at=at, state=state, probabilities=shares, reason=reason), raw
+
+
+def _reach_s(part: FramePaths) -> float:
+    return max(crossing.within for crossing in part.crossings) * part.frame.step_s
+
+
+def _hits(part: FramePaths, seed: int) -> list[tuple[float, Bools]]:
+    """Return severity and which joint paths are broken, for each objective on each series with a forecast."""
+    found: list[tuple[float, Bools]] = []
+    for crossing in part.crossings:
+        first = _ledger_first(part, crossing, seed)
+        known = np.flatnonzero(~np.isnan(crossing.first[:, 0])).tolist()
+        found += [(crossing.objective.severity, np.isfinite(first[row])) for row in known]
+    return found
+
+
+def _ledger_first(part: FramePaths, crossing: Crossing, seed: int) -> NDArray[np.float64]:
+    """Where joint paths made of the ledger's errors first cross; those of the forecast where it has too few."""
+    if len(part.blocks.errors) < ENOUGH_BLOCKS or part.blocks.errors.shape[2] < crossing.within:
+        return crossing.first
+    errors = part.blocks.of([part.frame.series[row] for row in crossing.rows.tolist()])
+    if errors is None:
+        return crossing.first
+    point = part.batch.point[crossing.rows, : crossing.within]
+    paths = joint_paths(point, errors[:, :, : crossing.within], seed=seed, count=JOINT_PATHS)
+    return first_beyond(paths, crossing.objective)

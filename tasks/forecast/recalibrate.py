@@ -21,11 +21,19 @@ class Recalibration:
     slope: float = 1.0
     forecasts: int = 0
 
+    @property
+    def serves(self) -> bool:
+        """Whether enough forecasts have been resolved to change anything."""
+        return self.forecasts >= ENOUGH_FORECASTS
+
     def apply(self, probability: Floats) -> Floats:
         """Recalibrated probabilities; NaN stays NaN, and without enough forecasts all stay as they are."""
-        if self.forecasts < ENOUGH_FORECASTS:
+        if not self.serves:
             return np.asarray(probability, dtype=float)
         return _logistic(self.intercept + self.slope * _logit(np.asarray(probability, dtype=float)))
+
+
+UNTOUCHED = Recalibration()
 
 
 @dataclass(frozen=True)

@@ -4,50 +4,84 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
 
 from storage.records import Frame, metric_of
 from tasks.forecast.batch import ForecastBatch
-from tasks.forecast.fleet import forecast_batch
+from tasks.forecast.fit import FleetState, fit_fleet
 from tasks.forecast.forecasters import get
+from tasks.forecast.prepare import Ints
+from tasks.forecast.shards import RunShards, forecast_sharded, in_process
 
 FLEET = ("fleet", "ensemble")
 
 
 @dataclass(frozen=True)
 class Serving:
-    """The default method, others by series or metric, and the arguments of each method that takes any."""
+    """The default method, others by series or metric, the arguments of each that takes any, and the seasons."""
 
     default: str = "ensemble"
     per_metric: Mapping[str, str] = field(default_factory=dict)
     arguments: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    seasons_s: tuple[float, ...] = ()
 
     def method_of(self, series: str) -> str:
         """Return the method that serves a series: its own, its metric's, or the default."""
         return self.per_metric.get(series, self.per_metric.get(metric_of(series), self.default))
 
+    def seasons_of(self, frame: Frame) -> tuple[int, ...]:
+        """Return the seasons in steps of a frame: a day and a week unless others are named."""
+        if not self.seasons_s:
+            return frame.season_lengths
+        return tuple(max(1, round(season_s / frame.step_s)) for season_s in sorted(self.seasons_s))
 
-def forecast_frame(frame: Frame, serving: Serving, horizon: int, seed: int) -> ForecastBatch:
+
+def forecast_frame(
+    frame: Frame,
+    serving: Serving,
+    horizon: int,
+    seed: int,
+    *,
+    state: FleetState | None = None,
+    changed_at: Ints | None = None,
+    shards: int = 1,
+    run: RunShards = in_process,
+) -> ForecastBatch:
     """Forecast every series of a frame by the method that serves it, as one batch with a common path index.
 
-    The fleet forecasts all of them first: what another method cannot forecast keeps that, with a warning. Raises
-    `unknown_forecaster` and what the forecaster's file raises for arguments that it does not take.
+    The fleet forecasts all of them first: what another method cannot forecast keeps that, with a warning. `state` is
+    what the fleet learned before, of these seasons and this horizon; without it the fleet is fitted. `changed_at` is
+    the step (series,) at which each is known to have changed its level, negative where none is known. `run` carries
+    out the `shards` into which the fleet is cut. Raises `unknown_forecaster` and what the forecaster's file raises
+    for arguments that it does not take.
     """
-    batch = forecast_batch(frame.values, season_lengths=frame.season_lengths, horizon=horizon, seed=seed)
+    seasons = serving.seasons_of(frame)
+    known = state or fit_fleet(frame.values, season_lengths=seasons, horizon=horizon, seed=seed)
+    batch = forecast_sharded(frame.values, known, changed_at, count=shards, run=run)
+    batch = _told(frame, batch, changed_at)
     methods = [serving.method_of(series) for series in frame.series]
     for method in sorted(set(methods) - set(FLEET)):
         rows = [row for row, served in enumerate(methods) if served == method]
         part = get(method, serving.arguments.get(method))(
-            frame.values[rows],
-            season_lengths=frame.season_lengths,
-            horizon=horizon,
-            levels=batch.levels,
-            seed=seed,
+            frame.values[rows], season_lengths=seasons, horizon=horizon, levels=batch.levels, seed=seed
         )
         batch = _put(batch, rows, part)
     return _within_nature(frame, batch)
+
+
+def _told(frame: Frame, batch: ForecastBatch, changed_at: Ints | None) -> ForecastBatch:
+    """Say beside each series whose history was aligned since when it counts in full."""
+    if changed_at is None or not (changed_at >= 0).any():
+        return batch
+    notes = list(batch.warnings)
+    for row in np.flatnonzero(changed_at >= 0).tolist():
+        steps_ago = frame.values.shape[1] - 1 - int(changed_at[row])
+        moment = frame.end - timedelta(seconds=frame.step_s * steps_ago)
+        notes[row] = (*notes[row], f"level changed at {moment:%Y-%m-%d %H:%M} UTC; what was before counts half")
+    return replace(batch, warnings=tuple(notes))
 
 
 def _within_nature(frame: Frame, batch: ForecastBatch) -> ForecastBatch:

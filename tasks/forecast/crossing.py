@@ -1,0 +1,84 @@
+"""Where joint paths first cross an objective's bound: what breaches, lead times and the overall state are read off."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from storage.records import Frame, Objective, ObjectiveKind
+from tasks.forecast.batch import Floats, ForecastBatch
+from tasks.forecast.prepare import Ints
+
+BOUNDED_KINDS = (ObjectiveKind.BOUND, ObjectiveKind.CAPACITY, ObjectiveKind.SLO)
+ROWS_AT_A_TIME = 64
+LEAD_LEVELS = (0.1, 0.5, 0.9)
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """One objective on the series of a frame that it means.
+
+    `first` (rows, paths) is the step, from 1, at which a path first crosses the bound within the objective's horizon;
+    inf where it never does, NaN for a series without a forecast.
+    """
+
+    objective: Objective
+    rows: Ints
+    within: int
+    first: Floats
+
+    @property
+    def probability(self) -> Floats:
+        """Share of paths (rows,) that cross; NaN without a forecast."""
+        known = ~np.isnan(self.first[:, 0])
+        return np.where(known, (self.first < np.inf).mean(axis=1), np.nan)
+
+    def lead_steps(self) -> Floats:
+        """Steps (rows, 3) until the bound is crossed where it is: the 10 %, 50 % and 90 % quantiles of the paths."""
+        ordered = np.sort(self.first, axis=1)
+        count = np.isfinite(ordered).sum(axis=1)
+        place = np.maximum(count - 1, 0)[:, None] * np.asarray(LEAD_LEVELS)
+        below = place.astype(np.intp)
+        above = np.minimum(below + 1, np.maximum(count - 1, 0)[:, None])
+        finite = np.where(np.isfinite(ordered), ordered, 0.0)
+        low, high = (np.take_along_axis(finite, at, axis=1) for at in (below, above))
+        return np.where(count[:, None] > 0, low + (high - low) * (place - below), np.nan)
+
+
+def crossings(frame: Frame, batch: ForecastBatch, objectives: Iterable[Objective]) -> list[Crossing]:
+    """Return where the paths of a frame's forecast cross each bounded objective; those that mean no series left out."""
+    found = []
+    for objective in objectives:
+        if objective.kind in BOUNDED_KINDS:
+            rows = np.array([row for row, name in enumerate(frame.series) if objective.matches(name)], dtype=np.intp)
+            if len(rows):
+                within = steps_within(objective, frame.step_s, batch.horizon)
+                found.append(Crossing(objective, rows, within, _first(batch, rows, objective, within)))
+    return found
+
+
+def steps_within(objective: Objective, step_s: float, horizon: int) -> int:
+    """Return how many steps of a forecast an objective looks ahead."""
+    return max(1, min(horizon, round(objective.horizon_s / step_s)))
+
+
+def first_beyond(paths: Floats, objective: Objective) -> Floats:
+    """Return the first step, from 1, at which each of `paths` (…, steps) breaks an objective, inf where none does."""
+    beyond = paths > objective.bound if objective.side == "below" else paths < objective.bound
+    return np.where(beyond.any(axis=-1), beyond.argmax(axis=-1) + 1.0, np.inf)
+
+
+def _first(batch: ForecastBatch, rows: Ints, objective: Objective, within: int) -> Floats:
+    refused = np.array([batch.refusals[row] is not None for row in rows.tolist()], dtype=bool)
+    bound = np.clip((objective.bound - batch.centre[rows]) / batch.scale[rows], -1e30, 1e30).astype(np.float32)
+    first = np.empty((len(rows), batch.scaled_paths.shape[1]))
+    # A few rows at a time: the comparison of ten thousand series at once would leave the processor's cache.
+    for start in range(0, len(rows), ROWS_AT_A_TIME):
+        some = slice(start, start + ROWS_AT_A_TIME)
+        ahead, limit = batch.scaled_paths[rows[some], :, :within], bound[some, None, None]
+        beyond = ahead > limit if objective.side == "below" else ahead < limit
+        first[some] = np.where(beyond.any(axis=2), beyond.argmax(axis=2) + 1.0, np.inf)
+    first[refused] = np.nan
+    return first

@@ -1,0 +1,144 @@
+"""What is fitted once and kept: fleets for a day, the curves that make probabilities honest for an hour."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+import numpy as np
+
+from storage.fitted import Fitted
+from storage.records import Frame, Objective
+from tasks.context import Context
+from tasks.forecast.crossing import BOUNDED_KINDS, steps_within
+from tasks.forecast.kept import CorruptState, Kept, fit_to_keep, read_kept
+from tasks.forecast.outlook import StateRecalibration
+from tasks.forecast.past import far_apart, past_of
+from tasks.forecast.recalibrate import Recalibration, fit_recalibration
+from tasks.forecast.serve import Serving
+
+logger = logging.getLogger(__name__)
+
+FLEET_SERVES = timedelta(days=1)
+CURVES_SERVE = timedelta(hours=1)
+LEDGER_DAYS = 14
+LEDGER_SERIES = 128
+LEDGER_GAPS = 8.0  # in a horizon, where no objective says how far apart its errors have to be
+RESOLVED_SEEN = 2_000
+CURVES = "recalibration"
+
+
+@dataclass(frozen=True)
+class Learned:
+    """The fleet of each frame, the recalibration of breaches and states, and what has to be said about them."""
+
+    fleets: tuple[Kept, ...]
+    breach: Recalibration
+    state: StateRecalibration
+    notes: tuple[str, ...] = ()
+
+
+def learned(context: Context, frames: Sequence[Frame], serving: Serving, objectives: Sequence[Objective]) -> Learned:
+    """Return what earlier cycles learned, fitted anew where it is a day old, outgrown, missing or corrupt."""
+    horizon = context.settings.forecasting.forecaster.horizon_steps
+    names = [_name(frame, serving, horizon) for frame in frames]
+    found = context.store.forecasts.fitted.get([*names, CURVES], context.tick)
+    notes: list[str] = []
+    fleets = []
+    for name, frame in zip(names, frames, strict=True):
+        kept = _read(context, found.get(name), notes)
+        if kept is None or not kept.serves(frame.values, serving.seasons_of(frame), horizon, context.cycle.seed):
+            kept = _fit(context, name, frame, serving, objectives)
+        fleets.append(kept)
+    breach, state = _curves(context, found.get(CURVES), notes)
+    return Learned(tuple(fleets), breach, state, tuple(notes))
+
+
+def _name(frame: Frame, serving: Serving, horizon: int) -> str:
+    seasons = "/".join(map(str, serving.seasons_of(frame)))
+    return f"fleet of {frame.step_s:g} s, seasons {seasons}, {horizon} ahead"
+
+
+def _read(context: Context, fitted: Fitted | None, notes: list[str]) -> Kept | None:
+    """Return a kept fleet, None where there is none, it is too old, or it cannot be read: that is said, not raised."""
+    if fitted is None or context.tick - fitted.fitted_at >= FLEET_SERVES:
+        return None
+    try:
+        return read_kept(fitted.body)
+    except CorruptState as trouble:
+        _say_corrupt(context, fitted, trouble, notes)
+        return None
+
+
+def _say_corrupt(context: Context, fitted: Fitted, trouble: Exception, notes: list[str]) -> None:
+    note = f"what was kept as '{fitted.name}' cannot be read ({trouble}); it was fitted anew"
+    logger.warning(note)
+    context.store.audit.append("loop", "forecaster refitted", fitted.name, {"trouble": str(trouble)})
+    notes.append(note)
+
+
+def _fit(context: Context, name: str, frame: Frame, serving: Serving, objectives: Sequence[Objective]) -> Kept:
+    """Fit a fleet, with what its resolved forecasts teach, and keep it."""
+    horizon, seed = context.settings.forecasting.forecaster.horizon_steps, context.cycle.seed
+    fresh = fit_to_keep(frame.values, season_lengths=serving.seasons_of(frame), horizon=horizon, seed=seed)
+    kept = _with_past(context, fresh, frame, horizon, objectives)
+    context.store.forecasts.fitted.keep(Fitted(name, context.tick, kept.to_text()))
+    return kept
+
+
+def _with_past(context: Context, kept: Kept, frame: Frame, horizon: int, objectives: Sequence[Objective]) -> Kept:
+    bounded = [each for each in objectives if each.kind in BOUNDED_KINDS]
+    watched = [name for name in frame.series if any(each.matches(name) for each in bounded)]
+    meant = [each for each in bounded if any(each.matches(name) for name in watched)]
+    within = max((steps_within(each, frame.step_s, horizon) for each in meant), default=0)
+    store = context.store.forecasts
+    since = context.tick - timedelta(days=LEDGER_DAYS)
+    gap_s = frame.step_s * (within or horizon / LEDGER_GAPS)
+    moments = far_apart(store.resolved_at(frame.step_s, since), gap_s)
+    others = [name for name in frame.series if name not in set(watched)]
+    sample = [*watched, *others][: max(LEDGER_SERIES, len(watched))]
+    past = past_of(store.resolved(frame.step_s, horizon, moments, sample), horizon)
+    if not len(past.ledger):
+        return kept
+    offsets = np.clip(past.offsets(frame.step_s), -kept.state.horizon, kept.state.horizon)
+    return replace(kept, state=replace(kept.state, offsets=offsets), blocks=past.blocks(watched, within))
+
+
+def _curves(context: Context, fitted: Fitted | None, notes: list[str]) -> tuple[Recalibration, StateRecalibration]:
+    """Return the recalibration of breaches and of states, by how the newest of them turned out."""
+    if fitted is not None and context.tick - fitted.fitted_at < CURVES_SERVE:
+        try:
+            return _curves_of(json.loads(fitted.body))
+        except (ValueError, TypeError, KeyError) as trouble:
+            _say_corrupt(context, fitted, trouble, notes)
+    plain = _fit_curves(context)
+    if any(forecasts for _, _, forecasts in plain.values()) or fitted is not None:
+        context.store.forecasts.fitted.keep(Fitted(CURVES, context.tick, json.dumps(plain)))
+    return _curves_of(plain)
+
+
+def _fit_curves(context: Context) -> dict[str, tuple[float, float, int]]:
+    breaches = context.store.forecasts.breach_results(RESOLVED_SEEN)
+    states = context.store.forecasts.states.results(RESOLVED_SEEN)
+    came = np.asarray(states["came"], dtype=str)
+    curves = {
+        "breach": (breaches["raw_probability"], breaches["happened"]),
+        "unhealthy": (states["raw_unhealthy"], came != "healthy"),
+        "critical": (states["raw_critical"], came == "critical"),
+    }
+    fits = {
+        name: fit_recalibration(np.asarray(foretold, dtype=float), np.asarray(happened, dtype=float))
+        for name, (foretold, happened) in curves.items()
+    }
+    return {name: (fit.intercept, fit.slope, fit.forecasts) for name, fit in fits.items()}
+
+
+def _curves_of(plain: Mapping[str, Sequence[float]]) -> tuple[Recalibration, StateRecalibration]:
+    curves = {}
+    for name in ("breach", "unhealthy", "critical"):
+        intercept, slope, forecasts = plain[name]
+        curves[name] = Recalibration(float(intercept), float(slope), int(forecasts))
+    return curves["breach"], StateRecalibration(curves["unhealthy"], curves["critical"])
