@@ -25,7 +25,9 @@ def start_a_cycle(stack: Stack) -> str:
 def test_it_carries_on_after_kill_9(stack: Stack, name: str) -> None:
     killed_at = stack.now()
     stack.kill(name)
-    wait_for(f"a cycle after the death of the {name}", lambda: stack.completed_since(killed_at), stack.carries_on_within_s)
+    wait_for(
+        f"a cycle after the death of the {name}", lambda: stack.completed_since(killed_at), stack.carries_on_within_s
+    )
     for part in PARTS:
         wait_for(f"one {part} again", lambda part=part: len(stack.processes(part)) == 1, 20)
 
