@@ -16,7 +16,7 @@ from api import problems
 from api.dashboard import pages
 from api.deps import Facade
 from api.gate import Gate
-from api.routes import actions, agent, executor, forecasts, goals, health, history, ingest, objectives
+from api.routes import actions, agent, executor, forecasts, goals, health, history, ingest, objectives, outcomes
 from api.sampler import Sampler, Worker
 from api.triggers import PrefectTrigger, Trigger
 from api.watch import Watcher
@@ -50,7 +50,7 @@ def create_app(
     app.add_middleware(
         Gate, max_body_bytes=settings.server.max_body_bytes, is_loopback=_is_loopback(settings.server.host)
     )
-    for module in (agent, goals, forecasts, actions, executor, ingest, objectives, history):
+    for module in (agent, goals, forecasts, actions, executor, outcomes, ingest, objectives, history):
         app.include_router(module.router, prefix=PREFIX)
     app.include_router(health.router)
     pages.mount(app)

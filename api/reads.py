@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from api import views, views_forecast
+from api import reads_learned, views, views_forecast
 from api.deps import Facade
 from api.models.agent import (
     CycleDetail,
@@ -249,5 +249,6 @@ def report(facade: Facade) -> Report:
         ),
         executor_state=ExecutorState(statistics=executor_statistics(facade, known, learned), insights=learned),
         insights=learned,
+        monitoring=reads_learned.monitoring(facade, learned, known.now),
         last_cycle=views.cycle(last, facade.store.cycles.stages(last.cycle_id)) if last else None,
     )

@@ -10,7 +10,7 @@ from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from api import commands, reads
+from api import commands, reads, reads_learned
 from api.dashboard import charts, reference, scene, words
 from api.deps import Facade, FacadeDep
 from settings import VERSION
@@ -74,7 +74,9 @@ def _router(environment: Environment) -> APIRouter:
     @router.get("/goals/{goal_id}")
     def goal(goal_id: str, facade: FacadeDep) -> HTMLResponse:
         """Show one goal: why it was set, what was decided, done and changed."""
-        return page(facade, "goal.html", goal=reads.goal(facade, goal_id), now=facade.clock())
+        detail = reads.goal(facade, goal_id)
+        pictures = reads_learned.target_pictures(facade, [each for act in detail.actions for each in act.outcomes])
+        return page(facade, "goal.html", goal=detail, pictures=pictures, now=facade.clock())
 
     @router.get("/actions/{action_id}")
     def action(action_id: str, facade: FacadeDep) -> HTMLResponse:

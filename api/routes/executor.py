@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fastapi import APIRouter
 
-from api import reads
+from api import reads, reads_learned
 from api.deps import FacadeDep
-from api.models.agent import ExecutorStatistics, Report
+from api.models.agent import ExecutorStatistics, Insights, Monitoring, Report
 
 router = APIRouter(tags=["executor"])
 
@@ -20,9 +18,15 @@ def executor_statistics(facade: FacadeDep) -> ExecutorStatistics:
 
 
 @router.get("/executor/insights")
-def executor_insights(facade: FacadeDep) -> dict[str, Any]:
+def executor_insights(facade: FacadeDep) -> Insights:
     """Tell what was learned: which actions work, for what, when, and which fail."""
-    return reads.insights(facade)
+    return Insights.model_validate(reads.insights(facade))
+
+
+@router.get("/executor/monitoring")
+def executor_monitoring(facade: FacadeDep) -> Monitoring:
+    """Return goals per hour, achievement and success rate, execution time, impact and convergence of the last day."""
+    return reads_learned.monitoring(facade, reads.insights(facade), facade.clock())
 
 
 @router.get("/report")

@@ -207,6 +207,7 @@ def _evidence(found: Judged, series: str, role: str, effect: Effect, grid: Grid 
         "fixed_at": estimand.fixed_at.isoformat() if found.is_fixed else None,
         "step_s": grid.any_forecast.step_s,
         "first_step": grid.first_step,
+        "first_at": grid.any_forecast.at_step(grid.first_step).isoformat(),
         "window_steps": effect.window_steps,
         "observed_steps": effect.observed_steps,
         "past_windows": _number(effect.past_windows),

@@ -1,0 +1,53 @@
+"""Outcomes: what each act really changed, with its interval, and as a picture."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from fastapi.responses import Response
+
+from api import reads_learned
+from api.deps import FacadeDep
+from api.models.outcomes import OutcomeDetail, Outcomes
+
+router = APIRouter(tags=["outcomes"])
+
+# The picture brings its own colours and nothing else, whoever opens it.
+SVG_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-cache",
+}
+
+
+class SvgResponse(Response):
+    """A drawing."""
+
+    media_type = "image/svg+xml"
+
+
+@router.get("/outcomes")
+def outcomes(
+    facade: FacadeDep,
+    limit: Annotated[int, Query(ge=1, le=1_000)] = 50,
+    action_id: Annotated[str | None, Query(description="All outcomes of one action, side effects included")] = None,
+) -> Outcomes:
+    """Return the newest outcomes on targets and guards, newest first, or all of one action."""
+    return reads_learned.outcomes(facade, limit, action_id)
+
+
+@router.get("/outcomes/{outcome_id}")
+def outcome(outcome_id: str, facade: FacadeDep) -> OutcomeDetail:
+    """Return one outcome with what was fixed before its act."""
+    return reads_learned.outcome(facade, outcome_id)
+
+
+@router.get(
+    "/outcomes/{outcome_id}/picture",
+    response_class=SvgResponse,
+    responses={200: {"content": {"image/svg+xml": {}}, "description": "The picture, as SVG"}},
+)
+def picture(outcome_id: str, facade: FacadeDep) -> Response:
+    """Draw an outcome: history, what was expected with its band, what came, the act and its effect."""
+    return SvgResponse(reads_learned.picture(facade, outcome_id), headers=SVG_HEADERS)
