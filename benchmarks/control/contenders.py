@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks.control import baselines, hindsight, planner, profile, run, traffic
-from benchmarks.control.run import Policy, RunResult
+from benchmarks.control import baselines, hindsight, loop, planner, profile, run, traffic
+from benchmarks.control.run import Drive, Policy, RunResult
 from benchmarks.control.traffic import PERIODS_PER_DAY, Episode
 from handlers.worlds import cluster, cluster_queue, cluster_traffic
 from handlers.worlds.cluster import ClusterConfig
@@ -18,14 +18,16 @@ from tasks.plan import driver
 Variants = list[Callable[[], Policy]]
 """Makers of fresh policies; where there are several, the best of them in hindsight counts."""
 
-REACTIVE, FORESIGHT = "reactive", "foresight"
+REACTIVE, FORESIGHT, FOREACT = "reactive", "foresight", "foreact"
 SMALLEST_CONSTANT = 4
 
 _WORLD = (run, traffic, cluster, cluster_queue, cluster_traffic)
+_ROOT = Path(__file__).resolve().parents[2]
+_LOOP = ("tasks/monitor", "tasks/forecast", "tasks/goals", "tasks/plan", "handlers/worlds", "flows/simulate.py")
 
 
-def contenders(episode: Episode, config: ClusterConfig) -> dict[str, Variants]:
-    """Return the policies of the comparison, in the order of the table."""
+def contenders(episode: Episode, config: ClusterConfig) -> dict[str, Variants | Drive]:
+    """Return the policies of the comparison, in the order of the table; foreact drives the world by itself."""
     sizes = range(SMALLEST_CONSTANT, config.max_servers + 1)
     return {
         "nothing": [lambda: baselines.nothing],
@@ -34,6 +36,7 @@ def contenders(episode: Episode, config: ClusterConfig) -> dict[str, Variants]:
         "predict_linear": [lambda: baselines.PredictLinear(config)],
         "Holt-Winters": [lambda: baselines.HoltWinters(config, PERIODS_PER_DAY)],
         "profile": [lambda: profile.ProfileRule(config, PERIODS_PER_DAY)],
+        FOREACT: loop.drive(loop.configured(config)),
         "driver plan": [lambda: planner.DriverPlanner(config, PERIODS_PER_DAY)],
         "constant": _constants(config, sizes, config.initial_dimmer),
         "constant, full content": _constants(config, sizes, 1.0),
@@ -57,11 +60,16 @@ def measure(
         if path.exists():
             results[name] = RunResult(**json.loads(path.read_text()))
             continue
-        runs = [run.run(variant(), episode, config)[0] for variant in variants]
-        results[name] = max(runs, key=lambda one: one.utility)
+        results[name] = _best(variants, episode, config)
         cache.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(asdict(results[name])))
     return results
+
+
+def _best(variants: Variants | Drive, episode: Episode, config: ClusterConfig) -> RunResult:
+    if not isinstance(variants, list):
+        return run.run_world(variants, episode, config)[0]
+    return max((run.run(variant(), episode, config)[0] for variant in variants), key=lambda one: one.utility)
 
 
 def _constants(config: ClusterConfig, sizes: range, dimmer: float) -> Variants:
@@ -76,5 +84,15 @@ def _key(name: str, episode: Episode, config: ClusterConfig) -> str:
     """Name a result by everything that decides it, the code included, so that a stale one is never read."""
     own = {"driver plan": (planner, profile, driver), "profile": (profile,)}.get(name, (baselines, hindsight))
     code = "".join(Path(str(module.__file__)).read_text() for module in (*_WORLD, *own))
+    if name == FOREACT:
+        code += "".join(path.read_text() for path in _sources())
     parts = json.dumps([name, episode.fingerprint, asdict(config), hashlib.sha256(code.encode()).hexdigest()])
     return hashlib.sha256(parts.encode()).hexdigest()[:20]
+
+
+def _sources() -> list[Path]:
+    """Return the files that decide what the loop does: its configuration, and the code of the stages before acting."""
+    found = [
+        path for part in _LOOP for path in ([_ROOT / part] if part.endswith(".py") else (_ROOT / part).rglob("*.py"))
+    ]
+    return sorted([*found, loop.CONFIGURATION / "foreact.toml"])

@@ -27,10 +27,12 @@ class AmountValues:
 
         -inf where it is out of reach, and for the present amount: staying is doing nothing.
         """
-        if np.isclose(amount, self.plan.amounts[self.plan.now]):
-            return np.full(problem.n_slots, -np.inf)
-        steps = (np.arange(problem.n_slots) * problem.slot_s / self.step_s).astype(int)
-        return np.array([self.plan.gain(int(step), amount) + self.change_cost for step in steps])
+        found = np.full(problem.n_slots, -np.inf)
+        if amount != self.plan.amounts[self.plan.now]:
+            steps = (np.arange(problem.n_slots) * problem.slot_s / self.step_s).astype(int)
+            planned = steps < len(self.plan.to_go)
+            found[planned] = self.plan.gains(amount)[steps[planned]] + self.change_cost
+        return found
 
 
 def amount_of(problem: PlanProblem, objective: Objective | None, candidate: Candidate) -> float | None:

@@ -69,11 +69,15 @@ class AmountPlan:
 
     def gain(self, step: int, amount: float) -> float:
         """Return what going to an amount in a step saves over holding; -inf where it is out of reach."""
-        column = int(np.argmin(np.abs(self.amounts - amount)))
-        if not np.isclose(self.amounts[column], amount) or step >= len(self.to_go):
-            return -np.inf
-        cost = float(self.to_go[step, column])
-        return -np.inf if np.isnan(cost) else self.hold - cost
+        return float(self.gains(amount)[step]) if step < len(self.to_go) else -np.inf
+
+    def gains(self, amount: float) -> FloatArray:
+        """Return the same for every step, (n_steps,)."""
+        distance = np.abs(self.amounts - amount)
+        column = int(distance.argmin())
+        if distance[column] > 1e-8 + 1e-5 * abs(amount):
+            return np.full(len(self.to_go), -np.inf)
+        return np.asarray(np.nan_to_num(self.hold - self.to_go[:, column], nan=-np.inf))
 
 
 def plan_amounts(losses: FloatArray, amounts: FloatArray, now: float, rules: AmountRules) -> AmountPlan:
