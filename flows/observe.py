@@ -10,18 +10,20 @@ import functools
 import inspect
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ParamSpec, Protocol, TypeVar, cast, overload
 
+import httpx
 from prefect import Flow, Task, flow
 from prefect.context import FlowRunContext, TaskRunContext
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.agent import GoalDrivenAgent
 from flows.wiring import open_configured_store
-from settings import load_settings, utc_now
+from settings import Settings, load_settings, utc_now
 from storage import ForeactError
 from storage.records import Event, Sample
 
@@ -183,7 +185,7 @@ class OrchestratorWithAutonomousAgent:
         agent = cast(GoalDrivenAgent, self.agent)
         told = {**(context or {}), **_situation(agent)}
         started_at = agent._clock()
-        with observing(agent_name, AgentRecorder(agent), agent._clock):
+        with at_running_server(agent.settings), observing(agent_name, AgentRecorder(agent), agent._clock):
             result = await _as_run(agent_name, self.agents[agent_name])(task_description, told)
         return {
             "agent_name": agent_name,
@@ -192,6 +194,23 @@ class OrchestratorWithAutonomousAgent:
             "finished_at": agent._clock(),
             "context": told,
         }
+
+
+@contextmanager
+def at_running_server(settings: Settings) -> Iterator[None]:
+    """Send flow runs to the Prefect server of this folder's stack while it runs; elsewhere Prefect decides."""
+    if settings.prefect_api_url or not _answers(settings.prefect_url):
+        yield
+        return
+    with temporary_settings({PREFECT_API_URL: settings.prefect_url}):
+        yield
+
+
+def _answers(api_url: str) -> bool:
+    try:
+        return httpx.get(f"{api_url}/health", timeout=0.5, trust_env=False).is_success
+    except httpx.HTTPError:
+        return False
 
 
 def _situation(agent: GoalDrivenAgent) -> dict[str, Any]:
