@@ -1,0 +1,89 @@
+"""A drill does an action, undoes it, and believes neither without looking."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from handlers import ActionHandler, discover_actions, from_callable
+from handlers.actions.prune_directory import drill_roots
+from handlers.drills import DrillReport, practise, practise_all
+
+from .conftest import TICK
+
+
+def switch(folder: Path, **flaws: Any) -> ActionHandler:
+    """Return an action that puts a file down and takes it away, with the flaws that are asked for."""
+    file = str(folder / "on")
+
+    def act(params: Mapping[str, Any], goal_id: str) -> dict[str, Any]:
+        if not flaws.get("does_nothing"):
+            Path(file).touch()
+        return {"success": not flaws.get("fails", False), "detail": "switched on"}
+
+    def undo(params: Mapping[str, Any], before: Mapping[str, Any], context: Any) -> dict[str, Any]:
+        if not flaws.get("stays_on"):
+            Path(file).unlink(missing_ok=True)
+        return {"success": not flaws.get("cannot_undo", False), "detail": "switched off"}
+
+    def check(params: Mapping[str, Any], before: Mapping[str, Any], context: Any) -> str:
+        return "succeeded" if Path(file).exists() else "skipped"
+
+    target = None if flaws.get("no_target") else {"n": 1}
+    hooks = {"undo": undo, "check": check, "drill": lambda context: target}
+    return from_callable("switch", act, hooks=hooks, timeout_s=20.0)
+
+
+def test_what_can_be_done_and_undone_passes(tmp_path: Path) -> None:
+    drill = practise(switch(tmp_path), {}, TICK)
+    assert (drill.finding, drill.detail) == ("passed", "switched on switched off")
+    assert not (tmp_path / "on").exists()
+
+
+@pytest.mark.parametrize(
+    ("flaw", "words"),
+    [
+        ("fails", "The act failed"),
+        ("does_nothing", "a check found: skipped"),
+        ("cannot_undo", "The undo failed"),
+        ("stays_on", "effect still in place"),
+    ],
+)
+def test_a_drill_fails_where_act_or_undo_fails_or_only_says_that_it_worked(
+    tmp_path: Path, flaw: str, words: str
+) -> None:
+    drill = practise(switch(tmp_path, **{flaw: True}), {}, TICK)
+    assert drill.finding == "failed"
+    assert words in drill.detail
+
+
+def test_the_success_ratio_is_of_those_that_had_a_target(tmp_path: Path) -> None:
+    drills = [
+        practise(switch(tmp_path), {}, TICK),
+        practise(switch(tmp_path, cannot_undo=True), {}, TICK),
+        practise(switch(tmp_path, no_target=True), {}, TICK),
+    ]
+    assert [drill.finding for drill in drills] == ["passed", "failed", "no target"]
+    facts = {str(n): drill.as_fact() for n, drill in enumerate(drills)}
+    assert DrillReport.of_facts(facts).success_ratio == 0.5
+    assert DrillReport.of_facts({}).success_ratio is None
+
+
+def test_every_action_of_the_house_that_declares_a_target_passes_its_drill() -> None:
+    drills = {drill.action: drill for drill in practise_all(discover_actions().values(), {}, TICK)}
+    assert {"limit_process_affinity", "pause_process", "prune_directory", "renice_process"} <= set(drills)
+    assert {drill.action: drill.detail for drill in drills.values() if drill.finding == "failed"} == {}
+    assert drills["prune_directory"].finding == "passed"
+
+
+def test_a_drill_of_pruning_is_not_bound_by_what_is_configured_and_leaves_no_more_than_one_folder() -> None:
+    prune = discover_actions()["prune_directory"]
+    for _ in range(2):
+        drill = practise(prune, {"roots": [], "pattern": "*.log", "older_than_days": 1e6}, TICK)
+        assert drill.finding == "passed", drill.detail
+    assert len(drill_roots()) == 1
+    (root,) = drill_roots()
+    assert (root / "old.tmp").exists()
