@@ -256,15 +256,20 @@ def audit(
         raise typer.Exit(1)
 
 
-@app.command(epilog="Example: foreact doctor")
-def doctor() -> None:
+@app.command(epilog="Example: foreact doctor --drill")
+def doctor(
+    drill: Annotated[
+        bool, typer.Option("--drill", help="Do and undo each action on a target made for it, instead.")
+    ] = False,
+) -> None:
     """Check what foreact needs here: one line each; the exit code says whether all is well."""
     from api.commandline import show
-    from api.commandline.checks import examine
+    from api.commandline.checks import drills, examine
     from api.processes.layout import new_layout
 
     is_well = True
-    for check in examine(new_layout(_settings(), _Where.folder)):
+    settings = _settings()
+    for check in drills(settings) if drill else examine(new_layout(settings, _Where.folder)):
         is_well = is_well and check.finding != "wrong"
         show.say(f"{check.finding:<6}{check.what:<30}{check.text}")
     if not is_well:

@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 
 from api import reads
 from api.deps import Facade
+from handlers.drills import DRILL_FACT, DrillReport
 from storage.records import Cycle
 
 COVERAGE_LAST = 500
@@ -53,6 +54,9 @@ class LoopCollector(Collector):
         if coverage is not None:
             text = "Observations inside the 90 % interval of the last resolved forecasts."
             yield Gauge("foreact_forecast_coverage_ratio", text, value=coverage)
+        ratio = DrillReport.of_facts(self._facade.store.facts.matching(DRILL_FACT)).success_ratio
+        if ratio is not None:
+            yield Gauge("foreact_drill_success_ratio", "Actions whose newest undo drill passed.", value=ratio)
         yield Gauge("foreact_forecasts_resolved", "How many forecasts that rests on.", value=resolved)
 
     def _newest(self) -> Iterable[Metric]:

@@ -7,19 +7,22 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import httpx
 
 from api.commandline.desk import is_served
 from api.processes.layout import POOL, Layout
 from api.processes.preflight import is_running, port_trouble
-from settings import utc_now
+from settings import Settings, utc_now
 from storage.errors import ForeactError
+
+if TYPE_CHECKING:
+    from handlers.drills import Drill
 
 Finding = Literal["ok", "note", "wrong"]
 LEAST_FREE_BYTES = 500_000_000
@@ -44,6 +47,36 @@ def examine(layout: Layout) -> Iterator[Check]:
         except Exception as trouble:
             yield Check(what, "wrong", f"{type(trouble).__name__}: {trouble}".splitlines()[0])
     yield from _actions(layout)
+
+
+def drills(settings: Settings) -> Iterator[Check]:
+    """Do and undo every action that has a safe target, keep how it went, and end with the share that passed."""
+    from flows.wiring import open_configured_store
+    from handlers import discover_actions
+    from handlers.drills import DRILL_FACT, practise_all
+
+    handlers = [each for name, each in sorted(discover_actions().items()) if settings.action(name).enabled]
+    options = {each.name: settings.action(each.name).options for each in handlers}
+    words: dict[str, Finding] = {"passed": "ok", "failed": "wrong", "no target": "note"}
+    done: list[Drill] = []
+    with open_configured_store(settings) as store:
+        for drill in practise_all(handlers, options, utc_now()):
+            store.facts.set(f"{DRILL_FACT}{drill.action}", drill.as_fact(), "doctor")
+            verb = "drill failed" if drill.finding == "failed" else "drilled"
+            store.audit.append("doctor", verb, drill.action, drill.as_fact())
+            done.append(drill)
+            yield Check(f"drill {drill.action}", words[drill.finding], drill.detail)
+    yield _share(done)
+
+
+def _share(done: Sequence[Drill]) -> Check:
+    from handlers.drills import DrillReport
+
+    ratio = DrillReport(tuple(done)).success_ratio
+    tried = sum(drill.finding != "no target" for drill in done)
+    if ratio is None:
+        return Check("drills", "note", "no action has a safe target here")
+    return Check("drills", "ok" if ratio == 1 else "wrong", f"{ratio:.0%} of {tried} were done and undone")
 
 
 def _python(layout: Layout) -> tuple[Finding, str]:

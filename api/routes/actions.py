@@ -5,18 +5,34 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Query
+from pydantic import BaseModel, Field
 
 from api import commands, reads
 from api.deps import FacadeDep
 from api.models.goals import ActionDetail, Actions, Answer, Answered
+from handlers.drills import DRILL_FACT, Drill, DrillReport
 
 router = APIRouter(tags=["actions"])
+
+
+class Drills(BaseModel):
+    """How actions were last practised: done to a target of their own, and undone."""
+
+    success_ratio: float | None = Field(description="Share of drills that passed; null before the first")
+    drills: list[Drill]
 
 
 @router.get("/actions")
 def actions(facade: FacadeDep, limit: Annotated[int, Query(ge=1, le=500)] = 50) -> Actions:
     """Return the newest actions, newest first, with approval, intent, receipt and outcomes."""
     return reads.actions(facade, limit)
+
+
+@router.get("/actions/drills")
+def drills(facade: FacadeDep) -> Drills:
+    """Return the newest undo drill of each action, and the share of them that passed (`foreact doctor --drill`)."""
+    report = DrillReport.of_facts(facade.store.facts.matching(DRILL_FACT))
+    return Drills(success_ratio=report.success_ratio, drills=list(report.drills))
 
 
 @router.get("/actions/{action_id}")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
+import tempfile
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -24,6 +26,7 @@ SHOWN_FILES = 50
 NEVER_ITSELF = ("/", "/home", "/opt", "/run", "/srv", "/var")
 NEVER_BELOW = ("/bin", "/boot", "/dev", "/etc", "/lib", "/lib64", "/proc", "/sbin", "/sys", "/usr")
 MEGABYTE = 1_000_000
+DRILL_PREFIX = "foreact-drill-"
 REMEDY = "List it under [actions.prune_directory] roots in foreact.toml."
 
 
@@ -136,6 +139,18 @@ def _undo(params: Params, before: Params, context: ActionContext) -> ActionResul
     return ActionResult(success=not failed, detail=detail, evidence={"failed": failed[:SHOWN_FILES]})
 
 
+@prune_directory.drill
+def _drill(context: ActionContext) -> dict[str, Any]:
+    """Prepare a folder with one old file; what earlier drills left is removed, since nobody else does it."""
+    for left in drill_roots():
+        shutil.rmtree(left, ignore_errors=True)
+    root = Path(tempfile.mkdtemp(prefix=DRILL_PREFIX, dir=os.path.realpath(tempfile.gettempdir())))
+    old = root / "old.tmp"
+    old.write_text("This file is here to be taken away and brought back.")
+    os.utime(old, (0, 0))
+    return {"root": str(root), "delete": True}
+
+
 @prune_directory.propose
 def _propose(goal: Goal, context: ActionContext) -> list[Candidate]:
     """Propose each configured folder, on the file system that the goal is about, that holds something old."""
@@ -159,8 +174,13 @@ def _propose(goal: Goal, context: ActionContext) -> list[Candidate]:
 
 
 def _job(params: Params, context: ActionContext) -> _Job:
-    options = context.options
-    root = _allowed_root(params.get("root"), [str(path) for path in options.get("roots") or ()])
+    is_drill = str(params.get("root")) in map(str, drill_roots())
+    options = {} if is_drill else context.options
+    root = (
+        Path(params["root"])
+        if is_drill
+        else _allowed_root(params.get("root"), [str(path) for path in options.get("roots") or ()])
+    )
     # The configuration is the bound: parameters may spare more, never take more.
     least_days = float(options.get("older_than_days", OLDER_THAN_DAYS))
     days = max(least_days, float(params.get("older_than_days", least_days)))
@@ -195,6 +215,12 @@ def _carry_out(job: _Job, evidence: dict[str, Any]) -> ActionResult:
     if failed:
         detail += f" {len(failed)} could not be moved: {'; '.join(failed[:5])}."
     return ActionResult(success=not failed, detail=detail, evidence=evidence)
+
+
+def drill_roots() -> list[Path]:
+    """Return the folders that drills of this user made and that are still there."""
+    found = Path(os.path.realpath(tempfile.gettempdir())).glob(f"{DRILL_PREFIX}*")
+    return [path for path in found if path.is_dir() and not path.is_symlink() and path.stat().st_uid == os.getuid()]
 
 
 def _allowed_root(asked: Any, roots: list[str]) -> Path:
