@@ -26,7 +26,7 @@ from settings import VERSION
 from storage.actions import ActionView
 from storage.errors import ForeactError
 from storage.records import Outcome
-from tasks.context import MODE_FACT
+from tasks.context import MODE_FACT, patterns_in_force
 from tasks.learn.insights import insights as learned_from
 from tasks.learn.outcomes import OutcomeRow
 
@@ -215,7 +215,7 @@ def patterns(facade: Facade) -> Patterns:
     newest = facade.store.cycles.latest(1, "cycle")
     if not newest:
         return Patterns(cycle_id=None, patterns=[], note=views_forecast.NO_CYCLE_NOTE)
-    found = facade.store.patterns.of_cycle(newest[0].cycle_id)
+    found = list(patterns_in_force(facade.store, newest[0].cycle_id))
     note = None if found else "Nothing recurs yet; patterns need some hours of history, or three events of a kind."
     return Patterns(cycle_id=newest[0].cycle_id, patterns=found, note=note)
 

@@ -156,7 +156,8 @@ class Bench:
             self.settings, self.store, tick, "simulation", actions=self.actions, world=self.world, now=self.clock
         )
         self.store.cycles.begin(context.cycle)
-        turn(timed, context)
+        with context.reports_together() as together:
+            turn(timed, together)
         cpu_ms, wall_ms = 1e3 * (time.process_time() - begun_s), 1e3 * (time.perf_counter() - begun_wall_s)
         return Taken(cpu_ms, wall_ms, stages)
 

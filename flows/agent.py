@@ -17,7 +17,7 @@ from api import reads
 from api.deps import Facade
 from api.triggers import Started, Trigger
 from api.watch import due
-from flows.cycle import bare, second_half, turn
+from flows.cycle import bare_turn, second_half
 from flows.wiring import live_context, open_configured_store
 from handlers import ActionHandler, discover_actions, from_callable
 from handlers.worlds import World
@@ -166,10 +166,10 @@ class GoalDrivenAgent:
             )
             if kind == "cycle":
                 self.store.cycles.begin(context.cycle)
-                turn(bare, context)
+                bare_turn(context)
             elif due(self._facade, tick) is not None:
                 self.store.cycles.begin(context.cycle)
-                second_half(bare, context)
+                bare_turn(context, second_half)
             return context.cycle_id
 
 

@@ -39,7 +39,7 @@ def turn(run: Run, context: Context) -> None:
     """Run one turn of the loop; `run(stage, context, …)` says how a stage is run."""
     frames = run(monitor, context)
     patterns = run(find, context, frames)
-    outlook = run(forecast, context, frames)
+    outlook = run(forecast, context, frames, patterns)
     wanted = run(goals, context, outlook, patterns)
     run(plan, context, wanted, outlook)
     second_half(run, context)
@@ -55,6 +55,12 @@ def second_half(run: Run, context: Context) -> None:
 def bare(stage: Task[..., Any], *args: Any) -> Any:
     """Run a stage as the plain function it is."""
     return stage.fn(*args)
+
+
+def bare_turn(context: Context, body: Callable[[Run, Context], None] = turn) -> None:
+    """Run one turn, or its second half, as plain functions in this process."""
+    with context.reports_together() as together:
+        body(bare, together)
 
 
 def as_task(stage: Task[..., Any], *args: Any) -> Any:

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from flows.cycle import bare, turn
+from flows.cycle import bare_turn
 from flows.wiring import live_context
 from handlers import ActionHandler
 from handlers.worlds import Acting, World
@@ -83,7 +83,7 @@ def simulate(
         clock.now = tick
         context = live_context(settings, kept, tick, "simulation", actions=known, world=proposing)
         kept.cycles.begin(context.cycle)
-        turn(bare, context)
+        bare_turn(context)
         if progress is not None:
             progress(number, len(moments))
     return _report(kept, moments)

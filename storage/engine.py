@@ -36,6 +36,11 @@ class Engine(Protocol):
 
     is_local: bool
 
+    @property
+    def in_transaction(self) -> bool:
+        """Tell whether this thread is inside a transaction, which an error would end."""
+        ...
+
     def rows(self, sql: str, params: Params | None = None) -> Rows:
         """Run one statement and return its rows."""
         ...
@@ -149,6 +154,11 @@ class LocalEngine:
         cursor: duckdb.DuckDBPyConnection = self._local.cursor
         return cursor
 
+    @property
+    def in_transaction(self) -> bool:
+        self._cursor()
+        return bool(self._local.depth)
+
     def _run(self, step: Callable[[], T], sql: str) -> T:
         """Retry conflicts, but not inside a transaction: there the whole of it must be tried again."""
         self._cursor()
@@ -217,6 +227,10 @@ class RemoteEngine:
         self._connection = connect(":memory:")
         load_quack(self._connection)
         self._attach()
+
+    @property
+    def in_transaction(self) -> bool:
+        return bool(self._depth)
 
     def _attach(self) -> None:
         _quiet(lambda: self._connection.execute("DETACH owner"))

@@ -10,7 +10,7 @@ from typing import Any
 
 import duckdb
 
-from storage.engine import CONFLICT_ATTEMPTS, Engine
+from storage.engine import CONFLICT_ATTEMPTS, Engine, literal
 from storage.records import AuditEntry, Cycle, Pattern
 from storage.table import Clock, RecordTable, next_number
 
@@ -30,22 +30,22 @@ class Cycles:
         return bool(self._cycles.append([cycle]))
 
     def stage_done(self, cycle_id: str, stage: str, duration_s: float, summary: Mapping[str, Any]) -> None:
-        """Record that a stage finished, and what it came to."""
-        self._engine.rows(
-            "INSERT INTO cycle_stages VALUES ($cycle_id, $stage, $now, $duration_s, $summary)",
-            {
-                "cycle_id": cycle_id,
-                "stage": stage,
-                "now": self._clock(),
-                "duration_s": duration_s,
-                "summary": json.dumps(summary, default=str),
-            },
+        """Record that a stage finished now, and what it came to."""
+        self.stages_done(cycle_id, [(stage, self._clock(), duration_s, summary)])
+
+    def stages_done(self, cycle_id: str, stages: Sequence[tuple[str, datetime, float, Mapping[str, Any]]]) -> None:
+        """Record stages that finished: name, moment, duration in seconds, and what each came to."""
+        rows = ", ".join(
+            "(" + ", ".join(map(literal, (cycle_id, stage, at, took_s, json.dumps(summary, default=str)))) + ")"
+            for stage, at, took_s, summary in stages
         )
+        if rows:
+            self._engine.rows(f"INSERT INTO cycle_stages VALUES {rows}")
 
     def stages(self, cycle_id: str) -> list[dict[str, Any]]:
         """Return the finished stages of a cycle in order."""
         sql = """SELECT stage, recorded_at, duration_s, summary FROM cycle_stages
-                 WHERE cycle_id = $cycle_id ORDER BY recorded_at"""
+                 WHERE cycle_id = $cycle_id ORDER BY recorded_at, rowid"""
         rows = self._engine.rows(sql, {"cycle_id": cycle_id})
         return [
             {"stage": stage, "finished_at": at, "duration_s": duration_s, "summary": json.loads(summary)}
@@ -78,8 +78,12 @@ class Patterns:
         """Record the patterns that a cycle found."""
         self._patterns.append(patterns, cycle_id)
 
+    def of_search(self, cycle_id: str) -> list[Pattern]:
+        """Return what the long search of an earlier cycle found; it does not change any more."""
+        return list(self._engine.recall((), ("patterns of", cycle_id), lambda: tuple(self.of_cycle(cycle_id))))
+
     def of_cycle(self, cycle_id: str) -> list[Pattern]:
-        """Return the patterns of one cycle, strongest first."""
+        """Return the patterns that one cycle found itself, strongest first."""
         tail = "WHERE cycle_id = $cycle_id ORDER BY CAST(body->>'$.strength' AS DOUBLE) DESC, pattern_id"
         return self._patterns.select(tail, {"cycle_id": cycle_id})
 

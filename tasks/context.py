@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -11,13 +12,18 @@ from handlers import ActionHandler
 from handlers.worlds import World
 from settings import Settings
 from storage import Store
-from storage.records import Autonomy, Cycle, GoalType, Objective
+from storage.records import Autonomy, Cycle, GoalType, Objective, Pattern
 from tasks.goals import default_objectives
+from tasks.patterns.kept import of_long_search, overlay
 
 MODE_FACT = "mode.autonomous"
 LEVEL_FACT = "level:"
 OBJECTIVE_FACT = "objective:"
 SOURCE_FACT = "source:"
+SEARCHED_FACT = "patterns.searched"
+
+StageDone = tuple[str, datetime, float, Mapping[str, Any]]
+"""A stage's name, when it was done, how long it took in seconds, and what it came to."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +35,7 @@ class Context:
     settings: Settings
     cycle: Cycle
     actions: Mapping[str, ActionHandler] = field(default_factory=dict)
+    _held: list[StageDone] | None = None
 
     @property
     def tick(self) -> datetime:
@@ -56,14 +63,37 @@ class Context:
         return handler.default_level if handler else Autonomy.APPROVE
 
     def report(self, stage: str, duration_s: float, summary: Mapping[str, Any]) -> None:
-        """Record that a stage of this turn is done."""
-        self.store.cycles.stage_done(self.cycle_id, stage, duration_s, summary)
+        """Record that a stage of this turn is done, at once or with the others of `reports_together`."""
+        done = (stage, self.store.clock(), duration_s, summary)
+        if self._held is None:
+            self.store.cycles.stages_done(self.cycle_id, [done])
+        else:
+            self._held.append(done)
+
+    @contextmanager
+    def reports_together(self) -> Iterator[Context]:
+        """Give a context whose reports are written as one at the end, also where a stage fails."""
+        held: list[StageDone] = []
+        try:
+            yield replace(self, _held=held)
+        finally:
+            self.store.cycles.stages_done(self.cycle_id, held)
 
 
 def is_autonomous(settings: Settings, store: Store) -> bool:
     """Tell whether the loop may act by itself: the switch in force, and no kill switch."""
     switch = store.facts.get(MODE_FACT, settings.agent.autonomous_mode)
     return bool(switch) and not settings.kill_switch_path.exists()
+
+
+def patterns_in_force(store: Store, cycle_id: str) -> tuple[Pattern, ...]:
+    """Return the patterns that a cycle went by: those of the last long search, and on top those it found itself."""
+    own = store.patterns.of_cycle(cycle_id)
+    searched = store.facts.get(SEARCHED_FACT)
+    if searched is None or searched[0] == cycle_id:
+        return tuple(own)
+    found = overlay(of_long_search(store.patterns.of_search(searched[0])), own)
+    return tuple(sorted(found, key=lambda each: (-each.strength, each.pattern_id)))
 
 
 def objectives_in_force(settings: Settings, store: Store) -> tuple[Objective, ...]:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
 
 from storage.records import Frame, Pattern, stable_id
-from tasks.context import Context
+from tasks.context import SEARCHED_FACT, Context
 from tasks.patterns import Finding, PatternInput, PatternSettings, find_event_patterns, find_series_patterns
+from tasks.patterns.anomalies import find_anomalies
+from tasks.patterns.kept import of_long_search, overlay
 from tasks.stage import stage
 
 Patterns = tuple[Pattern, ...]
+
+REFRESH_RATIO = 0.02
 
 
 def _summary(patterns: Patterns) -> Mapping[str, Any]:
@@ -23,21 +28,81 @@ def _summary(patterns: Patterns) -> Mapping[str, Any]:
 
 @stage("patterns", _summary)
 def find(context: Context, frames: tuple[Frame, ...]) -> Patterns:
-    """Look for patterns in the events once and in every window of metrics, beside the events."""
+    """Look for patterns in the events, and in every window of metrics beside them.
+
+    What long searches found holds for a while: for `refresh_minutes`, or a fiftieth of the history where that is
+    less. In between, events and the newest steps of metrics are looked at, and the rest is taken as it was found.
+    """
+    look = _look(context)
+    alone = PatternInput((), np.empty((0, 0)), look.tick_s, 1.0, look.kinds, look.times_s)
+    events = find_event_patterns(alone, look.settings, look.tick_s)
+    searched = _searched(context, frames)
+    if searched is None:
+        found = [*events, *_search(context, frames, look, events)]
+        patterns = _record(context, found)
+        context.store.facts.set(SEARCHED_FACT, [context.cycle_id, look.tick_s, _subject(frames)])
+        return patterns
+    since_s, kept = searched
+    newest = [each for frame in frames for each in _newest(frame, look, since_s)]
+    return overlay(kept, _record(context, [*events, *newest]))
+
+
+@dataclass(frozen=True)
+class _Look:
+    """How to look, at which moment, and the events."""
+
+    settings: PatternSettings
+    tick_s: float
+    kinds: list[str]
+    times_s: np.ndarray[Any, Any]
+
+
+def _look(context: Context) -> _Look:
     configured = context.settings.forecasting.pattern_recognizer
     settings = PatternSettings(
         min_occurrences=configured.min_occurrences,
         time_window_hours=configured.time_window_hours,
         timezone=configured.timezone,
     )
-    tick_s = context.tick.timestamp()
-    kinds, times_s = _events(context, settings)
-    alone = PatternInput((), np.empty((0, 0)), tick_s, 1.0, kinds, times_s)
-    found = list(find_event_patterns(alone, settings, tick_s))
-    recurrent = {finding.subject for finding in found if finding.kind == "recurrence"}
+    return _Look(settings, context.tick.timestamp(), *_events(context, settings))
+
+
+def _search(context: Context, frames: tuple[Frame, ...], look: _Look, events: Sequence[Finding]) -> Iterable[Finding]:
+    recurrent = {finding.subject for finding in events if finding.kind == "recurrence"}
     for frame in frames:
-        window = PatternInput(frame.series, frame.values, frame.end.timestamp(), frame.step_s, kinds, times_s)
-        found += find_series_patterns(window, settings, tick_s, context.cycle.seed, recurrent)
+        window = _window(frame, look)
+        yield from find_series_patterns(window, look.settings, look.tick_s, context.cycle.seed, recurrent)
+
+
+def _newest(frame: Frame, look: _Look, since_s: float) -> Iterable[Finding]:
+    steps = max(1, int(np.ceil((frame.end.timestamp() - since_s) / frame.step_s)))
+    return find_anomalies(_window(frame, look), look.settings, steps)
+
+
+def _window(frame: Frame, look: _Look) -> PatternInput:
+    return PatternInput(frame.series, frame.values, frame.end.timestamp(), frame.step_s, look.kinds, look.times_s)
+
+
+def _searched(context: Context, frames: tuple[Frame, ...]) -> tuple[float, Patterns] | None:
+    """Return when the last long search was, in unix seconds, and what it found; None where it is to be made anew."""
+    known = context.store.facts.get(SEARCHED_FACT)
+    if known is None:
+        return None
+    cycle_id, at_s, subject = known
+    shortest_s = min((frame.values.shape[1] * frame.step_s for frame in frames), default=0.0)
+    refresh_s = context.settings.forecasting.pattern_recognizer.refresh_minutes * 60
+    age_s = context.tick.timestamp() - at_s
+    if subject != _subject(frames) or not 0 < age_s < min(refresh_s, REFRESH_RATIO * shortest_s):
+        return None
+    return at_s, of_long_search(context.store.patterns.of_search(cycle_id))
+
+
+def _subject(frames: tuple[Frame, ...]) -> str:
+    """Name what is searched: other series, or another step, ask for another search."""
+    return stable_id("search", *((frame.step_s, frame.series) for frame in frames))
+
+
+def _record(context: Context, found: Sequence[Finding]) -> Patterns:
     patterns = tuple(_pattern(finding) for finding in found)
     context.store.patterns.append(patterns, context.cycle_id)
     return patterns

@@ -1,0 +1,36 @@
+"""What a long search found holds until the next one; what was found since lies on top of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from storage.records import Pattern
+
+LONG_KINDS = frozenset({"effect", "anomaly", "change_point", "seasonality", "comovement"})
+"""Found by long searches; what recurs in events is looked for in every cycle."""
+
+GOES_ON_S = 20 * 60.0
+"""How soon after an anomaly another one of the same series is still the same."""
+
+
+def of_long_search(found: Iterable[Pattern]) -> tuple[Pattern, ...]:
+    """Return those of a search's findings that hold until the next one."""
+    return tuple(each for each in found if each.kind in LONG_KINDS)
+
+
+def overlay(kept: Sequence[Pattern], fresh: Sequence[Pattern]) -> tuple[Pattern, ...]:
+    """Return patterns of a long search with those found since; an anomaly that only goes on is not another one."""
+    last_s: dict[str, float] = {}
+    for each in kept:
+        if each.kind == "anomaly":
+            last_s[each.subject] = max(last_s.get(each.subject, 0.0), float(each.evidence["end_s"]))
+    known = {each.pattern_id for each in kept}
+    return (
+        *kept,
+        *(
+            each
+            for each in fresh
+            if each.pattern_id not in known
+            and not (each.kind == "anomaly" and each.evidence["at_s"] <= last_s.get(each.subject, 0.0) + GOES_ON_S)
+        ),
+    )
