@@ -10,6 +10,7 @@ from tasks.goals.changes import Declined, GoalChanges
 from tasks.goals.conflicts import contradictions
 from tasks.goals.discovery import discover_rules
 from tasks.goals.evidence import Evidence, Proposal, Rule
+from tasks.goals.family import with_children
 from tasks.goals.measures import priority_of, urgency_of
 from tasks.goals.policy import GoalPolicy
 from tasks.goals.rearm import not_rearmed
@@ -44,12 +45,13 @@ def set_goals(
     """
     served = tuple(rules) if rules is not None else discover_rules()
     by_type = {rule.goal_type.value: rule for rule in served}
-    reviewed = {view.goal.goal_id: review(view, evidence, by_type, policy)[1] for view in open_goals}
+    own = {view.goal.goal_id: review(view, evidence, by_type, policy)[1] for view in open_goals}
+    reviewed, amiss = with_children(open_goals, recent, own, evidence, policy)
     transitions = [move for move in reviewed.values() if move is not None]
     still_open = [view for view in open_goals if not _closes(reviewed[view.goal.goal_id])]
     closed_now = [_closed(view, move) for view in open_goals if (move := reviewed[view.goal.goal_id]) and _closes(move)]
     proposals, declined = _propose(evidence, served)
-    declined += _refuse(evidence, proposals, still_open, [*recent, *closed_now], policy)
+    declined += amiss + _refuse(evidence, proposals, still_open, [*recent, *closed_now], policy)
     refused = {each.cause for each in declined}
     wanted = _rank(evidence, [each for each in proposals if each.cause not in refused])
     taken, displaced, crowded = _fit_in(wanted, still_open, proposals, max_active_goals, policy, evidence)
@@ -176,7 +178,7 @@ def _superseded(view: GoalView, by: _Ranked, evidence: Evidence) -> Transition:
 
 
 def _goal_of(each: _Ranked, evidence: Evidence, cycle_id: str) -> Goal:
-    proposal = each.proposal
+    proposal, objective = each.proposal, evidence.objective(each.proposal.objective)
     return Goal(
         goal_id=stable_id("goal", cycle_id, proposal.cause),
         goal_type=proposal.goal_type,
@@ -194,6 +196,7 @@ def _goal_of(each: _Ranked, evidence: Evidence, cycle_id: str) -> Goal:
         created_at=evidence.tick,
         deadline=proposal.deadline,
         because=dict(proposal.because),
+        composition=objective.composition if objective else "and",
     )
 
 
@@ -204,6 +207,7 @@ def _linked(new: Sequence[Goal], still_open: Sequence[GoalView], evidence: Evide
     for goal in new:
         objective = evidence.objective(goal.objective)
         parent = by_objective.get(objective.parent) if objective and objective.parent else None
+        parent = parent if parent != goal.goal_id else None
         linked.append(goal.model_copy(update={"parent_id": parent}) if parent else goal)
     return linked
 

@@ -50,7 +50,7 @@ def tree_progress(views: Iterable[GoalView]) -> dict[str, float]:
     refuse_cycles({goal_id: view.goal.parent_id for goal_id, view in known.items()})
     children: dict[str, list[str]] = {}
     for goal_id, view in known.items():
-        if view.goal.parent_id in known and _counts(view):
+        if view.goal.parent_id in known and counts_for_parent(view):
             children.setdefault(str(view.goal.parent_id), []).append(goal_id)
     done: dict[str, float] = {}
 
@@ -65,5 +65,6 @@ def tree_progress(views: Iterable[GoalView]) -> dict[str, float]:
     return {goal_id: progress(goal_id) for goal_id in known}
 
 
-def _counts(view: GoalView) -> bool:
+def counts_for_parent(view: GoalView) -> bool:
+    """Tell whether a child says anything about its parent: one that was given up does not."""
     return view.state not in {GoalState.CANCELLED, GoalState.SUPERSEDED, GoalState.EXPIRED}
