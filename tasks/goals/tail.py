@@ -79,4 +79,11 @@ def _beyond(values: np.ndarray, objective: Objective) -> float:
 
 
 def _probability(values: np.ndarray, objective: Objective, allowed_ratio: float) -> float:
-    return share_probability(_beyond(values, objective), effective_size(values), allowed_ratio)
+    """Return the chance of too large a share; none where no more was seen beyond the bound than is allowed.
+
+    Few independent observations leave the prior in charge, which is no reason to act.
+    """
+    beyond_ratio = _beyond(values, objective)
+    if beyond_ratio <= allowed_ratio:
+        return 0.0
+    return share_probability(beyond_ratio, effective_size(values), allowed_ratio)

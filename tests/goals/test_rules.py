@@ -91,6 +91,10 @@ class TestResourceOptimization:
     def test_a_peak_use_above_the_bound_leaves_too_little_headroom(self) -> None:
         assert len(self.fire("below", 0.7, np.random.default_rng(1).uniform(0.6, 0.9, 1_440))) == 1
 
+    def test_a_slow_wave_that_never_reached_the_bound_is_no_reason_however_few_its_independent_values(self) -> None:
+        wave = 0.45 + 0.06 * np.sin(np.arange(70) / 40)
+        assert self.fire("below", 0.75, wave) == []
+
     def test_a_resource_that_is_never_busy_is_idle(self) -> None:
         (found,) = self.fire("above", 0.3, np.random.default_rng(1).uniform(0.02, 0.1, 1_440))
         assert "idle" in found.because["sentence"]
