@@ -35,18 +35,31 @@ def find_anomalies(frame: PatternInput, settings: PatternSettings, newest_steps:
         return []
     quiet, width = quiet_steps(frame.step_s), frame.values.shape[1]
     looked_at = min(int(settings.window_s / frame.step_s), width if newest_steps is None else newest_steps)
+    rows = _worth_a_look(frame, settings, width - looked_at) if newest_steps is not None else range(len(frame.values))
     since = 0 if newest_steps is None else max(0, width - looked_at - quiet)
-    scores = anomaly_scores(frame.values, frame.residuals, since)
+    found: list[Finding] = []
+    if not len(rows):
+        return found
+    scores = anomaly_scores(frame.values[rows], _rows(frame.residuals, rows), since)
     alerts = np.zeros(scores.shape, dtype=bool)
     alerts[:, since:] = alert_scores(scores[:, since:], quiet) >= settings.anomaly_threshold
     alerts[:, : max(0, width - looked_at)] = False
     gap_steps = max(1, int(settings.burst_s / frame.step_s))
-    return [
-        _finding(frame, settings, row, steps, scores[row])
-        for row in range(len(alerts))
-        if alerts[row].any()
-        for steps in _episodes(np.flatnonzero(alerts[row]), gap_steps)
-    ]
+    for place, row in enumerate(rows):
+        if alerts[place].any():
+            episodes = _episodes(np.flatnonzero(alerts[place]), gap_steps)
+            found += [_finding(frame, settings, int(row), steps, scores[place]) for steps in episodes]
+    return found
+
+
+def _worth_a_look(frame: PatternInput, settings: PatternSettings, since: int) -> NDArray[np.intp]:
+    """Return the rows with a score since a step that may be an alert: mostly none, and then nothing else is needed."""
+    scores = anomaly_scores(frame.values, frame.residuals, since)[:, since:]
+    return np.flatnonzero((scores >= settings.anomaly_threshold).any(axis=1))
+
+
+def _rows(values: Floats | None, rows: NDArray[np.intp] | range) -> Floats | None:
+    return None if values is None else values[rows]
 
 
 def quiet_steps(step_s: float) -> int:
