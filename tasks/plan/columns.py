@@ -85,7 +85,9 @@ def columns_of(
             continue
         slots, reasons = _open_slots(problem, view, candidate, strategy)
         blocked += [Blocked(view.goal.goal_id, candidate, each, not slots) for each in reasons]
-        if slots:
+        if slots and np.isneginf(valuer.worth(candidate).gain).all():
+            blocked.append(Blocked(view.goal.goal_id, candidate, _out_of_reach(problem, view, candidate)))
+        elif slots:
             columns += _columns(problem, view, valuer, candidate, slots, partners)
     return columns, blocked
 
@@ -117,6 +119,13 @@ def _columns(
             serves = (view.goal.goal_id, *served)
             own_value, whole = float(own[slot]), float(value[slot])
             yield Column(view.goal.goal_id, serves, candidate, slot, whole, own_value, worth, resources, key)
+
+
+def _out_of_reach(problem: PlanProblem, view: GoalView, candidate: Candidate) -> str:
+    capacity, amount = str(capacity_of(problem, view)), candidate.params.get("amount")
+    if amount == problem.capacities.get(capacity):
+        return f"{capacity} is at {amount:g} already"
+    return f"{capacity} rises by at most {problem.traits_of(candidate.action).most_up:g} at a time"
 
 
 def _least_help(problem: PlanProblem, partner: Partner) -> float:

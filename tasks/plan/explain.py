@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from storage.records import NOTHING, Strategy
+from storage.records import NOTHING, GoalView, Strategy
 from tasks.goals.text import moment, number, percent, span
 from tasks.plan.columns import Blocked, Column
 from tasks.plan.draw import Draw
 from tasks.plan.problem import PlanProblem
 from tasks.plan.solve import solve_greedy, solve_milp
+from tasks.plan.story import amount_story, forecast_story, named
 from tasks.plan.taken import Limits, Taken
 
 
@@ -52,24 +53,26 @@ def _neighbours(columns: Sequence[Column], goal_id: str) -> set[str]:
 
 
 def explain_act(
-    problem: PlanProblem, draw: Draw, strategy: tuple[Strategy, str], risk: float, instead: Column | None, lost: float
+    problem: PlanProblem,
+    view: GoalView,
+    draw: Draw,
+    strategy: tuple[Strategy, str],
+    risk: float,
+    instead: Column | None,
+    lost: float,
 ) -> str:
     """Return the explanation of an action that was chosen."""
     column = draw.column
     assert column is not None
-    left = float(column.worth.risk_left[column.slot])
     when = "now" if column.slot == 0 else f"at {moment(problem.slot_at(column.slot))}"
-    target = f" on {column.candidate.target}" if column.candidate.target else ""
-    parts = [
-        f"{column.action}{target} {when}: it is expected to lower the risk from {number(risk)} to {number(left)}"
-        f"{_costs(column)}."
-    ]
+    parts = [f"{named(problem, column.candidate)} {when}: {_because(problem, view, column, risk)}"]
     if len(column.serves) > 1:
         parts.append(f"It serves {len(column.serves)} goals at once.")
     if draw.wanted != draw.action:
         parts.append(f"The valuation alone would have said {draw.wanted}; it was drawn in order to learn.")
     if instead is not None:
-        parts.append(f"Without it {instead.action}{_where(instead)} would be next, worth {number(lost)} less in all.")
+        other = named(problem, instead.candidate)
+        parts.append(f"Without it {other} would be next, worth {number(lost)} less in all.")
     else:
         parts.append(f"Without it nothing else would be done, {number(lost)} worse in all.")
     parts.append(f"Strategy {strategy[0].value}: {strategy[1]}.")
@@ -78,17 +81,28 @@ def explain_act(
     return " ".join(parts)
 
 
-def explain_wait(problem: PlanProblem, column: Column, strategy: tuple[Strategy, str]) -> str:
+def _because(problem: PlanProblem, view: GoalView, column: Column, risk: float) -> str:
+    told = amount_story(problem, view, column.candidate)
+    if told is not None:
+        return f"{told} Over holding what is there it saves {number(column.value)} a step{_costs(column)}."
+    left = float(column.worth.risk_left[column.slot])
+    return f"it is expected to lower the risk from {number(risk)} to {number(left)}{_costs(column)}."
+
+
+def explain_wait(
+    problem: PlanProblem, column: Column, strategy: tuple[Strategy, str], blocked: Sequence[Blocked]
+) -> str:
     """Return the explanation of an action that is best done later and not committed yet."""
-    wait_s = column.slot * problem.slot_s
+    mine = [each for each in blocked if each.candidate == column.candidate]
+    until = f" (until then: {'; '.join(each.reason for each in mine)})" if mine else ""
     return (
-        f"Wait: {column.action}{_where(column)} is worth most in {span(wait_s)}, and that is decided then. "
-        f"Strategy {strategy[0].value}: {strategy[1]}."
+        f"Wait: {named(problem, column.candidate)} is worth most in {span(column.slot * problem.slot_s)}, and that is "
+        f"decided then{until}. Strategy {strategy[0].value}: {strategy[1]}."
     )
 
 
 def explain_nothing(
-    problem: PlanProblem, draw: Draw, best: Column | None, risk: float, blocked: Sequence[Blocked]
+    problem: PlanProblem, view: GoalView, draw: Draw, best: Column | None, risk: float, blocked: Sequence[Blocked]
 ) -> str:
     """Return the explanation of doing nothing."""
     if draw.wanted != NOTHING:
@@ -101,13 +115,15 @@ def explain_nothing(
         return "Nothing, since no action may be taken: " + "; ".join(reasons_of(wholly)) + "."
     if best is None:
         return "Nothing, since no registered action offers anything for this goal."
+    if best.worth.is_planned and best.value < max(best.worth.needed, 1e-12):
+        return _stay(problem, view, best)
     if risk <= 0:
         return "Nothing, since no simulated future breaks the bound within the horizon."
     if best.value >= best.worth.needed:
-        return f"Nothing: {best.action}{_where(best)} gives way to weightier goals."
+        return f"Nothing: {named(problem, best.candidate)} gives way to weightier goals."
     return (
-        f"Nothing: the best candidate, {best.action}{_where(best)}, is worth {number(best.value)} where doing nothing "
-        f"risks {number(risk)}; {number(best.worth.needed)} is asked for before acting, a margin of "
+        f"Nothing: the best candidate, {named(problem, best.candidate)}, is worth {number(best.value)} where doing "
+        f"nothing risks {number(risk)}; {number(best.worth.needed)} is asked for before acting, a margin of "
         f"{percent(problem.margin)}."
     )
 
@@ -118,8 +134,13 @@ def reasons_of(blocked: Sequence[Blocked]) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def _where(column: Column) -> str:
-    return f" on {column.candidate.target}" if column.candidate.target else ""
+def _stay(problem: PlanProblem, view: GoalView, best: Column) -> str:
+    """Return why the amount that is there is kept."""
+    objective = problem.objective_of(view)
+    assert objective is not None
+    now = problem.capacities[str(objective.capacity)]
+    other = f"{named(problem, best.candidate)} would come next, at {number(best.value)} a step against holding"
+    return f"Nothing: {objective.capacity} stays at {now:.3g}. {forecast_story(problem, objective, now)} {other}."
 
 
 def _costs(column: Column) -> str:

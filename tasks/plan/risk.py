@@ -25,8 +25,11 @@ def losses_of(excess: FloatArray) -> FloatArray:
 
     `excess` is (..., n_paths, n_steps). Just beyond weighs a half, two standard deviations or more weigh one.
     """
-    weights = np.minimum(1.0, 0.5 + 0.25 * excess)
-    return np.asarray(np.where(excess > 0, weights, 0.0).mean(axis=-1), dtype=float)
+    weights = np.multiply(excess, 0.25)
+    weights += 0.5
+    np.minimum(weights, 1.0, out=weights)
+    np.copyto(weights, 0.0, where=~(excess > 0))
+    return np.asarray(weights.mean(axis=-1), dtype=float)
 
 
 def risk_of(excess: FloatArray) -> FloatArray:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from math import ceil
+from math import ceil, isfinite
 from typing import Any
 
 import numpy as np
 
 from handlers.worlds import candidates_in
 from storage.actions import ActionView
-from storage.records import NOTHING, Autonomy, Candidate, Frame, GoalType, GoalView, Receipt, ReceiptStatus
+from storage.records import NOTHING, Autonomy, Candidate, FloatArray, Frame, GoalType, GoalView, Receipt, ReceiptStatus
 from tasks.context import Context, is_autonomous
 from tasks.execute import spans_between
 from tasks.forecast.outlook import Outlook
@@ -169,11 +169,21 @@ def _levels(context: Context, goals: tuple[GoalView, ...], names: set[str]) -> d
 
 def _spreads(outlook: Outlook) -> dict[str, float]:
     return {
-        series: float(np.nanstd(row))
+        series: spread
         for frame in outlook.frames
-        for series, row in zip(frame.series, frame.values, strict=True)
-        if np.isfinite(row).any()
+        for series, spread in zip(frame.series, _deviations(frame.values), strict=True)
+        if isfinite(spread)
     }
+
+
+def _deviations(values: FloatArray) -> list[float]:
+    """Return the standard deviation of each row (n_series, n_steps), NaN where nothing was recorded."""
+    is_seen = np.isfinite(values)
+    filled, count = np.where(is_seen, values, 0.0), is_seen.sum(axis=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean = filled.sum(axis=1) / count
+        off = np.where(is_seen, values - mean[:, None], 0.0)
+        return list(np.sqrt((off * off).sum(axis=1) / count).tolist())
 
 
 def _settling(context: Context, recent: list[ActionView]) -> list[ActionView]:

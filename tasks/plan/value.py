@@ -43,7 +43,8 @@ class Outlook:
 class Worth:
     """What a candidate is worth in each slot (n_slots,): gain over all bounds, the goal's own, the risk it leaves.
 
-    `needed` is what it must be worth after its cost to be preferred to doing nothing.
+    `needed` is what it must be worth after its cost to be preferred to doing nothing, `is_planned` whether it sets an
+    amount and is valued by the plan of amounts that begins with it.
     """
 
     gain: FloatArray
@@ -52,6 +53,7 @@ class Worth:
     effect: tuple[float, float]
     shrink: float
     needed: float
+    is_planned: bool = False
 
 
 def offer_key(candidate: Candidate) -> str:
@@ -98,7 +100,7 @@ class Valuer:
         # The response is known and the plan weighs late against idle: a share of the whole risk would forbid the small
         # steps that it consists of. So the margin is on a unit's running cost; what a change costs is charged as cost.
         needed = self.problem.margin * self.problem.traits_of(candidate.action).unit_cost
-        return Worth(saved, saved, left, effect, 1.0, needed)
+        return Worth(saved, saved, left, effect, 1.0, needed, is_planned=True)
 
     def _harm(self, candidate: Candidate, effect: tuple[float, float]) -> FloatArray:
         harm = np.zeros(self.problem.n_slots)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from storage.records import NOTHING, Action, Alternative, Decision, GoalView, Plan
+from tasks.goals.text import number
 from tasks.plan.columns import Blocked, Column
 from tasks.plan.draw import Draw
 from tasks.plan.explain import explain_act, explain_nothing, explain_wait, reasons_of, runner_up
@@ -77,15 +78,16 @@ def _act(round_: Round, column: Column, decision: Decision) -> Action:
 
 def _explanation(round_: Round, goal_id: str, draw: Draw, column: Column | None, refused: Sequence[Blocked]) -> str:
     problem, strategy, valuer = round_.problem, round_.strategies[goal_id], round_.valuers[goal_id]
+    view = valuer.view
     if column is None:
         best = max(round_.columns_for(goal_id), key=lambda each: each.value, default=None)
-        return explain_nothing(problem, draw, best, valuer.risk, refused)
+        return explain_nothing(problem, view, draw, best, valuer.risk, refused)
     if column.goal_id != goal_id:
         return f"{column.action}, chosen for a weightier goal, serves this one as well."
     if not round_.commits(column):
-        return explain_wait(problem, column, strategy)
+        return explain_wait(problem, column, strategy, refused)
     instead, lost = runner_up(problem, round_.worthy, round_.solution, round_.limits, column)
-    return explain_act(problem, draw, strategy, valuer.outlook.risk, instead, lost)
+    return explain_act(problem, view, draw, strategy, valuer.outlook.risk, instead, lost)
 
 
 def _bound_by(round_: Round, goal_id: str, chosen: Column | None, others: Taken) -> tuple[str, ...]:
@@ -147,6 +149,8 @@ def _why_not(round_: Round, column: Column, others: Taken) -> str:
         return in_the_way
     if column.value <= 0:
         return "it is expected to do more harm than good"
+    if column.worth.is_planned and not round_.is_worth_it(column):
+        return f"it saves too little over what is there: {number(column.worth.needed)} a step is asked for"
     if not round_.is_worth_it(column):
         return f"it does not save {round_.problem.margin:.0%} of the risk of doing nothing"
     return "something else was worth more, or was drawn"
