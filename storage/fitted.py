@@ -36,16 +36,17 @@ class FittedTable:
             {"name": fitted.name, "recorded_at": recorded_at, "fitted_at": fitted.fitted_at, "body": fitted.body},
         )
 
-    def get(self, names: Sequence[str], until: datetime) -> dict[str, Fitted]:
-        """Return what is in force under some names; what was fitted after `until` is invisible.
+    def get(self, names: Sequence[str]) -> dict[str, Fitted]:
+        """Return what is in force under some names.
 
         Bodies are large and change daily: each is fetched once and held for as long as its row is in force.
         """
-        sql = """SELECT name, max(recorded_at) FROM fitted
-                 WHERE name IN (SELECT unnest($names)) AND fitted_at <= $until GROUP BY name"""
-        newest: dict[str, datetime] = dict(self._engine.rows(sql, {"names": list(names), "until": until}))
         with self._lock:
-            return {name: self._body(name, recorded_at) for name, recorded_at in newest.items()}
+            return {name: self._body(name, at) for name, at in self._newest().items() if name in names}
+
+    def _newest(self) -> dict[str, datetime]:
+        sql = "SELECT name, max(recorded_at) FROM fitted GROUP BY name"
+        return self._engine.recall(("fitted",), "newest fitted", lambda: dict(self._engine.rows(sql)))
 
     def _body(self, name: str, recorded_at: datetime) -> Fitted:
         held = self._held.get(name)

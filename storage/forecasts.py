@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from storage.engine import Engine
 from storage.fitted import FittedTable
 from storage.records import Breach, Forecast, StatePrediction
-from storage.states import States
+from storage.states import NEVER, States
 from storage.table import Clock, RecordTable
 
 
@@ -126,7 +126,7 @@ class Forecasts:
                 "series": [f.series for f in forecasts],
                 "issued_at": [f.issued_at for f in forecasts],
                 "step_s": [f.step_s for f in forecasts],
-                "levels": [np.asarray(f.levels, dtype=np.float32) for f in forecasts],
+                "levels": [list(f.levels) for f in forecasts],
                 "point": [np.asarray(f.point, dtype=np.float32) for f in forecasts],
                 "quantiles": [np.asarray(f.quantiles, dtype=np.float32).ravel() for f in forecasts],
                 "method": [f.method for f in forecasts],
@@ -176,17 +176,26 @@ class Forecasts:
     def unresolved(self, matured_before: datetime, limit: int) -> list[tuple[str, Forecast]]:
         """Return forecasts whose last step lies before a moment and which have no error row, oldest first.
 
-        They are resolved in the order in which they mature, so none lies behind the newest that is resolved.
+        They are resolved in the order in which they mature, and with them all that mature at the same moment: so none
+        lies behind the newest that is resolved. About `limit` of them are returned.
         """
-        columns = ", ".join(f"f.{name.strip()}" for name in _COLUMNS.split(","))
-        sql = f"""WITH newest AS (SELECT coalesce(max(matures_at), '-infinity'::TIMESTAMPTZ) AS since FROM errors)
-                  SELECT f.cycle_id, {columns} FROM forecasts f
-                  ANTI JOIN (SELECT cycle_id, series FROM errors WHERE matures_at >= (SELECT since FROM newest)) e
-                    ON e.cycle_id = f.cycle_id AND e.series = f.series
-                  WHERE f.refusal IS NULL AND f.matures_at <= $moment AND f.matures_at >= (SELECT since FROM newest)
-                  ORDER BY f.matures_at, f.cycle_id, f.series LIMIT $limit"""
-        rows = self._engine.rows(sql, {"moment": matured_before, "limit": limit})
-        return [(row[0], _forecast(row[1:])) for row in rows]
+        sql = f"""SELECT cycle_id, {_COLUMNS}, matures_at FROM forecasts
+                  WHERE matures_at > $newest AND matures_at <= $until AND refusal IS NULL
+                  ORDER BY matures_at, cycle_id, series"""
+        params = {"newest": self._newest_resolved(), "until": matured_before, "limit": limit}
+        rows = self._engine.rows(f"{sql} LIMIT $limit", params)
+        if len(rows) == limit:
+            rows = self._engine.rows(sql, params | {"until": rows[-1][-1]})
+        return [(row[0], _forecast(row[1:-1])) for row in rows]
+
+    def _newest_resolved(self) -> datetime:
+        """Return when the newest resolved forecast matured."""
+
+        def read() -> datetime | None:
+            newest: datetime | None = self._engine.rows("SELECT max(matures_at) FROM errors")[0][0]
+            return newest
+
+        return self._engine.recall(("errors",), "newest resolved", read) or NEVER
 
     def append_errors(self, errors: Sequence[ForecastError]) -> None:
         """Add resolved forecasts to the ledger."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from storage.records import StatePrediction
 from storage.table import Clock, RecordTable
 
 UNKNOWN = "unknown"
+NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -81,15 +82,21 @@ class States:
 
     def unresolved(self, matured_before: datetime, limit: int) -> list[ForetoldState]:
         """Return predictions whose moment has passed and that were not yet compared with what came, oldest first."""
-        sql = """WITH newest AS (SELECT coalesce(max(matures_at), '-infinity'::TIMESTAMPTZ) AS since FROM state_results)
-                 SELECT cycle_id, body, unhealthy, critical FROM states ANTI JOIN state_results USING (cycle_id)
-                 WHERE unhealthy IS NOT NULL AND matures_at <= $moment AND matures_at >= (SELECT since FROM newest)
+        sql = """SELECT cycle_id, body, unhealthy, critical FROM states
+                 WHERE matures_at > $newest AND matures_at <= $until AND unhealthy IS NOT NULL
                  ORDER BY matures_at LIMIT $limit"""
-        rows = self._engine.rows(sql, {"moment": matured_before, "limit": limit})
+        params = {"newest": self._newest_resolved(), "until": matured_before, "limit": limit}
         return [
             ForetoldState(cycle_id, StatePrediction.model_validate_json(body), RawState(unhealthy, critical))
-            for cycle_id, body, unhealthy, critical in rows
+            for cycle_id, body, unhealthy, critical in self._engine.rows(sql, params)
         ]
+
+    def _newest_resolved(self) -> datetime:
+        def read() -> datetime | None:
+            newest: datetime | None = self._engine.rows("SELECT max(matures_at) FROM state_results")[0][0]
+            return newest
+
+        return self._engine.recall(("state_results",), "newest resolved state", read) or NEVER
 
     def append_results(self, results: Sequence[StateResult]) -> None:
         """Record what became of predictions."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
-from storage.records import Frame, Objective, ObjectiveKind
+from storage.records import Frame, Objective, ObjectiveKind, metric_of
 from tasks.forecast.batch import Floats, ForecastBatch
 from tasks.forecast.prepare import Ints
 
@@ -29,33 +30,36 @@ class Crossing:
     within: int
     first: Floats
 
-    @property
-    def probability(self) -> Floats:
-        """Share of paths (rows,) that cross; NaN without a forecast."""
-        known = ~np.isnan(self.first[:, 0])
-        return np.where(known, (self.first < np.inf).mean(axis=1), np.nan)
 
-    def lead_steps(self) -> Floats:
-        """Steps (rows, 3) until the bound is crossed where it is: the 10 %, 50 % and 90 % quantiles of the paths."""
-        ordered = np.sort(self.first, axis=1)
-        count = np.isfinite(ordered).sum(axis=1)
-        place = np.maximum(count - 1, 0)[:, None] * np.asarray(LEAD_LEVELS)
-        below = place.astype(np.intp)
-        above = np.minimum(below + 1, np.maximum(count - 1, 0)[:, None])
-        finite = np.where(np.isfinite(ordered), ordered, 0.0)
-        low, high = (np.take_along_axis(finite, at, axis=1) for at in (below, above))
-        return np.where(count[:, None] > 0, low + (high - low) * (place - below), np.nan)
+def crossing_share(first: Floats) -> Floats:
+    """Share of paths (rows,) that cross, from first crossings (rows, paths); NaN without a forecast."""
+    return np.where(np.isnan(first[:, 0]), np.nan, (first < np.inf).mean(axis=1))
+
+
+def lead_steps(first: Floats) -> Floats:
+    """Steps (rows, 3) until the bound is crossed where it is: the 10 %, 50 % and 90 % quantiles of the paths."""
+    ordered = np.sort(first, axis=1)
+    last = np.isfinite(ordered).sum(axis=1)[:, None] - 1
+    place = np.maximum(last, 0) * np.asarray(LEAD_LEVELS)
+    below = place.astype(np.intp)
+    finite = np.where(np.isfinite(ordered), ordered, 0.0)
+    low = np.take_along_axis(finite, below, axis=1)
+    high = np.take_along_axis(finite, np.minimum(below + 1, np.maximum(last, 0)), axis=1)
+    return np.where(last >= 0, low + (high - low) * (place - below), np.nan)
 
 
 def crossings(frame: Frame, batch: ForecastBatch, objectives: Iterable[Objective]) -> list[Crossing]:
     """Return where the paths of a frame's forecast cross each bounded objective; those that mean no series left out."""
+    meant = defaultdict(list)
+    for row, series in enumerate(frame.series):
+        for name in {series, metric_of(series)}:
+            meant[name].append(row)
     found = []
     for objective in objectives:
-        if objective.kind in BOUNDED_KINDS:
-            rows = np.array([row for row, name in enumerate(frame.series) if objective.matches(name)], dtype=np.intp)
-            if len(rows):
-                within = steps_within(objective, frame.step_s, batch.horizon)
-                found.append(Crossing(objective, rows, within, _first(batch, rows, objective, within)))
+        if objective.kind in BOUNDED_KINDS and objective.measured in meant:
+            rows = np.array(meant[objective.measured], dtype=np.intp)
+            within = steps_within(objective, frame.step_s, batch.horizon)
+            found.append(Crossing(objective, rows, within, _first(batch, rows, objective, within)))
     return found
 
 

@@ -45,7 +45,7 @@ def learned(context: Context, frames: Sequence[Frame], serving: Serving, objecti
     """Return what earlier cycles learned, fitted anew where it is a day old, outgrown, missing or corrupt."""
     horizon = context.settings.forecasting.forecaster.horizon_steps
     names = [_name(frame, serving, horizon) for frame in frames]
-    found = context.store.forecasts.fitted.get([*names, CURVES], context.tick)
+    found = context.store.forecasts.fitted.get([*names, CURVES])
     notes: list[str] = []
     fleets = []
     for name, frame in zip(names, frames, strict=True):
@@ -64,7 +64,7 @@ def _name(frame: Frame, serving: Serving, horizon: int) -> str:
 
 def _read(context: Context, fitted: Fitted | None, notes: list[str]) -> Kept | None:
     """Return a kept fleet, None where there is none, it is too old, or it cannot be read: that is said, not raised."""
-    if fitted is None or context.tick - fitted.fitted_at >= FLEET_SERVES:
+    if fitted is None or not timedelta(0) <= context.tick - fitted.fitted_at < FLEET_SERVES:
         return None
     try:
         return read_kept(fitted.body)
@@ -109,14 +109,13 @@ def _with_past(context: Context, kept: Kept, frame: Frame, horizon: int, objecti
 
 def _curves(context: Context, fitted: Fitted | None, notes: list[str]) -> tuple[Recalibration, StateRecalibration]:
     """Return the recalibration of breaches and of states, by how the newest of them turned out."""
-    if fitted is not None and context.tick - fitted.fitted_at < CURVES_SERVE:
+    if fitted is not None and timedelta(0) <= context.tick - fitted.fitted_at < CURVES_SERVE:
         try:
             return _curves_of(json.loads(fitted.body))
         except (ValueError, TypeError, KeyError) as trouble:
             _say_corrupt(context, fitted, trouble, notes)
     plain = _fit_curves(context)
-    if any(forecasts for _, _, forecasts in plain.values()) or fitted is not None:
-        context.store.forecasts.fitted.keep(Fitted(CURVES, context.tick, json.dumps(plain)))
+    context.store.forecasts.fitted.keep(Fitted(CURVES, context.tick, json.dumps(plain)))
     return _curves_of(plain)
 
 

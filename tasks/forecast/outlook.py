@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from statistics import median
 
 import numpy as np
 from numpy.typing import NDArray
 
 from storage.records import Breach, Forecast, Frame, Objective, StatePrediction
 from tasks.forecast.batch import Bools, ForecastBatch
-from tasks.forecast.crossing import Crossing, crossings, first_beyond
+from tasks.forecast.crossing import Crossing, crossing_share, crossings, first_beyond, lead_steps
 from tasks.forecast.kept import NO_BLOCKS, STORED_LEVELS, Blocks
 from tasks.forecast.recalibrate import UNTOUCHED, Recalibration
 from tasks.forecast.state import JOINT_PATHS, Shares, joint_paths, overall
@@ -72,17 +74,20 @@ def breaches_of(
 
     Probabilities are recalibrated by how past ones fared; the raw ones are kept beside them.
     """
-    found = crossings(frame, batch, objectives)
-    return [breach for crossing in found for breach in breaches_at(frame, crossing, recalibration)]
+    return breaches_at(frame, crossings(frame, batch, objectives), recalibration)
 
 
-def breaches_at(frame: Frame, crossing: Crossing, recalibration: Recalibration) -> list[Breach]:
-    """Return the breaches of one objective; see `breaches_of`."""
-    probability = crossing.probability
-    honest, steps = recalibration.apply(probability), crossing.lead_steps()
+def breaches_at(frame: Frame, found: Sequence[Crossing], recalibration: Recalibration) -> list[Breach]:
+    """Return the breaches that crossings on a frame amount to; see `breaches_of`."""
+    if not found:
+        return []
+    first = np.concatenate([crossing.first for crossing in found])
+    probability = crossing_share(first)
+    honest, steps = recalibration.apply(probability).tolist(), lead_steps(first).tolist()
+    places = [(crossing.objective, row) for crossing in found for row in crossing.rows.tolist()]
     return [
-        _breach(frame, crossing.objective, row, (honest[i], probability[i]), (median, low, high))
-        for i, (row, (low, median, high)) in enumerate(zip(crossing.rows.tolist(), steps.tolist(), strict=True))
+        _breach(frame, objective, row, (honest[i], raw), (steps[i][1], steps[i][0], steps[i][2]))
+        for i, ((objective, row), raw) in enumerate(zip(places, probability.tolist(), strict=True))
     ]
 
 
@@ -97,7 +102,7 @@ def _breach(
     broken = last_value is not None and not (objective.is_met(last_value) or objective.is_met(settled_value))
     expected_at, earliest_at, latest_at = (_moment(frame.end, frame.step_s, step) for step in steps)
     probability, raw = probabilities
-    known = bool(np.isfinite(raw))
+    known = math.isfinite(raw)
     return Breach(
         objective=objective.name,
         series=frame.series[row],
@@ -116,13 +121,12 @@ def _last_values(values: NDArray[np.float64]) -> tuple[float | None, float]:
 
     The newest is None where the last five steps are silent: then nothing is known of now.
     """
-    recent = values[-5:]
-    seen = recent[np.isfinite(recent)]
-    return (float(seen[-1]), float(np.median(seen[-3:]))) if len(seen) else (None, float("nan"))
+    seen = [value for value in values[-5:].tolist() if math.isfinite(value)]
+    return (seen[-1], median(seen[-3:])) if seen else (None, math.nan)
 
 
 def _moment(end: datetime, step_s: float, step: float) -> datetime | None:
-    return end + timedelta(seconds=step_s * step) if np.isfinite(step) else None
+    return end + timedelta(seconds=step_s * step) if math.isfinite(step) else None
 
 
 @dataclass(frozen=True)

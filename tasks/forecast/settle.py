@@ -10,6 +10,7 @@ from itertools import groupby
 
 import numpy as np
 
+from storage import Store
 from storage.forecasts import BreachResult, ForecastError, Grid
 from storage.records import NOTHING, Breach, FloatArray, Forecast, Objective, ReceiptStatus
 from storage.states import UNKNOWN, ForetoldState, StateResult
@@ -52,7 +53,29 @@ class StateLook:
         return min(grid.issued_at for grid in self.grids.values())
 
 
-def settle(context: Context, issued: int = 0) -> None:
+@dataclass(frozen=True)
+class Settled:
+    """What became of forecasts, to be written."""
+
+    errors: Sequence[ForecastError] = ()
+    breaches: Sequence[BreachResult] = ()
+    states: Sequence[StateResult] = ()
+
+    def record(self, store: Store) -> None:
+        """Write it, all or nothing."""
+        if self.errors or self.states:
+            with store.transaction():
+                store.forecasts.append_errors(self.errors)
+                store.forecasts.append_breach_results(self.breaches)
+                store.forecasts.states.append_results(self.states)
+
+
+def settle(context: Context) -> None:
+    """Record what became of the forecasts that matured."""
+    settled(context).record(context.store)
+
+
+def settled(context: Context, issued: int = 0) -> Settled:
     """Compare forecasts whose whole horizon has passed with what was observed, and states whose moment has come.
 
     The breaches of a series are settled with its forecast: horizons of series differ, as their steps do. At least as
@@ -60,19 +83,17 @@ def settle(context: Context, issued: int = 0) -> None:
     """
     store = context.store.forecasts
     matured = store.unresolved(context.tick, max(LEAST_PER_TURN, 2 * issued))
-    states = store.states.unresolved(context.tick, STATES_PER_TURN)
-    if not matured and not states:
-        return
-    looks = _looks(context, states)
+    looks = _looks(context, store.states.unresolved(context.tick, STATES_PER_TURN))
+    if not matured and not looks:
+        return Settled()
     begun = [forecast.issued_at for _, forecast in matured] + [look.begun for look in looks if look.grids]
     acts = _acts(context, min(begun, default=context.tick))
     seen = _observed(context, matured)
-    results = _breach_results(context, seen, acts)
-    came = [_state_result(context, look, acts) for look in looks]
-    with context.store.transaction():
-        store.append_errors([_error(each, acts) for each in seen])
-        store.append_breach_results(results)
-        store.states.append_results(came)
+    return Settled(
+        [_error(each, acts) for each in seen],
+        _breach_results(context, seen, acts),
+        [_state_result(context, look, acts) for look in looks],
+    )
 
 
 def _acts(context: Context, since: datetime) -> Acts:

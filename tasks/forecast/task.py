@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from storage.forecasts import Spread
-from storage.records import Breach, Frame, Pattern
+from storage.records import Frame, Pattern
 from storage.states import RawState
 from tasks.context import Context
 from tasks.forecast.acts import passing_touches
@@ -18,7 +18,7 @@ from tasks.forecast.learned import Learned, learned
 from tasks.forecast.outlook import FramePaths, Outlook, breaches_at, forecasts_of, predicted_state
 from tasks.forecast.past import CALIBRATED_METHOD
 from tasks.forecast.serve import Serving, forecast_frame
-from tasks.forecast.settle import settle
+from tasks.forecast.settle import settle, settled
 from tasks.forecast.shards import RunShards, in_process
 from tasks.forecast.untouched import untouched
 from tasks.stage import stage
@@ -53,8 +53,10 @@ def forecast(
         for frame, batch, kept in zip(frames, batches, known.fleets, strict=True)
     ]
     outlook = _outlook(context, parts, known)
-    _record(context, outlook, known)
-    settle(context, len(outlook.forecasts))
+    became = settled(context, len(outlook.forecasts))
+    with context.store.transaction():
+        _record(context, outlook, known)
+        became.record(context.store)
     return outlook
 
 
@@ -89,16 +91,12 @@ def _batches(
 
 
 def _outlook(context: Context, parts: Sequence[FramePaths], known: Learned) -> Outlook:
-    breaches: list[Breach] = []
-    for part in parts:
-        for crossing in part.crossings:
-            breaches += breaches_at(part.frame, crossing, known.breach)
     state, raw = predicted_state(parts, context.tick, known.state, context.cycle.seed)
     return Outlook(
         frames=tuple(part.frame for part in parts),
         batches=tuple(part.batch for part in parts),
         forecasts=tuple(each for part in parts for each in forecasts_of(part.frame, part.batch)),
-        breaches=tuple(breaches),
+        breaches=tuple(each for part in parts for each in breaches_at(part.frame, part.crossings, known.breach)),
         state=state,
         raw_state=raw,
         notes=known.notes,
@@ -106,13 +104,12 @@ def _outlook(context: Context, parts: Sequence[FramePaths], known: Learned) -> O
 
 
 def _record(context: Context, outlook: Outlook, known: Learned) -> None:
-    """Write what was foretold, all of it or nothing; a turn that is tried again finds its state there."""
+    """Write what was foretold; a turn that is tried again finds its state there."""
     raw = RawState(outlook.raw_state.unhealthy, outlook.raw_state.critical) if outlook.raw_state else None
     store = context.store.forecasts
-    with context.store.transaction():
-        if store.states.append(outlook.state, context.cycle_id, raw):
-            store.append_new(outlook.forecasts, context.cycle_id, _spreads(outlook, known.fleets))
-            store.breaches.append(outlook.breaches, context.cycle_id)
+    if store.states.append(outlook.state, context.cycle_id, raw):
+        store.append_new(outlook.forecasts, context.cycle_id, _spreads(outlook, known.fleets))
+        store.breaches.append(outlook.breaches, context.cycle_id)
 
 
 def _spreads(outlook: Outlook, fleets: Sequence[Kept]) -> dict[str, Spread]:

@@ -91,6 +91,7 @@ def test_a_state_with_figures_that_no_fit_produces_is_corrupt() -> None:
 def test_corrupt_curves_are_fitted_anew(loop: Loop) -> None:
     tick = START + timedelta(days=14)
     loop.cycle(tick)
+    loop.clock.now += timedelta(seconds=1)
     loop.store.forecasts.fitted.keep(Fitted("recalibration", tick, '{"breach": 1}'))
     assert "recalibration" in loop.cycle(tick + timedelta(minutes=1)).notes[0]
     assert loop.cycle(tick + timedelta(minutes=2)).notes == ()
