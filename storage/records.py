@@ -507,7 +507,7 @@ class Estimand(Record):
 
     The target `series` is compared with the forecast of `forecast_cycle_id`, on the mean of its first `window_steps`
     steps of `horizon_steps`; `better` says which way it is to move, `trigger` whether it stood in the highest or lowest
-    tenth of its past values. `guards` and `side_effects` are measured beside it, `controls` explain what moves it anyway.
+    fifth of its past values. `guards` and `side_effects` are measured beside it, `controls` explain what moves it anyway.
     `predicted_sd_units` is what the act was believed to achieve, positive toward the goal.
     """
 

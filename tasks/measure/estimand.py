@@ -13,7 +13,7 @@ from tasks.measure.ledger import BoolArray, FloatArray, window_steps
 
 Trigger = Literal["", "high", "low"]
 
-EXTREME_RATIO = 0.1
+EXTREME_RATIO = 0.2
 FEWEST_BEFORE = 20
 WEEK_S = 604_800.0
 
@@ -52,7 +52,7 @@ def fix_estimand(
 
 
 def trigger_of(history: FloatArray, steps_per_week: int) -> Trigger:
-    """Say whether the newest value of a metric (n,) lies in the highest or lowest tenth of its last week."""
+    """Say whether the newest value of a metric (n,) lies in the highest or lowest fifth of its last week."""
     places = np.flatnonzero(np.isfinite(history))
     if not len(places):
         return ""
