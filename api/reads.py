@@ -154,7 +154,12 @@ def predictions(facade: Facade, horizon_hours: float, series: str | None = None)
         wanted,
         breaches=[b for b in breaches if series is None or b.series == series],
         state=store.forecasts.state(cycle_id) if cycle_id else None,
-        calibration=views_forecast.calibration(coverage, resolved, store.forecasts.breach_results(CALIBRATION_LAST)),
+        calibration=views_forecast.calibration(
+            coverage,
+            resolved,
+            store.forecasts.breach_results(CALIBRATION_LAST),
+            store.forecasts.states.results(CALIBRATION_LAST),
+        ),
         no_forecast="" if cycle_id else _no_forecast(facade),
     )
 

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from api.models.agent import Prediction
-from api.models.forecasts import Calibration, PredictedState, Predictions, SeriesForecast
+from api.models.forecasts import Calibration, PredictedState, Predictions, ReliabilityBin, SeriesForecast
 from storage.records import Breach, FloatArray, Forecast, StatePrediction
 from storage.samples import SeriesInfo
+from tasks.forecast.recalibrate import Reliability, reliability
 
 LEVELS = (0.05, 0.95)
 NEEDED_SAMPLES = 30
@@ -96,16 +97,44 @@ def prediction(state: PredictedState) -> Prediction:
     return Prediction(predicted_state=state.state, **state.model_dump(exclude={"state"}))
 
 
-def calibration(coverage: float | None, resolved: int, results: Mapping[str, Any]) -> Calibration:
-    """Sum up how past forecasts turned out; the Brier score is the mean squared error of a probability."""
-    happened = np.asarray(results["happened"], dtype=float)
-    errors = np.asarray(results["probability"], dtype=float) - happened
+def calibration(
+    coverage: float | None, resolved: int, breaches: Mapping[str, Any], states: Mapping[str, Any] | None = None
+) -> Calibration:
+    """Sum up how past forecasts turned out; a Brier score is the mean squared error of a probability.
+
+    `breaches` and `states` are columns of what was foretold and what came.
+    """
+    broken = _reliability(breaches["probability"], np.asarray(breaches["happened"], dtype=float))
+    came = np.asarray(states["came"], dtype=str) if states else np.empty(0, dtype=str)
+    worse = _reliability(states["unhealthy"] if states else (), (came != "healthy").astype(float))
     return Calibration(
         coverage_90=coverage,
         resolved_forecasts=resolved,
-        breach_brier=float(np.mean(errors**2)) if happened.size else None,
-        resolved_breaches=int(happened.size),
+        breach_brier=_or_none(broken.brier),
+        resolved_breaches=broken.forecasts,
+        breach_auc=_or_none(broken.auc),
+        breach_reliability=_bins(broken),
+        state_brier=_or_none(worse.brier),
+        resolved_states=worse.forecasts,
+        state_reliability=_bins(worse),
     )
+
+
+def _reliability(foretold: Any, happened: FloatArray) -> Reliability:
+    return reliability(np.asarray(foretold, dtype=float), happened)
+
+
+def _bins(found: Reliability) -> list[ReliabilityBin]:
+    """Return the bins that hold forecasts."""
+    return [
+        ReliabilityBin(foretold=round(float(p), 4), happened=round(float(y), 4), count=int(count))
+        for p, y, count in zip(found.foretold, found.happened, found.counts, strict=True)
+        if count
+    ]
+
+
+def _or_none(value: float) -> float | None:
+    return value if np.isfinite(value) else None
 
 
 def no_forecast_note(spans: Sequence[SeriesInfo], analysis_interval_s: float) -> str:

@@ -32,13 +32,32 @@ class PredictedState(BaseModel):
     reason: str
 
 
+class ReliabilityBin(BaseModel):
+    """Forecasts of like probability: what was foretold on average, and how often it came true."""
+
+    foretold: float
+    happened: float
+    count: int
+
+
 class Calibration(BaseModel):
-    """How good the forecasts were."""
+    """How good the forecasts were, over the newest that are resolved."""
 
     coverage_90: float | None = Field(description="Share of observations inside the 90 % interval; should be near 0.9")
     resolved_forecasts: int
     breach_brier: float | None = Field(description="Mean squared error of the breach probabilities; lower is better")
     resolved_breaches: int
+    breach_auc: float | None = Field(
+        default=None, description="Chance that a breach which came was rated above one that did not; 0.5 is guessing"
+    )
+    breach_reliability: list[ReliabilityBin] = Field(default_factory=list, description="By tenths of probability")
+    state_brier: float | None = Field(
+        default=None, description="Mean squared error of the probability that the state would not be healthy"
+    )
+    resolved_states: int = 0
+    state_reliability: list[ReliabilityBin] = Field(
+        default_factory=list, description="Of not being healthy, by tenths of probability"
+    )
 
 
 class Predictions(BaseModel):
@@ -86,6 +105,11 @@ class Predictions(BaseModel):
                         "resolved_forecasts": 200,
                         "breach_brier": 0.06,
                         "resolved_breaches": 40,
+                        "breach_auc": 0.93,
+                        "breach_reliability": [{"foretold": 0.71, "happened": 0.75, "count": 8}],
+                        "state_brier": 0.08,
+                        "resolved_states": 20,
+                        "state_reliability": [{"foretold": 0.12, "happened": 0.1, "count": 10}],
                     },
                     "note": None,
                 }

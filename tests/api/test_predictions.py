@@ -8,6 +8,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from storage import Store
+from storage.records import StatePrediction
+from storage.states import ForetoldState, RawState, StateResult
 from tests.api import worlds
 from tests.api.conftest import API
 
@@ -46,6 +48,26 @@ def test_state_breaches_and_calibration_come_along(client: TestClient, store: St
     assert calibration["coverage_90"] == pytest.approx(0.9)
     assert calibration["resolved_forecasts"] == calibration["resolved_breaches"] == 4
     assert calibration["breach_brier"] == pytest.approx(0.04)
+
+
+def test_the_reliability_of_breaches_and_states_is_published(client: TestClient, store: Store, tick: datetime) -> None:
+    worlds.a_turn(store, tick)
+    worlds.a_ledger(store, tick)
+    for number, (unhealthy, came) in enumerate([(0.9, "critical"), (0.9, "degraded"), (0.2, "healthy")]):
+        shares = {"healthy": 1 - unhealthy, "degraded": unhealthy, "critical": 0.0}
+        at = tick - timedelta(minutes=number)
+        state = StatePrediction(at=at, state="healthy", probabilities=shares)
+        raw = RawState(unhealthy, 0.0)
+        store.forecasts.states.append_results([StateResult(ForetoldState(f"old-{number}", state, raw), came)])
+    calibration = client.get(PATH).json()["calibration"]
+    assert calibration["breach_reliability"] == [{"foretold": 0.8, "happened": 1.0, "count": 4}]
+    assert calibration["breach_auc"] is None
+    assert calibration["resolved_states"] == 3
+    assert calibration["state_brier"] == pytest.approx(0.02)
+    assert calibration["state_reliability"] == [
+        {"foretold": 0.2, "happened": 0.0, "count": 1},
+        {"foretold": 0.9, "happened": 1.0, "count": 2},
+    ]
 
 
 def test_a_refused_series_says_why(client: TestClient, store: Store, tick: datetime) -> None:
