@@ -16,6 +16,7 @@ from api import problems
 from api.dashboard import pages
 from api.deps import Facade
 from api.gate import Gate
+from api.herald import Herald
 from api.routes import actions, agent, executor, forecasts, goals, health, history, ingest, objectives, outcomes
 from api.sampler import Sampler, Worker
 from api.triggers import PrefectTrigger, Trigger
@@ -80,7 +81,10 @@ def _lifespan(
 def _workers(facade: Facade) -> list[Worker]:
     """Return the threads beside the server, and let the facade know how to see whether they live."""
     settings = facade.settings
-    workers = {"watcher": Worker("watcher", settings.agent.goal_sync_interval_seconds, Watcher(facade).step)}
+    sync_s = settings.agent.goal_sync_interval_seconds
+    workers = {"watcher": Worker("watcher", sync_s, Watcher(facade).step)}
+    if isinstance(facade.trigger, PrefectTrigger):
+        workers["herald"] = Worker("herald", sync_s, Herald(facade).step)
     if settings.sampler.enabled:
         interval_s = settings.sampler.interval_seconds
         sampler = Sampler(HostSampler(), facade.store, facade.clock, interval_s)
