@@ -31,6 +31,7 @@ from tasks.measure.windows import LEAST_KNOWN_RATIO
 HISTORY_STEPS = 2_016
 MOST_ORIGINS = 160
 RERUN_ORIGINS = 60
+RERUN_SIDE_EFFECTS = 8
 FEWEST_HISTORY_STEPS = 30
 ACTS_DAYS = 14
 
@@ -148,13 +149,14 @@ class Surroundings:
         The others of the grid are controls of the target. `window_s` is the length that was fixed beforehand.
         """
         past = Past.read(self, grid, action.name, estimand)
+        aside = [name for name in estimand.side_effects if name in grid.series][RERUN_SIDE_EFFECTS:]
         steps = None if window_s is None else max(1, min(grid.steps, round(window_s / past.history.step_s)))
         return [
             MetricWindow(
                 name,
                 grid.seen(name),
                 grid.point(name),
-                past.ledger(name, may_rerun=roles[name] != "side_effect"),
+                past.ledger(name, may_rerun=name not in aside),
                 role=roles[name],
                 better=better[name],
                 metric_sd=_spread(past.history.row(name)),

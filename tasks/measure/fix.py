@@ -9,12 +9,15 @@ from math import isfinite
 
 import numpy as np
 
-from storage.records import NOTHING, Action, Estimand, Objective, metric_of
+from storage.records import NOTHING, Action, Candidate, Estimand, Objective, metric_of
 from tasks.context import Context
+from tasks.learn.task import planner_beliefs
 from tasks.measure.acts import acted_in
 from tasks.measure.around import FEWEST_HISTORY_STEPS, Surroundings
 from tasks.measure.effect import Better
 from tasks.measure.estimand import WEEK_S, fix_estimand, trigger_of
+from tasks.plan.beliefs import effect_of
+from tasks.plan.problem import PlanProblem
 
 MOST_SIDE_EFFECTS = 100
 CONTROLS_OPTION = "controls"
@@ -101,9 +104,19 @@ def _side_effects(objectives: Sequence[Objective], others: Sequence[str]) -> tup
 
 
 def _predicted(context: Context, action: Action) -> float | None:
-    """Return the effect that the planner believed in when it chose the act."""
-    decision = context.store.decisions.get(action.decision_id)
-    if decision is None or decision.chosen.action != action.name:
+    """Return the effect that is believed in as the act begins: what was learned, on top of what the action declares."""
+    goal, handler = context.store.goals.get(action.goal_id), context.actions.get(action.name)
+    if goal is None or action.name == NOTHING:
         return None
-    believed: float | None = getattr(decision.chosen, "expected_effect", None)
-    return believed if believed is not None and isfinite(believed) else None
+    problem = PlanProblem(
+        tick=context.tick,
+        cycle_id=context.cycle_id,
+        seed=context.cycle.seed,
+        goals=(goal,),
+        objectives={},
+        candidates={},
+        beliefs=planner_beliefs(context),
+    )
+    declared = Candidate(action=action.name, expected_effect=dict(handler.expected_effect) if handler else {})
+    believed, _ = effect_of(problem, declared, goal.goal)
+    return believed if isfinite(believed) else None
