@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from storage.records import Action, Autonomy, Candidate, Decision, GoalView, Plan, Strategy, stable_id
+from tasks.plan.amounts import amount_of
 from tasks.plan.problem import PlanProblem
 
 
@@ -20,7 +21,7 @@ def action_of(
 ) -> Action:
     """Return the action that a decision leads to, with all that is needed to judge it afterwards."""
     goal, objective = view.goal, problem.objective_of(view)
-    informs_only = problem.traits_of(candidate.action).informs_only
+    is_aimed = _is_aimed(problem, view, candidate)
     level = problem.level(goal.goal_type, candidate.action)
     due_at = problem.slot_at(slot)
     waits_for_a_person = level is not Autonomy.AUTO
@@ -41,16 +42,27 @@ def action_of(
         created_at=problem.tick,
         due_at=due_at,
         expires_at=due_at + timedelta(seconds=lasts_s),
-        # An action that only informs changes no metric, so none is measured for it or could confound another.
-        series=None if informs_only else goal.series,
+        series=goal.series if is_aimed else None,
         side=goal.side,
-        guards=objective.guards if objective and not informs_only else (),
+        guards=objective.guards if objective and is_aimed else (),
         horizon_s=problem.settle_s,
         propensity=propensity,
         priority=goal.priority,
         bound=goal.bound,
         forecast_cycle_id=problem.cycle_id,
     )
+
+
+def _is_aimed(problem: PlanProblem, view: GoalView, candidate: Candidate) -> bool:
+    """Tell whether an action is to be judged by what it changes of the goal's metric against that metric's forecast.
+
+    One that only informs changes none. What an amount changes is known from its response, and the forecast of a metric
+    that amounts hold down has those amounts in it: to grow for a load that comes would look as if nothing was gained.
+    """
+    objective = problem.objective_of(view)
+    is_planned = objective is not None and objective.name in problem.responses
+    sets_amount = is_planned and amount_of(problem, objective, candidate) is not None
+    return not problem.traits_of(candidate.action).informs_only and not sets_amount
 
 
 def decision_id(problem: PlanProblem, view: GoalView) -> str:
