@@ -267,6 +267,7 @@ class Settings(BaseSettings):
     )
 
     home: Path = Path(".foreact")
+    folder: Path | None = Field(default=None, exclude=True, description="where foreact.toml lies")
     prefect_api_url: str | None = None
     agent: AgentSettings = AgentSettings()
     forecasting: ForecastingSettings = ForecastingSettings()
@@ -360,7 +361,7 @@ def load_settings(folder: Path | str | None = None, **overrides: Any) -> Setting
     fields = {name: getattr(located, name) for name in Settings.model_fields}
     home = located.home if located.home.is_absolute() else base / located.home
     prefect_url = located.prefect_api_url or os.environ.get("PREFECT_API_URL") or None
-    return Settings.model_construct(**fields | {"home": home, "prefect_api_url": prefect_url})
+    return Settings.model_construct(**fields | {"home": home, "folder": base, "prefect_api_url": prefect_url})
 
 
 def _unusable(file: Path, trouble: ValidationError | tomllib.TOMLDecodeError) -> ForeactError:

@@ -127,9 +127,17 @@ def actions(limit: Annotated[int, typer.Option(min=1, max=500)] = 20, json: Json
 
 
 @app.command(epilog="Example: foreact approve action-3f0c2a9d1b7e --note 'looks right'")
-def approve(subject: Subject, note: Note = "") -> None:
+def approve(
+    subject: Subject,
+    note: Note = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only have it said what the action would do.")] = False,
+) -> None:
     """Say yes to an action that waits, or to all that wait of a goal."""
-    _answer(subject, "approve", note)
+    if dry_run and subject.startswith("goal"):
+        from storage.errors import ForeactError
+
+        raise ForeactError("not_an_action", f"{subject} is a goal.", "Name one action: `foreact actions` lists them.")
+    _answer(subject, "approve?dry_run=true" if dry_run else "approve", note)
 
 
 @app.command(epilog="Example: foreact cancel goal-3f0c2a9d1b7e --note 'planned maintenance'")

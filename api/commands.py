@@ -36,6 +36,36 @@ def answer_action(facade: Facade, action_id: str, answer: Answer, approved: bool
     return Answered(subject=action_id, done=_word(approved), action_ids=[action_id], flow_run_id=started, note=note)
 
 
+def rehearse_action(facade: Facade, action_id: str, answer: Answer) -> Answered:
+    """Have a dry run of an action: an action of its own, which touches nothing and leaves the other waiting."""
+    view = existing(facade, action_id)
+    if view.action.undo_of is not None or facade.clock() >= view.action.expires_at:
+        status = views.action_status(view, facade.clock())
+        detail = f"{action_id} is {'an undo' if view.action.undo_of else status}; there is nothing to rehearse."
+        raise ForeactError("nothing_to_rehearse", detail, "Rehearse an action that may still be done.", status=409)
+    now = facade.clock()
+    rehearsal = view.action.model_copy(
+        update={
+            "action_id": stable_id("action", "rehearsal", action_id, now.isoformat()),
+            "params": {**view.action.params, **(answer.params or {})},
+            "level": Autonomy.APPROVE,
+            "strategy": Strategy.IMMEDIATE,
+            "created_at": now,
+            "due_at": now,
+            "dry_run": True,
+        }
+    )
+    facade.store.actions.append([rehearsal], BY_HAND)
+    facade.store.actions.approve(_approval(facade, rehearsal, answer.model_copy(update={"params": None}), True))
+    detail_kept = {"rehearsal": rehearsal.action_id, "note": answer.note, "params": answer.params}
+    facade.store.audit.append(answer.by, "ask for dry run", action_id, detail_kept)
+    started, note = _tend(facade, rehearsal.action_id, "dry run")
+    note = note or f"GET /api/autonomous/actions/{rehearsal.action_id} tells what it would do."
+    return Answered(
+        subject=action_id, done="dry run asked for", action_ids=[rehearsal.action_id], flow_run_id=started, note=note
+    )
+
+
 def approve_goal(facade: Facade, goal_id: str, answer: Answer) -> Answered:
     """Approve every action of a goal that waits for it."""
     if facade.store.goals.get(goal_id) is None:

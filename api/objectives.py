@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from api.deps import Facade
 from api.models.records import ObjectiveIn, Objectives, ObjectiveView
 from api.problems import describe
+from settings import CONFIG_NAME, Settings, load_settings
 from storage.errors import ForeactError
 from storage.records import Objective
 from tasks.context import OBJECTIVE_FACT, objectives_in_force
@@ -17,18 +18,40 @@ from tasks.goals import contradictions, refuse_unknown_parents
 
 def listed(facade: Facade) -> Objectives:
     """Return the objectives in force, and which of them contradict each other."""
-    in_force = objectives_in_force(facade.settings, facade.store)
+    settings, trouble = settings_now(facade)
+    in_force = objectives_in_force(settings, facade.store)
     by_hand = facade.store.facts.matching(OBJECTIVE_FACT)
+    try:
+        refuse_unknown_parents(in_force)
+    except ForeactError as refusal:
+        trouble = [*trouble, str(refusal)]
     return Objectives(
-        objectives=[_view(facade, objective, by_hand) for objective in in_force],
+        objectives=[_view(settings, objective, by_hand) for objective in in_force],
         contradictions=[conflict.statement for conflict in contradictions(in_force)],
+        trouble=trouble,
     )
+
+
+def settings_now(facade: Facade) -> tuple[Settings, list[str]]:
+    """Return the settings as foreact.toml has them now, as the next cycle will read them.
+
+    Where it cannot be used any more, those with which the facade started, and why.
+    """
+    folder = facade.settings.folder
+    if folder is None or not (folder / CONFIG_NAME).exists():
+        return facade.settings, []
+    try:
+        now = load_settings(folder)
+    except ForeactError as trouble:
+        return facade.settings, [str(trouble)]
+    changes = {"objectives": now.objectives, "use_default_objectives": now.use_default_objectives}
+    return facade.settings.model_copy(update=changes), []
 
 
 def put(facade: Facade, name: str, body: ObjectiveIn, by: str) -> ObjectiveView:
     """Put an objective in force under a name, in the place of one of the same name."""
     objective = _validated(name, body.model_dump(exclude_unset=True))
-    others = [each for each in objectives_in_force(facade.settings, facade.store) if each.name != name]
+    others = [each for each in objectives_in_force(settings_now(facade)[0], facade.store) if each.name != name]
     refuse_unknown_parents([*others, objective])
     facade.store.facts.set(OBJECTIVE_FACT + name, objective.model_dump(mode="json", exclude_defaults=True), by)
     facade.store.audit.append(by, "set objective", name, objective.model_dump(mode="json", exclude_defaults=True))
@@ -38,7 +61,7 @@ def put(facade: Facade, name: str, body: ObjectiveIn, by: str) -> ObjectiveView:
 
 def delete(facade: Facade, name: str, by: str) -> None:
     """Take an objective out of force, wherever it comes from; raises `objective_unknown`."""
-    in_force = objectives_in_force(facade.settings, facade.store)
+    in_force = objectives_in_force(settings_now(facade)[0], facade.store)
     if name not in {objective.name for objective in in_force}:
         remedy = "GET /api/autonomous/objectives lists them."
         raise ForeactError("objective_unknown", f"There is no objective {name}.", remedy, status=404)
@@ -59,8 +82,8 @@ def _validated(name: str, fields: dict[str, Any]) -> Objective:
         ) from None
 
 
-def _view(facade: Facade, objective: Objective, by_hand: dict[str, Any]) -> ObjectiveView:
+def _view(settings: Settings, objective: Objective, by_hand: dict[str, Any]) -> ObjectiveView:
     if by_hand.get(objective.name) is not None:
         return ObjectiveView(origin="by hand", objective=objective)
-    is_in_file = objective.name in {each.name for each in facade.settings.objectives}
+    is_in_file = objective.name in {each.name for each in settings.objectives}
     return ObjectiveView(origin="file" if is_in_file else "default", objective=objective)

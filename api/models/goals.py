@@ -73,6 +73,9 @@ class GoalsOverview(BaseModel):
 
     total_active_goals: int
     goals: list[GoalSummary]
+    conflicts: list[str] = Field(
+        default_factory=list, description="Pairs of open goals that pull one metric in opposite directions"
+    )
 
 
 class ActionDetail(BaseModel):

@@ -59,6 +59,9 @@ class Objectives(BaseModel):
 
     objectives: list[ObjectiveView]
     contradictions: list[str] = Field(description="Pairs that cannot both be met")
+    trouble: list[str] = Field(
+        default_factory=list, description="Why the file's objectives, as they are written now, are not in force"
+    )
 
 
 class Audit(BaseModel):

@@ -42,8 +42,15 @@ def action(action_id: str, facade: FacadeDep) -> ActionDetail:
 
 
 @router.post("/actions/{action_id}/approve")
-def approve_action(action_id: str, facade: FacadeDep, body: Answer | None = None) -> Answered:
+def approve_action(
+    action_id: str,
+    facade: FacadeDep,
+    body: Answer | None = None,
+    dry_run: Annotated[bool, Query(description="Only say what it would do; the action goes on waiting")] = False,
+) -> Answered:
     """Let an action be done, with other parameters where some are given; the first answer counts."""
+    if dry_run:
+        return commands.rehearse_action(facade, action_id, body or Answer())
     return commands.answer_action(facade, action_id, body or Answer(), approved=True)
 
 

@@ -11,6 +11,7 @@ from api.deps import FacadeDep
 from api.models.goals import Answer, Answered, GoalDetail, GoalsOverview
 from storage.errors import ForeactError
 from storage.records import Decision
+from tasks.goals import conflicts
 
 router = APIRouter(tags=["goals"])
 
@@ -20,7 +21,8 @@ def goals(
     facade: FacadeDep, state: Annotated[reads.GoalFilter, Query(description="Which goals")] = "open"
 ) -> GoalsOverview:
     """Return the active goals with type, priority and progress, most important first."""
-    return reads.goals(facade, state)
+    found = [conflict.statement for conflict in conflicts(view.goal for view in facade.store.goals.open())]
+    return reads.goals(facade, state).model_copy(update={"conflicts": found})
 
 
 @router.get("/goals/{goal_id}")

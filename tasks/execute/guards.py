@@ -71,7 +71,7 @@ class Circumstances:
 
 def judge(view: ActionView, now: Circumstances) -> Ruling:
     """Return whether a due action may be carried out now; the first guard that objects gives the reason."""
-    for check in _FOR_UNDOS if view.action.undo_of else _FOR_ACTS:
+    for check in _guards_for(view.action):
         ruling = check(view, now)
         if ruling is not None:
             return ruling
@@ -212,6 +212,15 @@ def _when(view: ActionView) -> datetime:
 
 Guard = Callable[[ActionView, Circumstances], Ruling | None]
 
+
+def _guards_for(action: Action) -> tuple[Guard, ...]:
+    if action.undo_of:
+        return _FOR_UNDOS
+    return _FOR_REHEARSALS if action.dry_run else _FOR_ACTS
+
+
 # Going back is never held up by a goal, a limit or the switch of its action: only by time and by people.
 _FOR_UNDOS: tuple[Guard, ...] = (_kill_switch, _lifetime, _consent)
+# What touches nothing is not held up by what limits touching.
+_FOR_REHEARSALS: tuple[Guard, ...] = (*_FOR_UNDOS, _purpose, _enabled)
 _FOR_ACTS: tuple[Guard, ...] = (*_FOR_UNDOS, _purpose, _enabled, _calm, _undone_well, _breaker, _limits, _room)

@@ -125,6 +125,52 @@ def test_cancelling_a_goal_rejects_what_waits(client: TestClient, store: Store) 
     assert client.post(f"{GOAL}/cancel").json()["note"] == "It already was."
 
 
+def test_a_dry_run_on_request_is_an_action_of_its_own_and_the_other_goes_on_waiting(
+    client: TestClient, store: Store, trigger: RecordingTrigger
+) -> None:
+    body = {"by": "ada", "params": {"nice": 5}}
+    answered = client.post(f"{ACTION}/approve", params={"dry_run": True}, json=body).json()
+    assert answered["done"] == "dry run asked for"
+    (rehearsal,) = answered["action_ids"]
+    view = store.actions.get(rehearsal)
+    assert view is not None
+    assert view.action.dry_run
+    assert view.action.params == {"pid": 4711, "nice": 5}
+    assert view.approval is not None
+    assert view.approval.approved
+    assert client.get(ACTION).json()["status"] == "waiting for approval"
+    assert verbs(store) == ["ask for dry run"]
+    assert [call[0] for call in trigger.calls] == ["tend"]
+
+
+def test_a_dry_run_of_what_has_expired_is_refused(client: TestClient, store: Store, tick: datetime) -> None:
+    gone = worlds.an_action("action-8", tick - timedelta(days=1))
+    store.actions.append([gone], "cycle-1")
+    answer = client.post(f"{API}/actions/action-8/approve", params={"dry_run": True})
+    assert answer.status_code == 409
+    assert answer.json()["code"] == "nothing_to_rehearse"
+
+
+def test_an_approval_that_comes_after_expiry_or_twice_is_told_so_plainly(
+    client: TestClient, store: Store, tick: datetime
+) -> None:
+    store.actions.append([worlds.an_action("action-8", tick - timedelta(days=1))], "cycle-1")
+    late = client.post(f"{API}/actions/action-8/approve").json()
+    assert (late["code"], late["detail"]) == ("not_waiting", "action-8 does not wait for an answer: it is expired.")
+    client.post(f"{ACTION}/reject", json={"by": "ada"})
+    twice = client.post(f"{ACTION}/approve", json={"by": "bob"}).json()
+    assert (twice["code"], twice["detail"]) == ("already_answered", "action-1 was rejected by ada already.")
+    assert store.actions.get("action-8").approval is None  # type: ignore[union-attr]
+
+
+def test_goals_that_pull_one_metric_both_ways_are_named(client: TestClient, store: Store, tick: datetime) -> None:
+    busy = worlds.a_goal("goal-8", tick, side="above", bound=0.2)
+    store.goals.append([busy], [worlds.a_move("goal-8", GoalState.ACTIVE, tick)], "cycle-2")
+    conflicts = client.get(f"{API}/goals").json()["conflicts"]
+    assert conflicts
+    assert all("what helps one harms the other" in each for each in conflicts)
+
+
 def test_a_closed_goal_cannot_be_cancelled(client: TestClient) -> None:
     answer = client.post(f"{API}/goals/goal-2/cancel")
     assert (answer.status_code, answer.json()["code"]) == (409, "goal_closed")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
+from settings import load_settings
 from storage import Store
+from tasks.context import objectives_in_force
 from tests.api.conftest import API
 
 PATH = f"{API}/objectives"
@@ -61,6 +64,37 @@ def test_an_unsound_objective_is_refused(client: TestClient, change: dict[str, A
 
 def test_a_name_that_cannot_be_one_is_refused(client: TestClient) -> None:
     assert client.put(f"{PATH}/Fast Answers", json=LATENCY).status_code == 422
+
+
+IN_FILE = '[[objectives]]\nname = "in-file"\nmetric = "latency"\nbound = {bound}\n'
+
+
+def test_an_objective_written_into_the_file_is_in_force_without_a_restart(client: TestClient, tmp_path: Path) -> None:
+    (tmp_path / "foreact.toml").write_text(IN_FILE.format(bound=200))
+    assert origins(client)["in-file"] == "file"
+    assert client.put(f"{PATH}/part", json=LATENCY | {"parent": "in-file"}).status_code == 200
+    (tmp_path / "foreact.toml").unlink()
+    assert "in-file" not in origins(client)
+    assert "'in-file' as its parent" in client.get(PATH).json()["trouble"][0]
+
+
+def test_a_file_that_cannot_be_used_any_more_is_said_with_file_key_and_remedy(
+    client: TestClient, tmp_path: Path
+) -> None:
+    (tmp_path / "foreact.toml").write_text(IN_FILE.format(bound='"much"'))
+    told = client.get(PATH).json()
+    (trouble,) = told["trouble"]
+    assert str(tmp_path / "foreact.toml") in trouble
+    assert "objectives.0.bound" in trouble
+    assert "Correct or remove" in trouble
+    assert "cpu-not-saturated" in {each["objective"]["name"] for each in told["objectives"]}
+
+
+def test_the_loop_reads_the_file_anew_every_turn(store: Store, tmp_path: Path) -> None:
+    for bound in (200, 300):
+        (tmp_path / "foreact.toml").write_text(IN_FILE.format(bound=bound))
+        in_force = {each.name: each.bound for each in objectives_in_force(load_settings(tmp_path), store)}
+        assert in_force["in-file"] == bound
 
 
 def test_contradictions_are_said(client: TestClient) -> None:

@@ -246,6 +246,21 @@ def test_a_clock_set_back_a_little_forgets_no_act() -> None:
     assert answer(waiting(), now(finished=recent, limits={"restart": ActionLimits(cooldown_s=60)})) is Answer.WAIT
 
 
+def test_a_rehearsal_is_held_up_by_nothing_that_limits_touching() -> None:
+    failures = tuple(done(TICK - n * MINUTE, FAILED, f"b{n}") for n in (3, 2, 1))
+    busy = now(
+        finished=failures,
+        rate_limits=("0/day",),
+        in_maintenance=True,
+        silent_series=frozenset([SERIES]),
+        limits={"restart": ActionLimits(cooldown_s=3_600)},
+    )
+    assert answer(waiting(dry_run=True), busy) is Answer.GO
+    assert answer(waiting(dry_run=True), replace(busy, kill_switch=True)) is Answer.WAIT
+    assert answer(waiting(dry_run=True, level=Autonomy.APPROVE), busy) is Answer.WAIT
+    assert answer(waiting(dry_run=True, goal_id="gone"), busy) is Answer.DROP
+
+
 def test_the_breaker_opens_after_failures_in_a_row_and_closes_after_a_while() -> None:
     failures = tuple(done(TICK - n * MINUTE, FAILED, f"b{n}") for n in (3, 2, 1))
     broken = now(finished=failures, breaker_failures=3, breaker_s=1_800)
@@ -416,7 +431,7 @@ def test_what_goes_is_within_every_limit_and_still_wanted(view: ActionView, circ
     action = view.action
     assert action.expires_at >= TICK
     assert view.approval is None or view.approval.approved
-    if action.undo_of is not None:
+    if action.undo_of is not None or action.dry_run:
         return
     acted = {ReceiptStatus.SUCCEEDED, FAILED, ReceiptStatus.TIMED_OUT, ReceiptStatus.UNKNOWN}
     acts = [(each.action, each.receipt) for each in circumstances.finished]
