@@ -143,9 +143,9 @@ def _seen(scale: _Scale, lines: OutcomeLines, colour: str) -> Iterable[str]:
 
 def _effect(scale: _Scale, lines: OutcomeLines, colour: str) -> Iterable[str]:
     """Draw the two means that were compared, and the change between them with its interval."""
-    if not (np.isfinite(lines.estimate) and np.isfinite(lines.mean_expected) and lines.window_steps > 0):
-        return
     steps = min(lines.window_steps, len(lines.after_s))
+    if not (np.isfinite(lines.estimate) and np.isfinite(lines.mean_expected) and steps > 0):
+        return
     left, right = scale.x(lines.acted_s), scale.x(float(lines.after_s[steps - 1]))
     expected, actual = scale.y(lines.mean_expected), scale.y(lines.mean_expected + lines.estimate)
     for y, paint in ((expected, "var(--accent)"), (actual, colour)):

@@ -1,0 +1,204 @@
+"""Outcomes can be read one by one and seen as pictures; the loop's own figures are told."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from hypothesis import given
+from hypothesis import strategies as st
+
+from api.dashboard.outcome_chart import OutcomeLines, outcome_chart
+from storage import Store
+from storage.records import Estimand, Outcome, Verdict
+from tests.api import worlds
+from tests.api.conftest import API
+
+STEPS = 10
+
+
+def measured(at: datetime, **changes: Any) -> Outcome:
+    evidence = {
+        "forecast": [0.5] * STEPS,
+        "observed": [0.3] * STEPS,
+        "low": [0.4] * STEPS,
+        "high": [0.6] * STEPS,
+        "step_s": 60,
+        "first_at": (at - timedelta(minutes=9)).isoformat(),
+        "window_steps": STEPS,
+        "observed_steps": STEPS,
+        "expected": 0.5,
+        "relative_ratio": -0.4,
+    }
+    return worlds.an_outcome(worlds.an_action("action-2", at), at).model_copy(update={"evidence": evidence, **changes})
+
+
+@pytest.fixture
+def lived(store: Store, tick: datetime) -> Outcome:
+    worlds.samples(store, tick)
+    worlds.a_turn(store, tick)
+    worlds.a_history(store, tick)
+    store.engine.rows("DELETE FROM outcomes")
+    outcome = measured(tick)
+    aside = outcome.model_copy(update={"outcome_id": "aside", "series": "fan", "role": "side_effect"})
+    store.outcomes.append([outcome, aside], "cycle-1")
+    return outcome
+
+
+def test_an_outcome_is_told_with_what_was_fixed_before_it(
+    client: TestClient, store: Store, tick: datetime, lived: Outcome
+) -> None:
+    estimand = Estimand(
+        action_id=lived.action_id,
+        series=lived.series,
+        better="lower",
+        fixed_at=tick,
+        forecast_cycle_id="cycle-1",
+        issued_at=tick,
+        step_s=60,
+        horizon_steps=10,
+        window_steps=10,
+    )
+    assert client.get(f"{API}/outcomes/{lived.outcome_id}").json()["estimand"] is None
+    store.outcomes.fix(estimand, "cycle-1")
+    told = client.get(f"{API}/outcomes/{lived.outcome_id}").json()
+    assert told["estimand"]["window_steps"] == 10
+    assert told["outcome"]["verdict"] == "improved"
+    assert client.get(told["picture"]).status_code == 200
+
+
+@pytest.mark.usefixtures("lived")
+def test_side_effects_are_listed_by_action_alone(client: TestClient) -> None:
+    newest = client.get(f"{API}/outcomes").json()["outcomes"]
+    assert {each["role"] for each in newest} == {"target"}
+    everything = client.get(f"{API}/outcomes", params={"action_id": "action-2"}).json()["outcomes"]
+    assert [each["role"] for each in everything] == ["target", "side_effect"]
+
+
+@pytest.mark.parametrize("path", ["", "/picture"])
+def test_an_unknown_outcome_is_a_problem_with_a_remedy(client: TestClient, path: str) -> None:
+    answer = client.get(f"{API}/outcomes/none{path}")
+    assert (answer.status_code, answer.json()["code"]) == (404, "outcome_unknown")
+
+
+def test_the_picture_is_a_drawing_that_stands_alone(client: TestClient, lived: Outcome) -> None:
+    answer = client.get(f"{API}/outcomes/{lived.outcome_id}/picture")
+    assert answer.headers["content-type"] == "image/svg+xml"
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    root = ElementTree.fromstring(answer.text)
+    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    words = " ".join(text.text or "" for text in root.iter("{http://www.w3.org/2000/svg}text"))
+    assert "renice_process on cpu_used_ratio: improved" in words
+    assert "90 % interval −0.3 to −0.1" in words
+    assert "act, " in words
+    assert "http" not in answer.text.replace("http://www.w3.org/2000/svg", "")
+    assert answer.text == client.get(f"{API}/outcomes/{lived.outcome_id}/picture").text
+
+
+@pytest.mark.usefixtures("lived")
+def test_a_goals_page_shows_the_pictures_of_its_outcomes(client: TestClient) -> None:
+    text = client.get("/goals/goal-1").text
+    assert text.count('<svg class="outcome"') == 1
+    assert "<style" not in text
+    assert "renice_process on cpu_used_ratio: improved" in text
+
+
+@pytest.mark.usefixtures("lived")
+def test_an_actions_page_names_the_metrics_that_did_not_move(client: TestClient, store: Store, tick: datetime) -> None:
+    quiet = measured(tick, outcome_id="calm", series="disk", role="side_effect", verdict=Verdict.NO_EFFECT)
+    store.outcomes.append([quiet], "cycle-2")
+    text = client.get("/actions/action-2").text
+    assert "none stands out: disk" in text
+    assert "fan" in text
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"evidence": {}},
+        {"evidence": {}, "verdict": Verdict.UNKNOWN, "estimate": None, "low": None, "high": None},
+        {"evidence": {"forecast": [None] * 3, "low": [None], "step_s": 60}},
+    ],
+)
+def test_an_outcome_of_which_little_is_known_has_a_picture_that_says_so(
+    client: TestClient, store: Store, tick: datetime, changes: dict[str, Any]
+) -> None:
+    outcome = measured(tick, reason="no forecast was issued before", **changes)
+    store.outcomes.append([outcome], "cycle-1")
+    answer = client.get(f"{API}/outcomes/{outcome.outcome_id}/picture")
+    assert answer.status_code == 200
+    assert "no forecast was issued before" in answer.text
+    ElementTree.fromstring(answer.text)
+
+
+def test_what_was_recorded_cannot_become_markup(client: TestClient, store: Store, tick: datetime) -> None:
+    outcome = measured(tick, action='<script>"', series="a<b", reason="<img>")
+    store.outcomes.append([outcome], "cycle-1")
+    text = client.get(f"{API}/outcomes/{outcome.outcome_id}/picture").text
+    assert "<script" not in text
+    assert "<img" not in text
+    ElementTree.fromstring(text)
+
+
+finite = st.one_of(st.floats(-1e9, 1e9), st.just(float("nan")))
+
+
+@given(
+    seen=st.lists(finite, min_size=1, max_size=30),
+    expected=st.lists(finite, max_size=10),
+    estimate=finite,
+    window=st.integers(0, 12),
+)
+def test_any_numbers_make_a_picture_that_parses(
+    seen: list[float], expected: list[float], estimate: float, window: int
+) -> None:
+    steps = len(expected)
+    lines = OutcomeLines(
+        title="a",
+        caption="b",
+        verdict="worse",
+        unit="",
+        acted_s=1e9,
+        seen_s=1e9 + 60.0 * np.arange(-len(seen), 0),
+        seen=np.array(seen),
+        after_s=1e9 + 60.0 * np.arange(1, steps + 1),
+        expected=np.array(expected),
+        low=np.array(expected) - 1,
+        high=np.array(expected) + 1,
+        window_steps=window,
+        mean_expected=1.0,
+        estimate=estimate,
+        effect_low=estimate - 1,
+        effect_high=estimate + 1,
+    )
+    drawn = outcome_chart(lines, stands_alone=True)
+    ElementTree.fromstring(drawn)
+    assert "nan" not in drawn
+
+
+@pytest.mark.usefixtures("lived")
+def test_the_report_tells_the_six_figures(client: TestClient, store: Store, tick: datetime) -> None:
+    store.facts.set(
+        "insights",
+        client.get(f"{API}/executor/insights").json()
+        | {"convergence": [{"best": "x", "best_ratio": 0.9, "value_remaining_sd": 0.1, "is_settled": True}]},
+    )
+    told = client.get(f"{API}/report").json()["monitoring"]
+    assert told == client.get(f"{API}/executor/monitoring").json()
+    assert told["goals_per_hour"] == pytest.approx(3 / 24)
+    assert told["goal_achievement_rate"]["rate"] == 1.0
+    assert told["action_success_rate"]["count"] == 1
+    assert told["mean_execution_time_s"] == 0.0
+    assert told["measured_impact"]["effect_sd_units"] == 1.2
+    assert told["learning_convergence"]["settled_ratio"] == 1.0
+
+
+def test_before_anything_was_done_the_figures_are_none_not_zero(client: TestClient) -> None:
+    told = client.get(f"{API}/executor/monitoring").json()
+    assert told.pop("window_s") == 86_400
+    assert told.pop("goals_per_hour") == 0
+    assert set(told.values()) == {None}
