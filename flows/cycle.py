@@ -20,10 +20,12 @@ from prefect.events import emit_event
 from prefect.states import Completed
 from prefect.utilities.annotations import quote
 
+from flows.sharding import through_runner
 from flows.wiring import live_context, open_configured_store
 from settings import load_settings, utc_now
 from tasks.context import Context
 from tasks.execute.task import act_task, execute
+from tasks.forecast.shards import RunShards, in_process
 from tasks.forecast.task import forecast
 from tasks.goals.task import goals
 from tasks.learn.task import learn
@@ -39,7 +41,7 @@ def turn(run: Run, context: Context) -> None:
     """Run one turn of the loop; `run(stage, context, …)` says how a stage is run."""
     frames = run(monitor, context)
     patterns = run(find, context, frames)
-    outlook = run(forecast, context, frames, patterns)
+    outlook = run(forecast, context, frames, patterns, _shards_with(run, context))
     wanted = run(goals, context, outlook, patterns)
     run(plan, context, wanted, outlook)
     second_half(run, context)
@@ -73,6 +75,11 @@ def _act_with(run: Run) -> Callable[..., Any]:
         return run(act_task, *args)
 
     return act
+
+
+def _shards_with(run: Run, context: Context) -> RunShards:
+    """Shards of a large fleet go through the flow's task runner; a bare turn, also one inside a flow, has none."""
+    return in_process if run is bare else through_runner(context.settings.forecasting.forecaster)
 
 
 @flow(name="cycle", flow_run_name="cycle {reason}", description=__doc__, validate_parameters=False)
