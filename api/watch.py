@@ -16,6 +16,9 @@ from tasks.execute import effective_level
 logger = logging.getLogger(__name__)
 
 
+LONGEST_TURN = timedelta(hours=1)
+
+
 @dataclass(frozen=True)
 class Need:
     """What `tend` is needed for; `subjects` are the actions concerned."""
@@ -34,16 +37,19 @@ class Watcher:
     def __init__(self, facade: Facade) -> None:
         self._facade = facade
         self._last: tuple[datetime, Need] | None = None
-        self._repeats = 0
+        self._repeats = self._setbacks = 0
 
     def step(self) -> None:
         """Look once; raises where the store or Prefect does, and looks again at the next beat."""
         now = self._facade.clock()
+        if self._last is not None and now < self._last[0]:
+            # The clock was set back: waiting until it has caught up might take for ever.
+            self._last, self._setbacks = None, self._setbacks + 1
         need = due(self._facade, now)
         if need is None or now < self._may_start_at(need):
             return
         slot = int(now.timestamp() / self._facade.settings.executor.execution_interval_seconds)
-        key = f"tend-{self._facade.settings.agent.name}-{slot}"
+        key = f"tend-{self._facade.settings.agent.name}-{slot}" + (f"-{self._setbacks}" if self._setbacks else "")
         started = self._facade.trigger.run("tend", {"reason": need.reason}, key)
         self._repeats = self._repeats + 1 if self._last and self._last[1] == need else 0
         self._last = now, need
@@ -52,7 +58,7 @@ class Watcher:
 
     def _may_start_at(self, need: Need) -> datetime:
         if self._last is None:
-            return self._facade.started_at
+            return min(self._facade.started_at, self._facade.clock())
         started_at, before = self._last
         interval_s = self._facade.settings.executor.execution_interval_seconds
         if need == before:
@@ -103,11 +109,13 @@ def _guard_window(facade: Facade, now: datetime) -> Need | None:
     since = now - timedelta(seconds=facade.settings.executor.stabilisation_seconds)
     fresh = facade.store.actions.finished(since)
     undone = {view.action.undo_of for view in fresh}
-    guarded = [view for view in fresh if _is_guarded(view) and view.action.action_id not in undone]
+    guarded = [view for view in fresh if _is_guarded(view, now) and view.action.action_id not in undone]
     return _need("guard window", guarded, f"@{now.isoformat(timespec='seconds')}")
 
 
-def _is_guarded(view: ActionView) -> bool:
-    """Tell whether a change for the worse could be seen and undone."""
+def _is_guarded(view: ActionView, now: datetime) -> bool:
+    """Tell whether a change for the worse could be seen and undone; not of what a wrong clock dated far ahead."""
+    if view.receipt is None or view.receipt.finished_at > now + LONGEST_TURN:
+        return False
     has_state = bool(view.receipt and view.receipt.undo) or bool(view.intent and view.intent.before)
     return has_state and bool(view.action.guards or view.action.series) and view.action.undo_of is None

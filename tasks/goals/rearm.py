@@ -21,7 +21,9 @@ def not_rearmed(evidence: Evidence, proposal: Proposal, closed: Sequence[GoalVie
     again after its horizon, doubled for every time before. What a person cancelled must have been clear. An objective
     with a driver waits for none of this: its metric says what was done about it, its driver what is to come.
     """
-    same = [view for view in closed if view.goal.cause == proposal.cause and view.state is not GoalState.SUPERSEDED]
+    # What closed in the future was closed under a clock that was wrong, and would hold the cause up until then.
+    past = [view for view in closed if view.since <= evidence.tick]
+    same = [view for view in past if view.goal.cause == proposal.cause and view.state is not GoalState.SUPERSEDED]
     if not same:
         return None
     last = max(same, key=lambda view: view.since)

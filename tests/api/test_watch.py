@@ -156,6 +156,29 @@ def test_tend_starts_at_most_once_in_an_interval(
     assert len({call[2] for call in trigger.calls}) == 2
 
 
+def test_a_clock_that_is_set_back_does_not_keep_the_watcher_waiting(
+    facade: Facade, store: Store, hands: Hands, trigger: RecordingTrigger, tick: datetime
+) -> None:
+    """Under the old key Prefect would hand out the run of the first time."""
+    plan(store, tick - timedelta(days=2), level=Autonomy.AUTO, expires_at=tick + timedelta(days=1))
+    watcher = Watcher(facade)
+    watcher.step()
+    hands.now = tick - timedelta(days=1)
+    watcher.step()
+    hands.now = tick
+    watcher.step()
+    assert len(trigger.calls) == 3
+    assert len({key for _, _, key in trigger.calls}) == 3
+
+
+def test_an_act_dated_by_a_clock_years_ahead_is_not_guarded_for_ever(
+    facade: Facade, store: Store, tick: datetime
+) -> None:
+    plan(store, tick, level=Autonomy.AUTO)
+    finish(store, tick + timedelta(days=4_000), before={"nice": 0})
+    assert due(facade, tick) is None
+
+
 def test_what_stays_due_is_looked_at_less_and_less(
     facade: Facade, store: Store, trigger: RecordingTrigger, hands: Hands
 ) -> None:

@@ -210,6 +210,14 @@ class TestClosing:
         assert second[0].progress == pytest.approx(0.8 * 0.5)
 
 
+def test_a_goal_that_closed_under_a_clock_years_ahead_does_not_keep_its_cause_from_being_raised() -> None:
+    first = open_after(raised(95, 0.9))
+    future = TICK + timedelta(days=4_000)
+    closed = [view.model_copy(update={"state": GoalState.FAILED, "since": future}) for view in first]
+    evidence = evidence_of(CPU, {"cpu_usage": np.full(100, 95.0)}, probability=0.9)
+    assert len(cycle(evidence, [], closed).new) == 1
+
+
 def test_contradictory_objectives_pursue_the_weightier_and_say_why() -> None:
     low = Objective(name="low", metric="m", side="below", bound=10, severity=0.9)
     high = Objective(name="high", metric="m", side="above", bound=20, severity=0.4)
