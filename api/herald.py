@@ -14,6 +14,7 @@ import httpx
 
 from api.deps import Facade
 from api.news import News, is_at_least, of_closed_goal, of_line
+from api.objectives import settings_now
 from handlers import ActionContext
 from handlers.actions.notify import notify
 from handlers.isolate import call
@@ -25,8 +26,8 @@ MOST_LINES = 500
 CLOSED_FOR = timedelta(days=2)
 TIMEOUT_S = 10.0
 ATTEMPTS = 3
-EVENTS_FACT, ALERTS_FACT, CLOSED_FACT, STOPPED_FACT = (
-    f"herald.{each}" for each in ("events", "alerts", "closed", "stopped")
+EVENTS_FACT, ALERTS_FACT, CLOSED_FACT, STOPPED_FACT, TROUBLE_FACT = (
+    f"herald.{each}" for each in ("events", "alerts", "closed", "stopped", "trouble")
 )
 
 
@@ -42,6 +43,7 @@ class Herald:
     def step(self) -> None:
         """Tell what is new; raises where Prefect does not take it, and tells that again at the next beat."""
         self._look_at_the_kill_switch()
+        self._look_at_the_configuration()
         closed = self._closed()
         self._for_people += closed
         self._for_prefect += closed
@@ -55,6 +57,15 @@ class Herald:
             facts.set(STOPPED_FACT, is_stopped, "herald")
             verb = "kill switch on" if is_stopped else "kill switch off"
             self._facade.store.audit.append("facade", verb, str(path))
+
+    def _look_at_the_configuration(self) -> None:
+        """Say when foreact.toml cannot be used any more: until it is corrected no turn of the loop runs."""
+        facts = self._facade.store.facts
+        trouble = "; ".join(settings_now(self._facade)[1])
+        if trouble != facts.get(TROUBLE_FACT, ""):
+            facts.set(TROUBLE_FACT, trouble, "herald")
+            verb = "configuration unusable" if trouble else "configuration usable again"
+            self._facade.store.audit.append("facade", verb, "foreact.toml", {"trouble": trouble})
 
     def _new_lines(self, cursor: str) -> list[News]:
         """Return the news of lines after a cursor, oldest first; at the very first look nothing is new."""

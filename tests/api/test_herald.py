@@ -171,6 +171,21 @@ def test_the_kill_switch_file_is_told_and_audited_when_it_comes_and_when_it_goes
     assert len(desk.alerts) == 2
 
 
+def test_a_configuration_that_cannot_be_used_any_more_is_told_once_and_when_it_can_be_again(
+    desk: Desk, settings: Settings
+) -> None:
+    file = settings.home / "foreact.toml"
+    file.write_text('[executor]\nrate_limits = ["now and then"]')
+    desk.herald.step()
+    desk.herald.step()
+    file.write_text("")
+    desk.herald.step()
+    broken, mended = desk.alerts
+    assert "executor.rate_limits.0" in broken
+    assert "write it like" in broken
+    assert "can use again foreact.toml" in mended
+
+
 @pytest.mark.parametrize(
     "verb", ["goal set", "acted", "undone", "undo planned", "promoted", "demoted", "drilled", "source failed", "new"]
 )
