@@ -58,14 +58,16 @@ class Outcomes:
         """Record outcomes; the same one twice is one. Returns how many were new."""
         return self._outcomes.append(outcomes, cycle_id)
 
-    def targets(self, since: datetime | None = None) -> list[Outcome]:
+    def targets(self, since: datetime | None = None, newest: int | None = None) -> list[Outcome]:
         """Return the outcomes on the metrics that were aimed at, in the order they were recorded.
 
         That is the order in which they were learned from: one that comes late stands last. `since` leaves out those
-        measured before a moment.
+        measured before a moment, `newest` all but so many of those recorded last.
         """
-        tail = "WHERE role = 'target' AND ($since IS NULL OR measured_at >= $since) ORDER BY recorded_at, outcome_id"
-        return self._outcomes.select(tail, {"since": since})
+        tail = """WHERE role = 'target' AND ($since IS NULL OR measured_at >= $since)
+                  ORDER BY recorded_at DESC, outcome_id DESC"""
+        limit = "" if newest is None else " LIMIT $newest"
+        return self._outcomes.select(tail + limit, {"since": since, "newest": newest})[::-1]
 
     def target_count(self) -> int:
         """Count the outcomes on the metrics that were aimed at."""
@@ -85,21 +87,24 @@ class Outcomes:
         tail = "WHERE role <> 'side_effect' ORDER BY measured_at DESC, outcome_id LIMIT $limit"
         return self._outcomes.select(tail, {"limit": limit})
 
-    def changes(self) -> dict[str, np.ndarray[Any, Any]]:
-        """Return what acts changed on every metric, as columns, oldest first.
+    def changes(self, newest: int = 20_000) -> dict[str, np.ndarray[Any, Any]]:
+        """Return what acts changed on every metric, as columns: the outcomes recorded last.
 
         Columns: action, series, role, verdict, estimate, standard_error (in the metric's unit, NaN where not measured).
         """
         number = "coalesce(CAST(body->>'$.{0}' AS DOUBLE), 'nan'::DOUBLE) AS {0}"
         sql = f"""SELECT action, body->>'$.series' AS series, role, verdict, {number.format("estimate")},
-                         {number.format("standard_error")} FROM outcomes ORDER BY recorded_at, outcome_id"""
-        return self._engine.columns(sql)
+                         {number.format("standard_error")} FROM outcomes
+                  ORDER BY recorded_at DESC, outcome_id DESC LIMIT $newest"""
+        return self._engine.columns(sql, {"newest": newest})
 
     def decided(self, limit: int) -> list[tuple[Outcome, Decision]]:
         """Return the newest outcomes on targets with the decisions that led to them, in the order recorded."""
-        sql = """SELECT o.body, d.body FROM outcomes o JOIN actions a USING (action_id)
+        sql = """WITH newest AS (SELECT action_id, outcome_id, recorded_at, body FROM outcomes WHERE role = 'target'
+                                 ORDER BY recorded_at DESC, outcome_id DESC LIMIT $limit)
+                 SELECT o.body, d.body FROM newest o JOIN actions a USING (action_id)
                  JOIN decisions d ON d.decision_id = (a.body->>'$.decision_id')
-                 WHERE o.role = 'target' ORDER BY o.recorded_at DESC, o.outcome_id DESC LIMIT $limit"""
+                 ORDER BY o.recorded_at DESC, o.outcome_id DESC"""
         rows = self._engine.rows(sql, {"limit": limit})
         return [(Outcome.model_validate_json(o), Decision.model_validate_json(d)) for o, d in reversed(rows)]
 

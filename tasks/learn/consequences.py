@@ -25,13 +25,16 @@ DECISIONS_LOOKED_AT = 200
 OFF_POLICY_EVERY = 10
 
 
-def publish(context: Context, rows: Sequence[OutcomeRow], learner: Learner) -> dict[str, Any]:
-    """Keep what was learned where readers, and the planner, find it without learning themselves."""
+def publish(context: Context, rows: Sequence[OutcomeRow], learner: Learner, count: int) -> dict[str, Any]:
+    """Keep what was learned where readers, and the planner, find it without learning themselves.
+
+    `rows` are the newest outcomes of `count` in all.
+    """
     told = insights(
         rows,
         learner,
         contributions=contributions(context.store.outcomes.changes()),
-        off_policy=_off_policy(context, len(rows), learner),
+        off_policy=_off_policy(context, count, learner),
         seed=context.cycle.seed,
     )
     context.store.facts.set(INSIGHTS_FACT, told)

@@ -18,6 +18,8 @@ from tasks.learn.strategy import StrategyAdvice
 from tasks.stage import stage
 
 CONSIDERED_FACT = "outcomes.considered"
+LOOKED_AT = 5_000
+"""How many of the newest outcomes are told of; what is believed rests on all of them."""
 
 
 def _summary(belief: Belief | None) -> Mapping[str, Any]:
@@ -36,23 +38,20 @@ def learn(context: Context) -> Belief | None:
     is_considered = context.store.facts.get(CONSIDERED_FACT, 0) == count
     if is_considered and not restored.note:
         return None
-    outcomes = context.store.outcomes.targets()
+    is_sound = known is not None and not restored.note
+    outcomes = context.store.outcomes.targets(newest=LOOKED_AT if is_sound else None)
     fresh = unlearned(restored.learner, observations_of(outcomes))
     if known and restored.note:
         context.store.audit.append("loop", "belief replayed", known.belief_id, {"note": restored.note})
     learner = replay(fresh, restored.learner)
     belief = _believe(context, learner) if fresh or restored.note else None
     if not is_considered:
-        _draw_consequences(context, outcomes, learner)
+        # Once for every new outcome: one that taught nothing may still be a failure.
+        rows = [OutcomeRow.of(outcome) for outcome in outcomes[-LOOKED_AT:]]
+        publish(context, rows, learner, count)
+        review_levels(context, rows)
+        context.store.facts.set(CONSIDERED_FACT, count)
     return belief
-
-
-def _draw_consequences(context: Context, outcomes: Sequence[Outcome], learner: Learner) -> None:
-    """Tell people and review the levels, once for every new outcome: one that taught nothing may still be a failure."""
-    rows = [OutcomeRow.of(outcome) for outcome in outcomes]
-    publish(context, rows, learner)
-    review_levels(context, rows)
-    context.store.facts.set(CONSIDERED_FACT, len(outcomes))
 
 
 def observations_of(outcomes: Iterable[Outcome]) -> list[Observation]:
