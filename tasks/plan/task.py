@@ -132,7 +132,18 @@ def _candidates(context: Context, view: GoalView) -> tuple[Candidate, ...]:
     meant = {each.name: each.capacity for each in context.objectives()}.get(view.goal.objective or "")
     names = {each.action for each in offered}
     other = {name for name in names if (sets := _traits(context, name).sets) and meant and sets != meant}
-    return tuple(each for each in offered if each.action not in other and context.settings.action(each.action).enabled)
+    usable = (each for each in offered if each.action not in other and context.settings.action(each.action).enabled)
+    return tuple(concrete for each in usable for concrete in with_amounts(context, each))
+
+
+def with_amounts(context: Context, candidate: Candidate) -> tuple[Candidate, ...]:
+    """Return a candidate once for each amount that the configuration gives its action, unless it names one itself."""
+    amounts = context.settings.action(candidate.action).amounts
+    if amounts is None or "amount" in candidate.params:
+        return (candidate,)
+    return tuple(
+        candidate.model_copy(update={"params": {**candidate.params, "amount": amount}}) for amount in amounts.values
+    )
 
 
 def _traits(context: Context, name: str) -> ActionTraits:
