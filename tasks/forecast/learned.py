@@ -14,6 +14,7 @@ from storage.fitted import Fitted
 from storage.records import Frame, Objective
 from tasks.context import Context
 from tasks.forecast.crossing import BOUNDED_KINDS, steps_within
+from tasks.forecast.fit import FleetState
 from tasks.forecast.kept import CorruptState, Kept, fit_to_keep, read_kept
 from tasks.forecast.outlook import StateRecalibration
 from tasks.forecast.past import far_apart, past_of
@@ -39,6 +40,27 @@ class Learned:
     breach: Recalibration
     state: StateRecalibration
     notes: tuple[str, ...] = ()
+
+
+def serving_of(context: Context) -> Serving:
+    """Return which method serves which series, as configured."""
+    options = context.settings.forecasting.forecaster
+    return Serving(options.default_method, options.per_metric, options.arguments, options.seasons_seconds)
+
+
+def kept_state(context: Context, frame: Frame) -> FleetState | None:
+    """Return the fleet that an earlier cycle fitted for frames like this one; None where there is none to be read."""
+    serving, horizon = serving_of(context), context.settings.forecasting.forecaster.horizon_steps
+    name = _name(frame, serving, horizon)
+    fitted = context.store.forecasts.fitted.get([name]).get(name)
+    if fitted is None:
+        return None
+    try:
+        kept = read_kept(fitted.body)
+    except CorruptState:  # the forecast stage says so and fits another
+        return None
+    serves = kept.serves(frame.values, serving.seasons_of(frame), horizon, context.cycle.seed)
+    return kept.state if serves else None
 
 
 def learned(context: Context, frames: Sequence[Frame], serving: Serving, objectives: Sequence[Objective]) -> Learned:

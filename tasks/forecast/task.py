@@ -14,7 +14,7 @@ from tasks.forecast.batch import ForecastBatch
 from tasks.forecast.changed import known_changes
 from tasks.forecast.crossing import crossings
 from tasks.forecast.kept import Kept
-from tasks.forecast.learned import Learned, learned
+from tasks.forecast.learned import Learned, learned, serving_of
 from tasks.forecast.outlook import FramePaths, Outlook, breaches_at, forecasts_of, predicted_state
 from tasks.forecast.past import CALIBRATED_METHOD
 from tasks.forecast.serve import Serving, forecast_frame
@@ -58,12 +58,6 @@ def forecast(
         _record(context, outlook, known)
         became.record(context.store)
     return outlook
-
-
-def serving_of(context: Context) -> Serving:
-    """Return which method serves which series, as configured."""
-    options = context.settings.forecasting.forecaster
-    return Serving(options.default_method, options.per_metric, options.arguments, options.seasons_seconds)
 
 
 def _batches(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,8 +11,11 @@ import numpy as np
 
 from storage.records import Frame, Pattern, stable_id
 from tasks.context import SEARCHED_FACT, Context
+from tasks.forecast.learned import kept_state
+from tasks.forecast.residuals import one_step_residuals
 from tasks.patterns import Finding, PatternInput, PatternSettings, find_event_patterns, find_series_patterns
 from tasks.patterns.anomalies import find_anomalies
+from tasks.patterns.causes import with_causes
 from tasks.patterns.kept import of_long_search, overlay
 from tasks.stage import stage
 
@@ -70,8 +73,15 @@ def _look(context: Context) -> _Look:
 def _search(context: Context, frames: tuple[Frame, ...], look: _Look, events: Sequence[Finding]) -> Iterable[Finding]:
     recurrent = {finding.subject for finding in events if finding.kind == "recurrence"}
     for frame in frames:
-        window = _window(frame, look)
-        yield from find_series_patterns(window, look.settings, look.tick_s, context.cycle.seed, recurrent)
+        window = replace(_window(frame, look), residuals=_residuals(context, frame))
+        found = find_series_patterns(window, look.settings, look.tick_s, context.cycle.seed, recurrent)
+        yield from with_causes(found, window)
+
+
+def _residuals(context: Context, frame: Frame) -> np.ndarray[Any, Any] | None:
+    """Return the one-step errors of the fleet that an earlier cycle fitted; None before the first, or without a day."""
+    state = kept_state(context, frame)
+    return None if state is None else one_step_residuals(frame.values, state)
 
 
 def _newest(frame: Frame, look: _Look, since_s: float) -> Iterable[Finding]:
