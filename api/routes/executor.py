@@ -7,6 +7,7 @@ from fastapi import APIRouter
 from api import reads, reads_learned
 from api.deps import FacadeDep
 from api.models.agent import ExecutorStatistics, Insights, Monitoring, Report
+from handlers.drills import DRILL_FACT, DrillReport
 
 router = APIRouter(tags=["executor"])
 
@@ -19,8 +20,9 @@ def executor_statistics(facade: FacadeDep) -> ExecutorStatistics:
 
 @router.get("/executor/insights")
 def executor_insights(facade: FacadeDep) -> Insights:
-    """Tell what was learned: which actions work, for what, when, and which fail."""
-    return Insights.model_validate(reads.insights(facade))
+    """Tell what was learned: which actions work, for what, when, and which fail; and how undo drills went."""
+    drills = DrillReport.of_facts(facade.store.facts.matching(DRILL_FACT))
+    return Insights.model_validate({**reads.insights(facade), "drill_success_rate": drills.success_ratio})
 
 
 @router.get("/executor/monitoring")

@@ -26,6 +26,7 @@ def test_the_newest_drill_of_each_action_counts(client: TestClient, store: Store
         store.facts.set(f"{DRILL_FACT}{action}", drill.as_fact())
     told = client.get(f"{API}/actions/drills").json()
     assert told["success_ratio"] == 0.5
+    assert client.get(f"{API}/executor/insights").json()["drill_success_rate"] == 0.5
     assert {each["action"]: each["finding"] for each in told["drills"]} == {
         "renice_process": "passed",
         "prune_directory": "failed",
