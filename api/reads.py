@@ -27,6 +27,7 @@ from storage.actions import ActionView
 from storage.errors import ForeactError
 from storage.records import Outcome
 from tasks.context import MODE_FACT, patterns_in_force
+from tasks.goals import conflicts
 from tasks.learn.insights import insights as learned_from
 from tasks.learn.outcomes import OutcomeRow
 
@@ -96,7 +97,8 @@ def goals(facade: Facade, which: GoalFilter = "open") -> GoalsOverview:
     shown = opened if which != "closed" else []
     if which != "open":
         shown = [*shown, *store.goals.recent(facade.clock() - ALL_TIME)]
-    return GoalsOverview(total_active_goals=len(opened), goals=[views.goal(view) for view in shown])
+    found = [conflict.statement for conflict in conflicts(view.goal for view in opened)]
+    return GoalsOverview(total_active_goals=len(opened), goals=[views.goal(view) for view in shown], conflicts=found)
 
 
 def goal(facade: Facade, goal_id: str) -> GoalDetail:

@@ -22,7 +22,8 @@ def executor_statistics(facade: FacadeDep) -> ExecutorStatistics:
 def executor_insights(facade: FacadeDep) -> Insights:
     """Tell what was learned: which actions work, for what, when, and which fail; and how undo drills went."""
     drills = DrillReport.of_facts(facade.store.facts.matching(DRILL_FACT))
-    return Insights.model_validate({**reads.insights(facade), "drill_success_rate": drills.success_ratio})
+    practised = {} if drills.success_ratio is None else {"drill_success_rate": drills.success_ratio}
+    return Insights.model_validate({**reads.insights(facade), **practised})
 
 
 @router.get("/executor/monitoring")

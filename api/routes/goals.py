@@ -11,7 +11,6 @@ from api.deps import FacadeDep
 from api.models.goals import Answer, Answered, GoalDetail, GoalsOverview
 from storage.errors import ForeactError
 from storage.records import Decision
-from tasks.goals import conflicts
 
 router = APIRouter(tags=["goals"])
 
@@ -21,8 +20,7 @@ def goals(
     facade: FacadeDep, state: Annotated[reads.GoalFilter, Query(description="Which goals")] = "open"
 ) -> GoalsOverview:
     """Return the active goals with type, priority and progress, most important first."""
-    found = [conflict.statement for conflict in conflicts(view.goal for view in facade.store.goals.open())]
-    return reads.goals(facade, state).model_copy(update={"conflicts": found})
+    return reads.goals(facade, state)
 
 
 @router.get("/goals/{goal_id}")

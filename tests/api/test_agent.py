@@ -55,7 +55,7 @@ def test_the_report_has_the_documented_keys(client: TestClient) -> None:
 
 def test_everything_answers_on_an_empty_store(client: TestClient) -> None:
     report = client.get(f"{API}/report").json()
-    assert report["goals"] == {"total_active_goals": 0, "goals": []}
+    assert report["goals"] == {"total_active_goals": 0, "goals": [], "conflicts": []}
     assert report["forecasting_report"]["prediction"]["predicted_state"] == "unknown"
     assert report["executor_state"]["statistics"]["success_rate"] == 0.0
     assert client.get(f"{API}/executor/insights").json() == insights([]), "the shape is that of the learn stage"
