@@ -18,8 +18,10 @@ from storage import Store, open_store
 from storage.records import (
     Event,
     GoalState,
+    GoalType,
     Intent,
     Objective,
+    ObjectiveKind,
     Receipt,
     ReceiptStatus,
     Sample,
@@ -175,3 +177,12 @@ def test_a_driven_goal_that_was_achieved_is_raised_again_as_soon_as_the_driver_c
     context = rig.context(93)
     outlook = bare(forecast, context, bare(monitor, context))
     assert [goal.objective for goal in decide(context, outlook, ()).new] == ["load"]
+
+
+def test_idle_capacity_is_a_goal_of_its_own_type_by_what_drives_it(tmp_path: Any) -> None:
+    idle = LOAD.model_copy(update={"name": "idle", "kind": ObjectiveKind.HEADROOM, "side": "above", "bound": 0.7})
+    rig = Rig(tmp_path)
+    rig.settings = rig.settings.model_copy(update={"objectives": (idle,)})
+    (view,) = rig.asked(40).goals
+    assert view.goal.goal_type is GoalType.RESOURCE_OPTIMIZATION
+    assert "at the present workers, arrivals makes it break that" in view.goal.because["sentence"]

@@ -5,24 +5,32 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
-from storage.records import Goal, GoalType, Objective, ObjectiveKind
-from tasks.goals.evidence import Evidence, Proposal, Standing
+from storage.records import Breach, Goal, GoalType, Objective, ObjectiveKind
+from tasks.goals.evidence import Evidence, Proposal, Reading, Standing
 from tasks.goals.measures import closed_ratio
-from tasks.goals.standing import gone_standing, held_clear_s, silence_of
+from tasks.goals.standing import gone_standing, held_clear_s, series_standing, silence_of
 from tasks.goals.tail import Tail, tail_of
-from tasks.goals.text import limit, number, span
+from tasks.goals.text import limit, number, percent, span
 
 GOAL_TYPE = GoalType.RESOURCE_OPTIMIZATION
 _PEAK = 0.95
 
 
 def propose(evidence: Evidence) -> Iterator[Proposal]:
-    """Propose a goal where the peak use, its 95th percentile, lies beyond the bound in the window and lately."""
+    """Propose a goal where the peak use, its 95th percentile, lies beyond the bound in the window and lately.
+
+    Where an objective names a driver, what that foretells at the present amount decides instead.
+    """
     for objective in evidence.objectives:
         if objective.kind is not ObjectiveKind.HEADROOM:
             continue
         for series in evidence.series_of(objective):
             reading = evidence.latest(series)
+            breach = evidence.breach_of(objective.name, series) if objective.driver else None
+            if breach is not None:
+                if reading is not None and not reading.is_silent:
+                    yield from _driven(evidence, objective, breach, reading)
+                continue
             tail = tail_of(evidence, objective, series, _allowed(objective))
             is_audible = reading is not None and not reading.is_silent
             if tail is not None and is_audible and tail.both >= objective.probability_threshold:
@@ -34,6 +42,9 @@ def standing(goal: Goal, evidence: Evidence) -> Standing:
     objective = evidence.objective(goal.objective)
     if objective is None or goal.series is None:
         return gone_standing("its objective is no longer configured")
+    breach = evidence.breach_of(objective.name, goal.series) if objective.driver else None
+    if breach is not None:
+        return series_standing(goal, evidence, probability=breach.probability)
     silence = silence_of(goal, evidence)
     tail = tail_of(evidence, objective, goal.series, _allowed(objective))
     window = evidence.window(goal.series, objective.window_s)
@@ -55,6 +66,46 @@ def standing(goal: Goal, evidence: Evidence) -> Standing:
 
 def _allowed(objective: Objective) -> float:
     return 1 - _PEAK if objective.side == "below" else _PEAK
+
+
+def _driven(evidence: Evidence, objective: Objective, breach: Breach, reading: Reading) -> Iterator[Proposal]:
+    """Propose a goal where what drives a metric will leave too little headroom, or too much, at the present amount."""
+    if breach.probability < objective.probability_threshold:
+        return
+    wanted, series = limit(objective.side, objective.bound), breach.series
+    sentence = (
+        f"{series} is {number(reading.value)} and should be {wanted}; at the present {objective.capacity}, "
+        f"{objective.driver} makes it break that within {span(objective.horizon_s)} with a probability of "
+        f"{percent(breach.probability)}."
+    )
+    yield Proposal(
+        goal_type=GOAL_TYPE,
+        cause=f"{GOAL_TYPE.value}:{objective.name}:{series}",
+        description=f"Bring {series} to {wanted} by the amount of {objective.capacity}",
+        severity=objective.severity,
+        probability=breach.probability,
+        deadline=max(evidence.tick, breach.expected_at or evidence.tick),
+        objective=objective.name,
+        series=series,
+        bound=objective.bound,
+        side=objective.side,
+        baseline=reading.value,
+        because={
+            "rule": "utilisation headroom by its driver",
+            "sentence": sentence,
+            "inputs": {
+                "objective": objective.name,
+                "series": series,
+                "value": reading.value,
+                "bound": objective.bound,
+                "side": objective.side,
+                "driver": objective.driver,
+                "capacity": objective.capacity,
+            },
+            "forecast": {"breach_probability": breach.probability},
+            "is_broken_now": reading.breaks(objective),
+        },
+    )
 
 
 def _proposal(evidence: Evidence, objective: Objective, series: str, tail: Tail) -> Proposal:
