@@ -343,13 +343,15 @@ class Settings(BaseSettings):
         return self.actions.get(name, ActionSettings())
 
 
-def load_settings(folder: Path | str | None = None, **overrides: Any) -> Settings:
+def load_settings(folder: Path | str | None = None, *, config: Path | None = None, **overrides: Any) -> Settings:
     """Read the configuration of a folder (by default `FOREACT_FOLDER`, then the current one).
+
+    `config` names another file to take the place of the folder's foreact.toml.
 
     Raises `configuration_invalid`, naming file, key and remedy, when something in it cannot be used.
     """
     base = Path(folder or os.environ.get("FOREACT_FOLDER", ".")).resolve()
-    file = base / CONFIG_NAME
+    file = config or base / CONFIG_NAME
 
     class _Located(Settings):
         model_config = SettingsConfigDict(toml_file=file)

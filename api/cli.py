@@ -183,52 +183,57 @@ def cycle() -> None:
     _cycle_here(settings)
 
 
-@app.command(epilog="Example: foreact backtest --days 30 --json")
+@app.command(epilog="Example: foreact backtest --days 30 --every-minutes 60 --fail-on 'missed>0, false-alarms>5'")
 def backtest(
     days: Annotated[float, typer.Option(min=0.01, help="How far back.")] = 7.0,
     every_minutes: Annotated[float | None, typer.Option(min=0.1, help="A turn of the loop every so often.")] = None,
+    config: Annotated[Path | None, typer.Option(help="A file in place of foreact.toml.")] = None,
+    against: Annotated[Path | None, typer.Option(help="A second configuration to compare with.")] = None,
+    fail_on: Annotated[str, typer.Option(help="Conditions that make the exit code 1: missed>0,cost>against")] = "",
+    html: Annotated[Path | None, typer.Option(help="Where the page goes; by default beside the data.")] = None,
     json: Json = False,
 ) -> None:
     """Replay recorded history through the loop: which goals, when, and what it would have done."""
-    from datetime import timedelta
-
-    from api.commandline import show
-    from api.commandline.progress import progress
-    from flows.backtest import backtest as replay
-    from flows.wiring import open_configured_store
+    from api.commandline import backtesting
+    from flows.compare import conditions
     from settings import utc_now
 
-    settings, end = _settings(), utc_now()
-    every_s = every_minutes * 60 if every_minutes else None
-    with open_configured_store(settings) as store, progress("replaying") as advance:
-        report = replay(store, settings, end - timedelta(days=days), end, every_s=every_s, progress=advance)
-    _tell(json_module.loads(report.to_json()), json, lambda: show.figures(report.summary()))
+    wanted, every_s = conditions(fail_on), every_minutes * 60 if every_minutes else None
+    asked = backtesting.Asked(_Where.folder, utc_now(), days, every_s, config, against, html)
+    answer = backtesting.run(asked, wanted)
+    if json:
+        typer.echo(answer.to_json())
+    else:
+        backtesting.tell(answer)
+    for line in answer.failed:
+        typer.echo(f"failed: {line}", err=True)
+    if answer.failed:
+        raise typer.Exit(1)
 
 
 @app.command(name="evaluate", epilog="Example: foreact evaluate --days 7 --with darts:ExponentialSmoothing")
 def evaluate(
     days: Annotated[float, typer.Option(min=0.01, help="How far back.")] = 7.0,
-    horizon: Annotated[int, typer.Option(min=1, max=2016, help="How many steps ahead.")] = 60,
+    horizon: Annotated[
+        int | None, typer.Option(min=1, max=2016, help="How many steps ahead; as configured unless given.")
+    ] = None,
     origins: Annotated[int, typer.Option(min=1, max=200, help="How often to forecast.")] = 8,
     extra: Annotated[list[str] | None, typer.Option("--with", help="One more forecaster; may be repeated.")] = None,
+    series: Annotated[str, typer.Option(help="Which series, such as 'cpu*'.")] = "*",
     json: Json = False,
 ) -> None:
     """Compare forecasters on the metrics recorded here: fleet, seasonal naive, and any you name."""
-    from dataclasses import asdict
-
     from api.commandline import show
-    from api.commandline.evaluation import evaluate_store
+    from api.commandline.evaluation import Question, evaluate_store
     from api.commandline.progress import progress
     from flows.wiring import open_configured_store
     from settings import utc_now
 
+    options = _settings().forecasting.forecaster
+    question = Question(days, horizon or options.horizon_steps, origins, tuple(extra or ()), series)
     with open_configured_store(_settings()) as store, progress("evaluating") as advance:
-        found = list(
-            evaluate_store(
-                store, utc_now(), days=days, horizon=horizon, origins=origins, extra=extra or (), advance=advance
-            )
-        )
-    _tell([asdict(each) for each in found], json, lambda: show.evaluations(found))
+        found = list(evaluate_store(store, utc_now(), question, options, advance))
+    _tell([each.plain() for each in found], json, lambda: show.evaluations(found))
 
 
 @app.command(name="import", epilog="Example: foreact import history.csv --unit ms")

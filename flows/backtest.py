@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,29 +16,46 @@ from prefect.artifacts import create_table_artifact
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from flows.simulate import SimulationReport, simulate
+from flows.episodes import Episode, false_alarms, find_episodes
+from flows.simulate import SimulationReport, simulate, told_goal, write_text
 from flows.wiring import open_configured_store
-from handlers import discover_actions
+from handlers import ActionHandler, discover_actions
+from handlers.worlds.declared import declared_actions
 from handlers.worlds.replay import Recording, ReplayWorld
 from settings import Settings, load_settings, utc_now
 from storage import ForeactError, Store
-from storage.records import GoalType, GoalView, Objective, ObjectiveKind, Sample, metric_of
+from storage.actions import ActionView
+from storage.records import NOTHING, GoalView, Objective, ObjectiveKind, ReceiptStatus, Sample, metric_of
 from tasks.context import objectives_in_force
+from tasks.monitor.windows import LONGEST_STEP_S
 
 MOST_TICKS = 2_000
-EPISODE_GAP_STEPS = 3
+BACKTEST_FACT = "backtest"
 
 
 @dataclass(frozen=True)
-class Episode:
-    """A stretch in which an objective was really broken, and how much earlier a goal said so."""
+class ObjectiveFigures:
+    """How one objective fared: its breaches, and what became of the warnings."""
 
     objective: str
-    series: str
-    start: datetime
-    end: datetime
-    goal_id: str | None
-    lead_time_s: float | None
+    breaches: int
+    foretold: int
+    late: int
+    missed: int
+    false_alarms: int
+    median_lead_time_s: float | None
+    breach_s: float
+
+
+@dataclass(frozen=True)
+class WouldDo:
+    """An action that the loop would have carried out."""
+
+    at: datetime
+    action: str
+    target: str
+    goal_id: str
+    cost: float
 
 
 @dataclass(frozen=True)
@@ -46,31 +65,89 @@ class BacktestReport:
     start: datetime
     end: datetime
     every_s: float
+    configuration: str
     simulation: SimulationReport
     episodes: tuple[Episode, ...]
     false_alarms: tuple[GoalView, ...]
+    objectives: tuple[Objective, ...]
+    actions: tuple[WouldDo, ...]
 
     @property
     def missed(self) -> tuple[Episode, ...]:
         """Return the breaches that no goal foretold or met."""
-        return tuple(episode for episode in self.episodes if episode.goal_id is None)
+        return tuple(episode for episode in self.episodes if episode.warning == "missed")
+
+    @cached_property
+    def by_objective(self) -> tuple[ObjectiveFigures, ...]:
+        """Return how each bounded objective of a metric in this history fared."""
+        series = [info.series for info in self.simulation.store.samples.known()]
+        return tuple(
+            _figures(objective.name, self.episodes, self.false_alarms)
+            for objective in self.objectives
+            if objective.kind is ObjectiveKind.BOUND and any(map(objective.matches, series))
+        )
 
     def summary(self) -> dict[str, Any]:
         """Return the figures, ready for JSON."""
-        leads = [each.lead_time_s for each in self.episodes if each.lead_time_s is not None]
+        warnings = [episode.warning for episode in self.episodes]
+        leads_s = [e.lead_time_s for e in self.episodes if e.lead_time_s is not None]
         return {
             **self.simulation.summary(),
             "every_s": self.every_s,
-            "breaches": len(self.episodes),
-            "missed_breaches": len(self.missed),
+            "breaches": len(warnings),
+            "foretold_breaches": warnings.count("foretold"),
+            "late_breaches": warnings.count("late"),
+            "missed_breaches": warnings.count("missed"),
             "false_alarms": len(self.false_alarms),
-            "median_lead_time_s": float(np.median(leads)) if leads else None,
+            "median_lead_time_s": float(np.median(leads_s)) if leads_s else None,
+            "breach_minutes": round(sum(episode.duration_s for episode in self.episodes) / 60, 1),
+            "actions_taken": len(self.actions),
+            "actions_by_name": _counted(each.action for each in self.actions),
+            "cost": round(sum(each.cost for each in self.actions), 6),
+        }
+
+    def to_record(self) -> dict[str, Any]:
+        """Return the figures, every objective, breach, goal and action."""
+        return {
+            "configuration": self.configuration,
+            "summary": self.summary(),
+            "objectives": [asdict(each) for each in self.by_objective],
+            "episodes": [asdict(each) | {"warning": each.warning} for each in self.episodes],
+            "goals": [told_goal(view) for view in self.simulation.goals],
+            "false_alarms": [view.goal.goal_id for view in self.false_alarms],
+            "actions": [asdict(each) for each in self.actions],
         }
 
     def to_json(self) -> str:
-        """Return the figures and every breach as JSON."""
-        episodes = [asdict(episode) for episode in self.episodes]
-        return json.dumps({"summary": self.summary(), "episodes": episodes}, default=str, indent=2)
+        """Return the figures, every objective, breach, goal and action as JSON."""
+        return json.dumps(self.to_record(), default=str, indent=2)
+
+    def write_page(self, file: Path) -> Path:
+        """Write one HTML file that shows all of it and loads nothing; return where."""
+        from flows.pages import backtest_page
+
+        return write_text(file, backtest_page(self))
+
+
+def _figures(name: str, episodes: Iterable[Episode], alarms: Iterable[GoalView]) -> ObjectiveFigures:
+    own = [each for each in episodes if each.objective == name]
+    warnings = [each.warning for each in own]
+    leads_s = [each.lead_time_s for each in own if each.lead_time_s is not None]
+    return ObjectiveFigures(
+        objective=name,
+        breaches=len(own),
+        foretold=warnings.count("foretold"),
+        late=warnings.count("late"),
+        missed=warnings.count("missed"),
+        false_alarms=sum(view.goal.objective == name for view in alarms),
+        median_lead_time_s=float(np.median(leads_s)) if leads_s else None,
+        breach_s=sum(each.duration_s for each in own),
+    )
+
+
+def _counted(words: Iterable[str]) -> dict[str, int]:
+    found = sorted(words)
+    return {word: found.count(word) for word in dict.fromkeys(found)}
 
 
 def backtest(
@@ -80,20 +157,34 @@ def backtest(
     end: datetime,
     *,
     every_s: float | None = None,
+    configuration: str = "",
     progress: Callable[[int, int], None] | None = None,
 ) -> BacktestReport:
     """Replay (start, end] of a store's history through the loop with these settings; nothing is changed in it.
 
-    A turn is taken every `every_s` seconds: by default the analysis interval, but no more than 2,000 turns in all.
-    Raises `history_empty` where nothing was recorded in the span.
+    A turn is taken every `every_s` seconds: by default the analysis interval, but no more than 2,000 turns in all. The
+    loop knows what was recorded before `start`, as far back as it looks. Raises `history_empty` where nothing was
+    recorded in the span.
     """
     settings = _with_objectives(settings, store)
-    recording = _recording(store, start, end)
+    recording = _recording(store, start, end, _reach(settings))
     pace_s = every_s or max(settings.analysis_interval_s, (end - start).total_seconds() / MOST_TICKS)
-    world = ReplayWorld(recording, discover_actions())
-    report = simulate(world, settings, _ticks(recording, end, pace_s), actions=world.actions, progress=progress)
-    episodes = tuple(_episodes(report, settings, end, pace_s))
-    return BacktestReport(start, end, pace_s, report, episodes, tuple(_false_alarms(report, episodes, end)))
+    world = ReplayWorld(recording, _actions(settings))
+    ticks = list(_ticks(recording, start, end, pace_s))
+    report = simulate(world, settings, ticks, actions=world.actions, progress=progress)
+    objectives = settings.objectives
+    episodes = find_episodes(report.store, objectives, report.goals, report.first_tick, end)
+    return BacktestReport(
+        start=start,
+        end=end,
+        every_s=pace_s,
+        configuration=configuration or settings.hash,
+        simulation=report,
+        episodes=tuple(episodes),
+        false_alarms=tuple(false_alarms(report.goals, episodes, end)),
+        objectives=objectives,
+        actions=tuple(_would_do(report.actions, world.actions)),
+    )
 
 
 def _with_objectives(settings: Settings, store: Store) -> Settings:
@@ -102,9 +193,34 @@ def _with_objectives(settings: Settings, store: Store) -> Settings:
     return settings.model_copy(update={"objectives": objectives, "use_default_objectives": False})
 
 
-def _recording(store: Store, start: datetime, end: datetime) -> Recording:
-    columns = store.samples.columns(start, end)
+def _actions(settings: Settings) -> dict[str, ActionHandler]:
+    """Return every action there is, and those that the configuration declares."""
+    declared = declared_actions({name: each.declaration for name, each in settings.actions.items()})
+    return {**discover_actions(), **declared}
+
+
+def _would_do(views: Iterable[ActionView], handlers: dict[str, ActionHandler]) -> Iterator[WouldDo]:
+    for view in sorted(views, key=lambda each: each.action.due_at):
+        name, receipt = view.action.name, view.receipt
+        if name != NOTHING and receipt is not None and receipt.status is ReceiptStatus.DRY_RUN:
+            cost = handlers[name].cost if name in handlers else 0.0
+            yield WouldDo(receipt.finished_at, name, view.action.target, view.action.goal_id, cost)
+
+
+def _reach(settings: Settings) -> timedelta:
+    return timedelta(seconds=settings.forecasting.forecaster.window_steps * LONGEST_STEP_S)
+
+
+def _recording(store: Store, start: datetime, end: datetime, reach: timedelta) -> Recording:
+    columns = store.samples.columns(start - reach, end)
     known = {info.series: info for info in store.samples.known()}
+    moments = _moments(columns["ts"])
+    if not moments or moments[-1] <= start:
+        raise ForeactError(
+            "history_empty",
+            f"Nothing was recorded between {start:%Y-%m-%d %H:%M} and {end:%Y-%m-%d %H:%M} UTC.",
+            "Choose another span, or bring history in with `foreact import FILE`.",
+        )
     samples = tuple(
         Sample(
             metric=metric_of(series),
@@ -113,17 +229,9 @@ def _recording(store: Store, start: datetime, end: datetime) -> Recording:
             labels=known[series].labels,
             unit=known[series].unit,
         )
-        for series, moment, value in zip(
-            columns["series"].tolist(), _moments(columns["ts"]), columns["value"].tolist(), strict=True
-        )
+        for series, moment, value in zip(columns["series"].tolist(), moments, columns["value"].tolist(), strict=True)
     )
-    if not samples:
-        raise ForeactError(
-            "history_empty",
-            f"Nothing was recorded between {start:%Y-%m-%d %H:%M} and {end:%Y-%m-%d %H:%M} UTC.",
-            "Choose another span, or bring history in with `foreact import FILE`.",
-        )
-    return Recording(samples, tuple(reversed(store.events.between(start, end))))
+    return Recording(samples, tuple(reversed(store.events.between(start - reach, end))))
 
 
 def _moments(column: Any) -> list[datetime]:
@@ -132,82 +240,29 @@ def _moments(column: Any) -> list[datetime]:
     return [epoch + timedelta(microseconds=int(each)) for each in micros]
 
 
-def _ticks(recording: Recording, end: datetime, pace_s: float) -> Iterable[datetime]:
-    tick = recording.samples[0].ts + timedelta(seconds=pace_s)
+def _ticks(recording: Recording, start: datetime, end: datetime, pace_s: float) -> Iterable[datetime]:
+    tick = max(start, recording.samples[0].ts) + timedelta(seconds=pace_s)
     while tick <= end:
         yield tick
         tick += timedelta(seconds=pace_s)
 
 
-def _episodes(report: SimulationReport, settings: Settings, end: datetime, pace_s: float) -> Iterable[Episode]:
-    """Find the real breaches of every bounded objective and the goal, if any, that was there for each."""
-    for objective in objectives_in_force(settings, report.store):
-        if objective.kind is ObjectiveKind.BOUND:
-            for info in report.store.samples.known():
-                if objective.matches(info.series):
-                    yield from _episodes_of(report, objective, info.series, end, pace_s)
-
-
-def _episodes_of(
-    report: SimulationReport, objective: Objective, series: str, end: datetime, pace_s: float
-) -> Iterable[Episode]:
-    step_s = min(60.0, pace_s)
-    steps = int((end - report.first_tick).total_seconds() / step_s) + 1
-    values = report.store.samples.frame([series], end, step_s, steps).values[0]
-    broken = np.isfinite(values) & (
-        (values > objective.bound) if objective.side == "below" else (values < objective.bound)
-    )
-    for first, last in _runs(np.flatnonzero(broken)):
-        start_at = end - timedelta(seconds=step_s * (steps - 1 - first))
-        end_at = end - timedelta(seconds=step_s * (steps - 1 - last))
-        goal = _goal_for(report, objective, series, start_at, end_at)
-        lead_s = (start_at - goal.goal.created_at).total_seconds() if goal else None
-        yield Episode(objective.name, series, start_at, end_at, goal.goal.goal_id if goal else None, lead_s)
-
-
-def _runs(places: np.ndarray[Any, Any]) -> list[tuple[int, int]]:
-    if not len(places):
-        return []
-    cuts = np.flatnonzero(np.diff(places) > EPISODE_GAP_STEPS)
-    starts, ends = np.r_[places[0], places[cuts + 1]], np.r_[places[cuts], places[-1]]
-    return [(int(a), int(b)) for a, b in zip(starts, ends, strict=True)]
-
-
-def _goal_for(
-    report: SimulationReport, objective: Objective, series: str, start: datetime, end: datetime
-) -> GoalView | None:
-    """Return the earliest goal to prevent a breach that was open at some time from a horizon before it to its end."""
-    horizon = timedelta(seconds=objective.horizon_s)
-    fitting = [
-        view
-        for view in report.goals
-        if view.goal.goal_type is GoalType.BOTTLENECK_PREVENTION
-        and (view.goal.objective, view.goal.series) == (objective.name, series)
-        and view.goal.created_at <= end
-        and (view.is_open or view.since >= start - horizon)
-    ]
-    return min(fitting, key=lambda view: view.goal.created_at, default=None)
-
-
-def _false_alarms(report: SimulationReport, episodes: tuple[Episode, ...], end: datetime) -> Iterable[GoalView]:
-    """Return goals that foretold a breach which did not come, by the time they had closed."""
-    met = {episode.goal_id for episode in episodes}
-    for view in report.goals:
-        foretold = view.goal.goal_type is GoalType.BOTTLENECK_PREVENTION
-        if foretold and not view.is_open and view.goal.goal_id not in met and view.goal.deadline < end:
-            yield view
-
-
 @flow(name="backtest", description=__doc__, validate_parameters=False)
 async def replay_history(days: float = 7.0, every_minutes: float | None = None) -> State[Any]:
-    """Replay the last `days` of the store's own history and keep the result as an artifact of this run."""
+    """Replay the last `days` of the store's own history; figures and page are kept, breaches become an artifact."""
     settings, end = load_settings(), utc_now()
     every_s = every_minutes * 60 if every_minutes else None
     with open_configured_store(settings) as store:
         report = backtest(store, settings, end - timedelta(days=days), end, every_s=every_s)
-        store.facts.set("backtest", report.summary())
-    rows = [asdict(episode) | {"lead_time_s": episode.lead_time_s} for episode in report.episodes]
+        page = report.write_page(page_of(settings, end))
+        store.facts.set(BACKTEST_FACT, report.summary() | {"page": str(page)})
+    rows = [asdict(episode) | {"warning": episode.warning} for episode in report.episodes]
     await create_table_artifact(  # type: ignore[misc]
         table=json.loads(json.dumps(rows, default=str)), key="backtest-breaches", description=report.to_json()
     )
     return Completed(message=json.dumps(report.summary(), default=str))
+
+
+def page_of(settings: Settings, end: datetime) -> Path:
+    """Return where the page of a backtest is kept when nobody says otherwise."""
+    return settings.home / "reports" / f"backtest-{end:%Y-%m-%dT%H-%M-%S}.html"

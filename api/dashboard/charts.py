@@ -224,3 +224,9 @@ def _svg(name: str, width: float, height: float, label: str, parts: Iterable[str
 def epoch_s(moments: Sequence[datetime]) -> FloatArray:
     """Return moments as seconds since 1970."""
     return np.array([moment.timestamp() for moment in moments], dtype=np.float64)
+
+
+def moments_s(end: datetime, step_s: float, steps: int) -> FloatArray:
+    """Return the ends of the steps up to a moment, in epoch seconds."""
+    moments: FloatArray = end.timestamp() - step_s * np.arange(steps, dtype=np.float64)[::-1]
+    return moments

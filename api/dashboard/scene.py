@@ -104,21 +104,15 @@ def action_picture(facade: Facade, action: ActionDetail) -> Markup | None:
     lines = charts.Lines(
         unit="",
         now_s=acted_s,
-        history_s=_moments_s(end, step_s, PICTURE_SPANS * steps),
+        history_s=charts.moments_s(end, step_s, PICTURE_SPANS * steps),
         history=frame.row(outcome.series),
-        future_s=_moments_s(end, step_s, steps),
+        future_s=charts.moments_s(end, step_s, steps),
         point=expected,
         low=nothing,
         high=nothing,
         now_label="the act",
     )
     return charts.forecast_chart(lines, f"{outcome.series} around {outcome.action}: expected and observed")
-
-
-def _moments_s(end: datetime, step_s: float, steps: int) -> FloatArray:
-    """Return the ends of the steps up to a moment, in epoch seconds."""
-    moments: FloatArray = end.timestamp() - step_s * np.arange(steps, dtype=np.float64)[::-1]
-    return moments
 
 
 def _waiting(facade: Facade, view: ActionView) -> Waiting:
@@ -160,7 +154,7 @@ def _forecast_charts(
         alike = [each for each in shown if each.step_seconds == step_s]
         steps = min(MOST_STEPS, max((len(each.point) for each in alike), default=0) or RECENT_STEPS)
         frame = facade.store.samples.frame([each.series for each in alike], now, step_s, steps)
-        history_s = _moments_s(now, step_s, steps)
+        history_s = charts.moments_s(now, step_s, steps)
         drawn += [
             _chart(each.series, each.unit, now, history_s, frame.row(each.series), each, foreseen.breaches, objectives)
             for each in alike
@@ -175,7 +169,7 @@ def _history_charts(
     ages_s = [(now - info.first).total_seconds() for info in spans if info.first]
     step_s = max([max(ages_s, default=0.0) / RECENT_STEPS, *(info.interval_s for info in spans), 1.0])
     frame = facade.store.samples.frame([info.series for info in spans], now, step_s, RECENT_STEPS)
-    history_s = _moments_s(now, step_s, RECENT_STEPS)
+    history_s = charts.moments_s(now, step_s, RECENT_STEPS)
     return [
         _chart(info.series, info.unit, now, history_s, frame.row(info.series), None, (), objectives) for info in spans
     ]

@@ -1,0 +1,159 @@
+"""A stretch of history as SVG text: the metric, its bound, when it was broken, and what the loop did when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from html import escape
+
+import numpy as np
+from markupsafe import Markup
+
+from api.dashboard.words import value
+from storage.records import FloatArray
+
+WIDTH, HEIGHT = 1080.0, 220.0
+LEFT, RIGHT, TOP, BOTTOM, LANE = 64.0, 10.0, 10.0, 22.0, 34.0
+COLUMNS = 540
+MOST_TICKS = 8
+_TICKS_S = (60, 300, 900, 3_600, 3 * 3_600, 6 * 3_600, 12 * 3_600, 86_400, 2 * 86_400, 7 * 86_400, 30 * 86_400)
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Something that lasted: from, until (epoch seconds), how it is to be seen (good, warn, bad), and in words."""
+
+    start_s: float
+    end_s: float
+    tone: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Something that happened at a moment (epoch seconds)."""
+
+    at_s: float
+    tone: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """What a timeline shows: values over moments (epoch seconds), NaN where missing, and what happened meanwhile."""
+
+    unit: str
+    moments_s: FloatArray
+    values: FloatArray
+    bound: float | None = None
+    stretches: tuple[Stretch, ...] = ()
+    goals: tuple[Mark, ...] = ()
+    acts: tuple[Mark, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Scale:
+    start_s: float
+    end_s: float
+    bottom: float
+    top: float
+
+    def x(self, moment_s: float) -> float:
+        share = (moment_s - self.start_s) / (self.end_s - self.start_s)
+        return float(LEFT + np.clip(share, 0, 1) * (WIDTH - LEFT - RIGHT))
+
+    def y(self, amount: float) -> float:
+        share = (amount - self.bottom) / (self.top - self.bottom)
+        return float(HEIGHT - BOTTOM - LANE - share * (HEIGHT - TOP - BOTTOM - LANE))
+
+
+def timeline(lines: Timeline, label: str) -> Markup:
+    """Draw a stretch of history; below the values lie goals (triangles) and acts (bars), each with its words."""
+    scale = _scale(lines)
+    parts = [
+        *_axes(scale, lines),
+        *_stretches(scale, lines.stretches),
+        _envelope(scale, lines),
+        *_bound(scale, lines),
+        *_marks(scale, lines),
+    ]
+    head = f'<svg class="chart" viewBox="0 0 {WIDTH:g} {HEIGHT:g}" role="img" aria-label="{escape(label)}">'
+    return Markup(head + "".join(parts) + "</svg>")
+
+
+def _scale(lines: Timeline) -> _Scale:
+    seen = lines.values[np.isfinite(lines.values)]
+    bottom, top = (float(seen.min()), float(seen.max())) if seen.size else (0.0, 1.0)
+    if lines.bound is not None and bottom - (top - bottom) <= lines.bound <= top + (top - bottom):
+        bottom, top = min(bottom, lines.bound), max(top, lines.bound)
+    pad = 0.06 * (top - bottom) or max(abs(top), 1.0) * 0.05
+    start_s = float(lines.moments_s.min()) if lines.moments_s.size else 0.0
+    end_s = float(lines.moments_s.max()) if lines.moments_s.size else 1.0
+    return _Scale(start_s, max(end_s, start_s + 1), bottom - pad, top + pad)
+
+
+def _axes(scale: _Scale, lines: Timeline) -> Iterable[str]:
+    step = _nice((scale.top - scale.bottom) / 4)
+    for amount in np.arange(np.ceil(scale.bottom / step) * step, scale.top, step):
+        y = scale.y(float(amount))
+        yield f'<line class="grid" x1="{LEFT}" y1="{y:.1f}" x2="{WIDTH - RIGHT}" y2="{y:.1f}"/>'
+        text = value(float(amount), lines.unit)
+        yield f'<text class="tick" x="{LEFT - 6}" y="{y + 3.5:.1f}" text-anchor="end">{text}</text>'
+    span_s = scale.end_s - scale.start_s
+    tick_s = next((each for each in _TICKS_S if span_s / each <= MOST_TICKS), _TICKS_S[-1])
+    for moment_s in np.arange(np.ceil(scale.start_s / tick_s) * tick_s, scale.end_s, tick_s):
+        moment, x = datetime.fromtimestamp(float(moment_s), UTC), scale.x(float(moment_s))
+        text = f"{moment:%d %b}" if tick_s >= 86_400 else f"{moment:%d %b %H:%M}"
+        yield f'<line class="grid" x1="{x:.1f}" y1="{TOP}" x2="{x:.1f}" y2="{HEIGHT - BOTTOM}"/>'
+        yield f'<text class="tick" x="{x:.1f}" y="{HEIGHT - 6}" text-anchor="middle">{text}</text>'
+
+
+def _nice(rough: float) -> float:
+    size = 10.0 ** np.floor(np.log10(rough))
+    return float(min((m * size for m in (1, 2, 2.5, 5, 10)), key=lambda each: abs(each - rough)))
+
+
+def _envelope(scale: _Scale, lines: Timeline) -> str:
+    """Draw the values: least and greatest of each column, so that no spike is lost however long the history."""
+    columns = np.minimum(
+        ((lines.moments_s - scale.start_s) / (scale.end_s - scale.start_s) * COLUMNS).astype(int), COLUMNS - 1
+    )
+    commands, is_pen_down, last = [], False, -1
+    finite = np.isfinite(lines.values)
+    for column in np.unique(columns[finite]):
+        inside = finite & (columns == column)
+        x = scale.x(float(lines.moments_s[inside].mean()))
+        found = lines.values[inside]
+        is_pen_down = is_pen_down and column - last <= max(2, COLUMNS // max(1, int(finite.sum())) * 3)
+        ends = [float(found.min()), float(found.max())] if len(found) > 1 else [float(found[0])]
+        for amount in ends:
+            commands.append(f"{'L' if is_pen_down else 'M'}{x:.1f},{scale.y(amount):.1f}")
+            is_pen_down = True
+        last = int(column)
+    return f'<path class="history" d="{" ".join(commands)}"/>' if commands else ""
+
+
+def _bound(scale: _Scale, lines: Timeline) -> Iterable[str]:
+    if lines.bound is not None and scale.bottom <= lines.bound <= scale.top:
+        y = scale.y(lines.bound)
+        line = f'<line class="bound" x1="{LEFT}" y1="{y:.1f}" x2="{WIDTH - RIGHT}" y2="{y:.1f}"/>'
+        yield f"<g>{line}<title>bound: {value(lines.bound, lines.unit)}</title></g>"
+
+
+def _stretches(scale: _Scale, stretches: Iterable[Stretch]) -> Iterable[str]:
+    for each in stretches:
+        left, right = scale.x(each.start_s), scale.x(each.end_s)
+        place = f'x="{left:.1f}" y="{TOP}" width="{max(2.0, right - left):.1f}" height="{HEIGHT - TOP - BOTTOM - LANE}"'
+        yield f'<rect class="stretch {each.tone}" {place}><title>{escape(each.text)}</title></rect>'
+
+
+def _marks(scale: _Scale, lines: Timeline) -> Iterable[str]:
+    y = HEIGHT - BOTTOM - LANE + 14
+    for each in lines.goals:
+        x = scale.x(each.at_s)
+        corners = f"{x - 6:.1f},{y + 5} {x + 6:.1f},{y + 5} {x:.1f},{y - 6}"
+        yield f'<polygon class="mark {each.tone}" points="{corners}"><title>{escape(each.text)}</title></polygon>'
+    for each in lines.acts:
+        place = f'x="{scale.x(each.at_s) - 1.5:.1f}" y="{y + 8}" width="3" height="11"'
+        yield f'<rect class="mark {each.tone}" {place}><title>{escape(each.text)}</title></rect>'
