@@ -33,7 +33,7 @@ class FleetState:
     seed: int
     tuning: Tuning
     coefficients: Floats  # (buckets, features)
-    lags: Floats | None  # (lags, steps) of the lag ridge, where it serves
+    lags: Floats | None  # (kinds, lags, steps) of the lag ridge, where it serves
     library: Float32s  # (paths, h): errors of other series, in units of their scale
     offsets: Floats  # (buckets, levels): added to quantiles, in units of the scale
     floor_ratio: float  # width of a constant series relative to its level
@@ -74,6 +74,8 @@ class FleetState:
             plain[name] = tuple(plain[name])
         for name in ("coefficients", "lags", "offsets"):
             plain[name] = None if plain[name] is None else np.asarray(plain[name], dtype=float)
+        if plain["lags"] is not None and plain["lags"].ndim == 2:  # kept before there were kinds of series
+            plain["lags"] = plain["lags"][None]
         plain["library"] = np.asarray(plain["library"], dtype=np.float32)
         return cls(**plain)
 

@@ -1,8 +1,9 @@
-"""A second opinion for series of few steps a day: ridge regression of each horizon step on lags, with a pooled prior.
+"""A second opinion for series of few steps a day: what follows is regressed on lags, once for each kind of series.
 
-Every step ahead is regressed on the last day and on the same stretch of the week before, relative to the mean of the
-last day. Each series has its own coefficients, shrunk toward those of the fleet: alone they would overfit, and the
-fleet's alone fit no one. Mixed into the fleet model's course it lowers the error of hourly series by 1 to 3 %.
+Every step ahead is regressed on the last day and on what followed the same step a week ago, relative to the mean of the
+last day. One regression for a whole fleet fits no one and one for each series overfits. A mixture of regressions
+(Quandt & Ramsey 1978; fitted by reassigning, as k-means is) finds kinds of series that share one. Mixed into the fleet
+model's course it lowers the error of hourly series by up to 4 %, and past origins cost one small product each.
 """
 
 from __future__ import annotations
@@ -10,16 +11,20 @@ from __future__ import annotations
 import numpy as np
 
 from tasks.forecast.batch import Float32s, Floats
-from tasks.forecast.coefficients import FIXED_POINT, FIXED_POINT_LIMIT
 from tasks.forecast.prepare import Ints
 from tasks.forecast.seasonal import Seasonal
 
 LONGEST_SEASON = 48  # steps a day; the cost grows with its cube
 LEAST_WEEKS = 3
 ORIGIN_STRIDE = 2
-SHRINKAGE = 0.15
-PRIOR_RIDGE = 1e-3
+ASSIGN_STRIDE = 12
+MOST_KINDS = 6
+SERIES_PER_KIND = 8
+ROUNDS = 8
+RIDGE = 1e-3
+SHARPNESS = 20.0  # a kind that misses by 5 % more than the best one counts 1/e of it
 LARGEST_VALUE = 50.0
+DECIMALS = 5
 
 
 def serves(arrays: Seasonal) -> bool:
@@ -31,51 +36,94 @@ def serves(arrays: Seasonal) -> bool:
     )
 
 
+def first_lag_origin(arrays: Seasonal) -> int:
+    """Earliest origin with all lags behind it."""
+    return arrays.week or arrays.season
+
+
 def pooled_lags(arrays: Seasonal, horizon: int) -> Floats:
-    """Coefficients (lags, steps) of one regression over all series."""
-    inputs, targets, _, _ = _design(arrays, horizon)
-    square, cross = _products(inputs, targets)
-    unit = FIXED_POINT / inputs.shape[1]
-    total_square, total_cross = (
-        np.rint(np.clip(part * unit, -FIXED_POINT_LIMIT, FIXED_POINT_LIMIT)).astype(np.int64).sum(axis=0) / FIXED_POINT
-        for part in (square.astype(float), cross.astype(float))
-    )
-    count = len(total_square)
-    penalty = (PRIOR_RIDGE * np.trace(total_square) / count + 1e-9) * np.eye(count)
-    return np.asarray(np.linalg.solve(total_square + penalty, total_cross))
-
-
-def lag_course(arrays: Seasonal, pooled: Floats, horizon: int) -> Float32s:
-    """Forecast (n, steps) of the first two days at most, from coefficients shrunk toward the `pooled` ones."""
-    inputs, targets, latest, level = _design(arrays, horizon)
-    square, cross = _products(inputs, targets)
-    count, prior = square.shape[1], pooled.astype(np.float32)
-    penalty = SHRINKAGE * np.trace(square, axis1=1, axis2=2) / count + np.float32(1e-6)
-    left = square + penalty[:, None, None].astype(np.float32) * np.eye(count, dtype=np.float32)
-    fitted = np.linalg.solve(left, cross + penalty[:, None, None].astype(np.float32) * prior)
-    return np.asarray((latest[:, None] @ fitted)[:, 0] + level[:, None])
-
-
-def _products(inputs: Float32s, targets: Float32s) -> tuple[Float32s, Float32s]:
+    """Coefficients (kinds, lags, steps) of each kind of series; every series weighs alike."""
+    origins = _origins(arrays, horizon, ORIGIN_STRIDE)
+    inputs, targets = _inputs(arrays, origins, horizon), _targets(arrays, origins, horizon)
+    energy = np.maximum((targets * targets).sum(axis=(1, 2), dtype=float), 1e-9)[:, None, None]
     across = inputs.transpose(0, 2, 1)
-    return across @ inputs, across @ targets
+    square, cross = (across @ inputs) / energy, (across @ targets) / energy
+    every = _solve(square.sum(axis=0), cross.sum(axis=0))
+    count = min(MOST_KINDS, max(len(inputs) // SERIES_PER_KIND, 1))
+    rank = np.argsort(np.argsort(_misses(square, cross, every), kind="stable"), kind="stable")
+    kind, kinds = rank * count // len(inputs), every[None]
+    for _ in range(ROUNDS):
+        kinds = np.stack([_solve_kind(square, cross, kind == i, every) for i in range(count)])
+        nearest = np.stack([_misses(square, cross, each) for each in kinds]).argmin(axis=0)
+        if (nearest == kind).all():
+            break
+        kind = nearest
+    return np.round(kinds, DECIMALS)
 
 
-def _lags(arrays: Seasonal, horizon: int) -> tuple[Ints, int]:
-    """Steps back from the origin that are read, and how many steps ahead are foretold."""
-    week = arrays.week or arrays.season
-    steps = min(horizon, 2 * arrays.season)
-    return np.concatenate([np.arange(arrays.season), np.arange(week - steps, week)]), steps
+def own_lags(arrays: Seasonal, kinds: Floats, horizon: int) -> Float32s:
+    """Coefficients (n, lags, steps) of each series: the kinds mixed by how well each foretold its past."""
+    origins = _origins(arrays, horizon, ASSIGN_STRIDE)
+    inputs, targets = _inputs(arrays, origins, horizon), _targets(arrays, origins, horizon)
+    each = kinds.astype(np.float32)
+    misses = np.stack([np.abs(targets - inputs @ kind).mean(axis=(1, 2), dtype=float) for kind in each], axis=1)
+    best = np.maximum(misses.min(axis=1, keepdims=True), 1e-9)
+    weight = np.maximum(misses / best, 1) ** -SHARPNESS
+    weight /= weight.sum(axis=1, keepdims=True)
+    flat = weight.astype(np.float32)[:, None] @ each.reshape(len(each), -1)
+    return np.asarray(flat.reshape(len(weight), *each.shape[1:]))
 
 
-def _design(arrays: Seasonal, horizon: int) -> tuple[Float32s, Float32s, Float32s, Float32s]:
-    """Inputs (n, origins, lags) and targets (n, origins, steps) of the past, inputs (n, lags) and level (n,) of now."""
-    lags, steps = _lags(arrays, horizon)
-    values = np.clip(arrays.values, -LARGEST_VALUE, LARGEST_VALUE)
-    t = values.shape[1]
-    origins = np.arange(t - 1 - steps, int(lags.max()) - 1, -ORIGIN_STRIDE)[::-1]
-    level = np.clip(arrays.cycle, -LARGEST_VALUE, LARGEST_VALUE)
-    then = level[:, origins, None]
-    inputs = values[:, origins[:, None] - lags[None, :]] - then
-    targets = values[:, origins[:, None] + np.arange(1, steps + 1)[None, :]] - then
-    return inputs, targets, values[:, t - 1 - lags] - level[:, -1:], level[:, -1]
+def lag_courses(arrays: Seasonal, own: Float32s, origins: Ints, horizon: int) -> Float32s:
+    """Forecasts (n, origins, steps) of the first two days at most, with coefficients `own` (n, lags, steps)."""
+    return np.asarray(_inputs(arrays, origins, horizon) @ own + _level(arrays, origins))
+
+
+def _solve_kind(
+    square: Floats, cross: Floats, members: np.ndarray[tuple[int], np.dtype[np.bool_]], every: Floats
+) -> Floats:
+    """Coefficients of one kind; too few members take those of all."""
+    if members.sum() < SERIES_PER_KIND // 2:
+        return every
+    return _solve(square[members].sum(axis=0), cross[members].sum(axis=0))
+
+
+def _solve(square: Floats, cross: Floats) -> Floats:
+    count = len(square)
+    penalty = (RIDGE * np.trace(square) / count + 1e-9) * np.eye(count)
+    return np.asarray(np.linalg.solve(square + penalty, cross))
+
+
+def _misses(square: Floats, cross: Floats, coefficients: Floats) -> Floats:
+    """Squared error (n,) relative to the energy of the targets, up to a constant."""
+    n = len(square)
+    fitted = square.reshape(n, -1) @ (coefficients @ coefficients.T).ravel()
+    return np.asarray(fitted - 2 * cross.reshape(n, -1) @ coefficients.ravel())
+
+
+def _steps_ahead(arrays: Seasonal, horizon: int) -> int:
+    return min(horizon, 2 * arrays.season)
+
+
+def _origins(arrays: Seasonal, horizon: int, stride: int) -> Ints:
+    t = arrays.values.shape[1]
+    return np.arange(t - 1 - _steps_ahead(arrays, horizon), first_lag_origin(arrays) - 1, -stride)[::-1]
+
+
+def _inputs(arrays: Seasonal, origins: Ints, horizon: int) -> Float32s:
+    """Lags (n, origins, lags) relative to the mean of the last day."""
+    week, at = arrays.week or arrays.season, origins[:, None]
+    back = np.concatenate([np.arange(arrays.season), np.arange(week - _steps_ahead(arrays, horizon), week)])
+    inputs = np.clip(arrays.values[:, at - back], -LARGEST_VALUE, LARGEST_VALUE)
+    inputs -= _level(arrays, origins)
+    return np.asarray(inputs)
+
+
+def _targets(arrays: Seasonal, origins: Ints, horizon: int) -> Float32s:
+    ahead = np.arange(1, _steps_ahead(arrays, horizon) + 1)
+    values = np.clip(arrays.values[:, origins[:, None] + ahead], -LARGEST_VALUE, LARGEST_VALUE)
+    return np.asarray(values - _level(arrays, origins))
+
+
+def _level(arrays: Seasonal, origins: Ints) -> Float32s:
+    return np.clip(arrays.cycle[:, origins, None], -LARGEST_VALUE, LARGEST_VALUE)

@@ -31,7 +31,7 @@ class Pooled:
     """What the regressions of single series are shrunk toward."""
 
     coefficients: Floats  # (buckets, features)
-    lags: Floats | None  # (lags, steps) of the lag ridge; None: too little history, or too many steps a day
+    lags: Floats | None  # (kinds, lags, steps) of the lag ridge; None: too little history, or too many steps a day
 
 
 def pool(arrays: Seasonal, horizon: int, prior: Floats | None = None) -> Pooled:
@@ -71,11 +71,12 @@ class SeasonalForecast:
         return quantiles_of_sorted(values, levels)
 
 
-def mixed(course: Float32s, other: Float32s, share: float) -> Float32s:
-    """A course (n, h) with a share of another that may end earlier."""
-    steps = other.shape[1]
-    first = course[:, :steps] + np.float32(share) * (other - course[:, :steps])
-    return np.concatenate([first, course[:, steps:]], axis=1)
+def mixed(courses: Float32s, others: Float32s, share: float) -> Float32s:
+    """Courses (n, o, h) with a share of others, which may begin at a later origin and end at an earlier step."""
+    result = courses.copy()
+    part = result[:, courses.shape[1] - others.shape[1] :, : others.shape[2]]
+    part += np.float32(share) * (others - part)
+    return result
 
 
 def path_counts(horizon: int, raw_share: float) -> tuple[int, int]:
@@ -104,15 +105,31 @@ def seasonal_forecast(
     scaled: Scaled, arrays: Seasonal, pooled: Pooled, tuning: Tuning, horizon: int
 ) -> SeasonalForecast:
     """Forecast a chunk with coefficients of its own, shrunk toward the fleet's `pooled` ones."""
+    return seasonal_forecasts(scaled, arrays, pooled, tuning, horizon, (tuning.lag_share,))[0]
+
+
+def seasonal_forecasts(
+    scaled: Scaled, arrays: Seasonal, pooled: Pooled, tuning: Tuning, horizon: int, lag_shares: tuple[float, ...]
+) -> list[SeasonalForecast]:
+    """The forecast with each share of the lag ridge, in the course and in the errors made at past origins."""
     t, season = scaled.model.shape[1], arrays.season
     common = pooled.coefficients[:, : arrays.feature_count]  # a short history has no week
     fitted = series_coefficients(arrays, fit_origins(t, season, horizon), horizon, common, tuning.shrinkage)
     count, raw_count = path_counts(horizon, tuning.raw_share)
+    lagged = pooled.lags is not None and lag_ridge.serves(arrays)
     origins = path_origins(t, season, horizon, count)
     steps = by_step(fitted, horizon)
-    predicted = predict(arrays, np.array([t - 1]), steps)[:, 0]
-    if tuning.lag_share > 0 and pooled.lags is not None and lag_ridge.serves(arrays):
-        predicted = mixed(predicted, lag_ridge.lag_course(arrays, pooled.lags, horizon), tuning.lag_share)
-    errors = windows(scaled.raw, origins, horizon, horizon) - predict(arrays, origins, steps)
-    errors = rescale_errors(errors, origins, phase_scale(scaled.raw, season), t)
-    return SeasonalForecast(predicted, errors, raw_windows(scaled.raw, season, horizon, raw_count))
+    now = np.array([t - 1])
+    ahead, past = predict(arrays, now, steps), predict(arrays, origins, steps)
+    truth, scale = windows(scaled.raw, origins, horizon, horizon), phase_scale(scaled.raw, season)
+    raw = raw_windows(scaled.raw, season, horizon, raw_count)
+    courses = [(ahead, past)]
+    if pooled.lags is not None and lagged and max(lag_shares) > 0:
+        own = lag_ridge.own_lags(arrays, pooled.lags, horizon)
+        late = int(np.searchsorted(origins, lag_ridge.first_lag_origin(arrays)))
+        lag_ahead, lag_past = (lag_ridge.lag_courses(arrays, own, some, horizon) for some in (now, origins[late:]))
+        courses = [(mixed(ahead, lag_ahead, share), mixed(past, lag_past, share)) for share in lag_shares]
+    return [
+        SeasonalForecast(course[:, 0], rescale_errors(truth - foretold, origins, scale, t), raw)
+        for course, foretold in courses
+    ]

@@ -17,7 +17,9 @@ from tasks.forecast.prepare import Ints, network_median
 
 BASE_CYCLES = 7
 BASE_DECAY = 0.8
-LEVEL_STEPS = 6
+WEEKS = 4
+WEEK_DECAY = 2 / 3
+LEVEL_STEPS = 3
 FEATURES = ("naive", "curvature", "cycle", "level", "last", "cycle_change", "week")
 
 
@@ -34,6 +36,7 @@ class Seasonal:
     last: Float32s  # (n, t): last value − mean of the last 6
     cycle: Float32s  # (n, t): mean of the last cycle
     cycle_change: Float32s  # (n, t): its change to the cycle before
+    weekly: Float32s  # (n, t + week): mean of the same step of past weeks, the newest first; (n, 0) without a week
 
     @property
     def feature_count(self) -> int:
@@ -51,6 +54,7 @@ class Seasonal:
 def seasonal_arrays(values: Float32s, season: int, week: int | None, horizon: int) -> Seasonal:
     """Running arrays of scaled histories (n, t); a weekly lag where two weeks and half the horizon fit."""
     n, t = values.shape
+    week = week if week and t >= 2 * week + horizon // 2 else None
     sums = np.zeros((n, t + 1))
     np.cumsum(values, axis=1, out=sums[:, 1:])
     recent, cycle = _running_mean(sums, LEVEL_STEPS), _running_mean(sums, season)
@@ -59,7 +63,7 @@ def seasonal_arrays(values: Float32s, season: int, week: int | None, horizon: in
     cycle_change[:, :season] = 0
     return Seasonal(
         season=season,
-        week=week if week and t >= 2 * week + horizon // 2 else None,
+        week=week,
         values=values,
         # The mean follows a drifting level, the median ignores last week's incident: half of each.
         base=np.float32(0.5) * (_same_phase_mean(values, season) + _same_phase_median(values, season)),
@@ -68,6 +72,7 @@ def seasonal_arrays(values: Float32s, season: int, week: int | None, horizon: in
         last=values - recent,
         cycle=cycle,
         cycle_change=cycle_change,
+        weekly=_same_phase_mean(values, week, WEEKS, WEEK_DECAY) if week else np.empty((n, 0), dtype=np.float32),
     )
 
 
@@ -107,9 +112,8 @@ def features_at(arrays: Seasonal, origins: Ints, steps: Ints) -> tuple[Float32s,
         arrays.cycle_change[:, None, origins],
     ]
     if arrays.week:
-        before = origins + 1 + ahead % arrays.week - arrays.week
-        lagged = arrays.values[:, np.maximum(before, 0)] - base
-        features.append(np.where(before >= 0, lagged, np.float32(0)))
+        same = origins + 1 + ahead % arrays.week
+        features.append(np.where(same >= arrays.week, arrays.weekly[:, same] - base, np.float32(0)))
     return base, features
 
 
@@ -131,21 +135,21 @@ def predict(arrays: Seasonal, origins: Ints, by_step: Float32s) -> Float32s:
     base = windows(arrays.base, origins, horizon, season)
     base_share = 1 - naive - cycle
     if arrays.week:
-        lagged = origins[:, None] + 1 + np.arange(horizon)[None, :] % arrays.week - arrays.week
-        weekly = by_step[:, None, :, 6] * (lagged >= 0)
-        predicted += np.multiply(arrays.values[:, np.maximum(lagged, 0)], weekly, out=term)
+        known = origins[:, None] + 1 + np.arange(horizon) % arrays.week >= arrays.week
+        weekly = by_step[:, None, :, 6] * known
+        predicted += np.multiply(windows(arrays.weekly, origins, horizon, arrays.week), weekly, out=term)
         base_share = base_share - weekly
     predicted += np.multiply(base, base_share, out=term)
     return predicted
 
 
-def _same_phase_mean(values: Float32s, season: int) -> Float32s:
-    """0.8^j-weighted mean of up to 7 values j seasons before each step, shape (n, t + season)."""
+def _same_phase_mean(values: Float32s, season: int, cycles: int = BASE_CYCLES, decay: float = BASE_DECAY) -> Float32s:
+    """Mean of up to so many values one season apart before each step, weighted by decay^j: (n, t + season)."""
     n, t = values.shape
     total = np.zeros((n, t + season), dtype=np.float32)
     weight = np.zeros(t + season, dtype=np.float32)
-    for cycle in range(1, min(BASE_CYCLES, -(-t // season)) + 1):
-        share = np.float32(BASE_DECAY ** (cycle - 1))
+    for cycle in range(1, min(cycles, -(-t // season)) + 1):
+        share = np.float32(decay ** (cycle - 1))
         later = slice(cycle * season, t + season)
         total[:, later] += share * values[:, : t - (cycle - 1) * season]
         weight[later] += share

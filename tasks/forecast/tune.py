@@ -10,17 +10,19 @@ import numpy as np
 
 from tasks.forecast import ladder, lag_ridge
 from tasks.forecast.batch import Float32s, Floats
-from tasks.forecast.model import Tuning, mixed, pool, seasonal_forecast
+from tasks.forecast.model import Tuning, pool, seasonal_forecasts
 from tasks.forecast.prepare import prepare, scale_histories
 from tasks.forecast.seasonal import first_origin, seasonal_arrays
 
-TUNE_SAMPLE = 48  # series
+TUNE_SAMPLE = 96  # series
 LEAST_SERIES = 8  # fewer prove nothing
 JUDGED_STEPS = 72  # of the horizon, evenly spread
-MODELS = ((8.0, 0.3), (3.0, 1.0), (8.0, 0.1))  # (winsor_mads, shrinkage); the first is the default
+SHRINKAGES = {8.0: (0.3, 0.1), 3.0: (1.0,)}  # to try with each winsor_mads; the first of all is the default
 RAW_SHARES = (1 / 3, 0.0)  # likewise
 LAG_SHARES = (0.0, 0.3)  # likewise, tried where the lag ridge serves
 SMALL_LOSS = 0.02  # in units of the scale; below it differences are noise
+LARGEST_GAIN = 1.0  # of one series, as a logarithm
+CERTAINTY = 2.0  # standard errors by which the default must be beaten: series share the weather of a window
 
 
 @dataclass(frozen=True)
@@ -30,33 +32,52 @@ class _Trial:
 
 
 def backtest_tuning(sample: Floats, season: int, week: int | None, horizon: int, levels: tuple[float, ...]) -> Tuning:
-    """The tuning that forecast the last horizon of the sample best.
+    """The tuning that forecast the last horizon of the sample best, and the one that began a week ago.
 
-    Judged by the mean log of the scaled quantile loss, so that no single series decides; picking a model
-    series by series does worse than one for the fleet. With too little history to hold a horizon back: the
-    defaults.
+    The latter meets the days of the week that are ahead now. Judged by the mean log of the scaled quantile loss, so
+    that no single series decides; picking a model series by series does worse than one for the fleet. With too little
+    history to hold a horizon back: the defaults.
     """
-    known = sample[:TUNE_SAMPLE, : max(sample.shape[1] - horizon, 0)]
-    length = known.shape[1]
-    if length < ladder.SEASONAL_CYCLES * season or length - 1 - horizon < first_origin(season):
-        return Tuning()
-    truth = sample[:TUNE_SAMPLE, length:]
-    trials = [trial for model in MODELS for trial in _trials(known, truth, season, week, horizon, model, levels)]
-    if not trials:
-        return Tuning()
-    return _best(trials).tuning
+    windows = [
+        list(_window_trials(sample, length, season, week, horizon, levels))
+        for length in _held_back(sample.shape[1], season, week, horizon)
+    ]
+    trials = [_together(same) for same in zip(*filter(None, windows), strict=False)]
+    return _best(trials).tuning if trials else Tuning()
+
+
+def _held_back(length: int, season: int, week: int | None, horizon: int) -> list[int]:
+    """Lengths of history after which a horizon is judged; one a week ago only where the lag ridge serves even then."""
+    least = max(ladder.SEASONAL_CYCLES * season, first_origin(season) + 1 + horizon)
+    if length - horizon < least:
+        return []
+    far = week is not None and horizon < week and length - week >= lag_ridge.LEAST_WEEKS * week
+    return [length - horizon, length - week] if week and far else [length - horizon]
+
+
+def _window_trials(
+    sample: Floats, length: int, season: int, week: int | None, horizon: int, levels: tuple[float, ...]
+) -> Iterator[_Trial]:
+    known, truth = sample[:, :length], sample[:, length : length + horizon]
+    for winsor in SHRINKAGES:
+        yield from _trials(known, truth, season, week, horizon, winsor, levels)
+
+
+def _together(trials: tuple[_Trial, ...]) -> _Trial:
+    """One tuning's losses in every window."""
+    return _Trial(trials[0].tuning, np.concatenate([trial.losses for trial in trials]))
 
 
 def _best(trials: list[_Trial]) -> _Trial:
-    """The trial of lowest mean log loss, or the default, which stands first, unless beaten by a standard error.
+    """The trial of lowest mean log loss, or the default, which stands first, unless beaten with certainty.
 
-    No series counts for more than a quarter: one gone wild must not choose for the others.
+    No series counts for more than a factor of e: one gone wild must not choose for the others.
     """
     default = np.log(trials[0].losses + SMALL_LOSS)
-    gains = [np.clip(np.log(trial.losses + SMALL_LOSS) - default, -0.25, 0.25) for trial in trials]
+    gains = [np.clip(np.log(trial.losses + SMALL_LOSS) - default, -LARGEST_GAIN, LARGEST_GAIN) for trial in trials]
     best = int(np.argmin([gain.mean() for gain in gains]))
     doubt = gains[best].std() / np.sqrt(len(default))
-    return trials[best] if gains[best].mean() < -doubt else trials[0]
+    return trials[best] if gains[best].mean() < -CERTAINTY * doubt else trials[0]
 
 
 def _trials(
@@ -65,30 +86,34 @@ def _trials(
     season: int,
     week: int | None,
     horizon: int,
-    model: tuple[float, float],
+    winsor: float,
     levels: tuple[float, ...],
 ) -> Iterator[_Trial]:
-    history = prepare(known, season, model[0])
+    """Trials of one `winsor_mads`: all series teach what is pooled, the first of them are judged."""
+    history = prepare(known, season, winsor)
     rows = np.flatnonzero(~ladder.constant(history) & np.isfinite(truth).all(axis=1))
     if len(rows) < LEAST_SERIES:
         return
     scaled = scale_histories(history, season).take(rows)
-    steady = history.slope[rows, None] * np.arange(1, horizon + 1)
-    ahead = (truth[rows] - steady - scaled.centre[:, None]) / scaled.scale[:, None]
-    ahead32 = np.clip(ahead, -1e6, 1e6).astype(np.float32)
-    unit = scaled.scale / _raw_scale(history.raw[rows], season)  # winsorising changes a model's own scale
     arrays = seasonal_arrays(scaled.model, season, week, horizon)
     pooled = pool(arrays, horizon)
-    # Smaller shares of raw windows than the largest tried leave some of them out.
-    forecast = seasonal_forecast(scaled, arrays, pooled, Tuning(*model, max(RAW_SHARES)), horizon)
-    other = lag_ridge.lag_course(arrays, pooled.lags, horizon) if pooled.lags is not None else None
+    few = np.arange(min(len(rows), TUNE_SAMPLE))
+    rows, scaled, arrays = rows[few], scaled.take(few), arrays.take(few)
+    steady = history.slope[rows, None] * np.arange(1, horizon + 1)
+    ahead = (truth[rows] - steady - scaled.centre[:, None]) / scaled.scale[:, None]
+    unit = scaled.scale / _raw_scale(history.raw[rows], season)  # winsorising changes a model's own scale
+    lag_shares = LAG_SHARES if pooled.lags is not None else LAG_SHARES[:1]
     judged = slice(None, None, -(-horizon // JUDGED_STEPS))
-    for raw_share, lag_share in product(RAW_SHARES, LAG_SHARES if other is not None else LAG_SHARES[:1]):
-        kept = round(forecast.errors.shape[1] * raw_share / (1 - raw_share))
-        course = mixed(forecast.predicted, other, lag_share) if other is not None else forecast.predicted
-        part = replace(forecast, predicted=course, raw=forecast.raw[:, :kept])
-        misses = ahead32[:, judged, None] - part.at(judged).quantiles(levels)
-        yield _Trial(Tuning(*model, raw_share, lag_share), _quantile_loss(misses, levels) * unit)
+    truth32 = np.clip(ahead, -1e6, 1e6).astype(np.float32)[:, judged, None]
+    for shrinkage in SHRINKAGES[winsor]:
+        # Smaller shares of raw windows than the largest tried leave some of them out.
+        most = Tuning(winsor, shrinkage, max(RAW_SHARES))
+        forecasts = seasonal_forecasts(scaled, arrays, pooled, most, horizon, lag_shares)
+        for raw_share, (lag_share, forecast) in product(RAW_SHARES, zip(lag_shares, forecasts, strict=True)):
+            kept = round(forecast.errors.shape[1] * raw_share / (1 - raw_share))
+            misses = truth32 - replace(forecast, raw=forecast.raw[:, :kept]).at(judged).quantiles(levels)
+            loss = _quantile_loss(misses, levels) * unit
+            yield _Trial(Tuning(winsor, shrinkage, raw_share, lag_share), loss)
 
 
 def _raw_scale(raw: Floats, season: int) -> Floats:
