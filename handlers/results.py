@@ -26,11 +26,11 @@ class ActionResult:
     skipped: bool = False
 
 
-def explain(error: BaseException) -> str:
-    """Say in one line what a handler raised."""
+def explain(error: BaseException, who: str = "The handler") -> str:
+    """Say in one line what a handler, or something else, raised."""
     text = " ".join(str(error).split())[:500]
     kind = type(error).__name__
-    return f"The handler raised {kind}: {text}" if text else f"The handler raised {kind}."
+    return f"{who} raised {kind}: {text}" if text else f"{who} raised {kind}."
 
 
 def resolve(value: Any) -> Any:

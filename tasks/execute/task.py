@@ -7,6 +7,7 @@ the act will be judged by is written down before it as well.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
@@ -14,13 +15,17 @@ from typing import Any
 from prefect import Task
 from prefect.cache_policies import NO_CACHE
 
+from handlers.results import explain
 from handlers.worlds import act_in, capture_in, check_in
+from storage import ForeactError, TransientError
 from storage.actions import ActionView
 from storage.records import NOTHING, Action, Intent, Receipt, ReceiptStatus, metric_of
 from tasks.context import Context, is_autonomous
 from tasks.execute import ActionLimits, Answer, Circumstances, is_open, judge
 from tasks.measure.fix import fix_before_act
 from tasks.stage import stage
+
+logger = logging.getLogger(__name__)
 
 Receipts = tuple[Receipt, ...]
 Act = Callable[[Context, ActionView], Receipt | None]
@@ -54,8 +59,26 @@ def execute(context: Context, act: Act | None = None) -> Receipts:
     waiting = [view for view in due if view.intent is None]
     receipts = [resolve(context, view) for view in begun if _is_interrupted(context, view)]
     silent = silent_series(context) if waiting else frozenset()
-    receipts += [_ruled(context, view, silent, act or act_once) for view in waiting]
+    receipts += [_tried(context, view, silent, act or act_once) for view in waiting]
     return tuple(receipt for receipt in receipts if receipt is not None)
+
+
+def _tried(context: Context, view: ActionView, silent: frozenset[str], carry_out: Act) -> Receipt | None:
+    """Deal with one action so that whatever is amiss with it leaves the others alone.
+
+    What was begun is resolved by a later turn, by looking; what was not is given up with the reason.
+    """
+    try:
+        return _ruled(context, view, silent, carry_out)
+    except TransientError:
+        raise
+    except Exception as trouble:
+        logger.exception("%s could not be dealt with", view.action.action_id)
+        known = context.store.actions.get(view.action.action_id)
+        if known is None or known.intent is not None:
+            return None
+        reason = str(trouble) if isinstance(trouble, ForeactError) else explain(trouble, "Dealing with it")
+        return _finish(context, view.action, _receipt(context, view, ReceiptStatus.SKIPPED, reason))
 
 
 def _ruled(context: Context, view: ActionView, silent: frozenset[str], carry_out: Act) -> Receipt | None:

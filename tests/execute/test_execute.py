@@ -16,7 +16,7 @@ import pytest
 
 from handlers import discover_actions
 from storage.records import Action, Autonomy, Event, Intent, Receipt, ReceiptStatus, Sample
-from tasks.execute.task import act_once, silent_series
+from tasks.execute.task import act_once, execute, silent_series
 from tasks.measure.task import plan_undo
 from tests.execute.acts import GOAL, SERIES, TICK, action_of, answer_of, goal_of, opening, receipt_of
 from tests.execute.bad_handlers import boom, dying, endless, rubbish
@@ -159,6 +159,45 @@ def test_a_file_that_anybody_can_touch_stops_every_act(desk: Desk) -> None:
     assert desk.execute() == {}
     stop.unlink()
     assert desk.execute()["a"].status is ReceiptStatus.SUCCEEDED
+
+
+def test_a_kill_switch_that_comes_in_the_middle_of_a_turn_stops_the_rest_of_it(desk: Desk) -> None:
+    stop = desk.settings.kill_switch_path
+
+    def act(params: dict[str, Any], goal_id: str) -> dict[str, Any]:
+        stop.touch()
+        return {"success": True}
+
+    desk.register(act)
+    desk.plan(action_of("a", priority=0.9), action_of("b", target="db"))
+    assert list(desk.execute()) == ["a"]
+
+
+def test_an_action_that_cannot_even_be_judged_is_given_up_and_the_next_is_done(desk: Desk) -> None:
+    desk.register(desk.marking(), "bad", rate_limits=("now and then",))
+    desk.plan(action_of("a", name="bad", priority=0.9), action_of("b"))
+    receipts = desk.execute()
+    assert receipts["a"].status is ReceiptStatus.SKIPPED
+    assert "Write it like" in receipts["a"].detail
+    assert receipts["b"].status is ReceiptStatus.SUCCEEDED
+    assert desk.execute() == {}
+
+
+def test_a_fault_after_the_intent_is_resolved_later_by_looking(desk: Desk) -> None:
+    """Nobody can know what was done before the fault."""
+
+    def faulty(context: Any, view: Any) -> Receipt | None:
+        act_once(context, view)
+        raise RuntimeError("the network is gone")
+
+    stored = desk.store.actions.finish
+    desk.store.actions.finish = lambda receipt: False  # type: ignore[method-assign]
+    desk.plan(action_of("a"), action_of("b", target="db"))
+    assert execute.fn(desk.context(), faulty) == ()
+    desk.store.actions.finish = stored  # type: ignore[method-assign]
+    receipts = desk.execute(desk.later(ACT_ENDED_S))
+    assert {receipt.status for receipt in receipts.values()} == {ReceiptStatus.UNKNOWN}
+    assert len(desk.marks) == 2
 
 
 def test_with_the_mode_off_nothing_is_done(desk: Desk) -> None:
