@@ -223,9 +223,9 @@ def evaluate(
     json: Json = False,
 ) -> None:
     """Compare forecasters on the metrics recorded here: fleet, seasonal naive, and any you name."""
-    from api.commandline import show
     from api.commandline.evaluation import Question, evaluate_store
     from api.commandline.progress import progress
+    from api.commandline.scoreboard import evaluations
     from flows.wiring import open_configured_store
     from settings import utc_now
 
@@ -233,7 +233,7 @@ def evaluate(
     question = Question(days, horizon or options.horizon_steps, origins, tuple(extra or ()), series)
     with open_configured_store(_settings()) as store, progress("evaluating") as advance:
         found = list(evaluate_store(store, utc_now(), question, options, advance))
-    _tell([each.plain() for each in found], json, lambda: show.evaluations(found))
+    _tell([each.plain() for each in found], json, lambda: evaluations(found))
 
 
 @app.command(name="import", epilog="Example: foreact import history.csv --unit ms")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +12,6 @@ from rich.table import Table
 from api.dashboard.words import span
 
 if TYPE_CHECKING:
-    from api.commandline.evaluation import Evaluated
-    from tasks.forecast.evaluate import Row
     from flows.backtest import BacktestReport, ObjectiveFigures
     from flows.compare import Comparison
 
@@ -93,10 +90,15 @@ def goal(answer: Mapping[str, Any]) -> None:
 def actions(answer: Mapping[str, Any]) -> None:
     """Print actions with their state."""
     rows = [
-        (row["action"]["action_id"], row["action"]["name"], row["status"], moment(row["action"]["due_at"]))
+        (
+            row["action"]["action_id"],
+            row["action"]["name"],
+            moment(row["action"]["due_at"]),
+            f"{row['status']}. {row['waits_for']}" if row.get("waits_for") else row["status"],
+        )
         for row in answer["actions"]
     ]
-    table("", ("id", "action", "status", "due (UTC)"), rows, "No actions.")
+    table("", ("id", "action", "due (UTC)", "status"), rows, "No actions.")
 
 
 def audit(answer: Mapping[str, Any]) -> None:
@@ -111,63 +113,52 @@ def audit(answer: Mapping[str, Any]) -> None:
         say("The trail is whole." if broken is None else f"The trail was changed at line {broken}.")
 
 
-def evaluations(found: Sequence[Evaluated]) -> None:
-    """Print a table for each group of series that share a step, the best figure of each column bold."""
-    console = Console()
-    for group in found:
-        title = f"{group.series} series, steps of {group.step_s:g} s"
-        if not group.rows:
-            console.print(f"{title}: not compared, {group.reason}.")
-            continue
-        shown = Table(title=f"{title}, {group.horizon} ahead", title_justify="left", box=None, pad_edge=False)
-        shown.add_column("forecaster", overflow="fold")
-        for head in ("n", "MASE", "sCRPS", "covers", "Brier", "AUC", "late by", "ms"):
-            shown.add_column(head, justify="right", no_wrap=True)
-        best = {name: _best(name, group.rows) for name in _TARGETS}
-        for row in group.rows:
-            figures = [_figure(name, getattr(row, name), best[name], group.step_s) for name in _TARGETS]
-            shown.add_row(escape(row.forecaster), str(row.forecasts), *figures)
-        console.print(shown)
-    console.print(
-        "n: forecasts scored. MASE, sCRPS, Brier: lower is better. covers: of the 90 % interval, ideally .900. "
-        "AUC: of breaches of the 95 % quantile, ideally 1. late by: error of the time of a breach. ms: per series.",
-        style="dim",
-    )
+def backtest(report: BacktestReport) -> None:
+    """Print what a backtest came to: the figures, and how each objective fared."""
+    told = report.summary()
+    lead_s = told["median_lead_time_s"]
+    rows = [
+        ("configuration", report.configuration),
+        ("history", f"{moment(report.start.isoformat())} to {moment(report.end.isoformat())} UTC"),
+        ("turns", f"{told['ticks']}, one every {span(report.every_s)}"),
+        ("breaches", f"{told['breaches']}, {told['breach_minutes']:g} minutes in all"),
+        ("foretold", f"{told['foretold_breaches']}, {told['late_breaches']} late, {told['missed_breaches']} missed"),
+        ("lead time", "none" if lead_s is None else f"{span(lead_s)} (median)"),
+        ("false alarms", told["false_alarms"]),
+        ("goals", told["goals"]),
+        ("actions", f"{told['actions_taken']} would have been taken, cost {told['cost']:g}"),
+    ]
+    table("", ("", ""), rows, "")
+    heads = ("objective", "breaches", "foretold", "late", "missed", "false alarms", "lead", "broken for")
+    table("", heads, map(_objective, report.by_objective), "No objective has a bound on a metric of this history.")
 
 
-_TARGETS: Mapping[str, float] = {
-    "mase": 0.0,
-    "scaled_crps": 0.0,
-    "coverage": 0.9,
-    "brier": 0.0,
-    "auc": 1.0,
-    "breach_time_error": 0.0,
-    "ms_per_series": 0.0,
-}
+def _objective(fared: ObjectiveFigures) -> tuple[object, ...]:
+    lead = "–" if fared.median_lead_time_s is None else span(fared.median_lead_time_s)
+    broken = span(fared.breach_s) if fared.breach_s else "–"
+    counts = fared.breaches, fared.foretold, fared.late, fared.missed, fared.false_alarms
+    return fared.objective, *counts, lead, broken
 
 
-def _best(name: str, rows: Sequence[Row]) -> float:
-    """Return how near to the ideal the best forecaster comes."""
-    known = [abs(getattr(row, name) - _TARGETS[name]) for row in rows if math.isfinite(getattr(row, name))]
-    return min(known, default=math.nan)
+def comparison(both: Comparison) -> None:
+    """Print the figures of two configurations beside each other, and what only one of them foretold."""
+    rows = [
+        (name.removesuffix("_s").replace("_", " "), *(_plain(name, value) for value in figures))
+        for name, *figures in both.rows()
+    ]
+    heads = ("", both.one.configuration, both.other.configuration, "difference")
+    table("", heads, rows, "Nothing to compare.")
+    for report in (both.one, both.other):
+        for breach in both.only(report):
+            say(f"only {report.configuration} foretold {breach}")
 
 
-def _figure(name: str, value: float, best: float, step_s: float) -> str:
-    if not math.isfinite(value):
+def _plain(name: str, value: float | None) -> str:
+    if value is None:
         return "–"
-    text = f"{value:.3f}"
-    if name == "breach_time_error":
-        text = _span(value * step_s)
-    elif name == "ms_per_series":
-        text = f"{value:.1f}"
-    return f"[bold]{text}[/bold]" if abs(value - _TARGETS[name]) <= best else text
-
-
-def _span(seconds: float) -> str:
-    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.0f} s"
+    if name.endswith("_s"):
+        return f"{'-' if value < 0 else ''}{span(abs(value))}" if value else "0 s"
+    return f"{value:g}"
 
 
 def figures(answer: Mapping[str, Any]) -> None:
