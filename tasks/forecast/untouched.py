@@ -17,7 +17,7 @@ import numpy as np
 
 from storage.records import FloatArray, Frame, Outcome, ReceiptStatus, Verdict, metric_of
 
-CONCLUSIVE = frozenset({Verdict.IMPROVED, Verdict.WORSE})
+UNMEASURED = frozenset({Verdict.UNKNOWN, Verdict.CONFOUNDED})
 
 
 @dataclass(frozen=True)
@@ -33,20 +33,34 @@ class Touch:
 def touches_of(
     outcomes: Iterable[Outcome], durations_s: Mapping[str, float | None], undone_at: Mapping[str, datetime]
 ) -> tuple[Touch, ...]:
-    """Return what acts changed for a time: those with a conclusive outcome and an effect of known duration.
+    """Return what acts changed for a time: each that has an effect of known duration, by what its action does.
 
-    `durations_s` is by action name, `undone_at` by action id.
+    `durations_s` is by action name, `undone_at` by action id. What an action does is the mean of all that was measured
+    of it on that series, conclusive or not, and one act that changed nothing: to pick the conclusive ones would take
+    chance for effect, and to take each by its own number would carry the noise of one evening into all that follow.
     """
-    found = []
-    for outcome in outcomes:
-        duration_s = durations_s.get(outcome.action)
-        if duration_s is None or outcome.estimate is None or outcome.verdict not in CONCLUSIVE:
-            continue
-        if outcome.status is ReceiptStatus.SUCCEEDED:
-            end = outcome.acted_at + timedelta(seconds=duration_s)
-            end = min(end, undone_at.get(outcome.action_id, end))
-            found.append(Touch(outcome.series, outcome.acted_at, end, outcome.estimate))
-    return tuple(found)
+    acts = [
+        each for each in outcomes if each.status is ReceiptStatus.SUCCEEDED and durations_s.get(each.action) is not None
+    ]
+    changes = _changes(acts)
+    return tuple(
+        Touch(act.series, act.acted_at, _end(act, durations_s[act.action] or 0.0, undone_at), change)
+        for act in acts
+        if (change := changes.get((act.action, act.series)))
+    )
+
+
+def _changes(acts: Sequence[Outcome]) -> dict[tuple[str, str], float]:
+    measured: dict[tuple[str, str], list[float]] = {}
+    for act in acts:
+        if act.estimate is not None and act.verdict not in UNMEASURED:
+            measured.setdefault((act.action, act.series), []).append(act.estimate)
+    return {key: sum(estimates) / (len(estimates) + 1) for key, estimates in measured.items()}
+
+
+def _end(act: Outcome, duration_s: float, undone_at: Mapping[str, datetime]) -> datetime:
+    end = act.acted_at + timedelta(seconds=duration_s)
+    return min(end, undone_at.get(act.action_id, end))
 
 
 def untouched(frame: Frame, touches: Sequence[Touch]) -> Frame:

@@ -26,7 +26,7 @@ class ErrorLedger:
     `scale` is (n_origins,): the typical one-step error as it was known at each origin; `current_scale` is
     that figure now. `n_past` counts the action-free steps behind the ledger. `same_trigger` marks origins
     at which the condition that led to the action held as well; `origins` is the step index of each origin,
-    where known.
+    `day_distance` how far its time of day lies from the present one, in days (0 to 0.5), where these are known.
     """
 
     errors: FloatArray
@@ -35,6 +35,7 @@ class ErrorLedger:
     n_past: int
     same_trigger: BoolArray | None = None
     origins: IntArray | None = None
+    day_distance: FloatArray | None = None
 
     def __post_init__(self) -> None:
         n_origins = len(self.errors)
@@ -44,7 +45,8 @@ class ErrorLedger:
                 f"The ledger holds errors {self.errors.shape} and scales {self.scale.shape}.",
                 "Give errors as (origins, steps) and one scale an origin.",
             )
-        for name, column in (("same_trigger", self.same_trigger), ("origins", self.origins)):
+        for name in ("same_trigger", "origins", "day_distance"):
+            column = getattr(self, name)
             if column is not None and column.shape != (n_origins,):
                 raise ForeactError(
                     "ledger_shape",
@@ -116,7 +118,13 @@ def build_ledger(
         int(quiet.sum()),
         None if trigger is None else trigger[kept],
         origins[kept],
+        _day_distance(origins[kept], last, steps_per_day),
     )
+
+
+def _day_distance(origins: IntArray, now: int, steps_per_day: float) -> FloatArray:
+    apart = np.mod((now - origins) / steps_per_day, 1.0)
+    return np.asarray(np.minimum(apart, 1.0 - apart), dtype=np.float64)
 
 
 def running_scale(

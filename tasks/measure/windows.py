@@ -14,6 +14,7 @@ QUIETEST_SCALE_RATIO = 0.05
 LEAST_KNOWN_RATIO = 0.8
 FEWEST_TRIGGERED = 5
 NORMAL_REACH = 1.6449
+SAME_HOUR_DAYS = 2 / 24
 
 
 @dataclass(frozen=True)
@@ -112,8 +113,7 @@ def placebos(windows: Windows, ledger: ErrorLedger) -> Placebos:
     unrest. That weight is what follows if like cases may lie off by a fifth of the variance, so with n of
     them the centre stays uncertain by 1/(n+5) of it.
     """
-    past = windows.past[windows.valid]
-    centre, spread = float(np.median(past)), spread_of(past)
+    centre, spread = float(np.median(windows.past[windows.valid])), _spread_at_this_hour(windows, ledger)
     if ledger.same_trigger is None:
         return Placebos(centre, spread)
     alike = windows.valid & ledger.same_trigger
@@ -128,6 +128,22 @@ def placebos(windows: Windows, ledger: ErrorLedger) -> Placebos:
         count,
         1 / (count + FEWEST_TRIGGERED),
     )
+
+
+def _spread_at_this_hour(windows: Windows, ledger: ErrorLedger) -> float:
+    """Return the spread of past windows, those at about the same time of day counting n/(n+5).
+
+    Many metrics are restless at some hours and calm at others, and a loop acts when they are restless.
+    """
+    spread = spread_of(windows.past[windows.valid])
+    if ledger.day_distance is None:
+        return spread
+    near = windows.valid & (ledger.day_distance <= SAME_HOUR_DAYS)
+    count = _separate(ledger, near, windows)
+    if count < FEWEST_TRIGGERED:
+        return spread
+    share = count / (count + FEWEST_TRIGGERED)
+    return sqrt(share * spread_of(windows.past[near]) ** 2 + (1 - share) * spread**2)
 
 
 def spread_of(past: FloatArray) -> float:

@@ -42,10 +42,21 @@ def outcome_of(**given: object) -> Outcome:
     return Outcome.model_validate(told | given)
 
 
-def test_the_measured_change_is_taken_out_for_as_long_as_it_lasts() -> None:
-    frame = frame_of([80, 50, 50, 80, 80])
-    (touch,) = touches_of([outcome_of(acted_at=END - 4 * MINUTE)], {"shed": 120.0}, {})
-    assert untouched(frame, [touch]).values.tolist() == [[80, 80, 80, 80, 80]]
+def test_what_the_action_does_is_taken_out_for_as_long_as_it_lasts() -> None:
+    acts = [outcome_of(acted_at=END - 4 * MINUTE), outcome_of(acted_at=END - 90 * MINUTE)]
+    touches = touches_of(acts, {"shed": 120.0}, {})
+    assert untouched(frame_of([80, 60, 60, 80, 80]), touches).values.tolist() == [[80, 80, 80, 80, 80]]
+
+
+def test_an_action_without_effect_hardly_touches_the_history_though_single_outcomes_are_conclusive() -> None:
+    verdicts = {-30.0: Verdict.IMPROVED, 2.0: Verdict.NO_EFFECT, 28.0: Verdict.WORSE, -3.0: Verdict.INCONCLUSIVE}
+    acts = [outcome_of(estimate=estimate, verdict=verdict) for estimate, verdict in verdicts.items()]
+    assert {touch.change for touch in touches_of(acts, {"shed": 120.0}, {})} == {-3.0 / 5}
+
+
+def test_an_act_that_could_not_be_measured_counts_as_the_others() -> None:
+    acts = [outcome_of(), outcome_of(estimate=-500.0, verdict=Verdict.CONFOUNDED)]
+    assert [touch.change for touch in touches_of(acts, {"shed": 120.0}, {})] == [-15.0, -15.0]
 
 
 def test_an_undo_ends_the_change() -> None:
@@ -56,15 +67,13 @@ def test_an_undo_ends_the_change() -> None:
 @pytest.mark.parametrize(
     ("given_outcome", "duration_s"),
     [
-        (outcome_of(verdict=Verdict.INCONCLUSIVE), 120.0),
-        (outcome_of(verdict=Verdict.NO_EFFECT), 120.0),
-        (outcome_of(estimate=None, low=None, high=None), 120.0),
+        (outcome_of(estimate=None, low=None, high=None, verdict=Verdict.UNKNOWN), 120.0),
         (outcome_of(status=ReceiptStatus.FAILED), 120.0),
         (outcome_of(), None),
     ],
-    ids=["inconclusive", "no effect", "not measured", "failed", "lasting for good"],
+    ids=["not measured", "failed", "lasting for good"],
 )
-def test_nothing_is_taken_out_where_no_passing_effect_was_shown(
+def test_nothing_is_taken_out_where_no_passing_effect_was_measured(
     given_outcome: Outcome, duration_s: float | None
 ) -> None:
     assert touches_of([given_outcome], {"shed": duration_s}, {}) == ()
