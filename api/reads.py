@@ -27,6 +27,7 @@ from storage.actions import ActionView
 from storage.errors import ForeactError
 from storage.records import Outcome
 from tasks.context import MODE_FACT, patterns_in_force
+from tasks.execute import WAITS_FACT
 from tasks.goals import conflicts
 from tasks.learn.insights import insights as learned_from
 from tasks.learn.outcomes import OutcomeRow
@@ -131,7 +132,15 @@ def detail(facade: Facade, view: ActionView, now: datetime) -> ActionDetail:
     action_id = view.action.action_id
     outcomes = facade.store.outcomes.of_action(action_id) if view.receipt else []
     undo = facade.store.actions.undo_for(action_id) if view.receipt else None
-    return views.action(view, outcomes, undo.action.action_id if undo else None, now)
+    shown = views.action(view, outcomes, undo.action.action_id if undo else None, now)
+    return shown.model_copy(update={"waits_for": waits_for(facade, [view]).get(action_id)})
+
+
+def waits_for(facade: Facade, found: list[ActionView]) -> dict[str, str]:
+    """Return what the actions wait for that are due and may not be done yet, as the executor last found."""
+    open_ids = {view.action.action_id for view in found if view.receipt is None and view.intent is None}
+    known: dict[str, str] = facade.store.facts.get(WAITS_FACT, {}) if open_ids else {}
+    return {action_id: reason for action_id, reason in known.items() if action_id in open_ids}
 
 
 def awaiting(facade: Facade, now: datetime) -> list[ActionView]:
@@ -214,7 +223,9 @@ def actions(facade: Facade, limit: int) -> Actions:
         outcomes[outcome.action_id].append(outcome)
     undone = {view.action.undo_of: view.action.action_id for view in found if view.action.undo_of}
     shown = [views.action(v, outcomes[v.action.action_id], undone.get(v.action.action_id), now) for v in found]
-    return Actions(actions=shown)
+    waits = waits_for(facade, found)
+    told = [each.model_copy(update={"waits_for": waits.get(each.action.action_id)}) for each in shown]
+    return Actions(actions=told)
 
 
 def patterns(facade: Facade) -> Patterns:

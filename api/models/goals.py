@@ -91,6 +91,7 @@ class ActionDetail(BaseModel):
     receipt: Receipt | None
     outcomes: list[Outcome] = Field(description="What it changed, against the forecast issued before it")
     undone_by: str | None = Field(default=None, description="The id of its undo, where one was asked for")
+    waits_for: str | None = Field(default=None, description="Why it is due and was not done yet, when last looked at")
 
 
 class GoalDetail(GoalSummary):

@@ -1,10 +1,11 @@
 """Execute: carry out what is due, behind every guard, with an intent before and a receipt after."""
 
-from tasks.execute.guards import ActionLimits, Answer, Circumstances, Ruling, effective_level, judge
+from tasks.execute.guards import WAITS_FACT, ActionLimits, Answer, Circumstances, Ruling, effective_level, judge
 from tasks.execute.limits import exceeded, parse_limit
 from tasks.execute.maintenance import is_open, spans_between
 
 __all__ = [
+    "WAITS_FACT",
     "ActionLimits",
     "Answer",
     "Circumstances",

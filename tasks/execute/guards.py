@@ -12,6 +12,9 @@ from storage.records import NOTHING, Action, Autonomy, ReceiptStatus
 from tasks.execute.limits import exceeded, is_within
 from tasks.execute.targets import labels_of, spread_too_far
 
+WAITS_FACT = "execute.waits"
+"""The fact that tells what each action waits for that is due and may not be done yet."""
+
 _ACTED = {ReceiptStatus.SUCCEEDED, ReceiptStatus.FAILED, ReceiptStatus.TIMED_OUT, ReceiptStatus.UNKNOWN}
 _TROUBLE = {ReceiptStatus.FAILED, ReceiptStatus.TIMED_OUT}
 _BLAST_SPAN = timedelta(hours=1)

@@ -21,7 +21,7 @@ from storage import ForeactError, TransientError
 from storage.actions import ActionView
 from storage.records import NOTHING, Action, Intent, Receipt, ReceiptStatus, metric_of
 from tasks.context import Context, is_autonomous
-from tasks.execute import ActionLimits, Answer, Circumstances, is_open, judge
+from tasks.execute import WAITS_FACT, ActionLimits, Answer, Circumstances, is_open, judge
 from tasks.measure.fix import fix_before_act
 from tasks.stage import stage
 
@@ -59,17 +59,22 @@ def execute(context: Context, act: Act | None = None) -> Receipts:
     waiting = [view for view in due if view.intent is None]
     receipts = [resolve(context, view) for view in begun if _is_interrupted(context, view)]
     silent = silent_series(context) if waiting else frozenset()
-    receipts += [_tried(context, view, silent, act or act_once) for view in waiting]
+    waits: dict[str, str] = {}
+    receipts += [_tried(context, view, silent, act or act_once, waits) for view in waiting]
+    if waiting and waits != context.store.facts.get(WAITS_FACT, {}):
+        context.store.facts.set(WAITS_FACT, waits)
     return tuple(receipt for receipt in receipts if receipt is not None)
 
 
-def _tried(context: Context, view: ActionView, silent: frozenset[str], carry_out: Act) -> Receipt | None:
+def _tried(
+    context: Context, view: ActionView, silent: frozenset[str], carry_out: Act, waits: dict[str, str]
+) -> Receipt | None:
     """Deal with one action so that whatever is amiss with it leaves the others alone.
 
     What was begun is resolved by a later turn, by looking; what was not is given up with the reason.
     """
     try:
-        return _ruled(context, view, silent, carry_out)
+        return _ruled(context, view, silent, carry_out, waits)
     except TransientError:
         raise
     except Exception as trouble:
@@ -81,13 +86,16 @@ def _tried(context: Context, view: ActionView, silent: frozenset[str], carry_out
         return _finish(context, view.action, _receipt(context, view, ReceiptStatus.SKIPPED, reason))
 
 
-def _ruled(context: Context, view: ActionView, silent: frozenset[str], carry_out: Act) -> Receipt | None:
-    """Carry out an action, or give it up, as the guards say; None where it waits."""
+def _ruled(
+    context: Context, view: ActionView, silent: frozenset[str], carry_out: Act, waits: dict[str, str]
+) -> Receipt | None:
+    """Carry out an action, or give it up, as the guards say; None where it waits, and `waits` then says for what."""
     ruling = judge(view, circumstances(context, silent))
     if ruling.answer is Answer.GO:
         return carry_out(context, view)
     if ruling.answer is Answer.DROP:
         return _finish(context, view.action, _receipt(context, view, ReceiptStatus.SKIPPED, ruling.reason))
+    waits[view.action.action_id] = ruling.reason
     return None
 
 

@@ -15,6 +15,7 @@ from settings import Settings, load_settings, utc_now
 from storage import ForeactError, Store, open_store
 from storage.records import Autonomy
 from tasks.context import is_autonomous
+from tasks.execute import WAITS_FACT
 from tests.api import worlds
 
 Run = Callable[..., Result]
@@ -80,6 +81,12 @@ def test_a_dry_run_on_request_leaves_the_action_waiting(settings: Settings, run:
     waiting = seen(settings, lambda store: [v.action.dry_run for v in store.actions.pending() if v.approval])
     assert waiting == [True]
     assert isinstance(run("approve", "goal-1", "--dry-run").exception, ForeactError)
+
+
+def test_actions_say_what_they_wait_for(settings: Settings, run: Run) -> None:
+    with open_store(settings.database_path) as store:
+        store.facts.set(WAITS_FACT, {"action-1": "It waits."})
+    assert "waiting for approval. It waits." in " ".join(run("actions").output.split())
 
 
 def test_undo_is_planned_and_approved_at_once(settings: Settings, run: Run) -> None:

@@ -9,6 +9,7 @@ from fastapi.testclient import TestClient
 
 from storage import Store
 from storage.records import Approval, Autonomy, GoalState
+from tasks.execute import WAITS_FACT
 from tests.api import worlds
 from tests.api.conftest import API, RecordingTrigger
 
@@ -53,6 +54,13 @@ def test_actions_are_listed_with_their_outcomes(client: TestClient) -> None:
     assert shown["action-2"]["outcomes"][0]["verdict"] == "improved"
     assert shown["action-1"]["needs_approval"] is True
     assert client.get(f"{API}/actions/action-2").json() == shown["action-2"]
+
+
+def test_an_action_that_is_due_and_not_done_says_what_it_waits_for(client: TestClient, store: Store) -> None:
+    store.facts.set(WAITS_FACT, {"action-1": "A maintenance window is open.", "action-2": "It was long ago."})
+    assert client.get(ACTION).json()["waits_for"] == "A maintenance window is open."
+    shown = {a["action"]["action_id"]: a["waits_for"] for a in client.get(f"{API}/actions").json()["actions"]}
+    assert shown == {"action-1": "A maintenance window is open.", "action-2": None, "action-3": None}
 
 
 def test_an_approval_is_kept_audited_and_tended_to(client: TestClient, store: Store, trigger: RecordingTrigger) -> None:

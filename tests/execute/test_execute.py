@@ -16,6 +16,7 @@ import pytest
 
 from handlers import discover_actions
 from storage.records import Action, Autonomy, Event, Intent, Receipt, ReceiptStatus, Sample
+from tasks.execute import WAITS_FACT
 from tasks.execute.task import act_once, execute, silent_series
 from tasks.measure.task import plan_undo
 from tests.execute.acts import GOAL, SERIES, TICK, action_of, answer_of, goal_of, opening, receipt_of
@@ -198,6 +199,18 @@ def test_a_fault_after_the_intent_is_resolved_later_by_looking(desk: Desk) -> No
     receipts = desk.execute(desk.later(ACT_ENDED_S))
     assert {receipt.status for receipt in receipts.values()} == {ReceiptStatus.UNKNOWN}
     assert len(desk.marks) == 2
+
+
+def test_what_an_action_waits_for_is_kept_until_it_is_done(desk: Desk) -> None:
+    desk.overrides = {"agent": {"autonomous_mode": False}}
+    desk.plan(action_of("a"), action_of("b", target="db", due_at=desk.later(3_000)))
+    desk.execute()
+    waits = desk.store.facts.get(WAITS_FACT)
+    assert list(waits) == ["a"]
+    assert "Autonomous mode is off" in waits["a"]
+    desk.overrides = {}
+    desk.execute()
+    assert desk.store.facts.get(WAITS_FACT) == {}
 
 
 def test_with_the_mode_off_nothing_is_done(desk: Desk) -> None:
