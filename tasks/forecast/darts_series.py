@@ -40,6 +40,16 @@ def forecast_series(
     ]
 
 
+def quantile_series(
+    quantiles: Floats, *, levels: Sequence[float], end_s: float, step_s: float, name: str
+) -> TimeSeries:
+    """One TimeSeries of quantiles (h, q), a component a level as darts names them, from one step after `end_s` on."""
+    from darts import TimeSeries
+
+    times = _times(end_s, step_s, np.arange(1, len(quantiles) + 1))
+    return TimeSeries.from_times_and_values(times, quantiles, columns=[f"{name}_q{level:.3f}" for level in levels])
+
+
 def _times(end_s: float, step_s: float, steps: np.ndarray[tuple[int], np.dtype[np.intp]]) -> pd.DatetimeIndex:
     """Naive UTC times: darts drops a time zone, and says so only in a warning."""
     import pandas as pd

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from storage.errors import ForeactError
 from storage.records import Frame, metric_of
 from tasks.forecast.batch import ForecastBatch
 from tasks.forecast.fit import FleetState, fit_fleet
@@ -65,11 +66,24 @@ def forecast_frame(
     methods = [serving.method_of(series) for series in frame.series]
     for method in sorted(set(methods) - set(FLEET)):
         rows = [row for row, served in enumerate(methods) if served == method]
-        part = get(method, serving.arguments.get(method))(
-            frame.values[rows], season_lengths=seasons, horizon=horizon, levels=batch.levels, seed=seed
-        )
-        batch = _put(batch, rows, part)
+        serve = get(method, serving.arguments.get(method))
+        try:
+            part = serve(frame.values[rows], season_lengths=seasons, horizon=horizon, levels=batch.levels, seed=seed)
+        except ForeactError:
+            raise
+        except Exception as trouble:  # whatever a method raises, the other series must go on
+            batch = _stood_in(batch, rows, f"{method} failed ({type(trouble).__name__}: {trouble})")
+        else:
+            batch = _put(batch, rows, part)
     return _within_nature(frame, batch)
+
+
+def _stood_in(batch: ForecastBatch, rows: Sequence[int], reason: str) -> ForecastBatch:
+    """Say beside some series that the fleet's forecast stands in."""
+    notes = list(batch.warnings)
+    for row in rows:
+        notes[row] = (*notes[row], f"{reason}; the fleet forecast stands in")
+    return replace(batch, warnings=tuple(notes))
 
 
 def _told(frame: Frame, batch: ForecastBatch, changed_at: Ints | None) -> ForecastBatch:

@@ -1,0 +1,100 @@
+"""darts from end to end: a model of it serves a metric through a cycle, and what is stored comes out as its series."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from storage.errors import ForeactError
+from tasks.forecast.notebook import darts_forecast, darts_history, darts_scores
+from tests.forecast.loop import HOUR, START, Loop, wave
+
+TICK = START + timedelta(days=6)
+NAIVE = {"per_metric": {"cpu": "darts:NaiveSeasonal"}, "arguments": {"darts:NaiveSeasonal": {"K": 24}}}
+
+
+def recorded(folder: Path, **forecaster: object) -> Loop:
+    loop = Loop(folder, **forecaster)
+    loop.record("cpu", wave(24 * 7 + 1), START)
+    loop.record("disk", wave(24 * 7 + 1, seed=1), START)
+    return loop
+
+
+def test_a_darts_model_with_arguments_serves_its_metric_through_a_cycle(tmp_path: Path) -> None:
+    served, plain = recorded(tmp_path, **NAIVE).cycle(TICK), recorded(tmp_path).cycle(TICK)
+    cpu, disk = served.by_series()["cpu"], served.by_series()["disk"]
+    assert cpu.method == "darts:NaiveSeasonal"
+    np.testing.assert_array_equal(disk.quantiles, plain.by_series()["disk"].quantiles)
+    last_day = served.frames[0].row("cpu")[-24:]
+    assert np.corrcoef(cpu.point, last_day)[0, 1] > 0.95
+    assert (np.diff(cpu.quantiles, axis=1) >= 0).all()
+
+
+def test_the_forecast_of_a_darts_model_is_stored_settled_and_scored(tmp_path: Path) -> None:
+    loop = recorded(tmp_path, **NAIVE)
+    loop.cycle(TICK)
+    loop.cycle(TICK + 24 * HOUR)
+    assert len(loop.store.forecasts.errors("cpu", None, 5)) == 1
+    scores = darts_scores(loop.store, "cpu", issued_before=TICK)
+    assert 0.5 < scores["mase"] < 2
+    assert 0 <= scores["coverage_90"] <= 1
+    assert scores["steps"] == 24
+
+
+def test_a_model_that_breaks_leaves_the_fleet_standing_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*values: object, **how: object) -> None:
+        raise MemoryError("no room")
+
+    monkeypatch.setattr("tasks.forecast.serve.get", lambda name, options: broken)
+    outlook = recorded(tmp_path, per_metric={"cpu": "seasonal_naive"}).cycle(TICK)
+    cpu = outlook.by_series()["cpu"]
+    assert cpu.warnings == ("seasonal_naive failed (MemoryError: no room); the fleet forecast stands in",)
+    assert cpu.method == outlook.by_series()["disk"].method
+
+
+def test_a_model_nobody_knows_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(ForeactError) as refusal:
+        recorded(tmp_path, per_metric={"cpu": "darts:Crystal"}).cycle(TICK)
+    assert refusal.value.code == "unknown_darts_model"
+
+
+def test_history_and_forecast_come_out_of_the_store_as_one_line(tmp_path: Path) -> None:
+    loop = recorded(tmp_path)
+    outlook = loop.cycle(TICK)
+    history = darts_history(loop.store, "cpu", until=TICK)
+    forecast = darts_forecast(loop.store, "cpu", issued_before=TICK)
+    assert history.freq == forecast.freq
+    assert forecast.start_time() - history.end_time() == history.freq
+    assert list(forecast.components) == ["cpu_q0.050", "cpu_q0.500", "cpu_q0.950"]
+    np.testing.assert_allclose(history.values()[:, 0], loop.frames[0].row("cpu")[-len(history) :])
+    np.testing.assert_allclose(forecast.values(), outlook.by_series()["cpu"].quantiles, rtol=1e-6)
+    day = darts_history(loop.store, "cpu", until=TICK, step_s=7_200, steps=12)
+    assert len(day) == 12
+
+
+def test_scores_are_those_that_darts_metrics_gives(tmp_path: Path) -> None:
+    """Worked out by hand beside: the mean error over the mean change from day to day, and the share in the band."""
+    loop = recorded(tmp_path)
+    forecast = loop.cycle(TICK).by_series()["cpu"]
+    scores = darts_scores(loop.store, "cpu", issued_before=TICK)
+    truth, past = wave(24 * 7 + 1)[145:], loop.frames[0].row("cpu")
+    change = np.nanmean(np.abs(past[24:] - past[:-24]))
+    assert scores["mase"] == pytest.approx(np.abs(truth - forecast.point).mean() / change, rel=1e-4)
+    inside = (truth >= forecast.quantiles[:, 0]) & (truth <= forecast.quantiles[:, 2])
+    assert scores["coverage_90"] == pytest.approx(inside.mean())
+
+
+def test_what_is_not_there_is_refused_with_a_remedy(tmp_path: Path) -> None:
+    loop = recorded(tmp_path)
+    loop.cycle(START + timedelta(days=7))
+    for ask, code in (
+        (lambda: darts_history(loop.store, "nowhere", until=TICK), "series_unknown"),
+        (lambda: darts_forecast(loop.store, "cpu", issued_before=TICK), "series_unknown"),
+        (lambda: darts_scores(loop.store, "cpu", issued_before=TICK + timedelta(days=9)), "forecast_not_resolved"),
+    ):
+        with pytest.raises(ForeactError) as refusal:
+            ask()
+        assert refusal.value.code == code
