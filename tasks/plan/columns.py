@@ -113,6 +113,9 @@ def _columns(
     capacity = capacity_of(problem, view)
     is_counted = np.array([capacity is not None and each.capacity == capacity for each, _ in joint], dtype=bool)
     value = own + helped[~is_counted].sum(axis=0)
+    if worth.is_planned:
+        # The plan of amounts has looked at every moment already: of each amount the first and the best are enough.
+        slots = sorted({slots[0], max(slots, key=lambda slot: value[slot])})
     for slot in slots:
         if np.isfinite(value[slot]):
             served = (each.goal_id for (each, _), serves in zip(joint, enough[:, slot], strict=True) if serves)

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import theilslopes
 
 from storage.records import FloatArray, ResponseSpec
 from tasks.plan.problem import Response
@@ -144,6 +143,9 @@ def _line(across: FloatArray, up: FloatArray) -> tuple[float, float] | None:
     """Return slope and level of a robust line, None where nothing varies."""
     if len(across) < _MIN_VALUES or np.ptp(across) <= 1e-9 * max(1.0, float(np.abs(across).max())):
         return None
+    # Imported here: a second that only those should pay who have a response to fit.
+    from scipy.stats import theilslopes
+
     slope, level, *_ = theilslopes(up, across)
     return float(slope), float(level)
 

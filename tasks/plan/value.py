@@ -50,7 +50,6 @@ class Worth:
     gain: FloatArray
     own_gain: FloatArray
     risk_left: FloatArray
-    effect: tuple[float, float]
     shrink: float
     needed: float
     is_planned: bool = False
@@ -84,23 +83,23 @@ class Valuer:
         return self.worths[key]
 
     def _worth(self, candidate: Candidate) -> Worth:
-        effect = effect_of(self.problem, candidate, self.view.goal)
         amount = amount_of(self.problem, self.outlook.objective, candidate)
         if self.amounts is not None and amount is not None:
-            return self._worth_of_amount(self.amounts.gains(self.problem, amount), candidate, effect)
+            return self._worth_of_amount(self.amounts.gains(self.problem, amount), candidate)
+        effect = effect_of(self.problem, candidate, self.view.goal)
         left = self._risk_after(candidate, self.outlook, effect)
         shrink = shrink_of(self.problem.realised.get(candidate.action))
         saved = self.outlook.risk - left
         own = self.view.goal.severity * np.where(saved > 0, shrink * saved, saved)
         needed = self.problem.margin * self.risk
-        return Worth(own - self._harm(candidate, effect), own, left, effect, shrink, needed)
+        return Worth(own - self._harm(candidate, effect), own, left, shrink, needed)
 
-    def _worth_of_amount(self, saved: FloatArray, candidate: Candidate, effect: tuple[float, float]) -> Worth:
+    def _worth_of_amount(self, saved: FloatArray, candidate: Candidate) -> Worth:
         left = np.clip(self.outlook.risk - saved / max(self.view.goal.severity, 1e-9), 0.0, 1.0)
         # The response is known and the plan weighs late against idle: a share of the whole risk would forbid the small
         # steps that it consists of. So the margin is on a unit's running cost; what a change costs is charged as cost.
         needed = self.problem.margin * self.problem.traits_of(candidate.action).unit_cost
-        return Worth(saved, saved, left, effect, 1.0, needed, is_planned=True)
+        return Worth(saved, saved, left, 1.0, needed, is_planned=True)
 
     def _harm(self, candidate: Candidate, effect: tuple[float, float]) -> FloatArray:
         harm = np.zeros(self.problem.n_slots)
