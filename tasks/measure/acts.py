@@ -50,7 +50,8 @@ def acted_in(frame: Frame, acts: Sequence[Act], series: str, judged: str) -> Boo
     What an action does beside its aim is asked of past windows as well: those in which the same action ran say nothing
     about what happens without it.
     """
-    begins_s = frame.end.timestamp() - frame.step_s * (frame.values.shape[1] - 1)
+    # A step is (start, end]: what begins with the end of one touches the next.
+    begins_s = frame.end.timestamp() - frame.step_s * frame.values.shape[1]
     windows = [
         ActionWindow(
             act.action_id,

@@ -40,13 +40,15 @@ ACTS_DAYS = 14
 class Grid:
     """Metrics with a common step around one act: steps `first_step` to `first_step + steps` of their forecasts.
 
-    `observed` is (n_series, steps), NaN where nothing was recorded.
+    `observed` is (n_series, steps), NaN where nothing was recorded. `counterfactuals` take the place of the forecasts
+    of metrics whose past is full of acts, step for step.
     """
 
     forecasts: Mapping[str, Forecast]
     first_step: int
     steps: int
     observed: FloatArray
+    counterfactuals: Mapping[str, FloatArray] = field(default_factory=dict)
 
     @property
     def series(self) -> tuple[str, ...]:
@@ -64,13 +66,15 @@ class Grid:
         return self.any_forecast.at_step(self.first_step + self.steps - 1)
 
     def point(self, series: str) -> FloatArray:
-        """Return the point forecast over the window, (steps,)."""
-        return self.forecasts[series].point[self.first_step : self.first_step + self.steps]
+        """Return what was expected over the window, (steps,)."""
+        expected = self.counterfactuals.get(series, self.forecasts[series].point)
+        return expected[self.first_step : self.first_step + self.steps]
 
     def band(self, series: str) -> tuple[FloatArray, FloatArray]:
-        """Return the lowest and highest quantile over the window, both (steps,)."""
-        quantiles = self.forecasts[series].quantiles[self.first_step : self.first_step + self.steps]
-        return quantiles[:, 0], quantiles[:, -1]
+        """Return the lowest and highest quantile over the window, both (steps,), about what was expected."""
+        forecast, window = self.forecasts[series], slice(self.first_step, self.first_step + self.steps)
+        around = forecast.quantiles[window] + (self.point(series) - forecast.point[window])[:, None]
+        return around[:, 0], around[:, -1]
 
     def seen(self, series: str) -> FloatArray:
         """Return what was observed over the window, (steps,)."""
@@ -106,7 +110,7 @@ class Surroundings:
             forecast = known.get(name) or self._older(name, estimand)
             if forecast is not None:
                 groups.setdefault((forecast.step_s, forecast.issued_at), {})[name] = forecast
-        found = (self._grid(group, receipt, until) for group in groups.values())
+        found = (self._grid(group, estimand, receipt, until) for group in groups.values())
         return [grid for grid in found if grid is not None]
 
     def _older(self, series: str, estimand: Estimand) -> Forecast | None:
@@ -116,17 +120,22 @@ class Surroundings:
         found = self.context.store.forecasts.before(series, estimand.fixed_at)
         return found[1] if found else None
 
-    def _grid(self, forecasts: dict[str, Forecast], receipt: Receipt, until: datetime) -> Grid | None:
+    def _grid(
+        self, forecasts: dict[str, Forecast], estimand: Estimand, receipt: Receipt, until: datetime
+    ) -> Grid | None:
         one = next(iter(forecasts.values()))
+        is_blanked = estimand.series in forecasts and bool(estimand.counterfactual)
+        instead = {estimand.series: np.array(estimand.counterfactual)} if is_blanked else {}
         waited, span = receipt.finished_at - one.issued_at, until - receipt.finished_at
         first_step = max(0, ceil(waited.total_seconds() / one.step_s))
         wanted = max(1, round(span.total_seconds() / one.step_s))
-        steps = min(wanted, min(len(each.point) for each in forecasts.values()) - first_step)
+        known = min(len(each) for each in (*(one.point for one in forecasts.values()), *instead.values()))
+        steps = min(wanted, known - first_step)
         if steps < 1:
             return None
         end = one.at_step(first_step + steps - 1)
         observed = self.context.store.samples.frame(list(forecasts), end, one.step_s, steps).values
-        return Grid(forecasts, first_step, steps, observed)
+        return Grid(forecasts, first_step, steps, observed, instead)
 
     def history(self, series: Sequence[str], forecast: Forecast) -> Frame:
         """Return what some metrics did up to the moment at which a forecast was issued."""
@@ -202,15 +211,17 @@ class Past:
         """Return the errors of past forecasts of a metric from windows without an action.
 
         Those that were really issued are taken where they hold enough windows; otherwise, where that is worth its time,
-        the forecaster is run again at past origins, each of which sees only what lay before it.
+        the forecaster is run again at past origins, each of which sees only what lay before it. That is how it is done
+        as well where the act is held against a forecast from which earlier acts are blanked out.
         """
+        is_blanked = series in self.grid.counterfactuals
         origins, points = self.origins, self.points[self.grid.series.index(series)]
-        issued = self._ledger(series, origins, points, self.alike)
-        if _window_count(issued) >= WINDOWS_WANTED or not may_rerun:
+        issued = ErrorLedger.empty(self.grid.steps) if is_blanked else self._ledger(series, origins, points, self.alike)
+        if not is_blanked and (_window_count(issued) >= WINDOWS_WANTED or not may_rerun):
             return issued
         again = self._again(series)
         rerun = self._ledger(series, *again, _alike_at(self.history, again[0], *self.trigger_of))
-        if _window_count(rerun) <= _window_count(issued):
+        if not is_blanked and _window_count(rerun) <= _window_count(issued):
             return issued
         self._rerun[series] = again
         return rerun
@@ -222,7 +233,9 @@ class Past:
             if name not in self.grid.series or name == target:
                 continue
             place = self.grid.series.index(name)
-            origins, points = self._again(name) if target in self._rerun else (self.origins, self.points[place])
+            origins, points = self.origins, self.points[place]
+            if target in self._rerun:
+                origins, points = self._again(name, self._rerun[target][0])
             ledger = self._ledger(name, origins, points, None, acted_on=target)
             found.append(Control(name, self.grid.seen(name), self.grid.point(name), ledger))
         return tuple(found)
@@ -246,24 +259,38 @@ class Past:
             same_trigger=alike if alike is not None and alike.any() else None,
         )
 
-    def _again(self, series: str) -> tuple[IntArray, FloatArray]:
+    def _again(self, series: str, origins: IntArray | None = None) -> tuple[IntArray, FloatArray]:
         """Forecast a metric anew from past origins: their steps, and the point forecasts (n_origins, steps)."""
-        values, grid = self.history.row(series), self.grid
-        start = int(np.argmax(np.isfinite(values))) if np.isfinite(values).any() else len(values)
-        first, last = start + FEWEST_HISTORY_STEPS, len(values) - 1 - grid.first_step - grid.steps
-        if last <= first:
-            return np.empty(0, dtype=np.int64), np.empty((0, grid.steps))
-        origins = np.unique(np.linspace(first, last, min(RERUN_ORIGINS, last - first + 1)).astype(np.int64))
-        seen = np.full((len(origins), len(values)), np.nan)
-        for row, origin in enumerate(origins):
-            seen[row, len(values) - 1 - origin :] = values[: origin + 1]
-        batch = forecast_batch(
-            seen,
-            season_lengths=self.history.season_lengths,
-            horizon=grid.first_step + grid.steps,
-            seed=self.surroundings.context.cycle.seed,
-        )
-        return origins, np.asarray(batch.point[:, grid.first_step :], dtype=np.float64)
+        values, grid, acts = self.history.row(series), self.grid, self.surroundings.acts
+        if series in grid.counterfactuals:
+            values = np.where(acted_in(self.history, acts, series, self.judged), np.nan, values)
+        ahead = grid.first_step + grid.steps
+        chosen = past_origins(values, ahead) if origins is None else origins
+        points = forecast_from(self.history, values, chosen, ahead, self.surroundings.context.cycle.seed)
+        return chosen, points[:-1, grid.first_step :]
+
+
+def past_origins(values: FloatArray, ahead: int) -> IntArray:
+    """Return known steps of a history (n,) that lie `ahead` steps or more before its end, evenly spread."""
+    known: IntArray = np.flatnonzero(np.isfinite(values))
+    if not len(known):
+        return known
+    known = known[(known >= known[0] + FEWEST_HISTORY_STEPS) & (known < len(values) - ahead)]
+    count = min(len(known), RERUN_ORIGINS)
+    return known[np.unique(np.linspace(0, len(known) - 1, count).round().astype(np.int64))] if count else known
+
+
+def forecast_from(history: Frame, values: FloatArray, origins: IntArray, ahead: int, seed: int) -> FloatArray:
+    """Forecast a metric's values (n_steps,) from each origin, seeing only what lay before, and from its end.
+
+    Returns point forecasts (n_origins + 1, ahead), that from the end last. All in one batch, so that what the
+    forecaster shares between series is the same for the present as for the past that it is held against.
+    """
+    seen = np.full((len(origins) + 1, len(values)), np.nan)
+    for row, origin in enumerate([*origins, len(values) - 1]):
+        seen[row, len(values) - 1 - origin :] = values[: origin + 1]
+    batch = forecast_batch(seen, season_lengths=history.season_lengths, horizon=ahead, seed=seed)
+    return np.asarray(batch.point, dtype=np.float64)
 
 
 def _issued(context: Context, grid: Grid, history: Frame) -> tuple[IntArray, FloatArray]:

@@ -22,9 +22,9 @@ STEP = timedelta(minutes=5)
 BOUND = 60.0
 SHED, STIR, CHURN = "shed", "stir", "churn"
 TRUTH = {SHED: {"load": -12.0, "throughput": -4.0}, STIR: {}, CHURN: {"load": 8.0}}
-"""What each action really adds to each metric, for two hours; everything else it leaves as it is."""
+"""What each action really adds to each metric, for an hour; everything else it leaves as it is."""
 
-LASTS = timedelta(hours=2)
+LASTS = timedelta(hours=1)
 LEVELS = {"load": (50.0, 8.0, 0.973), "throughput": (200.0, 3.0, 0.6), "temperature": (40.0, 1.0, 0.6)}
 """Each metric's mean, its standard deviation, and how much of a deviation is left five minutes later."""
 
@@ -92,7 +92,7 @@ class WanderingMachine:
         for name in (SHED, STIR):
             undone = {action.undo_of for _, action in self.acts if action.undo_of and action.name == name}
             done = [(at, a) for at, a in self.acts if a.name == name and not a.undo_of and a.action_id not in undone]
-            ripe = [a for at, a in done if timedelta(minutes=70) < tick - at < LASTS]
+            ripe = [a for at, a in done if LASTS < tick - at < 4 * LASTS]
             if ripe and len(undone) < EXERCISED_UNDOS and self.store.actions.undo_for(ripe[0].action_id) is None:
                 context = live_context(self.settings, self.store, tick, "cycle", actions={}, world=self)
                 plan_undo(context, ripe[0], "somebody wanted to see whether it can be undone")
