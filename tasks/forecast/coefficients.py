@@ -89,7 +89,7 @@ def _design(arrays: Seasonal, origins: Ints, steps: Ints) -> Float32s:
     rows = np.empty((n, len(features) + 1, k, o), dtype=np.float32)
     for i, feature in enumerate(features):
         rows[:, i] = feature
-    rows[:, -1] = arrays.values[:, origins + steps[:, None]] - base
+    rows[:, -1] = np.take(arrays.values, origins + steps[:, None], axis=1) - base
     return rows.reshape(n, len(features) + 1, k * o)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tasks.forecast.batch import Float32s, Floats
+from tasks.forecast.batch import Bools, Float32s, Floats
 from tasks.forecast.prepare import Ints
 from tasks.forecast.seasonal import Seasonal
 
@@ -45,10 +45,10 @@ def pooled_lags(arrays: Seasonal, horizon: int) -> Floats:
     """Coefficients (kinds, lags, steps) of each kind of series; every series weighs alike."""
     origins = _origins(arrays, horizon, ORIGIN_STRIDE)
     inputs, targets = _inputs(arrays, origins, horizon), _targets(arrays, origins, horizon)
-    energy = np.maximum((targets * targets).sum(axis=(1, 2), dtype=float), 1e-9)[:, None, None]
-    across = inputs.transpose(0, 2, 1)
-    square, cross = (across @ inputs) / energy, (across @ targets) / energy
-    every = _solve(square.sum(axis=0), cross.sum(axis=0))
+    energy = np.maximum((targets * targets).sum(axis=(1, 2)), np.float32(1e-9))[:, None, None]
+    across = (inputs / energy).transpose(0, 2, 1)
+    square, cross = across @ inputs, across @ targets
+    every = _solve(square, cross)
     count = min(MOST_KINDS, max(len(inputs) // SERIES_PER_KIND, 1))
     rank = np.argsort(np.argsort(_misses(square, cross, every), kind="stable"), kind="stable")
     kind, kinds = rank * count // len(inputs), every[None]
@@ -66,12 +66,15 @@ def own_lags(arrays: Seasonal, kinds: Floats, horizon: int) -> Float32s:
     origins = _origins(arrays, horizon, ASSIGN_STRIDE)
     inputs, targets = _inputs(arrays, origins, horizon), _targets(arrays, origins, horizon)
     each = kinds.astype(np.float32)
-    misses = np.stack([np.abs(targets - inputs @ kind).mean(axis=(1, 2), dtype=float) for kind in each], axis=1)
+    count, lags, steps = each.shape
+    told = (inputs @ each.transpose(1, 0, 2).reshape(lags, -1)).reshape(*inputs.shape[:2], count, steps)
+    told -= targets[:, :, None]
+    misses = np.abs(told, out=told).mean(axis=(1, 3), dtype=float)
     best = np.maximum(misses.min(axis=1, keepdims=True), 1e-9)
     weight = np.maximum(misses / best, 1) ** -SHARPNESS
     weight /= weight.sum(axis=1, keepdims=True)
-    flat = weight.astype(np.float32)[:, None] @ each.reshape(len(each), -1)
-    return np.asarray(flat.reshape(len(weight), *each.shape[1:]))
+    flat = weight.astype(np.float32)[:, None] @ each.reshape(count, -1)
+    return np.asarray(flat.reshape(-1, lags, steps))
 
 
 def lag_courses(arrays: Seasonal, own: Float32s, origins: Ints, horizon: int) -> Float32s:
@@ -79,26 +82,22 @@ def lag_courses(arrays: Seasonal, own: Float32s, origins: Ints, horizon: int) ->
     return np.asarray(_inputs(arrays, origins, horizon) @ own + _level(arrays, origins))
 
 
-def _solve_kind(
-    square: Floats, cross: Floats, members: np.ndarray[tuple[int], np.dtype[np.bool_]], every: Floats
-) -> Floats:
+def _solve_kind(square: Float32s, cross: Float32s, members: Bools, every: Floats) -> Floats:
     """Coefficients of one kind; too few members take those of all."""
-    if members.sum() < SERIES_PER_KIND // 2:
-        return every
-    return _solve(square[members].sum(axis=0), cross[members].sum(axis=0))
+    return every if members.sum() < SERIES_PER_KIND // 2 else _solve(square[members], cross[members])
 
 
-def _solve(square: Floats, cross: Floats) -> Floats:
-    count = len(square)
-    penalty = (RIDGE * np.trace(square) / count + 1e-9) * np.eye(count)
-    return np.asarray(np.linalg.solve(square + penalty, cross))
+def _solve(square: Float32s, cross: Float32s) -> Floats:
+    left, right = square.sum(axis=0, dtype=float), cross.sum(axis=0, dtype=float)
+    penalty = (RIDGE * np.trace(left) / len(left) + 1e-9) * np.eye(len(left))
+    return np.asarray(np.linalg.solve(left + penalty, right))
 
 
-def _misses(square: Floats, cross: Floats, coefficients: Floats) -> Floats:
+def _misses(square: Float32s, cross: Float32s, coefficients: Floats) -> Floats:
     """Squared error (n,) relative to the energy of the targets, up to a constant."""
-    n = len(square)
-    fitted = square.reshape(n, -1) @ (coefficients @ coefficients.T).ravel()
-    return np.asarray(fitted - 2 * cross.reshape(n, -1) @ coefficients.ravel())
+    n, across = len(square), (coefficients @ coefficients.T).astype(np.float32)
+    fitted = square.reshape(n, -1) @ across.ravel()
+    return np.asarray(fitted - 2 * cross.reshape(n, -1) @ coefficients.astype(np.float32).ravel(), dtype=float)
 
 
 def _steps_ahead(arrays: Seasonal, horizon: int) -> int:
@@ -114,16 +113,20 @@ def _inputs(arrays: Seasonal, origins: Ints, horizon: int) -> Float32s:
     """Lags (n, origins, lags) relative to the mean of the last day."""
     week, at = arrays.week or arrays.season, origins[:, None]
     back = np.concatenate([np.arange(arrays.season), np.arange(week - _steps_ahead(arrays, horizon), week)])
-    inputs = np.clip(arrays.values[:, at - back], -LARGEST_VALUE, LARGEST_VALUE)
+    inputs = _read(arrays.values, at - back)
     inputs -= _level(arrays, origins)
     return np.asarray(inputs)
 
 
 def _targets(arrays: Seasonal, origins: Ints, horizon: int) -> Float32s:
     ahead = np.arange(1, _steps_ahead(arrays, horizon) + 1)
-    values = np.clip(arrays.values[:, origins[:, None] + ahead], -LARGEST_VALUE, LARGEST_VALUE)
-    return np.asarray(values - _level(arrays, origins))
+    return np.asarray(_read(arrays.values, origins[:, None] + ahead) - _level(arrays, origins))
 
 
 def _level(arrays: Seasonal, origins: Ints) -> Float32s:
-    return np.clip(arrays.cycle[:, origins, None], -LARGEST_VALUE, LARGEST_VALUE)
+    return _read(arrays.cycle, origins[:, None])
+
+
+def _read(along_time: Float32s, steps: Ints) -> Float32s:
+    """Values (n, o, k) at `steps` (o, k), laid out series by series: products then do not depend on their neighbours."""
+    return np.clip(np.take(along_time, steps, axis=1), -LARGEST_VALUE, LARGEST_VALUE)

@@ -102,18 +102,19 @@ def features_at(arrays: Seasonal, origins: Ints, steps: Ints) -> tuple[Float32s,
     """Base (n, k, o) and the features at horizon `steps` (from 1), each of a shape that broadcasts to it."""
     ahead = (steps - 1)[:, None]
     phase = origins + 1 + ahead % arrays.season
-    base = arrays.base[:, phase]
+    now = origins[None]
+    base = _read(arrays.base, phase)
     features = [
-        arrays.values[:, phase - arrays.season] - base,
-        arrays.curvature[:, phase] * _bend_known(steps, arrays.season)[:, None],
-        arrays.cycle[:, None, origins] - base,
-        arrays.level[:, None, origins],
-        arrays.last[:, None, origins],
-        arrays.cycle_change[:, None, origins],
+        _read(arrays.values, phase - arrays.season) - base,
+        _read(arrays.curvature, phase) * _bend_known(steps, arrays.season)[:, None],
+        _read(arrays.cycle, now) - base,
+        _read(arrays.level, now),
+        _read(arrays.last, now),
+        _read(arrays.cycle_change, now),
     ]
     if arrays.week:
         same = origins + 1 + ahead % arrays.week
-        features.append(np.where(same >= arrays.week, arrays.weekly[:, same] - base, np.float32(0)))
+        features.append(np.where(same >= arrays.week, _read(arrays.weekly, same) - base, np.float32(0)))
     return base, features
 
 
@@ -126,7 +127,8 @@ def predict(arrays: Seasonal, origins: Ints, by_step: Float32s) -> Float32s:
     season, horizon = arrays.season, by_step.shape[1]
     naive, curvature, cycle = (by_step[:, None, :, i] for i in range(3))
     curvature = curvature * _bend_known(np.arange(1, horizon + 1), season)
-    constant = np.stack([a[:, origins] for a in (arrays.cycle, arrays.level, arrays.last, arrays.cycle_change)], axis=2)
+    running = (arrays.cycle, arrays.level, arrays.last, arrays.cycle_change)
+    constant = np.stack([_read(each, origins) for each in running], axis=2)
     predicted = constant @ np.ascontiguousarray(by_step[:, :, 2:6].transpose(0, 2, 1))
     before = np.concatenate([arrays.values[:, :season], arrays.values], axis=1)
     term = np.empty_like(predicted)
@@ -141,6 +143,11 @@ def predict(arrays: Seasonal, origins: Ints, by_step: Float32s) -> Float32s:
         base_share = base_share - weekly
     predicted += np.multiply(base, base_share, out=term)
     return predicted
+
+
+def _read(along_time: Float32s, steps: Ints) -> Float32s:
+    """Values (n, …) at `steps`, laid out series by series; plain indexing would put the series last."""
+    return np.take(along_time, steps, axis=1)
 
 
 def _same_phase_mean(values: Float32s, season: int, cycles: int = BASE_CYCLES, decay: float = BASE_DECAY) -> Float32s:

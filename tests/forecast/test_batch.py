@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -87,6 +88,25 @@ def test_chunks_of_any_size_give_the_same_last_digit() -> None:
             np.testing.assert_array_equal(part.quantiles, whole.quantiles[rows])
             np.testing.assert_array_equal(part.scaled_paths, whole.scaled_paths[rows])
             assert part.method == whole.method[rows]
+
+
+def test_with_kinds_of_series_neither_order_nor_chunks_change_a_digit() -> None:
+    values = daily_fleet(20, 28)
+    values[3, :100] = np.nan
+    state = fit_fleet(values, season_lengths=SEASONS, horizon=30)
+    assert state.lags is not None
+    assert len(state.lags) > 1
+    state = replace(state, tuning=replace(state.tuning, lag_share=0.3))
+    whole = forecast_chunk(values, state)
+    order = np.random.default_rng(4).permutation(len(values))
+    assert (
+        fit_fleet(values[order], season_lengths=SEASONS, horizon=30).to_json()
+        == fit_fleet(values, season_lengths=SEASONS, horizon=30).to_json()
+    )
+    np.testing.assert_array_equal(forecast_chunk(values[order], state).quantiles, whole.quantiles[order])
+    for size in (1, 7):
+        parts = [forecast_chunk(values[first : first + size], state) for first in range(0, len(values), size)]
+        np.testing.assert_array_equal(np.concatenate([part.scaled_paths for part in parts]), whole.scaled_paths)
 
 
 def test_wrong_shapes_are_refused_with_a_plain_error() -> None:
