@@ -128,5 +128,5 @@ def _level(arrays: Seasonal, origins: Ints) -> Float32s:
 
 
 def _read(along_time: Float32s, steps: Ints) -> Float32s:
-    """Values (n, o, k) at `steps` (o, k), laid out series by series: products then do not depend on their neighbours."""
+    """Values (n, o, k) at `steps` (o, k), laid out series by series: no product then depends on its neighbours."""
     return np.clip(np.take(along_time, steps, axis=1), -LARGEST_VALUE, LARGEST_VALUE)
