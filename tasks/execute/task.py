@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from datetime import timedelta
 from typing import Any
 
 from prefect import Task
@@ -19,9 +18,10 @@ from handlers.results import explain
 from handlers.worlds import act_in, capture_in, check_in
 from storage import ForeactError, TransientError
 from storage.actions import ActionView
-from storage.records import NOTHING, Action, Intent, Receipt, ReceiptStatus, metric_of
-from tasks.context import Context, is_autonomous
-from tasks.execute import WAITS_FACT, ActionLimits, Answer, Circumstances, is_open, judge
+from storage.records import NOTHING, Action, Intent, Receipt, ReceiptStatus
+from tasks.context import Context
+from tasks.execute import WAITS_FACT, Answer, judge
+from tasks.execute.situation import Silence, circumstances, silence_now
 from tasks.measure.fix import fix_before_act
 from tasks.stage import stage
 
@@ -30,9 +30,6 @@ logger = logging.getLogger(__name__)
 Receipts = tuple[Receipt, ...]
 Act = Callable[[Context, ActionView], Receipt | None]
 
-HISTORY_DAYS = 8
-SILENT_AFTER_S = 600.0
-SILENT_AFTER_GAPS = 5
 ACT_TIMEOUT_S = 900.0
 NOT_UNDONE = {ReceiptStatus.FAILED, ReceiptStatus.TIMED_OUT, ReceiptStatus.UNKNOWN}
 UNDO_REMEDY = (
@@ -58,23 +55,23 @@ def execute(context: Context, act: Act | None = None) -> Receipts:
     begun = [view for view in due if view.intent is not None]
     waiting = [view for view in due if view.intent is None]
     receipts = [resolve(context, view) for view in begun if _is_interrupted(context, view)]
-    silent = silent_series(context) if waiting else frozenset()
+    silence = silence_now(context) if waiting else Silence()
     waits: dict[str, str] = {}
-    receipts += [_tried(context, view, silent, act or act_once, waits) for view in waiting]
+    receipts += [_tried(context, view, silence, act or act_once, waits) for view in waiting]
     if waiting and waits != context.store.facts.get(WAITS_FACT, {}):
         context.store.facts.set(WAITS_FACT, waits)
     return tuple(receipt for receipt in receipts if receipt is not None)
 
 
 def _tried(
-    context: Context, view: ActionView, silent: frozenset[str], carry_out: Act, waits: dict[str, str]
+    context: Context, view: ActionView, silence: Silence, carry_out: Act, waits: dict[str, str]
 ) -> Receipt | None:
     """Deal with one action so that whatever is amiss with it leaves the others alone.
 
     What was begun is resolved by a later turn, by looking; what was not is given up with the reason.
     """
     try:
-        return _ruled(context, view, silent, carry_out, waits)
+        return _ruled(context, view, silence, carry_out, waits)
     except TransientError:
         raise
     except Exception as trouble:
@@ -87,62 +84,16 @@ def _tried(
 
 
 def _ruled(
-    context: Context, view: ActionView, silent: frozenset[str], carry_out: Act, waits: dict[str, str]
+    context: Context, view: ActionView, silence: Silence, carry_out: Act, waits: dict[str, str]
 ) -> Receipt | None:
     """Carry out an action, or give it up, as the guards say; None where it waits, and `waits` then says for what."""
-    ruling = judge(view, circumstances(context, silent))
+    ruling = judge(view, circumstances(context, silence))
     if ruling.answer is Answer.GO:
         return carry_out(context, view)
     if ruling.answer is Answer.DROP:
         return _finish(context, view.action, _receipt(context, view, ReceiptStatus.SKIPPED, ruling.reason))
     waits[view.action.action_id] = ruling.reason
     return None
-
-
-def silent_series(context: Context) -> frozenset[str]:
-    """Return the series that were quiet for five of their usual gaps, and for ten minutes at least."""
-    samples, tick = context.store.samples, context.tick
-    heard = {
-        info.series
-        for info in samples.spans(tick - timedelta(days=HISTORY_DAYS), tick)
-        if info.last and (tick - info.last).total_seconds() <= max(SILENT_AFTER_S, SILENT_AFTER_GAPS * info.interval_s)
-    }
-    return frozenset(info.series for info in samples.known()) - heard
-
-
-def circumstances(context: Context, silent: frozenset[str]) -> Circumstances:
-    """Return all that the guards look at, as it is now."""
-    options, store = context.settings.executor, context.store
-    heard = {metric_of(info.series) for info in store.samples.known() if info.series not in silent}
-    return Circumstances(
-        tick=context.tick,
-        autonomous=is_autonomous(context.settings, store),
-        kill_switch=context.settings.kill_switch_path.exists(),
-        in_maintenance=is_open(options.maintenance, context.tick),
-        finished=store.actions.finished(context.tick - timedelta(days=HISTORY_DAYS)),
-        open_goals=frozenset(view.goal.goal_id for view in store.goals.open()),
-        silent_series=silent,
-        silent_metrics=frozenset(map(metric_of, silent)) - heard,
-        limits={name: _limits(context, name) for name in {*context.actions, *context.settings.actions}},
-        rate_limits=options.rate_limits,
-        blast_radius=options.blast_radius,
-        blast_radius_labels=options.blast_radius_labels,
-        max_concurrent_goals=options.max_concurrent_goals,
-        slot_s=options.execution_interval_seconds,
-        breaker_failures=options.breaker_failures,
-        breaker_s=options.breaker_seconds,
-    )
-
-
-def _limits(context: Context, name: str) -> ActionLimits:
-    configured, handler = context.settings.action(name), context.actions.get(name)
-    cooldown_s = configured.cooldown_seconds
-    rate_limits = configured.rate_limits
-    return ActionLimits(
-        enabled=configured.enabled,
-        cooldown_s=cooldown_s if cooldown_s is not None else (handler.cooldown_s if handler else 0.0),
-        rate_limits=rate_limits if rate_limits is not None else (handler.rate_limits if handler else ()),
-    )
 
 
 def act_once(context: Context, view: ActionView) -> Receipt | None:

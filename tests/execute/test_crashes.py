@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import subprocess
 import sys
@@ -26,7 +27,10 @@ def trial(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trial]:
     """Yield a function that has one process killed and another clear up, and tells what came of it."""
     folder = tmp_path_factory.mktemp("crashes")
     command = [sys.executable, "-W", "ignore", "-m", "tests.execute.crash_lab", str(folder)]
-    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as lab:
+    # The lab forks, so it may have no threads: not those of linear algebra either.
+    alone = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, cwd=ROOT, env=alone, text=True, **pipes) as lab:
         assert lab.stdin is not None
         assert lab.stdout is not None
 

@@ -17,7 +17,8 @@ import pytest
 from handlers import discover_actions
 from storage.records import Action, Autonomy, Event, Intent, Receipt, ReceiptStatus, Sample
 from tasks.execute import WAITS_FACT
-from tasks.execute.task import act_once, execute, silent_series
+from tasks.execute.situation import silence_now
+from tasks.execute.task import act_once, execute
 from tasks.measure.task import plan_undo
 from tests.execute.acts import GOAL, SERIES, TICK, action_of, answer_of, goal_of, opening, receipt_of
 from tests.execute.bad_handlers import boom, dying, endless, rubbish
@@ -418,8 +419,27 @@ def test_a_series_is_silent_after_five_of_its_own_gaps(desk: Desk) -> None:
     for minutes in range(120, 0, -1):
         desk.hear(TICK - timedelta(minutes=60 + minutes), "latency")
     desk.hear(TICK - timedelta(days=60), "forgotten")
-    assert silent_series(desk.context()) == {"latency", "forgotten"}
-    assert silent_series(desk.context(TICK + timedelta(hours=5))) == {SERIES, "cost", "latency", "forgotten"}
+    assert silence_now(desk.context()).series == {"latency", "forgotten"}
+    assert silence_now(desk.context(TICK + timedelta(hours=5))).series == {SERIES, "cost", "latency", "forgotten"}
+
+
+def test_a_metric_is_silent_when_none_of_its_series_is_heard(desk: Desk) -> None:
+    for host, days in (("a", 60), ("b", 0)):
+        desk.store.samples.append(
+            [Sample(metric="load", value=1.0, ts=TICK - timedelta(days=days), labels={"host": host})]
+        )
+    desk.hear(TICK - timedelta(days=60), "forgotten")
+    silence = silence_now(desk.context())
+    assert silence.series == {'load{host="a"}', "forgotten"}
+    assert silence.metrics == {"forgotten"}
+
+
+def test_an_action_whose_guard_is_silent_waits(desk: Desk) -> None:
+    desk.hear(TICK - timedelta(days=2), "latency")
+    desk.plan(action_of(guards=("latency",)))
+    assert desk.execute() == {}
+    desk.hear(TICK, "latency")
+    assert desk.execute()["a"].status is ReceiptStatus.SUCCEEDED
 
 
 def test_an_action_on_a_silent_series_waits_and_goes_when_it_speaks_again(desk: Desk) -> None:

@@ -1,0 +1,69 @@
+"""All that the guards look at, gathered from the store, the settings and the handlers as it is now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from storage.records import metric_of
+from tasks.context import Context, is_autonomous
+from tasks.execute.guards import ActionLimits, Circumstances
+from tasks.execute.maintenance import is_open
+
+HISTORY_DAYS = 8
+SILENT_AFTER_S = 600.0
+SILENT_AFTER_GAPS = 5
+
+
+@dataclass(frozen=True)
+class Silence:
+    """The series that were heard once and are not any more, and the metrics of which no series is heard."""
+
+    series: frozenset[str] = frozenset()
+    metrics: frozenset[str] = frozenset()
+
+
+def silence_now(context: Context) -> Silence:
+    """Return what was quiet for five of its usual gaps, and for ten minutes at least."""
+    samples, tick = context.store.samples, context.tick
+    heard = {
+        info.series
+        for info in samples.spans(tick - timedelta(days=HISTORY_DAYS), tick)
+        if info.last and (tick - info.last).total_seconds() <= max(SILENT_AFTER_S, SILENT_AFTER_GAPS * info.interval_s)
+    }
+    silent = frozenset(info.series for info in samples.known()) - heard
+    return Silence(silent, frozenset(map(metric_of, silent)) - frozenset(map(metric_of, heard)))
+
+
+def circumstances(context: Context, silence: Silence) -> Circumstances:
+    """Return all that the guards look at, as it is now."""
+    options, store = context.settings.executor, context.store
+    return Circumstances(
+        tick=context.tick,
+        autonomous=is_autonomous(context.settings, store),
+        kill_switch=context.settings.kill_switch_path.exists(),
+        in_maintenance=is_open(options.maintenance, context.tick),
+        finished=store.actions.finished(context.tick - timedelta(days=HISTORY_DAYS)),
+        open_goals=frozenset(view.goal.goal_id for view in store.goals.open()),
+        silent_series=silence.series,
+        silent_metrics=silence.metrics,
+        limits={name: _limits(context, name) for name in {*context.actions, *context.settings.actions}},
+        rate_limits=options.rate_limits,
+        blast_radius=options.blast_radius,
+        blast_radius_labels=options.blast_radius_labels,
+        max_concurrent_goals=options.max_concurrent_goals,
+        slot_s=options.execution_interval_seconds,
+        breaker_failures=options.breaker_failures,
+        breaker_s=options.breaker_seconds,
+    )
+
+
+def _limits(context: Context, name: str) -> ActionLimits:
+    configured, handler = context.settings.action(name), context.actions.get(name)
+    cooldown_s = configured.cooldown_seconds
+    rate_limits = configured.rate_limits
+    return ActionLimits(
+        enabled=configured.enabled,
+        cooldown_s=cooldown_s if cooldown_s is not None else (handler.cooldown_s if handler else 0.0),
+        rate_limits=rate_limits if rate_limits is not None else (handler.rate_limits if handler else ()),
+    )
