@@ -18,11 +18,26 @@ from storage.records import (
     ReceiptStatus,
     Transition,
 )
+from tasks.execute import Answer, Circumstances, judge
 
+MINUTE = timedelta(minutes=1)
+SECOND = timedelta(seconds=1)
+FAILED = ReceiptStatus.FAILED
 TICK = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 GOAL = "goal-1"
 SERIES = "cpu_usage"
+
+
+def now(**changes: Any) -> Circumstances:
+    """Return circumstances in which nothing objects."""
+    fields: dict[str, Any] = {"tick": TICK, "open_goals": frozenset([GOAL])}
+    return Circumstances(**fields | changes)
+
+
+def answer(view: ActionView, circumstances: Circumstances) -> Answer:
+    """Return what the guards say."""
+    return judge(view, circumstances).answer
 
 
 def action_of(action_id: str = "a", at: datetime = TICK, **changes: Any) -> Action:

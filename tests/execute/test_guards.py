@@ -2,34 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from storage import ForeactError
 from storage.actions import ActionView
 from storage.records import Autonomy, ReceiptStatus
-from tasks.execute import ActionLimits, Answer, Circumstances, exceeded, is_open, judge, parse_limit, spans_between
+from tasks.execute import ActionLimits, Answer, Circumstances, judge
 from tasks.execute.targets import labels_of
-from tests.execute.acts import GOAL, HOUR, SERIES, TICK, action_of, answer_of, done, waiting
-
-MINUTE = timedelta(minutes=1)
-SECOND = timedelta(seconds=1)
-FAILED = ReceiptStatus.FAILED
-
-
-def now(**changes: Any) -> Circumstances:
-    fields: dict[str, Any] = {"tick": TICK, "open_goals": frozenset([GOAL])}
-    return Circumstances(**fields | changes)
-
-
-def answer(view: ActionView, circumstances: Circumstances) -> Answer:
-    return judge(view, circumstances).answer
+from tests.execute.acts import (
+    FAILED,
+    HOUR,
+    MINUTE,
+    SECOND,
+    SERIES,
+    TICK,
+    action_of,
+    answer,
+    answer_of,
+    done,
+    now,
+    waiting,
+)
 
 
 def test_an_automatic_action_of_an_open_goal_goes() -> None:
@@ -287,173 +282,3 @@ def test_a_success_resets_the_breaker_but_an_undo_or_a_dry_run_does_not() -> Non
 def test_the_breaker_of_one_action_leaves_others_alone() -> None:
     failures = tuple(done(TICK - n * MINUTE, FAILED, f"b{n}", name="scale") for n in (3, 2, 1))
     assert answer(waiting(), now(finished=failures)) is Answer.GO
-
-
-@pytest.mark.parametrize("text", ["3/hour", " 3 per hour", "3 an hour ", "3 a hour"])
-def test_a_rate_limit_reads_as_people_write_it(text: str) -> None:
-    assert parse_limit(text) == (3, HOUR)
-
-
-@pytest.mark.parametrize("text", ["", "three/hour", "3/fortnight", "-3/hour", "3.5/hour", "3/hours"])
-def test_what_is_no_rate_limit_is_refused_with_a_remedy(text: str) -> None:
-    with pytest.raises(ForeactError) as caught:
-        parse_limit(text)
-    assert caught.value.code == "rate_limit_invalid"
-    assert "3/hour" in caught.value.remedy
-
-
-@given(
-    moments=st.lists(st.integers(-200_000, 100).map(lambda s: TICK + timedelta(seconds=s)), max_size=30),
-    most=st.integers(0, 10),
-    unit=st.sampled_from(["minute", "hour", "day"]),
-)
-def test_a_limit_of_n_lets_n_acts_into_any_span(moments: list[datetime], most: int, unit: str) -> None:
-    limit = f"{most}/{unit}"
-    _, span = parse_limit(limit)
-    inside = sum(moment > TICK - span for moment in moments)
-    assert (exceeded([limit], moments, TICK) is None) == (inside < most)
-
-
-@dataclass(frozen=True)
-class Span:
-    """A daily span as the configuration has it."""
-
-    start: str
-    end: str
-    days: tuple[str, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-
-
-def at(text: str) -> datetime:
-    return datetime.fromisoformat(f"{text}+00:00")
-
-
-def test_a_window_past_midnight_belongs_to_the_day_on_which_it_begins() -> None:
-    # 2026-03-02 is a Monday.
-    night = [Span("22:00", "02:00", ("mon",))]
-    assert is_open(night, at("2026-03-02T23:30"))
-    assert is_open(night, at("2026-03-03T01:59:59"))
-    assert not is_open(night, at("2026-03-03T02:00"))
-    assert not is_open(night, at("2026-03-02T01:00"))
-    assert not is_open(night, at("2026-03-03T23:30"))
-
-
-def test_the_spans_of_a_day_ahead_include_one_that_began_yesterday() -> None:
-    night = [Span("22:00", "02:00")]
-    since = at("2026-03-03T01:00")
-    assert spans_between(night, since, since + 24 * HOUR) == [
-        (at("2026-03-02T22:00"), at("2026-03-03T02:00")),
-        (at("2026-03-03T22:00"), at("2026-03-04T02:00")),
-    ]
-
-
-clock_times = st.tuples(st.integers(0, 23), st.integers(0, 59)).map(lambda pair: f"{pair[0]:02d}:{pair[1]:02d}")
-
-
-@given(start=clock_times, end=clock_times, minutes=st.integers(0, 7 * 1_440))
-def test_a_daily_window_is_open_exactly_between_its_times(start: str, end: str, minutes: int) -> None:
-    moment = at("2026-03-02T00:00") + minutes * MINUTE
-    clock = f"{moment:%H:%M}"
-    expected = start <= clock < end if start < end else (clock >= start or clock < end)
-    assert is_open([Span(start, end)], moment) == expected
-
-
-levels = st.sampled_from(list(Autonomy))
-approvals = st.one_of(st.none(), st.booleans())
-offsets = st.integers(-7_200, 7_200).map(lambda s: timedelta(seconds=s))
-
-
-@st.composite
-def views(draw: Callable[..., Any]) -> ActionView:
-    created = TICK + draw(offsets)
-    action = action_of(
-        at=created,
-        level=draw(levels),
-        name=draw(st.sampled_from(["restart", "scale"])),
-        target=draw(st.sampled_from(["web", "db", ""])),
-        goal_id=draw(st.sampled_from([GOAL, "gone"])),
-        undo_of=draw(st.sampled_from([None, "b"])),
-    )
-    approved = draw(approvals)
-    return waiting(action, None if approved is None else answer_of(approved=approved, at=TICK + draw(offsets)))
-
-
-@st.composite
-def histories(draw: Callable[..., Any]) -> tuple[ActionView, ...]:
-    acts = draw(
-        st.lists(
-            st.tuples(
-                offsets,
-                st.sampled_from(list(ReceiptStatus)),
-                st.sampled_from(["restart", "scale"]),
-                st.sampled_from(["web", "db"]),
-            ),
-            max_size=8,
-        )
-    )
-    ordered = sorted(acts, key=lambda act: act[0])
-    return tuple(done(TICK + o, s, f"h{i}", name=n, target=t) for i, (o, s, n, t) in enumerate(ordered))
-
-
-@st.composite
-def situations(draw: Callable[..., Any]) -> Circumstances:
-    limits = ActionLimits(
-        enabled=draw(st.booleans()),
-        cooldown_s=draw(st.sampled_from([0.0, 600.0])),
-        rate_limits=draw(st.sampled_from([(), ("1/hour",), ("2/hour", "3/day")])),
-    )
-    return now(
-        autonomous=draw(st.booleans()),
-        kill_switch=draw(st.booleans()),
-        in_maintenance=draw(st.booleans()),
-        finished=draw(histories()),
-        silent_series=draw(st.sampled_from([frozenset(), frozenset([SERIES])])),
-        limits={"restart": limits},
-        rate_limits=draw(st.sampled_from([(), ("2/hour",), ("5/day",)])),
-        blast_radius=draw(st.integers(1, 3)),
-        breaker_failures=draw(st.integers(1, 3)),
-    )
-
-
-@given(view=views(), circumstances=situations())
-def test_nothing_goes_while_the_kill_switch_is_on(view: ActionView, circumstances: Circumstances) -> None:
-    assert answer(view, replace(circumstances, kill_switch=True)) is not Answer.GO
-
-
-@given(view=views(), circumstances=situations())
-def test_nothing_goes_by_itself_while_the_mode_is_off(view: ActionView, circumstances: Circumstances) -> None:
-    assert answer(replace(view, approval=None), replace(circumstances, autonomous=False)) is not Answer.GO
-
-
-@given(view=views(), circumstances=situations())
-def test_what_goes_is_within_every_limit_and_still_wanted(view: ActionView, circumstances: Circumstances) -> None:
-    if answer(view, circumstances) is not Answer.GO:
-        return
-    action = view.action
-    assert action.expires_at >= TICK
-    assert view.approval is None or view.approval.approved
-    if action.undo_of is not None or action.dry_run:
-        return
-    acted = {ReceiptStatus.SUCCEEDED, FAILED, ReceiptStatus.TIMED_OUT, ReceiptStatus.UNKNOWN}
-    acts = [(each.action, each.receipt) for each in circumstances.finished]
-    ends = [(act, r.finished_at) for act, r in acts if r is not None and r.status in acted]
-    last_hour = [act for act, end in ends if end > TICK - HOUR]
-    assert action.goal_id in circumstances.open_goals
-    assert not circumstances.in_maintenance
-    assert action.series not in circumstances.silent_series
-    assert sum(act.target == action.target for act in last_hour if action.target) < circumstances.blast_radius
-    if circumstances.rate_limits == ("2/hour",):
-        assert len(last_hour) < 2
-    if action.name == "restart":
-        limits = circumstances.limits["restart"]
-        assert limits.enabled
-        same = [(act, end) for act, end in ends if act.name == "restart"]
-        if "1/hour" in limits.rate_limits:
-            assert not any(end > TICK - HOUR for _, end in same)
-        cooling = [end for act, end in same if act.target == action.target]
-        assert all(end + timedelta(seconds=limits.cooldown_s) <= TICK for end in cooling) or not limits.cooldown_s
-
-
-@given(view=views(), circumstances=situations())
-def test_every_refusal_has_a_reason(view: ActionView, circumstances: Circumstances) -> None:
-    ruling = judge(view, circumstances)
-    assert bool(ruling.reason) == (ruling.answer is not Answer.GO)
