@@ -11,8 +11,8 @@ from tasks.forecast.seasonal import Seasonal, features_at
 
 YOUTH_POWER = 1.5  # a base made of one cycle doubles the error; four add an eighth
 ORIGINS = 8
-LEVEL = 0.84  # of the errors' size that is compared: outer ones need more series than a young fleet has
-SERIES_FOR_HALF = 10.0
+LEVEL = 0.83  # of the errors' size that is compared: outer ones need more series than a young fleet has
+SERIES_FOR_HALF = 30.0
 LARGEST_CORRECTION = 3.0
 
 
