@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextvars import copy_context
 from multiprocessing import cpu_count
 from typing import Any
 
@@ -38,14 +39,21 @@ def through_runner(options: ForecasterSettings) -> RunShards:
     Outside of a flow run there is no task runner, and shards are forecast here, with the same result.
     """
 
+    # Called before the stage begins: what runs elsewhere must not take the stage's own context along, nor its store.
+    before = copy_context()
+
     def run(shards: Sequence[Shard]) -> Sequence[ForecastBatch]:
-        run_context = FlowRunContext.get()
-        if run_context is None or options.task_runner == "in-process" or len(shards) == 1:
-            return in_process(shards)
-        with runner_of(options) as runner, run_context.model_copy(update={"task_runner": runner}):
-            return submitted(shards)
+        return before.run(_run_by, options, shards)
 
     return run
+
+
+def _run_by(options: ForecasterSettings, shards: Sequence[Shard]) -> Sequence[ForecastBatch]:
+    run_context = FlowRunContext.get()
+    if run_context is None or options.task_runner == "in-process" or len(shards) == 1:
+        return in_process(shards)
+    with runner_of(options) as runner, run_context.model_copy(update={"task_runner": runner}):
+        return submitted(shards)
 
 
 def runner_of(options: ForecasterSettings) -> TaskRunner[Any]:

@@ -25,6 +25,8 @@ from tasks.stage import stage
 
 __all__ = ["forecast", "settle"]
 
+SHARD_SERIES = 100  # fewer in a shard take less time than handing them over
+
 
 def _summary(outlook: Outlook) -> Mapping[str, Any]:
     told = {
@@ -77,7 +79,7 @@ def _batches(
             context.cycle.seed,
             state=kept.state,
             changed_at=known_changes(frame, patterns),
-            shards=options.shards,
+            shards=min(options.shards, len(frame.series) // SHARD_SERIES),
             run=run_shards,
         )
         for frame, kept in zip(frames, known.fleets, strict=True)

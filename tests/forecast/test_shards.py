@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
+from prefect.utilities.annotations import quote
 
 from flows.sharding import runner_of, through_runner
 from settings import ForecasterSettings
+from storage import Store, open_store
 from storage.errors import ForeactError
 from tasks.forecast.batch import ForecastBatch
 from tasks.forecast.fit import fit_fleet
-from tasks.forecast.shards import forecast_sharded
+from tasks.forecast.shards import RunShards, forecast_sharded
 from tests.forecast.fleets import daily_fleet
 
 SERIES = 11
@@ -63,15 +65,17 @@ def prefect_server() -> Iterator[None]:
 
 
 @task(cache_policy=NO_CACHE)
-def stage(task_runner: str) -> ForecastBatch:
-    options = ForecasterSettings.model_validate({"shards": 3, "task_runner": task_runner})
-    return forecast_sharded(VALUES, STATE, CHANGED_AT, count=options.shards, run=through_runner(options))
+def stage(store: Store, run: RunShards) -> ForecastBatch:
+    """As in the loop: a task whose arguments cannot leave this process."""
+    assert store.samples.known() == []
+    return forecast_sharded(VALUES, STATE, CHANGED_AT, count=3, run=run)
 
 
 @flow(name="shards")
 def sharded(task_runner: str) -> ForecastBatch:
-    """The stage is a task of the flow, as in the loop; its shards are tasks within it."""
-    return stage(task_runner)
+    options = ForecasterSettings.model_validate({"shards": 3, "task_runner": task_runner})
+    with open_store() as store:
+        return stage(quote(store), through_runner(options))
 
 
 @pytest.mark.slow
