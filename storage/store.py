@@ -91,6 +91,8 @@ def own_store(path: Path, port: int = 0, clock: Callable[[], datetime] = wall_cl
     engine = store.engine
     assert isinstance(engine, LocalEngine)
     engine.is_alone = False
+    # What large messages took is given back to the system by a thread of the allocator, not when the next one comes.
+    engine.rows("SET allocator_background_threads = true")
     load_quack(engine._connection)
     uri, token = f"quack:127.0.0.1:{port or _free_port()}", secrets.token_urlsafe(32)
     store.engine.rows(f"CALL quack_serve({literal(uri)}, token={literal(token)})")
