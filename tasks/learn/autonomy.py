@@ -104,7 +104,8 @@ def gather(
     # As in the beliefs: one freak outcome must not earn a promotion.
     effects = np.clip([row.effect_sd_units for row in measured], -EFFECT_LIMIT_SD, EFFECT_LIMIT_SD)
     errors = np.array([row.se_sd_units for row in measured])
-    pooled = pooled_effect(effects, errors) if measured else None
+    windows = np.array([row.past_windows for row in measured])
+    pooled = pooled_effect(effects, errors, past_windows=windows) if measured else None
     recent = mine[-thresholds.recent :]
     return Evidence(
         action,
@@ -118,7 +119,7 @@ def gather(
         len(measured),
         pooled.mean if pooled else float("nan"),
         pooled.high if pooled else float("inf"),
-        always_valid_low(effects, errors),
+        always_valid_low(effects, errors, past_windows=windows),
         sum(row.is_failure for row in mine) / len(mine) if mine else 0.0,
         sum(row.verdict is Verdict.WORSE for row in recent),
         sum(row.is_failure for row in recent),

@@ -17,8 +17,8 @@ MEASURED = frozenset({Verdict.IMPROVED, Verdict.NO_EFFECT, Verdict.WORSE, Verdic
 def contributions(changes: Mapping[str, Sequence[Any] | np.ndarray[Any, Any]]) -> list[dict[str, Any]]:
     """Return the mean change of each metric by each action, in the metric's unit with its 90 % interval.
 
-    `changes` are columns of equal length, one row an outcome: action, series, role, verdict, estimate and
-    standard_error (NaN where not measured). Sorted by action; targets before guards before side effects, then the
+    `changes` are columns of equal length, one row an outcome: action, series, role, verdict, estimate, standard_error
+    and past_windows (NaN where not measured). Sorted by action; targets before guards before side effects, then the
     surest change first. `is_clear` tells that the interval leaves out zero; of side effects, of which many are looked
     at, one in ten does so by chance, which is why their `verdicts` are held to a false discovery rate.
     """
@@ -26,6 +26,7 @@ def contributions(changes: Mapping[str, Sequence[Any] | np.ndarray[Any, Any]]) -
     roles, verdicts = np.asarray(changes["role"], dtype=str), np.asarray(changes["verdict"], dtype=str)
     estimates = np.asarray(changes["estimate"], dtype=np.float64)
     errors = np.asarray(changes["standard_error"], dtype=np.float64)
+    windows = np.asarray(changes["past_windows"], dtype=np.float64)
     usable = np.isfinite(estimates) & np.isfinite(errors) & np.isin(verdicts, [str(each) for each in MEASURED])
     pairs = sorted({(action, name) for action, name in zip(actions, series, strict=True) if action != NOTHING})
     listed = []
@@ -33,7 +34,7 @@ def contributions(changes: Mapping[str, Sequence[Any] | np.ndarray[Any, Any]]) -
         mine = (actions == action) & (series == name)
         counted = mine & usable
         told = {"action": action, "series": name, "role": _role(roles[mine]), "count": int(counted.sum())}
-        told |= _pooled(estimates[counted], errors[counted])
+        told |= _pooled(estimates[counted], errors[counted], windows[counted])
         told["verdicts"] = dict(sorted(Counter(verdicts[mine].tolist()).items()))
         listed.append(told)
     return sorted(listed, key=_order)
@@ -44,12 +45,14 @@ def _role(roles: np.ndarray[Any, Any]) -> str:
     return next(role for role in ("target", "guard", "side_effect") if role in roles)
 
 
-def _pooled(estimates: np.ndarray[Any, Any], errors: np.ndarray[Any, Any]) -> dict[str, Any]:
+def _pooled(
+    estimates: np.ndarray[Any, Any], errors: np.ndarray[Any, Any], windows: np.ndarray[Any, Any]
+) -> dict[str, Any]:
     if not len(estimates):
         return {"mean_change": None, "low": None, "high": None, "is_clear": False}
     # Pooled in units of the typical error: metrics may be shares or bytes.
     unit = float(np.median(errors)) or 1.0
-    found = pooled_effect(estimates / unit, errors / unit)
+    found = pooled_effect(estimates / unit, errors / unit, past_windows=windows)
     low, high = found.low * unit, found.high * unit
     return {"mean_change": found.mean * unit, "low": low, "high": high, "is_clear": low > 0 or high < 0}
 

@@ -124,7 +124,11 @@ def effects_by_pair(rows: Sequence[OutcomeRow]) -> list[dict[str, Any]]:
 
 
 def _effect(rows: Sequence[OutcomeRow]) -> dict[str, Any]:
-    pooled = pooled_effect(np.array([row.effect_sd_units for row in rows]), np.array([row.se_sd_units for row in rows]))
+    pooled = pooled_effect(
+        np.array([row.effect_sd_units for row in rows]),
+        np.array([row.se_sd_units for row in rows]),
+        past_windows=np.array([row.past_windows for row in rows]),
+    )
     units = [row.effect for row in rows if np.isfinite(row.effect)]
     return {
         "effect_sd_units": pooled.mean,

@@ -75,7 +75,11 @@ def _rate(part: int, count: int) -> dict[str, float] | None:
 def _impact(rows: Sequence[OutcomeRow]) -> dict[str, float] | None:
     if not rows:
         return None
-    pooled = pooled_effect(np.array([row.effect_sd_units for row in rows]), np.array([row.se_sd_units for row in rows]))
+    pooled = pooled_effect(
+        np.array([row.effect_sd_units for row in rows]),
+        np.array([row.se_sd_units for row in rows]),
+        past_windows=np.array([row.past_windows for row in rows]),
+    )
     return {"effect_sd_units": pooled.mean, "low": pooled.low, "high": pooled.high, "count": pooled.count}
 
 

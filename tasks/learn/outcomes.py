@@ -23,7 +23,8 @@ class OutcomeRow:
     `effect` is in the metric's unit, positive where it went up; `effect_sd_units` and `se_sd_units` are in
     its standard deviations, positive toward the goal; NaN where not measured. `at_s` is when was acted, in
     epoch seconds. `claimed_ratio` is the relative change the handler itself reported, `measured_ratio` what
-    was measured, `predicted_sd_units` what was believed of the action when it began.
+    was measured, `predicted_sd_units` what was believed of the action when it began, `past_windows` how many
+    windows without an action it was held against.
     """
 
     outcome_id: str
@@ -43,6 +44,7 @@ class OutcomeRow:
     measured_ratio: float | None = None
     contradicts: bool = False
     predicted_sd_units: float = float("nan")
+    past_windows: float = float("nan")
 
     @property
     def is_measured(self) -> bool:
@@ -87,6 +89,7 @@ class OutcomeRow:
             float(ratio) if isinstance(ratio, int | float) else None,
             _contradicts(outcome, ratio),
             _number(outcome.evidence.get("predicted_sd_units")),
+            _number(outcome.evidence.get("past_windows")),
         )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import log, sqrt
 
 import numpy as np
-from scipy.special import betaincinv, stdtrit
+from scipy.special import betaincinv, ndtri, stdtrit
 
 from tasks.learn.features import FloatArray
 
@@ -29,12 +29,15 @@ class PooledEffect:
     count: int
 
 
-def pooled_effect(effects: FloatArray, errors: FloatArray, confidence: float = 0.90) -> PooledEffect:
+def pooled_effect(
+    effects: FloatArray, errors: FloatArray, confidence: float = 0.90, past_windows: FloatArray | None = None
+) -> PooledEffect:
     """Pool effects (n,) with standard errors (n,), n > 0, into their mean, with an interval.
 
     Random effects: DerSimonian and Laird (1986, doi:10.1016/0197-2456(86)90046-2), with the interval of
     Knapp and Hartung (2003, doi:10.1002/sim.1482), never narrower than the plain one. A single outcome
-    keeps its own error.
+    keeps its own error. `past_windows` (n,), NaN where not known, are the windows that each effect was held
+    against: what their centre is off by is off for all of them alike, and does not average out.
     """
     within = np.maximum(np.square(errors), 1e-12)
     fixed = 1 / within
@@ -46,19 +49,29 @@ def pooled_effect(effects: FloatArray, errors: FloatArray, confidence: float = 0
     weight = 1 / (within + between)
     mean = float(weight @ effects / weight.sum())
     misfit = float(weight @ np.square(effects - mean)) / freedom if freedom else 1.0
-    error = sqrt(max(1.0, misfit) / float(weight.sum()))
+    alike = _common_variance(errors, past_windows) if freedom else 0.0
+    error = sqrt(max(1.0, misfit) / float(weight.sum()) + alike)
     half = float(stdtrit(max(freedom, 1) if freedom else 1_000, 0.5 + confidence / 2)) * error
     return PooledEffect(mean, mean - half, mean + half, error, sqrt(between), len(effects))
 
 
-def always_valid_low(effects: FloatArray, errors: FloatArray, alpha: float = 0.01) -> float:
+def _common_variance(errors: FloatArray, past_windows: FloatArray | None) -> float:
+    """Return the part of the variance that all effects share, since they were held against the same past."""
+    if past_windows is None or not np.isfinite(past_windows).any():
+        return 0.0
+    return float(np.nanmean(np.square(errors) / (past_windows + 1)))
+
+
+def always_valid_low(
+    effects: FloatArray, errors: FloatArray, alpha: float = 0.01, past_windows: FloatArray | None = None
+) -> float:
     """Return a lower bound of the mean effect that holds at every moment at once, with probability 1 -
     `alpha`.
 
     An interval looked at after each outcome until it pleases is wrong far more often than it says. This one
     may be looked at as often as wanted: the normal mixture bound of Robbins (1970,
-    doi:10.1214/aoms/1177696786), widened where the effects scatter more than their errors say. Effects (n,)
-    and errors (n,); -inf without any.
+    doi:10.1214/aoms/1177696786), widened where the effects scatter more than their errors say, and by what all
+    share with their past (as in `pooled_effect`). Effects (n,) and errors (n,); -inf without any.
     """
     if not len(effects):
         return float("-inf")
@@ -72,7 +85,8 @@ def always_valid_low(effects: FloatArray, errors: FloatArray, alpha: float = 0.0
     boundary = sqrt(
         (information + MIXTURE_PRECISION) * log((information + MIXTURE_PRECISION) / (MIXTURE_PRECISION * alpha**2))
     )
-    return mean - boundary / information
+    common = float(ndtri(1 - alpha)) * sqrt(_common_variance(errors, past_windows))
+    return mean - boundary / information - common
 
 
 def share_interval(successes: int, count: int, confidence: float = 0.90) -> tuple[float, float]:

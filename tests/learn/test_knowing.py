@@ -156,3 +156,22 @@ def test_a_decision_without_its_probability_is_refused() -> None:
     assert refused.value.code == "off_policy_propensity"
     with pytest.raises(ForeactError):
         evaluate_policy([], _always("good"))
+
+
+def test_effects_held_against_one_past_are_pooled_with_what_they_share() -> None:
+    """Forty effects with errors of 1, all off by the same centre of thirty windows: the plain interval is too sure."""
+    rng, windows = np.random.default_rng(5), np.full(40, 30.0)
+    held, plain = [], []
+    for _ in range(400):
+        effects = rng.normal(0, 1, 40) + rng.normal(0, np.sqrt(1 / 31))
+        told, sure = pooled_effect(effects, np.ones(40), past_windows=windows), pooled_effect(effects, np.ones(40))
+        held.append(told.low <= 0 <= told.high)
+        plain.append(sure.low <= 0 <= sure.high)
+    assert 0.86 <= np.mean(held) <= 0.95
+    assert np.mean(plain) < 0.85
+
+
+def test_what_is_shared_with_the_past_is_no_proof() -> None:
+    effects, errors = np.full(50, 0.3), np.full(50, 0.3)
+    assert always_valid_low(effects, errors) > 0
+    assert always_valid_low(effects, errors, past_windows=np.full(50, 4.0)) < 0
