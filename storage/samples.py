@@ -18,6 +18,10 @@ from storage.window import SampleWindow, SeriesInfo, series_id
 __all__ = ["SampleWindow", "Samples", "SeriesInfo", "series_id"]
 
 
+FEW = 20
+"""So many rows are written faster as one statement than as columns."""
+
+
 class Samples:
     """The `samples` and `series` tables."""
 
@@ -33,7 +37,7 @@ class Samples:
         self._introduce(samples)
         recorded_at = self._clock()
         numbers = [series_id(sample.series) for sample in samples]
-        if len(samples) <= 200:
+        if len(samples) <= FEW:
             self._append_few(numbers, samples, recorded_at)
         else:
             self.append_columns(numbers, [s.ts for s in samples], [s.value for s in samples], recorded_at)
