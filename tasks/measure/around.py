@@ -31,7 +31,7 @@ from tasks.measure.windows import LEAST_KNOWN_RATIO
 HISTORY_STEPS = 2_016
 MOST_ORIGINS = 160
 RERUN_ORIGINS = 60
-RERUN_SIDE_EFFECTS = 8
+RERUN_SIDE_EFFECTS = 4
 FEWEST_HISTORY_STEPS = 30
 ACTS_DAYS = 14
 
@@ -87,7 +87,7 @@ class Surroundings:
     """Reads what lies around acts; what several acts of one turn share is read once."""
 
     context: Context
-    _forecasts: dict[str, dict[str, Forecast]] = field(default_factory=dict)
+    _forecasts: dict[str, dict[str, Forecast | None]] = field(default_factory=dict)
 
     @cached_property
     def acts(self) -> tuple[Act, ...]:
@@ -95,18 +95,19 @@ class Surroundings:
         since = self.context.tick - timedelta(days=ACTS_DAYS)
         return acts_of(self.context.store.actions.finished(since))
 
-    def forecasts(self, cycle_id: str) -> dict[str, Forecast]:
-        """Return the forecasts that a cycle issued, by series, refused ones left out."""
-        if cycle_id not in self._forecasts:
-            found = self.context.store.forecasts.of_cycle(cycle_id)
-            self._forecasts[cycle_id] = {each.series: each for each in found if each.refusal is None}
-        return self._forecasts[cycle_id]
+    def forecasts(self, cycle_id: str, names: Sequence[str]) -> dict[str, Forecast | None]:
+        """Return the forecasts that a cycle issued of some series; None where there is none, or it was refused."""
+        known = self._forecasts.setdefault(cycle_id, {})
+        missing = [name for name in names if name not in known]
+        known |= dict.fromkeys(missing) | self.context.store.outcomes.issued.of(cycle_id, missing)
+        return known
 
     def grids(self, estimand: Estimand, receipt: Receipt, names: Iterable[str], until: datetime) -> list[Grid]:
         """Return metrics around an act up to a moment, grouped by step; those whose forecast ends too early are out."""
-        known = self.forecasts(estimand.forecast_cycle_id)
+        wanted = list(names)
+        known = self.forecasts(estimand.forecast_cycle_id, wanted)
         groups: dict[tuple[float, datetime], dict[str, Forecast]] = {}
-        for name in names:
+        for name in wanted:
             forecast = known.get(name) or self._older(name, estimand)
             if forecast is not None:
                 groups.setdefault((forecast.step_s, forecast.issued_at), {})[name] = forecast

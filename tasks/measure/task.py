@@ -68,6 +68,9 @@ def _worsened(around: Surroundings, view: ActionView) -> str:
     estimand = context.store.outcomes.estimand(action.action_id) or derive(around, action, receipt.started_at)
     if estimand is None:
         return ""
+    age_s = (context.tick - receipt.finished_at).total_seconds()
+    if not estimand.guards and age_s < EARLIEST_GUARD_STEPS * estimand.step_s:
+        return ""
     roles: dict[str, Role] = {**dict.fromkeys(estimand.guards, "guard"), estimand.series: "target"}
     objectives = context.objectives()
     better = {name: better_of(objectives, name, action) for name in roles}
