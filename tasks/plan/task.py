@@ -273,6 +273,8 @@ def _was_answered(view: ActionView) -> bool:
 
 def _informed(context: Context, goals: tuple[GoalView, ...]) -> frozenset[str]:
     """Return the goals that already had an action which only reports."""
+    if not any(handler.informs_only for handler in context.actions.values()):
+        return frozenset()
     return frozenset(
         view.goal.goal_id
         for view in goals
