@@ -11,6 +11,9 @@ import numpy as np
 from storage.records import NOTHING, Verdict
 from tasks.learn.pooled import pooled_effect
 
+SURE = {"target": 0.90, "guard": 0.90, "side_effect": 0.99}
+"""How sure a change must be to be called clear: of side effects many are looked at, and some stand out by chance."""
+
 MEASURED = frozenset({Verdict.IMPROVED, Verdict.NO_EFFECT, Verdict.WORSE, Verdict.INCONCLUSIVE})
 
 
@@ -34,7 +37,7 @@ def contributions(changes: Mapping[str, Sequence[Any] | np.ndarray[Any, Any]]) -
         mine = (actions == action) & (series == name)
         counted = mine & usable
         told = {"action": action, "series": name, "role": _role(roles[mine]), "count": int(counted.sum())}
-        told |= _pooled(estimates[counted], errors[counted], windows[counted])
+        told |= _pooled(estimates[counted], errors[counted], windows[counted], SURE[told["role"]])
         told["verdicts"] = dict(sorted(Counter(verdicts[mine].tolist()).items()))
         listed.append(told)
     return sorted(listed, key=_order)
@@ -46,7 +49,7 @@ def _role(roles: np.ndarray[Any, Any]) -> str:
 
 
 def _pooled(
-    estimates: np.ndarray[Any, Any], errors: np.ndarray[Any, Any], windows: np.ndarray[Any, Any]
+    estimates: np.ndarray[Any, Any], errors: np.ndarray[Any, Any], windows: np.ndarray[Any, Any], sure: float
 ) -> dict[str, Any]:
     if not len(estimates):
         return {"mean_change": None, "low": None, "high": None, "is_clear": False}
@@ -54,7 +57,13 @@ def _pooled(
     unit = float(np.median(errors)) or 1.0
     found = pooled_effect(estimates / unit, errors / unit, past_windows=windows)
     low, high = found.low * unit, found.high * unit
-    return {"mean_change": found.mean * unit, "low": low, "high": high, "is_clear": low > 0 or high < 0}
+    surely = pooled_effect(estimates / unit, errors / unit, sure, windows)
+    return {
+        "mean_change": found.mean * unit,
+        "low": low,
+        "high": high,
+        "is_clear": surely.low > 0 or surely.high < 0,
+    }
 
 
 def _order(told: Mapping[str, Any]) -> tuple[Any, ...]:
