@@ -22,8 +22,8 @@ def contributions(changes: Mapping[str, Sequence[Any] | np.ndarray[Any, Any]]) -
 
     `changes` are columns of equal length, one row an outcome: action, series, role, verdict, estimate, standard_error
     and past_windows (NaN where not measured). Sorted by action; targets before guards before side effects, then the
-    surest change first. `is_clear` tells that the interval leaves out zero; of side effects, of which many are looked
-    at, one in ten does so by chance, which is why their `verdicts` are held to a false discovery rate.
+    surest change first. `is_clear` tells that zero is ruled out: by the interval, and for side effects, many of which
+    are looked at, by that of 99 %.
     """
     actions, series = np.asarray(changes["action"], dtype=str), np.asarray(changes["series"], dtype=str)
     roles, verdicts = np.asarray(changes["role"], dtype=str), np.asarray(changes["verdict"], dtype=str)
