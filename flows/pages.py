@@ -15,7 +15,7 @@ from markupsafe import Markup
 from api import dashboard
 from api.dashboard import charts, words
 from api.dashboard.timeline import Mark, Stretch, Timeline, timeline
-from flows.episodes import Episode
+from flows.episodes import Episode, find_episodes
 from flows.simulate import SimulationReport
 from settings import VERSION
 from storage.records import NOTHING, GoalView, Objective, ObjectiveKind, Outcome
@@ -57,7 +57,8 @@ def comparison_page(comparison: Comparison) -> str:
 
 def simulation_page(report: SimulationReport, objectives: Sequence[Objective]) -> str:
     """Return a simulation as one HTML page."""
-    drawings = _drawings(report, objectives, (), frozenset())
+    episodes = find_episodes(report.store, objectives, report.goals, report.first_tick, report.last_tick)
+    drawings = _drawings(report, objectives, episodes, frozenset())
     outcomes = sorted(
         (each for each in report.outcomes if each.role == "target" and each.action != NOTHING),
         key=lambda each: each.acted_at,
@@ -139,7 +140,8 @@ def _act_marks(report: SimulationReport, series: str) -> list[Mark]:
 
 def _caption(goals: Sequence[GoalView], own: Sequence[Episode]) -> str:
     missed = sum(each.warning == "missed" for each in own)
-    return f"{len(own)} breaches, {missed} missed; {len(goals)} goals"
+    counted = f"{len(own)} breach{'' if len(own) == 1 else 'es'}{f', {missed} missed' if missed else ''}"
+    return f"{counted}; {len(goals)} goal{'' if len(goals) == 1 else 's'}"
 
 
 def _when(moment: datetime) -> str:

@@ -123,7 +123,7 @@ def backtest(report: BacktestReport) -> None:
         ("turns", f"{told['ticks']}, one every {span(report.every_s)}"),
         ("breaches", f"{told['breaches']}, {told['breach_minutes']:g} minutes in all"),
         ("foretold", f"{told['foretold_breaches']}, {told['late_breaches']} late, {told['missed_breaches']} missed"),
-        ("lead time", "none" if lead_s is None else f"{span(lead_s)} (median)"),
+        ("lead time", "none" if lead_s is None else f"{_lead(lead_s)} (median)"),
         ("false alarms", told["false_alarms"]),
         ("goals", told["goals"]),
         ("actions", f"{told['actions_taken']} would have been taken, cost {told['cost']:g}"),
@@ -133,8 +133,13 @@ def backtest(report: BacktestReport) -> None:
     table("", heads, map(_objective, report.by_objective), "No objective has a bound on a metric of this history.")
 
 
+def _lead(lead_s: float) -> str:
+    """Say how long before a breach its goal came, or how long after its beginning."""
+    return span(lead_s) if lead_s > 0 else f"{span(-lead_s)} late"
+
+
 def _objective(fared: ObjectiveFigures) -> tuple[object, ...]:
-    lead = "–" if fared.median_lead_time_s is None else span(fared.median_lead_time_s)
+    lead = "–" if fared.median_lead_time_s is None else _lead(fared.median_lead_time_s)
     broken = span(fared.breach_s) if fared.breach_s else "–"
     counts = fared.breaches, fared.foretold, fared.late, fared.missed, fared.false_alarms
     return fared.objective, *counts, lead, broken

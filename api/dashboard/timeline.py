@@ -106,7 +106,8 @@ def _axes(scale: _Scale, lines: Timeline) -> Iterable[str]:
         moment, x = datetime.fromtimestamp(float(moment_s), UTC), scale.x(float(moment_s))
         text = f"{moment:%d %b}" if tick_s >= 86_400 else f"{moment:%d %b %H:%M}"
         yield f'<line class="grid" x1="{x:.1f}" y1="{TOP}" x2="{x:.1f}" y2="{HEIGHT - BOTTOM}"/>'
-        yield f'<text class="tick" x="{x:.1f}" y="{HEIGHT - 6}" text-anchor="middle">{text}</text>'
+        anchor = "end" if x > WIDTH - LEFT else "middle"
+        yield f'<text class="tick" x="{x:.1f}" y="{HEIGHT - 6}" text-anchor="{anchor}">{text}</text>'
 
 
 def _nice(rough: float) -> float:
