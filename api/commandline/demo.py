@@ -20,7 +20,10 @@ class StoppedClock:
     def run(self, deployment: str, parameters: Mapping[str, Any] | None = None, key: str | None = None) -> Started:
         """Refuse."""
         raise ForeactError(
-            "demo_stands_still", "The demo is over: its time stands still.", "Run `foreact up` for the real thing.", status=409
+            "demo_stands_still",
+            "The demo is over: its time stands still.",
+            "Run `foreact up` for the real thing.",
+            status=409,
         )
 
 
