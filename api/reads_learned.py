@@ -12,7 +12,7 @@ from markupsafe import Markup
 from api.dashboard.outcome_chart import OutcomeLines, outcome_chart
 from api.dashboard.words import value
 from api.deps import Facade
-from api.models.agent import Monitoring
+from api.models.learned import Monitoring
 from api.models.outcomes import OutcomeDetail, Outcomes
 from storage.errors import ForeactError
 from storage.records import FloatArray, Outcome

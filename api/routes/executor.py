@@ -6,7 +6,8 @@ from fastapi import APIRouter
 
 from api import reads, reads_learned
 from api.deps import FacadeDep
-from api.models.agent import ExecutorStatistics, Insights, Monitoring, Report
+from api.models.agent import ExecutorStatistics, Report
+from api.models.learned import Insights, Monitoring
 from handlers.drills import DRILL_FACT, DrillReport
 
 router = APIRouter(tags=["executor"])

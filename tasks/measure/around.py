@@ -12,12 +12,12 @@ import numpy as np
 
 from storage.records import Action, Estimand, Forecast, Frame, Receipt
 from tasks.context import Context
-from tasks.forecast import forecast_batch
 from tasks.measure.acts import Act, acted_in, acts_of, overlapping
 from tasks.measure.batch import MetricWindow, Role
 from tasks.measure.controls import Control
 from tasks.measure.effect import Better
 from tasks.measure.estimand import WEEK_S, triggered
+from tasks.measure.grid import Grid
 from tasks.measure.ledger import (
     WINDOWS_WANTED,
     BoolArray,
@@ -26,60 +26,13 @@ from tasks.measure.ledger import (
     IntArray,
     build_ledger,
 )
+from tasks.measure.rerun import forecast_from, past_origins
 from tasks.measure.windows import LEAST_KNOWN_RATIO
 
 HISTORY_STEPS = 2_016
 MOST_ORIGINS = 160
-RERUN_ORIGINS = 60
 RERUN_SIDE_EFFECTS = 4
-FEWEST_HISTORY_STEPS = 30
 ACTS_DAYS = 14
-
-
-@dataclass(frozen=True)
-class Grid:
-    """Metrics with a common step around one act: steps `first_step` to `first_step + steps` of their forecasts.
-
-    `observed` is (n_series, steps), NaN where nothing was recorded. `counterfactuals` take the place of the forecasts
-    of metrics whose past is full of acts, step for step.
-    """
-
-    forecasts: Mapping[str, Forecast]
-    first_step: int
-    steps: int
-    observed: FloatArray
-    counterfactuals: Mapping[str, FloatArray] = field(default_factory=dict)
-
-    @property
-    def series(self) -> tuple[str, ...]:
-        """Return the metrics, in the order of `observed`."""
-        return tuple(self.forecasts)
-
-    @property
-    def any_forecast(self) -> Forecast:
-        """Return one of the forecasts: all were issued at one moment, at one step."""
-        return next(iter(self.forecasts.values()))
-
-    @property
-    def ends_at(self) -> datetime:
-        """Return when the last step of the window ends."""
-        return self.any_forecast.at_step(self.first_step + self.steps - 1)
-
-    def point(self, series: str) -> FloatArray:
-        """Return what was expected over the window, (steps,)."""
-        expected = self.counterfactuals.get(series, self.forecasts[series].point)
-        return expected[self.first_step : self.first_step + self.steps]
-
-    def band(self, series: str) -> tuple[FloatArray, FloatArray]:
-        """Return the lowest and highest quantile over the window, both (steps,), about what was expected."""
-        forecast, window = self.forecasts[series], slice(self.first_step, self.first_step + self.steps)
-        around = forecast.quantiles[window] + (self.point(series) - forecast.point[window])[:, None]
-        return around[:, 0], around[:, -1]
-
-    def seen(self, series: str) -> FloatArray:
-        """Return what was observed over the window, (steps,)."""
-        row: FloatArray = self.observed[self.series.index(series)]
-        return row
 
 
 @dataclass
@@ -269,29 +222,6 @@ class Past:
         chosen = past_origins(values, ahead) if origins is None else origins
         points = forecast_from(self.history, values, chosen, ahead, self.surroundings.context.cycle.seed)
         return chosen, points[:-1, grid.first_step :]
-
-
-def past_origins(values: FloatArray, ahead: int) -> IntArray:
-    """Return known steps of a history (n,) that lie `ahead` steps or more before its end, evenly spread."""
-    known: IntArray = np.flatnonzero(np.isfinite(values))
-    if not len(known):
-        return known
-    known = known[(known >= known[0] + FEWEST_HISTORY_STEPS) & (known < len(values) - ahead)]
-    count = min(len(known), RERUN_ORIGINS)
-    return known[np.unique(np.linspace(0, len(known) - 1, count).round().astype(np.int64))] if count else known
-
-
-def forecast_from(history: Frame, values: FloatArray, origins: IntArray, ahead: int, seed: int) -> FloatArray:
-    """Forecast a metric's values (n_steps,) from each origin, seeing only what lay before, and from its end.
-
-    Returns point forecasts (n_origins + 1, ahead), that from the end last. All in one batch, so that what the
-    forecaster shares between series is the same for the present as for the past that it is held against.
-    """
-    seen = np.full((len(origins) + 1, len(values)), np.nan)
-    for row, origin in enumerate([*origins, len(values) - 1]):
-        seen[row, len(values) - 1 - origin :] = values[: origin + 1]
-    batch = forecast_batch(seen, season_lengths=history.season_lengths, horizon=ahead, seed=seed)
-    return np.asarray(batch.point, dtype=np.float64)
 
 
 def _issued(context: Context, grid: Grid, history: Frame) -> tuple[IntArray, FloatArray]:

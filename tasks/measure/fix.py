@@ -13,9 +13,10 @@ from storage.records import NOTHING, Action, Candidate, Estimand, FloatArray, Fo
 from tasks.context import Context
 from tasks.learn.task import planner_beliefs
 from tasks.measure.acts import acted_in
-from tasks.measure.around import FEWEST_HISTORY_STEPS, Surroundings, forecast_from, past_origins
+from tasks.measure.around import Surroundings
 from tasks.measure.effect import Better
 from tasks.measure.estimand import WEEK_S, fix_estimand, trigger_of
+from tasks.measure.rerun import FEWEST_HISTORY_STEPS, forecast_from, past_origins
 from tasks.plan.beliefs import effect_of
 from tasks.plan.problem import PlanProblem
 

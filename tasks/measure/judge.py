@@ -12,11 +12,12 @@ import numpy as np
 from storage.actions import ActionView
 from storage.records import Action, Estimand, Outcome, Receipt, ReceiptStatus, Verdict, stable_id
 from tasks.context import Context
-from tasks.measure.around import Grid, Surroundings
+from tasks.measure.around import Surroundings
 from tasks.measure.batch import MetricWindow, Role, measure_many
 from tasks.measure.claims import Claim, check_claims
 from tasks.measure.effect import Better, Effect
 from tasks.measure.fix import better_of, derive
+from tasks.measure.grid import Grid
 
 MOST_PATIENCE_S = 3_600.0
 NO_FORECAST = "no forecast issued before the act tells of this series and time"

@@ -11,10 +11,11 @@ import numpy as np
 from storage.actions import ActionView
 from storage.records import Action, Autonomy, Estimand, Outcome, Receipt, ReceiptStatus, Verdict, stable_id
 from tasks.context import Context
-from tasks.measure.around import Grid, Surroundings
+from tasks.measure.around import Surroundings
 from tasks.measure.batch import Role, measure_many
 from tasks.measure.effect import Better
 from tasks.measure.fix import better_of, derive
+from tasks.measure.grid import Grid
 from tasks.measure.judge import judged, outcomes_of
 from tasks.monitor.windows import LONGEST_STEP_S
 from tasks.stage import stage

@@ -1,0 +1,56 @@
+"""Metrics with a common step around one act: what was expected, and what came."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from storage.records import Forecast
+from tasks.measure.ledger import FloatArray
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Metrics with a common step around one act: steps `first_step` to `first_step + steps` of their forecasts.
+
+    `observed` is (n_series, steps), NaN where nothing was recorded. `counterfactuals` take the place of the forecasts
+    of metrics whose past is full of acts, step for step.
+    """
+
+    forecasts: Mapping[str, Forecast]
+    first_step: int
+    steps: int
+    observed: FloatArray
+    counterfactuals: Mapping[str, FloatArray] = field(default_factory=dict)
+
+    @property
+    def series(self) -> tuple[str, ...]:
+        """Return the metrics, in the order of `observed`."""
+        return tuple(self.forecasts)
+
+    @property
+    def any_forecast(self) -> Forecast:
+        """Return one of the forecasts: all were issued at one moment, at one step."""
+        return next(iter(self.forecasts.values()))
+
+    @property
+    def ends_at(self) -> datetime:
+        """Return when the last step of the window ends."""
+        return self.any_forecast.at_step(self.first_step + self.steps - 1)
+
+    def point(self, series: str) -> FloatArray:
+        """Return what was expected over the window, (steps,)."""
+        expected = self.counterfactuals.get(series, self.forecasts[series].point)
+        return expected[self.first_step : self.first_step + self.steps]
+
+    def band(self, series: str) -> tuple[FloatArray, FloatArray]:
+        """Return the lowest and highest quantile over the window, both (steps,), about what was expected."""
+        forecast, window = self.forecasts[series], slice(self.first_step, self.first_step + self.steps)
+        around = forecast.quantiles[window] + (self.point(series) - forecast.point[window])[:, None]
+        return around[:, 0], around[:, -1]
+
+    def seen(self, series: str) -> FloatArray:
+        """Return what was observed over the window, (steps,)."""
+        row: FloatArray = self.observed[self.series.index(series)]
+        return row

@@ -1,0 +1,35 @@
+"""Forecasts made again along a history, where those that were issued are too few or had learned to expect our acts."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from storage.records import Frame
+from tasks.forecast import forecast_batch
+from tasks.measure.ledger import FloatArray, IntArray
+
+RERUN_ORIGINS = 60
+FEWEST_HISTORY_STEPS = 30
+
+
+def past_origins(values: FloatArray, ahead: int) -> IntArray:
+    """Return known steps of a history (n,) that lie `ahead` steps or more before its end, evenly spread."""
+    known: IntArray = np.flatnonzero(np.isfinite(values))
+    if not len(known):
+        return known
+    known = known[(known >= known[0] + FEWEST_HISTORY_STEPS) & (known < len(values) - ahead)]
+    count = min(len(known), RERUN_ORIGINS)
+    return known[np.unique(np.linspace(0, len(known) - 1, count).round().astype(np.int64))] if count else known
+
+
+def forecast_from(history: Frame, values: FloatArray, origins: IntArray, ahead: int, seed: int) -> FloatArray:
+    """Forecast a metric's values (n_steps,) from each origin, seeing only what lay before, and from its end.
+
+    Returns point forecasts (n_origins + 1, ahead), that from the end last. All in one batch, so that what the
+    forecaster shares between series is the same for the present as for the past that it is held against.
+    """
+    seen = np.full((len(origins) + 1, len(values)), np.nan)
+    for row, origin in enumerate([*origins, len(values) - 1]):
+        seen[row, len(values) - 1 - origin :] = values[: origin + 1]
+    batch = forecast_batch(seen, season_lengths=history.season_lengths, horizon=ahead, seed=seed)
+    return np.asarray(batch.point, dtype=np.float64)
