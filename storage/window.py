@@ -97,7 +97,7 @@ class SampleWindow:
         sql = f"""SELECT series_id, epoch_us(ts) AS ts, value, epoch_us(recorded_at) AS recorded_at
                   FROM samples WHERE {self._where()}"""
         found = self.engine.columns(sql, self._params())
-        numbers, moments_us, values = found["series_id"], found["ts"], np.asarray(found["value"], dtype=float)
+        numbers, moments_us, values = found["series_id"], found["ts"], _values(found["value"])
         order = _in_time(numbers, moments_us, found["recorded_at"])
         numbers, moments_us, values = numbers[order], moments_us[order], values[order]
         last = np.ones(len(order), dtype=bool)
@@ -147,7 +147,7 @@ class SampleWindow:
         params = {**self._params(), "since": max(start, self.since), "step_us": round(step_s * 1e6)}
         found = self.engine.columns(sql, params)
         rows = np.array([places[int(number)] for number in found["series_id"]], dtype=int)
-        values[rows, steps - 1 - np.asarray(found["age"], dtype=int)] = np.asarray(found["value"], dtype=float)
+        values[rows, steps - 1 - np.asarray(found["age"], dtype=int)] = _values(found["value"])
         return values
 
     def _where(self, series: Sequence[str] | None = None) -> str:
@@ -177,3 +177,8 @@ def _micros(moment: datetime) -> int:
 
 def _moment(micros: int) -> datetime:
     return EPOCH + timedelta(microseconds=int(micros))
+
+
+def _values(column: np.ndarray[Any, Any]) -> Floats:
+    """Return a column of values; one that was recorded as no number comes masked, with 0 under the mask."""
+    return np.asarray(np.ma.filled(column, np.nan), dtype=float)
