@@ -508,8 +508,7 @@ class Estimand(Record):
     The target `series` is compared with the forecast of `forecast_cycle_id`, on the mean of its first `window_steps`
     steps of `horizon_steps`; `better` says which way it is to move, `trigger` whether it stood in the highest or lowest
     fifth of its past values. `guards` and `side_effects` are measured beside it, `controls` explain what moves it
-    anyway. `predicted_sd_units` is what the act was believed to achieve, positive toward the goal. `counterfactual` is
-    the forecast of the steps after `issued_at` by a past from which earlier acts are blanked out; empty without any.
+    anyway. `predicted_sd_units` is what the act was believed to achieve, positive toward the goal.
     """
 
     action_id: str
@@ -528,7 +527,6 @@ class Estimand(Record):
     side_effects: tuple[str, ...] = ()
     controls: tuple[str, ...] = ()
     predicted_sd_units: float | None = None
-    counterfactual: tuple[float, ...] = ()
 
     @model_validator(mode="after")
     def _window_lies_in_horizon(self) -> Estimand:

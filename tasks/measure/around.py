@@ -12,6 +12,8 @@ import numpy as np
 
 from storage.records import Action, Estimand, Forecast, Frame, Receipt
 from tasks.context import Context
+from tasks.forecast.acts import passing_touches
+from tasks.forecast.untouched import untouched
 from tasks.measure.acts import Act, acted_in, acts_of, overlapping
 from tasks.measure.batch import MetricWindow, Role
 from tasks.measure.controls import Control
@@ -26,13 +28,14 @@ from tasks.measure.ledger import (
     IntArray,
     build_ledger,
 )
-from tasks.measure.rerun import forecast_from, past_origins
+from tasks.measure.rerun import FEWEST_HISTORY_STEPS, forecast_from, past_origins
 from tasks.measure.windows import LEAST_KNOWN_RATIO
 
 HISTORY_STEPS = 2_016
 MOST_ORIGINS = 160
 RERUN_SIDE_EFFECTS = 4
 ACTS_DAYS = 14
+DAYS_WANTED = 5
 
 
 @dataclass
@@ -78,18 +81,16 @@ class Surroundings:
         self, forecasts: dict[str, Forecast], estimand: Estimand, receipt: Receipt, until: datetime
     ) -> Grid | None:
         one = next(iter(forecasts.values()))
-        is_blanked = estimand.series in forecasts and bool(estimand.counterfactual)
-        instead = {estimand.series: np.array(estimand.counterfactual)} if is_blanked else {}
         waited, span = receipt.finished_at - one.issued_at, until - receipt.finished_at
         first_step = max(0, ceil(waited.total_seconds() / one.step_s))
         wanted = max(1, round(span.total_seconds() / one.step_s))
-        known = min(len(each) for each in (*(one.point for one in forecasts.values()), *instead.values()))
+        known = min(len(each.point) for each in forecasts.values())
         steps = min(wanted, known - first_step)
         if steps < 1:
             return None
         end = one.at_step(first_step + steps - 1)
         observed = self.context.store.samples.frame(list(forecasts), end, one.step_s, steps).values
-        return Grid(forecasts, first_step, steps, observed, instead)
+        return Grid(forecasts, first_step, steps, observed)
 
     def history(self, series: Sequence[str], forecast: Forecast) -> Frame:
         """Return what some metrics did up to the moment at which a forecast was issued."""
@@ -161,24 +162,35 @@ class Past:
         alike = _alike(history, origins, estimand)
         return Past(surroundings, grid, history, judged, origins, points, alike, (estimand.series, estimand.trigger))
 
+    @cached_property
+    def calm(self) -> Frame:
+        """Return the history without what acts changed for a time: what the forecaster was shown as well."""
+        return untouched(self.history, passing_touches(self.surroundings.context))
+
     def ledger(self, series: str, *, may_rerun: bool = True) -> ErrorLedger:
         """Return the errors of past forecasts of a metric from windows without an action.
 
-        Those that were really issued are taken where they hold enough windows; otherwise, where that is worth its time,
-        the forecaster is run again at past origins, each of which sees only what lay before it. That is how it is done
-        as well where the act is held against a forecast from which earlier acts are blanked out.
+        Those that were really issued are taken where they hold enough windows, also from this time of day; otherwise,
+        where that is worth its time, the forecaster is run again at past origins, each of which sees only what lay
+        before it.
         """
-        is_blanked = series in self.grid.counterfactuals
         origins, points = self.origins, self.points[self.grid.series.index(series)]
-        issued = ErrorLedger.empty(self.grid.steps) if is_blanked else self._ledger(series, origins, points, self.alike)
-        if not is_blanked and (_window_count(issued) >= WINDOWS_WANTED or not may_rerun):
+        issued = self._ledger(series, origins, points, self.alike)
+        is_enough = _window_count(issued) >= WINDOWS_WANTED and issued.days_at_this_hour >= self._days_wanted(series)
+        if is_enough or not may_rerun:
             return issued
         again = self._again(series)
         rerun = self._ledger(series, *again, _alike_at(self.history, again[0], *self.trigger_of))
-        if not is_blanked and _window_count(rerun) <= _window_count(issued):
+        if rerun.days_at_this_hour <= issued.days_at_this_hour and _window_count(rerun) <= _window_count(issued):
             return issued
         self._rerun[series] = again
         return rerun
+
+    def _days_wanted(self, series: str) -> int:
+        """Return from how many days forecasts made at this hour are wanted: as many as there can be, few suffice."""
+        known = np.flatnonzero(np.isfinite(self.history.row(series)))
+        steps = len(self.history.row(series)) - known[0] if len(known) else 0
+        return min(DAYS_WANTED, int((steps - FEWEST_HISTORY_STEPS) * self.history.step_s / 86_400))
 
     def controls(self, target: str, names: Sequence[str]) -> tuple[Control, ...]:
         """Return the metrics that may explain a target, over the same past windows as its own ledger."""
@@ -215,13 +227,10 @@ class Past:
 
     def _again(self, series: str, origins: IntArray | None = None) -> tuple[IntArray, FloatArray]:
         """Forecast a metric anew from past origins: their steps, and the point forecasts (n_origins, steps)."""
-        values, grid, acts = self.history.row(series), self.grid, self.surroundings.acts
-        if series in grid.counterfactuals:
-            values = np.where(acted_in(self.history, acts, series, self.judged), np.nan, values)
-        ahead = grid.first_step + grid.steps
+        values, ahead = self.calm.row(series), self.grid.first_step + self.grid.steps
         chosen = past_origins(values, ahead) if origins is None else origins
         points = forecast_from(self.history, values, chosen, ahead, self.surroundings.context.cycle.seed)
-        return chosen, points[:-1, grid.first_step :]
+        return chosen, points[:, self.grid.first_step :]
 
 
 def _issued(context: Context, grid: Grid, history: Frame) -> tuple[IntArray, FloatArray]:

@@ -9,19 +9,18 @@ from math import isfinite
 
 import numpy as np
 
-from storage.records import NOTHING, Action, Candidate, Estimand, FloatArray, Forecast, Frame, Objective, metric_of
+from storage.records import NOTHING, Action, Candidate, Estimand, Objective, metric_of
 from tasks.context import Context
 from tasks.learn.task import planner_beliefs
 from tasks.measure.acts import acted_in
 from tasks.measure.around import Surroundings
 from tasks.measure.effect import Better
 from tasks.measure.estimand import WEEK_S, fix_estimand, trigger_of
-from tasks.measure.rerun import FEWEST_HISTORY_STEPS, forecast_from, past_origins
+from tasks.measure.rerun import FEWEST_HISTORY_STEPS
 from tasks.plan.beliefs import effect_of
 from tasks.plan.problem import PlanProblem
 
 MOST_SIDE_EFFECTS = 100
-SPARE_STEPS = 20
 CONTROLS_OPTION = "controls"
 
 
@@ -71,24 +70,7 @@ def derive(around: Surroundings, action: Action, moment: datetime) -> Estimand |
         controls=controls,
         side_effects=() if action.name == NOTHING else _side_effects(objectives, others),
         predicted_sd_units=_predicted(context, action),
-        counterfactual=_counterfactual(context, frame, np.where(acted, np.nan, values), forecast, action.horizon_s)
-        if (acted & np.isfinite(values)).any()
-        else (),
     )
-
-
-def _counterfactual(
-    context: Context, frame: Frame, blanked: FloatArray, forecast: Forecast, horizon_s: float
-) -> tuple[float, ...]:
-    """Forecast a metric by a past from which earlier acts are blanked out, from where its issued forecast began.
-
-    A forecaster that saw every peak being acted on expects the fall that the act brings, and the act would seem to
-    bring less than it does. Empty where the past that is left does not allow a forecast.
-    """
-    steps = min(len(forecast.point), 2 * max(1, round(horizon_s / forecast.step_s)) + SPARE_STEPS)
-    origins = past_origins(blanked, steps)
-    point = forecast_from(frame, blanked, origins, steps, context.cycle.seed)[-1]
-    return tuple(point.tolist()) if np.isfinite(point).all() else ()
 
 
 def better_of(objectives: Sequence[Objective], series: str, action: Action) -> Better:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 
 from storage.records import Forecast
@@ -14,15 +14,13 @@ from tasks.measure.ledger import FloatArray
 class Grid:
     """Metrics with a common step around one act: steps `first_step` to `first_step + steps` of their forecasts.
 
-    `observed` is (n_series, steps), NaN where nothing was recorded. `counterfactuals` take the place of the forecasts
-    of metrics whose past is full of acts, step for step.
+    `observed` is (n_series, steps), NaN where nothing was recorded.
     """
 
     forecasts: Mapping[str, Forecast]
     first_step: int
     steps: int
     observed: FloatArray
-    counterfactuals: Mapping[str, FloatArray] = field(default_factory=dict)
 
     @property
     def series(self) -> tuple[str, ...]:
@@ -41,14 +39,12 @@ class Grid:
 
     def point(self, series: str) -> FloatArray:
         """Return what was expected over the window, (steps,)."""
-        expected = self.counterfactuals.get(series, self.forecasts[series].point)
-        return expected[self.first_step : self.first_step + self.steps]
+        return self.forecasts[series].point[self.first_step : self.first_step + self.steps]
 
     def band(self, series: str) -> tuple[FloatArray, FloatArray]:
-        """Return the lowest and highest quantile over the window, both (steps,), about what was expected."""
-        forecast, window = self.forecasts[series], slice(self.first_step, self.first_step + self.steps)
-        around = forecast.quantiles[window] + (self.point(series) - forecast.point[window])[:, None]
-        return around[:, 0], around[:, -1]
+        """Return the lowest and highest quantile over the window, both (steps,)."""
+        window = self.forecasts[series].quantiles[self.first_step : self.first_step + self.steps]
+        return window[:, 0], window[:, -1]
 
     def seen(self, series: str) -> FloatArray:
         """Return what was observed over the window, (steps,)."""

@@ -225,7 +225,6 @@ def _evidence(found: Judged, series: str, role: str, effect: Effect, grid: Grid 
             "trigger": estimand.trigger,
             "triggered_windows": _number(effect.triggered_windows),
             "controls": list(effect.controls_used),
-            "blanked": bool(estimand.counterfactual),
             "predicted_sd_units": estimand.predicted_sd_units,
         }
     return told

@@ -16,6 +16,7 @@ BoolArray = NDArray[np.bool_]
 SHORTEST_WINDOW_STEPS = 5
 WINDOWS_WANTED = 20
 FEWEST_SCALE_ERRORS = 8
+SAME_HOUR_DAYS = 2 / 24
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class ErrorLedger:
     `scale` is (n_origins,): the typical one-step error as it was known at each origin; `current_scale` is
     that figure now. `n_past` counts the action-free steps behind the ledger. `same_trigger` marks origins
     at which the condition that led to the action held as well; `origins` is the step index of each origin,
-    `day_distance` how far its time of day lies from the present one, in days (0 to 0.5), where these are known.
+    `days_before` how many days before now it lies, where these are known.
     """
 
     errors: FloatArray
@@ -35,7 +36,7 @@ class ErrorLedger:
     n_past: int
     same_trigger: BoolArray | None = None
     origins: IntArray | None = None
-    day_distance: FloatArray | None = None
+    days_before: FloatArray | None = None
 
     def __post_init__(self) -> None:
         n_origins = len(self.errors)
@@ -45,7 +46,7 @@ class ErrorLedger:
                 f"The ledger holds errors {self.errors.shape} and scales {self.scale.shape}.",
                 "Give errors as (origins, steps) and one scale an origin.",
             )
-        for name in ("same_trigger", "origins", "day_distance"):
+        for name in ("same_trigger", "origins", "days_before"):
             column = getattr(self, name)
             if column is not None and column.shape != (n_origins,):
                 raise ForeactError(
@@ -57,6 +58,21 @@ class ErrorLedger:
     def window_steps(self, horizon_steps: int) -> int:
         """Return how many steps are averaged: the horizon, but so few that about 20 past windows exist."""
         return min(window_steps(self.n_past, horizon_steps), int(self.errors.shape[1]))
+
+    @property
+    def at_this_hour(self) -> BoolArray:
+        """Return which origins (n_origins,) lie at about this time of day; none where that is not known."""
+        if self.days_before is None:
+            return np.zeros(len(self.errors), dtype=np.bool_)
+        return np.asarray(np.abs(self.days_before - np.rint(self.days_before)) <= SAME_HOUR_DAYS)
+
+    @property
+    def days_at_this_hour(self) -> int:
+        """Return how many earlier days have an origin at about this time of day."""
+        if self.days_before is None:
+            return 0
+        days = np.unique(np.rint(self.days_before[self.at_this_hour]))
+        return int((days > 0).sum())
 
     @staticmethod
     def empty(h_steps: int = 1) -> ErrorLedger:
@@ -118,13 +134,8 @@ def build_ledger(
         int(quiet.sum()),
         None if trigger is None else trigger[kept],
         origins[kept],
-        _day_distance(origins[kept], last, steps_per_day),
+        (last - origins[kept]) / steps_per_day,
     )
-
-
-def _day_distance(origins: IntArray, now: int, steps_per_day: float) -> FloatArray:
-    apart = np.mod((now - origins) / steps_per_day, 1.0)
-    return np.asarray(np.minimum(apart, 1.0 - apart), dtype=np.float64)
 
 
 def running_scale(

@@ -1,4 +1,4 @@
-"""Forecasts made again along a history, where those that were issued are too few or had learned to expect our acts."""
+"""Forecasts made again along a history, where those that were issued are too few."""
 
 from __future__ import annotations
 
@@ -23,13 +23,9 @@ def past_origins(values: FloatArray, ahead: int) -> IntArray:
 
 
 def forecast_from(history: Frame, values: FloatArray, origins: IntArray, ahead: int, seed: int) -> FloatArray:
-    """Forecast a metric's values (n_steps,) from each origin, seeing only what lay before, and from its end.
-
-    Returns point forecasts (n_origins + 1, ahead), that from the end last. All in one batch, so that what the
-    forecaster shares between series is the same for the present as for the past that it is held against.
-    """
-    seen = np.full((len(origins) + 1, len(values)), np.nan)
-    for row, origin in enumerate([*origins, len(values) - 1]):
+    """Forecast a metric's values (n_steps,) from each origin, seeing only what lay before: (n_origins, ahead)."""
+    seen = np.full((len(origins), len(values)), np.nan)
+    for row, origin in enumerate(origins):
         seen[row, len(values) - 1 - origin :] = values[: origin + 1]
     batch = forecast_batch(seen, season_lengths=history.season_lengths, horizon=ahead, seed=seed)
     return np.asarray(batch.point, dtype=np.float64)

@@ -14,7 +14,6 @@ QUIETEST_SCALE_RATIO = 0.05
 LEAST_KNOWN_RATIO = 0.8
 FEWEST_TRIGGERED = 5
 NORMAL_REACH = 1.6449
-SAME_HOUR_DAYS = 2 / 24
 
 
 @dataclass(frozen=True)
@@ -136,9 +135,7 @@ def _spread_at_this_hour(windows: Windows, ledger: ErrorLedger) -> float:
     Many metrics are restless at some hours and calm at others, and a loop acts when they are restless.
     """
     spread = spread_of(windows.past[windows.valid])
-    if ledger.day_distance is None:
-        return spread
-    near = windows.valid & (ledger.day_distance <= SAME_HOUR_DAYS)
+    near = windows.valid & ledger.at_this_hour
     count = _separate(ledger, near, windows)
     if count < FEWEST_TRIGGERED:
         return spread

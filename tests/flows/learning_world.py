@@ -107,6 +107,7 @@ def machine(folder: Path, seed: int = 1) -> tuple[WanderingMachine, Settings]:
         "risk": "low",
         "level": "approve",
         "cooldown_seconds": 1_200,
+        "duration_seconds": LASTS.total_seconds(),
     }
     changes: dict[str, Any] = {
         "use_default_objectives": False,

@@ -148,22 +148,6 @@ def test_forecasts_that_were_really_issued_are_what_an_act_is_held_against(bench
     assert outcome.estimate == pytest.approx(0, abs=1.5)
 
 
-def test_a_forecast_that_has_learned_to_expect_the_act_does_not_hide_what_it_brings(bench: Bench) -> None:
-    """The last hours were acted on half of the time, so the forecast issued says 45; without the act it would be 50."""
-    values = noise(HISTORY, 50)
-    for n in range(8):
-        values[HISTORY - 180 + 20 * n : HISTORY - 170 + 20 * n] -= 10
-        bench.act(action_of(f"earlier-{n}"), TICK - (180 - 20 * n) * MINUTE)
-    bench.record("cpu_usage", values, TICK - (HISTORY - 1) * MINUTE)
-    bench.store.forecasts.append([forecast_of("cpu_usage", 45)], CYCLE)
-    begun(bench)
-    after(bench, "cpu_usage", 40)
-    outcome = {each.action_id: each for each in measure.fn(bench.context(TICK + 30 * MINUTE))}["a"]
-    assert outcome.verdict is Verdict.IMPROVED
-    assert outcome.estimate == pytest.approx(-10, abs=1.5)
-    assert outcome.evidence["blanked"] is True
-
-
 @pytest.mark.parametrize(("seen", "verdict"), [(range(1, 8), Verdict.IMPROVED), (range(1, 4), Verdict.UNKNOWN)])
 def test_a_metric_that_stops_is_waited_for_and_then_said_so(bench: Bench, seen: range, verdict: Verdict) -> None:
     quiet(bench, {"cpu_usage": 50})

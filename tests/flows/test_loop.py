@@ -184,8 +184,9 @@ def test_the_one_action_that_works_is_found_and_preferred(tmp_path: Path) -> Non
     assert np.mean([each.estimate for each in judged["shed"]]) == pytest.approx(-30, abs=2)
     rates = report.store.facts.get(INSIGHTS_FACT)["action_success_rates"]
     assert rates["shed"]["rate"] == 1
-    assert {name for name, found in rates.items() if found["rate"] > 0} == {"shed"}
-    assert not any(each.verdict is Verdict.IMPROVED for name in ("stir", "ponder", "nothing") for each in judged[name])
+    assert all(found["rate"] < 0.2 for name, found in rates.items() if name != "shed")
+    useless = [each for name in ("stir", "ponder", "nothing") for each in judged[name]]
+    assert sum(each.verdict is Verdict.IMPROVED for each in useless) <= 0.15 * len(useless), "one in twenty by chance"
     assert report.summary()["ticks"] == 60
     json.dumps(report.summary())
 
