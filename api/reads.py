@@ -68,7 +68,7 @@ def status(facade: Facade, known: Standing | None = None) -> Status:
     """Tell how the agent is."""
     store, known = facade.store, known or standing(facade)
     counts, in_force = store.goals.counts(), mode(facade)
-    cycles = store.cycles.latest(1, "cycle")
+    cycles = store.cycles.latest(1, whole=True)
     return Status(
         agent=facade.settings.agent.name,
         running=all(check() for check in facade.checks.values()),
@@ -230,7 +230,7 @@ def actions(facade: Facade, limit: int) -> Actions:
 
 def patterns(facade: Facade) -> Patterns:
     """Return the patterns of the newest cycle."""
-    newest = facade.store.cycles.latest(1, "cycle")
+    newest = facade.store.cycles.latest(1, whole=True)
     if not newest:
         return Patterns(cycle_id=None, patterns=[], note=views_forecast.NO_CYCLE_NOTE)
     found = list(patterns_in_force(facade.store, newest[0].cycle_id))

@@ -61,7 +61,7 @@ class LoopCollector(Collector):
 
     def _newest(self) -> Iterable[Metric]:
         store = self._facade.store
-        for newest in store.cycles.latest(1, "cycle"):
+        for newest in store.cycles.latest(1, whole=True):
             yield from self._stages(newest)
             state = store.forecasts.state(newest.cycle_id)
             if state is not None:

@@ -52,10 +52,10 @@ class Cycles:
             for stage, at, duration_s, summary in rows
         ]
 
-    def latest(self, limit: int = 1, kind: str | None = None) -> list[Cycle]:
-        """Return the newest cycles, newest first."""
-        tail = "WHERE $kind IS NULL OR kind = $kind ORDER BY tick DESC, recorded_at DESC LIMIT $limit"
-        return self._cycles.select(tail, {"kind": kind, "limit": limit})
+    def latest(self, limit: int = 1, *, whole: bool = False) -> list[Cycle]:
+        """Return the newest cycles, newest first; with `whole` those in which all stages ran, live or simulated."""
+        tail = "WHERE NOT $whole OR kind <> 'tend' ORDER BY tick DESC, recorded_at DESC LIMIT $limit"
+        return self._cycles.select(tail, {"whole": whole, "limit": limit})
 
     def get(self, cycle_id: str) -> Cycle | None:
         """Return one cycle, or None."""
