@@ -22,7 +22,7 @@ NAME = "foreact-load"
 CYCLE_S = 12.0
 BOUND = 0.8
 HISTORY_S = 110.0
-BUSY_RATIO = 0.5
+BUSY_RATIO = 0.6
 RISING = ("0.2", "0.35", "0.5", "0.65", "0.8", "1.0")
 
 CONFIGURATION: dict[str, dict[str, Any]] = {
@@ -109,10 +109,10 @@ def outcomes(stack: Stack, action: str, pid: int) -> list[dict[str, Any]]:
     ]
 
 
-def skip_if_busy(stack: Stack) -> None:
+def skip_if_busy() -> None:
     """What a load changes can only be seen where nothing else loads the machine."""
     usual = statistics.median(psutil.cpu_percent(0.5) / 100 for _ in range(10))
-    if usual > BUSY_RATIO or bottleneck(stack):
+    if usual > BUSY_RATIO:
         pytest.skip(f"this machine is busy otherwise: {usual:.0%} of it without the load")
 
 
@@ -128,7 +128,7 @@ def bottleneck(stack: Stack) -> dict[str, Any] | None:
 def test_a_real_load_is_foreseen_acted_on_measured_and_learned_from(loaded: Stack) -> None:
     stack = loaded
     time.sleep(max(0.0, HISTORY_S - (time.monotonic() - stack.started_s)))
-    skip_if_busy(stack)
+    skip_if_busy()
 
     with load(*RISING) as child:
         goal = wait_for("a goal", lambda: bottleneck(stack), 90)
