@@ -15,7 +15,7 @@ from storage.records import FloatArray
 from tasks.goals.text import percent
 
 WIDTH, HEIGHT = 520.0, 190.0
-LEFT, RIGHT, TOP, BOTTOM = 64.0, 10.0, 8.0, 22.0
+LEFT, RIGHT, TOP, BOTTOM = 76.0, 10.0, 8.0, 22.0
 MOST_POINTS = 150
 LEAST_REACH, LEAST_REACH_RATIO = 0.05, 0.04
 INTERVAL_SD = 3.0
