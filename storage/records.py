@@ -166,7 +166,7 @@ class Frame(Record):
     """A window of several series on one regular grid: the working form of samples.
 
     `values` is (series, steps), oldest first, NaN where nothing was recorded; the last column ends at `end`.
-    `seasons_s` are the cycles in which the system lives, shortest first: a day and a week unless configured otherwise.
+    `seasons_s` are the cycles in which the system lives: a day and a week unless configured otherwise.
     """
 
     series: tuple[str, ...]
@@ -178,7 +178,11 @@ class Frame(Record):
     @property
     def season_lengths(self) -> tuple[int, ...]:
         """Return the seasons in steps."""
-        return tuple(max(1, round(season_s / self.step_s)) for season_s in self.seasons_s)
+        return tuple(max(1, round(season_s / self.step_s)) for season_s in sorted(self.seasons_s))
+
+    def in_seasons(self, seasons_s: tuple[float, ...]) -> Frame:
+        """Return the same window of a system that lives in these cycles."""
+        return self.model_copy(update={"seasons_s": seasons_s})
 
     def row(self, series: str) -> FloatArray:
         """Return one series' values, oldest first; KeyError where it is not in the frame."""

@@ -18,7 +18,6 @@ from storage.errors import ForeactError
 from storage.records import Frame
 from tasks.forecast.evaluate import Row, Turn, evaluate, summarise
 from tasks.forecast.forecasters import Forecaster, get
-from tasks.forecast.serve import Serving
 from tasks.monitor import plan_windows
 
 BASELINES = ("fleet", "seasonal_naive")
@@ -85,7 +84,7 @@ def evaluate_store(
     planned = [len(_starts(frame, question)) * len(forecasters) for frame in frames]
     done = 0
     for frame, turns in zip(frames, planned, strict=True):
-        yield _group(frame, forecasters, question, options, _Bar(done, sum(planned), advance))
+        yield _group(frame, forecasters, question, _Bar(done, sum(planned), advance))
         done += turns
 
 
@@ -100,9 +99,7 @@ class _Bar:
             self.advance(self.done + turn.done, self.total)
 
 
-def _group(
-    frame: Frame, forecasters: dict[str, Forecaster], question: Question, options: ForecasterSettings, bar: _Bar
-) -> Evaluated:
+def _group(frame: Frame, forecasters: dict[str, Forecaster], question: Question, bar: _Bar) -> Evaluated:
     count, steps = len(frame.series), _steps(frame)
     starts = _starts(frame, question)
     if not starts:
@@ -112,7 +109,7 @@ def _group(
     for turn in evaluate(
         frame.values,
         forecasters,
-        season_lengths=Serving(seasons_s=options.seasons_seconds).seasons_of(frame),
+        season_lengths=frame.season_lengths,
         horizon=_ahead(frame, question),
         origins=starts,
         timer=time.perf_counter,
@@ -143,4 +140,5 @@ def _frames(store: Store, now: datetime, question: Question, options: Forecaster
     spans = store.samples.spans(now - timedelta(days=question.days), now)
     meant = [info for info in spans if fnmatchcase(info.series, question.series)]
     for window in plan_windows(meant, now, options.window_steps, options.step_seconds, options.max_series):
-        yield store.samples.frame(window.series, now, window.step_s, window.steps)
+        frame = store.samples.frame(window.series, now, window.step_s, window.steps)
+        yield frame.in_seasons(options.seasons_seconds)

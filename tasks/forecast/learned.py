@@ -45,13 +45,13 @@ class Learned:
 def serving_of(context: Context) -> Serving:
     """Return which method serves which series, as configured."""
     options = context.settings.forecasting.forecaster
-    return Serving(options.default_method, options.per_metric, options.arguments, options.seasons_seconds)
+    return Serving(options.default_method, options.per_metric, options.arguments)
 
 
 def kept_state(context: Context, frame: Frame) -> FleetState | None:
     """Return the fleet that an earlier cycle fitted for frames like this one; None where there is none to be read."""
-    serving, horizon = serving_of(context), context.settings.forecasting.forecaster.horizon_steps
-    name = _name(frame, serving, horizon)
+    horizon = context.settings.forecasting.forecaster.horizon_steps
+    name = _name(frame, horizon)
     fitted = context.store.forecasts.fitted.get([name]).get(name)
     if fitted is None:
         return None
@@ -59,28 +59,28 @@ def kept_state(context: Context, frame: Frame) -> FleetState | None:
         kept = read_kept(fitted.body)
     except CorruptState:  # the forecast stage says so and fits another
         return None
-    serves = kept.serves(frame.values, serving.seasons_of(frame), horizon, context.cycle.seed)
+    serves = kept.serves(frame.values, frame.season_lengths, horizon, context.cycle.seed)
     return kept.state if serves else None
 
 
-def learned(context: Context, frames: Sequence[Frame], serving: Serving, objectives: Sequence[Objective]) -> Learned:
+def learned(context: Context, frames: Sequence[Frame], objectives: Sequence[Objective]) -> Learned:
     """Return what earlier cycles learned, fitted anew where it is a day old, outgrown, missing or corrupt."""
     horizon = context.settings.forecasting.forecaster.horizon_steps
-    names = [_name(frame, serving, horizon) for frame in frames]
+    names = [_name(frame, horizon) for frame in frames]
     found = context.store.forecasts.fitted.get([*names, CURVES])
     notes: list[str] = []
     fleets = []
     for name, frame in zip(names, frames, strict=True):
         kept = _read(context, found.get(name), notes)
-        if kept is None or not kept.serves(frame.values, serving.seasons_of(frame), horizon, context.cycle.seed):
-            kept = _fit(context, name, frame, serving, objectives)
+        if kept is None or not kept.serves(frame.values, frame.season_lengths, horizon, context.cycle.seed):
+            kept = _fit(context, name, frame, objectives)
         fleets.append(kept)
     breach, state = _curves(context, found.get(CURVES), notes)
     return Learned(tuple(fleets), breach, state, tuple(notes))
 
 
-def _name(frame: Frame, serving: Serving, horizon: int) -> str:
-    seasons = "/".join(map(str, serving.seasons_of(frame)))
+def _name(frame: Frame, horizon: int) -> str:
+    seasons = "/".join(map(str, frame.season_lengths))
     return f"fleet of {frame.step_s:g} s, seasons {seasons}, {horizon} ahead"
 
 
@@ -102,10 +102,10 @@ def _say_corrupt(context: Context, fitted: Fitted, trouble: Exception, notes: li
     notes.append(note)
 
 
-def _fit(context: Context, name: str, frame: Frame, serving: Serving, objectives: Sequence[Objective]) -> Kept:
+def _fit(context: Context, name: str, frame: Frame, objectives: Sequence[Objective]) -> Kept:
     """Fit a fleet, with what its resolved forecasts teach, and keep it."""
     horizon, seed = context.settings.forecasting.forecaster.horizon_steps, context.cycle.seed
-    fresh = fit_to_keep(frame.values, season_lengths=serving.seasons_of(frame), horizon=horizon, seed=seed)
+    fresh = fit_to_keep(frame.values, season_lengths=frame.season_lengths, horizon=horizon, seed=seed)
     kept = _with_past(context, fresh, frame, horizon, objectives)
     context.store.forecasts.fitted.keep(Fitted(name, context.tick, kept.to_text()))
     return kept

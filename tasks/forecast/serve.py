@@ -22,22 +22,15 @@ FLEET = ("fleet", "ensemble")
 
 @dataclass(frozen=True)
 class Serving:
-    """The default method, others by series or metric, the arguments of each that takes any, and the seasons."""
+    """The default method, others by series or metric, and the arguments of each method that takes any."""
 
     default: str = "ensemble"
     per_metric: Mapping[str, str] = field(default_factory=dict)
     arguments: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    seasons_s: tuple[float, ...] = ()
 
     def method_of(self, series: str) -> str:
         """Return the method that serves a series: its own, its metric's, or the default."""
         return self.per_metric.get(series, self.per_metric.get(metric_of(series), self.default))
-
-    def seasons_of(self, frame: Frame) -> tuple[int, ...]:
-        """Return the seasons in steps of a frame: a day and a week unless others are named."""
-        if not self.seasons_s:
-            return frame.season_lengths
-        return tuple(max(1, round(season_s / frame.step_s)) for season_s in sorted(self.seasons_s))
 
 
 def forecast_frame(
@@ -59,7 +52,7 @@ def forecast_frame(
     out the `shards` into which the fleet is cut. Raises `unknown_forecaster` and what the forecaster's file raises
     for arguments that it does not take.
     """
-    seasons = serving.seasons_of(frame)
+    seasons = frame.season_lengths
     known = state or fit_fleet(frame.values, season_lengths=seasons, horizon=horizon, seed=seed)
     batch = forecast_sharded(frame.values, known, changed_at, count=shards, run=run)
     batch = _told(frame, batch, changed_at)

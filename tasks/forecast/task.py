@@ -48,7 +48,7 @@ def forecast(
     """Forecast every window, read each objective off the joint paths, and settle forecasts that matured."""
     objectives = context.objectives()
     serving = serving_of(context)
-    known = learned(context, frames, serving, objectives)
+    known = learned(context, frames, objectives)
     batches = _batches(context, frames, serving, known, patterns, run_shards)
     parts = [
         FramePaths(frame, batch, tuple(crossings(frame, batch, objectives)), kept.blocks)

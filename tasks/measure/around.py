@@ -13,7 +13,7 @@ import numpy as np
 from storage.records import Action, Estimand, Forecast, Frame, Receipt
 from tasks.context import Context
 from tasks.forecast.acts import passing_touches
-from tasks.forecast.untouched import untouched
+from tasks.forecast.untouched import Touch, untouched
 from tasks.measure.acts import Act, acted_in, acts_of, overlapping
 from tasks.measure.batch import MetricWindow, Role
 from tasks.measure.controls import Control
@@ -94,7 +94,13 @@ class Surroundings:
 
     def history(self, series: Sequence[str], forecast: Forecast) -> Frame:
         """Return what some metrics did up to the moment at which a forecast was issued."""
-        return self.context.store.samples.frame(list(series), forecast.issued_at, forecast.step_s, HISTORY_STEPS)
+        frame = self.context.store.samples.frame(list(series), forecast.issued_at, forecast.step_s, HISTORY_STEPS)
+        return frame.in_seasons(self.context.settings.forecasting.forecaster.seasons_seconds)
+
+    @cached_property
+    def touches(self) -> tuple[Touch, ...]:
+        """Return what acts changed for a time."""
+        return passing_touches(self.context)
 
     def windows(
         self,
@@ -165,7 +171,7 @@ class Past:
     @cached_property
     def calm(self) -> Frame:
         """Return the history without what acts changed for a time: what the forecaster was shown as well."""
-        return untouched(self.history, passing_touches(self.surroundings.context))
+        return untouched(self.history, self.surroundings.touches)
 
     def ledger(self, series: str, *, may_rerun: bool = True) -> ErrorLedger:
         """Return the errors of past forecasts of a metric from windows without an action.

@@ -72,8 +72,7 @@ def _recent(context: Context) -> SampleWindow:
 def _frames(context: Context, recent: SampleWindow, spans: Iterable[SeriesInfo]) -> Frames:
     options = context.settings.forecasting.forecaster
     windows = plan_windows(spans, context.tick, options.window_steps, options.step_seconds, options.max_series)
-    seasons = {"seasons_s": options.seasons_seconds}
-    return tuple(_frame(context, recent, window).model_copy(update=seasons) for window in windows)
+    return tuple(_frame(context, recent, window).in_seasons(options.seasons_seconds) for window in windows)
 
 
 def _frame(context: Context, recent: SampleWindow, window: Window) -> Frame:

@@ -24,6 +24,7 @@ from tasks.execute.task import act_once
 from tasks.learn import replay
 from tasks.learn.consequences import INSIGHTS_FACT
 from tasks.learn.task import current_learner, learn, learned_strategies, observations_of, realised_by_action
+from tasks.measure.around import Surroundings
 from tasks.measure.fix import fix_before_act
 from tasks.measure.task import measure
 from tests.execute.acts import TICK, action_of, receipt_of
@@ -391,3 +392,11 @@ def test_samples_recorded_twice_count_once(bench: Bench) -> None:
     bench.clock.now = TICK + MINUTE
     bench.store.samples.append([Sample(metric="cpu_usage", value=40.0, ts=TICK + n * MINUTE) for n in range(1, 31)])
     assert judged(bench)["cpu_usage"].verdict is Verdict.IMPROVED
+
+
+def test_the_past_is_read_in_the_cycles_in_which_the_system_lives(tmp_path: Path) -> None:
+    seasons = {"forecaster": {"seasons_seconds": [12_600, 6_300]}}
+    bench = Bench(load_settings(tmp_path, home=tmp_path, forecasting=seasons))
+    quiet(bench, {"cpu_usage": 50}, hours=2)
+    history = Surroundings(bench.context(TICK)).history(["cpu_usage"], forecast_of("cpu_usage", 50))
+    assert history.season_lengths == (105, 210)
