@@ -15,8 +15,6 @@ from storage import Store, TransientError, open_store
 from storage.records import Cycle, stable_id
 from tasks.context import SOURCE_FACT, Context, is_autonomous
 
-SAMPLER_SOURCE = "host"
-
 
 def open_configured_store(settings: Settings, patience_s: float = 30.0) -> Store:
     """Open the store of a configuration: attached to its owner, or the file itself.

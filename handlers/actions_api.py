@@ -24,15 +24,6 @@ Params = Mapping[str, Any]
 State = dict[str, Any]
 Risk = Literal["low", "medium", "high"]
 LevelName = Literal["observe", "recommend", "approve", "auto"]
-GoalTypeName = Literal[
-    "RESOURCE_OPTIMIZATION",
-    "PERFORMANCE_TARGET",
-    "CAPACITY_PLANNING",
-    "BOTTLENECK_PREVENTION",
-    "COST_REDUCTION",
-    "SLA_MAINTENANCE",
-    "PATTERN_ADAPTATION",
-]
 CheckAnswer = Literal["succeeded", "skipped", "unknown"]
 """What a check found: the effect is in place, it certainly did not happen, or neither can be said."""
 

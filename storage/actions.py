@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from storage.engine import Engine, literal
+from storage.engine import Engine
 from storage.records import Action, Approval, Intent, Receipt
 from storage.table import Clock, RecordTable, asked, whole_day
 
@@ -145,10 +145,3 @@ class Actions:
         """Return how many receipts have each status."""
         rows = self._engine.rows("SELECT status, count(*) FROM receipts GROUP BY status")
         return {status: int(count) for status, count in rows}
-
-    def is_anything_due(self, tick: datetime, unapproved: Sequence[str] = ()) -> bool:
-        """Tell cheaply whether an action waits to be carried out now; `unapproved` are known to wait still."""
-        held = f"AND action_id NOT IN ({', '.join(map(literal, unapproved))})" if unapproved else ""
-        sql = f"""SELECT count(*) FROM actions
-                  WHERE due_at <= $tick AND action_id NOT IN ({_FINISHED}) {held}"""
-        return bool(self._engine.rows(sql, {"tick": tick})[0][0])

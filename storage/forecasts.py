@@ -94,7 +94,7 @@ class Resolved:
         return len(self.columns["series"])
 
 
-_COLUMNS = "series, issued_at, step_s, levels, point, quantiles, method, warnings, refusal"
+FORECAST_COLUMNS = "series, issued_at, step_s, levels, point, quantiles, method, warnings, refusal"
 
 
 class Forecasts:
@@ -150,8 +150,8 @@ class Forecasts:
 
     def of_cycle(self, cycle_id: str) -> list[Forecast]:
         """Return the forecasts of one cycle, by series."""
-        sql = f"SELECT {_COLUMNS} FROM forecasts WHERE cycle_id = $cycle_id ORDER BY series"
-        return [_forecast(row) for row in self._engine.rows(sql, {"cycle_id": cycle_id})]
+        sql = f"SELECT {FORECAST_COLUMNS} FROM forecasts WHERE cycle_id = $cycle_id ORDER BY series"
+        return [forecast_of_row(row) for row in self._engine.rows(sql, {"cycle_id": cycle_id})]
 
     def grids(self, cycle_id: str) -> dict[str, Grid]:
         """Return the steps of the forecasts of one cycle by series, refused ones left out."""
@@ -167,11 +167,11 @@ class Forecasts:
 
     def before(self, series: str, moment: datetime) -> tuple[str, Forecast] | None:
         """Return the newest forecast of a series issued at or before a moment, with its cycle."""
-        sql = f"""SELECT cycle_id, {_COLUMNS} FROM forecasts
+        sql = f"""SELECT cycle_id, {FORECAST_COLUMNS} FROM forecasts
                   WHERE series = $series AND issued_at <= $moment AND refusal IS NULL
                   ORDER BY issued_at DESC LIMIT 1"""
         rows = self._engine.rows(sql, {"series": series, "moment": moment})
-        return (rows[0][0], _forecast(rows[0][1:])) if rows else None
+        return (rows[0][0], forecast_of_row(rows[0][1:])) if rows else None
 
     def unresolved(self, matured_before: datetime, limit: int) -> list[tuple[str, Forecast]]:
         """Return forecasts whose last step lies before a moment and which have no error row, oldest first.
@@ -179,14 +179,14 @@ class Forecasts:
         They are resolved in the order in which they mature, and with them all that mature at the same moment: so none
         lies behind the newest that is resolved. About `limit` of them are returned.
         """
-        sql = f"""SELECT cycle_id, {_COLUMNS}, matures_at FROM forecasts
+        sql = f"""SELECT cycle_id, {FORECAST_COLUMNS}, matures_at FROM forecasts
                   WHERE matures_at > $newest AND matures_at <= $until AND refusal IS NULL
                   ORDER BY matures_at, cycle_id, series"""
         params = {"newest": self._newest_resolved(), "until": matured_before, "limit": limit}
         rows = self._engine.rows(f"{sql} LIMIT $limit", params)
         if len(rows) == limit:
             rows = self._engine.rows(sql, params | {"until": rows[-1][-1]})
-        return [(row[0], _forecast(row[1:-1])) for row in rows]
+        return [(row[0], forecast_of_row(row[1:-1])) for row in rows]
 
     def _newest_resolved(self) -> datetime:
         """Return when the newest resolved forecast matured."""
@@ -274,10 +274,6 @@ class Forecasts:
                  ORDER BY recorded_at DESC LIMIT $last"""
         return self._engine.columns(sql, {"last": last})
 
-    def append_state(self, state: StatePrediction, cycle_id: str) -> None:
-        """Record the predicted overall state of a cycle."""
-        self.states.append(state, cycle_id)
-
     def state(self, cycle_id: str) -> StatePrediction | None:
         """Return the predicted overall state of a cycle."""
         return self.states.get(cycle_id)
@@ -291,7 +287,8 @@ class Forecasts:
         self.fitted.prune(before)
 
 
-def _forecast(row: tuple[Any, ...]) -> Forecast:
+def forecast_of_row(row: tuple[Any, ...]) -> Forecast:
+    """Return the forecast of a row of `FORECAST_COLUMNS`."""
     series, issued_at, step_s, levels, point, quantiles, method, warnings, refusal = row
     return Forecast(
         series=series,

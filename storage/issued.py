@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from storage.engine import Engine, literal
+from storage.forecasts import FORECAST_COLUMNS, forecast_of_row
 from storage.records import Forecast
 
 
@@ -41,9 +41,9 @@ class Issued:
         if not series:
             return {}
         names = ", ".join(map(literal, series))
-        sql = f"""SELECT series, issued_at, step_s, levels, point, quantiles, method FROM forecasts
+        sql = f"""SELECT {FORECAST_COLUMNS} FROM forecasts
                   WHERE cycle_id = $cycle_id AND refusal IS NULL AND series IN ({names})"""
-        return {row[0]: _forecast(row) for row in self._engine.rows(sql, {"cycle_id": cycle_id})}
+        return {row[0]: forecast_of_row(row) for row in self._engine.rows(sql, {"cycle_id": cycle_id})}
 
     def origins(self, series: str, step_s: float, since: datetime, before: datetime) -> list[datetime]:
         """Return when forecasts of a series at a step were issued within [since, before), oldest first."""
@@ -69,16 +69,3 @@ class Issued:
         for name, moment, point in self._engine.rows(sql, params):
             points[rows[name], columns[moment], : len(point)] = point
         return IssuedPaths(tuple(origins), points)
-
-
-def _forecast(row: tuple[Any, ...]) -> Forecast:
-    series, issued_at, step_s, levels, point, quantiles, method = row
-    return Forecast(
-        series=series,
-        issued_at=issued_at,
-        step_s=step_s,
-        levels=tuple(round(float(level), 4) for level in levels),
-        point=np.asarray(point, dtype=float),
-        quantiles=np.asarray(quantiles, dtype=float).reshape(len(point), len(levels)),
-        method=method,
-    )

@@ -29,10 +29,6 @@ class Cycles:
         """Record that a cycle runs; False where this (agent, tick) already ran or runs."""
         return bool(self._cycles.append([cycle]))
 
-    def stage_done(self, cycle_id: str, stage: str, duration_s: float, summary: Mapping[str, Any]) -> None:
-        """Record that a stage finished now, and what it came to."""
-        self.stages_done(cycle_id, [(stage, self._clock(), duration_s, summary)])
-
     def stages_done(self, cycle_id: str, stages: Sequence[tuple[str, datetime, float, Mapping[str, Any]]]) -> None:
         """Record stages that finished: name, moment, duration in seconds, and what each came to."""
         rows = ", ".join(

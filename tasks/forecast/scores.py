@@ -32,11 +32,6 @@ def quantile_loss(truth: Floats, quantiles: Floats, levels: tuple[float, ...]) -
     return np.asarray(2 * np.maximum(level * miss, (level - 1) * miss))
 
 
-def weighted_quantile_loss(truth: Floats, quantiles: Floats, levels: tuple[float, ...]) -> float:
-    """Summed quantile loss of all series by the sum of |truth|, mean over levels (WQL)."""
-    return float(quantile_loss(truth, quantiles, levels).mean(axis=2).sum() / np.abs(truth).sum())
-
-
 def interval_coverage(truth: Floats, low: Floats, high: Floats) -> Floats:
     """Share of steps (n,) whose truth lies in [low, high]."""
     return _mean(np.where(np.isfinite(truth), (truth >= low) & (truth <= high), np.nan))

@@ -38,6 +38,7 @@ MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
 SERIES = "cpu_used_ratio"
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
+STAGES = ("monitor", "forecast", "goals")
 
 
 def a_goal(goal_id: str, at: datetime, **changes: Any) -> Goal:
@@ -149,11 +150,10 @@ def a_turn(store: Store, at: datetime, cycle_id: str = "cycle-1") -> None:
         cycle_id=cycle_id, agent="default", tick=at, autonomous=True, configuration_hash="c", code_version="0", seed=0
     )
     store.cycles.begin(cycle)
-    for stage in ("monitor", "forecast", "goals"):
-        store.cycles.stage_done(cycle_id, stage, 0.25, {"rows": 3})
+    store.cycles.stages_done(cycle_id, [(stage, store.clock(), 0.25, {"rows": 3}) for stage in STAGES])
     refused = a_forecast("short_series", at, steps=1, refusal="12 samples, 30 are needed", method="none")
     store.forecasts.append([a_forecast(SERIES, at), refused], cycle_id)
-    store.forecasts.append_state(
+    store.forecasts.states.append(
         StatePrediction(
             at=at + HOUR,
             state="degraded",
