@@ -61,15 +61,7 @@ class Labels:
 
 
 def labels(rung: Names, history: History) -> Labels:
-    return Labels(_methods(rung, history), _warnings(history), _refusals(history))
-
-
-def _refusals(history: History) -> tuple[str | None, ...]:
-    """Why a series is not forecast; None where it is."""
-    return tuple(
-        None if usable >= MIN_USABLE_POINTS else f"{usable} usable points; a forecast needs {MIN_USABLE_POINTS}"
-        for usable in history.usable.tolist()
-    )
+    return Labels(_methods(rung, history), _warnings(history), history.refusals)
 
 
 def _methods(rung: Names, history: History) -> tuple[str, ...]:

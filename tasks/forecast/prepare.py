@@ -12,6 +12,7 @@ from tasks.forecast.batch import Bools, Float32s, Floats
 
 PLAUSIBLE_MAGNITUDE = 1e150  # squares of anything larger overflow a float
 MIN_USABLE_POINTS = 30
+NO_WINSORISING = 1e9
 WINSOR_EXEMPT_STEPS = 36
 LARGEST_SCALED = 1e6
 SEASONAL_SCALE_CYCLES = 1.2
@@ -39,6 +40,19 @@ class History:
     never_below_zero: Bools
     filled: Ints  # gap steps filled after `start`
     implausible: Ints  # infinite or beyond what arithmetic can hold; treated as missing
+
+    @property
+    def trending(self) -> Floats:
+        """The histories as they ran, (n, t): gaps filled, any trend left in."""
+        return np.asarray(self.raw + self.slope[:, None] * np.arange(1 - self.raw.shape[1], 1))
+
+    @property
+    def refusals(self) -> tuple[str | None, ...]:
+        """Why each series is not forecast; None where it is."""
+        return tuple(
+            None if usable >= MIN_USABLE_POINTS else f"{usable} usable points; a forecast needs {MIN_USABLE_POINTS}"
+            for usable in self.usable.tolist()
+        )
 
 
 @dataclass(frozen=True)

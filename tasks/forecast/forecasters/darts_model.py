@@ -19,11 +19,10 @@ from storage.errors import ForeactError
 from tasks.forecast.batch import Floats, ForecastBatch, median_of, path_quantiles
 from tasks.forecast.fleet import forecast_batch
 from tasks.forecast.forecasters.protocol import Forecaster
-from tasks.forecast.prepare import MIN_USABLE_POINTS, Ints, prepare
+from tasks.forecast.prepare import MIN_USABLE_POINTS, NO_WINSORISING, Ints, prepare
 
 NAMES = ("darts:",)
 BACKTEST_SERIES = 8
-NO_WINSORISING = 1e9
 Factory = Callable[[int, int], Any]  # season and horizon in steps → an unfitted darts model
 
 
@@ -166,8 +165,7 @@ def _series(row: Floats) -> Any:
 
 
 def _dense(values: Floats, season: int) -> Floats:
-    history = prepare(values, season, NO_WINSORISING)
-    return np.asarray(history.raw + history.slope[:, None] * np.arange(1 - values.shape[1], 1))
+    return prepare(values, season, NO_WINSORISING).trending
 
 
 def _model_class(name: str) -> Any:

@@ -14,7 +14,7 @@ import numpy as np
 from storage.errors import ForeactError
 from tasks.forecast.batch import Floats, ForecastBatch
 from tasks.forecast.forecasters.protocol import Forecaster
-from tasks.forecast.prepare import MIN_USABLE_POINTS, Ints, prepare
+from tasks.forecast.prepare import MIN_USABLE_POINTS, NO_WINSORISING, Ints, prepare
 
 NAMES = ("profile",)
 USUAL_TRUST = 0.6
@@ -22,7 +22,6 @@ TRUST_ORIGINS = 100
 SMOOTHED_STEPS = 7
 LEVEL_STEPS = (1, 2)
 MOST_PATHS = 200
-NO_WINSORISING = 1e9
 TINY_RATIO = 1e-3
 
 
@@ -55,25 +54,15 @@ def _forecast(
 
     Each path adds the error which that rule made from one past origin. Under a season of history the level stays.
     """
-    steps = values.shape[1]
     season = min((length for length in season_lengths if length > 1), default=1)
     history = prepare(np.asarray(values, dtype=float), season, NO_WINSORISING)
-    raw = history.raw + history.slope[:, None] * np.arange(1 - steps, 1)
+    raw = history.trending
     is_positive = np.asarray(raw.min(axis=1) > 0)
     work = np.where(is_positive[:, None], _logs(raw), raw)
     paths = np.stack([_paths(row, season, horizon, trust) for row in work])
     paths[is_positive] = np.exp(paths[is_positive])
-    refused = history.usable < MIN_USABLE_POINTS
-    paths[refused] = np.nan
-    return ForecastBatch.from_paths(
-        paths,
-        levels=levels,
-        method="profile",
-        refusals=tuple(
-            f"{count} usable points; a forecast needs {MIN_USABLE_POINTS}" if no else None
-            for count, no in zip(history.usable.tolist(), refused.tolist(), strict=True)
-        ),
-    )
+    paths[history.usable < MIN_USABLE_POINTS] = np.nan
+    return ForecastBatch.from_paths(paths, levels=levels, method="profile", refusals=history.refusals)
 
 
 def _logs(raw: Floats) -> Floats:

@@ -10,11 +10,10 @@ import numpy as np
 from storage.errors import ForeactError
 from tasks.forecast.batch import Floats, ForecastBatch
 from tasks.forecast.forecasters.protocol import Forecaster
-from tasks.forecast.prepare import MIN_USABLE_POINTS, prepare
+from tasks.forecast.prepare import MIN_USABLE_POINTS, NO_WINSORISING, prepare
 
 NAMES = ("seasonal_naive",)
 PATHS = 36
-NO_WINSORISING = 1e9
 
 
 def build(detail: str, options: Mapping[str, Any]) -> Forecaster:
@@ -39,19 +38,10 @@ def forecast(
     day = min((m for m in season_lengths if m > 1), default=1)
     season = day if t > day else 1
     history = prepare(np.asarray(values, dtype=float), season, NO_WINSORISING)
-    raw = history.raw + history.slope[:, None] * np.arange(1 - t, 1)
+    raw = history.trending
     paths = _repeat(raw, t, season, horizon)[:, None] + _past_errors(raw, season, horizon)
-    refused = history.usable < MIN_USABLE_POINTS
-    paths[refused] = np.nan
-    return ForecastBatch.from_paths(
-        paths,
-        levels=levels,
-        method="seasonal_naive",
-        refusals=tuple(
-            f"{n} usable points; a forecast needs {MIN_USABLE_POINTS}" if no else None
-            for n, no in zip(history.usable.tolist(), refused.tolist(), strict=True)
-        ),
-    )
+    paths[history.usable < MIN_USABLE_POINTS] = np.nan
+    return ForecastBatch.from_paths(paths, levels=levels, method="seasonal_naive", refusals=history.refusals)
 
 
 def _repeat(raw: Floats, end: int, season: int, horizon: int) -> Floats:
