@@ -10,12 +10,14 @@ from html import escape
 import numpy as np
 from markupsafe import Markup
 
+from api.dashboard.drawing import Box, Scale, kept, line, nice_step
 from api.dashboard.words import span, value
 from storage.records import FloatArray
 from tasks.goals.text import percent
 
 WIDTH, HEIGHT = 520.0, 190.0
 LEFT, RIGHT, TOP, BOTTOM = 76.0, 10.0, 8.0, 22.0
+BOX = Box(LEFT, WIDTH - RIGHT, TOP, HEIGHT - BOTTOM)
 MOST_POINTS = 150
 LEAST_REACH, LEAST_REACH_RATIO = 0.05, 0.04
 INTERVAL_SD = 3.0
@@ -36,26 +38,6 @@ class Lines:
     high: FloatArray
     bounds: tuple[tuple[str, float], ...] = ()
     now_label: str = "now"
-
-
-@dataclass(frozen=True)
-class _Scale:
-    """From data to the coordinates of the drawing."""
-
-    start_s: float
-    end_s: float
-    bottom: float
-    top: float
-
-    def x(self, moments_s: FloatArray | float) -> FloatArray:
-        share = (np.asarray(moments_s, dtype=float) - self.start_s) / (self.end_s - self.start_s)
-        placed: FloatArray = LEFT + share * (WIDTH - LEFT - RIGHT)
-        return placed
-
-    def y(self, values: FloatArray | float) -> FloatArray:
-        share = (np.asarray(values, dtype=float) - self.bottom) / (self.top - self.bottom)
-        placed: FloatArray = HEIGHT - BOTTOM - np.clip(share, -0.05, 1.05) * (HEIGHT - TOP - BOTTOM)
-        return placed
 
 
 def forecast_chart(lines: Lines, label: str) -> Markup:
@@ -99,7 +81,7 @@ def probability_bar(probabilities: Mapping[str, float]) -> Markup:
     return _svg("probabilities", width, height, label, parts, stretch=True)
 
 
-def _scale(lines: Lines) -> _Scale:
+def _scale(lines: Lines) -> Scale:
     """Fit the data, and those bounds that are near enough to matter."""
     seen = np.concatenate([lines.history, lines.low, lines.high, lines.point])
     seen = seen[np.isfinite(seen)]
@@ -115,10 +97,10 @@ def _scale(lines: Lines) -> _Scale:
     bottom = max(0.0, bottom - pad) if seen.size and seen.min() >= 0 else bottom - pad
     moments = np.concatenate([lines.history_s, lines.future_s, [lines.now_s]])
     start_s, end_s = float(moments.min()), float(moments.max())
-    return _Scale(start_s, max(end_s, start_s + 1), bottom, top + pad)
+    return Scale(start_s, max(end_s, start_s + 1), bottom, top + pad, BOX)
 
 
-def _axes(scale: _Scale, lines: Lines) -> Iterable[str]:
+def _axes(scale: Scale, lines: Lines) -> Iterable[str]:
     for tick in _nice_ticks(scale.bottom, scale.top):
         y = float(scale.y(tick))
         yield f'<line class="grid" x1="{LEFT}" y1="{y:.1f}" x2="{WIDTH - RIGHT}" y2="{y:.1f}"/>'
@@ -136,36 +118,36 @@ def _axes(scale: _Scale, lines: Lines) -> Iterable[str]:
         yield f'<text class="tick" x="{WIDTH - RIGHT}" y="{base}" text-anchor="end">in {span(after_s)}</text>'
 
 
-def _band(scale: _Scale, lines: Lines) -> Iterable[str]:
+def _band(scale: Scale, lines: Lines) -> Iterable[str]:
     if not lines.low.size:
         return
-    keep = _kept(len(lines.future_s))
+    keep = kept(len(lines.future_s), MOST_POINTS)
     x = scale.x(lines.future_s[keep])
     upper, lower = scale.y(lines.high[keep]), scale.y(lines.low[keep])
     corners = [*zip(x, upper, strict=True), *reversed(list(zip(x, lower, strict=True)))]
     yield f'<polygon class="band" points="{" ".join(f"{a:.1f},{b:.1f}" for a, b in corners)}"/>'
 
 
-def _bounds(scale: _Scale, lines: Lines) -> Iterable[str]:
+def _bounds(scale: Scale, lines: Lines) -> Iterable[str]:
     for name, bound in lines.bounds:
         if scale.bottom <= bound <= scale.top:
             y = float(scale.y(bound))
-            line = f'<line class="bound" x1="{LEFT}" y1="{y:.1f}" x2="{WIDTH - RIGHT}" y2="{y:.1f}"/>'
-            yield f"<g>{line}<title>{escape(name)}: {value(bound, lines.unit)}</title></g>"
+            drawn = f'<line class="bound" x1="{LEFT}" y1="{y:.1f}" x2="{WIDTH - RIGHT}" y2="{y:.1f}"/>'
+            yield f"<g>{drawn}<title>{escape(name)}: {value(bound, lines.unit)}</title></g>"
 
 
-def _hovers(scale: _Scale, lines: Lines) -> Iterable[str]:
+def _hovers(scale: Scale, lines: Lines) -> Iterable[str]:
     """Lay invisible columns over the chart that tell the values under the pointer."""
     history = list(zip(lines.history_s, lines.history, strict=True))
-    for moment_s, seen in [history[i] for i in _kept(len(history), 48)]:
+    for moment_s, seen in [history[i] for i in kept(len(history), 48)]:
         yield _hover(scale, moment_s, len(history), f"{_when(moment_s, lines.now_s)}: {value(seen, lines.unit)}")
-    for i in _kept(len(lines.low), 48):
+    for i in kept(len(lines.low), 48):
         low, high = value(lines.low[i], lines.unit), value(lines.high[i], lines.unit)
         text = f"{_when(lines.future_s[i], lines.now_s)}: {value(lines.point[i], lines.unit)} ({low} to {high})"
         yield _hover(scale, lines.future_s[i], len(lines.future_s), text)
 
 
-def _hover(scale: _Scale, moment_s: float, count: int, text: str) -> str:
+def _hover(scale: Scale, moment_s: float, count: int, text: str) -> str:
     width = (WIDTH - LEFT - RIGHT) / 2 / min(max(count, 1), 48) + 1
     x = float(scale.x(moment_s)) - width / 2
     place = f'x="{x:.1f}" y="{TOP}" width="{width:.1f}" height="{HEIGHT - TOP - BOTTOM}"'
@@ -189,28 +171,13 @@ def _joined(lines: Lines) -> tuple[FloatArray, FloatArray]:
 
 
 def _path(name: str, x: FloatArray, y: FloatArray) -> str:
-    """Draw a line that breaks where values are missing."""
-    keep = _kept(len(x))
-    commands, is_pen_down = [], False
-    for i in keep:
-        if not np.isfinite(y[i]):
-            is_pen_down = False
-            continue
-        commands.append(f"{'L' if is_pen_down else 'M'}{x[i]:.1f},{y[i]:.1f}")
-        is_pen_down = True
-    return f'<path class="{name}" d="{" ".join(commands)}"/>' if commands else ""
-
-
-def _kept(count: int, most: int = MOST_POINTS) -> list[int]:
-    """Return the indices to draw: all of a short line, evenly spread ones of a long one, the last always."""
-    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int)).tolist() if count else []
+    commands = line(x, y, MOST_POINTS)
+    return f'<path class="{name}" d="{commands}"/>' if commands else ""
 
 
 def _nice_ticks(bottom: float, top: float) -> Sequence[float]:
     """Return two to five round numbers between two values."""
-    rough = (top - bottom) / 4
-    size = 10.0 ** np.floor(np.log10(rough))
-    step = float(min((m * size for m in (1, 2, 2.5, 5, 10)), key=lambda each: abs(each - rough)))
+    step = nice_step((top - bottom) / 4)
     first = np.ceil(bottom / step) * step
     return [float(t) for t in np.arange(first, top + 1e-9 * step, step)]
 

@@ -6,7 +6,7 @@ cost the facade more memory than all else it does.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from html import escape
@@ -14,11 +14,13 @@ from html import escape
 import numpy as np
 from markupsafe import Markup
 
+from api.dashboard.drawing import Box, Scale, kept, line
 from api.dashboard.words import span, tone, value
 from storage.records import FloatArray
 
 WIDTH, HEIGHT = 640.0, 300.0
 LEFT, RIGHT, TOP, BOTTOM = 70.0, 14.0, 46.0, 44.0
+BOX = Box(LEFT, WIDTH - RIGHT, TOP, HEIGHT - BOTTOM)
 MOST_POINTS = 240
 PALETTE = (
     "svg{--ink:#18202c;--muted:#5f6b7c;--line:#e2e6ec;--accent:#3157d5;--good:#167a4a;--bad:#c4262e;--warn:#a85b00;"
@@ -55,21 +57,6 @@ class OutcomeLines:
     effect_high: float = float("nan")
 
 
-@dataclass(frozen=True)
-class _Scale:
-    start_s: float
-    end_s: float
-    bottom: float
-    top: float
-
-    def x(self, moment_s: float) -> float:
-        return LEFT + (moment_s - self.start_s) / (self.end_s - self.start_s) * (WIDTH - LEFT - RIGHT)
-
-    def y(self, amount: float) -> float:
-        share = float(np.clip((amount - self.bottom) / (self.top - self.bottom), -0.05, 1.05))
-        return HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM)
-
-
 def outcome_chart(lines: OutcomeLines, *, stands_alone: bool = False) -> Markup:
     """Draw an outcome; the same lines give the same text. `stands_alone` adds the colours and the namespace."""
     scale = _scale(lines)
@@ -91,16 +78,17 @@ def outcome_chart(lines: OutcomeLines, *, stands_alone: bool = False) -> Markup:
     return Markup(head + "".join(parts) + "</svg>")
 
 
-def _scale(lines: OutcomeLines) -> _Scale:
+def _scale(lines: OutcomeLines) -> Scale:
     every = np.concatenate([lines.seen, lines.expected, lines.low, lines.high])
     every = every[np.isfinite(every)]
     bottom, top = (float(every.min()), float(every.max())) if every.size else (0.0, 1.0)
     pad = 0.08 * (top - bottom) or 0.05 * max(abs(top), 1.0)
     moments = np.concatenate([lines.seen_s, lines.after_s, [lines.acted_s]])
-    return _Scale(float(moments.min()), max(float(moments.max()), float(moments.min()) + 1.0), bottom - pad, top + pad)
+    start_s = float(moments.min())
+    return Scale(start_s, max(float(moments.max()), start_s + 1.0), bottom - pad, top + pad, BOX)
 
 
-def _axes(scale: _Scale, lines: OutcomeLines) -> Iterable[str]:
+def _axes(scale: Scale, lines: OutcomeLines) -> Iterable[str]:
     for amount in np.linspace(scale.bottom, scale.top, 5)[1:-1]:
         y = scale.y(float(amount))
         yield f'<line x1="{LEFT}" y1="{y:.1f}" x2="{WIDTH - RIGHT}" y2="{y:.1f}" stroke="var(--line)"/>'
@@ -115,15 +103,17 @@ def _axes(scale: _Scale, lines: OutcomeLines) -> Iterable[str]:
         yield _text(WIDTH - RIGHT, base, f"{span(scale.end_s - lines.acted_s)} after", "end", "var(--muted)")
 
 
-def _judged_window(scale: _Scale, lines: OutcomeLines, colour: str) -> Iterable[str]:
+def _judged_window(scale: Scale, lines: OutcomeLines, colour: str) -> Iterable[str]:
     if 0 < lines.window_steps <= len(lines.after_s):
         left, right = scale.x(lines.acted_s), scale.x(float(lines.after_s[lines.window_steps - 1]))
         place = f'x="{left:.1f}" y="{TOP}" width="{max(0.0, right - left):.1f}" height="{HEIGHT - TOP - BOTTOM:g}"'
         yield f'<rect {place} fill="{colour}" opacity=".07"><title>the steps that were judged</title></rect>'
 
 
-def _band(scale: _Scale, lines: OutcomeLines) -> str:
-    keep = [i for i in _kept(len(lines.after_s)) if np.isfinite(lines.low[i]) and np.isfinite(lines.high[i])]
+def _band(scale: Scale, lines: OutcomeLines) -> str:
+    keep = [
+        i for i in kept(len(lines.after_s), MOST_POINTS) if np.isfinite(lines.low[i]) and np.isfinite(lines.high[i])
+    ]
     if not keep:
         return ""
     upper = [(scale.x(float(lines.after_s[i])), scale.y(float(lines.high[i]))) for i in keep]
@@ -132,7 +122,7 @@ def _band(scale: _Scale, lines: OutcomeLines) -> str:
     return f'<polygon points="{points}" fill="var(--accent)" opacity=".16"><title>90 % of forecasts</title></polygon>'
 
 
-def _seen(scale: _Scale, lines: OutcomeLines, colour: str) -> Iterable[str]:
+def _seen(scale: Scale, lines: OutcomeLines, colour: str) -> Iterable[str]:
     before = lines.seen_s <= lines.acted_s
     yield _line(scale, lines.seen_s[before], lines.seen[before], 'stroke="var(--ink)" stroke-width="1.3"')
     joined = ~before
@@ -141,7 +131,7 @@ def _seen(scale: _Scale, lines: OutcomeLines, colour: str) -> Iterable[str]:
     yield _line(scale, lines.seen_s[joined], lines.seen[joined], f'stroke="{colour}" stroke-width="2"')
 
 
-def _effect(scale: _Scale, lines: OutcomeLines, colour: str) -> Iterable[str]:
+def _effect(scale: Scale, lines: OutcomeLines, colour: str) -> Iterable[str]:
     """Draw the two means that were compared, and the change between them with its interval."""
     steps = min(lines.window_steps, len(lines.after_s))
     if not (np.isfinite(lines.estimate) and np.isfinite(lines.mean_expected) and steps > 0):
@@ -166,24 +156,11 @@ def _words(lines: OutcomeLines) -> Iterable[str]:
     yield _text(LEFT - 56, HEIGHT - 8, lines.caption, "start", "var(--muted)")
 
 
-def _line(scale: _Scale, moments_s: FloatArray, amounts: FloatArray, paint: str) -> str:
-    """Draw a line that breaks where values are missing."""
-    commands, is_down = [], False
-    for i in _kept(len(moments_s)):
-        if not np.isfinite(amounts[i]):
-            is_down = False
-            continue
-        x, y = scale.x(float(moments_s[i])), scale.y(float(amounts[i]))
-        commands.append(f"{'L' if is_down else 'M'}{x:.1f},{y:.1f}")
-        is_down = True
-    return f'<path fill="none" {paint} d="{" ".join(commands)}"/>' if commands else ""
+def _line(scale: Scale, moments_s: FloatArray, amounts: FloatArray, paint: str) -> str:
+    commands = line(scale.x(moments_s), scale.y(amounts), MOST_POINTS)
+    return f'<path fill="none" {paint} d="{commands}"/>' if commands else ""
 
 
 def _text(x: float, y: float, words: str, anchor: str, colour: str, size: float = 12, weight: str = "400") -> str:
     how = f'font-size="{size:g}" font-weight="{weight}" text-anchor="{anchor}" fill="{colour}"'
     return f'<text x="{x:.1f}" y="{y:.1f}" {how}>{escape(words)}</text>'
-
-
-def _kept(count: int) -> Sequence[int]:
-    """Return the indices to draw: all of a short line, evenly spread ones of a long one."""
-    return np.unique(np.linspace(0, count - 1, min(count, MOST_POINTS)).round().astype(int)).tolist() if count else []

@@ -10,11 +10,13 @@ from html import escape
 import numpy as np
 from markupsafe import Markup
 
+from api.dashboard.drawing import Box, Scale, nice_step
 from api.dashboard.words import value
 from storage.records import FloatArray
 
 WIDTH, HEIGHT = 1080.0, 220.0
 LEFT, RIGHT, TOP, BOTTOM, LANE = 64.0, 10.0, 10.0, 22.0, 34.0
+BOX = Box(LEFT, WIDTH - RIGHT, TOP, HEIGHT - BOTTOM - LANE)
 COLUMNS = 540
 MOST_TICKS = 8
 _TICKS_S = (60, 300, 900, 3_600, 3 * 3_600, 6 * 3_600, 12 * 3_600, 86_400, 2 * 86_400, 7 * 86_400, 30 * 86_400)
@@ -52,22 +54,6 @@ class Timeline:
     acts: tuple[Mark, ...] = ()
 
 
-@dataclass(frozen=True)
-class _Scale:
-    start_s: float
-    end_s: float
-    bottom: float
-    top: float
-
-    def x(self, moment_s: float) -> float:
-        share = (moment_s - self.start_s) / (self.end_s - self.start_s)
-        return float(LEFT + np.clip(share, 0, 1) * (WIDTH - LEFT - RIGHT))
-
-    def y(self, amount: float) -> float:
-        share = (amount - self.bottom) / (self.top - self.bottom)
-        return float(HEIGHT - BOTTOM - LANE - share * (HEIGHT - TOP - BOTTOM - LANE))
-
-
 def timeline(lines: Timeline, label: str) -> Markup:
     """Draw a stretch of history; below the values lie goals (triangles) and acts (bars), each with its words."""
     scale = _scale(lines)
@@ -82,7 +68,7 @@ def timeline(lines: Timeline, label: str) -> Markup:
     return Markup(head + "".join(parts) + "</svg>")
 
 
-def _scale(lines: Timeline) -> _Scale:
+def _scale(lines: Timeline) -> Scale:
     seen = lines.values[np.isfinite(lines.values)]
     bottom, top = (float(seen.min()), float(seen.max())) if seen.size else (0.0, 1.0)
     if lines.bound is not None and bottom - (top - bottom) <= lines.bound <= top + (top - bottom):
@@ -90,11 +76,11 @@ def _scale(lines: Timeline) -> _Scale:
     pad = 0.06 * (top - bottom) or max(abs(top), 1.0) * 0.05
     start_s = float(lines.moments_s.min()) if lines.moments_s.size else 0.0
     end_s = float(lines.moments_s.max()) if lines.moments_s.size else 1.0
-    return _Scale(start_s, max(end_s, start_s + 1), bottom - pad, top + pad)
+    return Scale(start_s, max(end_s, start_s + 1), bottom - pad, top + pad, BOX)
 
 
-def _axes(scale: _Scale, lines: Timeline) -> Iterable[str]:
-    step = _nice((scale.top - scale.bottom) / 4)
+def _axes(scale: Scale, lines: Timeline) -> Iterable[str]:
+    step = nice_step((scale.top - scale.bottom) / 4)
     for amount in np.arange(np.ceil(scale.bottom / step) * step, scale.top, step):
         y = scale.y(float(amount))
         yield f'<line class="grid" x1="{LEFT}" y1="{y:.1f}" x2="{WIDTH - RIGHT}" y2="{y:.1f}"/>'
@@ -110,12 +96,7 @@ def _axes(scale: _Scale, lines: Timeline) -> Iterable[str]:
         yield f'<text class="tick" x="{x:.1f}" y="{HEIGHT - 6}" text-anchor="{anchor}">{text}</text>'
 
 
-def _nice(rough: float) -> float:
-    size = 10.0 ** np.floor(np.log10(rough))
-    return float(min((m * size for m in (1, 2, 2.5, 5, 10)), key=lambda each: abs(each - rough)))
-
-
-def _envelope(scale: _Scale, lines: Timeline) -> str:
+def _envelope(scale: Scale, lines: Timeline) -> str:
     """Draw the values: least and greatest of each column, so that no spike is lost however long the history."""
     columns = np.minimum(
         ((lines.moments_s - scale.start_s) / (scale.end_s - scale.start_s) * COLUMNS).astype(int), COLUMNS - 1
@@ -135,21 +116,21 @@ def _envelope(scale: _Scale, lines: Timeline) -> str:
     return f'<path class="history" d="{" ".join(commands)}"/>' if commands else ""
 
 
-def _bound(scale: _Scale, lines: Timeline) -> Iterable[str]:
+def _bound(scale: Scale, lines: Timeline) -> Iterable[str]:
     if lines.bound is not None and scale.bottom <= lines.bound <= scale.top:
         y = scale.y(lines.bound)
         line = f'<line class="bound" x1="{LEFT}" y1="{y:.1f}" x2="{WIDTH - RIGHT}" y2="{y:.1f}"/>'
         yield f"<g>{line}<title>bound: {value(lines.bound, lines.unit)}</title></g>"
 
 
-def _stretches(scale: _Scale, stretches: Iterable[Stretch]) -> Iterable[str]:
+def _stretches(scale: Scale, stretches: Iterable[Stretch]) -> Iterable[str]:
     for each in stretches:
         left, right = scale.x(each.start_s), scale.x(each.end_s)
         place = f'x="{left:.1f}" y="{TOP}" width="{max(2.0, right - left):.1f}" height="{HEIGHT - TOP - BOTTOM - LANE}"'
         yield f'<rect class="stretch {each.tone}" {place}><title>{escape(each.text)}</title></rect>'
 
 
-def _marks(scale: _Scale, lines: Timeline) -> Iterable[str]:
+def _marks(scale: Scale, lines: Timeline) -> Iterable[str]:
     y = HEIGHT - BOTTOM - LANE + 14
     for each in lines.goals:
         x = scale.x(each.at_s)

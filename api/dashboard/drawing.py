@@ -1,0 +1,67 @@
+"""What every chart draws with: a scale, a line that breaks where values are missing, round steps for its axis."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from storage.records import FloatArray
+
+REACH = 0.05
+"""How far beyond the values' edges a line may run, as a share of their height."""
+
+
+@dataclass(frozen=True)
+class Box:
+    """Where the values lie in a drawing: its edges, in the drawing's own units, from its upper left corner."""
+
+    left: float
+    right: float
+    top: float
+    bottom: float
+
+
+@dataclass(frozen=True)
+class Scale:
+    """From data to the coordinates of a drawing: moments in epoch seconds, values from `bottom` to `top`."""
+
+    start_s: float
+    end_s: float
+    bottom: float
+    top: float
+    box: Box
+
+    def x(self, moments_s: FloatArray | float) -> Any:
+        """Return where moments lie, a number or an array as given; what is outside lies at the edge."""
+        share = (np.asarray(moments_s, dtype=float) - self.start_s) / (self.end_s - self.start_s)
+        return self.box.left + np.clip(share, 0, 1) * (self.box.right - self.box.left)
+
+    def y(self, values: FloatArray | float) -> Any:
+        """Return how high values lie, a number or an array as given; what is far outside lies beside the edge."""
+        share = (np.asarray(values, dtype=float) - self.bottom) / (self.top - self.bottom)
+        return self.box.bottom - np.clip(share, -REACH, 1 + REACH) * (self.box.bottom - self.box.top)
+
+
+def line(x: FloatArray, y: FloatArray, most: int) -> str:
+    """Return the commands of a path that breaks where y is missing; empty where all of it is."""
+    commands, is_pen_down = [], False
+    for i in kept(len(x), most):
+        if not np.isfinite(y[i]):
+            is_pen_down = False
+            continue
+        commands.append(f"{'L' if is_pen_down else 'M'}{x[i]:.1f},{y[i]:.1f}")
+        is_pen_down = True
+    return " ".join(commands)
+
+
+def kept(count: int, most: int) -> list[int]:
+    """Return the indices to draw: all of a short line, evenly spread ones of a long one, the last always."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int)).tolist() if count else []
+
+
+def nice_step(rough: float) -> float:
+    """Return the round number nearest to a step."""
+    size = 10.0 ** np.floor(np.log10(rough))
+    return float(min((m * size for m in (1, 2, 2.5, 5, 10)), key=lambda each: abs(each - rough)))
