@@ -75,7 +75,7 @@ def demo(
     show.say(
         "A web shop has a rush every evening. Three things can be done; only one of them helps, and nobody says which."
     )
-    with progress("two weeks of it") as advance:
+    with progress(f"{days:g} days of it") as advance:
         report = play(settings, end, days, seed, advance)
     told.story(report)
     report.store.close()

@@ -8,9 +8,10 @@ from datetime import datetime
 from typing import Any
 
 from storage.engine import Engine
-from storage.records import Action, Approval, Intent, Receipt
+from storage.records import NOTHING, Action, Approval, Intent, Receipt, ReceiptStatus
 from storage.table import Clock, RecordTable, asked, whole_day
 
+_NOT_DONE = frozenset({ReceiptStatus.SKIPPED, ReceiptStatus.DRY_RUN})
 _FINISHED = "SELECT action_id FROM receipts"
 _VIEWED = ("actions", "approvals", "intents", "receipts", "outcomes")
 
@@ -23,6 +24,12 @@ class ActionView:
     approval: Approval | None
     intent: Intent | None
     receipt: Receipt | None
+
+    @property
+    def touched(self) -> Receipt | None:
+        """Return the receipt where something may have been changed, however it ended; doing nothing changes nothing."""
+        is_act = self.receipt is not None and self.receipt.status not in _NOT_DONE and self.action.name != NOTHING
+        return self.receipt if is_act else None
 
 
 class Actions:

@@ -8,14 +8,13 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from storage.actions import ActionView
-from storage.records import NOTHING, Action, Autonomy, ReceiptStatus
+from storage.records import Action, Autonomy, ReceiptStatus
 from tasks.execute.limits import exceeded, is_within
 from tasks.execute.targets import labels_of, spread_too_far
 
 WAITS_FACT = "execute.waits"
 """The fact that tells what each action waits for that is due and may not be done yet."""
 
-_ACTED = {ReceiptStatus.SUCCEEDED, ReceiptStatus.FAILED, ReceiptStatus.TIMED_OUT, ReceiptStatus.UNKNOWN}
 _TROUBLE = {ReceiptStatus.FAILED, ReceiptStatus.TIMED_OUT}
 _BLAST_SPAN = timedelta(hours=1)
 _NOT_UNDONE = {*_TROUBLE, ReceiptStatus.UNKNOWN}
@@ -204,8 +203,7 @@ def _limits(view: ActionView, now: Circumstances) -> Ruling | None:
 
 def _counts(view: ActionView) -> bool:
     """Tell whether an act counts against limits: it touched something and was no undo."""
-    touched = view.receipt is not None and view.receipt.status in _ACTED
-    return touched and view.action.undo_of is None and view.action.name != NOTHING
+    return view.touched is not None and view.action.undo_of is None
 
 
 def _when(view: ActionView) -> datetime:

@@ -12,7 +12,7 @@ import numpy as np
 
 from storage import Store
 from storage.forecasts import BreachResult, ForecastError, Grid
-from storage.records import NOTHING, Breach, FloatArray, Forecast, Objective, ReceiptStatus
+from storage.records import Breach, FloatArray, Forecast, Objective
 from storage.states import UNKNOWN, ForetoldState, StateResult
 from tasks.context import Context
 from tasks.forecast.crossing import first_beyond, steps_within
@@ -99,11 +99,9 @@ def settled(context: Context, issued: int = 0) -> Settled:
 def _acts(context: Context, since: datetime) -> Acts:
     """Return series and moment of all that touched something since a moment, undos included."""
     return [
-        (view.action.series, view.receipt.finished_at)
+        (view.action.series, receipt.finished_at)
         for view in context.store.actions.finished(since)
-        if view.receipt
-        and view.receipt.status not in {ReceiptStatus.SKIPPED, ReceiptStatus.DRY_RUN}
-        and view.action.name != NOTHING
+        if (receipt := view.touched)
     ]
 
 

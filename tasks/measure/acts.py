@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from storage.actions import ActionView
-from storage.records import NOTHING, Frame, ReceiptStatus
+from storage.records import Frame
 from tasks.measure.ledger import BoolArray
 from tasks.measure.overlap import ActionWindow, acted_steps
-
-_TOUCHED = frozenset({ReceiptStatus.SUCCEEDED, ReceiptStatus.FAILED, ReceiptStatus.TIMED_OUT, ReceiptStatus.UNKNOWN})
 
 
 @dataclass(frozen=True)
@@ -32,15 +30,11 @@ def acts_of(views: Sequence[ActionView]) -> tuple[Act, ...]:
             view.action.action_id,
             view.action.name,
             view.action.series,
-            view.receipt.started_at,
-            view.receipt.finished_at + timedelta(seconds=view.action.horizon_s),
+            receipt.started_at,
+            receipt.finished_at + timedelta(seconds=view.action.horizon_s),
         )
         for view in views
-        if view.receipt
-        and view.action.series
-        and view.receipt.status in _TOUCHED
-        and not view.action.dry_run
-        and view.action.name != NOTHING
+        if (receipt := view.touched) and view.action.series and not view.action.dry_run
     )
 
 

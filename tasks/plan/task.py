@@ -198,13 +198,7 @@ def _deviations(values: FloatArray) -> list[float]:
 
 
 def _settling(context: Context, recent: list[ActionView]) -> list[ActionView]:
-    return [view for view in recent if _is_act(view) and view.receipt and _until(view, view.receipt) > context.tick]
-
-
-def _is_act(view: ActionView) -> bool:
-    """Tell whether anything was touched, so that its metric must settle."""
-    touched = view.receipt is not None and view.receipt.status not in {ReceiptStatus.SKIPPED, ReceiptStatus.DRY_RUN}
-    return touched and view.action.name != NOTHING
+    return [view for view in recent if (receipt := view.touched) and _until(view, receipt) > context.tick]
 
 
 def _until(view: ActionView, receipt: Receipt) -> datetime:
