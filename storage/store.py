@@ -22,6 +22,7 @@ from storage.events import Events
 from storage.forecasts import Forecasts
 from storage.goals import Goals
 from storage.journal import Audit, Cycles, Facts, Patterns
+from storage.lock import holder_of, is_reserved
 from storage.migrate import migrate
 from storage.outcomes import Outcomes
 from storage.samples import Samples
@@ -74,12 +75,16 @@ def open_store(path: Path | str = MEMORY, clock: Callable[[], datetime] = wall_c
     """Open the store: attached to the process that owns the file, or the file itself where nobody does.
 
     `path` is the DuckDB file, or `:memory:` for one that dies with the object. Raises `TransientError` when another
-    process holds the file and does not serve it (yet).
+    process holds the file and does not serve it (yet), or a stack runs here and its owner is just being restarted: who
+    took the file then would keep the owner out.
     """
     if str(path) == MEMORY:
         return _own(MEMORY, clock)
     file = Path(path)
-    return _attach(file, clock) or _own_file(file, clock)
+    attached = _attach(file, clock)
+    if attached is None and is_reserved(file):
+        raise TransientError(f"the facade that owns {file} is away")
+    return attached or _own_file(file, clock)
 
 
 def own_store(path: Path, port: int = 0, clock: Callable[[], datetime] = wall_clock) -> Store:
@@ -138,7 +143,7 @@ def _own_file(path: Path, clock: Callable[[], datetime], must_own: bool = False)
             ) from None
         if must_own:
             raise ForeactError(
-                "store_in_use", f"{path} is owned by another process.", "Stop that one first.", status=409
+                "store_in_use", f"{path} is owned by {holder_of(path)}.", "Stop that one first.", status=409
             ) from None
         raise TransientError(f"{path} is held by another process that does not serve it") from None
 

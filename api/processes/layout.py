@@ -9,6 +9,7 @@ from pathlib import Path
 
 import settings as settings_module
 from settings import Settings, child_environment
+from storage import lock_file
 
 POOL = "foreact"
 OUR_PACKAGES = "api,flows,handlers,storage,tasks"
@@ -59,7 +60,7 @@ class Layout:
     @property
     def lock(self) -> Path:
         """Return the file that a running stack holds locked."""
-        return self.home / "up.lock"
+        return lock_file(self.settings.database_path)
 
     @property
     def owns_server(self) -> bool:

@@ -12,17 +12,18 @@ from pathlib import Path
 import psutil
 
 from api.processes.layout import Layout
-from storage.errors import ForeactError
+from storage import ForeactError, holder_of, is_reserved
 
 
 @contextlib.contextmanager
 def hold(layout: Layout) -> Iterator[None]:
-    """Make the folders, take the folder's lock, and see that the ports are free.
+    """Make the folders, take the folder's lock, and see that the database and the ports are free.
 
-    Raises `folder_not_writable`, `already_running` or `port_in_use`.
+    Raises `folder_not_writable`, `already_running`, `store_in_use` or `port_in_use`.
     """
     _make_folders(layout)
     with _locked(layout.lock, layout.folder):
+        _check_database(layout.settings.database_path)
         _check_ports(layout)
         yield
 
@@ -63,14 +64,18 @@ def _locked(lock: Path, folder: Path) -> Iterator[None]:
 
 def is_running(layout: Layout) -> bool:
     """Tell whether a stack runs in this folder."""
-    if not layout.lock.exists():
-        return False
-    with layout.lock.open() as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
+    return is_reserved(layout.settings.database_path)
+
+
+def _check_database(path: Path) -> None:
+    holder = holder_of(path)
+    if holder is not None:
+        raise ForeactError(
+            "store_in_use",
+            f"{path} is held by {holder}.",
+            "Stop that one first: a notebook or a script with an agent of its own, most likely.",
+            status=409,
+        )
 
 
 def _check_ports(layout: Layout) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from storage import open_store
 from tests.e2e.conftest import command, environment, free_port, launch, wait_for
 
 
@@ -43,6 +44,14 @@ def test_prefects_port_in_use_is_told_apart(tmp_path: Path) -> None:
         port = holder.getsockname()[1]
         (tmp_path / "foreact.toml").write_text(f"[server]\nport = {free_port()}\nprefect_port = {port}\n")
         assert "server.prefect_port" in refused(tmp_path)
+
+
+def test_a_database_that_a_notebook_holds_is_named_with_its_holder(tmp_path: Path) -> None:
+    (tmp_path / "foreact.toml").write_text(f"[server]\nport = {free_port()}\nprefect_port = {free_port()}\n")
+    with open_store(tmp_path / ".foreact" / "foreact.duckdb"):
+        line = refused(tmp_path)
+    assert "foreact.duckdb is held by" in line
+    assert f"process {os.getpid()}" in line
 
 
 def test_a_home_that_cannot_be_made_is_named(tmp_path: Path) -> None:

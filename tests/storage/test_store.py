@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import subprocess
 import sys
 import threading
@@ -15,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage import ForeactError, Store, TransientError, open_store, own_store
+from storage import ForeactError, Store, TransientError, is_reserved, lock_file, open_store, own_store
 from storage.engine import connect, literal
 from storage.records import (
     Action,
@@ -241,8 +242,23 @@ def test_a_rolled_back_transaction_leaves_nothing(tmp_path: Path) -> None:
         assert client.facts.get("mode") is True
 
 
-def test_a_second_owner_is_refused(tmp_path: Path) -> None:
+def test_a_second_owner_is_refused_and_told_of_the_first(tmp_path: Path) -> None:
     path = tmp_path / "foreact.duckdb"
-    with owner_of(path), pytest.raises(ForeactError) as refusal:
+    with owner_of(path) as owner, pytest.raises(ForeactError) as refusal:
         own_store(path)
     assert refusal.value.code == "store_in_use"
+    assert f"process {owner.pid}" in refusal.value.message
+
+
+def test_while_a_stack_runs_nobody_takes_the_file_from_its_facade(tmp_path: Path) -> None:
+    path = tmp_path / "foreact.duckdb"
+    with lock_file(path).open("w") as stack:
+        fcntl.flock(stack, fcntl.LOCK_EX)
+        assert is_reserved(path)
+        with pytest.raises(TransientError):
+            open_store(path)
+        with owner_of(path), open_store(path) as client:
+            client.facts.set("mode", True)
+    assert not is_reserved(path)
+    with open_store(path) as alone:
+        assert alone.facts.get("mode") is True
