@@ -57,7 +57,6 @@ def status(answer: Mapping[str, Any], is_live: bool) -> None:
         ("goals", f"{answer['active_goals']} open, {counts['goals_created']} created, {counts['goals_achieved']} met"),
         ("actions", f"{counts['actions_executed']} executed, {counts['actions_failed']} failed"),
         ("waiting for you", f"{answer['pending_approvals']} (foreact approve ID)"),
-        ("series", str(answer["series"])),
         ("cycles", f"{counts['cycles_completed']}, last {moment(last['tick'] if last else None)} UTC"),
         ("version", answer["version"]),
     ]
@@ -81,9 +80,14 @@ def goals(answer: Mapping[str, Any]) -> None:
 
 
 def goal(answer: Mapping[str, Any]) -> None:
-    """Print one goal with what is done about it."""
-    say(f"{answer['goal_id']}  {answer['goal_type']}  {answer['state']}")
-    say(f"{answer['description']}: {answer['reason']}")
+    """Print one goal: why it was set, what was decided last, and what is done about it."""
+    say(f"{answer['goal_id']}  {answer['goal_type']}  {answer['state']}  {share(answer['progress'])} done")
+    say(f"{answer['description']}, by {moment(answer['deadline'])} UTC")
+    if sentence := answer["because"].get("sentence"):
+        say(f"Because {sentence}")
+    say(f"It is {answer['state']}: {answer['reason']}")
+    for decision in answer["decisions"][:1]:
+        say(f"Decided at {moment(decision['at'])} UTC: {decision['explanation']}")
     actions(answer)
 
 
@@ -94,11 +98,16 @@ def actions(answer: Mapping[str, Any]) -> None:
             row["action"]["action_id"],
             row["action"]["name"],
             moment(row["action"]["due_at"]),
-            f"{row['status']}. {row['waits_for']}" if row.get("waits_for") else row["status"],
+            ". ".join(part for part in (row["status"], row.get("waits_for"), _came_to(row)) if part),
         )
         for row in answer["actions"]
     ]
     table("", ("id", "action", "due (UTC)", "status"), rows, "No actions.")
+
+
+def _came_to(row: Mapping[str, Any]) -> str:
+    """Return what the receipt of an action says, on one line."""
+    return str(row["receipt"]["detail"]).partition("\n")[0] if row["receipt"] else ""
 
 
 def audit(answer: Mapping[str, Any]) -> None:

@@ -112,3 +112,28 @@ def test_audit_verify_says_whether_a_line_was_changed_and_so_does_the_exit_code(
     broken = run("audit", "--verify")
     assert (broken.exit_code, "The trail was changed at line 1." in broken.output) == (1, True)
     assert run("audit").exit_code == 0
+
+
+READING = (
+    (("status",), "agent"),
+    (("goals",), "goal-1"),
+    (("goals", "--all"), "goal-1"),
+    (("actions",), "action-1"),
+    (("audit",), "Nothing was decided yet."),
+    (("mode",), "Acts by itself"),
+    (("doctor",), "database"),
+)
+
+
+@pytest.mark.parametrize(("words", "shown"), READING, ids=[" ".join(words) for words, _ in READING])
+def test_what_is_asked_is_answered_in_words(run: Run, words: tuple[str, ...], shown: str) -> None:
+    answer = run(*words)
+    assert not answer.exception or isinstance(answer.exception, SystemExit), answer.exception
+    assert shown in answer.output
+
+
+def test_a_goal_says_why_it_was_set_what_was_decided_and_what_acts_came_to(run: Run) -> None:
+    said = " ".join(run("goals", "goal-1").output.split())
+    assert "Because cpu_used_ratio is 0.7 and climbs." in said
+    assert "Decided at" in said
+    assert "succeeded. niced 4711" in said

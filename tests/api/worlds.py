@@ -56,7 +56,7 @@ def a_goal(goal_id: str, at: datetime, **changes: Any) -> Goal:
         "priority": 0.5,
         "created_at": at,
         "deadline": at + HOUR,
-        "because": {"rule": "bottleneck_prevention"},
+        "because": {"rule": "bottleneck_prevention", "sentence": "cpu_used_ratio is 0.7 and climbs."},
     }
     return Goal(**fields | changes)
 
