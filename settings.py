@@ -176,7 +176,8 @@ class ActionSettings(Section):
     model_config = ConfigDict(frozen=True, extra="allow")
 
     enabled: bool = True
-    level: Autonomy | None = None
+    level: Autonomy | None = Field(default=None, description="where it starts; what is measured moves it")
+    highest_level: Autonomy | None = Field(default=None, description="how far measured results may raise it")
     dry_run: bool = False
     cooldown_seconds: float | None = Field(default=None, ge=0)
     timeout_seconds: float | None = Field(default=None, gt=0)

@@ -11,7 +11,7 @@ from api.models.goals import Answer, Answered
 from storage.actions import ActionView
 from storage.errors import ForeactError
 from storage.records import Action, Approval, Autonomy, GoalState, ReceiptStatus, Strategy, Transition, stable_id
-from tasks.context import MODE_FACT
+from tasks.authority import switch
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +21,7 @@ UNDO_EXPIRES = timedelta(days=1)
 
 def set_mode(facade: Facade, autonomous: bool, by: str) -> None:
     """Turn the loop's permission to act by itself on or off."""
-    facade.store.facts.set(MODE_FACT, autonomous, by)
+    switch(facade.settings, facade.store, autonomous, by)
     facade.store.audit.append(by, "set mode", "mode", {"autonomous": autonomous})
 
 

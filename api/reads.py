@@ -26,7 +26,8 @@ from settings import VERSION
 from storage.actions import ActionView
 from storage.errors import ForeactError
 from storage.records import Outcome
-from tasks.context import MODE_FACT, patterns_in_force
+from tasks.authority import is_switched_on
+from tasks.context import patterns_in_force
 from tasks.execute import WAITS_FACT
 from tasks.goals import conflicts
 from tasks.learn.insights import insights as learned_from
@@ -43,8 +44,7 @@ REPORT_HORIZON_HOURS = 24.0
 
 def mode(facade: Facade) -> Mode:
     """Tell whether the loop may act."""
-    switch = facade.store.facts.get(MODE_FACT, facade.settings.agent.autonomous_mode)
-    return views.mode(bool(switch), facade.settings.kill_switch_path)
+    return views.mode(is_switched_on(facade.settings, facade.store), facade.settings.kill_switch_path)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from api.deps import Facade
 from storage.actions import ActionView
 from storage.records import Autonomy
-from tasks.context import is_autonomous
+from tasks.authority import as_allowed_now, is_autonomous
 from tasks.execute import effective_level
 
 logger = logging.getLogger(__name__)
@@ -82,7 +82,8 @@ def _due_action(facade: Facade, now: datetime) -> Need | None:
     if not waiting or facade.settings.kill_switch_path.exists():
         return None
     autonomous = is_autonomous(facade.settings, facade.store)
-    return _need("due action", [view for view in waiting if is_permitted(view, autonomous, now)])
+    allowed = [as_allowed_now(facade.settings, facade.store, view) for view in waiting]
+    return _need("due action", [view for view in allowed if is_permitted(view, autonomous, now)])
 
 
 def is_permitted(view: ActionView, autonomous: bool, now: datetime) -> bool:

@@ -13,7 +13,8 @@ from handlers.worlds.live import LiveWorld
 from settings import VERSION, Settings, utc_now
 from storage import Store, TransientError, open_store
 from storage.records import Cycle, stable_id
-from tasks.context import SOURCE_FACT, Context, is_autonomous
+from tasks.authority import is_autonomous, note_configuration
+from tasks.context import SOURCE_FACT, Context
 
 
 def open_configured_store(settings: Settings, patience_s: float = 30.0) -> Store:
@@ -59,6 +60,7 @@ def _since(store: Store, source: str) -> datetime | None:
 
 def new_cycle(settings: Settings, store: Store, tick: datetime, kind: Any = "cycle", flow_run_id: str = "") -> Cycle:
     """Describe one turn of the loop; the same agent and tick always give the same id."""
+    note_configuration(settings, store)
     return Cycle(
         cycle_id=stable_id(kind, settings.agent.name, tick.isoformat()),
         agent=settings.agent.name,

@@ -13,11 +13,10 @@ from handlers.worlds import World
 from settings import Settings
 from storage import Store
 from storage.records import Autonomy, Cycle, GoalType, Objective, Pattern
+from tasks.authority import level_in_force
 from tasks.goals import default_objectives
 from tasks.patterns.kept import of_long_search, overlay
 
-MODE_FACT = "mode.autonomous"
-LEVEL_FACT = "level:"
 OBJECTIVE_FACT = "objective:"
 SOURCE_FACT = "source:"
 SEARCHED_FACT = "patterns.searched"
@@ -52,15 +51,10 @@ class Context:
         return objectives_in_force(self.settings, self.store)
 
     def level(self, goal_type: GoalType, action: str) -> Autonomy:
-        """Return what the loop may do with a pair: earned or set by hand, else configured, else the default."""
-        earned = self.store.facts.get(f"{LEVEL_FACT}{goal_type}:{action}")
-        if earned is not None:
-            return Autonomy(earned)
-        configured = self.settings.action(action).level
-        if configured is not None:
-            return configured
+        """Return what the loop may do with a pair: as earned since it was configured, as configured, or by default."""
         handler = self.actions.get(action)
-        return handler.default_level if handler else Autonomy.APPROVE
+        default = handler.default_level if handler else Autonomy.APPROVE
+        return level_in_force(self.settings, self.store, goal_type, action, default)
 
     def report(self, stage: str, duration_s: float, summary: Mapping[str, Any]) -> None:
         """Record that a stage of this turn is done, at once or with the others of `reports_together`."""
@@ -78,12 +72,6 @@ class Context:
             yield replace(self, _held=held)
         finally:
             self.store.cycles.stages_done(self.cycle_id, held)
-
-
-def is_autonomous(settings: Settings, store: Store) -> bool:
-    """Tell whether the loop may act by itself: the switch in force, and no kill switch."""
-    switch = store.facts.get(MODE_FACT, settings.agent.autonomous_mode)
-    return bool(switch) and not settings.kill_switch_path.exists()
 
 
 def patterns_in_force(store: Store, cycle_id: str) -> tuple[Pattern, ...]:

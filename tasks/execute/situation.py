@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from storage.records import metric_of
-from tasks.context import Context, is_autonomous
+from tasks.authority import is_autonomous
+from tasks.context import Context
 from tasks.execute.guards import ActionLimits, Circumstances
 from tasks.execute.maintenance import is_open
 

@@ -19,6 +19,7 @@ from handlers.worlds import act_in, capture_in, check_in
 from storage import ForeactError, TransientError
 from storage.actions import ActionView
 from storage.records import NOTHING, Action, Intent, Receipt, ReceiptStatus
+from tasks.authority import as_allowed_now
 from tasks.context import Context
 from tasks.execute import WAITS_FACT, Answer, judge
 from tasks.execute.situation import Silence, circumstances, silence_now
@@ -53,7 +54,7 @@ def execute(context: Context, act: Act | None = None) -> Receipts:
     """
     due = context.store.actions.due(context.tick)
     begun = [view for view in due if view.intent is not None]
-    waiting = [view for view in due if view.intent is None]
+    waiting = [as_allowed_now(context.settings, context.store, view) for view in due if view.intent is None]
     receipts = [resolve(context, view) for view in begun if _is_interrupted(context, view)]
     silence = silence_now(context) if waiting else Silence()
     waits: dict[str, str] = {}

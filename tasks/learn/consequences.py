@@ -7,7 +7,8 @@ from typing import Any
 
 from storage.actions import ActionView
 from storage.records import NOTHING, Autonomy, Decision, GoalType, ReceiptStatus
-from tasks.context import LEVEL_FACT, Context
+from tasks.authority import earn
+from tasks.context import Context
 from tasks.learn.autonomy import Evidence, gather, review
 from tasks.learn.beliefs import Learner
 from tasks.learn.contribution import contributions
@@ -69,8 +70,8 @@ def _propensities(decision: Decision) -> dict[str, float]:
 def review_levels(context: Context, rows: Sequence[OutcomeRow]) -> int:
     """Promote and demote each pair with outcomes by what was measured; every change is a line of the audit trail.
 
-    A level that a person set in the configuration is where a pair starts, not where it must stay. Returns how many
-    changed.
+    A level that a person set in the configuration is where a pair starts, not where it must stay; `highest_level` is
+    how far it may rise. Returns how many changed.
     """
     pairs = sorted({(row.action, row.goal_type) for row in rows if row.action != NOTHING})
     return sum(_review(context, rows, action, GoalType(goal_type)) for action, goal_type in pairs)
@@ -80,10 +81,12 @@ def _review(context: Context, rows: Sequence[OutcomeRow], action: str, goal_type
     level = context.level(goal_type, action)
     evidence = _evidence(context, rows, action, goal_type)
     verdict = review(level, evidence)
+    highest = context.settings.action(action).highest_level
+    is_too_high = highest is not None and verdict.level.rank > highest.rank
     # Who was given a level by hand keeps it until results speak against it: earning starts from there.
-    if not verdict.is_changed or _is_ceiling(verdict.level, level, context, action):
+    if not verdict.is_changed or is_too_high or _is_ceiling(verdict.level, level, context, action):
         return False
-    context.store.facts.set(f"{LEVEL_FACT}{goal_type}:{action}", str(verdict.level))
+    earn(context.settings, context.store, goal_type, action, verdict.level)
     verb = "promoted" if verdict.level.rank > level.rank else "demoted"
     detail = {"from": level, "to": verdict.level, "reason": verdict.reason, "evidence": evidence.to_record()}
     context.store.audit.append("loop", verb, f"{goal_type}:{action}", detail)

@@ -13,7 +13,8 @@ import numpy as np
 from handlers.worlds import candidates_in
 from storage.actions import ActionView
 from storage.records import NOTHING, Autonomy, Candidate, FloatArray, Frame, GoalType, GoalView, Receipt, ReceiptStatus
-from tasks.context import Context, is_autonomous
+from tasks.authority import is_autonomous
+from tasks.context import Context
 from tasks.execute import spans_between
 from tasks.forecast.outlook import Outlook
 from tasks.learn.task import learned_strategies, planner_beliefs, realised_by_action

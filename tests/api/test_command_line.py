@@ -14,7 +14,7 @@ from api.cli import app
 from settings import Settings, load_settings, utc_now
 from storage import ForeactError, Store, open_store
 from storage.records import Autonomy
-from tasks.context import is_autonomous
+from tasks.authority import is_autonomous
 from tasks.execute import WAITS_FACT
 from tests.api import worlds
 

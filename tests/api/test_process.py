@@ -17,6 +17,7 @@ import pytest
 
 from settings import load_settings, utc_now
 from storage import open_store
+from tasks.authority import switch
 from tests.api.conftest import API
 from tests.api.test_triggers import free_port
 
@@ -73,7 +74,7 @@ def test_another_process_attaches_while_the_facade_serves_and_samples(tmp_path: 
         while "cpu_used_ratio" not in attached.samples.latest(utc_now() - timedelta(minutes=1)):
             assert time.monotonic() < deadline
             time.sleep(0.2)
-        attached.facts.set("mode.autonomous", False, "test")
+        switch(load_settings(tmp_path), attached, False, "test")
         assert client.get(f"{API}/status").json()["mode"]["autonomous"] is False
 
 

@@ -13,6 +13,7 @@ from api.watch import Watcher, due
 from settings import Settings
 from storage import ForeactError, Store
 from storage.records import Approval, Autonomy, Intent, ReceiptStatus
+from tasks.authority import switch
 from tests.api import worlds
 from tests.api.conftest import RecordingTrigger
 
@@ -91,7 +92,7 @@ def test_an_automatic_action_is_due_at_its_time_and_not_after_it_expired(
 
 def test_without_autonomy_only_what_a_person_approved_is_due(facade: Facade, store: Store, tick: datetime) -> None:
     plan(store, tick, level=Autonomy.AUTO)
-    store.facts.set("mode.autonomous", False)
+    switch(facade.settings, store, False, "ada")
     assert due(facade, tick) is None
     approve(store, tick)
     assert due(facade, tick) is not None

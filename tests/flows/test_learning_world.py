@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from flows.simulate import SimulationReport, simulate
-from storage.records import Autonomy
-from tasks.context import LEVEL_FACT
+from settings import Settings
+from storage.records import Autonomy, GoalType
+from tasks.authority import level_in_force
 from tasks.learn import replay
 from tasks.learn.consequences import INSIGHTS_FACT
 from tasks.learn.task import observations_of
@@ -32,6 +33,7 @@ class Life:
     machine: WanderingMachine
     report: SimulationReport
     told: dict[str, Any]
+    settings: Settings
 
     @property
     def acts(self) -> list[str]:
@@ -50,7 +52,7 @@ def life(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     made, settings = machine(tmp_path_factory.mktemp("machine"), seed)
     assert made.store is not None
     report = simulate(made, settings, ticks(days), made.store)
-    return Life(made, report, made.store.facts.get(INSIGHTS_FACT))
+    return Life(made, report, made.store.facts.get(INSIGHTS_FACT), settings)
 
 
 def test_the_action_that_works_is_found_and_used(life: Life) -> None:
@@ -85,8 +87,8 @@ def test_the_effect_on_the_target_and_the_side_effect_are_both_told(life: Life) 
 def test_what_does_nothing_or_harm_is_never_promoted(life: Life) -> None:
     assert {line.subject.partition(":")[2] for line in life.promotions()} <= {SHED}
     for action in (STIR, CHURN):
-        level = life.report.store.facts.get(f"{LEVEL_FACT}BOTTLENECK_PREVENTION:{action}", "approve")
-        assert Autonomy(level).rank <= Autonomy.APPROVE.rank
+        level = level_in_force(life.settings, life.report.store, GoalType.BOTTLENECK_PREVENTION, action)
+        assert level.rank <= Autonomy.APPROVE.rank
 
 
 def test_a_promotion_is_an_audit_line_with_its_evidence(life: Life) -> None:

@@ -1,0 +1,81 @@
+"""Who said what the loop may do: the configuration, a person by switch, and the loop by what was measured.
+
+The cautious word counts, and of two that disagree the newer one: what was switched on or earned does not outlive a
+change of the configuration that says otherwise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from settings import Settings
+from storage import Store
+from storage.actions import ActionView
+from storage.records import Autonomy, GoalType
+
+MODE_FACT = "mode.autonomous"
+LEVEL_FACT = "level:"
+
+
+def is_switched_on(settings: Settings, store: Store) -> bool:
+    """Tell whether the loop may act by itself, a kill switch aside.
+
+    Off by switch is off until it is switched on again. On by switch counts while the configuration allows it, or did
+    not allow it when it was switched on either: a person then knew and said otherwise.
+    """
+    configured = settings.agent.autonomous_mode
+    kept = store.facts.get(MODE_FACT)
+    if kept is None:
+        return configured
+    return bool(kept["autonomous"] and (configured or not kept["configured"]))
+
+
+def is_autonomous(settings: Settings, store: Store) -> bool:
+    """Tell whether the loop may act by itself: the switch in force, and no kill switch."""
+    return is_switched_on(settings, store) and not settings.kill_switch_path.exists()
+
+
+def switch(settings: Settings, store: Store, autonomous: bool, by: str) -> None:
+    """Turn the loop's permission to act by itself on or off, and keep what the configuration said at the time."""
+    said = {"autonomous": autonomous, "configured": settings.agent.autonomous_mode}
+    store.facts.set(MODE_FACT, said, by)
+
+
+def note_configuration(settings: Settings, store: Store) -> None:
+    """Take note that the configuration allows what a switch had allowed against it, so that it can forbid it anew."""
+    kept = store.facts.get(MODE_FACT)
+    if kept is not None and settings.agent.autonomous_mode and not kept["configured"]:
+        switch(settings, store, kept["autonomous"], "configuration")
+
+
+def level_in_force(
+    settings: Settings, store: Store, goal_type: GoalType, action: str, default: Autonomy = Autonomy.APPROVE
+) -> Autonomy:
+    """Return what the loop may do with a pair: what it earned since the level was configured, else as configured.
+
+    `highest_level` of the configuration is never exceeded, whatever was earned.
+    """
+    configured, highest = settings.action(action).level, settings.action(action).highest_level
+    level = configured or default
+    earned = store.facts.get(f"{LEVEL_FACT}{goal_type}:{action}")
+    if earned is not None and earned["configured"] == configured:
+        level = Autonomy(earned["level"])
+    return level if highest is None or level.rank <= highest.rank else highest
+
+
+def as_allowed_now(settings: Settings, store: Store, view: ActionView) -> ActionView:
+    """Return an action that waits, at no higher a level than is in force now: a word since it was planned counts.
+
+    An undo keeps its level: it takes back what was allowed.
+    """
+    action = view.action
+    level = level_in_force(settings, store, action.goal_type, action.name, action.level)
+    if action.undo_of is not None or level.rank >= action.level.rank:
+        return view
+    return replace(view, action=action.model_copy(update={"level": level}))
+
+
+def earn(settings: Settings, store: Store, goal_type: GoalType, action: str, level: Autonomy) -> None:
+    """Put the level in force that a pair earned, or fell to, from the level configured now."""
+    earned = {"level": level, "configured": settings.action(action).level}
+    store.facts.set(f"{LEVEL_FACT}{goal_type}:{action}", earned)
