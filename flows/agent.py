@@ -6,15 +6,19 @@ running `foreact up`, or with the file to itself. What it tells is what the REST
 
 from __future__ import annotations
 
+import atexit
 import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
-from api import reads
+from pydantic import ValidationError
+
+from api import ingest, reads
 from api.deps import Facade
+from api.models.ingest import EventIn, MetricIn
 from api.triggers import Started, Trigger
 from api.watch import due
 from flows.cycle import bare_turn, second_half
@@ -22,10 +26,12 @@ from flows.wiring import live_context, open_configured_store
 from handlers import ActionHandler, discover_actions, from_callable
 from handlers.worlds import World
 from settings import Settings, load_settings, utc_now
-from storage import ForeactError, Store
-from storage.records import Autonomy, Event, Sample
+from storage import Store
+from storage.records import Autonomy
 
 logger = logging.getLogger(__name__)
+
+M = TypeVar("M", MetricIn, EventIn)
 
 
 class GoalDrivenAgent:
@@ -71,9 +77,12 @@ class GoalDrivenAgent:
         self._stop.clear()
         self._thread = threading.Thread(target=self._loop, name="foreact-agent", daemon=True)
         self._thread.start()
+        # A script that ends lets the turn under way end first: a thread cut off in native code aborts the process.
+        atexit.register(self.close)
 
     def stop(self, timeout_s: float = 60.0) -> None:
         """End the loop after the turn that is under way; the store stays open for questions."""
+        atexit.unregister(self.close)
         self._stop.set()
         if self._thread is not None:
             self._thread.join(timeout_s)
@@ -91,22 +100,21 @@ class GoalDrivenAgent:
         labels: Mapping[str, str] | None = None,
         unit: str = "",
     ) -> None:
-        """Record one value; it is kept when this returns. Raises `value_not_finite` for NaN and infinity."""
-        if value != value or value in (float("inf"), float("-inf")):
-            raise ForeactError("value_not_finite", f"{metric_name} = {value} is no number.", "Leave it out.")
-        moment = timestamp or self._clock()
-        self.store.samples.append(
-            [Sample(metric=metric_name, value=float(value), ts=moment, labels=dict(labels or {}), unit=unit)]
+        """Record one value; it is kept when this returns.
+
+        Raises `item_invalid` for what is no finite number and `timestamp_out_of_range`, as REST does.
+        """
+        given = {"metric_name": metric_name, "value": _number(value), "timestamp": timestamp, "unit": unit}
+        ingest.record_metrics(
+            self._facade, [_checked(MetricIn, {**given, "labels": dict(labels or {})})], is_list=False
         )
-        self._facade.counters.add("samples")
 
     def record_event(
         self, event_type: str, metadata: Mapping[str, Any] | None = None, timestamp: datetime | None = None
     ) -> None:
-        """Record that something happened; it is kept when this returns."""
-        moment = timestamp or self._clock()
-        self.store.events.append([Event(event_type=event_type, ts=moment, metadata=dict(metadata or {}))])
-        self._facade.counters.add("events")
+        """Record that something happened; it is kept when this returns. Raises as `record_metric` does."""
+        given = {"event_type": event_type, "metadata": dict(metadata or {}), "timestamp": timestamp}
+        ingest.record_events(self._facade, [_checked(EventIn, given)], is_list=False)
 
     def register_action_handler(self, name: str, handler: Callable[..., Any], level: str = "auto", **meta: Any) -> None:
         """Offer an action to the planner: `handler(params, goal_id)` returning `{"success": bool, "impact": {…}}`.
@@ -171,6 +179,18 @@ class GoalDrivenAgent:
                 self.store.cycles.begin(context.cycle)
                 bare_turn(context, second_half)
             return context.cycle_id
+
+
+def _number(value: Any) -> Any:
+    """Return numbers of any library as Python's; a truth value is none."""
+    return value if isinstance(value, bool | str) or not hasattr(value, "__float__") else float(value)
+
+
+def _checked(model: type[M], given: Mapping[str, Any]) -> M:
+    try:
+        return model.model_validate(given)
+    except ValidationError as trouble:
+        raise ingest.unusable(trouble, None, trouble.errors()[0]["loc"]) from None
 
 
 class Executor:

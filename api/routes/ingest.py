@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from api import ingest
 from api.deps import Facade, FacadeDep
 from api.models.ingest import EventIn, MetricIn, Recorded
 from storage.errors import ForeactError
-from storage.records import Event, Sample
 
 router = APIRouter(tags=["record"])
 
-FUTURE_S = 300.0
 _METRICS = TypeAdapter(list[MetricIn])
 _EVENTS = TypeAdapter(list[EventIn])
 M = TypeVar("M", MetricIn, EventIn)
@@ -66,33 +64,15 @@ async def record_events(request: Request, facade: FacadeDep) -> Recorded:
 
 
 def _record_metrics(facade: Facade, body: bytes) -> Recorded:
-    now = facade.clock()
-    samples = [
-        Sample.model_construct(
-            metric=item.metric_name, value=item.value, ts=item.timestamp or now, labels=item.labels, unit=item.unit
-        )
-        for item in _parse(_METRICS, body, facade, now)
-    ]
-    facade.store.samples.append(samples)
-    facade.counters.add("samples", len(samples))
-    return Recorded(recorded=len(samples))
+    return Recorded(recorded=ingest.record_metrics(facade, *_parse(_METRICS, body)))
 
 
 def _record_events(facade: Facade, body: bytes) -> Recorded:
-    now = facade.clock()
-    events = [
-        Event.model_construct(
-            event_type=item.event_type, ts=item.timestamp or now, metadata=item.metadata, labels=item.labels
-        )
-        for item in _parse(_EVENTS, body, facade, now)
-    ]
-    facade.store.events.append(events)
-    facade.counters.add("events", len(events))
-    return Recorded(recorded=len(events))
+    return Recorded(recorded=ingest.record_events(facade, *_parse(_EVENTS, body)))
 
 
-def _parse(adapter: TypeAdapter[list[M]], body: bytes, facade: Facade, now: datetime) -> list[M]:
-    """Read one item or a list; raise on the first that cannot be recorded, naming it by its index."""
+def _parse(adapter: TypeAdapter[list[M]], body: bytes) -> tuple[list[M], bool]:
+    """Read one item or a list, and tell which; raises on the first that cannot be read, naming it by its index."""
     is_list = body.lstrip()[:1] == b"["
     try:
         items = adapter.validate_json(body if is_list else b"[" + body + b"]")
@@ -100,12 +80,7 @@ def _parse(adapter: TypeAdapter[list[M]], body: bytes, facade: Facade, now: date
         raise _unusable(trouble, is_list) from None
     if not is_list and len(items) != 1:
         raise ForeactError("json_invalid", "The body is not one JSON document.", "Send an object, or a list of them.")
-    oldest = now - timedelta(days=facade.settings.storage.samples_days)
-    newest = now + timedelta(seconds=FUTURE_S)
-    for index, item in enumerate(items):
-        if item.timestamp is not None and not oldest <= item.timestamp <= newest:
-            raise _out_of_range(index if is_list else None, item.timestamp, oldest, newest)
-    return items
+    return items, is_list
 
 
 def _unusable(trouble: ValidationError, is_list: bool) -> ForeactError:
@@ -114,25 +89,4 @@ def _unusable(trouble: ValidationError, is_list: bool) -> ForeactError:
         detail = f"The body is not valid JSON: {error['msg'].partition(': ')[2]}."
         return ForeactError("json_invalid", detail, "Send one JSON document.")
     index, *where = error["loc"]
-    field = ".".join(str(part) for part in where if part != "[key]") or "the item"
-    return ForeactError(
-        "item_invalid",
-        f"{_which(int(index) if is_list else None)}{field}: {error['msg']}. Nothing was recorded.",
-        "Correct that and send it again; GET /docs describes the fields.",
-        status=422,
-    )
-
-
-def _out_of_range(index: int | None, moment: datetime, oldest: datetime, newest: datetime) -> ForeactError:
-    side = "too far in the past" if moment < oldest else "in the future"
-    return ForeactError(
-        "timestamp_out_of_range",
-        f"{_which(index)}timestamp: {moment.isoformat()} is {side}. Nothing was recorded.",
-        f"Times from {oldest.isoformat(timespec='seconds')} to {newest.isoformat(timespec='seconds')} are taken; "
-        "`storage.samples_days` says how far back.",
-        status=422,
-    )
-
-
-def _which(index: int | None) -> str:
-    return "" if index is None else f"item {index}: "
+    return ingest.unusable(trouble, int(index) if is_list else None, where)

@@ -1,0 +1,97 @@
+"""The loop as an object: it takes what REST takes, runs in the background, and lets a script end."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from flows.agent import GoalDrivenAgent
+from settings import load_settings, utc_now
+from storage import ForeactError, open_store
+
+PROJECT = Path(__file__).parents[2]
+SCRIPT = """
+from flows.agent import GoalDrivenAgent
+
+agent = GoalDrivenAgent(agent_config={"autonomous_mode": True})
+agent.register_action_handler("optimize_database", lambda params, goal_id: {"success": True})
+for _ in range(40):
+    agent.record_metric("cpu_usage", 75.5)
+agent.start()
+print("started", flush=True)
+"""
+
+
+@pytest.fixture
+def agent(tmp_path: Path) -> Iterator[GoalDrivenAgent]:
+    made = GoalDrivenAgent(settings=load_settings(tmp_path), store=open_store())
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("value", [75.5, 75, np.float32(75.5), np.int64(75)])
+def test_numbers_of_any_library_are_recorded(agent: GoalDrivenAgent, value: Any) -> None:
+    agent.record_metric("cpu_usage", value, labels={"host": "a"})
+    assert agent.store.samples.latest(utc_now() - timedelta(minutes=1)).keys() == {'cpu_usage{host="a"}'}
+
+
+def test_a_time_without_a_zone_is_taken_for_utc(agent: GoalDrivenAgent) -> None:
+    now = utc_now().replace(microsecond=0)
+    agent.record_metric("cpu_usage", 1.0, timestamp=now.replace(tzinfo=None))
+    (span,) = agent.store.samples.spans(now - timedelta(minutes=1), now)
+    assert span.last == now
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), True, "75.5", None])
+def test_what_is_no_finite_number_is_refused(agent: GoalDrivenAgent, value: Any) -> None:
+    with pytest.raises(ForeactError) as refusal:
+        agent.record_metric("cpu_usage", value)
+    assert refusal.value.code == "item_invalid"
+    assert agent.store.samples.known() == []
+
+
+@pytest.mark.parametrize("year", [1900, 2200])
+def test_moments_far_away_are_refused(agent: GoalDrivenAgent, year: int) -> None:
+    moment = datetime(year, 1, 1, tzinfo=UTC)
+    for record in (lambda: agent.record_metric("a", 1.0, moment), lambda: agent.record_event("b", timestamp=moment)):
+        with pytest.raises(ForeactError) as refusal:
+            record()
+        assert refusal.value.code == "timestamp_out_of_range"
+
+
+def test_metadata_that_is_no_json_is_refused(agent: GoalDrivenAgent) -> None:
+    with pytest.raises(ForeactError) as refusal:
+        agent.record_event("deploy", {"share": float("nan")})
+    assert refusal.value.code == "item_invalid"
+
+
+def test_it_turns_in_the_background_until_it_is_stopped(agent: GoalDrivenAgent) -> None:
+    agent.start()
+    deadline_s = time.monotonic() + 60
+    while not agent.store.cycles.latest(1):
+        assert time.monotonic() < deadline_s
+        time.sleep(0.05)
+    assert agent.get_agent_status()["running"] is True
+    agent.stop()
+    assert agent.get_agent_status()["running"] is False
+
+
+@pytest.mark.slow
+def test_a_script_that_ends_while_a_turn_is_under_way_ends_well(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(PROJECT), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert (done.returncode, done.stdout) == (0, "started\n"), done.stderr
