@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import (
@@ -74,6 +75,15 @@ class PatternSettings(Section):
     time_window_hours: float = Field(default=168, gt=0)
     timezone: str = "UTC"
     refresh_minutes: float = Field(default=60, ge=0, description="how long what long searches found is taken to hold")
+
+    @field_validator("timezone")
+    @classmethod
+    def _is_a_time_zone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError("there is no such time zone; write it like Europe/Berlin") from None
+        return name
 
 
 class GoalSetterSettings(Section):
@@ -379,7 +389,7 @@ def _unusable(file: Path, trouble: ValidationError | tomllib.TOMLDecodeError) ->
     return ForeactError(
         "configuration_invalid",
         f"{file}: {key}: {first['msg'].removeprefix('Value error, ')} (given: {first.get('input')!r:.300}).",
-        f"Correct or remove `{key}`; README.md lists every key.",
+        f"Correct or remove `{key}`; docs/configuration.md lists every key.",
     )
 
 

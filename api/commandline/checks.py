@@ -17,7 +17,7 @@ import httpx
 
 from api.commandline.desk import is_served
 from api.processes.layout import POOL, Layout
-from api.processes.preflight import is_running, port_trouble
+from api.processes.preflight import is_running, port_trouble, unread_in
 from settings import Settings, utc_now
 from storage.errors import ForeactError
 
@@ -46,6 +46,7 @@ def examine(layout: Layout) -> Iterator[Check]:
             yield Check(what, "wrong", str(trouble))
         except Exception as trouble:
             yield Check(what, "wrong", f"{type(trouble).__name__}: {trouble}".splitlines()[0])
+    yield from _misspelt(layout.settings)
     yield from _actions(layout)
 
 
@@ -190,6 +191,11 @@ def _facade(layout: Layout) -> tuple[Finding, str]:
 def _stop_file(layout: Layout) -> tuple[Finding, str]:
     path = layout.settings.kill_switch_path
     return ("note", f"{path} exists: nothing is done until it is removed") if path.exists() else ("ok", "not set")
+
+
+def _misspelt(settings: Settings) -> Iterator[Check]:
+    for sentence in unread_in(settings):
+        yield Check("configuration", "wrong", sentence)
 
 
 def _actions(layout: Layout) -> Iterator[Check]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 
 from api.processes.layout import Layout
+from settings import Settings
 from storage import ForeactError, holder_of, is_reserved
 
 
@@ -65,6 +66,16 @@ def _locked(lock: Path, folder: Path) -> Iterator[None]:
 def is_running(layout: Layout) -> bool:
     """Tell whether a stack runs in this folder."""
     return is_reserved(layout.settings.database_path)
+
+
+def unread_in(settings: Settings) -> list[str]:
+    """Return a sentence for each action, source or option in the configuration that nobody reads."""
+    # Imported late: the supervisor, which lives as long as the stack, is spared the handlers.
+    from handlers import discover_actions, discover_sources
+    from handlers.misspelt import unread
+
+    options = {name: each.options for name, each in settings.actions.items() if not each.is_declared}
+    return list(unread(options, settings.sources, discover_actions(), discover_sources()))
 
 
 def _check_database(path: Path) -> None:

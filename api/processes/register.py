@@ -29,6 +29,7 @@ from prefect.utilities.callables import parameter_schema
 from prefect.workers.process import ProcessWorker
 
 from api.processes.layout import POOL, Layout, current_layout, python
+from api.processes.preflight import unread_in
 from settings import Settings, load_settings
 
 AUTOMATION = "foreact: runs without a heartbeat have crashed"
@@ -79,13 +80,16 @@ async def register(layout: Layout) -> None:
     """Register everything; idempotent."""
     rows = deployments(layout.project / "prefect.yaml", layout.settings)
     flows = {row["entrypoint"]: _flow(row["entrypoint"]) for row in rows}
+    for sentence in unread_in(layout.settings):
+        print(sentence, flush=True)  # noqa: T201
     async with get_client() as client:
         await _wait_for(client)
         await _ensure_pool(client, job_template(layout))
         print(POOL_READY, flush=True)  # noqa: T201
         ids = {row["name"]: await _deploy(client, row, flows[row["entrypoint"]]) for row in rows}
         await _ensure_automation(client, list(ids.values()))
-        await client.create_flow_run_from_deployment(ids["cycle"], tags=["first"])
+        if layout.settings.forecasting.auto_analysis_enabled:
+            await client.create_flow_run_from_deployment(ids["cycle"], tags=["first"])
         print(f"{FIRST_CYCLE}{ids['cycle']}", flush=True)  # noqa: T201
 
 

@@ -19,7 +19,7 @@ from api.processes.layout import POOL, Layout, process_environment, python
 from api.processes.living import members
 from api.processes.prefect_rest import PrefectRest
 from api.processes.reap import MISSED, reap, reap_all, superseded
-from settings import utc_now
+from settings import Settings, utc_now
 from storage.errors import ForeactError
 
 REAP_EVERY_S = 10.0
@@ -165,15 +165,14 @@ class Supervisor:
             await self.prefect.end(superseded(await self.prefect.missed(utc_now())), "cancelled", MISSED)
 
     def _announce(self) -> None:
-        every_s = self.layout.settings.analysis_interval_s
-        interval = f"{every_s / 60:g} min" if every_s >= 60 else f"{every_s:g} s"
+        settings = self.layout.settings
+        sampled = f" (about {_span(30 * settings.sampler.interval_seconds)} for this machine's own)"
         for line in (
             f"dashboard and API  {self.layout.facade_url}/",
             f"API documentation  {self.layout.facade_url}/docs",
             f"Prefect UI         {self.layout.prefect_ui_url}",
-            f"What happens now: a first cycle at once, then one every {interval}. A metric is forecast from 30 samples",
-            f"on (about {30 * self.layout.settings.sampler.interval_seconds / 60:.0f} min for this machine's own); "
-            f"logs in {self.layout.logs}; Ctrl-C stops everything.",
+            f"What happens now: {_cycles_to_come(settings)}. A metric is forecast from 30 samples",
+            f"on{sampled if settings.sampler.enabled else ''}; logs in {self.layout.logs}; Ctrl-C stops everything.",
         ):
             self._say(line)
 
@@ -215,6 +214,16 @@ class Supervisor:
 
     def _say(self, text: str) -> None:
         self.console.line("foreact", text)
+
+
+def _cycles_to_come(settings: Settings) -> str:
+    if not settings.forecasting.auto_analysis_enabled:
+        return "a cycle whenever it is asked for (foreact cycle), since auto_analysis_enabled is false"
+    return f"a first cycle at once, then one every {_span(settings.analysis_interval_s)}"
+
+
+def _span(seconds: float) -> str:
+    return f"{seconds / 60:g} min" if seconds >= 60 else f"{seconds:g} s"
 
 
 async def _answers(client: httpx.AsyncClient, url: str) -> bool:

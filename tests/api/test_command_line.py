@@ -137,3 +137,11 @@ def test_a_goal_says_why_it_was_set_what_was_decided_and_what_acts_came_to(run: 
     assert "Because cpu_used_ratio is 0.7 and climbs." in said
     assert "Decided at" in said
     assert "succeeded. niced 4711" in said
+
+
+def test_doctor_finds_a_typing_error_in_the_configuration_of_an_action(settings: Settings, run: Run) -> None:
+    file = settings.folder / "foreact.toml"  # type: ignore[operator]
+    file.write_text(file.read_text() + '[actions.renice_process]\nallow_name = ["x"]\n')
+    answer = run("doctor")
+    assert "did you mean allow_names?" in answer.output
+    assert answer.exit_code == 1
