@@ -64,14 +64,13 @@ def demo(
     from api.commandline import demo as told
     from api.commandline import show
     from api.commandline.progress import progress
-    from api.processes.preflight import check_port
+    from api.processes.preflight import free_port_from
     from flows.demo import lay_out, play
     from settings import utc_now
 
     folder, end = _where_to_play(), utc_now().replace(second=0, microsecond=0)
     settings = lay_out(folder)
-    if look:
-        check_port(settings.server.host, settings.server.port, "server.port", "dashboard and API")
+    port = free_port_from(settings.server.host, settings.server.port) if look else settings.server.port
     show.say(
         "A web shop has a rush every evening. Three things can be done; only one of them helps, and nobody says which."
     )
@@ -81,8 +80,8 @@ def demo(
     report.store.close()
     show.say(f"All of it lies in {folder}: change its foreact.toml and run the demo again.")
     if look:
-        show.say(f"Look at it: http://{settings.server.host}:{settings.server.port}/ (Ctrl-C ends it)")
-        told.serve(settings, end)
+        show.say(f"Look at it: http://{settings.server.host}:{port}/ (Ctrl-C ends it)")
+        told.serve(settings, end, port)
 
 
 @app.command(epilog="Example: foreact status")

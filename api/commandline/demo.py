@@ -59,11 +59,11 @@ def _learned(report: SimulationReport) -> list[str]:
     return [*lines, f"{len(report.goals)} goals set, {len(foretold)} of them before anything was broken."]
 
 
-def serve(settings: Settings, now: datetime) -> None:
+def serve(settings: Settings, now: datetime, port: int) -> None:
     """Serve dashboard and API over what the demo left, until Ctrl-C."""
     import uvicorn
 
     from api.app import create_app
 
     app = create_app(settings, trigger=StoppedClock(), clock=lambda: now)
-    uvicorn.run(app, host=settings.server.host, port=settings.server.port, log_level="warning", access_log=False)
+    uvicorn.run(app, host=settings.server.host, port=port, log_level="warning", access_log=False)

@@ -15,6 +15,8 @@ from api.processes.layout import Layout
 from settings import Settings
 from storage import ForeactError, holder_of, is_reserved
 
+PORTS_TRIED = 20
+
 
 @contextlib.contextmanager
 def hold(layout: Layout) -> Iterator[None]:
@@ -108,6 +110,15 @@ def check_port(host: str, port: int, key: str, what: str) -> None:
             f"Stop what uses it, or set `{key}` in foreact.toml.",
             status=409,
         )
+
+
+def free_port_from(host: str, first: int) -> int:
+    """Return the first of the next ports that nobody listens on; raises `port_in_use` where there is none."""
+    for port in range(first, min(first + PORTS_TRIED, 65_536)):
+        if port_trouble(host, port) is None:
+            return port
+    check_port(host, first, "server.port", "dashboard and API")
+    return first  # it was let go of meanwhile
 
 
 def port_trouble(host: str, port: int) -> str | None:

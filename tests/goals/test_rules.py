@@ -258,14 +258,14 @@ class TestPatternAdaptation:
         (found,) = proposals(GoalType.PATTERN_ADAPTATION, evidence)
         assert (found.series, found.severity, found.bound) == ("cpu_usage", 0.8, 90)
 
-    def shift(self) -> Pattern:
+    def shift(self, after: float = 60.0) -> Pattern:
         return Pattern(
             pattern_id="p3",
             kind="change_point",
             subject="cpu_usage",
             statement="cpu_usage moved.",
             strength=0.9,
-            evidence={"at_s": TICK.timestamp() - 7_200, "before": 30.0, "after": 60.0},
+            evidence={"at_s": TICK.timestamp() - 7_200, "before": 30.0, "after": after},
         )
 
     def test_a_new_level_toward_the_bound_fires_while_it_is_news(self) -> None:
@@ -273,6 +273,12 @@ class TestPatternAdaptation:
         evidence = evidence_of(objective, {"cpu_usage": np.full(50, 60.0)}, patterns=(self.shift(),))
         (found,) = proposals(GoalType.PATTERN_ADAPTATION, evidence)
         assert (found.bound, found.side, found.baseline) == (30.0, "below", 60.0)
+
+    @pytest.mark.parametrize(("after", "count"), [(30.05, 0), (35.9, 0), (36.1, 1)])
+    def test_a_new_level_is_a_goal_only_where_it_took_a_tenth_of_the_room(self, after: float, count: int) -> None:
+        objective = Objective(name="cpu", metric="cpu_usage", bound=90)
+        evidence = evidence_of(objective, {"cpu_usage": np.full(50, after)}, patterns=(self.shift(after),))
+        assert len(proposals(GoalType.PATTERN_ADAPTATION, evidence)) == count
 
     def test_a_new_level_that_no_objective_minds_is_no_goal(self) -> None:
         frames = (frame_of({"cpu_usage": np.full(50, 60.0)}),)

@@ -16,6 +16,7 @@ from tasks.goals.text import moment, number, percent, span
 GOAL_TYPE = GoalType.PATTERN_ADAPTATION
 _LEAST_LEAD_S = 600.0
 _MOST_LEAD_S = 6 * 3_600.0
+_LEAST_ROOM_RATIO = 0.1
 _SHIFT_IS_NEWS_S = 86_400.0
 _SETTLE_S = 1_800.0
 _DEFAULT_SEVERITY = 0.2
@@ -148,7 +149,7 @@ def _shift(evidence: Evidence, pattern: Pattern) -> Proposal | None:
     if not 0 <= (evidence.tick - at).total_seconds() <= _SHIFT_IS_NEWS_S:
         return None
     # A shift that no objective minds is a pattern to be seen, not a goal to be pursued.
-    watching = [each for each in evidence.objectives if each.matches(series) and toward(after, before, each.side) > 0]
+    watching = [each for each in evidence.objectives if each.matches(series) and _matters(before, after, each)]
     objective = max(watching, key=lambda each: each.severity, default=None)
     if objective is None:
         return None
@@ -173,6 +174,11 @@ def _shift(evidence: Evidence, pattern: Pattern) -> Proposal | None:
             "is_broken_now": False,
         },
     )
+
+
+def _matters(before: float, after: float, objective: Objective) -> bool:
+    """Tell whether a shift took a part worth minding of the room that was left to the bound."""
+    return float(toward(after, before, objective.side)) > _LEAST_ROOM_RATIO * abs(objective.bound - before)
 
 
 def _unmeasured(goal: Goal, evidence: Evidence) -> Standing:
