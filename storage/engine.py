@@ -41,6 +41,11 @@ class Engine(Protocol):
         """Tell whether this thread is inside a transaction, which an error would end."""
         ...
 
+    @property
+    def expects_new(self) -> bool:
+        """Tell whether rows may be written as if all were new: where one is not, the error is answered for."""
+        ...
+
     def rows(self, sql: str, params: Params | None = None) -> Rows:
         """Run one statement and return its rows."""
         ...
@@ -55,6 +60,10 @@ class Engine(Protocol):
 
     def transaction(self) -> Any:
         """Make the statements inside a `with` all happen, or none."""
+        ...
+
+    def together(self, write: Callable[[], T]) -> T:
+        """Make all that `write` does happen, or none; it may be called twice, and must only write."""
         ...
 
     def recall(self, tables: tuple[str, ...], key: Hashable, read: Callable[[], T]) -> T:
@@ -150,6 +159,7 @@ class LocalEngine:
         if not hasattr(self._local, "cursor"):
             self._local.cursor = self._connection.cursor()
             self._local.depth = 0
+            self._local.is_hopeful = False
             self._local.written = set()
         cursor: duckdb.DuckDBPyConnection = self._local.cursor
         return cursor
@@ -158,6 +168,11 @@ class LocalEngine:
     def in_transaction(self) -> bool:
         self._cursor()
         return bool(self._local.depth)
+
+    @property
+    def expects_new(self) -> bool:
+        self._cursor()
+        return not self._local.depth or bool(self._local.is_hopeful)
 
     def _run(self, step: Callable[[], T], sql: str) -> T:
         """Retry conflicts, but not inside a transaction: there the whole of it must be tried again."""
@@ -211,6 +226,22 @@ class LocalEngine:
             for table in self._local.written:
                 self._recall.touch(table)
 
+    def together(self, write: Callable[[], T]) -> T:
+        self._cursor()
+        if self._local.depth:
+            return write()
+        # Rows are new but for a retry, and looking for conflicts costs three times the insert.
+        self._local.is_hopeful = True
+        try:
+            with self.transaction():
+                return write()
+        except duckdb.ConstraintException:
+            self._local.is_hopeful = False
+            with self.transaction():
+                return write()
+        finally:
+            self._local.is_hopeful = False
+
     def close(self) -> None:
         self._connection.close()
 
@@ -231,6 +262,10 @@ class RemoteEngine:
     @property
     def in_transaction(self) -> bool:
         return bool(self._depth)
+
+    @property
+    def expects_new(self) -> bool:
+        return False
 
     def _attach(self) -> None:
         _quiet(lambda: self._connection.execute("DETACH owner"))
@@ -298,6 +333,10 @@ class RemoteEngine:
                 raise
             finally:
                 self._depth = 0
+
+    def together(self, write: Callable[[], T]) -> T:
+        with self.transaction():
+            return write()
 
     def close(self) -> None:
         _quiet(lambda: self._connection.execute("DETACH owner"))

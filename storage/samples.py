@@ -18,10 +18,6 @@ from storage.window import SampleWindow, SeriesInfo, series_id
 __all__ = ["SampleWindow", "Samples", "SeriesInfo", "series_id"]
 
 
-FEW = 20
-"""So many rows are written faster as one statement than as columns."""
-
-
 class Samples:
     """The `samples` and `series` tables."""
 
@@ -37,10 +33,7 @@ class Samples:
         self._introduce(samples)
         recorded_at = self._clock()
         numbers = [series_id(sample.series) for sample in samples]
-        if len(samples) <= FEW:
-            self._append_few(numbers, samples, recorded_at)
-        else:
-            self.append_columns(numbers, [s.ts for s in samples], [s.value for s in samples], recorded_at)
+        self.append_columns(numbers, [s.ts for s in samples], [s.value for s in samples], recorded_at)
         return len(samples)
 
     def append_columns(
@@ -123,15 +116,6 @@ class Samples:
     def prune(self, before: datetime) -> None:
         """Forget raw samples older than a moment."""
         self._engine.rows("DELETE FROM samples WHERE ts < $before", {"before": before})
-
-    def _append_few(self, numbers: Sequence[int], samples: Sequence[Sample], recorded_at: datetime) -> None:
-        """Write a handful of rows as one statement: a third of the cost of registering a data frame."""
-        stamp = literal(recorded_at)
-        rows = ", ".join(
-            f"({number}, {literal(sample.ts)}, {literal(sample.value)}, {stamp})"
-            for number, sample in zip(numbers, samples, strict=True)
-        )
-        self._engine.rows(f"INSERT INTO samples VALUES {rows}")
 
     def _introduce(self, samples: Sequence[Sample]) -> None:
         with self._lock:

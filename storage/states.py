@@ -11,7 +11,7 @@ import numpy as np
 
 from storage.engine import Engine, literal
 from storage.records import StatePrediction
-from storage.table import Clock, RecordTable
+from storage.table import Clock, RecordTable, insert_new
 
 UNKNOWN = "unknown"
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
@@ -62,18 +62,15 @@ class States:
 
         Without `raw` the prediction is never compared with what came.
         """
-        sql = """INSERT INTO states (cycle_id, recorded_at, body, matures_at, unhealthy, critical)
-                 VALUES ($cycle_id, $now, $body, $at, $unhealthy, $critical)
-                 ON CONFLICT DO NOTHING RETURNING cycle_id"""
-        params = {
-            "cycle_id": cycle_id,
-            "now": self._clock(),
-            "body": state.model_dump_json(),
-            "at": state.at,
-            "unhealthy": raw.unhealthy if raw else None,
-            "critical": raw.critical if raw else None,
+        columns: dict[str, list[Any]] = {
+            "cycle_id": [cycle_id],
+            "recorded_at": [self._clock()],
+            "body": [state.model_dump_json()],
+            "matures_at": [state.at],
+            "unhealthy": [float(raw.unhealthy) if raw else None],
+            "critical": [float(raw.critical) if raw else None],
         }
-        return bool(self._engine.rows(sql, params))
+        return bool(insert_new(self._engine, "states", columns))
 
     def get(self, cycle_id: str) -> StatePrediction | None:
         """Return the state that a cycle predicts."""
