@@ -32,9 +32,14 @@ _PARAMETER = re.compile(r"\$([a-z_][a-z0-9_]*)")
 
 
 class Engine(Protocol):
-    """What the tables need of a database; `is_local` tells whether rows come without a network between."""
+    """What the tables need of a database.
+
+    `is_local` tells whether rows come without a network between, `is_alone` that nobody else writes: then what was read
+    is remembered until it changes.
+    """
 
     is_local: bool
+    is_alone: bool
 
     @property
     def in_transaction(self) -> bool:
@@ -68,6 +73,10 @@ class Engine(Protocol):
 
     def recall(self, tables: tuple[str, ...], key: Hashable, read: Callable[[], T]) -> T:
         """Return what `read` returns, or what it returned before where these tables cannot have changed since."""
+        ...
+
+    def state(self, table: str) -> tuple[int, ...] | None:
+        """Return how often a table was written, and how often anything may have been; None where that is unknown."""
         ...
 
     def close(self) -> None:
@@ -142,10 +151,7 @@ def _is_conflict(trouble: duckdb.Error, sql: str) -> bool:
 
 
 class LocalEngine:
-    """DuckDB in this process; every thread has a cursor, and with it a transaction, of its own.
-
-    `is_alone` says that nobody else writes: what was read is then remembered until it changes.
-    """
+    """DuckDB in this process; every thread has a cursor, and with it a transaction, of its own."""
 
     is_local = True
 
@@ -189,6 +195,10 @@ class LocalEngine:
         self._cursor()
         # Inside a transaction its own rows are seen, which may yet be taken back.
         return self._recall.get(tables, key, read) if self.is_alone and not self._local.depth else read()
+
+    def state(self, table: str) -> tuple[int, ...] | None:
+        self._cursor()
+        return self._recall.state(table) if self.is_alone and not self._local.depth else None
 
     def _execute(self, sql: str, params: Params | None) -> duckdb.DuckDBPyConnection:
         """Run a statement; a long-lived owner writes parameters out, since DuckDB loads pandas (40 MB) to bind them."""
@@ -250,6 +260,7 @@ class RemoteEngine:
     """DuckDB in the process that owns the file, reached over loopback."""
 
     is_local = False
+    is_alone = False
 
     def __init__(self, uri: str, token: str) -> None:
         self._uri, self._token = uri, token
@@ -312,6 +323,9 @@ class RemoteEngine:
 
     def recall(self, tables: tuple[str, ...], key: Hashable, read: Callable[[], T]) -> T:
         return read()
+
+    def state(self, table: str) -> tuple[int, ...] | None:
+        return None
 
     def append(self, table: str, columns: Mapping[str, Sequence[Any] | np.ndarray[Any, Any]]) -> None:
         sql = f"INSERT INTO owner.{table} BY NAME SELECT * FROM incoming_rows"

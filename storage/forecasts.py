@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from storage.engine import Engine
 from storage.fitted import FittedTable
+from storage.maturity import Maturity
 from storage.records import Breach, Forecast, StatePrediction
-from storage.states import NEVER, States
+from storage.states import States
 from storage.table import Clock, RecordTable
 
 
@@ -106,6 +107,7 @@ class Forecasts:
         self.breaches = RecordTable(engine, clock, "breaches", Breach, keys)
         self.states = States(engine, clock)
         self.fitted = FittedTable(engine, clock)
+        self._maturity = Maturity(engine, "forecasts", "refusal IS NULL", "errors")
 
     def append(self, forecasts: Sequence[Forecast], cycle_id: str, spreads: Mapping[str, Spread] | None = None) -> None:
         """Record the forecasts of a cycle, once; `spreads` by series makes them count for calibration."""
@@ -117,6 +119,8 @@ class Forecasts:
         if not forecasts:
             return
         now = self._clock()
+        matures_at = [f.issued_at + timedelta(seconds=f.step_s * len(f.point)) for f in forecasts]
+        self._maturity.written(at for at, each in zip(matures_at, forecasts, strict=True) if each.refusal is None)
         known = [spreads.get(f.series) for f in forecasts]
         self._engine.append(
             "forecasts",
@@ -132,7 +136,7 @@ class Forecasts:
                 "method": [f.method for f in forecasts],
                 "warnings": [list(f.warnings) for f in forecasts],
                 "refusal": [f.refusal for f in forecasts],
-                "matures_at": [f.issued_at + timedelta(seconds=f.step_s * len(f.point)) for f in forecasts],
+                "matures_at": matures_at,
                 "scale": [spread.scale if spread else None for spread in known],
                 "offsets": [
                     np.asarray(spread.offsets, dtype=np.float32).ravel()
@@ -179,23 +183,16 @@ class Forecasts:
         They are resolved in the order in which they mature, and with them all that mature at the same moment: so none
         lies behind the newest that is resolved. About `limit` of them are returned.
         """
+        if not self._maturity.may_be_due(matured_before):
+            return []
         sql = f"""SELECT cycle_id, {FORECAST_COLUMNS}, matures_at FROM forecasts
                   WHERE matures_at > $newest AND matures_at <= $until AND refusal IS NULL
                   ORDER BY matures_at, cycle_id, series"""
-        params = {"newest": self._newest_resolved(), "until": matured_before, "limit": limit}
+        params = {"newest": self._maturity.newest_resolved(), "until": matured_before, "limit": limit}
         rows = self._engine.rows(f"{sql} LIMIT $limit", params)
         if len(rows) == limit:
             rows = self._engine.rows(sql, params | {"until": rows[-1][-1]})
         return [(row[0], forecast_of_row(row[1:-1])) for row in rows]
-
-    def _newest_resolved(self) -> datetime:
-        """Return when the newest resolved forecast matured."""
-
-        def read() -> datetime | None:
-            newest: datetime | None = self._engine.rows("SELECT max(matures_at) FROM errors")[0][0]
-            return newest
-
-        return self._engine.recall(("errors",), "newest resolved", read) or NEVER
 
     def append_errors(self, errors: Sequence[ForecastError]) -> None:
         """Add resolved forecasts to the ledger."""

@@ -58,6 +58,13 @@ class Goals:
         views = self._views(tail, {"since": whole_day(since), "limit": limit})
         return [view for view in views if view.since > since]
 
+    def lately(self, since: datetime, limit: int = 200) -> tuple[list[GoalView], list[GoalView]]:
+        """Return in one reading the open goals, as `open` does, and those closed after a moment, newest first."""
+        views = self._views(f"WHERE s.state IN {_OPEN} OR s.since > $since", {"since": whole_day(since)})
+        closed = [view for view in views if not view.is_open and view.since > since]
+        newest = sorted(closed, key=lambda view: view.since, reverse=True)[:limit]
+        return [view for view in views if view.is_open], newest
+
     def get(self, goal_id: str) -> GoalView | None:
         """Return a goal with its state, or None."""
         found = self._views("WHERE g.goal_id = $goal_id", {"goal_id": goal_id})
