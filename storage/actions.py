@@ -53,6 +53,8 @@ class Actions:
             },
         )
         self._approvals = RecordTable(engine, clock, "approvals", Approval, {"action_id": "action_id"})
+        keys = {"action_id": "action_id", "attempt": "attempt", "promised_at": "at"}
+        self._intents = RecordTable(engine, clock, "intents", Intent, keys)
         self._receipts = RecordTable(
             engine,
             clock,
@@ -112,16 +114,7 @@ class Actions:
 
     def claim(self, intent: Intent) -> bool:
         """Write the promise to act; False where another run already made it: then do not act."""
-        sql = """INSERT INTO intents VALUES ($action_id, $attempt, $now, $at, $body)
-                 ON CONFLICT DO NOTHING RETURNING action_id"""
-        params = {
-            "action_id": intent.action_id,
-            "attempt": intent.attempt,
-            "now": self._clock(),
-            "at": intent.at,
-            "body": intent.model_dump_json(),
-        }
-        return bool(self._engine.rows(sql, params))
+        return bool(self._intents.append([intent]))
 
     def finish(self, receipt: Receipt) -> bool:
         """Write what came of an act; only the first receipt counts. Returns whether this was it."""

@@ -32,13 +32,23 @@ _PARAMETER = re.compile(r"\$([a-z_][a-z0-9_]*)")
 
 
 class Engine(Protocol):
-    """What the tables need of a database; `is_local` tells whether rows come without a network between."""
+    """What the tables need of a database.
+
+    `is_local` tells whether rows come without a network between, `is_alone` that nobody else writes: then what was read
+    is remembered until it changes.
+    """
 
     is_local: bool
+    is_alone: bool
 
     @property
     def in_transaction(self) -> bool:
         """Tell whether this thread is inside a transaction, which an error would end."""
+        ...
+
+    @property
+    def expects_new(self) -> bool:
+        """Tell whether rows may be written as if all were new: where one is not, the error is answered for."""
         ...
 
     def rows(self, sql: str, params: Params | None = None) -> Rows:
@@ -57,8 +67,16 @@ class Engine(Protocol):
         """Make the statements inside a `with` all happen, or none."""
         ...
 
+    def together(self, write: Callable[[], T]) -> T:
+        """Make all that `write` does happen, or none; it may be called twice, and must only write."""
+        ...
+
     def recall(self, tables: tuple[str, ...], key: Hashable, read: Callable[[], T]) -> T:
         """Return what `read` returns, or what it returned before where these tables cannot have changed since."""
+        ...
+
+    def state(self, table: str) -> tuple[int, ...] | None:
+        """Return how often a table was written, and how often anything may have been; None where that is unknown."""
         ...
 
     def close(self) -> None:
@@ -133,10 +151,7 @@ def _is_conflict(trouble: duckdb.Error, sql: str) -> bool:
 
 
 class LocalEngine:
-    """DuckDB in this process; every thread has a cursor, and with it a transaction, of its own.
-
-    `is_alone` says that nobody else writes: what was read is then remembered until it changes.
-    """
+    """DuckDB in this process; every thread has a cursor, and with it a transaction, of its own."""
 
     is_local = True
 
@@ -150,6 +165,7 @@ class LocalEngine:
         if not hasattr(self._local, "cursor"):
             self._local.cursor = self._connection.cursor()
             self._local.depth = 0
+            self._local.is_hopeful = False
             self._local.written = set()
         cursor: duckdb.DuckDBPyConnection = self._local.cursor
         return cursor
@@ -158,6 +174,11 @@ class LocalEngine:
     def in_transaction(self) -> bool:
         self._cursor()
         return bool(self._local.depth)
+
+    @property
+    def expects_new(self) -> bool:
+        self._cursor()
+        return not self._local.depth or bool(self._local.is_hopeful)
 
     def _run(self, step: Callable[[], T], sql: str) -> T:
         """Retry conflicts, but not inside a transaction: there the whole of it must be tried again."""
@@ -174,6 +195,10 @@ class LocalEngine:
         self._cursor()
         # Inside a transaction its own rows are seen, which may yet be taken back.
         return self._recall.get(tables, key, read) if self.is_alone and not self._local.depth else read()
+
+    def state(self, table: str) -> tuple[int, ...] | None:
+        self._cursor()
+        return self._recall.state(table) if self.is_alone and not self._local.depth else None
 
     def _execute(self, sql: str, params: Params | None) -> duckdb.DuckDBPyConnection:
         """Run a statement; a long-lived owner writes parameters out, since DuckDB loads pandas (40 MB) to bind them."""
@@ -211,6 +236,22 @@ class LocalEngine:
             for table in self._local.written:
                 self._recall.touch(table)
 
+    def together(self, write: Callable[[], T]) -> T:
+        self._cursor()
+        if self._local.depth:
+            return write()
+        # Rows are new but for a retry, and looking for conflicts costs three times the insert.
+        self._local.is_hopeful = True
+        try:
+            with self.transaction():
+                return write()
+        except duckdb.ConstraintException:
+            self._local.is_hopeful = False
+            with self.transaction():
+                return write()
+        finally:
+            self._local.is_hopeful = False
+
     def close(self) -> None:
         self._connection.close()
 
@@ -219,6 +260,7 @@ class RemoteEngine:
     """DuckDB in the process that owns the file, reached over loopback."""
 
     is_local = False
+    is_alone = False
 
     def __init__(self, uri: str, token: str) -> None:
         self._uri, self._token = uri, token
@@ -231,6 +273,10 @@ class RemoteEngine:
     @property
     def in_transaction(self) -> bool:
         return bool(self._depth)
+
+    @property
+    def expects_new(self) -> bool:
+        return False
 
     def _attach(self) -> None:
         _quiet(lambda: self._connection.execute("DETACH owner"))
@@ -278,6 +324,9 @@ class RemoteEngine:
     def recall(self, tables: tuple[str, ...], key: Hashable, read: Callable[[], T]) -> T:
         return read()
 
+    def state(self, table: str) -> tuple[int, ...] | None:
+        return None
+
     def append(self, table: str, columns: Mapping[str, Sequence[Any] | np.ndarray[Any, Any]]) -> None:
         sql = f"INSERT INTO owner.{table} BY NAME SELECT * FROM incoming_rows"
         self._run(lambda: _insert(self._connection, sql, arrays(columns)), sql)
@@ -298,6 +347,10 @@ class RemoteEngine:
                 raise
             finally:
                 self._depth = 0
+
+    def together(self, write: Callable[[], T]) -> T:
+        with self.transaction():
+            return write()
 
     def close(self) -> None:
         _quiet(lambda: self._connection.execute("DETACH owner"))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 
 from storage.engine import Engine, literal
 from storage.records import Event, stable_id
-from storage.table import Clock
+from storage.table import Clock, whole_day
 
 
 class Events:
@@ -30,8 +30,11 @@ class Events:
 
     def columns(self, since: datetime, until: datetime) -> dict[str, np.ndarray[Any, Any]]:
         """Return event_type and ts in (since, until], in time order, as columns."""
-        sql = "SELECT event_type, ts FROM events WHERE ts > $since AND ts <= $until ORDER BY ts"
-        return self._engine.columns(sql, {"since": since, "until": until})
+        sql = "SELECT event_type, ts FROM events WHERE ts > $day ORDER BY ts"
+        day = whole_day(since)
+        found = self._engine.recall(("events",), ("events", day), lambda: self._engine.columns(sql, {"day": day}))
+        first, end = np.searchsorted(found["ts"], [_stamp(since), _stamp(until)], side="right")
+        return {name: column[first:end] for name, column in found.items()}
 
     def between(self, since: datetime, until: datetime, limit: int = 1_000_000) -> list[Event]:
         """Return events in (since, until], newest first."""
@@ -50,3 +53,7 @@ class Events:
         )
         event_id = stable_id("event", event.event_type, event.ts.isoformat(), labels, metadata)
         return [event_id, event.event_type, event.ts, labels, metadata, self._clock()]
+
+
+def _stamp(moment: datetime) -> np.datetime64:
+    return np.datetime64(moment.astimezone(UTC).replace(tzinfo=None), "us")

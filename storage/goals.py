@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from storage.engine import Engine, literal
+from storage.engine import Engine
 from storage.records import Goal, GoalState, GoalView, Transition
-from storage.table import Clock, RecordTable, asked, next_number, whole_day
+from storage.table import Clock, RecordTable, asked, insert_new, next_number, whole_day
 
 _VIEW = """SELECT g.body, s.state, s.progress, s.reason, s.since
            FROM goals g JOIN goal_states s USING (goal_id)"""
@@ -25,23 +25,28 @@ class Goals:
 
     def append(self, goals: Sequence[Goal], transitions: Sequence[Transition], cycle_id: str) -> None:
         """Record new goals and where goals moved to, together."""
-        with self._engine.transaction():
+
+        def write() -> None:
             self._goals.append(goals, cycle_id)
             self.move(transitions, cycle_id)
 
+        if goals or transitions:
+            self._engine.together(write)
+
     def move(self, transitions: Sequence[Transition], cycle_id: str) -> None:
         """Record where goals moved to."""
-        if not transitions:
-            return
-        now, first = self._clock(), next_number()
-        rows = ", ".join(
-            "("
-            + ", ".join(map(literal, [first + n, t.goal_id, t.at, t.state, t.progress, t.reason, cycle_id, now]))
-            + ")"
-            for n, t in enumerate(transitions)
-        )
-        columns = "seq, goal_id, moved_at, state, progress, reason, cycle_id, recorded_at"
-        self._engine.rows(f"INSERT INTO goal_transitions ({columns}) VALUES {rows} ON CONFLICT DO NOTHING")
+        count, first = len(transitions), next_number()
+        columns: dict[str, list[Any]] = {
+            "seq": list(range(first, first + count)),
+            "goal_id": [each.goal_id for each in transitions],
+            "moved_at": [each.at for each in transitions],
+            "state": [str(each.state) for each in transitions],
+            "progress": [float(each.progress) for each in transitions],
+            "reason": [each.reason for each in transitions],
+            "cycle_id": [cycle_id] * count,
+            "recorded_at": [self._clock()] * count,
+        }
+        insert_new(self._engine, "goal_transitions", columns)
 
     def open(self) -> list[GoalView]:
         """Return the goals that still ask for something, most important first."""
@@ -52,6 +57,13 @@ class Goals:
         tail = f"WHERE s.state NOT IN {_OPEN} AND s.since > $since ORDER BY s.since DESC LIMIT $limit"
         views = self._views(tail, {"since": whole_day(since), "limit": limit})
         return [view for view in views if view.since > since]
+
+    def lately(self, since: datetime, limit: int = 200) -> tuple[list[GoalView], list[GoalView]]:
+        """Return in one reading the open goals, as `open` does, and those closed after a moment, newest first."""
+        views = self._views(f"WHERE s.state IN {_OPEN} OR s.since > $since", {"since": whole_day(since)})
+        closed = [view for view in views if not view.is_open and view.since > since]
+        newest = sorted(closed, key=lambda view: view.since, reverse=True)[:limit]
+        return [view for view in views if view.is_open], newest
 
     def get(self, goal_id: str) -> GoalView | None:
         """Return a goal with its state, or None."""

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storage.engine import Engine, literal
-from storage.forecasts import FORECAST_COLUMNS, forecast_of_row
+from storage.forecasts import FORECAST_COLUMNS, forecast_of_row, wide_rows
 from storage.records import Forecast
 
 
@@ -43,7 +43,7 @@ class Issued:
         names = ", ".join(map(literal, series))
         sql = f"""SELECT {FORECAST_COLUMNS} FROM forecasts
                   WHERE cycle_id = $cycle_id AND refusal IS NULL AND series IN ({names})"""
-        return {row[0]: forecast_of_row(row) for row in self._engine.rows(sql, {"cycle_id": cycle_id})}
+        return {row[0]: forecast_of_row(row) for row in wide_rows(self._engine, sql, {"cycle_id": cycle_id})}
 
     def origins(self, series: str, step_s: float, since: datetime, before: datetime) -> list[datetime]:
         """Return when forecasts of a series at a step were issued within [since, before), oldest first."""
@@ -66,6 +66,6 @@ class Issued:
         rows = {name: place for place, name in enumerate(series)}
         columns = {moment: place for place, moment in enumerate(origins)}
         params = {"first": first_step + 1, "last": first_step + steps, "step_s": step_s}
-        for name, moment, point in self._engine.rows(sql, params):
+        for name, moment, point in wide_rows(self._engine, sql, params):
             points[rows[name], columns[moment], : len(point)] = point
         return IssuedPaths(tuple(origins), points)

@@ -105,9 +105,10 @@ class Facts:
 
     def get(self, name: str, default: Any = None) -> Any:
         """Return the value in force, or the default."""
-        sql = "SELECT value FROM facts WHERE name = $name ORDER BY seq DESC LIMIT 1"
+        # Not ORDER BY … LIMIT 1, which takes DuckDB three times as long.
+        sql = "SELECT arg_max(value, seq) FROM facts WHERE name = $name"
         rows = self._engine.recall(("facts",), ("fact", name), lambda: self._engine.rows(sql, {"name": name}))
-        return json.loads(rows[0][0]) if rows else default
+        return default if rows[0][0] is None else json.loads(rows[0][0])
 
     def matching(self, prefix: str) -> dict[str, Any]:
         """Return the values in force of all names with a prefix, keyed by what follows it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -71,7 +72,8 @@ class Outcomes:
 
     def target_count(self) -> int:
         """Count the outcomes on the metrics that were aimed at."""
-        return self._outcomes.count("role = 'target'")
+        read = partial(self._outcomes.count, "role = 'target'")
+        return self._engine.recall(("outcomes",), "target count", read)
 
     def of_action(self, action_id: str) -> list[Outcome]:
         """Return the outcomes of an action on every metric: its target, its guards, then side effects."""
@@ -119,6 +121,9 @@ class Outcomes:
 
         One whose row cannot be read comes without a state, which no learner takes for sound.
         """
+        return self._engine.recall(("beliefs",), "belief", self._belief)
+
+    def _belief(self) -> Belief | None:
         sql = """SELECT belief_id, recorded_at, outcome_count, body FROM beliefs
                  ORDER BY recorded_at DESC, outcome_count DESC LIMIT 1"""
         for belief_id, recorded_at, count, body in self._engine.rows(sql):

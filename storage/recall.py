@@ -40,7 +40,7 @@ class Recall:
     def get(self, tables: tuple[str, ...], key: Hashable, read: Callable[[], T]) -> T:
         """Return the answer to `key`, read anew where one of its tables was written since."""
         with self._lock:
-            state = self._state(tables)
+            state = self._state(*tables)
             known = self._answers.get(key)
             if known is not None and known[0] == state:
                 self._answers.move_to_end(key)
@@ -55,10 +55,15 @@ class Recall:
                 self._answers.popitem(last=False)
         return answer
 
+    def state(self, table: str) -> tuple[int, ...]:
+        """Return how often a table was written, and how often anything may have been."""
+        with self._lock:
+            return self._state(table)
+
     def touch(self, table: str) -> None:
         """Note that a table was written."""
         with self._lock:
             self._writes[table] = self._writes.get(table, 0) + 1
 
-    def _state(self, tables: tuple[str, ...]) -> tuple[int, ...]:
+    def _state(self, *tables: str) -> tuple[int, ...]:
         return tuple(self._writes.get(table, 0) for table in (*tables, ANYTHING))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,14 +13,26 @@ import numpy as np
 
 from storage.engine import Engine, literal
 from storage.records import Frame, Sample
-from storage.table import Clock
-from storage.window import SampleWindow, SeriesInfo, series_id
+from storage.table import Clock, insert_of
+from storage.window import Rows, SampleWindow, SeriesInfo, micros, read_rows, series_id
 
 __all__ = ["SampleWindow", "Samples", "SeriesInfo", "series_id"]
 
 
 FEW = 20
-"""So many rows are written faster as one statement than as columns."""
+"""So many rows travel to the owner faster as one statement than as columns."""
+RECENT = timedelta(days=2)
+MOST_KEPT = 1_000_000
+"""Kept rows are read anew when they reach this much further back than is asked for, or are so many."""
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """All samples since a moment, right for as long as the table is in this state."""
+
+    state: tuple[int, ...]
+    since: datetime
+    rows: Rows
 
 
 class Samples:
@@ -27,7 +40,8 @@ class Samples:
 
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self._engine, self._clock = engine, clock
-        self._known: set[str] = set()
+        self._known: dict[str, int] = {}
+        self._kept: _Kept | None = None
         self._lock = threading.Lock()
 
     def append(self, samples: Sequence[Sample]) -> int:
@@ -36,11 +50,8 @@ class Samples:
             return 0
         self._introduce(samples)
         recorded_at = self._clock()
-        numbers = [series_id(sample.series) for sample in samples]
-        if len(samples) <= FEW:
-            self._append_few(numbers, samples, recorded_at)
-        else:
-            self.append_columns(numbers, [s.ts for s in samples], [s.value for s in samples], recorded_at)
+        numbers = [self._known[sample.series] for sample in samples]
+        self.append_columns(numbers, [s.ts for s in samples], [s.value for s in samples], recorded_at)
         return len(samples)
 
     def append_columns(
@@ -51,15 +62,25 @@ class Samples:
         recorded_at: datetime,
     ) -> None:
         """Record columns of equal length: series numbers, moments, values."""
-        self._engine.append(
-            "samples",
-            {
-                "series_id": np.asarray(numbers, dtype=np.int64),
-                "ts": list(moments),
-                "value": np.asarray(values, dtype=float),
-                "recorded_at": [recorded_at] * len(numbers),
-            },
+        rows = Rows(
+            np.asarray(numbers, dtype=np.int64),
+            np.array([micros(moment) for moment in moments], dtype=np.int64),
+            np.asarray(values, dtype=float),
         )
+        columns: dict[str, Any] = {
+            "series_id": rows.numbers,
+            "ts": rows.moments_us.astype("datetime64[us]"),
+            "value": rows.values,
+            "recorded_at": [recorded_at] * len(rows),
+        }
+        with self._lock:
+            before = self._engine.state("samples")
+            if len(rows) <= FEW and not self._engine.is_local:
+                few = columns | {"series_id": rows.numbers.tolist(), "ts": list(moments), "value": rows.values.tolist()}
+                self._engine.rows(insert_of("samples", few), few)
+            else:
+                self._engine.append("samples", columns)
+            self._remember(rows, before)
 
     def known(self) -> list[SeriesInfo]:
         """Return every series ever seen, by name."""
@@ -89,6 +110,13 @@ class Samples:
     ) -> SampleWindow:
         """Return the samples in (since, until], of all series or of some, to be looked at in several ways."""
         return SampleWindow(self._engine, self.known, since, until, as_of, series)
+
+    def recent(self, since: datetime, until: datetime) -> SampleWindow:
+        """Return the samples in (since, until] of all series, as a loop asks for them turn after turn.
+
+        Where nobody else writes, they are read once; what is recorded from then on is laid beside them.
+        """
+        return replace(self.window(since, until), known_rows=self._rows_since if self._engine.is_local else None)
 
     def columns(self, since: datetime, until: datetime) -> dict[str, np.ndarray[Any, Any]]:
         """Return raw samples in (since, until] as columns series, ts, value, in time order: for replay."""
@@ -124,14 +152,25 @@ class Samples:
         """Forget raw samples older than a moment."""
         self._engine.rows("DELETE FROM samples WHERE ts < $before", {"before": before})
 
-    def _append_few(self, numbers: Sequence[int], samples: Sequence[Sample], recorded_at: datetime) -> None:
-        """Write a handful of rows as one statement: a third of the cost of registering a data frame."""
-        stamp = literal(recorded_at)
-        rows = ", ".join(
-            f"({number}, {literal(sample.ts)}, {literal(sample.value)}, {stamp})"
-            for number, sample in zip(numbers, samples, strict=True)
-        )
-        self._engine.rows(f"INSERT INTO samples VALUES {rows}")
+    def _rows_since(self, since: datetime) -> Rows:
+        with self._lock:
+            state, kept = self._engine.state("samples"), self._kept
+            if kept is not None and kept.state == state and kept.since <= since < kept.since + RECENT:
+                return kept.rows
+            rows = read_rows(self._engine, "ts > $since", {"since": since})
+            is_kept = state is not None and len(rows) <= MOST_KEPT
+            self._kept = _Kept(state, since, rows) if state is not None and is_kept else None
+            return rows
+
+    def _remember(self, rows: Rows, before: tuple[int, ...] | None) -> None:
+        """Lay rows just written beside those that are kept; forget these where anything else was written meanwhile."""
+        kept, now = self._kept, self._engine.state("samples")
+        self._kept = None
+        if kept is None or before is None or now is None or kept.state != before:
+            return
+        is_alone = now == (before[0] + 1, *before[1:])
+        if is_alone and len(kept.rows) < MOST_KEPT and (more := kept.rows.with_later(rows)) is not None:
+            self._kept = _Kept(now, kept.since, more)
 
     def _introduce(self, samples: Sequence[Sample]) -> None:
         with self._lock:
@@ -147,4 +186,4 @@ class Samples:
                 for n, s in fresh.items()
             )
             self._engine.rows(f"INSERT INTO series VALUES {rows} ON CONFLICT DO NOTHING")
-            self._known.update(fresh)
+            self._known.update({name: series_id(name) for name in fresh})

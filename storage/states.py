@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import numpy as np
 
 from storage.engine import Engine, literal
+from storage.maturity import Maturity
 from storage.records import StatePrediction
-from storage.table import Clock, RecordTable
+from storage.table import Clock, RecordTable, insert_new
 
 UNKNOWN = "unknown"
-NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -56,24 +56,23 @@ class States:
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self._engine, self._clock = engine, clock
         self._states = RecordTable(engine, clock, "states", StatePrediction, {})
+        self._maturity = Maturity(engine, "states", "unhealthy IS NOT NULL", "state_results")
 
     def append(self, state: StatePrediction, cycle_id: str, raw: RawState | None = None) -> bool:
         """Record the state that a cycle predicts; False where it has one already.
 
         Without `raw` the prediction is never compared with what came.
         """
-        sql = """INSERT INTO states (cycle_id, recorded_at, body, matures_at, unhealthy, critical)
-                 VALUES ($cycle_id, $now, $body, $at, $unhealthy, $critical)
-                 ON CONFLICT DO NOTHING RETURNING cycle_id"""
-        params = {
-            "cycle_id": cycle_id,
-            "now": self._clock(),
-            "body": state.model_dump_json(),
-            "at": state.at,
-            "unhealthy": raw.unhealthy if raw else None,
-            "critical": raw.critical if raw else None,
+        self._maturity.written([state.at] if raw else [])
+        columns: dict[str, list[Any]] = {
+            "cycle_id": [cycle_id],
+            "recorded_at": [self._clock()],
+            "body": [state.model_dump_json()],
+            "matures_at": [state.at],
+            "unhealthy": [float(raw.unhealthy) if raw else None],
+            "critical": [float(raw.critical) if raw else None],
         }
-        return bool(self._engine.rows(sql, params))
+        return bool(insert_new(self._engine, "states", columns))
 
     def get(self, cycle_id: str) -> StatePrediction | None:
         """Return the state that a cycle predicts."""
@@ -82,21 +81,16 @@ class States:
 
     def unresolved(self, matured_before: datetime, limit: int) -> list[ForetoldState]:
         """Return predictions whose moment has passed and that were not yet compared with what came, oldest first."""
+        if not self._maturity.may_be_due(matured_before):
+            return []
         sql = """SELECT cycle_id, body, unhealthy, critical FROM states
                  WHERE matures_at > $newest AND matures_at <= $until AND unhealthy IS NOT NULL
                  ORDER BY matures_at LIMIT $limit"""
-        params = {"newest": self._newest_resolved(), "until": matured_before, "limit": limit}
+        params = {"newest": self._maturity.newest_resolved(), "until": matured_before, "limit": limit}
         return [
             ForetoldState(cycle_id, StatePrediction.model_validate_json(body), RawState(unhealthy, critical))
             for cycle_id, body, unhealthy, critical in self._engine.rows(sql, params)
         ]
-
-    def _newest_resolved(self) -> datetime:
-        def read() -> datetime | None:
-            newest: datetime | None = self._engine.rows("SELECT max(matures_at) FROM state_results")[0][0]
-            return newest
-
-        return self._engine.recall(("state_results",), "newest resolved state", read) or NEVER
 
     def append_results(self, results: Sequence[StateResult]) -> None:
         """Record what became of predictions."""

@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
+from typing import TypeVar
 
 import duckdb
 
@@ -26,6 +27,8 @@ from storage.lock import holder_of, is_reserved
 from storage.migrate import migrate
 from storage.outcomes import Outcomes
 from storage.samples import Samples
+
+T = TypeVar("T")
 
 MEMORY = ":memory:"
 
@@ -57,6 +60,10 @@ class Store:
         """Make the writes inside a `with` all happen, or none."""
         context: AbstractContextManager[None] = self.engine.transaction()
         return context
+
+    def together(self, write: Callable[[], T]) -> T:
+        """Make all that `write` does happen, or none; it may be called twice, and must only write."""
+        return self.engine.together(write)
 
     def close(self) -> None:
         """Let go of the database."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
@@ -35,6 +34,28 @@ def asked(params: Mapping[str, Any] | None) -> tuple[tuple[str, Any], ...]:
     return tuple(sorted((params or {}).items()))
 
 
+def insert_new(engine: Engine, table: str, columns: Mapping[str, Sequence[Any]]) -> int:
+    """Write rows, given as columns of equal length, that are not there yet; return how many were new."""
+    insert = insert_of(table, columns)
+    count = len(next(iter(columns.values())))
+    if count and engine.expects_new:
+        try:
+            engine.rows(insert, columns)
+        except duckdb.ConstraintException:
+            if engine.in_transaction:
+                raise
+        else:
+            return count
+    return len(engine.rows(f"{insert} ON CONFLICT DO NOTHING RETURNING 1", columns)) if count else 0
+
+
+def insert_of(table: str, columns: Mapping[str, Sequence[Any]]) -> str:
+    """Return the statement that writes these columns, which are its parameters."""
+    # Lists unfolded by DuckDB: for a hundred rows half the time that it takes to parse as many rows of SQL.
+    values = ", ".join(f"unnest(CAST(${column} AS {_type_of(parts)}[]))" for column, parts in columns.items())
+    return f"INSERT INTO {table} ({', '.join(columns)}) SELECT {values}"
+
+
 def _type_of(parts: Sequence[Any]) -> str:
     """Return the DuckDB type of a list, which it cannot tell where all are missing."""
     first = next((part for part in parts if part is not None), "")
@@ -55,16 +76,7 @@ class RecordTable(Generic[R]):
             return 0
         columns = [*self._keys, *(["cycle_id"] if cycle_id is not None else []), "recorded_at", "body"]
         lists = {column: list(parts) for column, parts in zip(columns, zip(*rows, strict=True), strict=True)}
-        # Lists unfolded by DuckDB: for a hundred rows half the time that it takes to parse as many rows of SQL.
-        values = ", ".join(f"unnest(CAST(${column} AS {_type_of(parts)}[]))" for column, parts in lists.items())
-        insert = f"INSERT INTO {self._name} ({', '.join(columns)}) SELECT {values}"
-        if self._engine.is_local and not self._engine.in_transaction:
-            # Rows are new but for a retry, and looking for conflicts costs three times the insert.
-            with suppress(duckdb.ConstraintException):
-                self._engine.rows(insert, lists)
-                return len(rows)
-        found = self._engine.rows(f"{insert} ON CONFLICT DO NOTHING RETURNING {next(iter(self._keys))}", lists)
-        return len(found)
+        return insert_new(self._engine, self._name, lists)
 
     def select(self, tail: str = "", params: Mapping[str, Any] | None = None) -> list[R]:
         """Read records; `tail` is the SQL after FROM (WHERE, ORDER BY, LIMIT)."""

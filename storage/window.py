@@ -7,7 +7,7 @@ faster than grouping in SQL. Through the owner only the grid travels, since raw 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -59,10 +59,39 @@ class Rows:
     moments_us: NDArray[np.int64]
     values: Floats
 
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def within(self, since: datetime, until: datetime) -> Rows:
+        """Return the rows in (since, until]."""
+        meant = (self.moments_us > micros(since)) & (self.moments_us <= micros(until))
+        return self if meant.all() else self._at(meant)
+
+    def with_later(self, more: Rows) -> Rows | None:
+        """Return these rows and more; None where one of those is not later than all of its series."""
+        more = more._at(np.lexsort((more.moments_us, more.numbers)))
+        places = np.searchsorted(self.numbers, more.numbers, side="right")
+        before = np.append(self.numbers, -1)[places - 1], np.append(self.moments_us, 0)[places - 1]
+        is_old = (before[0] == more.numbers) & (before[1] >= more.moments_us)
+        is_twice = (more.numbers[1:] == more.numbers[:-1]) & (more.moments_us[1:] == more.moments_us[:-1])
+        if is_old.any() or is_twice.any():
+            return None
+        return Rows(
+            np.insert(self.numbers, places, more.numbers),
+            np.insert(self.moments_us, places, more.moments_us),
+            np.insert(self.values, places, more.values),
+        )
+
+    def _at(self, places: NDArray[Any]) -> Rows:
+        return Rows(self.numbers[places], self.moments_us[places], self.values[places])
+
 
 @dataclass(frozen=True)
 class SampleWindow:
-    """Samples in (since, until], of all series or of those named; with `as_of`, rows recorded later are invisible."""
+    """Samples in (since, until], of all series or of those named; with `as_of`, rows recorded later are invisible.
+
+    `known_rows`, where given, hands out what is remembered of all series since a moment.
+    """
 
     engine: Engine
     known: Callable[[], list[SeriesInfo]]
@@ -70,6 +99,7 @@ class SampleWindow:
     until: datetime
     as_of: datetime | None = None
     series: Sequence[str] | None = None
+    known_rows: Callable[[datetime], Rows] | None = None
 
     def spans(self) -> list[SeriesInfo]:
         """Return the series with samples, by name, with the first and last of them and how many moments they have."""
@@ -94,15 +124,9 @@ class SampleWindow:
     @cached_property
     def rows(self) -> Rows:
         """Return the samples, in order of series and moment, the last recorded of each moment."""
-        sql = f"""SELECT series_id, epoch_us(ts) AS ts, value, epoch_us(recorded_at) AS recorded_at
-                  FROM samples WHERE {self._where()}"""
-        found = self.engine.columns(sql, self._params())
-        numbers, moments_us, values = found["series_id"], found["ts"], _values(found["value"])
-        order = _in_time(numbers, moments_us, found["recorded_at"])
-        numbers, moments_us, values = numbers[order], moments_us[order], values[order]
-        last = np.ones(len(order), dtype=bool)
-        last[:-1] = (numbers[1:] != numbers[:-1]) | (moments_us[1:] != moments_us[:-1])
-        return Rows(numbers[last], moments_us[last], values[last])
+        if self.known_rows is not None:
+            return self.known_rows(self.since).within(self.since, self.until)
+        return read_rows(self.engine, self._where(), self._params())
 
     def _spans_here(self) -> Spans:
         numbers, moments_us = self.rows.numbers, self.rows.moments_us
@@ -124,7 +148,7 @@ class SampleWindow:
         order = np.argsort(names)
         place = np.minimum(np.searchsorted(names[order], rows.numbers), len(names) - 1)
         row = order[place]
-        ages = (_micros(self.until) - rows.moments_us) // round(step_s * 1e6)
+        ages = (micros(self.until) - rows.moments_us) // round(step_s * 1e6)
         wanted = (names[row] == rows.numbers) & (ages < steps)
         cells = row[wanted] * steps + steps - 1 - ages[wanted]
         counts = np.bincount(cells, minlength=len(series) * steps)
@@ -160,6 +184,19 @@ class SampleWindow:
         return {"since": self.since, "until": self.until, "as_of": self.as_of}
 
 
+def read_rows(engine: Engine, where: str, params: Mapping[str, Any]) -> Rows:
+    """Read samples in order of series and moment, the last recorded of each moment."""
+    sql = f"""SELECT series_id, epoch_us(ts) AS ts, value, epoch_us(recorded_at) AS recorded_at
+              FROM samples WHERE {where}"""
+    found = engine.columns(sql, params)
+    numbers, moments_us, values = found["series_id"], found["ts"], _values(found["value"])
+    order = _in_time(numbers, moments_us, found["recorded_at"])
+    numbers, moments_us, values = numbers[order], moments_us[order], values[order]
+    last = np.ones(len(order), dtype=bool)
+    last[:-1] = (numbers[1:] != numbers[:-1]) | (moments_us[1:] != moments_us[:-1])
+    return Rows(numbers[last], moments_us[last], values[last])
+
+
 def _in_time(
     numbers: NDArray[np.int64], moments_us: NDArray[np.int64], recorded_us: NDArray[np.int64]
 ) -> NDArray[np.intp]:
@@ -171,7 +208,8 @@ def _in_time(
     return np.lexsort((recorded_us, moments_us, numbers))
 
 
-def _micros(moment: datetime) -> int:
+def micros(moment: datetime) -> int:
+    """Return a moment in microseconds since 1970."""
     return (moment - EPOCH) // timedelta(microseconds=1)
 
 

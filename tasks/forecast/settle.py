@@ -63,11 +63,14 @@ class Settled:
 
     def record(self, store: Store) -> None:
         """Write it, all or nothing."""
+
+        def write() -> None:
+            store.forecasts.append_errors(self.errors)
+            store.forecasts.append_breach_results(self.breaches)
+            store.forecasts.states.append_results(self.states)
+
         if self.errors or self.states:
-            with store.transaction():
-                store.forecasts.append_errors(self.errors)
-                store.forecasts.append_breach_results(self.breaches)
-                store.forecasts.states.append_results(self.states)
+            store.together(write)
 
 
 def settle(context: Context) -> None:

@@ -56,9 +56,12 @@ def forecast(
     ]
     outlook = _outlook(context, parts, known)
     became = settled(context, len(outlook.forecasts))
-    with context.store.transaction():
+
+    def write() -> None:
         _record(context, outlook, known)
         became.record(context.store)
+
+    context.store.together(write)
     return outlook
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from functools import cache
 from types import ModuleType
 
 from storage.errors import ForeactError
@@ -12,6 +13,7 @@ from tasks.goals import rules as package
 from tasks.goals.evidence import Rule
 
 
+@cache
 def discover_rules() -> tuple[Rule, ...]:
     """Return every rule in `tasks/goals/rules`, by file name.
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
+from statistics import median
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from storage.records import (
     Breach,
@@ -18,7 +21,10 @@ from storage.records import (
     GoalType,
     Objective,
     Pattern,
+    metric_of,
 )
+
+IntArray = NDArray[np.intp]
 
 _SILENT_AFTER_S = 600.0
 _SILENT_AFTER_GAPS = 5
@@ -96,10 +102,21 @@ class Evidence:
 
     def series_of(self, objective: Objective) -> tuple[str, ...]:
         """Return every known series that an objective means, in sorted order."""
-        frames = (*self.frames, self.hourly) if self.hourly else self.frames
-        known = {series for frame in frames for series in frame.series}
-        known.update(breach.series for breach in self.breaches if breach.objective == objective.name)
-        return tuple(sorted(series for series in known if objective.matches(series)))
+        return tuple(sorted(self._meant.get(objective.measured, ())))
+
+    @cached_property
+    def _meant(self) -> Mapping[str, set[str]]:
+        """Return the known series by what names them: their whole key, and their metric."""
+        names = {series for frame in self._all_frames for series in frame.series}
+        found: dict[str, set[str]] = {}
+        for series in names | {breach.series for breach in self.breaches}:
+            for name in (series, metric_of(series)):
+                found.setdefault(name, set()).add(series)
+        return found
+
+    @property
+    def _all_frames(self) -> tuple[Frame, ...]:
+        return (*self.frames, self.hourly) if self.hourly is not None else self.frames
 
     def breach_of(self, objective: str, series: str) -> Breach | None:
         """Return the predicted breach of an objective by a series, None where none was computed."""
@@ -123,26 +140,25 @@ class Evidence:
 
         A series is silent when it has been quiet for five of its usual gaps, and for ten minutes at least.
         """
-        spoken = [(age_s, window) for window in self._windows(series) if (age_s := self._age_s(window)) is not None]
+        windows = [(window, np.flatnonzero(np.isfinite(window.values))) for window in self._windows(series)]
+        spoken = [(self._age_s(window, recorded), window, recorded) for window, recorded in windows if len(recorded)]
         if not spoken:
             return None
-        age_s, window = min(spoken, key=lambda pair: pair[0])
-        recorded = np.flatnonzero(np.isfinite(window.values))
-        gap_s = float(np.median(np.diff(recorded))) * window.step_s if len(recorded) > 1 else window.step_s
-        last_three = window.values[recorded[-3:]]
-        is_silent = age_s > max(_SILENT_AFTER_S, _SILENT_AFTER_GAPS * gap_s)
-        return Reading(float(last_three[-1]), float(np.median(last_three)), age_s, is_silent)
+        age_s, window, recorded = min(spoken, key=lambda each: each[0])
+        last_three = window.values[recorded[-3:]].tolist()
+        is_silent = age_s > _SILENT_AFTER_S and age_s > _SILENT_AFTER_GAPS * _usual_gap_s(window, recorded)
+        return Reading(last_three[-1], median(last_three), age_s, is_silent)
 
     def _windows(self, series: str) -> list[Window]:
-        frames = (*self.frames, self.hourly) if self.hourly is not None else self.frames
-        return [window for frame in frames if (window := _window_of(frame, series))]
+        return [window for frame in self._all_frames if (window := _window_of(frame, series))]
 
-    def _age_s(self, window: Window) -> float | None:
-        recorded = np.flatnonzero(np.isfinite(window.values))
-        if len(recorded) == 0:
-            return None
+    def _age_s(self, window: Window, recorded: IntArray) -> float:
         steps_ago = len(window.values) - 1 - int(recorded[-1])
         return max(0.0, (self.tick - window.end).total_seconds()) + steps_ago * window.step_s
+
+
+def _usual_gap_s(window: Window, recorded: IntArray) -> float:
+    return float(np.median(np.diff(recorded))) * window.step_s if len(recorded) > 1 else window.step_s
 
 
 def _window_of(frame: Frame, series: str) -> Window | None:

@@ -41,18 +41,22 @@ def goals(context: Context, outlook: Outlook, patterns: tuple[Pattern, ...]) -> 
         for goal in changes.new:
             detail = {"type": goal.goal_type, "description": goal.description, "because": goal.because}
             context.store.audit.append("loop", "goal set", goal.goal_id, detail)
-    return tuple(context.store.goals.open())
+    return tuple(_lately(context)[0])
 
 
 def decide(context: Context, outlook: Outlook, patterns: tuple[Pattern, ...]) -> GoalChanges:
     """Gather the evidence and let the rules speak."""
     return set_goals(
         evidence(context, outlook, patterns),
-        context.store.goals.open(),
-        context.store.goals.recent(context.tick - timedelta(days=RECENT_DAYS)),
+        *_lately(context),
         max_active_goals=context.settings.forecasting.goal_setter.max_active_goals,
         cycle_id=context.cycle_id,
     )
+
+
+def _lately(context: Context) -> tuple[list[GoalView], list[GoalView]]:
+    """Return the goals that are open, and those closed in the last days."""
+    return context.store.goals.lately(context.tick - timedelta(days=RECENT_DAYS))
 
 
 def evidence(context: Context, outlook: Outlook, patterns: tuple[Pattern, ...]) -> Evidence:

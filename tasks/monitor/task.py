@@ -66,7 +66,7 @@ def working_windows(context: Context) -> Frames:
 def _recent(context: Context) -> SampleWindow:
     options = context.settings.forecasting.forecaster
     reach = timedelta(seconds=max(options.window_steps * LONGEST_STEP_S, 3_600))
-    return context.store.samples.window(context.tick - reach, context.tick)
+    return context.store.samples.recent(context.tick - reach, context.tick)
 
 
 def _frames(context: Context, recent: SampleWindow, spans: Iterable[SeriesInfo]) -> Frames:

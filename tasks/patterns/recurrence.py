@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from math import ceil, exp, lgamma, log
 
 import numpy as np
@@ -42,7 +43,7 @@ class Recurrence:
     cycles: Floats
     last_cycle: float
 
-    @property
+    @cached_property
     def hit_cycles(self) -> Floats:
         return np.unique(self.cycles[self.in_arc])
 
@@ -63,10 +64,22 @@ class Recurrence:
     def given_up(self) -> bool:
         return (1 - min(self.hit_ratio, 0.95)) ** self.missed_in_a_row < _GIVEN_UP_P
 
-    @property
+    @cached_property
     def centre(self) -> float:
         """The usual phase, as a share of the period counted from the start of the arc's cycle."""
         return float(np.median(((self.wall_s / self.period_s - self.start) % 1.0)[self.in_arc]))
+
+
+@dataclass(frozen=True)
+class _Arc:
+    """The shortest arc of a clock that holds enough of the events, whose times on that clock are `wall_s`."""
+
+    period_s: float
+    zone: str
+    p_value: float
+    width: float
+    start: float
+    wall_s: Floats
 
 
 def find_recurrences(frame: PatternInput, settings: PatternSettings, tick_s: float) -> list[Finding]:
@@ -96,12 +109,21 @@ def recurrence_of(times_s: Floats, settings: PatternSettings, tick_s: float) -> 
     times = collapse_bursts(times_s, settings.burst_s)
     if len(times) < max(settings.min_occurrences, 3):
         return None
+    arcs = _arcs(tuple(times.tolist()), settings.timezone)
+    qualified = (found for arc in arcs if (found := _qualified(arc, tick_s)) is not None)
+    return min(qualified, key=lambda found: found.p_value, default=None)
+
+
+@lru_cache(maxsize=64)
+def _arcs(times_s: tuple[float, ...], zone: str) -> tuple[_Arc, ...]:
+    """Return the best arc of every clock that has a short one; kept, since turns are many and events few."""
+    times = np.array(times_s)
     arcs = (
-        _best_arc(times, period_s, zone, tick_s)
-        for period_s, zone in _clocks(times, settings.timezone)
+        _best_arc(times, period_s, zone)
+        for period_s, zone in _clocks(times, zone)
         if times[-1] - times[0] >= (_MIN_CYCLES - 1.5) * period_s
     )
-    return min((arc for arc in arcs if arc is not None), key=lambda arc: arc.p_value, default=None)
+    return tuple(arc for arc in arcs if arc is not None)
 
 
 def _clocks(times_s: Floats, zone: str) -> list[tuple[float, str]]:
@@ -119,7 +141,7 @@ def collapse_bursts(times_s: Floats, burst_s: float) -> Floats:
     return times_s[np.concatenate(([True], np.diff(times_s) > burst_s))]
 
 
-def _best_arc(times: Floats, period_s: float, zone: str, tick_s: float) -> Recurrence | None:
+def _best_arc(times: Floats, period_s: float, zone: str) -> _Arc | None:
     wall = local_s(times, zone)
     phases = np.sort(wall / period_s % 1.0)
     n = len(phases)
@@ -129,7 +151,7 @@ def _best_arc(times: Floats, period_s: float, zone: str, tick_s: float) -> Recur
         p_value = _arc_p_value(n, m, max(width, 1.0 / period_s))
         if width <= _WIDEST_ARC and (best is None or p_value < best[0]):
             best = (p_value, width, start)
-    return None if best is None else _qualified(wall, period_s, zone, best, tick_s)
+    return None if best is None else _Arc(period_s, zone, *best, wall)
 
 
 def _shortest_arc(phases: Floats, m: int) -> tuple[float, float]:
@@ -146,23 +168,20 @@ def _arc_p_value(n: int, m: int, width: float) -> float:
     return exp(min(log_p, 0.0))
 
 
-def _qualified(
-    wall: Floats, period_s: float, zone: str, arc: tuple[float, float, float], tick_s: float
-) -> Recurrence | None:
-    p_value, width, start = arc
-    turns = wall / period_s - start
-    tick_turns = float(local_s(np.array(tick_s), zone)) / period_s - start
+def _qualified(arc: _Arc, tick_s: float) -> Recurrence | None:
+    turns = arc.wall_s / arc.period_s - arc.start
+    tick_turns = float(local_s(np.array(tick_s), arc.zone)) / arc.period_s - arc.start
     recurrence = Recurrence(
-        period_s=period_s,
-        zone=zone,
-        width=width,
-        start=start,
-        p_value=p_value,
-        wall_s=wall,
+        period_s=arc.period_s,
+        zone=arc.zone,
+        width=arc.width,
+        start=arc.start,
+        p_value=arc.p_value,
+        wall_s=arc.wall_s,
         # The tolerance keeps the two events that span the arc inside it, whatever the rounding.
-        in_arc=(turns + 1e-9) % 1.0 <= width + 2e-9,
+        in_arc=(turns + 1e-9) % 1.0 <= arc.width + 2e-9,
         cycles=np.floor(turns + 1e-9),
-        last_cycle=np.floor(tick_turns - width),
+        last_cycle=np.floor(tick_turns - arc.width),
     )
     enough = len(recurrence.hit_cycles) >= _MIN_CYCLES and recurrence.hit_ratio >= _MIN_HIT_RATIO
     return recurrence if enough else None

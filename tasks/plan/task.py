@@ -49,11 +49,14 @@ def plan(context: Context, goals: tuple[GoalView, ...], outlook: Outlook) -> Pla
         return PlanResult()
     question = problem(context, goals, outlook)
     result, store = without_aims(make_plans(question), question), context.store
-    with store.transaction():
+
+    def write() -> None:
         store.decisions.append(result.decisions, result.plans, context.cycle_id)
         store.actions.append([*result.actions, *abstentions(question, result.decisions)], context.cycle_id)
         for dropped in result.dropped:
             store.actions.finish(_given_up(context, dropped.action_id, dropped.reason))
+
+    store.together(write)
     for action in result.actions:
         detail = {"action": action.name, "target": action.target, "goal": action.goal_id, "level": action.level}
         store.audit.append("loop", "action planned", action.action_id, detail)
