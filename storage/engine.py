@@ -7,6 +7,7 @@ through the attachment. See docs/adr/0001-one-owner.md.
 
 from __future__ import annotations
 
+import math
 import re
 import threading
 import time
@@ -21,13 +22,14 @@ import duckdb
 import numpy as np
 
 from storage.errors import ForeactError, TransientError
-from storage.recall import Recall, written
+from storage.recall import Recall, Sizes, written
 
 Rows = list[tuple[Any, ...]]
 Params = Mapping[str, Any]
 T = TypeVar("T")
 
 CONFLICT_ATTEMPTS = 8
+LOOK_HOLDS_S = 2.0
 _PARAMETER = re.compile(r"\$([a-z_][a-z0-9_]*)")
 
 
@@ -135,7 +137,8 @@ def _is_conflict(trouble: duckdb.Error, sql: str) -> bool:
 class LocalEngine:
     """DuckDB in this process; every thread has a cursor, and with it a transaction, of its own.
 
-    `is_alone` says that nobody else writes: what was read is then remembered until it changes.
+    `is_alone` says that nobody else writes: what was read is then remembered until it changes. Otherwise it is
+    remembered only while `look` is called again and again.
     """
 
     is_local = True
@@ -144,7 +147,20 @@ class LocalEngine:
         self._connection = connection
         self._local = threading.local()
         self._recall = Recall()
+        self._sizes, self._looked_s = Sizes(), -math.inf
         self.is_alone = is_alone
+
+    def look(self) -> None:
+        """Take in what other processes wrote; for two seconds from then on reads are remembered.
+
+        Called several times a second, others' rows are seen as many times a second, and rows of this process at once.
+        """
+        if self.is_alone:
+            return
+        started_s = time.monotonic()
+        sizes = self.rows("SELECT table_name, estimated_size FROM duckdb_tables() WHERE NOT internal")
+        self._recall.renew(self._sizes.take_in(dict(sizes), started_s))
+        self._looked_s = started_s
 
     def _cursor(self) -> duckdb.DuckDBPyConnection:
         if not hasattr(self._local, "cursor"):
@@ -173,7 +189,8 @@ class LocalEngine:
     def recall(self, tables: tuple[str, ...], key: Hashable, read: Callable[[], T]) -> T:
         self._cursor()
         # Inside a transaction its own rows are seen, which may yet be taken back.
-        return self._recall.get(tables, key, read) if self.is_alone and not self._local.depth else read()
+        sees_all = self.is_alone or time.monotonic() - self._looked_s < LOOK_HOLDS_S
+        return self._recall.get(tables, key, read) if sees_all and not self._local.depth else read()
 
     def _execute(self, sql: str, params: Params | None) -> duckdb.DuckDBPyConnection:
         """Run a statement; a long-lived owner writes parameters out, since DuckDB loads pandas (40 MB) to bind them."""

@@ -57,6 +57,11 @@ class Store:
         context: AbstractContextManager[None] = self.engine.transaction()
         return context
 
+    def look(self) -> None:
+        """Take in what other processes wrote, where this one serves the file; see `LocalEngine.look`."""
+        if isinstance(self.engine, LocalEngine):
+            self.engine.look()
+
     def close(self) -> None:
         """Let go of the database."""
         self.engine.close()
