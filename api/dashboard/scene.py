@@ -28,6 +28,7 @@ MOST_STEPS = 288
 RECENT = timedelta(hours=1)
 RECENT_STEPS = 120
 PICTURE_SPANS = 3
+KEPT_FOR_S = 5.0
 _ON_VALUES = (ObjectiveKind.BOUND, ObjectiveKind.PERCENTILE, ObjectiveKind.CAPACITY, ObjectiveKind.HEADROOM)
 
 
@@ -73,7 +74,7 @@ def home(facade: Facade, show_all: bool = False) -> Home:
     """Gather the first page."""
     known, foreseen = reads.standing(facade), reads.predictions(facade, HORIZON_HOURS)
     now, status = known.now, reads.status(facade, known)
-    drawn, hidden = _charts(facade, foreseen, now, show_all)
+    drawn, hidden = _drawn(facade, foreseen, now, show_all)
     last = status.last_cycle
     interval = timedelta(seconds=facade.settings.analysis_interval_s)
     return Home(
@@ -118,6 +119,16 @@ def action_picture(facade: Facade, action: ActionDetail) -> Markup | None:
 def _waiting(facade: Facade, view: ActionView) -> Waiting:
     return Waiting(
         view, facade.store.goals.get(view.action.goal_id), facade.store.decisions.get(view.action.decision_id)
+    )
+
+
+def _drawn(facade: Facade, foreseen: Predictions, now: datetime, show_all: bool) -> tuple[list[Chart], int]:
+    """Return the charts and how many are left out, as drawn a moment ago where nothing was recorded since."""
+    moment = int(now.timestamp() / KEPT_FOR_S)
+    return facade.store.engine.recall(
+        ("samples", "series", "forecasts", "breaches", "facts"),
+        ("charts", show_all, moment, foreseen.cycle_id),
+        lambda: _charts(facade, foreseen, now, show_all),
     )
 
 
