@@ -20,6 +20,7 @@ LEFT, RIGHT, TOP, BOTTOM = 76.0, 10.0, 8.0, 22.0
 BOX = Box(LEFT, WIDTH - RIGHT, TOP, HEIGHT - BOTTOM)
 MOST_POINTS = 150
 MOST_HOVERS = 36
+LABEL_ROOM = 110.0
 LEAST_REACH, LEAST_REACH_RATIO = 0.05, 0.04
 INTERVAL_SD = 3.0
 Z_90 = 1.645
@@ -110,7 +111,7 @@ def _axes(scale: Scale, lines: Lines) -> Iterable[str]:
     yield f'<line class="now" x1="{now_x:.1f}" y1="{TOP}" x2="{now_x:.1f}" y2="{HEIGHT - BOTTOM}"/>'
     base = HEIGHT - 6
     before_s, after_s = lines.now_s - scale.start_s, scale.end_s - lines.now_s
-    if before_s > 0:
+    if before_s > 0 and now_x - LEFT > LABEL_ROOM:
         yield f'<text class="tick" x="{LEFT}" y="{base}">{span(before_s)} ago</text>'
     has_future = after_s > 0.05 * (before_s + after_s)
     anchor = "middle" if has_future else "end"

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from api import reads, views
 from api.dashboard import charts
 from api.deps import Facade
-from api.models.agent import Status
+from api.models.agent import ExecutorStatistics, Status
 from api.models.forecasts import Predictions, SeriesForecast
 from api.models.goals import ActionDetail, GoalsOverview
 from storage.actions import ActionView
@@ -23,6 +23,7 @@ from tasks.context import objectives_in_force
 
 CHARTS_SHOWN = 6
 ACTIONS_SHOWN = 12
+GOALS_WITH_STEPS = 12
 HORIZON_HOURS = 24.0
 MOST_STEPS = 288
 RECENT = timedelta(hours=1)
@@ -54,6 +55,14 @@ class Waiting:
 
 
 @dataclass(frozen=True)
+class Step:
+    """What is done for a goal, or why nothing is: its newest action, and the words of its newest decision."""
+
+    action: ActionDetail | None
+    explanation: str
+
+
+@dataclass(frozen=True)
 class Home:
     """All that the living part of the first page shows."""
 
@@ -61,6 +70,9 @@ class Home:
     status: Status
     predictions: Predictions
     goals: GoalsOverview
+    steps: Mapping[str, Step]
+    broken: list[Breach]
+    helped: ExecutorStatistics
     waiting: list[Waiting]
     charts: list[Chart]
     hidden_series: int
@@ -75,18 +87,22 @@ def home(facade: Facade, show_all: bool = False) -> Home:
     known, foreseen = reads.standing(facade), reads.predictions(facade, HORIZON_HOURS)
     now, status = known.now, reads.status(facade, known)
     drawn, hidden = _drawn(facade, foreseen, now, show_all)
-    last = status.last_cycle
+    last, opened = status.last_cycle, reads.goals(facade)
+    actions, learned = reads.actions(facade, ACTIONS_SHOWN).actions, reads.insights(facade)
     interval = timedelta(seconds=facade.settings.analysis_interval_s)
     return Home(
         now=now,
         status=status,
         predictions=foreseen,
-        goals=reads.goals(facade),
+        goals=opened,
+        steps={goal.goal_id: _step(facade, goal.goal_id, actions) for goal in opened.goals[:GOALS_WITH_STEPS]},
+        broken=[breach for breach in foreseen.breaches if breach.is_breached_now],
+        helped=reads.executor_statistics(facade, known, learned),
         waiting=[_waiting(facade, view) for view in known.pending if views.awaits_approval(view, now)],
         charts=drawn,
         hidden_series=hidden,
-        actions=reads.actions(facade, ACTIONS_SHOWN).actions,
-        insights=reads.insights(facade),
+        actions=actions,
+        insights=learned,
         patterns=reads.patterns(facade).patterns[:ACTIONS_SHOWN],
         next_cycle_at=last.tick + interval if last else None,
     )
@@ -114,6 +130,12 @@ def action_picture(facade: Facade, action: ActionDetail) -> Markup | None:
         now_label="the act",
     )
     return charts.forecast_chart(lines, f"{outcome.series} around {outcome.action}: expected and observed")
+
+
+def _step(facade: Facade, goal_id: str, actions: Sequence[ActionDetail]) -> Step:
+    decisions = facade.store.decisions.of_goal(goal_id)
+    newest = next((each for each in actions if each.action.goal_id == goal_id), None)
+    return Step(newest, decisions[0].explanation if decisions else "")
 
 
 def _waiting(facade: Facade, view: ActionView) -> Waiting:
