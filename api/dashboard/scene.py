@@ -133,7 +133,7 @@ def action_picture(facade: Facade, action: ActionDetail) -> Markup | None:
 
 
 def _step(facade: Facade, goal_id: str, actions: Sequence[ActionDetail]) -> Step:
-    decisions = facade.store.decisions.of_goal(goal_id)
+    decisions = facade.store.decisions.of_goal(goal_id, 1)
     newest = next((each for each in actions if each.action.goal_id == goal_id), None)
     return Step(newest, decisions[0].explanation if decisions else "")
 
