@@ -21,6 +21,9 @@ T = TypeVar("T")
 
 MOST_ANSWERS = 256
 SETTLED_S = 2.0
+TICK_S = 5.0
+CLOCK = "clock"
+"""Named like a table by what grows old by itself: it is written every five seconds."""
 _WRITE = re.compile(r"\s*(?:INSERT INTO|DELETE FROM|UPDATE)\s+(\w+)", re.IGNORECASE)
 _READ = re.compile(r"\s*(?:SELECT|WITH|FROM)\b", re.IGNORECASE)
 ANYTHING = "*"
@@ -151,4 +154,5 @@ class Sizes:
         for table, size in sizes.items():
             if self._since.get(table, (-1, 0.0))[0] != size:
                 self._since[table] = size, now_s
-        return {table: (size, now_s - since_s >= SETTLED_S) for table, (size, since_s) in self._since.items()}
+        settled = {table: (size, now_s - since_s >= SETTLED_S) for table, (size, since_s) in self._since.items()}
+        return {**settled, CLOCK: int(now_s / TICK_S)}

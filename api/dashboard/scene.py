@@ -17,6 +17,7 @@ from api.models.agent import ExecutorStatistics, Status
 from api.models.forecasts import Predictions, SeriesForecast
 from api.models.goals import ActionDetail, GoalsOverview
 from storage.actions import ActionView
+from storage.recall import CLOCK
 from storage.records import Breach, Decision, FloatArray, GoalView, Objective, ObjectiveKind, Outcome
 from storage.samples import SeriesInfo
 from tasks.context import objectives_in_force
@@ -29,7 +30,7 @@ MOST_STEPS = 288
 RECENT = timedelta(hours=1)
 RECENT_STEPS = 120
 PICTURE_SPANS = 3
-KEPT_FOR_S = 5.0
+KEPT_FOR = timedelta(seconds=10)
 _ON_VALUES = (ObjectiveKind.BOUND, ObjectiveKind.PERCENTILE, ObjectiveKind.CAPACITY, ObjectiveKind.HEADROOM)
 
 
@@ -43,6 +44,15 @@ class Chart:
     svg: Markup | None
     breach: Breach | None
     remark: str
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """The charts as drawn at a moment, and how many metrics are left out."""
+
+    at: datetime
+    charts: list[Chart]
+    hidden: int
 
 
 @dataclass(frozen=True)
@@ -86,7 +96,7 @@ def home(facade: Facade, show_all: bool = False) -> Home:
     """Gather the first page."""
     known, foreseen = reads.standing(facade), reads.predictions(facade, HORIZON_HOURS)
     now, status = known.now, reads.status(facade, known)
-    drawn, hidden = _drawn(facade, foreseen, now, show_all)
+    drawn = _drawn(facade, now, show_all)
     last, opened = status.last_cycle, reads.goals(facade)
     actions, learned = reads.actions(facade, ACTIONS_SHOWN).actions, reads.insights(facade)
     interval = timedelta(seconds=facade.settings.analysis_interval_s)
@@ -99,8 +109,8 @@ def home(facade: Facade, show_all: bool = False) -> Home:
         broken=[breach for breach in foreseen.breaches if breach.is_breached_now],
         helped=reads.executor_statistics(facade, known, learned),
         waiting=[_waiting(facade, view) for view in known.pending if views.awaits_approval(view, now)],
-        charts=drawn,
-        hidden_series=hidden,
+        charts=drawn.charts,
+        hidden_series=drawn.hidden,
         actions=actions,
         insights=learned,
         patterns=reads.patterns(facade).patterns[:ACTIONS_SHOWN],
@@ -144,14 +154,16 @@ def _waiting(facade: Facade, view: ActionView) -> Waiting:
     )
 
 
-def _drawn(facade: Facade, foreseen: Predictions, now: datetime, show_all: bool) -> tuple[list[Chart], int]:
-    """Return the charts and how many are left out, as drawn a moment ago where nothing was recorded since."""
-    moment = int(now.timestamp() / KEPT_FOR_S)
-    return facade.store.engine.recall(
-        ("samples", "series", "forecasts", "breaches", "facts"),
-        ("charts", show_all, moment, foreseen.cycle_id),
-        lambda: _charts(facade, foreseen, now, show_all),
-    )
+def _drawn(facade: Facade, now: datetime, show_all: bool) -> Drawing:
+    """Return the charts as drawn a moment ago where nothing was recorded since."""
+
+    def draw() -> Drawing:
+        moment = facade.clock()
+        return Drawing(moment, *_charts(facade, reads.predictions(facade, HORIZON_HOURS), moment, show_all))
+
+    tables = ("samples", "series", "forecasts", "breaches", "facts", CLOCK)
+    drawn = facade.store.engine.recall(tables, ("charts", show_all), draw)
+    return drawn if now - drawn.at < KEPT_FOR else draw()
 
 
 def _charts(facade: Facade, foreseen: Predictions, now: datetime, show_all: bool) -> tuple[list[Chart], int]:

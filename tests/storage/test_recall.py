@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from storage import Store, open_store, own_store
-from storage.recall import ANYTHING, MOST_ANSWERS, SETTLED_S, Recall, Sizes, written
+from storage.recall import ANYTHING, CLOCK, MOST_ANSWERS, SETTLED_S, TICK_S, Recall, Sizes, written
 
 
 @pytest.mark.parametrize(
@@ -149,9 +149,19 @@ def test_what_cannot_be_renewed_fails_whoever_asks_and_nobody_else() -> None:
 
 def test_a_size_is_looked_at_once_more_when_it_has_settled() -> None:
     sizes = Sizes()
-    fresh = sizes.take_in({"a": 1}, 0.0)
-    assert sizes.take_in({"a": 1}, SETTLED_S / 2) == fresh
-    settled = sizes.take_in({"a": 1}, SETTLED_S)
+
+    def state(size: int, now_s: float) -> object:
+        return sizes.take_in({"a": size}, now_s)["a"]
+
+    fresh = state(1, 0.0)
+    assert state(1, SETTLED_S / 2) == fresh
+    settled = state(1, SETTLED_S)
     assert settled != fresh
-    assert sizes.take_in({"a": 1}, 9 * SETTLED_S) == settled
-    assert sizes.take_in({"a": 2}, 9 * SETTLED_S) not in (fresh, settled)
+    assert state(1, 9 * SETTLED_S) == settled
+    assert state(2, 9 * SETTLED_S) not in (fresh, settled)
+
+
+def test_what_grows_old_by_itself_is_read_anew_after_a_while() -> None:
+    sizes = Sizes()
+    states = [sizes.take_in({}, now_s)[CLOCK] for now_s in (0.0, TICK_S / 2, TICK_S)]
+    assert states[0] == states[1] != states[2]
