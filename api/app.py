@@ -17,6 +17,7 @@ from api.dashboard import pages
 from api.deps import Facade
 from api.gate import Gate
 from api.herald import Herald
+from api.lookout import LOOK_EVERY_S, Lookout
 from api.routes import actions, agent, executor, forecasts, goals, health, history, ingest, objectives, outcomes
 from api.sampler import Sampler, Worker
 from api.triggers import PrefectTrigger, Trigger
@@ -82,7 +83,10 @@ def _workers(facade: Facade) -> list[Worker]:
     """Return the threads beside the server, and let the facade know how to see whether they live."""
     settings = facade.settings
     sync_s = settings.agent.goal_sync_interval_seconds
-    workers = {"watcher": Worker("watcher", sync_s, Watcher(facade).step)}
+    workers = {
+        "watcher": Worker("watcher", sync_s, Watcher(facade).step),
+        "lookout": Worker("lookout", LOOK_EVERY_S, Lookout(facade).step),
+    }
     if isinstance(facade.trigger, PrefectTrigger):
         workers["herald"] = Worker("herald", sync_s, Herald(facade).step)
     if settings.sampler.enabled:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -32,6 +33,13 @@ class Counters:
     def get(self, name: str) -> int:
         """Return a count; 0 where nothing was counted."""
         return self._values.get(name, 0)
+
+
+@dataclass
+class Visits:
+    """When somebody last asked something, by the monotonic clock."""
+
+    newest_s: float = field(default_factory=time.monotonic)
 
 
 class NewestForecasts:
@@ -71,6 +79,7 @@ class Facade:
     checks: dict[str, Callable[[], bool]] = field(default_factory=dict)
     newest_forecasts: NewestForecasts = field(default_factory=NewestForecasts)
     running_tally: RunningTally = field(default_factory=RunningTally)
+    visits: Visits = field(default_factory=Visits)
 
     @property
     def prefect_ui_url(self) -> str:
@@ -80,7 +89,9 @@ class Facade:
 
 def facade(request: Request) -> Facade:
     """Return the facade that serves a request."""
-    return cast(Facade, request.app.state.facade)
+    found = cast(Facade, request.app.state.facade)
+    found.visits.newest_s = time.monotonic()
+    return found
 
 
 FacadeDep = Annotated[Facade, Depends(facade)]

@@ -40,8 +40,10 @@ def settings_now(facade: Facade) -> tuple[Settings, list[str]]:
     folder = facade.settings.folder
     if folder is None or not (folder / CONFIG_NAME).exists():
         return facade.settings, []
+    file = (folder / CONFIG_NAME).stat()
+    as_written = (file.st_mtime_ns, file.st_size, file.st_ino)
     try:
-        now = load_settings(folder)
+        now = facade.store.engine.recall((), ("settings", as_written), lambda: load_settings(folder))
     except ForeactError as trouble:
         return facade.settings, [str(trouble)]
     changes = {"objectives": now.objectives, "use_default_objectives": now.use_default_objectives}

@@ -18,7 +18,7 @@ from api.models.agent import (
     Report,
     Status,
 )
-from api.models.forecasts import Predictions, SeriesForecast
+from api.models.forecasts import Calibration, Predictions, SeriesForecast
 from api.models.goals import ActionDetail, Actions, GoalDetail, GoalsOverview
 from api.models.records import Patterns
 from api.tally import Tally
@@ -158,19 +158,13 @@ def predictions(facade: Facade, horizon_hours: float, series: str | None = None)
         remedy = "GET /api/autonomous/predictions lists the series that are forecast."
         raise ForeactError("series_unknown", f"There is no forecast of {series}.", remedy, status=404)
     breaches = store.forecasts.breaches.select("WHERE cycle_id = $id", {"id": cycle_id}) if cycle_id else []
-    coverage, resolved = store.forecasts.coverage(CALIBRATION_LAST)
     return views_forecast.predictions(
         horizon_hours,
         cycle_id,
         wanted,
         breaches=[b for b in breaches if series is None or b.series == series],
         state=store.forecasts.state(cycle_id) if cycle_id else None,
-        calibration=views_forecast.calibration(
-            coverage,
-            resolved,
-            store.forecasts.breach_results(CALIBRATION_LAST),
-            store.forecasts.states.results(CALIBRATION_LAST),
-        ),
+        calibration=calibration(facade),
         no_forecast="" if cycle_id else _no_forecast(facade),
     )
 
@@ -183,6 +177,17 @@ def newest_forecasts(facade: Facade, cycle_id: str) -> list[SeriesForecast]:
         return [views_forecast.series(f, units.get(f.series, "")) for f in facade.store.forecasts.of_cycle(cycle_id)]
 
     return facade.newest_forecasts.get(cycle_id, read)
+
+
+def calibration(facade: Facade) -> Calibration:
+    """Sum up how the newest resolved forecasts turned out."""
+    ledger = facade.store.forecasts
+
+    def read() -> Calibration:
+        broken, states = ledger.breach_results(CALIBRATION_LAST), ledger.states.results(CALIBRATION_LAST)
+        return views_forecast.calibration(*ledger.coverage(CALIBRATION_LAST), broken, states)
+
+    return facade.store.engine.recall(("errors", "breach_results", "state_results"), "calibration", read)
 
 
 def _no_forecast(facade: Facade) -> str:

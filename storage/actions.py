@@ -143,5 +143,6 @@ class Actions:
 
     def counts_by_status(self) -> dict[str, int]:
         """Return how many receipts have each status."""
-        rows = self._engine.rows("SELECT status, count(*) FROM receipts GROUP BY status")
+        sql = "SELECT status, count(*) FROM receipts GROUP BY status"
+        rows = self._engine.recall(("receipts",), "receipt counts", lambda: self._engine.rows(sql))
         return {status: int(count) for status, count in rows}

@@ -8,6 +8,8 @@ from storage.engine import Engine
 from storage.records import Decision, Plan
 from storage.table import Clock, RecordTable
 
+_OF_GOAL = "WHERE goal_id = $goal_id ORDER BY recorded_at DESC LIMIT $limit"
+
 
 class Decisions:
     """The `decisions` and `plans` tables."""
@@ -27,14 +29,13 @@ class Decisions:
         """Return one decision, or None."""
         return self._decisions.get(decision_id)
 
-    def of_goal(self, goal_id: str) -> list[Decision]:
-        """Return the decisions taken for a goal, newest first."""
-        tail = "WHERE goal_id = $goal_id ORDER BY recorded_at DESC"
-        return self._decisions.select(tail, {"goal_id": goal_id})
+    def of_goal(self, goal_id: str, limit: int = 50) -> list[Decision]:
+        """Return the newest decisions taken for a goal, newest first; a goal open for a week has thousands."""
+        return self._decisions.select(_OF_GOAL, {"goal_id": goal_id, "limit": limit})
 
-    def plans_of_goal(self, goal_id: str) -> list[Plan]:
-        """Return the plans made for a goal, newest first."""
-        return self._plans.select("WHERE goal_id = $goal_id ORDER BY recorded_at DESC", {"goal_id": goal_id})
+    def plans_of_goal(self, goal_id: str, limit: int = 50) -> list[Plan]:
+        """Return the newest plans made for a goal, newest first."""
+        return self._plans.select(_OF_GOAL, {"goal_id": goal_id, "limit": limit})
 
     def latest(self, limit: int) -> list[Decision]:
         """Return the newest decisions, newest first."""

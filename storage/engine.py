@@ -7,6 +7,7 @@ through the attachment. See docs/adr/0001-one-owner.md.
 
 from __future__ import annotations
 
+import math
 import re
 import threading
 import time
@@ -21,13 +22,14 @@ import duckdb
 import numpy as np
 
 from storage.errors import ForeactError, TransientError
-from storage.recall import Recall, written
+from storage.recall import Recall, Sizes, State, written
 
 Rows = list[tuple[Any, ...]]
 Params = Mapping[str, Any]
 T = TypeVar("T")
 
 CONFLICT_ATTEMPTS = 8
+LOOK_HOLDS_S = 2.0
 _PARAMETER = re.compile(r"\$([a-z_][a-z0-9_]*)")
 
 
@@ -75,7 +77,7 @@ class Engine(Protocol):
         """Return what `read` returns, or what it returned before where these tables cannot have changed since."""
         ...
 
-    def state(self, table: str) -> tuple[int, ...] | None:
+    def state(self, table: str) -> State | None:
         """Return how often a table was written, and how often anything may have been; None where that is unknown."""
         ...
 
@@ -151,7 +153,11 @@ def _is_conflict(trouble: duckdb.Error, sql: str) -> bool:
 
 
 class LocalEngine:
-    """DuckDB in this process; every thread has a cursor, and with it a transaction, of its own."""
+    """DuckDB in this process; every thread has a cursor, and with it a transaction, of its own.
+
+    `is_alone` says that nobody else writes: what was read is then remembered until it changes. Otherwise it is
+    remembered only while `look` is called again and again.
+    """
 
     is_local = True
 
@@ -159,7 +165,20 @@ class LocalEngine:
         self._connection = connection
         self._local = threading.local()
         self._recall = Recall()
+        self._sizes, self._looked_s = Sizes(), -math.inf
         self.is_alone = is_alone
+
+    def look(self) -> None:
+        """Take in what other processes wrote; for two seconds from then on reads are remembered.
+
+        Called several times a second, others' rows are seen as many times a second, and rows of this process at once.
+        """
+        if self.is_alone:
+            return
+        started_s = time.monotonic()
+        sizes = self.rows("SELECT table_name, estimated_size FROM duckdb_tables() WHERE NOT internal")
+        self._recall.renew(self._sizes.take_in(dict(sizes), started_s))
+        self._looked_s = started_s
 
     def _cursor(self) -> duckdb.DuckDBPyConnection:
         if not hasattr(self._local, "cursor"):
@@ -194,9 +213,10 @@ class LocalEngine:
     def recall(self, tables: tuple[str, ...], key: Hashable, read: Callable[[], T]) -> T:
         self._cursor()
         # Inside a transaction its own rows are seen, which may yet be taken back.
-        return self._recall.get(tables, key, read) if self.is_alone and not self._local.depth else read()
+        sees_all = self.is_alone or time.monotonic() - self._looked_s < LOOK_HOLDS_S
+        return self._recall.get(tables, key, read) if sees_all and not self._local.depth else read()
 
-    def state(self, table: str) -> tuple[int, ...] | None:
+    def state(self, table: str) -> State | None:
         self._cursor()
         return self._recall.state(table) if self.is_alone and not self._local.depth else None
 
@@ -324,7 +344,7 @@ class RemoteEngine:
     def recall(self, tables: tuple[str, ...], key: Hashable, read: Callable[[], T]) -> T:
         return read()
 
-    def state(self, table: str) -> tuple[int, ...] | None:
+    def state(self, table: str) -> State | None:
         return None
 
     def append(self, table: str, columns: Mapping[str, Sequence[Any] | np.ndarray[Any, Any]]) -> None:

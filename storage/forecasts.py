@@ -166,8 +166,9 @@ class Forecasts:
 
     def latest_cycle(self) -> str | None:
         """Return the id of the newest cycle with forecasts."""
-        rows = self._engine.rows("SELECT arg_max(cycle_id, issued_at) FROM forecasts")
-        return rows[0][0] if rows else None
+        sql = "SELECT arg_max(cycle_id, issued_at) FROM forecasts"
+        newest: str | None = self._engine.recall(("forecasts",), "latest cycle", lambda: self._engine.rows(sql))[0][0]
+        return newest
 
     def before(self, series: str, moment: datetime) -> tuple[str, Forecast] | None:
         """Return the newest forecast of a series issued at or before a moment, with its cycle."""
@@ -248,7 +249,8 @@ class Forecasts:
         sql = """SELECT avg(covered_ratio), count(*) FROM
                    (SELECT covered_ratio FROM errors WHERE NOT overlapped AND NOT isnan(covered_ratio)
                     ORDER BY issued_at DESC LIMIT $last)"""
-        share, count = self._engine.rows(sql, {"last": last})[0]
+        rows = self._engine.recall(("errors",), ("coverage", last), lambda: self._engine.rows(sql, {"last": last}))
+        share, count = rows[0]
         return share, int(count)
 
     def append_breach_results(self, results: Sequence[BreachResult]) -> None:
@@ -269,7 +271,9 @@ class Forecasts:
         """Return the newest resolved breach forecasts as columns."""
         sql = """SELECT probability, raw_probability, happened FROM breach_results
                  ORDER BY recorded_at DESC LIMIT $last"""
-        return self._engine.columns(sql, {"last": last})
+        return self._engine.recall(
+            ("breach_results",), ("breach results", last), lambda: self._engine.columns(sql, {"last": last})
+        )
 
     def state(self, cycle_id: str) -> StatePrediction | None:
         """Return the predicted overall state of a cycle."""

@@ -78,12 +78,15 @@ class Goals:
         """Return a goal's history, oldest first."""
         sql = """SELECT goal_id, state, moved_at, reason, progress FROM goal_transitions
                  WHERE goal_id = $goal_id ORDER BY seq"""
-        rows = self._engine.rows(sql, {"goal_id": goal_id})
+        rows = self._engine.recall(
+            ("goal_transitions",), ("transitions", goal_id), lambda: self._engine.rows(sql, {"goal_id": goal_id})
+        )
         return [Transition(goal_id=g, state=s, at=at, reason=r, progress=p) for g, s, at, r, p in rows]
 
     def counts(self) -> dict[str, int]:
         """Return how many goals are in each state."""
-        rows = self._engine.rows("SELECT state, count(*) FROM goal_states GROUP BY state")
+        sql = "SELECT state, count(*) FROM goal_states GROUP BY state"
+        rows = self._engine.recall(("goal_transitions",), "goal counts", lambda: self._engine.rows(sql))
         return {str(GoalState(state)): int(count) for state, count in rows}
 
     def _views(self, tail: str, params: dict[str, Any] | None = None) -> list[GoalView]:

@@ -12,7 +12,7 @@ import duckdb
 
 from storage.engine import CONFLICT_ATTEMPTS, Engine, literal
 from storage.records import AuditEntry, Cycle, Pattern
-from storage.table import Clock, RecordTable, next_number
+from storage.table import Clock, RecordTable, asked, next_number
 
 GENESIS = "0" * 64
 
@@ -42,7 +42,9 @@ class Cycles:
         """Return the finished stages of a cycle in order."""
         sql = """SELECT stage, recorded_at, duration_s, summary FROM cycle_stages
                  WHERE cycle_id = $cycle_id ORDER BY recorded_at, rowid"""
-        rows = self._engine.rows(sql, {"cycle_id": cycle_id})
+        rows = self._engine.recall(
+            ("cycle_stages",), ("stages", cycle_id), lambda: self._engine.rows(sql, {"cycle_id": cycle_id})
+        )
         return [
             {"stage": stage, "finished_at": at, "duration_s": duration_s, "summary": json.loads(summary)}
             for stage, at, duration_s, summary in rows
@@ -179,8 +181,15 @@ class Audit:
     def _select(self, tail: str, params: Mapping[str, Any]) -> list[AuditEntry]:
         columns = ("seq", "at", "actor", "verb", "subject", "detail", "previous_hash", "entry_hash")
         stored = ("written_at" if column == "at" else column for column in columns)
-        rows = self._engine.rows(f"SELECT {', '.join(stored)} FROM audit {tail}", params)
-        return [AuditEntry(**dict(zip(columns, row, strict=True)) | {"detail": json.loads(row[5])}) for row in rows]
+        sql = f"SELECT {', '.join(stored)} FROM audit {tail}"
+
+        def read() -> tuple[AuditEntry, ...]:
+            rows = self._engine.rows(sql, params)
+            return tuple(
+                AuditEntry(**dict(zip(columns, row, strict=True)) | {"detail": json.loads(row[5])}) for row in rows
+            )
+
+        return list(self._engine.recall(("audit",), ("audit", tail, asked(params)), read))
 
 
 def _hash(previous: str, seq: int, at: datetime, actor: str, verb: str, subject: str, detail: str) -> str:

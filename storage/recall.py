@@ -1,24 +1,35 @@
-"""What was read already, kept until it changes: for a store that nobody else can write to.
+"""What was read already, kept until it changes.
 
 A turn of the loop asks the small tables (goals, actions, facts, beliefs) the same things many times between two
-writes, and DuckDB takes a millisecond to answer each. Only a process that sees every write may remember: an owner
-that serves its file to others, and those others, read each time.
+writes, and DuckDB takes a millisecond to answer each. A process that nobody else writes beside sees every write and
+remembers at once. An owner that serves its file to others remembers while it looks, several times a second, how many
+rows each table has: its own writes count at once, those of others when it looks. What is asked often is then read
+again before the new state is shown, so that nobody waits for it.
 """
 
 from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
-from threading import Lock
+from collections.abc import Callable, Hashable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from threading import Lock, local
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 
 MOST_ANSWERS = 256
+SETTLED_S = 2.0
+TICK_S = 5.0
+CLOCK = "clock"
+"""Named like a table by what grows old by itself: it is written every five seconds."""
 _WRITE = re.compile(r"\s*(?:INSERT INTO|DELETE FROM|UPDATE)\s+(\w+)", re.IGNORECASE)
 _READ = re.compile(r"\s*(?:SELECT|WITH|FROM)\b", re.IGNORECASE)
 ANYTHING = "*"
+
+State = tuple[Hashable, ...]
+Seen = Mapping[str, Hashable]
 
 
 def written(sql: str) -> str | None:
@@ -29,41 +40,124 @@ def written(sql: str) -> str | None:
     return None if _READ.match(sql) else ANYTHING
 
 
+@dataclass(slots=True)
+class Answer:
+    """What was read, with the state of its tables when it was asked, and how to read it again."""
+
+    tables: tuple[str, ...]
+    state: State
+    value: Any
+    read: Callable[[], Any]
+    was_asked: bool = True
+
+
+@dataclass(frozen=True)
+class Ahead:
+    """What a renewal goes by, and what it has read so far, while everybody else is still shown what was."""
+
+    seen: Seen
+    answers: dict[Hashable, Answer] = field(default_factory=dict)
+
+
 class Recall:
     """The answers of reads, each with the state of its tables when it was asked; the least used ones go first."""
 
     def __init__(self) -> None:
         self._lock = Lock()
+        self._local = local()
         self._writes: dict[str, int] = {}
-        self._answers: OrderedDict[Hashable, tuple[tuple[int, ...], Any]] = OrderedDict()
+        self._seen: Seen = {}
+        self._answers: OrderedDict[Hashable, Answer] = OrderedDict()
 
     def get(self, tables: tuple[str, ...], key: Hashable, read: Callable[[], T]) -> T:
         """Return the answer to `key`, read anew where one of its tables was written since."""
+        ahead: Ahead | None = getattr(self._local, "ahead", None)
         with self._lock:
-            state = self._state(*tables)
-            known = self._answers.get(key)
-            if known is not None and known[0] == state:
-                self._answers.move_to_end(key)
-                answer: T = known[1]
-                return answer
+            state = self._state(tables, ahead.seen if ahead else self._seen)
+            known = self._known(key, ahead)
+            if known is not None and known.state == state:
+                known.was_asked |= ahead is None
+                value: T = known.value
+                return value
         # A write meanwhile makes this answer old at once: it is kept under the state before it was read.
-        answer = read()
-        with self._lock:
-            self._answers[key] = (state, answer)
-            self._answers.move_to_end(key)
-            if len(self._answers) > MOST_ANSWERS:
-                self._answers.popitem(last=False)
-        return answer
+        value = read()
+        answer = Answer(tables, state, value, read)
+        if ahead:
+            ahead.answers[key] = answer
+        else:
+            with self._lock:
+                self._keep(key, answer)
+        return value
 
-    def state(self, table: str) -> tuple[int, ...]:
+    def state(self, table: str) -> State:
         """Return how often a table was written, and how often anything may have been."""
         with self._lock:
-            return self._state(table)
+            return self._state((table,), self._seen)
 
     def touch(self, table: str) -> None:
-        """Note that a table was written."""
+        """Note that a table was written here."""
         with self._lock:
             self._writes[table] = self._writes.get(table, 0) + 1
 
-    def _state(self, *tables: str) -> tuple[int, ...]:
-        return tuple(self._writes.get(table, 0) for table in (*tables, ANYTHING))
+    def renew(self, seen: Seen) -> None:
+        """Go by another state of the tables: what was asked since the last time is read again first."""
+        ahead = Ahead(seen)
+        with self._lock:
+            outdated = [
+                (key, known)
+                for key, known in self._answers.items()
+                if known.was_asked and known.state != self._state(known.tables, seen)
+            ]
+            for _, known in outdated:
+                known.was_asked = False
+        self._local.ahead = ahead
+        try:
+            for key, known in outdated:
+                # What cannot be read is left out of date: who asks for it next is told why.
+                with suppress(Exception):
+                    self.get(known.tables, key, known.read)
+        finally:
+            self._local.ahead = None
+        with self._lock:
+            self._seen = seen
+            for key, answer in ahead.answers.items():
+                before = self._answers.get(key)
+                # Asked for only by the renewal itself, it is not renewed once more.
+                answer.was_asked = before is not None and before.was_asked
+                self._keep(key, answer)
+
+    def _known(self, key: Hashable, ahead: Ahead | None) -> Answer | None:
+        if ahead and key in ahead.answers:
+            return ahead.answers[key]
+        known = self._answers.get(key)
+        if known is not None and not ahead:
+            self._answers.move_to_end(key)
+        return known
+
+    def _keep(self, key: Hashable, answer: Answer) -> None:
+        self._answers[key] = answer
+        self._answers.move_to_end(key)
+        if len(self._answers) > MOST_ANSWERS:
+            self._answers.popitem(last=False)
+
+    def _state(self, tables: tuple[str, ...], seen: Seen) -> State:
+        return tuple(part for table in (*tables, ANYTHING) for part in (self._writes.get(table, 0), seen.get(table)))
+
+
+class Sizes:
+    """How many rows each table has, and whether that is settled.
+
+    Rows are counted a moment before their transaction is through and they can be read. So a size stands for two
+    states: just changed, and unchanged for a while; what was read in between is read again.
+    """
+
+    def __init__(self) -> None:
+        self._since: dict[str, tuple[int, float]] = {}
+
+    def take_in(self, sizes: Mapping[str, int], now_s: float) -> Seen:
+        """Return the state of each table by its size now; `now_s` is a monotonic clock."""
+        for table, size in sizes.items():
+            if self._since.get(table, (-1, 0.0))[0] != size:
+                self._since[table] = size, now_s
+        settled = {table: (size, now_s - since_s >= SETTLED_S) for table, (size, since_s) in self._since.items()}
+        return {**settled, CLOCK: int(now_s / TICK_S)}

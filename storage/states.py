@@ -103,4 +103,7 @@ class States:
         """Return the newest resolved predictions as columns, without those whose outcome is unknown."""
         sql = """SELECT unhealthy, critical, raw_unhealthy, raw_critical, came FROM state_results
                  WHERE came <> $unknown ORDER BY matures_at DESC LIMIT $last"""
-        return self._engine.columns(sql, {"last": last, "unknown": UNKNOWN})
+        params = {"last": last, "unknown": UNKNOWN}
+        return self._engine.recall(
+            ("state_results",), ("state results", last), lambda: self._engine.columns(sql, params)
+        )

@@ -65,6 +65,11 @@ class Store:
         """Make all that `write` does happen, or none; it may be called twice, and must only write."""
         return self.engine.together(write)
 
+    def look(self) -> None:
+        """Take in what other processes wrote, where this one serves the file; see `LocalEngine.look`."""
+        if isinstance(self.engine, LocalEngine):
+            self.engine.look()
+
     def close(self) -> None:
         """Let go of the database."""
         self.engine.close()

@@ -95,7 +95,9 @@ class RecordTable(Generic[R]):
 
     def count(self, where: str = "TRUE", params: Mapping[str, Any] | None = None) -> int:
         """Count the rows that match."""
-        return int(self._engine.rows(f"SELECT count(*) FROM {self._name} WHERE {where}", params)[0][0])
+        sql = f"SELECT count(*) FROM {self._name} WHERE {where}"
+        key = (self._name, "count", where, asked(params))
+        return int(self._engine.recall((self._name,), key, lambda: self._engine.rows(sql, params))[0][0])
 
     def _row(self, record: R, cycle_id: str | None) -> Sequence[Any]:
         keys = [getattr(record, attribute) for attribute in self._keys.values()]

@@ -19,6 +19,8 @@ WIDTH, HEIGHT = 520.0, 190.0
 LEFT, RIGHT, TOP, BOTTOM = 76.0, 10.0, 8.0, 22.0
 BOX = Box(LEFT, WIDTH - RIGHT, TOP, HEIGHT - BOTTOM)
 MOST_POINTS = 150
+MOST_HOVERS = 36
+LABEL_ROOM = 110.0
 LEAST_REACH, LEAST_REACH_RATIO = 0.05, 0.04
 INTERVAL_SD = 3.0
 Z_90 = 1.645
@@ -109,7 +111,7 @@ def _axes(scale: Scale, lines: Lines) -> Iterable[str]:
     yield f'<line class="now" x1="{now_x:.1f}" y1="{TOP}" x2="{now_x:.1f}" y2="{HEIGHT - BOTTOM}"/>'
     base = HEIGHT - 6
     before_s, after_s = lines.now_s - scale.start_s, scale.end_s - lines.now_s
-    if before_s > 0:
+    if before_s > 0 and now_x - LEFT > LABEL_ROOM:
         yield f'<text class="tick" x="{LEFT}" y="{base}">{span(before_s)} ago</text>'
     has_future = after_s > 0.05 * (before_s + after_s)
     anchor = "middle" if has_future else "end"
@@ -122,8 +124,8 @@ def _band(scale: Scale, lines: Lines) -> Iterable[str]:
     if not lines.low.size:
         return
     keep = kept(len(lines.future_s), MOST_POINTS)
-    x = scale.x(lines.future_s[keep])
-    upper, lower = scale.y(lines.high[keep]), scale.y(lines.low[keep])
+    x = scale.x(lines.future_s[keep]).tolist()
+    upper, lower = scale.y(lines.high[keep]).tolist(), scale.y(lines.low[keep]).tolist()
     corners = [*zip(x, upper, strict=True), *reversed(list(zip(x, lower, strict=True)))]
     yield f'<polygon class="band" points="{" ".join(f"{a:.1f},{b:.1f}" for a, b in corners)}"/>'
 
@@ -138,20 +140,25 @@ def _bounds(scale: Scale, lines: Lines) -> Iterable[str]:
 
 def _hovers(scale: Scale, lines: Lines) -> Iterable[str]:
     """Lay invisible columns over the chart that tell the values under the pointer."""
-    history = list(zip(lines.history_s, lines.history, strict=True))
-    for moment_s, seen in [history[i] for i in kept(len(history), 48)]:
-        yield _hover(scale, moment_s, len(history), f"{_when(moment_s, lines.now_s)}: {value(seen, lines.unit)}")
-    for i in kept(len(lines.low), 48):
-        low, high = value(lines.low[i], lines.unit), value(lines.high[i], lines.unit)
-        text = f"{_when(lines.future_s[i], lines.now_s)}: {value(lines.point[i], lines.unit)} ({low} to {high})"
-        yield _hover(scale, lines.future_s[i], len(lines.future_s), text)
+    before = kept(len(lines.history), MOST_HOVERS)
+    seen = [value(each, lines.unit) for each in lines.history[before].tolist()]
+    yield from _columns(scale, lines.now_s, lines.history_s[before], seen)
+    after = kept(len(lines.low), MOST_HOVERS)
+    point, low, high = (
+        [value(each, lines.unit) for each in each_line[after].tolist()]
+        for each_line in (lines.point, lines.low, lines.high)
+    )
+    foreseen = [f"{mid} ({least} to {most})" for mid, least, most in zip(point, low, high, strict=True)]
+    yield from _columns(scale, lines.now_s, lines.future_s[after], foreseen)
 
 
-def _hover(scale: Scale, moment_s: float, count: int, text: str) -> str:
-    width = (WIDTH - LEFT - RIGHT) / 2 / min(max(count, 1), 48) + 1
-    x = float(scale.x(moment_s)) - width / 2
-    place = f'x="{x:.1f}" y="{TOP}" width="{width:.1f}" height="{HEIGHT - TOP - BOTTOM}"'
-    return f'<rect class="hover" {place}><title>{escape(text)}</title></rect>'
+def _columns(scale: Scale, now_s: float, moments_s: FloatArray, texts: Sequence[str]) -> Iterable[str]:
+    width = (WIDTH - LEFT - RIGHT) / 2 / max(len(texts), 1) + 1
+    left = (scale.x(moments_s) - width / 2).tolist()
+    size = f'y="{TOP}" width="{width:.1f}" height="{HEIGHT - TOP - BOTTOM}"'
+    for x, moment_s, text in zip(left, moments_s.tolist(), texts, strict=True):
+        title = escape(f"{_when(moment_s, now_s)}: {text}")
+        yield f'<rect class="hover" x="{x:.1f}" {size}><title>{title}</title></rect>'
 
 
 def _when(moment_s: float, now_s: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,19 +47,22 @@ class Scale:
 
 def line(x: FloatArray, y: FloatArray, most: int) -> str:
     """Return the commands of a path that breaks where y is missing; empty where all of it is."""
-    commands, is_pen_down = [], False
-    for i in kept(len(x), most):
-        if not np.isfinite(y[i]):
+    commands, is_pen_down, keep = [], False, kept(len(x), most)
+    for across, up in zip(x[keep].tolist(), y[keep].tolist(), strict=True):
+        if not math.isfinite(up):
             is_pen_down = False
             continue
-        commands.append(f"{'L' if is_pen_down else 'M'}{x[i]:.1f},{y[i]:.1f}")
+        commands.append(f"{'L' if is_pen_down else 'M'}{across:.1f},{up:.1f}")
         is_pen_down = True
     return " ".join(commands)
 
 
 def kept(count: int, most: int) -> list[int]:
     """Return the indices to draw: all of a short line, evenly spread ones of a long one, the last always."""
-    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int)).tolist() if count else []
+    if count <= most:
+        return list(range(count))
+    spread: list[int] = np.linspace(0, count - 1, most).round().astype(int).tolist()
+    return spread
 
 
 def nice_step(rough: float) -> float:

@@ -14,6 +14,7 @@ from api import commands, reads, reads_learned
 from api.dashboard import charts, reference, scene, words
 from api.deps import Facade, FacadeDep
 from settings import VERSION
+from storage.errors import ForeactError
 from tasks.goals.text import percent
 
 HERE = Path(__file__).parent
@@ -56,10 +57,13 @@ def _environment() -> Environment:
 def _router(environment: Environment) -> APIRouter:
     router = APIRouter()
 
-    def page(facade: Facade, template: str, **values: Any) -> HTMLResponse:
+    def page(facade: Facade, template: str, status: int = 200, **values: Any) -> HTMLResponse:
         shared = {"prefect_ui_url": facade.prefect_ui_url, "agent": facade.settings.agent.name}
         text = environment.get_template(template).render(**shared, **values)
-        return HTMLResponse(text, headers=HEADERS)
+        return HTMLResponse(text, status, headers=HEADERS)
+
+    def refused(facade: Facade, refusal: ForeactError) -> HTMLResponse:
+        return page(facade, "refused.html", refusal.status, message=refusal.message)
 
     @router.get("/")
     def home(facade: FacadeDep, show_all: bool = False) -> HTMLResponse:
@@ -74,7 +78,10 @@ def _router(environment: Environment) -> APIRouter:
     @router.get("/goals/{goal_id}")
     def goal(goal_id: str, facade: FacadeDep) -> HTMLResponse:
         """Show one goal: why it was set, what was decided, done and changed."""
-        detail = reads.goal(facade, goal_id)
+        try:
+            detail = reads.goal(facade, goal_id)
+        except ForeactError as refusal:
+            return refused(facade, refusal)
         pictures = reads_learned.target_pictures(facade, [each for act in detail.actions for each in act.outcomes])
         return page(facade, "goal.html", goal=detail, pictures=pictures, now=facade.clock())
 
@@ -82,7 +89,10 @@ def _router(environment: Environment) -> APIRouter:
     def action(action_id: str, facade: FacadeDep) -> HTMLResponse:
         """Show one action with its receipt and what it changed."""
         now = facade.clock()
-        detail = reads.detail(facade, commands.existing(facade, action_id), now)
+        try:
+            detail = reads.detail(facade, commands.existing(facade, action_id), now)
+        except ForeactError as refusal:
+            return refused(facade, refusal)
         return page(facade, "action.html", detail=detail, picture=scene.action_picture(facade, detail), now=now)
 
     @router.get("/docs")

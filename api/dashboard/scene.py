@@ -13,21 +13,24 @@ from markupsafe import Markup
 from api import reads, views
 from api.dashboard import charts
 from api.deps import Facade
-from api.models.agent import Status
+from api.models.agent import ExecutorStatistics, Status
 from api.models.forecasts import Predictions, SeriesForecast
 from api.models.goals import ActionDetail, GoalsOverview
 from storage.actions import ActionView
+from storage.recall import CLOCK
 from storage.records import Breach, Decision, FloatArray, GoalView, Objective, ObjectiveKind, Outcome
 from storage.samples import SeriesInfo
 from tasks.context import objectives_in_force
 
 CHARTS_SHOWN = 6
 ACTIONS_SHOWN = 12
+GOALS_WITH_STEPS = 12
 HORIZON_HOURS = 24.0
 MOST_STEPS = 288
 RECENT = timedelta(hours=1)
 RECENT_STEPS = 120
 PICTURE_SPANS = 3
+KEPT_FOR = timedelta(seconds=10)
 _ON_VALUES = (ObjectiveKind.BOUND, ObjectiveKind.PERCENTILE, ObjectiveKind.CAPACITY, ObjectiveKind.HEADROOM)
 
 
@@ -44,12 +47,29 @@ class Chart:
 
 
 @dataclass(frozen=True)
+class Drawing:
+    """The charts as drawn at a moment, and how many metrics are left out."""
+
+    at: datetime
+    charts: list[Chart]
+    hidden: int
+
+
+@dataclass(frozen=True)
 class Waiting:
     """An action that waits for a person, with the goal and the reasons behind it."""
 
     view: ActionView
     goal: GoalView | None
     decision: Decision | None
+
+
+@dataclass(frozen=True)
+class Step:
+    """What is done for a goal, or why nothing is: its newest action, and the words of its newest decision."""
+
+    action: ActionDetail | None
+    explanation: str
 
 
 @dataclass(frozen=True)
@@ -60,6 +80,9 @@ class Home:
     status: Status
     predictions: Predictions
     goals: GoalsOverview
+    steps: Mapping[str, Step]
+    broken: list[Breach]
+    helped: ExecutorStatistics
     waiting: list[Waiting]
     charts: list[Chart]
     hidden_series: int
@@ -73,19 +96,23 @@ def home(facade: Facade, show_all: bool = False) -> Home:
     """Gather the first page."""
     known, foreseen = reads.standing(facade), reads.predictions(facade, HORIZON_HOURS)
     now, status = known.now, reads.status(facade, known)
-    drawn, hidden = _charts(facade, foreseen, now, show_all)
-    last = status.last_cycle
+    drawn = _drawn(facade, now, show_all)
+    last, opened = status.last_cycle, reads.goals(facade)
+    actions, learned = reads.actions(facade, ACTIONS_SHOWN).actions, reads.insights(facade)
     interval = timedelta(seconds=facade.settings.analysis_interval_s)
     return Home(
         now=now,
         status=status,
         predictions=foreseen,
-        goals=reads.goals(facade),
+        goals=opened,
+        steps={goal.goal_id: _step(facade, goal.goal_id, actions) for goal in opened.goals[:GOALS_WITH_STEPS]},
+        broken=[breach for breach in foreseen.breaches if breach.is_breached_now],
+        helped=reads.executor_statistics(facade, known, learned),
         waiting=[_waiting(facade, view) for view in known.pending if views.awaits_approval(view, now)],
-        charts=drawn,
-        hidden_series=hidden,
-        actions=reads.actions(facade, ACTIONS_SHOWN).actions,
-        insights=reads.insights(facade),
+        charts=drawn.charts,
+        hidden_series=drawn.hidden,
+        actions=actions,
+        insights=learned,
         patterns=reads.patterns(facade).patterns[:ACTIONS_SHOWN],
         next_cycle_at=last.tick + interval if last else None,
     )
@@ -115,10 +142,28 @@ def action_picture(facade: Facade, action: ActionDetail) -> Markup | None:
     return charts.forecast_chart(lines, f"{outcome.series} around {outcome.action}: expected and observed")
 
 
+def _step(facade: Facade, goal_id: str, actions: Sequence[ActionDetail]) -> Step:
+    decisions = facade.store.decisions.of_goal(goal_id, 1)
+    newest = next((each for each in actions if each.action.goal_id == goal_id), None)
+    return Step(newest, decisions[0].explanation if decisions else "")
+
+
 def _waiting(facade: Facade, view: ActionView) -> Waiting:
     return Waiting(
         view, facade.store.goals.get(view.action.goal_id), facade.store.decisions.get(view.action.decision_id)
     )
+
+
+def _drawn(facade: Facade, now: datetime, show_all: bool) -> Drawing:
+    """Return the charts as drawn a moment ago where nothing was recorded since."""
+
+    def draw() -> Drawing:
+        moment = facade.clock()
+        return Drawing(moment, *_charts(facade, reads.predictions(facade, HORIZON_HOURS), moment, show_all))
+
+    tables = ("samples", "series", "forecasts", "breaches", "facts", CLOCK)
+    drawn = facade.store.engine.recall(tables, ("charts", show_all), draw)
+    return drawn if now - drawn.at < KEPT_FOR else draw()
 
 
 def _charts(facade: Facade, foreseen: Predictions, now: datetime, show_all: bool) -> tuple[list[Chart], int]:

@@ -98,7 +98,9 @@ class GoalDetail(GoalSummary):
     """A goal with its history, decisions, plans and actions."""
 
     history: list[Transition]
-    decisions: list[Decision] = Field(description="Newest first, each with the alternatives that were rejected")
+    decisions: list[Decision] = Field(
+        description="The newest 50, newest first, each with the alternatives that were rejected"
+    )
     plans: list[Plan]
     actions: list[ActionDetail]
     children: list[GoalSummary] = Field(description="Open goals of which this one is the parent")

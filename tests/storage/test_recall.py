@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from storage import Store, open_store, own_store
-from storage.recall import ANYTHING, MOST_ANSWERS, Recall, written
+from storage.recall import ANYTHING, CLOCK, MOST_ANSWERS, SETTLED_S, TICK_S, Recall, Sizes, written
 
 
 @pytest.mark.parametrize(
@@ -94,3 +94,74 @@ def test_what_is_handed_out_can_be_changed_without_harm(store: Store) -> None:
     assert store.goals.all() == []
     store.goals.all().append("rubbish")  # type: ignore[arg-type]
     assert store.goals.all() == []
+
+
+def test_a_renewal_shows_the_new_state_only_when_what_is_asked_was_read() -> None:
+    recall, shown = Recall(), list[int]()
+    world = {"a": 1}
+
+    def inner() -> int:
+        return world["a"]
+
+    def outer() -> int:
+        shown.append(recall.get(("a",), "inner", inner))
+        return 10 * shown[-1]
+
+    assert recall.get(("a",), "outer", outer) == 10
+    world["a"] = 2
+    assert recall.get(("a",), "outer", outer) == 10
+    recall.renew({"a": 2})
+    assert shown == [1, 2], "what an answer is made of is read anew with it"
+    assert recall.get(("a",), "outer", outer) == 20
+    assert shown == [1, 2]
+
+
+def test_what_nobody_asked_for_since_is_not_renewed() -> None:
+    recall, read = Recall(), list[int]()
+
+    def answer() -> int:
+        read.append(1)
+        return len(read)
+
+    recall.get(("a",), "k", answer)
+    for size in range(5):
+        recall.renew({"a": size})
+    assert len(read) == 2
+    assert recall.get(("a",), "k", answer) == 3
+
+
+def test_what_cannot_be_renewed_fails_whoever_asks_and_nobody_else() -> None:
+    recall, is_broken = Recall(), list[bool]()
+
+    def answer() -> str:
+        if is_broken:
+            raise ValueError("gone")
+        return "here"
+
+    recall.get(("a",), "k", answer)
+    recall.get(("a",), "other", lambda: "well")
+    is_broken.append(True)
+    recall.renew({"a": 1})
+    assert recall.get(("a",), "other", lambda: "read again") == "well"
+    with pytest.raises(ValueError, match="gone"):
+        recall.get(("a",), "k", answer)
+
+
+def test_a_size_is_looked_at_once_more_when_it_has_settled() -> None:
+    sizes = Sizes()
+
+    def state(size: int, now_s: float) -> object:
+        return sizes.take_in({"a": size}, now_s)["a"]
+
+    fresh = state(1, 0.0)
+    assert state(1, SETTLED_S / 2) == fresh
+    settled = state(1, SETTLED_S)
+    assert settled != fresh
+    assert state(1, 9 * SETTLED_S) == settled
+    assert state(2, 9 * SETTLED_S) not in (fresh, settled)
+
+
+def test_what_grows_old_by_itself_is_read_anew_after_a_while() -> None:
+    sizes = Sizes()
+    states = [sizes.take_in({}, now_s)[CLOCK] for now_s in (0.0, TICK_S / 2, TICK_S)]
+    assert states[0] == states[1] != states[2]
