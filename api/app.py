@@ -22,7 +22,7 @@ from api.sampler import Sampler, Worker
 from api.triggers import PrefectTrigger, Trigger
 from api.watch import Watcher
 from handlers.sources.host import HostSampler
-from settings import VERSION, Settings, load_settings, utc_now
+from settings import VERSION, Settings, settings_in_force, utc_now
 from storage import Store, own_store
 
 PREFIX = "/api/autonomous"
@@ -102,7 +102,7 @@ def _is_loopback(host: str) -> bool:
 
 def main() -> None:
     """Serve the facade of the folder that the environment names, until it is told to stop."""
-    settings = load_settings()
+    settings = settings_in_force()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     uvicorn.run(

@@ -59,7 +59,7 @@ class Herald:
             self._facade.store.audit.append("facade", verb, str(path))
 
     def _look_at_the_configuration(self) -> None:
-        """Say when foreact.toml cannot be used any more: until it is corrected no turn of the loop runs."""
+        """Say once when foreact.toml cannot be used any more; the loop goes on with the last that could."""
         facts = self._facade.store.facts
         trouble = "; ".join(settings_now(self._facade)[1])
         if trouble != facts.get(TROUBLE_FACT, ""):

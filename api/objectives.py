@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -9,7 +11,7 @@ from pydantic import ValidationError
 from api.deps import Facade
 from api.models.records import ObjectiveIn, Objectives, ObjectiveView
 from api.problems import describe
-from settings import CONFIG_NAME, Settings, load_settings
+from settings import CONFIG_NAME, Settings, settings_in_force
 from storage.errors import ForeactError
 from storage.records import Objective
 from tasks.context import OBJECTIVE_FACT, objectives_in_force
@@ -35,17 +37,24 @@ def listed(facade: Facade) -> Objectives:
 def settings_now(facade: Facade) -> tuple[Settings, list[str]]:
     """Return the settings as foreact.toml has them now, as the next cycle will read them.
 
-    Where it cannot be used any more, those with which the facade started, and why.
+    Where it cannot be used any more, the last that could, and why.
     """
     folder = facade.settings.folder
     if folder is None or not (folder / CONFIG_NAME).exists():
         return facade.settings, []
+    state = (folder / CONFIG_NAME).stat()
     try:
-        now = load_settings(folder)
+        now = _settings_of(folder, (state.st_ino, state.st_size, state.st_mtime_ns))
     except ForeactError as trouble:
         return facade.settings, [str(trouble)]
     changes = {"objectives": now.objectives, "use_default_objectives": now.use_default_objectives}
-    return facade.settings.model_copy(update=changes), []
+    return facade.settings.model_copy(update=changes), [now.trouble] if now.trouble else []
+
+
+@lru_cache(maxsize=4)
+def _settings_of(folder: Path, version: tuple[int, int, int]) -> Settings:
+    """Read a folder's configuration once for each version of its file: it is asked for with every status."""
+    return settings_in_force(folder)
 
 
 def put(facade: Facade, name: str, body: ObjectiveIn, by: str) -> ObjectiveView:

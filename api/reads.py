@@ -21,6 +21,7 @@ from api.models.agent import (
 from api.models.forecasts import Predictions, SeriesForecast
 from api.models.goals import ActionDetail, Actions, GoalDetail, GoalsOverview
 from api.models.records import Patterns
+from api.objectives import settings_now
 from api.tally import Tally
 from settings import VERSION
 from storage.actions import ActionView
@@ -87,6 +88,7 @@ def status(facade: Facade, known: Standing | None = None) -> Status:
         ),
         last_cycle=cycles[0] if cycles else None,
         pending_approvals=sum(views.awaits_approval(view, known.now) for view in known.pending),
+        configuration_trouble="; ".join(settings_now(facade)[1]) or None,
         version=VERSION,
     )
 

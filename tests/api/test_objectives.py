@@ -102,3 +102,16 @@ def test_contradictions_are_said(client: TestClient) -> None:
     answer = client.put(f"{PATH}/high", json={"metric": "queue", "side": "above", "bound": 20})
     assert len(answer.json()["warnings"]) == 1
     assert len(client.get(PATH).json()["contradictions"]) == 1
+
+
+def test_a_broken_file_leaves_the_last_usable_one_in_force_and_is_shown_everywhere(
+    client: TestClient, tmp_path: Path
+) -> None:
+    home = f'home = "{tmp_path}"\n'
+    (tmp_path / "foreact.toml").write_text(home + IN_FILE.format(bound=200))
+    assert client.get(f"{API}/status").json()["configuration_trouble"] is None
+    (tmp_path / "foreact.toml").write_text(home + IN_FILE.format(bound='"much"'))
+    assert origins(client)["in-file"] == "file"
+    assert "objectives.0.bound" in client.get(PATH).json()["trouble"][0]
+    assert "objectives.0.bound" in client.get(f"{API}/status").json()["configuration_trouble"]
+    assert "objectives.0.bound" in client.get("/").text
