@@ -13,7 +13,7 @@ from flows.cycle import bare
 from flows.simulate import TickClock
 from flows.wiring import live_context, live_world
 from handlers import ActionHandler, from_callable
-from settings import Settings, load_settings
+from settings import ActionSettings, Settings, load_settings
 from storage import Store, open_store
 from storage.records import (
     Event,
@@ -134,6 +134,15 @@ def test_a_goal_is_raised_on_what_the_driver_foretells_and_amounts_are_offered_f
     assert (view.goal.objective, view.goal.series) == ("load", "busy/workers")
     assert [each.params["amount"] for each in asked.candidates[view.goal.goal_id]] == list(range(1, 9))
     assert asked.traits["scale"].unit_cost == 0.02
+
+
+def test_latency_and_cost_of_the_configuration_go_before_what_an_action_says_of_itself(rig: Rig) -> None:
+    (offered, *_) = rig.asked(92).candidates.popitem()[1]
+    assert offered.latency_s == 300.0
+    scale = rig.settings.actions["scale"].model_dump() | {"latency_seconds": 120, "cost": 0.01}
+    rig.settings = rig.settings.model_copy(update={"actions": {"scale": ActionSettings(**scale)}})
+    (offered, *_) = rig.asked(93).candidates.popitem()[1]
+    assert (offered.latency_s, offered.cost) == (120.0, 0.01)
 
 
 def test_what_was_added_lately_is_known_to_be_on_its_way(rig: Rig) -> None:
