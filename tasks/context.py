@@ -62,6 +62,17 @@ class Context:
         handler = self.actions.get(action)
         return handler.default_level if handler else Autonomy.APPROVE
 
+    def sets(self, action: str) -> str | None:
+        """Return the series whose amount an action sets, as configured or as it says of itself; None for others."""
+        handler = self.actions.get(action)
+        return self.settings.action(action).sets or (handler.sets if handler else None)
+
+    def latency_s(self, action: str) -> float:
+        """Return how long it takes until an action works, as configured or as it says of itself."""
+        handler = self.actions.get(action)
+        configured = self.settings.action(action).options.get("latency_seconds")
+        return float(configured if configured is not None else handler.latency_s if handler else 0.0)
+
     def report(self, stage: str, duration_s: float, summary: Mapping[str, Any]) -> None:
         """Record that a stage of this turn is done, at once or with the others of `reports_together`."""
         done = (stage, self.store.clock(), duration_s, summary)

@@ -105,8 +105,8 @@ def _start(name: str, parameters: dict[str, Any], context: ActionContext) -> Flo
 
 
 def _amount(params: Params, context: ActionContext) -> dict[str, float]:
-    parameter = str(context.options.get("amount_parameter") or AMOUNT)
-    return {parameter: amount for amount in amount_in(params).values()}
+    planned = amount_in(params)
+    return {str(context.options.get("amount_parameter") or AMOUNT): planned[AMOUNT]} if planned else {}
 
 
 def _key(context: ActionContext) -> str:

@@ -244,9 +244,7 @@ def _rises_until(context: Context, view: ActionView, sets: str, frames: tuple[Fr
     amount = view.action.params.get("amount")
     if handler is None or receipt is None or before is None or not isinstance(amount, int | float):
         return None
-    configured = context.settings.action(handler.name).options.get("latency_seconds")
-    latency = timedelta(seconds=_first(configured, handler.latency_s))
-    return receipt.finished_at + latency if amount > before else None
+    return receipt.finished_at + timedelta(seconds=context.latency_s(handler.name)) if amount > before else None
 
 
 def _value_at(frames: tuple[Frame, ...], series: str, moment: datetime) -> float | None:
