@@ -27,7 +27,7 @@ from settings import VERSION
 from storage.actions import ActionView
 from storage.errors import ForeactError
 from storage.records import Outcome
-from tasks.context import MODE_FACT, patterns_in_force
+from tasks.context import MODE_FACT, breaches_in_force, patterns_in_force
 from tasks.execute import WAITS_FACT
 from tasks.goals import conflicts
 from tasks.learn.insights import insights as learned_from
@@ -159,7 +159,7 @@ def predictions(facade: Facade, horizon_hours: float, series: str | None = None)
     if series is not None and forecasts and not wanted:
         remedy = "GET /api/autonomous/predictions lists the series that are forecast."
         raise ForeactError("series_unknown", f"There is no forecast of {series}.", remedy, status=404)
-    breaches = store.forecasts.breaches.select("WHERE cycle_id = $id", {"id": cycle_id}) if cycle_id else []
+    breaches = breaches_in_force(store, cycle_id) if cycle_id else ()
     coverage, resolved = store.forecasts.coverage(CALIBRATION_LAST)
     return views_forecast.predictions(
         horizon_hours,

@@ -12,7 +12,7 @@ from handlers import ActionHandler
 from handlers.worlds import World
 from settings import Settings
 from storage import Store
-from storage.records import Autonomy, Cycle, GoalType, Objective, Pattern
+from storage.records import Autonomy, Breach, Cycle, GoalType, Objective, Pattern
 from tasks.goals import default_objectives
 from tasks.patterns.kept import of_long_search, overlay
 
@@ -21,6 +21,7 @@ LEVEL_FACT = "level:"
 OBJECTIVE_FACT = "objective:"
 SOURCE_FACT = "source:"
 SEARCHED_FACT = "patterns.searched"
+DRIVEN_FACT = "breaches.driven"
 
 StageDone = tuple[str, datetime, float, Mapping[str, Any]]
 """A stage's name, when it was done, how long it took in seconds, and what it came to."""
@@ -105,6 +106,17 @@ def patterns_in_force(store: Store, cycle_id: str) -> tuple[Pattern, ...]:
         return tuple(own)
     found = overlay(of_long_search(store.patterns.of_search(searched[0])), own)
     return tuple(sorted(found, key=lambda each: (-each.strength, each.pattern_id)))
+
+
+def breaches_in_force(store: Store, cycle_id: str) -> tuple[Breach, ...]:
+    """Return the breaches that a cycle went by: of driven objectives those that the driver foretells."""
+    own = store.forecasts.breaches.select("WHERE cycle_id = $id", {"id": cycle_id})
+    known = store.facts.get(DRIVEN_FACT)
+    if known is None or known["cycle_id"] != cycle_id:
+        return tuple(own)
+    driven = [Breach.model_validate(each) for each in known["breaches"]]
+    replaced = {breach.objective for breach in driven}
+    return (*(breach for breach in own if breach.objective not in replaced), *driven)
 
 
 def objectives_in_force(settings: Settings, store: Store) -> tuple[Objective, ...]:
