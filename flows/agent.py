@@ -9,11 +9,13 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
 from api import reads
+from api.alerts import Alerts
 from api.deps import Facade
 from api.triggers import Started, Trigger
 from api.watch import due
@@ -55,6 +57,7 @@ class GoalDrivenAgent:
         self._world, self._clock = world, clock
         self._facade = Facade(self.settings, self.store, _Inline(self), clock, clock())
         self._facade.checks["loop"] = lambda: self.is_running
+        self._alerts = Alerts(self.settings, self.store, clock, "agent")
         self._stop = threading.Event()
         self._turning = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -160,7 +163,7 @@ class GoalDrivenAgent:
             self._stop.wait(max(0.1, pause_s))
 
     def _turn(self, kind: str, tick: datetime) -> str:
-        with self._turning:
+        with self._turning, self._alerting():
             context = live_context(
                 self.settings, self.store, tick, kind, actions=self.actions, world=self._world, now=self._clock
             )
@@ -171,6 +174,24 @@ class GoalDrivenAgent:
                 self.store.cycles.begin(context.cycle)
                 bare_turn(context, second_half)
             return context.cycle_id
+
+    @contextmanager
+    def _alerting(self) -> Iterator[None]:
+        """Tell people afterwards what a turn decided, also where it failed; a running facade does so itself."""
+        if not self.settings.alerts.urls or not self.store.engine.is_local:
+            yield
+            return
+        self._tell()
+        try:
+            yield
+        finally:
+            self._tell()
+
+    def _tell(self) -> None:
+        try:
+            self._alerts.step()
+        except Exception:
+            logger.exception("people could not be told what was decided; it is told after the next turn")
 
 
 class Executor:
