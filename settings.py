@@ -6,6 +6,7 @@ Order of precedence: arguments, then `FOREACT_*` variables (`FOREACT_AGENT__AUTO
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -29,6 +30,7 @@ from storage.records import Autonomy, GoalType, Objective
 
 VERSION = "0.1.0"
 CONFIG_NAME = "foreact.toml"
+KEPT_NAME = "last-usable.toml"
 MOST_AMOUNTS = 200
 
 
@@ -279,6 +281,7 @@ class Settings(BaseSettings):
 
     home: Path = Path(".foreact")
     folder: Path | None = Field(default=None, exclude=True, description="where foreact.toml lies")
+    trouble: str = Field(default="", exclude=True, description="why an earlier foreact.toml is in force")
     prefect_api_url: str | None = None
     agent: AgentSettings = AgentSettings()
     forecasting: ForecastingSettings = ForecastingSettings()
@@ -361,7 +364,7 @@ def load_settings(folder: Path | str | None = None, *, config: Path | None = Non
 
     Raises `configuration_invalid`, naming file, key and remedy, when something in it cannot be used.
     """
-    base = Path(folder or os.environ.get("FOREACT_FOLDER", ".")).resolve()
+    base = _folder(folder)
     file = config or base / CONFIG_NAME
 
     class _Located(Settings):
@@ -375,6 +378,73 @@ def load_settings(folder: Path | str | None = None, *, config: Path | None = Non
     home = located.home if located.home.is_absolute() else base / located.home
     prefect_url = located.prefect_api_url or os.environ.get("PREFECT_API_URL") or None
     return Settings.model_construct(**fields | {"home": home, "folder": base, "prefect_api_url": prefect_url})
+
+
+def settings_in_force(folder: Path | str | None = None) -> Settings:
+    """Read the configuration of a folder; where it cannot be used, the last one that could, with why as `trouble`.
+
+    Whoever reads a usable one keeps its text in `home`, so that a process that starts later goes on with it as well.
+    What the unusable file forbids still counts as far as it can be read: `autonomous_mode = false`, `dry_run = true`.
+
+    Raises `configuration_invalid` where none was kept.
+    """
+    base = _folder(folder)
+    text = _text_of(base / CONFIG_NAME)
+    try:
+        settings = load_settings(base)
+    except ForeactError as trouble:
+        content = _content_of(text)
+        kept = base / os.environ.get("FOREACT_HOME", str(content.get("home", ".foreact"))) / KEPT_NAME
+        try:
+            last = load_settings(base, config=kept, **_forbidden(content)) if kept.exists() else None
+        except ForeactError:
+            last = None
+        if last is None:
+            raise trouble from None
+        return last.model_copy(update={"trouble": str(trouble)})
+    if _text_of(base / CONFIG_NAME) == text:
+        _keep(settings.home, text)
+    return settings
+
+
+def _folder(folder: Path | str | None) -> Path:
+    return Path(folder or os.environ.get("FOREACT_FOLDER", ".")).resolve()
+
+
+def _text_of(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return ""
+
+
+def _content_of(text: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        return {}
+
+
+def _forbidden(content: Mapping[str, Any]) -> dict[str, Any]:
+    wanted = (("agent", "autonomous_mode", False), ("executor", "dry_run", True))
+    sections = ((section, content.get(section), key, value) for section, key, value in wanted)
+    return {
+        section: {key: value}
+        for section, given, key, value in sections
+        if isinstance(given, dict) and given.get(key) is value
+    }
+
+
+def _keep(home: Path, text: str) -> None:
+    """Keep a usable configuration's text, for its owner alone; a home that is not there yet is not made for it."""
+    kept = home / KEPT_NAME
+    if not home.is_dir() or (kept.exists() and _text_of(kept) == text):
+        return
+    new = kept.with_suffix(f".{os.getpid()}")
+    with contextlib.suppress(OSError):
+        new.touch(mode=0o600)
+        new.write_text(text, encoding="utf-8")
+        new.replace(kept)
 
 
 def _unusable(file: Path, trouble: ValidationError | tomllib.TOMLDecodeError) -> ForeactError:

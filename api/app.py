@@ -23,8 +23,8 @@ from api.sampler import Sampler, Worker
 from api.triggers import PrefectTrigger, Trigger
 from api.watch import Watcher
 from handlers.sources.host import HostSampler
-from settings import VERSION, Settings, load_settings, utc_now
-from storage import Store, own_store
+from settings import VERSION, Settings, settings_in_force, utc_now
+from storage import ForeactError, Store, own_store
 
 PREFIX = "/api/autonomous"
 THREADS = 16
@@ -70,7 +70,7 @@ def _lifespan(
             prefect = trigger or PrefectTrigger(settings.prefect_url)
             if isinstance(prefect, PrefectTrigger):
                 stack.callback(prefect.close)
-            app.state.facade = Facade(settings, opened, prefect, clock, started_at=clock())
+            app.state.facade = Facade(settings, opened, prefect, clock, started_at=clock(), follows_file=True)
             for worker in _workers(app.state.facade):
                 worker.start()
                 stack.callback(worker.stop)
@@ -105,18 +105,22 @@ def _is_loopback(host: str) -> bool:
 
 
 def main() -> None:
-    """Serve the facade of the folder that the environment names, until it is told to stop."""
-    settings = load_settings()
+    """Serve the facade of the folder that the environment names, until it is told to stop; a refusal is one line."""
+    settings = settings_in_force()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    uvicorn.run(
-        create_app(settings),
-        host=settings.server.host,
-        port=settings.server.port,
-        log_level="warning",
-        access_log=False,
-        timeout_graceful_shutdown=5,
-    )
+    try:
+        with own_store(settings.database_path) as store:
+            uvicorn.run(
+                create_app(settings, store=store),
+                host=settings.server.host,
+                port=settings.server.port,
+                log_level="warning",
+                access_log=False,
+                timeout_graceful_shutdown=5,
+            )
+    except ForeactError as refusal:
+        raise SystemExit(f"foreact: {refusal}") from None
 
 
 if __name__ == "__main__":

@@ -50,8 +50,9 @@ def _main(
 def up() -> None:
     """Start everything here: Prefect server, facade, dashboard, worker; until Ctrl-C."""
     from api.serve import up as serve
+    from settings import load_settings
 
-    serve(_settings(), _Where.folder)
+    serve(load_settings(_Where.folder), _Where.folder)
 
 
 @app.command(epilog="Example: foreact demo --days 7")
@@ -90,7 +91,7 @@ def status(json: Json = False) -> None:
     from api.commandline import show
     from api.commandline.desk import desk
 
-    with desk(_settings()) as ask:
+    with desk(_settings(warns=False)) as ask:
         answer = ask.get("/status")
         _tell(answer, json, lambda: show.status(answer, ask.is_live))
 
@@ -280,7 +281,7 @@ def doctor(
     from api.processes.layout import new_layout
 
     is_well = True
-    settings = _settings()
+    settings = _settings(warns=False)
     for check in drills(settings) if drill else examine(new_layout(settings, _Where.folder)):
         is_well = is_well and check.finding != "wrong"
         show.say(f"{check.finding:<6}{check.what:<30}{check.text}")
@@ -302,10 +303,14 @@ def main() -> None:
         raise
 
 
-def _settings() -> Settings:
-    from settings import load_settings
+def _settings(warns: bool = True) -> Settings:
+    """Return the configuration in force; an unusable one keeps nobody from asking, nor from stopping the loop."""
+    from settings import settings_in_force
 
-    return load_settings(_Where.folder)
+    settings = settings_in_force(_Where.folder)
+    if settings.trouble and warns:
+        typer.echo(f"foreact: {settings.trouble} Until then the last usable configuration is in force.", err=True)
+    return settings
 
 
 def _where_to_play() -> Path:

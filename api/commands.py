@@ -21,7 +21,7 @@ UNDO_EXPIRES = timedelta(days=1)
 
 def set_mode(facade: Facade, autonomous: bool, by: str) -> None:
     """Turn the loop's permission to act by itself on or off."""
-    switch(facade.settings, facade.store, autonomous, by)
+    switch(facade.in_force, facade.store, autonomous, by)
     facade.store.audit.append(by, "set mode", "mode", {"autonomous": autonomous})
 
 
@@ -158,7 +158,7 @@ def _record_answer(facade: Facade, view: ActionView, answer: Answer, approved: b
 
 
 def _approval(facade: Facade, action: Action, answer: Answer, approved: bool) -> Approval:
-    now, lasts = facade.clock(), timedelta(seconds=facade.settings.executor.approval_expires_seconds)
+    now, lasts = facade.clock(), timedelta(seconds=facade.in_force.executor.approval_expires_seconds)
     return Approval(
         action_id=action.action_id,
         approved=approved,

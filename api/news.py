@@ -142,7 +142,9 @@ _TELLERS: Mapping[str, Teller] = {
     "demoted": _autonomy,
     "kill switch on": _simple("foreact.kill_switch.on", "critical", "found the kill switch:"),
     "kill switch off": _simple("foreact.kill_switch.off", "critical", "found the kill switch gone:"),
-    "configuration unusable": _simple("foreact.configuration.unusable", "critical", "cannot use"),
+    "configuration unusable": _simple(
+        "foreact.configuration.unusable", "critical", "goes on with the last usable configuration, for it cannot use"
+    ),
     "configuration usable again": _simple("foreact.configuration.usable", "critical", "can use again"),
     "approve action": _simple("foreact.action.approved", "info", "approved"),
     "reject action": _simple("foreact.action.rejected", "info", "rejected"),

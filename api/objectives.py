@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from api.deps import Facade
 from api.models.records import ObjectiveIn, Objectives, ObjectiveView
 from api.problems import describe
-from settings import CONFIG_NAME, Settings, load_settings
+from settings import Settings
 from storage.errors import ForeactError
 from storage.records import Objective
 from tasks.context import OBJECTIVE_FACT, objectives_in_force
@@ -18,7 +18,7 @@ from tasks.goals import contradictions, refuse_unknown_parents
 
 def listed(facade: Facade) -> Objectives:
     """Return the objectives in force, and which of them contradict each other."""
-    settings, trouble = settings_now(facade)
+    settings, trouble = facade.in_force, [facade.trouble] if facade.trouble else []
     in_force = objectives_in_force(settings, facade.store)
     by_hand = facade.store.facts.matching(OBJECTIVE_FACT)
     try:
@@ -32,28 +32,10 @@ def listed(facade: Facade) -> Objectives:
     )
 
 
-def settings_now(facade: Facade) -> tuple[Settings, list[str]]:
-    """Return the settings as foreact.toml has them now, as the next cycle will read them.
-
-    Where it cannot be used any more, those with which the facade started, and why.
-    """
-    folder = facade.settings.folder
-    if folder is None or not (folder / CONFIG_NAME).exists():
-        return facade.settings, []
-    file = (folder / CONFIG_NAME).stat()
-    as_written = (file.st_mtime_ns, file.st_size, file.st_ino)
-    try:
-        now = facade.store.engine.recall((), ("settings", as_written), lambda: load_settings(folder))
-    except ForeactError as trouble:
-        return facade.settings, [str(trouble)]
-    changes = {"objectives": now.objectives, "use_default_objectives": now.use_default_objectives}
-    return facade.settings.model_copy(update=changes), []
-
-
 def put(facade: Facade, name: str, body: ObjectiveIn, by: str) -> ObjectiveView:
     """Put an objective in force under a name, in the place of one of the same name."""
     objective = _validated(name, body.model_dump(exclude_unset=True))
-    others = [each for each in objectives_in_force(settings_now(facade)[0], facade.store) if each.name != name]
+    others = [each for each in objectives_in_force(facade.in_force, facade.store) if each.name != name]
     refuse_unknown_parents([*others, objective])
     facade.store.facts.set(OBJECTIVE_FACT + name, objective.model_dump(mode="json", exclude_defaults=True), by)
     facade.store.audit.append(by, "set objective", name, objective.model_dump(mode="json", exclude_defaults=True))
@@ -63,7 +45,7 @@ def put(facade: Facade, name: str, body: ObjectiveIn, by: str) -> ObjectiveView:
 
 def delete(facade: Facade, name: str, by: str) -> None:
     """Take an objective out of force, wherever it comes from; raises `objective_unknown`."""
-    in_force = objectives_in_force(settings_now(facade)[0], facade.store)
+    in_force = objectives_in_force(facade.in_force, facade.store)
     if name not in {objective.name for objective in in_force}:
         remedy = "GET /api/autonomous/objectives lists them."
         raise ForeactError("objective_unknown", f"There is no objective {name}.", remedy, status=404)

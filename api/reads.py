@@ -27,7 +27,7 @@ from storage.actions import ActionView
 from storage.errors import ForeactError
 from storage.records import Outcome
 from tasks.authority import is_switched_on
-from tasks.context import patterns_in_force
+from tasks.context import breaches_in_force, patterns_in_force
 from tasks.execute import WAITS_FACT
 from tasks.goals import conflicts
 from tasks.learn.insights import insights as learned_from
@@ -44,7 +44,7 @@ REPORT_HORIZON_HOURS = 24.0
 
 def mode(facade: Facade) -> Mode:
     """Tell whether the loop may act."""
-    return views.mode(is_switched_on(facade.settings, facade.store), facade.settings.kill_switch_path)
+    return views.mode(is_switched_on(facade.in_force, facade.store), facade.settings.kill_switch_path)
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,7 @@ def status(facade: Facade, known: Standing | None = None) -> Status:
         ),
         last_cycle=cycles[0] if cycles else None,
         pending_approvals=sum(views.awaits_approval(view, known.now) for view in known.pending),
+        configuration_trouble=facade.trouble,
         version=VERSION,
     )
 
@@ -157,7 +158,7 @@ def predictions(facade: Facade, horizon_hours: float, series: str | None = None)
     if series is not None and forecasts and not wanted:
         remedy = "GET /api/autonomous/predictions lists the series that are forecast."
         raise ForeactError("series_unknown", f"There is no forecast of {series}.", remedy, status=404)
-    breaches = store.forecasts.breaches.select("WHERE cycle_id = $id", {"id": cycle_id}) if cycle_id else []
+    breaches = breaches_in_force(store, cycle_id) if cycle_id else ()
     return views_forecast.predictions(
         horizon_hours,
         cycle_id,
@@ -193,7 +194,7 @@ def calibration(facade: Facade) -> Calibration:
 def _no_forecast(facade: Facade) -> str:
     now = facade.clock()
     spans = facade.store.samples.spans(now - SPAN_FOR_NOTES, now)
-    return views_forecast.no_forecast_note(spans, facade.settings.analysis_interval_s)
+    return views_forecast.no_forecast_note(spans, facade.in_force.analysis_interval_s)
 
 
 def executor_statistics(
@@ -206,7 +207,7 @@ def executor_statistics(
         known.pending,
         learned or insights(facade),
         plans=known.plans,
-        settings=facade.settings,
+        settings=facade.in_force,
         now=known.now,
     )
 

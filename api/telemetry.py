@@ -14,6 +14,7 @@ from api import reads
 from api.deps import Facade
 from handlers.drills import DRILL_FACT, DrillReport
 from storage.records import Cycle
+from tasks.context import breaches_in_force
 
 COVERAGE_LAST = 500
 
@@ -68,7 +69,7 @@ class LoopCollector(Collector):
                 text = "Probability of each predicted overall state."
                 yield _by("foreact_predicted_state_probability", text, "state", state.probabilities)
             worst: dict[str, float] = {}
-            for breach in store.forecasts.breaches.select("WHERE cycle_id = $id", {"id": newest.cycle_id}):
+            for breach in breaches_in_force(store, newest.cycle_id):
                 worst[breach.objective] = max(breach.probability, worst.get(breach.objective, 0.0))
             text = "Highest probability that an objective breaks within its horizon, over its series."
             yield _by("foreact_breach_probability", text, "objective", worst)

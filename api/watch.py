@@ -48,7 +48,7 @@ class Watcher:
         need = due(self._facade, now)
         if need is None or now < self._may_start_at(need):
             return
-        slot = int(now.timestamp() / self._facade.settings.executor.execution_interval_seconds)
+        slot = int(now.timestamp() / self._facade.in_force.executor.execution_interval_seconds)
         key = f"tend-{self._facade.settings.agent.name}-{slot}" + (f"-{self._setbacks}" if self._setbacks else "")
         started = self._facade.trigger.run("tend", {"reason": need.reason}, key)
         self._repeats = self._repeats + 1 if self._last and self._last[1] == need else 0
@@ -60,9 +60,9 @@ class Watcher:
         if self._last is None:
             return min(self._facade.started_at, self._facade.clock())
         started_at, before = self._last
-        interval_s = self._facade.settings.executor.execution_interval_seconds
+        interval_s = self._facade.in_force.executor.execution_interval_seconds
         if need == before:
-            longest_s = max(interval_s, self._facade.settings.analysis_interval_s)
+            longest_s = max(interval_s, self._facade.in_force.analysis_interval_s)
             interval_s = min(interval_s * 2.0**self._repeats, longest_s)
         return started_at + timedelta(seconds=interval_s)
 
@@ -81,8 +81,9 @@ def _due_action(facade: Facade, now: datetime) -> Need | None:
     waiting = facade.store.actions.due(now)
     if not waiting or facade.settings.kill_switch_path.exists():
         return None
-    autonomous = is_autonomous(facade.settings, facade.store)
-    allowed = [as_allowed_now(facade.settings, facade.store, view) for view in waiting]
+    settings = facade.in_force
+    autonomous = is_autonomous(settings, facade.store)
+    allowed = [as_allowed_now(settings, facade.store, view) for view in waiting]
     return _need("due action", [view for view in allowed if is_permitted(view, autonomous, now)])
 
 
@@ -107,7 +108,7 @@ def _is_matured(view: ActionView, now: datetime) -> bool:
 
 def _guard_window(facade: Facade, now: datetime) -> Need | None:
     """Find acts young enough to be undone should a guard get worse; each look is a new one, so it never backs off."""
-    since = now - timedelta(seconds=facade.settings.executor.stabilisation_seconds)
+    since = now - timedelta(seconds=facade.in_force.executor.stabilisation_seconds)
     fresh = facade.store.actions.finished(since)
     undone = {view.action.undo_of for view in fresh}
     guarded = [view for view in fresh if _is_guarded(view, now) and view.action.action_id not in undone]

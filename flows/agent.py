@@ -10,13 +10,15 @@ import atexit
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from api import ingest, reads
+from api.alerts import Alerts
 from api.deps import Facade
 from api.models.ingest import EventIn, MetricIn
 from api.triggers import Started, Trigger
@@ -61,6 +63,7 @@ class GoalDrivenAgent:
         self._world, self._clock = world, clock
         self._facade = Facade(self.settings, self.store, _Inline(self), clock, clock())
         self._facade.checks["loop"] = lambda: self.is_running
+        self._alerts = Alerts(self.settings, self.store, clock, "agent")
         self._stop = threading.Event()
         self._turning = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -168,7 +171,7 @@ class GoalDrivenAgent:
             self._stop.wait(max(0.1, pause_s))
 
     def _turn(self, kind: str, tick: datetime) -> str:
-        with self._turning:
+        with self._turning, self._alerting():
             context = live_context(
                 self.settings, self.store, tick, kind, actions=self.actions, world=self._world, now=self._clock
             )
@@ -179,6 +182,24 @@ class GoalDrivenAgent:
                 self.store.cycles.begin(context.cycle)
                 bare_turn(context, second_half)
             return context.cycle_id
+
+    @contextmanager
+    def _alerting(self) -> Iterator[None]:
+        """Tell people afterwards what a turn decided, also where it failed; a running facade does so itself."""
+        if not self.settings.alerts.urls or not self.store.engine.is_local:
+            yield
+            return
+        self._tell()
+        try:
+            yield
+        finally:
+            self._tell()
+
+    def _tell(self) -> None:
+        try:
+            self._alerts.step()
+        except Exception:
+            logger.exception("people could not be told what was decided; it is told after the next turn")
 
 
 def _number(value: Any) -> Any:

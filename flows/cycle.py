@@ -9,6 +9,7 @@ it between cycles when something is due.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -22,7 +23,7 @@ from prefect.utilities.annotations import quote
 
 from flows.sharding import through_runner
 from flows.wiring import live_context, open_configured_store
-from settings import load_settings, utc_now
+from settings import settings_in_force, utc_now
 from tasks.context import Context
 from tasks.execute.task import act_task, execute
 from tasks.forecast.shards import RunShards, in_process
@@ -35,6 +36,8 @@ from tasks.patterns.task import find
 from tasks.plan.task import plan
 
 Run = Callable[..., Any]
+
+logger = logging.getLogger(__name__)
 
 
 def turn(run: Run, context: Context) -> None:
@@ -95,7 +98,9 @@ async def tend(reason: str = "due") -> State[Any]:
 
 
 def _run(kind: str, body: Callable[[Run, Context], None], reason: str) -> State[Any]:
-    settings = load_settings()
+    settings = settings_in_force()
+    if settings.trouble:
+        logger.warning("this turn goes by the last usable configuration: %s", settings.trouble)
     tick, flow_run_id = _scheduled_start()
     with open_configured_store(settings) as store:
         context = live_context(settings, store, tick, kind, flow_run_id)

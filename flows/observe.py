@@ -23,7 +23,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.agent import GoalDrivenAgent
 from flows.wiring import open_configured_store
-from settings import Settings, load_settings, utc_now
+from settings import Settings, settings_in_force, utc_now
 from storage import ForeactError
 from storage.records import Event, Sample
 
@@ -49,7 +49,7 @@ class StoreRecorder:
 
     def record(self, samples: list[Sample], events: list[Event]) -> None:
         """Keep what was observed."""
-        with open_configured_store(load_settings()) as store:
+        with open_configured_store(settings_in_force()) as store:
             store.samples.append(samples)
             store.events.append(events)
 

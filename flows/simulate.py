@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from api.alerts import Alerts
 from flows.cycle import bare_turn
 from flows.wiring import live_context
 from handlers import ActionHandler
@@ -127,11 +128,13 @@ def simulate(
     *,
     actions: Mapping[str, ActionHandler] | None = None,
     progress: Progress | None = None,
+    alerts: bool = False,
 ) -> SimulationReport:
     """Run the loop over `ticks` (ascending) against a world.
 
     `world` is any object with `observe` and `act`; what can be done in it is what it proposes itself, or else what the
-    configuration declares. Nothing is read from the clock: rows count as recorded at their tick.
+    configuration declares. Nothing is read from the clock: rows count as recorded at their tick. With `alerts`, for a
+    world that is real, people are told what is grave as `[alerts]` of the configuration says.
     """
     moments = list(ticks)
     if not moments:
@@ -139,11 +142,16 @@ def simulate(
     clock = TickClock(moments[0])
     kept = store if isinstance(store, Store) else open_store(store, clock)
     known, proposing = _with_actions(world, settings, actions)
+    telling = Alerts(settings, kept, clock, "simulation") if alerts and settings.alerts.urls else None
+    if telling is not None:
+        telling.step()
     for number, tick in enumerate(moments, start=1):
         clock.now = tick
         context = live_context(settings, kept, tick, "simulation", actions=known, world=proposing)
         kept.cycles.begin(context.cycle)
         bare_turn(context)
+        if telling is not None:
+            telling.step()
         if progress is not None:
             progress(number, len(moments))
     return _report(kept, moments)

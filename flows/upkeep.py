@@ -10,14 +10,14 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
 from flows.wiring import open_configured_store
-from settings import Settings, load_settings, utc_now
+from settings import Settings, settings_in_force, utc_now
 from storage import Store
 
 
 @flow(name="upkeep", description=__doc__, validate_parameters=False)
 async def upkeep() -> State[Any]:
     """Prune, compact and self-check, once a day."""
-    settings = load_settings()
+    settings = settings_in_force()
     with open_configured_store(settings) as store:
         report = look_after(store, settings)
     if report["broken_audit_line"]:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Params = Mapping[str, Any]
+AMOUNT = "amount"
+"""The parameter by which an action that sets an amount is told how many."""
+
 State = dict[str, Any]
 Risk = Literal["low", "medium", "high"]
 LevelName = Literal["observe", "recommend", "approve", "auto"]
@@ -48,6 +51,14 @@ class ActionContext:
     def __getstate__(self) -> dict[str, Any]:
         """Return what goes along when the context is pickled: all but the memo."""
         return {**self.__dict__, "memo": {}}
+
+
+def amount_in(params: Params) -> dict[str, float]:
+    """Return the amount that the planner chose, by its parameter's name; a whole one as a whole number."""
+    amount = params.get(AMOUNT)
+    if not isinstance(amount, int | float) or isinstance(amount, bool):
+        return {}
+    return {AMOUNT: int(amount) if float(amount).is_integer() else amount}
 
 
 RunHook = Callable[[Params, ActionContext], Any]

@@ -92,9 +92,12 @@ class Actions:
         return [view for view in views if view.receipt and view.receipt.finished_at > since]
 
     def unmeasured(self) -> list[ActionView]:
-        """Return acts that aimed at a metric, were carried out and have no outcome yet; undos are not measured."""
+        """Return acts that are to be measured, were carried out and have no outcome yet; undos are not measured.
+
+        Those aimed at a metric, and those that set an amount, for which was fixed what they are judged by.
+        """
         tail = """WHERE r.status IN ('succeeded', 'failed', 'timed_out', 'unknown') AND a.undo_of IS NULL
-                  AND (a.body->>'$.series') IS NOT NULL
+                  AND ((a.body->>'$.series') IS NOT NULL OR a.action_id IN (SELECT action_id FROM estimands))
                   AND a.action_id NOT IN (SELECT action_id FROM outcomes WHERE role = 'target')
                   ORDER BY r.finished_at"""
         return self.views(tail)

@@ -22,7 +22,7 @@ import duckdb
 import numpy as np
 
 from storage.errors import ForeactError, TransientError
-from storage.recall import Recall, Sizes, State, written
+from storage.recall import Recall, Sizes, written
 
 Rows = list[tuple[Any, ...]]
 Params = Mapping[str, Any]
@@ -77,7 +77,7 @@ class Engine(Protocol):
         """Return what `read` returns, or what it returned before where these tables cannot have changed since."""
         ...
 
-    def state(self, table: str) -> State | None:
+    def state(self, table: str) -> tuple[int, ...] | None:
         """Return how often a table was written, and how often anything may have been; None where that is unknown."""
         ...
 
@@ -216,7 +216,7 @@ class LocalEngine:
         sees_all = self.is_alone or time.monotonic() - self._looked_s < LOOK_HOLDS_S
         return self._recall.get(tables, key, read) if sees_all and not self._local.depth else read()
 
-    def state(self, table: str) -> State | None:
+    def state(self, table: str) -> tuple[int, ...] | None:
         self._cursor()
         return self._recall.state(table) if self.is_alone and not self._local.depth else None
 
@@ -344,7 +344,7 @@ class RemoteEngine:
     def recall(self, tables: tuple[str, ...], key: Hashable, read: Callable[[], T]) -> T:
         return read()
 
-    def state(self, table: str) -> State | None:
+    def state(self, table: str) -> tuple[int, ...] | None:
         return None
 
     def append(self, table: str, columns: Mapping[str, Sequence[Any] | np.ndarray[Any, Any]]) -> None:

@@ -506,13 +506,26 @@ class Approval(Record):
     note: str = ""
 
 
+class HeldAmount(Record):
+    """What an act that sets an amount is held against: the amount that was there, under the driver as it comes.
+
+    The metric of `objective` is judged, from `begins_after_s` after the act on: what is added works only then.
+    """
+
+    objective: str
+    capacity: str
+    amount: float
+    begins_after_s: float = Field(default=0, ge=0)
+
+
 class Estimand(Record):
     """What an act will be judged by, written down before it so that nobody can choose it afterwards.
 
     The target `series` is compared with the forecast of `forecast_cycle_id`, on the mean of its first `window_steps`
     steps of `horizon_steps`; `better` says which way it is to move, `trigger` whether it stood in the highest or lowest
     fifth of its past values. `guards` and `side_effects` are measured beside it, `controls` explain what moves it
-    anyway. `predicted_sd_units` is what the act was believed to achieve, positive toward the goal.
+    anyway. `predicted_sd_units` is what the act was believed to achieve, positive toward the goal. An act that sets an
+    amount is `held` against the amount before it instead of against a forecast of the series.
     """
 
     action_id: str
@@ -531,6 +544,7 @@ class Estimand(Record):
     side_effects: tuple[str, ...] = ()
     controls: tuple[str, ...] = ()
     predicted_sd_units: float | None = None
+    held: HeldAmount | None = None
 
     @model_validator(mode="after")
     def _window_lies_in_horizon(self) -> Estimand:

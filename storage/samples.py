@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from storage.engine import Engine, literal
-from storage.recall import State
 from storage.records import Frame, Sample
 from storage.table import Clock, insert_of
 from storage.window import Rows, SampleWindow, SeriesInfo, micros, read_rows, series_id
@@ -31,7 +30,7 @@ MOST_KEPT = 1_000_000
 class _Kept:
     """All samples since a moment, right for as long as the table is in this state."""
 
-    state: State
+    state: tuple[int, ...]
     since: datetime
     rows: Rows
 
@@ -163,7 +162,7 @@ class Samples:
             self._kept = _Kept(state, since, rows) if state is not None and is_kept else None
             return rows
 
-    def _remember(self, rows: Rows, before: State | None) -> None:
+    def _remember(self, rows: Rows, before: tuple[int, ...] | None) -> None:
         """Lay rows just written beside those that are kept; forget these where anything else was written meanwhile."""
         kept, now = self._kept, self._engine.state("samples")
         self._kept = None

@@ -12,7 +12,7 @@ from handlers import ActionHandler
 from handlers.worlds import World
 from settings import Settings
 from storage import Store
-from storage.records import Autonomy, Cycle, GoalType, Objective, Pattern
+from storage.records import Autonomy, Breach, Cycle, GoalType, Objective, Pattern
 from tasks.authority import level_in_force
 from tasks.goals import default_objectives
 from tasks.patterns.kept import of_long_search, overlay
@@ -20,6 +20,7 @@ from tasks.patterns.kept import of_long_search, overlay
 OBJECTIVE_FACT = "objective:"
 SOURCE_FACT = "source:"
 SEARCHED_FACT = "patterns.searched"
+DRIVEN_FACT = "breaches.driven"
 
 StageDone = tuple[str, datetime, float, Mapping[str, Any]]
 """A stage's name, when it was done, how long it took in seconds, and what it came to."""
@@ -56,6 +57,17 @@ class Context:
         default = handler.default_level if handler else Autonomy.APPROVE
         return level_in_force(self.settings, self.store, goal_type, action, default)
 
+    def sets(self, action: str) -> str | None:
+        """Return the series whose amount an action sets, as configured or as it says of itself; None for others."""
+        handler = self.actions.get(action)
+        return self.settings.action(action).sets or (handler.sets if handler else None)
+
+    def latency_s(self, action: str) -> float:
+        """Return how long it takes until an action works, as configured or as it says of itself."""
+        handler = self.actions.get(action)
+        configured = self.settings.action(action).options.get("latency_seconds")
+        return float(configured if configured is not None else handler.latency_s if handler else 0.0)
+
     def report(self, stage: str, duration_s: float, summary: Mapping[str, Any]) -> None:
         """Record that a stage of this turn is done, at once or with the others of `reports_together`."""
         done = (stage, self.store.clock(), duration_s, summary)
@@ -82,6 +94,17 @@ def patterns_in_force(store: Store, cycle_id: str) -> tuple[Pattern, ...]:
         return tuple(own)
     found = overlay(of_long_search(store.patterns.of_search(searched[0])), own)
     return tuple(sorted(found, key=lambda each: (-each.strength, each.pattern_id)))
+
+
+def breaches_in_force(store: Store, cycle_id: str) -> tuple[Breach, ...]:
+    """Return the breaches that a cycle went by: of driven objectives those that the driver foretells."""
+    own = store.forecasts.breaches.select("WHERE cycle_id = $id", {"id": cycle_id})
+    known = store.facts.get(DRIVEN_FACT)
+    if known is None or known["cycle_id"] != cycle_id:
+        return tuple(own)
+    driven = [Breach.model_validate(each) for each in known["breaches"]]
+    replaced = {breach.objective for breach in driven}
+    return (*(breach for breach in own if breach.objective not in replaced), *driven)
 
 
 def objectives_in_force(settings: Settings, store: Store) -> tuple[Objective, ...]:

@@ -107,6 +107,8 @@ def _differs(requirement: Any) -> str | None:
 
 
 def _configuration(layout: Layout) -> tuple[Finding, str]:
+    if layout.settings.trouble:
+        return "wrong", f"{layout.settings.trouble} Until then the last usable one is in force."
     file = layout.folder / "foreact.toml"
     where = str(file) if file.exists() else f"no {file.name} in {layout.folder}, so the defaults hold"
     return "ok", f"{where} (hash {layout.settings.hash})"

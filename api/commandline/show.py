@@ -60,6 +60,8 @@ def status(answer: Mapping[str, Any], is_live: bool) -> None:
         ("cycles", f"{counts['cycles_completed']}, last {moment(last['tick'] if last else None)} UTC"),
         ("version", answer["version"]),
     ]
+    if answer["configuration_trouble"]:
+        rows.append(("configuration", f"the last usable one is in force: {answer['configuration_trouble']}"))
     table("", ("", ""), rows, "")
 
 

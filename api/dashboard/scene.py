@@ -99,7 +99,7 @@ def home(facade: Facade, show_all: bool = False) -> Home:
     drawn = _drawn(facade, now, show_all)
     last, opened = status.last_cycle, reads.goals(facade)
     actions, learned = reads.actions(facade, ACTIONS_SHOWN).actions, reads.insights(facade)
-    interval = timedelta(seconds=facade.settings.analysis_interval_s)
+    interval = timedelta(seconds=facade.in_force.analysis_interval_s)
     return Home(
         now=now,
         status=status,
@@ -168,7 +168,7 @@ def _drawn(facade: Facade, now: datetime, show_all: bool) -> Drawing:
 
 def _charts(facade: Facade, foreseen: Predictions, now: datetime, show_all: bool) -> tuple[list[Chart], int]:
     """Draw the metrics that matter most: those whose objective may break, then those with an objective."""
-    objectives = [each for each in objectives_in_force(facade.settings, facade.store) if each.kind in _ON_VALUES]
+    objectives = [each for each in objectives_in_force(facade.in_force, facade.store) if each.kind in _ON_VALUES]
     if foreseen.series:
         known = {each.series: each for each in foreseen.series}
         ranked = sorted(known, key=lambda n: (bool(known[n].refusal), *_rank(n, foreseen.breaches, objectives)))

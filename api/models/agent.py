@@ -105,6 +105,7 @@ class Status(BaseModel):
                     "statistics": STATISTICS,
                     "last_cycle": None,
                     "pending_approvals": 0,
+                    "configuration_trouble": None,
                     "version": "0.1.0",
                 }
             ]
@@ -121,6 +122,9 @@ class Status(BaseModel):
     statistics: AgentStatistics
     last_cycle: Cycle | None
     pending_approvals: int
+    configuration_trouble: str | None = Field(
+        default=None, description="Why foreact.toml cannot be used; until it is corrected the last usable one counts"
+    )
     version: str
 
 

@@ -122,6 +122,8 @@ def _own_variables(layout: Layout) -> dict[str, str]:
     return {
         FOLDER_VARIABLE: str(layout.folder),
         STACK_VARIABLE: layout.token,
+        # Where the last usable configuration lies must be known while foreact.toml cannot be read.
+        "FOREACT_HOME": str(layout.home),
         "PYTHONUNBUFFERED": "1",
         "DO_NOT_TRACK": "1",
     } | LEAN

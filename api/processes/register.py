@@ -30,7 +30,7 @@ from prefect.workers.process import ProcessWorker
 
 from api.processes.layout import POOL, Layout, current_layout, python
 from api.processes.preflight import unread_in
-from settings import Settings, load_settings
+from settings import Settings, settings_in_force
 
 AUTOMATION = "foreact: runs without a heartbeat have crashed"
 HEARTBEAT_TIMEOUT = timedelta(seconds=90)
@@ -163,7 +163,7 @@ async def _ensure_automation(client: PrefectClient, deployment_ids: list[UUID]) 
 
 def main() -> None:
     """Register the deployments of the stack that started this process."""
-    asyncio.run(register(current_layout(load_settings())))
+    asyncio.run(register(current_layout(settings_in_force())))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from handlers.actions_api import ActionContext, CheckAnswer, Params
+from handlers.actions_api import ActionContext, CheckAnswer, Params, amount_in
 from handlers.registration import action
 from handlers.results import ActionResult
 
@@ -38,7 +38,10 @@ REMEDY = "Set url, or add the URL's beginning to allow_urls, under [actions.call
     example_params={"body": {"replicas": 3}},
 )
 def call_webhook(params: Params, context: ActionContext) -> ActionResult:
-    """POST a JSON body with the action's id as Idempotency-Key; any answer but 2xx is a failure."""
+    """POST a JSON body with the action's id as Idempotency-Key; any answer but 2xx is a failure.
+
+    An amount that the planner chose (`sets` and `amounts` in the configuration) stands in it as `amount`.
+    """
     import httpx
 
     url = str(params.get("url") or context.options.get("url") or "")
@@ -46,7 +49,8 @@ def call_webhook(params: Params, context: ActionContext) -> ActionResult:
     if refusal:
         return ActionResult(False, f"Refused: {refusal}", skipped=not url)
     if context.dry_run:
-        return ActionResult(True, f"Dry run: would POST to {_shown(url)}.")
+        told = "".join(f" with {name} {value:g}" for name, value in amount_in(params).items())
+        return ActionResult(True, f"Dry run: would POST to {_shown(url)}{told}.")
     try:
         with _client(context) as client:
             response = client.post(url, json=_body(params, context))
@@ -96,7 +100,7 @@ def _client(context: ActionContext) -> httpx.Client:
 
 def _body(params: Params, context: ActionContext) -> dict[str, Any]:
     about = {"action_id": context.action_id, "goal_id": context.goal_id, "series": context.series}
-    return {**about, "tick": context.tick.isoformat(), "body": params.get("body")}
+    return {**about, "tick": context.tick.isoformat(), "body": params.get("body"), **amount_in(params)}
 
 
 def _why_not(url: str, context: ActionContext) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
-from handlers.actions_api import ActionContext, CheckAnswer, Params
+from handlers.actions_api import AMOUNT, ActionContext, CheckAnswer, Params, amount_in
 from handlers.registration import action
 from handlers.results import ActionResult
 
@@ -32,21 +32,26 @@ REMEDY = "Add its name, as in 'flow/deployment', to deployments under [actions.r
         "deployments": "glob patterns of further deployments that parameters may name",
         "for_goal_types": "table of goal type = deployment, taken before the default",
         "parameters": "parameters of runs that are proposed",
+        "amount_parameter": "the flow's parameter that gets the amount which the planner chose; amount",
     },
     example_params={"deployment": "scale/production", "parameters": {"replicas": 3}},
 )
 def run_deployment(params: Params, context: ActionContext) -> ActionResult:
-    """Start a run of an allowed deployment and do not wait for it; the action's id keeps it a single run."""
+    """Start a run of an allowed deployment and do not wait for it; the action's id keeps it a single run.
+
+    An amount that the planner chose (`sets` and `amounts` in the configuration) is one more parameter of the run.
+    """
     name = _deployment(params, context)
     refusal = _why_not(name, context)
     if refusal:
         return ActionResult(False, f"Refused: {refusal}", skipped=not name)
     if context.dry_run:
-        return ActionResult(True, f"Dry run: would start a run of {name}.")
+        told = "".join(f" with {parameter} {value:g}" for parameter, value in _amount(params, context).items())
+        return ActionResult(True, f"Dry run: would start a run of {name}{told}.")
     from prefect.exceptions import ObjectNotFound
 
     try:
-        run = _start(name, dict(params.get("parameters") or {}), context)
+        run = _start(name, dict(params.get("parameters") or {}) | _amount(params, context), context)
     except ObjectNotFound:
         return ActionResult(False, f"There is no deployment called {name}. Deploy it, or correct the name.")
     return ActionResult(
@@ -97,6 +102,11 @@ def _start(name: str, parameters: dict[str, Any], context: ActionContext) -> Flo
 
     started: FlowRun = resolve(run)
     return started
+
+
+def _amount(params: Params, context: ActionContext) -> dict[str, float]:
+    planned = amount_in(params)
+    return {str(context.options.get("amount_parameter") or AMOUNT): planned[AMOUNT]} if planned else {}
 
 
 def _key(context: ActionContext) -> str:

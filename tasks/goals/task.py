@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from storage.records import Breach, Frame, GoalView, Objective, ObjectiveKind, Pattern
-from tasks.context import Context
+from tasks.context import DRIVEN_FACT, Context
 from tasks.forecast.outlook import Outlook
 from tasks.goals import BurnWindows, Evidence, GoalChanges, WindowCount, burn_windows, set_goals
 from tasks.plan import driven_breaches, fit_driven
@@ -36,7 +36,9 @@ def _summary(goals: GoalViews) -> Mapping[str, Any]:
 def goals(context: Context, outlook: Outlook, patterns: tuple[Pattern, ...]) -> GoalViews:
     """Review the open goals, set new ones, and return those that ask for something."""
     if context.settings.forecasting.goal_setter.auto_goal_setting:
-        changes = decide(context, outlook, patterns)
+        known = evidence(context, outlook, patterns)
+        _keep_driven(context, outlook, known.breaches)
+        changes = decide(context, known)
         context.store.goals.append(changes.new, changes.transitions, context.cycle_id)
         for goal in changes.new:
             detail = {"type": goal.goal_type, "description": goal.description, "because": goal.because}
@@ -44,10 +46,17 @@ def goals(context: Context, outlook: Outlook, patterns: tuple[Pattern, ...]) -> 
     return tuple(_lately(context)[0])
 
 
-def decide(context: Context, outlook: Outlook, patterns: tuple[Pattern, ...]) -> GoalChanges:
-    """Gather the evidence and let the rules speak."""
+def _keep_driven(context: Context, outlook: Outlook, breaches: tuple[Breach, ...]) -> None:
+    """Keep what the drivers foretell, to be shown: what the metrics' own forecasts say has our acts in it."""
+    driven = [each.model_dump(mode="json") for each in breaches if each not in outlook.breaches]
+    if driven:
+        context.store.facts.set(DRIVEN_FACT, {"cycle_id": context.cycle_id, "breaches": driven})
+
+
+def decide(context: Context, known: Evidence) -> GoalChanges:
+    """Let the rules speak on the evidence."""
     return set_goals(
-        evidence(context, outlook, patterns),
+        known,
         *_lately(context),
         max_active_goals=context.settings.forecasting.goal_setter.max_active_goals,
         cycle_id=context.cycle_id,

@@ -13,6 +13,7 @@ from storage.records import NOTHING, Action, Candidate, Estimand, Objective, met
 from tasks.context import Context
 from tasks.learn.task import planner_beliefs
 from tasks.measure.acts import acted_in
+from tasks.measure.amounts import amount_estimand
 from tasks.measure.around import Surroundings
 from tasks.measure.effect import Better
 from tasks.measure.estimand import WEEK_S, fix_estimand, trigger_of
@@ -29,9 +30,12 @@ def fix_before_act(context: Context, action: Action) -> Estimand | None:
 
     An undo and a dry run are not judged.
     """
-    if action.undo_of or action.dry_run or action.series is None:
+    if action.undo_of or action.dry_run:
         return None
-    estimand = derive(Surroundings(context), action, context.store.clock())
+    if action.series is None:
+        estimand = amount_estimand(context, action, context.store.clock())
+    else:
+        estimand = derive(Surroundings(context), action, context.store.clock())
     if estimand is not None:
         context.store.outcomes.fix(estimand, context.cycle_id)
     return estimand

@@ -151,13 +151,27 @@ def _outcome(
     grid: Grid | None,
     claims: Mapping[str, Claim],
 ) -> Outcome:
-    action, receipt = found.action, found.receipt
     claim = claims.get(series, claims.get(series.partition("{")[0]))
     evidence = _evidence(found, series, role, effect, grid)
     if claim is not None:
-        evidence["claim"] = asdict(claim) | {"measured_ratio": _number(claim.measured_ratio)}
+        evidence["claim"] = asdict(claim) | {"measured_ratio": number(claim.measured_ratio)}
     if role == "target" and claims:
         evidence["claims"] = {name: {"agreement": c.agreement, "statement": c.statement} for name, c in claims.items()}
+    return outcome_of(context, found, series, effect, evidence, role=role, claim=claim)
+
+
+def outcome_of(
+    context: Context,
+    found: Judged,
+    series: str,
+    effect: Effect,
+    evidence: dict[str, Any],
+    *,
+    role: Role = "target",
+    claim: Claim | None = None,
+) -> Outcome:
+    """Return an effect on one metric as the outcome that is kept."""
+    action, receipt = found.action, found.receipt
     return Outcome(
         outcome_id=stable_id("outcome", action.action_id, series),
         action_id=action.action_id,
@@ -170,17 +184,17 @@ def _outcome(
         measured_at=context.tick,
         acted_at=receipt.finished_at,
         horizon_s=(found.until - receipt.finished_at).total_seconds(),
-        estimate=_number(effect.estimate),
-        low=_number(effect.low),
-        high=_number(effect.high),
-        standard_error=_number(effect.standard_error),
-        p_value=_number(effect.p_value),
-        effect_sd_units=_number(effect.effect_sd_units),
-        standard_error_sd_units=_number(effect.standard_error_sd_units),
+        estimate=number(effect.estimate),
+        low=number(effect.low),
+        high=number(effect.high),
+        standard_error=number(effect.standard_error),
+        p_value=number(effect.p_value),
+        effect_sd_units=number(effect.effect_sd_units),
+        standard_error_sd_units=number(effect.standard_error_sd_units),
         verdict=effect.verdict,
         reason="; ".join([effect.reason, *_remarks(found, effect, claim)]),
         propensity=action.propensity,
-        claimed=_number(claim.claimed_ratio) if claim else None,
+        claimed=number(claim.claimed_ratio) if claim else None,
         status=receipt.status,
         duration_s=receipt.duration_s,
         evidence=evidence,
@@ -211,28 +225,30 @@ def _evidence(found: Judged, series: str, role: str, effect: Effect, grid: Grid 
         "first_at": grid.any_forecast.at_step(grid.first_step).isoformat(),
         "window_steps": effect.window_steps,
         "observed_steps": effect.observed_steps,
-        "past_windows": _number(effect.past_windows),
-        "expected": _number(effect.expected),
-        "relative_ratio": _number(effect.relative_ratio),
+        "past_windows": number(effect.past_windows),
+        "expected": number(effect.expected),
+        "relative_ratio": number(effect.relative_ratio),
     }
     is_worth_a_picture = role != "side_effect" or effect.verdict in {Verdict.IMPROVED, Verdict.WORSE}
     if is_worth_a_picture:
         low, high = grid.band(series)
         shown = {"observed": grid.seen(series), "forecast": grid.point(series), "low": low, "high": high}
-        told |= {name: _numbers(values) for name, values in shown.items()}
+        told |= {name: numbers(values) for name, values in shown.items()}
     if role == "target":
         told |= {
             "trigger": estimand.trigger,
-            "triggered_windows": _number(effect.triggered_windows),
+            "triggered_windows": number(effect.triggered_windows),
             "controls": list(effect.controls_used),
             "predicted_sd_units": estimand.predicted_sd_units,
         }
     return told
 
 
-def _numbers(values: Sequence[float] | np.ndarray[Any, Any]) -> list[float | None]:
-    return [_number(float(value)) for value in values]
+def numbers(values: Sequence[float] | np.ndarray[Any, Any]) -> list[float | None]:
+    """Return values as JSON can hold them: None in the place of what is no number."""
+    return [number(float(value)) for value in values]
 
 
-def _number(value: float) -> float | None:
+def number(value: float) -> float | None:
+    """Return a value, None where it is no number."""
     return float(value) if np.isfinite(value) else None

@@ -17,6 +17,7 @@ from tasks.measure.effect import Better
 from tasks.measure.fix import better_of, derive
 from tasks.measure.grid import Grid
 from tasks.measure.judge import judged, outcomes_of
+from tasks.measure.judge_amount import judge_amount
 from tasks.monitor.windows import LONGEST_STEP_S
 from tasks.stage import stage
 
@@ -36,12 +37,21 @@ def measure(context: Context) -> Outcomes:
     """Measure acts whose window has passed; undo at once what visibly made a guarded metric worse."""
     around, outcomes = Surroundings(context), list[Outcome]()
     for view in context.store.actions.unmeasured():
-        if (found := judged(around, view)) is not None:
-            told = outcomes_of(around, found)
-            context.store.outcomes.append(told, context.cycle_id)
-            outcomes += told
+        told = _told(around, view)
+        context.store.outcomes.append(told, context.cycle_id)
+        outcomes += told
     watch_guards(context, around)
     return tuple(outcomes)
+
+
+def _told(around: Surroundings, view: ActionView) -> list[Outcome]:
+    """Return what an act changed; nothing while its window lasts."""
+    if view.action.series is None:
+        estimand = around.context.store.outcomes.estimand(view.action.action_id)
+        told = judge_amount(around.context, view, estimand) if estimand and estimand.held else None
+        return [told] if told else []
+    found = judged(around, view)
+    return outcomes_of(around, found) if found is not None else []
 
 
 def watch_guards(context: Context, around: Surroundings) -> None:
@@ -67,7 +77,8 @@ def _worsened(around: Surroundings, view: ActionView) -> str:
     context, action, receipt = around.context, view.action, view.receipt
     assert receipt is not None
     estimand = context.store.outcomes.estimand(action.action_id) or derive(around, action, receipt.started_at)
-    if estimand is None:
+    if estimand is None or estimand.held is not None:
+        # What an amount does to its metric is told by the driver, not by the metric's own forecast.
         return ""
     age_s = (context.tick - receipt.finished_at).total_seconds()
     if not estimand.guards and age_s < EARLIEST_GUARD_STEPS * estimand.step_s:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,9 +16,8 @@ from tasks.plan.problem import PlanProblem
 from tasks.plan.value import Valuer, Worth, offer_key
 
 
-@dataclass(frozen=True)
-class Column:
-    """One candidate in one slot, for one goal or several: taken or not.
+class Column(NamedTuple):
+    """One candidate in one slot, for one goal or several: taken or not. There are many, hence a tuple.
 
     `value` is what it adds over doing nothing, over all goals it serves, its cost paid once. `resources` are what no
     other may use within a number of slots, `offer` is what is done, whenever and for whom.
@@ -85,23 +85,23 @@ def columns_of(
             continue
         slots, reasons = _open_slots(problem, view, candidate, strategy)
         blocked += [Blocked(view.goal.goal_id, candidate, each, not slots) for each in reasons]
-        if slots and np.isneginf(valuer.worth(candidate).gain).all():
+        worth = valuer.worth(candidate) if slots else None
+        if worth is not None and np.isneginf(worth.gain).all():
             blocked.append(Blocked(view.goal.goal_id, candidate, _out_of_reach(problem, view, candidate)))
-        elif slots:
-            columns += _columns(problem, view, valuer, candidate, slots, partners)
+        elif worth is not None:
+            columns += _columns(problem, view, worth, candidate, slots, partners)
     return columns, blocked
 
 
 def _columns(
     problem: PlanProblem,
     view: GoalView,
-    valuer: Valuer,
+    worth: Worth,
     candidate: Candidate,
     slots: Sequence[int],
     partners: Sequence[Partner],
 ) -> Iterator[Column]:
-    worth = valuer.worth(candidate)
-    key = offer_key(candidate)
+    goal_id, key = view.goal.goal_id, offer_key(candidate)
     joint = [(partner, partner.valuer.worth(candidate).own_gain) for partner in partners if key in partner.offers]
     objective = problem.objective_of(view)
     cost = candidate.cost * (objective.cost_weight if objective else 1.0)
@@ -116,12 +116,12 @@ def _columns(
     if worth.is_planned:
         # The plan of amounts has looked at every moment already: of each amount the first and the best are enough.
         slots = sorted({slots[0], max(slots, key=lambda slot: value[slot])})
+    values, own_values, helps = value.tolist(), own.tolist(), enough.T.tolist()
     for slot in slots:
-        if np.isfinite(value[slot]):
-            served = (each.goal_id for (each, _), serves in zip(joint, enough[:, slot], strict=True) if serves)
-            serves = (view.goal.goal_id, *served)
-            own_value, whole = float(own[slot]), float(value[slot])
-            yield Column(view.goal.goal_id, serves, candidate, slot, whole, own_value, worth, resources, key)
+        if math.isfinite(values[slot]):
+            others = [partner.goal_id for (partner, _), is_helped in zip(joint, helps[slot], strict=True) if is_helped]
+            serves = (goal_id, *others)
+            yield Column(goal_id, serves, candidate, slot, values[slot], own_values[slot], worth, resources, key)
 
 
 def _out_of_reach(problem: PlanProblem, view: GoalView, candidate: Candidate) -> str:
@@ -174,10 +174,12 @@ def _guard_in_trouble(problem: PlanProblem, view: GoalView) -> str | None:
     A forecast may add protection on its own authority; to take it away, what it protects must be seen to be well.
     """
     objective = problem.objective_of(view)
+    if objective is None or not objective.guards:
+        return None
     for other in problem.goals:
         is_weightier = other.is_open and other.goal.severity > view.goal.severity
         series = other.goal.series or ""
-        if objective is not None and is_weightier and {series, metric_of(series)} & set(objective.guards):
+        if is_weightier and {series, metric_of(series)} & set(objective.guards):
             return f"{series}, which it must not harm, has a weightier goal open"
     return None
 

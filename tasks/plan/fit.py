@@ -56,11 +56,16 @@ def fit_driven(
 def _response(objective: Objective, frames: Sequence[Frame]) -> Response | None:
     if objective.response is not None:
         return _stated(objective.response, frames)
+    return by_definition(objective) or _fitted(objective, frames)
+
+
+def by_definition(objective: Objective) -> Response | None:
+    """Return the response of a metric that is the capacity itself, or the driver per capacity; None for others."""
     if objective.metric == objective.capacity:
         return CapacityResponse()
     if (objective.metric, objective.denominator) == (objective.driver, objective.capacity):
         return RatioResponse(1.0)
-    return _fitted(objective, frames)
+    return None
 
 
 def _stated(spec: ResponseSpec, frames: Sequence[Frame]) -> Response | None:

@@ -11,6 +11,7 @@ from storage.records import FloatArray
 
 Side = Literal["below", "above"]
 MAX_STEPS = 48
+_AT_BOUND, _SLOPE = 0.5, 0.25
 _TAIL = 0.1
 _MEAN_SHARE = 0.8
 
@@ -25,11 +26,7 @@ def losses_of(excess: FloatArray) -> FloatArray:
 
     `excess` is (..., n_paths, n_steps). Just beyond weighs a half, two standard deviations or more weigh one.
     """
-    weights = np.multiply(excess, 0.25)
-    weights += 0.5
-    np.minimum(weights, 1.0, out=weights)
-    np.copyto(weights, 0.0, where=~(excess > 0))
-    return np.asarray(weights.mean(axis=-1), dtype=float)
+    return np.asarray(_summed(_AT_BOUND + _SLOPE * excess) / excess.shape[-1])
 
 
 def risk_of(excess: FloatArray) -> FloatArray:
@@ -37,7 +34,28 @@ def risk_of(excess: FloatArray) -> FloatArray:
 
     CVaR: Rockafellar and Uryasev (2000), "Optimization of conditional value-at-risk".
     """
-    losses = losses_of(excess)
+    return _risk_of_losses(losses_of(excess))
+
+
+def risk_after(excess: FloatArray, effects: FloatArray, ramps: FloatArray) -> FloatArray:
+    """Return the risk (n_starts,) of (n_paths, n_steps) when each path's effect lowers its excess along a ramp.
+
+    `effects` (n_paths,) are in standard deviations, `ramps` (n_starts, n_steps) say how much of them is there.
+    """
+    # Most of the time of planning goes here: in place, and without the steps that no path breaks whatever the effect.
+    could_break = excess.max(axis=0) > min(0.0, float(effects.min()))
+    weights = (-_SLOPE * effects)[None, :, None] * ramps[:, None, could_break]
+    weights += _AT_BOUND + _SLOPE * excess[:, could_break]
+    return _risk_of_losses(_summed(weights) / excess.shape[1])
+
+
+def _summed(weights: FloatArray) -> FloatArray:
+    np.minimum(weights, 1.0, out=weights)
+    np.copyto(weights, 0.0, where=~(weights > _AT_BOUND))
+    return np.asarray(weights.sum(axis=-1), dtype=float)
+
+
+def _risk_of_losses(losses: FloatArray) -> FloatArray:
     count = max(1, round(_TAIL * losses.shape[-1]))
     worst = np.partition(losses, losses.shape[-1] - count, axis=-1)[..., -count:]
     return np.asarray(_MEAN_SHARE * losses.mean(axis=-1) + (1 - _MEAN_SHARE) * worst.mean(axis=-1))

@@ -84,9 +84,9 @@ def prepare(problem: PlanProblem, views: tuple[GoalView, ...], kept: Mapping[str
 
 def is_worth_it(problem: PlanProblem, column: Column, valuers: Mapping[str, Valuer]) -> bool:
     """Tell whether a column beats doing nothing by the margin, for its own goal or for all that it serves."""
-    risk = sum(valuers[goal_id].risk for goal_id in column.serves)
-    is_enough = column.own_value >= column.worth.needed or column.value >= problem.margin * risk
-    return column.value > 0 and is_enough
+    if column.value <= 0 or column.own_value >= column.worth.needed:
+        return column.value > 0
+    return column.value >= problem.margin * sum(valuers[goal_id].risk for goal_id in column.serves)
 
 
 def decide(round_: Round, view: GoalView) -> None:

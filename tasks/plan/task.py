@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from handlers.worlds import candidates_in
+from settings import Declaration
 from storage.actions import ActionView
 from storage.records import NOTHING, Autonomy, Candidate, FloatArray, Frame, GoalType, GoalView, Receipt, ReceiptStatus
 from tasks.authority import is_autonomous
@@ -141,12 +142,19 @@ def _candidates(context: Context, view: GoalView) -> tuple[Candidate, ...]:
 
 
 def with_amounts(context: Context, candidate: Candidate) -> tuple[Candidate, ...]:
-    """Return a candidate once for each amount that the configuration gives its action, unless it names one itself."""
-    amounts = context.settings.action(candidate.action).amounts
-    if amounts is None or "amount" in candidate.params:
+    """Return a candidate once for each amount that the configuration gives its action, unless it names one itself.
+
+    What the configuration says of the action's latency and cost goes before what its handler says.
+    """
+    configured = context.settings.action(candidate.action)
+    if configured.amounts is None or "amount" in candidate.params:
         return (candidate,)
+    known = Declaration.model_validate(
+        {"latency_seconds": candidate.latency_s, "cost": candidate.cost} | configured.options
+    )
+    timed = candidate.model_copy(update={"latency_s": known.latency_seconds, "cost": known.cost})
     return tuple(
-        candidate.model_copy(update={"params": {**candidate.params, "amount": amount}}) for amount in amounts.values
+        timed.model_copy(update={"params": {**timed.params, "amount": amount}}) for amount in configured.amounts.values
     )
 
 
@@ -240,7 +248,7 @@ def _rises_until(context: Context, view: ActionView, sets: str, frames: tuple[Fr
     amount = view.action.params.get("amount")
     if handler is None or receipt is None or before is None or not isinstance(amount, int | float):
         return None
-    return receipt.finished_at + timedelta(seconds=handler.latency_s) if amount > before else None
+    return receipt.finished_at + timedelta(seconds=context.latency_s(handler.name)) if amount > before else None
 
 
 def _value_at(frames: tuple[Frame, ...], series: str, moment: datetime) -> float | None:

@@ -11,8 +11,9 @@ from storage.records import Autonomy, Candidate, FloatArray, GoalView, Objective
 from tasks.plan.amounts import amount_of, amount_values
 from tasks.plan.beliefs import effect_of
 from tasks.plan.problem import PlanProblem, Realised
-from tasks.plan.risk import MAX_STEPS, Side, deviates_of, excess_of, ramps_of, risk_of, thin
+from tasks.plan.risk import MAX_STEPS, Side, deviates_of, excess_of, ramps_of, risk_after, risk_of, thin
 
+_AS_TEXT = json.JSONEncoder(sort_keys=True, default=str).encode
 _SHRINK_COUNT = 20
 _GUARDED = {ObjectiveKind.BOUND, ObjectiveKind.PERCENTILE, ObjectiveKind.CAPACITY}
 _N_DEVIATES = 64
@@ -57,7 +58,7 @@ class Worth:
 
 def offer_key(candidate: Candidate) -> str:
     """Return what a candidate does, as text: equal for equal action, target and parameters."""
-    return json.dumps([candidate.action, candidate.target, candidate.params], sort_keys=True, default=str)
+    return _AS_TEXT([candidate.action, candidate.target, candidate.params])
 
 
 class Valuer:
@@ -117,7 +118,7 @@ class Valuer:
         duration_s = self.problem.traits_of(candidate.action).duration_s
         latency_s = candidate.latency_s + self._approval_s(candidate, float(outlook.times_s[-1]))
         ramp = ramps_of(outlook.times_s, self._starts_s, latency_s, duration_s)
-        return risk_of(outlook.excess[None] - theta[None, :, None] * ramp[:, None, :])
+        return risk_after(outlook.excess, theta, ramp)
 
     def _approval_s(self, candidate: Candidate, horizon_s: float) -> float:
         level = self.problem.level(self.view.goal.goal_type, candidate.action)

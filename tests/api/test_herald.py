@@ -39,7 +39,7 @@ class Desk:
         home = settings.home
         configured = load_settings(home, home=home, prefect_api_url=server.url, alerts={"urls": urls} | alerts)
         self.store, self.server = store, server
-        self.herald = Herald(Facade(configured, store, RecordingTrigger(), lambda: tick, tick))
+        self.herald = Herald(Facade(configured, store, RecordingTrigger(), lambda: tick, tick, follows_file=True))
 
     @property
     def events(self) -> list[dict[str, Any]]:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
+from api import reads
+from api.deps import Facade
 from settings import load_settings
-from storage import Store
+from storage import Store, open_store
 from tasks.context import objectives_in_force
-from tests.api.conftest import API
+from tests.api.conftest import API, RecordingTrigger
 
 PATH = f"{API}/objectives"
 LATENCY = {"metric": "latency", "bound": 200, "severity": 0.6, "horizon_s": 1800}
@@ -102,3 +105,30 @@ def test_contradictions_are_said(client: TestClient) -> None:
     answer = client.put(f"{PATH}/high", json={"metric": "queue", "side": "above", "bound": 20})
     assert len(answer.json()["warnings"]) == 1
     assert len(client.get(PATH).json()["contradictions"]) == 1
+
+
+def test_a_broken_file_leaves_the_last_usable_one_in_force_and_is_shown_everywhere(
+    client: TestClient, tmp_path: Path
+) -> None:
+    home = f'home = "{tmp_path}"\n'
+    (tmp_path / "foreact.toml").write_text(home + IN_FILE.format(bound=200))
+    assert client.get(f"{API}/status").json()["configuration_trouble"] is None
+    (tmp_path / "foreact.toml").write_text(home + IN_FILE.format(bound='"much"'))
+    assert origins(client)["in-file"] == "file"
+    assert "objectives.0.bound" in client.get(PATH).json()["trouble"][0]
+    assert "objectives.0.bound" in client.get(f"{API}/status").json()["configuration_trouble"]
+    assert "objectives.0.bound" in client.get("/").text
+
+
+def test_a_running_facade_goes_by_what_the_file_has_become(tmp_path: Path, tick: datetime) -> None:
+    file = tmp_path / "foreact.toml"
+    file.write_text("")
+    with open_store(clock=lambda: tick) as store:
+        settings = load_settings(tmp_path)
+        facade = Facade(settings, store, RecordingTrigger(), lambda: tick, tick, follows_file=True)
+        assert reads.mode(facade).autonomous
+        file.write_text("[agent]\nautonomous_mode = false\n[server]\nport = 6000\n")
+        assert not reads.mode(facade).autonomous
+        assert facade.in_force.server == settings.server
+        file.write_text("[agent]\nautonomous_mod = false\n")
+        assert "agent.autonomous_mod" in (facade.trouble or "")

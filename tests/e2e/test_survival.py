@@ -61,6 +61,22 @@ def test_a_run_whose_worker_died_with_its_process_does_not_stay_running(stack: S
     wait_for("the next cycle", lambda: stack.completed_since(killed_at), stack.carries_on_within_s)
 
 
+def test_a_broken_configuration_stops_nothing_not_even_where_the_facade_starts_anew(stack: Stack) -> None:
+    file = stack.folder / "foreact.toml"
+    usable, broken_at = file.read_text(), stack.now()
+    try:
+        file.write_text(f"{usable}\n[executor]\nrate_limits = ['now and then']\n")
+        stack.kill("facade")
+        wait_for("the next cycle", lambda: stack.completed_since(broken_at), stack.carries_on_within_s)
+        wait_for("the facade again", lambda: len(stack.processes("facade")) == 1, 20)
+        told = wait_for("what is wrong", lambda: stack.api("/status")["configuration_trouble"], 20)
+        assert "executor.rate_limits.0" in told
+        assert not [run for run in stack.runs("FAILED", "CRASHED") if run["start_time"] > broken_at]
+    finally:
+        file.write_text(usable)
+    assert stack.api("/status")["configuration_trouble"] is None
+
+
 def test_kill_9_of_the_supervisor_leaves_nothing_behind_and_the_next_start_cleans_up(tmp_path: Path) -> None:
     first = launch(tmp_path / "home")
     wait_for("a cycle that runs", lambda: first.runs("RUNNING"), 120, every_s=0.05)

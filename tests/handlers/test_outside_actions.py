@@ -77,6 +77,16 @@ def test_a_webhook_gets_the_body_and_the_key_that_makes_it_the_same_call(server:
     assert "s3cret" not in json.dumps([result.detail, result.evidence])
 
 
+def test_a_webhook_is_told_the_amount_that_was_planned(server: Server) -> None:
+    context = context_for(options={"url": server.url})
+    for amount in (4.0, 2.5):
+        assert call(WEBHOOK, "run", {"amount": amount}, None, context).succeeded
+    WEBHOOK.run({}, context)
+    assert [json.loads(request.body).get("amount") for request in server.requests] == [4, 2.5, None]
+    rehearsed = WEBHOOK.run({"amount": 4.0}, context_for(options={"url": server.url}, dry_run=True))
+    assert "with amount 4" in rehearsed.detail
+
+
 @pytest.mark.parametrize("status", [301, 400, 404, 500, 503])
 def test_any_answer_but_success_is_a_failure_with_the_status(server: Server, status: int) -> None:
     server.answer = lambda request: (status, "/elsewhere")

@@ -29,6 +29,12 @@ def test_the_deployment_for_the_goals_type_is_proposed_before_the_default() -> N
     assert RUN.run(proposed[0].params, context_for(options=options, dry_run=True)).success
 
 
+def test_a_run_is_given_the_amount_that_was_planned() -> None:
+    options = {"deployment": "scale/out", "amount_parameter": "replicas"}
+    result = RUN.run({"deployment": "scale/out", "amount": 4.0}, context_for(options=options, dry_run=True))
+    assert result.detail == "Dry run: would start a run of scale/out with replicas 4."
+
+
 @pytest.fixture(scope="module")
 def prefect_api() -> Iterator[str]:
     """Run a Prefect server with one deployment, greet/test, that no worker executes."""
@@ -57,7 +63,7 @@ def reachable(prefect_api: str, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("reachable")
 @pytest.mark.timeout(180)
 def test_the_same_action_starts_one_run_however_often_it_is_called() -> None:
-    params = {"deployment": "greet/test", "parameters": {"name": "Ada"}}
+    params = {"deployment": "greet/test", "parameters": {"name": "Ada"}, "amount": 3.0}
     context = context_for(options={"deployments": ["greet/*"]})
     assert call(RUN, "check", params, {}, context, 60).status is ReceiptStatus.SKIPPED
     results = [call(RUN, "run", params, None, context, 60) for _ in range(2)]
@@ -65,7 +71,7 @@ def test_the_same_action_starts_one_run_however_often_it_is_called() -> None:
     first, second = (result.evidence["flow_run_id"] for result in results)
     assert first == second
     assert call(RUN, "check", params, {}, context, 60).status is ReceiptStatus.SUCCEEDED
-    assert flow_runs() == [{"name": "Ada"}]
+    assert flow_runs() == [{"name": "Ada", "amount": 3}]
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ from flows.cycle import bare
 from flows.simulate import TickClock
 from flows.wiring import live_context, live_world
 from handlers import ActionHandler, from_callable
-from settings import Settings, load_settings
+from settings import ActionSettings, Settings, load_settings
 from storage import Store, open_store
 from storage.records import (
     Event,
@@ -28,9 +28,9 @@ from storage.records import (
     Transition,
     stable_id,
 )
-from tasks.context import Context
+from tasks.context import Context, breaches_in_force
 from tasks.forecast.task import forecast
-from tasks.goals.task import decide, goals
+from tasks.goals.task import decide, evidence, goals
 from tasks.learn.task import ADVICE_FACT, REALISED_FACT
 from tasks.monitor.task import monitor
 from tasks.plan import PlanProblem, Realised
@@ -136,6 +136,26 @@ def test_a_goal_is_raised_on_what_the_driver_foretells_and_amounts_are_offered_f
     assert asked.traits["scale"].unit_cost == 0.02
 
 
+def test_what_is_shown_of_a_driven_objective_is_what_its_driver_foretells(rig: Rig) -> None:
+    context = rig.context(92)
+    outlook = bare(forecast, context, bare(monitor, context))
+    bare(goals, context, outlook, ())
+    (shown,) = breaches_in_force(rig.store, context.cycle_id)
+    (used,) = evidence(context, outlook, ()).breaches
+    assert shown == used
+    assert shown not in outlook.breaches
+    assert breaches_in_force(rig.store, "another") == ()
+
+
+def test_latency_and_cost_of_the_configuration_go_before_what_an_action_says_of_itself(rig: Rig) -> None:
+    (offered, *_) = rig.asked(92).candidates.popitem()[1]
+    assert offered.latency_s == 300.0
+    scale = rig.settings.actions["scale"].model_dump() | {"latency_seconds": 120, "cost": 0.01}
+    rig.settings = rig.settings.model_copy(update={"actions": {"scale": ActionSettings(**scale)}})
+    (offered, *_) = rig.asked(93).candidates.popitem()[1]
+    assert (offered.latency_s, offered.cost) == (120.0, 0.01)
+
+
 def test_what_was_added_lately_is_known_to_be_on_its_way(rig: Rig) -> None:
     context = rig.context(92)
     outlook = bare(forecast, context, bare(monitor, context))
@@ -176,7 +196,7 @@ def test_a_driven_goal_that_was_achieved_is_raised_again_as_soon_as_the_driver_c
     rig.store.goals.append((), (closed,), stable_id("c", 1))
     context = rig.context(93)
     outlook = bare(forecast, context, bare(monitor, context))
-    assert [goal.objective for goal in decide(context, outlook, ()).new] == ["load"]
+    assert [goal.objective for goal in decide(context, evidence(context, outlook, ())).new] == ["load"]
 
 
 def test_idle_capacity_is_a_goal_of_its_own_type_by_what_drives_it(tmp_path: Any) -> None:
