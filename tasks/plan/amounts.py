@@ -28,10 +28,12 @@ class AmountValues:
         -inf where it is out of reach, and for the present amount: staying is doing nothing.
         """
         found = np.full(problem.n_slots, -np.inf)
-        if amount != self.plan.amounts[self.plan.now]:
-            steps = (np.arange(problem.n_slots) * problem.slot_s / self.step_s).astype(int)
-            planned = steps < len(self.plan.to_go)
-            found[planned] = self.plan.gains(amount)[steps[planned]] + self.change_cost
+        gains = self.plan.gains(amount)
+        if amount != self.plan.amounts[self.plan.now] and np.isfinite(gains).all():
+            steps = np.arange(problem.n_slots) * problem.slot_s / self.step_s
+            planned = steps < len(gains)
+            # Between steps it falls or rises evenly: were it flat, waiting would seem to cost nothing.
+            found[planned] = np.interp(steps[planned], np.arange(len(gains)), gains) + self.change_cost
         return found
 
 

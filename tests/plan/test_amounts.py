@@ -97,6 +97,14 @@ class TestInFlight:
         assert plan_amounts(losses, np.array([1.0, 2.0]), 1.0, AmountRules(0)).best == 2.0
         assert plan_amounts(losses, np.array([1.0, 2.0]), 1.0, AmountRules(1, unit_cost=0.1)).best == 1.0
 
+    def test_what_helps_now_is_not_put_off_where_the_forecasts_steps_are_longer_than_the_slots(self) -> None:
+        """Slots of two seconds within one step of a minute: the last of them is beyond the next round, every time."""
+        asked = question(np.full(30, 5.0), 3.0, slot_s=2.0, cycle_s=30.0)
+        dear = tuple(each.model_copy(update={"cost": 0.001}) for each in asked.candidates["busy"])
+        result = make_plans(replace(asked, candidates={"busy": dear}))
+        assert amounts(result) == [4]
+        assert result.actions[0].due_at == TICK
+
 
 class TestTelling:
     def test_an_increase_is_told_by_driver_metric_latency_and_runner_up(self) -> None:
