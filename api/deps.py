@@ -13,7 +13,6 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
-from api.models.forecasts import SeriesForecast
 from api.tally import RunningTally
 from api.triggers import Trigger
 from settings import CONFIG_NAME, Settings, settings_in_force
@@ -47,30 +46,6 @@ class Visits:
     newest_s: float = field(default_factory=time.monotonic)
 
 
-class NewestForecasts:
-    """The forecasts of the newest cycle as they are shown; they are written once, so what was read stays true.
-
-    Those of very many series are not kept: they would cost more memory than the time is worth.
-    """
-
-    MOST_SERIES = 300
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._cycle_id = ""
-        self._series: list[SeriesForecast] = []
-
-    def get(self, cycle_id: str, read: Callable[[], list[SeriesForecast]]) -> list[SeriesForecast]:
-        """Return the forecasts of a cycle, read only where it is a new one."""
-        with self._lock:
-            if cycle_id == self._cycle_id:
-                return self._series
-            series = read()
-            if len(series) <= self.MOST_SERIES:
-                self._cycle_id, self._series = cycle_id, series
-            return series
-
-
 @dataclass(frozen=True)
 class Facade:
     """The store, the settings, the way to Prefect, and the clock of one running facade.
@@ -86,7 +61,6 @@ class Facade:
     counters: Counters = field(default_factory=Counters)
     checks: dict[str, Callable[[], bool]] = field(default_factory=dict)
     follows_file: bool = False
-    newest_forecasts: NewestForecasts = field(default_factory=NewestForecasts)
     running_tally: RunningTally = field(default_factory=RunningTally)
     visits: Visits = field(default_factory=Visits)
 

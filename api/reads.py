@@ -25,7 +25,7 @@ from api.tally import Tally
 from settings import VERSION
 from storage.actions import ActionView
 from storage.errors import ForeactError
-from storage.records import Outcome
+from storage.records import Breach, Outcome, StatePrediction
 from tasks.authority import is_switched_on
 from tasks.context import breaches_in_force, patterns_in_force
 from tasks.execute import WAITS_FACT
@@ -39,6 +39,7 @@ ALL_TIME = timedelta(days=36_500)
 SPAN_FOR_NOTES = timedelta(days=1)
 CALIBRATION_LAST = 500
 OUTCOMES_PER_ACTION = 5
+MOST_SERIES_KEPT = 300
 REPORT_HORIZON_HOURS = 24.0
 
 
@@ -151,33 +152,51 @@ def awaiting(facade: Facade, now: datetime) -> list[ActionView]:
 
 def predictions(facade: Facade, horizon_hours: float, series: str | None = None) -> Predictions:
     """Return the forecasts of the newest cycle, cut to a horizon."""
-    store = facade.store
-    cycle_id = store.forecasts.latest_cycle()
-    forecasts = newest_forecasts(facade, cycle_id) if cycle_id else []
-    wanted = [f for f in forecasts if series is None or f.series == series]
-    if series is not None and forecasts and not wanted:
+    found = foreseen(facade)
+    wanted = [f for f in found.series if series is None or f.series == series]
+    if series is not None and found.series and not wanted:
         remedy = "GET /api/autonomous/predictions lists the series that are forecast."
         raise ForeactError("series_unknown", f"There is no forecast of {series}.", remedy, status=404)
-    breaches = breaches_in_force(store, cycle_id) if cycle_id else ()
     return views_forecast.predictions(
         horizon_hours,
-        cycle_id,
+        found.cycle_id,
         wanted,
-        breaches=[b for b in breaches if series is None or b.series == series],
-        state=store.forecasts.state(cycle_id) if cycle_id else None,
+        breaches=[b for b in found.breaches if series is None or b.series == series],
+        state=found.state,
         calibration=calibration(facade),
-        no_forecast="" if cycle_id else _no_forecast(facade),
+        no_forecast="" if found.cycle_id else _no_forecast(facade),
     )
 
 
-def newest_forecasts(facade: Facade, cycle_id: str) -> list[SeriesForecast]:
-    """Return the forecasts of the newest cycle as far as they reach."""
+@dataclass(frozen=True)
+class Foreseen:
+    """What the newest cycle with forecasts foresees; all empty before the first."""
 
-    def read() -> list[SeriesForecast]:
-        units = {info.series: info.unit for info in facade.store.samples.known()}
-        return [views_forecast.series(f, units.get(f.series, "")) for f in facade.store.forecasts.of_cycle(cycle_id)]
+    cycle_id: str | None
+    series: list[SeriesForecast]
+    breaches: list[Breach]
+    state: StatePrediction | None
 
-    return facade.newest_forecasts.get(cycle_id, read)
+
+def foreseen(facade: Facade) -> Foreseen:
+    """Return what the newest cycle foresees, from memory unless it is of very many series."""
+    store = facade.store
+
+    def read() -> Foreseen:
+        cycle_id = store.forecasts.latest_cycle()
+        if cycle_id is None:
+            return Foreseen(None, [], [], None)
+        units = {info.series: info.unit for info in store.samples.known()}
+        return Foreseen(
+            cycle_id,
+            [views_forecast.series(f, units.get(f.series, "")) for f in store.forecasts.of_cycle(cycle_id)],
+            list(breaches_in_force(store, cycle_id)),
+            store.forecasts.state(cycle_id),
+        )
+
+    if len(store.samples.known()) > MOST_SERIES_KEPT:
+        return read()
+    return store.engine.recall(("forecasts", "series", "breaches", "facts", "states"), "foreseen", read)
 
 
 def calibration(facade: Facade) -> Calibration:
@@ -221,6 +240,16 @@ def cycle(facade: Facade, cycle_id: str) -> CycleDetail:
     return views.cycle(found, facade.store.cycles.stages(cycle_id))
 
 
+def newest_cycle(facade: Facade) -> CycleDetail | None:
+    """Return the newest whole cycle with its stages; None before the first."""
+    cycles = facade.store.cycles
+
+    def read() -> CycleDetail | None:
+        return next((views.cycle(each, cycles.stages(each.cycle_id)) for each in cycles.latest(1, whole=True)), None)
+
+    return facade.store.engine.recall(("cycles", "cycle_stages"), "newest cycle", read)
+
+
 def actions(facade: Facade, limit: int) -> Actions:
     """Return the newest actions; three reads however many there are."""
     now, found = facade.clock(), facade.store.actions.latest(limit)
@@ -236,6 +265,10 @@ def actions(facade: Facade, limit: int) -> Actions:
 
 def patterns(facade: Facade) -> Patterns:
     """Return the patterns of the newest cycle."""
+    return facade.store.engine.recall(("cycles", "patterns", "facts"), "patterns", lambda: _patterns(facade))
+
+
+def _patterns(facade: Facade) -> Patterns:
     newest = facade.store.cycles.latest(1, whole=True)
     if not newest:
         return Patterns(cycle_id=None, patterns=[], note=views_forecast.NO_CYCLE_NOTE)
@@ -255,24 +288,23 @@ def insights(facade: Facade) -> dict[str, Any]:
 
 def report(facade: Facade) -> Report:
     """Return everything at once."""
-    foreseen, found = predictions(facade, REPORT_HORIZON_HOURS), patterns(facade)
+    ahead, found = predictions(facade, REPORT_HORIZON_HOURS), patterns(facade)
     known, learned = standing(facade), insights(facade)
     agent = status(facade, known)
-    last = agent.last_cycle
     return Report(
         generated_at=facade.clock(),
         agent_status=agent,
         goals=goals(facade),
         forecasting_report=ForecastingReport(
-            prediction=views_forecast.prediction(foreseen.predicted_state),
-            breaches=foreseen.breaches,
-            series=len(foreseen.series),
-            calibration=foreseen.calibration,
+            prediction=views_forecast.prediction(ahead.predicted_state),
+            breaches=ahead.breaches,
+            series=len(ahead.series),
+            calibration=ahead.calibration,
             patterns=found.patterns,
-            note=foreseen.note,
+            note=ahead.note,
         ),
         executor_state=ExecutorState(statistics=executor_statistics(facade, known, learned), insights=learned),
         insights=learned,
         monitoring=reads_learned.monitoring(facade, learned, known.now),
-        last_cycle=views.cycle(last, facade.store.cycles.stages(last.cycle_id)) if last else None,
+        last_cycle=newest_cycle(facade),
     )

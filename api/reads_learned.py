@@ -16,6 +16,7 @@ from api.models.learned import Monitoring
 from api.models.outcomes import OutcomeDetail, Outcomes
 from storage.errors import ForeactError
 from storage.records import FloatArray, Outcome
+from storage.table import whole_day
 from tasks.learn.monitoring import GoalTrace, monitoring_figures
 from tasks.learn.outcomes import OutcomeRow
 
@@ -34,9 +35,11 @@ def monitoring(facade: Facade, learned: Mapping[str, Any], now: datetime) -> Mon
         GoalTrace(view.goal.created_at.timestamp(), view.state, None if view.is_open else view.since.timestamp())
         for view in views
     ]
+    # Asked for from the beginning of a day, they are the same all day and come from memory.
+    measured = [each for each in facade.store.outcomes.targets(whole_day(since)) if each.measured_at >= since]
     figures = monitoring_figures(
         traces,
-        map(OutcomeRow.of, facade.store.outcomes.targets(since)),
+        map(OutcomeRow.of, measured),
         now_s=now.timestamp(),
         window_s=WINDOW.total_seconds(),
         convergence=learned.get("convergence", ()),

@@ -9,7 +9,9 @@ again before the new state is shown, so that nobody waits for it.
 
 from __future__ import annotations
 
+import math
 import re
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
 from contextlib import suppress
@@ -20,6 +22,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 MOST_ANSWERS = 256
+WANTED_S = 10.0
 SETTLED_S = 2.0
 TICK_S = 5.0
 CLOCK = "clock"
@@ -48,7 +51,7 @@ class Answer:
     state: State
     value: Any
     read: Callable[[], Any]
-    was_asked: bool = True
+    asked_s: float
 
 
 @dataclass(frozen=True)
@@ -76,12 +79,13 @@ class Recall:
             state = self._state(tables, ahead.seen if ahead else self._seen)
             known = self._known(key, ahead)
             if known is not None and known.state == state:
-                known.was_asked |= ahead is None
+                if ahead is None:
+                    known.asked_s = time.monotonic()
                 value: T = known.value
                 return value
         # A write meanwhile makes this answer old at once: it is kept under the state before it was read.
         value = read()
-        answer = Answer(tables, state, value, read)
+        answer = Answer(tables, state, value, read, -math.inf if ahead else time.monotonic())
         if ahead:
             ahead.answers[key] = answer
         else:
@@ -100,16 +104,14 @@ class Recall:
             self._writes[table] = self._writes.get(table, 0) + 1
 
     def renew(self, seen: Seen) -> None:
-        """Go by another state of the tables: what was asked since the last time is read again first."""
+        """Go by another state of the tables: what was asked within the last ten seconds is read again first."""
         ahead = Ahead(seen)
         with self._lock:
             outdated = [
                 (key, known)
                 for key, known in self._answers.items()
-                if known.was_asked and known.state != self._state(known.tables, seen)
+                if time.monotonic() - known.asked_s < WANTED_S and known.state != self._state(known.tables, seen)
             ]
-            for _, known in outdated:
-                known.was_asked = False
         self._local.ahead = ahead
         try:
             for key, known in outdated:
@@ -122,8 +124,8 @@ class Recall:
             self._seen = seen
             for key, answer in ahead.answers.items():
                 before = self._answers.get(key)
-                # Asked for only by the renewal itself, it is not renewed once more.
-                answer.was_asked = before is not None and before.was_asked
+                # What only the renewal itself asked for counts as not asked.
+                answer.asked_s = before.asked_s if before else -math.inf
                 self._keep(key, answer)
 
     def _known(self, key: Hashable, ahead: Ahead | None) -> Answer | None:

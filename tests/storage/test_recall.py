@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from storage import Store, open_store, own_store
-from storage.recall import ANYTHING, CLOCK, MOST_ANSWERS, SETTLED_S, TICK_S, Recall, Sizes, written
+from storage.recall import ANYTHING, CLOCK, MOST_ANSWERS, SETTLED_S, TICK_S, WANTED_S, Recall, Sizes, written
 
 
 @pytest.mark.parametrize(
@@ -116,18 +116,22 @@ def test_a_renewal_shows_the_new_state_only_when_what_is_asked_was_read() -> Non
     assert shown == [1, 2]
 
 
-def test_what_nobody_asked_for_since_is_not_renewed() -> None:
-    recall, read = Recall(), list[int]()
+def test_what_nobody_asked_for_lately_is_not_renewed(monkeypatch: pytest.MonkeyPatch) -> None:
+    recall, read, now_s = Recall(), list[int](), [100.0]
+    monkeypatch.setattr("storage.recall.time.monotonic", lambda: now_s[0])
 
     def answer() -> int:
         read.append(1)
         return len(read)
 
     recall.get(("a",), "k", answer)
-    for size in range(5):
+    for size in range(3):
         recall.renew({"a": size})
-    assert len(read) == 2
-    assert recall.get(("a",), "k", answer) == 3
+    assert len(read) == 4
+    now_s[0] += WANTED_S
+    recall.renew({"a": 9})
+    assert len(read) == 4
+    assert recall.get(("a",), "k", answer) == 5
 
 
 def test_what_cannot_be_renewed_fails_whoever_asks_and_nobody_else() -> None:
