@@ -55,11 +55,21 @@ class AgentSettings(Section):
     seed: int = 0
 
 
+class MetricMethod(Section):
+    """A forecaster for one metric with arguments of its own."""
+
+    method: str
+    arguments: dict[str, Any] = Field(default_factory=dict)
+
+
 class ForecasterSettings(Section):
-    """Which forecaster serves which metric; `darts:<Class>` names any Darts model."""
+    """Which forecaster serves which metric; `darts:<Class>` names any Darts model.
+
+    A metric names a method, which then takes the `arguments` of that method, or a method with arguments of its own.
+    """
 
     default_method: str = "ensemble"
-    per_metric: dict[str, str] = Field(default_factory=dict)
+    per_metric: dict[str, str | MetricMethod] = Field(default_factory=dict)
     arguments: dict[str, dict[str, Any]] = Field(default_factory=dict)
     horizon_steps: int = Field(default=288, ge=5, le=2_016)
     window_steps: int = Field(default=2_016, ge=60, le=20_000)

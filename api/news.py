@@ -153,6 +153,9 @@ _TELLERS: Mapping[str, Teller] = {
     "set objective": _simple("foreact.objective.changed", "info", "set the objective"),
     "remove objective": _simple("foreact.objective.removed", "info", "removed the objective"),
     "source failed": _simple("foreact.source.failed", "warning", "could not read a source of"),
+    "forecaster misconfigured": _simple(
+        "foreact.forecaster.misconfigured", "warning", "cannot forecast as configured for"
+    ),
     "drill failed": _simple("foreact.drill.failed", "critical", "found that it cannot do and undo"),
     "drilled": _simple("foreact.drill.passed", "info", "did and undid"),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
@@ -16,7 +17,7 @@ from tasks.forecast.recalibrate import Reliability, reliability
 
 LEVELS = (0.05, 0.95)
 NEEDED_SAMPLES = 30
-SIGNIFICANT_DIGITS = 6
+BAND_DIGITS = 4
 NO_STATE = PredictedState(
     state="unknown", probability=None, probabilities={}, at=None, reason="There is no forecast yet."
 )
@@ -55,16 +56,16 @@ def series(forecast: Forecast, unit: str = "") -> SeriesForecast:
     """Show one forecast as far as it reaches."""
     steps = 0 if forecast.refusal else len(forecast.point)
     low, high = (_level(forecast, level)[:steps] for level in LEVELS)
-    step = timedelta(seconds=forecast.step_s)
+    step, places = timedelta(seconds=forecast.step_s), _places(low, high)
     return SeriesForecast.model_construct(
         series=forecast.series,
         unit=unit,
         method=forecast.method,
         step_seconds=forecast.step_s,
         timestamps=[forecast.issued_at + step * (number + 1) for number in range(steps)],
-        point=_plain(forecast.point[:steps]),
-        low=_plain(low),
-        high=_plain(high),
+        point=_plain(forecast.point[:steps], places),
+        low=_plain(low, places),
+        high=_plain(high, places),
         warnings=list(forecast.warnings),
         refusal=forecast.refusal,
     )
@@ -182,6 +183,16 @@ def _level(forecast: Forecast, level: float) -> FloatArray:
     return values
 
 
-def _plain(values: FloatArray) -> list[float]:
-    """Return floats of six significant digits: more would be noise, and a third more to send."""
-    return [float(f"{value:.{SIGNIFICANT_DIGITS}g}") for value in values.tolist()]
+def _places(low: FloatArray, high: FloatArray) -> int | None:
+    """Return to how many decimal places a band is shown: four digits of its narrowest step, None for all there are.
+
+    More would be noise, and a third more to send; fewer of a narrow band around a high level would lose the band.
+    """
+    widths = high - low
+    narrowest = float(np.min(widths[widths > 0], initial=np.inf))
+    return BAND_DIGITS - 1 - math.floor(math.log10(narrowest)) if np.isfinite(narrowest) else None
+
+
+def _plain(values: FloatArray, places: int | None) -> list[float]:
+    """Return floats rounded to some decimal places; negative ones are digits before the point."""
+    return [float(value) if places is None else round(float(value), places) for value in values.tolist()]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from storage.engine import Engine
 from storage.fitted import FittedTable
 from storage.maturity import Maturity
+from storage.packed import packed, stretch_of, unpacked
 from storage.records import Breach, Forecast, StatePrediction
 from storage.states import States
 from storage.table import Clock, RecordTable
@@ -95,7 +96,7 @@ class Resolved:
         return len(self.columns["series"])
 
 
-FORECAST_COLUMNS = "series, issued_at, step_s, levels, point, quantiles, method, warnings, refusal"
+FORECAST_COLUMNS = "series, issued_at, step_s, levels, point, quantiles, centre, stretch, method, warnings, refusal"
 
 
 class Forecasts:
@@ -122,6 +123,9 @@ class Forecasts:
         matures_at = [f.issued_at + timedelta(seconds=f.step_s * len(f.point)) for f in forecasts]
         self._maturity.written(at for at, each in zip(matures_at, forecasts, strict=True) if each.refusal is None)
         known = [spreads.get(f.series) for f in forecasts]
+        centres = [_centre(f) for f in forecasts]
+        stretches = [stretch_of(f.quantiles, centre) for f, centre in zip(forecasts, centres, strict=True)]
+        parts = list(zip(forecasts, centres, stretches, strict=True))
         self._engine.append(
             "forecasts",
             {
@@ -131,8 +135,10 @@ class Forecasts:
                 "issued_at": [f.issued_at for f in forecasts],
                 "step_s": [f.step_s for f in forecasts],
                 "levels": [list(f.levels) for f in forecasts],
-                "point": [np.asarray(f.point, dtype=np.float32) for f in forecasts],
-                "quantiles": [np.asarray(f.quantiles, dtype=np.float32).ravel() for f in forecasts],
+                "point": [packed(f.point, centre, stretch) for f, centre, stretch in parts],
+                "quantiles": [packed(f.quantiles, centre, stretch) for f, centre, stretch in parts],
+                "centre": centres,
+                "stretch": stretches,
                 "method": [f.method for f in forecasts],
                 "warnings": [list(f.warnings) for f in forecasts],
                 "refusal": [f.refusal for f in forecasts],
@@ -199,6 +205,7 @@ class Forecasts:
         """Add resolved forecasts to the ledger."""
         if not errors:
             return
+        stretches = [stretch_of(e.errors) for e in errors]
         self._engine.append(
             "errors",
             {
@@ -207,7 +214,8 @@ class Forecasts:
                 "series": [e.series for e in errors],
                 "issued_at": [e.issued_at for e in errors],
                 "step_s": [e.step_s for e in errors],
-                "errors": [e.errors.astype(np.float32) for e in errors],
+                "errors": [packed(e.errors, 0.0, stretch) for e, stretch in zip(errors, stretches, strict=True)],
+                "stretch": stretches,
                 "covered_ratio": [e.covered_ratio for e in errors],
                 "overlapped": [e.overlapped for e in errors],
                 "matures_at": [e.matures_at for e in errors],
@@ -216,11 +224,14 @@ class Forecasts:
 
     def errors(self, series: str | None, step_s: float | None, limit: int) -> list[ForecastError]:
         """Return the newest ledger rows, newest first; None means any series or step."""
-        sql = """SELECT cycle_id, series, issued_at, step_s, errors, covered_ratio, overlapped FROM errors
+        sql = """SELECT cycle_id, series, issued_at, step_s, errors, stretch, covered_ratio, overlapped FROM errors
                  WHERE ($series IS NULL OR series = $series) AND ($step_s IS NULL OR step_s = $step_s)
                  ORDER BY issued_at DESC LIMIT $limit"""
         rows = self._engine.rows(sql, {"series": series, "step_s": step_s, "limit": limit})
-        return [ForecastError(c, s, i, st, np.asarray(e, float), cov, bool(o)) for c, s, i, st, e, cov, o in rows]
+        return [
+            ForecastError(cycle, series, issued_at, step, unpacked(stored, 0.0, stretch), covered, bool(overlapped))
+            for cycle, series, issued_at, step, stored, stretch, covered, overlapped in rows
+        ]
 
     def resolved_at(self, step_s: float, since: datetime) -> list[datetime]:
         """Return when forecasts at a step were issued that are resolved by now, oldest first."""
@@ -232,15 +243,17 @@ class Forecasts:
         """Return what became of the forecasts of some series that were issued at some moments."""
         if not moments or not series:
             return Resolved(dict.fromkeys(Resolved.COLUMNS, ()))
-        sql = """SELECT series, e.issued_at, method, levels, point, quantiles, scale, offsets, errors, overlapped
+        sql = """SELECT series, e.issued_at, method, levels, point, quantiles, scale, offsets, errors, overlapped,
+                         f.centre, f.stretch, e.stretch
                   FROM errors e
-                  JOIN (SELECT cycle_id, series, method, levels, point, quantiles, scale, offsets FROM forecasts
+                  JOIN (SELECT cycle_id, series, method, levels, point, quantiles, centre, stretch, scale, offsets
+                        FROM forecasts
                         WHERE step_s = $step_s AND issued_at IN (SELECT unnest($moments))
                           AND series IN (SELECT unnest($series)) AND len(point) = $horizon AND scale IS NOT NULL) f
                     USING (cycle_id, series)
                   WHERE e.issued_at IN (SELECT unnest($moments)) AND e.series IN (SELECT unnest($series))"""
         params = {"step_s": step_s, "horizon": horizon, "moments": list(moments), "series": list(series)}
-        rows = self._engine.rows(sql, params)
+        rows = [_resolved_of_row(row) for row in self._engine.rows(sql, params)]
         columns = zip(*rows, strict=True) if rows else [[]] * len(Resolved.COLUMNS)
         return Resolved(dict(zip(Resolved.COLUMNS, map(list, columns), strict=True)))
 
@@ -302,15 +315,30 @@ def _plain(column: np.ndarray[Any, Any]) -> list[Any]:
 
 def forecast_of_row(row: tuple[Any, ...]) -> Forecast:
     """Return the forecast of a row of `FORECAST_COLUMNS`."""
-    series, issued_at, step_s, levels, point, quantiles, method, warnings, refusal = row
+    series, issued_at, step_s, levels, point, quantiles, centre, stretch, method, warnings, refusal = row
     return Forecast(
         series=series,
         issued_at=issued_at,
         step_s=step_s,
         levels=tuple(round(float(level), 4) for level in levels),
-        point=np.asarray(point, dtype=float),
-        quantiles=np.asarray(quantiles, dtype=float).reshape(len(point), len(levels)),
+        point=unpacked(point, centre, stretch),
+        quantiles=unpacked(quantiles, centre, stretch).reshape(len(point), len(levels)),
         method=method,
         warnings=() if warnings is None else tuple(warnings),
         refusal=refusal,
     )
+
+
+def _centre(forecast: Forecast) -> float:
+    """Return the value around which a forecast is stored: its first, 0 where there is none."""
+    first = float(forecast.point[0]) if len(forecast.point) else 0.0
+    return first if np.isfinite(first) else 0.0
+
+
+def _resolved_of_row(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    *plain, centre, stretch, error_stretch = row
+    found = dict(zip(Resolved.COLUMNS, plain, strict=True))
+    found["point"] = unpacked(found["point"], centre, stretch)
+    found["quantiles"] = unpacked(found["quantiles"], centre, stretch)
+    found["errors"] = unpacked(found["errors"], 0.0, error_stretch)
+    return tuple(found.values())

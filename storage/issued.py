@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from storage.engine import Engine, literal
 from storage.forecasts import FORECAST_COLUMNS, forecast_of_row, wide_rows
+from storage.packed import unpacked
 from storage.records import Forecast
 
 
@@ -61,11 +62,11 @@ class Issued:
         if not series or not origins:
             return IssuedPaths(tuple(origins), points)
         names, moments = (", ".join(map(literal, each)) for each in (series, origins))
-        sql = f"""SELECT series, issued_at, point[$first:$last] FROM forecasts
+        sql = f"""SELECT series, issued_at, point[$first:$last], centre, stretch FROM forecasts
                   WHERE series IN ({names}) AND issued_at IN ({moments}) AND step_s = $step_s AND refusal IS NULL"""
         rows = {name: place for place, name in enumerate(series)}
         columns = {moment: place for place, moment in enumerate(origins)}
         params = {"first": first_step + 1, "last": first_step + steps, "step_s": step_s}
-        for name, moment, point in wide_rows(self._engine, sql, params):
-            points[rows[name], columns[moment], : len(point)] = point
+        for name, moment, point, centre, stretch in wide_rows(self._engine, sql, params):
+            points[rows[name], columns[moment], : len(point)] = unpacked(point, centre, stretch)
         return IssuedPaths(tuple(origins), points)

@@ -114,6 +114,17 @@ def _configuration(layout: Layout) -> tuple[Finding, str]:
     return "ok", f"{where} (hash {layout.settings.hash})"
 
 
+def _methods(layout: Layout) -> tuple[Finding, str]:
+    from tasks.forecast.learned import configured
+
+    serving = configured(layout.settings)
+    wrong = serving.wrong_methods()
+    if wrong:
+        return "wrong", "; ".join(f"{metric}: {trouble}" for metric, trouble in sorted(wrong.items()))
+    own = {metric: serving.method_of(metric).name for metric in sorted(serving.per_metric)}
+    return "ok", ", ".join([serving.default, *(f"{method} for {metric}" for metric, method in own.items())])
+
+
 def _home(layout: Layout) -> tuple[Finding, str]:
     place = next(folder for folder in (layout.home, *layout.home.parents) if folder.exists())
     if not os.access(place, os.W_OK | os.X_OK):
@@ -221,6 +232,7 @@ _LOOKS: tuple[tuple[str, Callable[[Layout], tuple[Finding, str]]], ...] = (
     ("python", _python),
     ("versions", _versions),
     ("configuration", _configuration),
+    ("forecasters", _methods),
     ("home", _home),
     ("ports", _ports),
     ("database", _database),

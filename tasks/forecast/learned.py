@@ -10,6 +10,7 @@ from datetime import timedelta
 
 import numpy as np
 
+from settings import Settings
 from storage.fitted import Fitted
 from storage.records import Frame, Objective
 from tasks.context import Context
@@ -19,7 +20,7 @@ from tasks.forecast.kept import CorruptState, Kept, fit_to_keep, read_kept
 from tasks.forecast.outlook import StateRecalibration
 from tasks.forecast.past import far_apart, past_of
 from tasks.forecast.recalibrate import Recalibration, fit_recalibration
-from tasks.forecast.serve import Serving
+from tasks.forecast.serve import Method, Serving
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +31,7 @@ LEDGER_SERIES = 128
 LEDGER_GAPS = 8.0  # in a horizon, where no objective says how far apart its errors have to be
 RESOLVED_SEEN = 2_000
 CURVES = "recalibration"
+WRONG_METHODS = "forecast.wrong_methods"
 
 
 @dataclass(frozen=True)
@@ -43,9 +45,24 @@ class Learned:
 
 
 def serving_of(context: Context) -> Serving:
-    """Return which method serves which series, as configured."""
-    options = context.settings.forecasting.forecaster
-    return Serving(options.default_method, options.per_metric, options.arguments)
+    """Return which method serves which series, as configured; what is wrong with one is audited once."""
+    serving = configured(context.settings)
+    wrong, store = serving.wrong_methods(), context.store
+    if wrong != store.facts.get(WRONG_METHODS, {}):
+        store.facts.set(WRONG_METHODS, wrong, "loop")
+        for metric, trouble in wrong.items():
+            store.audit.append("loop", "forecaster misconfigured", metric, {"trouble": trouble})
+    return serving
+
+
+def configured(settings: Settings) -> Serving:
+    """Return which method serves which series, by the settings."""
+    options = settings.forecasting.forecaster
+    own = {
+        metric: method if isinstance(method, str) else Method(method.method, method.arguments)
+        for metric, method in options.per_metric.items()
+    }
+    return Serving(options.default_method, own, options.arguments)
 
 
 def kept_state(context: Context, frame: Frame) -> FleetState | None:

@@ -21,16 +21,42 @@ FLEET = ("fleet", "ensemble")
 
 
 @dataclass(frozen=True)
+class Method:
+    """A forecaster by name, with what it is given."""
+
+    name: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Serving:
-    """The default method, others by series or metric, and the arguments of each method that takes any."""
+    """The default method, others by series or metric, and the arguments of each method named without any."""
 
     default: str = "ensemble"
-    per_metric: Mapping[str, str] = field(default_factory=dict)
+    per_metric: Mapping[str, str | Method] = field(default_factory=dict)
     arguments: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
-    def method_of(self, series: str) -> str:
+    def method_of(self, series: str) -> Method:
         """Return the method that serves a series: its own, its metric's, or the default."""
-        return self.per_metric.get(series, self.per_metric.get(metric_of(series), self.default))
+        return self._whole(self.per_metric.get(series, self.per_metric.get(metric_of(series), self.default)))
+
+    def wrong_methods(self) -> dict[str, str]:
+        """Return by metric, or under "default_method", what is wrong with its method, and the remedy."""
+        asked = {"default_method": self.default} | dict(self.per_metric)
+        found = {metric: trouble_with(self._whole(method)) for metric, method in asked.items()}
+        return {metric: trouble for metric, trouble in found.items() if trouble is not None}
+
+    def _whole(self, method: str | Method) -> Method:
+        return method if isinstance(method, Method) else Method(method, self.arguments.get(method, {}))
+
+
+def trouble_with(method: Method) -> str | None:
+    """Return why a method cannot be built as configured, and the remedy; None where it can."""
+    try:
+        get(method.name, method.arguments)
+    except ForeactError as trouble:
+        return f"{trouble.message} {trouble.remedy}"
+    return None
 
 
 def forecast_frame(
@@ -43,6 +69,7 @@ def forecast_frame(
     changed_at: Ints | None = None,
     shards: int = 1,
     run: RunShards = in_process,
+    must_serve: bool = True,
 ) -> ForecastBatch:
     """Forecast every series of a frame by the method that serves it, as one batch with a common path index.
 
@@ -50,25 +77,48 @@ def forecast_frame(
     what the fleet learned before, of these seasons and this horizon; without it the fleet is fitted. `changed_at` is
     the step (series,) at which each is known to have changed its level, negative where none is known. `run` carries
     out the `shards` into which the fleet is cut. Raises `unknown_forecaster` and what the forecaster's file raises
-    for arguments that it does not take.
+    for arguments that it does not take; where not `must_serve`, the fleet's forecast stands in for those, too.
     """
     seasons = frame.season_lengths
     known = state or fit_fleet(frame.values, season_lengths=seasons, horizon=horizon, seed=seed)
     batch = forecast_sharded(frame.values, known, changed_at, count=shards, run=run)
     batch = _told(frame, batch, changed_at)
-    methods = [serving.method_of(series) for series in frame.series]
-    for method in sorted(set(methods) - set(FLEET)):
-        rows = [row for row, served in enumerate(methods) if served == method]
-        serve = get(method, serving.arguments.get(method))
+    for method, rows in _by_method(frame, serving):
+        wrong = None if must_serve else trouble_with(method)
+        if wrong is not None:
+            batch = _misfit(frame, batch, rows, wrong)
+            continue
+        serve = get(method.name, method.arguments)
         try:
             part = serve(frame.values[rows], season_lengths=seasons, horizon=horizon, levels=batch.levels, seed=seed)
         except ForeactError:
             raise
         except Exception as trouble:  # whatever a method raises, the other series must go on
-            batch = _stood_in(batch, rows, f"{method} failed ({type(trouble).__name__}: {trouble})")
+            batch = _stood_in(batch, rows, f"{method.name} failed ({type(trouble).__name__}: {trouble})")
         else:
             batch = _put(batch, rows, part)
     return _within_nature(frame, batch)
+
+
+def _by_method(frame: Frame, serving: Serving) -> list[tuple[Method, list[int]]]:
+    """Return the rows of each method that needs more than the fleet's forecast, by its name."""
+    found: list[tuple[Method, list[int]]] = []
+    for row, series in enumerate(frame.series):
+        method = serving.method_of(series)
+        rows = next((rows for known, rows in found if known == method), None)
+        if rows is None:
+            found.append((method, [row]))
+        else:
+            rows.append(row)
+    others = [(method, rows) for method, rows in found if method.name not in FLEET or method.arguments]
+    return sorted(others, key=lambda each: each[0].name)
+
+
+def _misfit(frame: Frame, batch: ForecastBatch, rows: Sequence[int], wrong: str) -> ForecastBatch:
+    """Say beside series that their method is configured wrongly, under the metric to look for."""
+    for row in rows:
+        batch = _stood_in(batch, [row], f"the method configured for {metric_of(frame.series[row])} is wrong: {wrong}")
+    return batch
 
 
 def _stood_in(batch: ForecastBatch, rows: Sequence[int], reason: str) -> ForecastBatch:

@@ -84,6 +84,7 @@ def _batches(
             changed_at=known_changes(frame, patterns),
             shards=min(options.shards, len(frame.series) // SHARD_SERIES),
             run=run_shards,
+            must_serve=False,
         )
         for frame, kept in zip(frames, known.fleets, strict=True)
     )

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
+from api import views_forecast
 from storage import Store
 from storage.records import StatePrediction
 from storage.states import ForetoldState, RawState, StateResult
@@ -114,3 +116,19 @@ def test_the_newest_cycle_counts(client: TestClient, store: Store, tick: datetim
     answer = client.get(PATH).json()
     assert answer["cycle_id"] == "cycle-1"
     assert datetime.fromisoformat(answer["issued_at"]) == tick
+
+
+@pytest.mark.parametrize(("level", "width"), [(50.0, 1.0), (1.7e9, 1.0), (1e-9, 1e-12), (1e60, 1e58)])
+def test_a_band_is_shown_as_wide_as_it_is_at_any_level(tick: datetime, level: float, width: float) -> None:
+    quantiles = level + width * np.array([[-1.23456, 0.0, 1.23456]] * 3)
+    forecast = worlds.a_forecast(worlds.SERIES, tick, levels=(0.05, 0.5, 0.95), point=quantiles[:, 1])
+    told = views_forecast.series(forecast.model_copy(update={"quantiles": quantiles}))
+    np.testing.assert_allclose(np.subtract(told.high, told.low), 2 * 1.23456 * width, rtol=1e-3)
+    np.testing.assert_allclose(np.subtract(told.point, level), 0, atol=1e-3 * width)
+
+
+def test_no_more_digits_are_sent_than_the_band_bears(tick: datetime) -> None:
+    quantiles = 50 + np.array([[-1.23456789, 0.123456789, 1.23456789]] * 3)
+    forecast = worlds.a_forecast(worlds.SERIES, tick, levels=(0.05, 0.5, 0.95), point=quantiles[:, 1])
+    told = views_forecast.series(forecast.model_copy(update={"quantiles": quantiles}))
+    assert (told.low[0], told.point[0], told.high[0]) == (48.765, 50.123, 51.235)

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from api.commandline.checks import examine
+from api.processes.layout import Layout
 from storage.errors import ForeactError
 from tasks.forecast.notebook import darts_forecast, darts_history, darts_scores
 from tests.forecast.loop import HOUR, START, Loop, wave
@@ -55,10 +57,45 @@ def test_a_model_that_breaks_leaves_the_fleet_standing_in(tmp_path: Path, monkey
     assert cpu.method == outlook.by_series()["disk"].method
 
 
-def test_a_model_nobody_knows_is_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(ForeactError) as refusal:
-        recorded(tmp_path, per_metric={"cpu": "darts:Crystal"}).cycle(TICK)
-    assert refusal.value.code == "unknown_darts_model"
+WRONG = [
+    ("darts:Crystal", {}, "Use a class of darts.models"),
+    ("crystal", {}, "Use one of"),
+    ("darts:Theta", {"season_mode": "weekly"}, "See the class in the darts documentation"),
+    ("darts:Theta", {"colour": "red"}, "See the class in the darts documentation"),
+    ("darts_ridge", {"alpha": "much"}, "Give alpha or nothing"),
+    ("fleet", {"speed": 3}, "Remove them"),
+]
+
+
+@pytest.mark.parametrize(("method", "arguments", "remedy"), WRONG)
+def test_a_method_configured_wrongly_stops_no_series_and_is_told_once(
+    tmp_path: Path, method: str, arguments: dict[str, object], remedy: str
+) -> None:
+    loop = recorded(tmp_path, per_metric={"cpu": {"method": method, "arguments": arguments}})
+    told, plain = loop.cycle(TICK).by_series(), recorded(tmp_path).cycle(TICK).by_series()
+    np.testing.assert_array_equal(told["cpu"].quantiles, plain["cpu"].quantiles)
+    (warning,) = told["cpu"].warnings
+    assert warning.startswith("the method configured for cpu is wrong: ")
+    assert remedy in warning
+    assert told["disk"].warnings == ()
+    loop.cycle(TICK + HOUR)
+    (line,) = [each for each in loop.store.audit.latest() if each.verb == "forecaster misconfigured"]
+    assert line.subject == "cpu"
+    assert remedy in line.detail["trouble"]
+    ((finding, text),) = [
+        (each.finding, each.text)
+        for each in examine(Layout(loop.settings, tmp_path, "t"))
+        if each.what == "forecasters"
+    ]
+    assert finding == "wrong"
+    assert remedy in text
+
+
+def test_two_metrics_are_served_by_one_method_with_arguments_of_their_own(tmp_path: Path) -> None:
+    own = {"method": "darts:NaiveSeasonal", "arguments": {"K": 1}}
+    served = recorded(tmp_path, **NAIVE | {"per_metric": {"cpu": "darts:NaiveSeasonal", "disk": own}}).cycle(TICK)
+    assert {each.method for each in served.forecasts} == {"darts:NaiveSeasonal"}
+    assert np.ptp(served.by_series()["disk"].point) < 2 < 8 < np.ptp(served.by_series()["cpu"].point)
 
 
 def test_history_and_forecast_come_out_of_the_store_as_one_line(tmp_path: Path) -> None:

@@ -118,6 +118,22 @@ def test_what_the_ledger_says_moves_the_quantiles_of_later_cycles(tmp_path: Path
     assert (np.ptp(forecast_chunk(values, last).quantiles, axis=2) > np.ptp(plain, axis=2)).mean() > 0.99
 
 
+def test_a_level_shift_of_one_series_widens_no_other_past_the_next_fit(tmp_path: Path) -> None:
+    def usual_width(folder: Path, shift: float) -> float:
+        loop = Loop(folder)
+        for number in range(6):
+            loop.record(f"load{number}", wave(24 * 12, seed=number), START)
+        odd = wave(24 * 12, seed=10)
+        odd[24 * 8 :] += shift
+        loop.record("odd", odd, START)
+        for hour in range(0, 24 * 4, 4):
+            outlook = loop.cycle(START + timedelta(days=7) + hour * HOUR)
+        assert fits(loop) >= 4
+        return float(np.mean([np.ptp(outlook.by_series()[f"load{n}"].quantiles, axis=1) for n in range(6)]))
+
+    assert usual_width(tmp_path, 500.0) < 1.1 * usual_width(tmp_path, 0.0)
+
+
 def resolved(offset: float, seed: int = 1) -> Resolved:
     """Forecasts whose 90 % interval was ±(0.2 + offset) scales wide where errors have one scale of deviation."""
     rng, rows = np.random.default_rng(seed), range(40 * 3)

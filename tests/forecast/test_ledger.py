@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -68,6 +70,23 @@ def test_offsets_from_the_ledger_repair_intervals_that_were_too_narrow() -> None
     truth = rng.normal(0, 1.0, (2000, 1, 1))
     inside = (truth >= repaired[None, 0, :, 0]) & (truth <= repaired[None, 0, :, -1])
     assert 0.87 < inside.mean() < 0.93
+
+
+def test_a_wild_series_hardly_moves_the_offsets_of_the_others() -> None:
+    calm, wild = narrow_ledger(60), narrow_ledger(60)
+    wild.errors[:, :6] += 300.0  # six of twenty: pooled misses would put the upper quantile among theirs
+    offsets = calibration_offsets(wild, 300.0)
+    np.testing.assert_allclose(offsets, calibration_offsets(calm, 300.0), atol=0.15)
+    assert (offsets[:, -1] > 0.5).all()
+
+
+def test_a_series_that_was_seldom_observed_counts_like_the_others() -> None:
+    ledger = narrow_ledger(60)
+    ledger.errors[:, :10] += 2.0
+    sparse = replace(ledger, errors=ledger.errors.copy())
+    sparse.errors[12:, :10] = np.nan
+    np.testing.assert_allclose(calibration_offsets(sparse, 300.0), calibration_offsets(ledger, 300.0), atol=0.2)
+    assert (np.abs(calibration_offsets(sparse, 300.0)[:, 2] - 1 / 3) < 0.1).all()
 
 
 def test_offsets_grow_with_the_independent_horizons_behind_them() -> None:

@@ -133,3 +133,33 @@ def test_the_worst_counts() -> None:
     assert state_of([0.9, 0.3], [False, False]) == "healthy"
     assert state_of([0.9, 0.3], [False, True]) == "degraded"
     assert state_of([0.9, 0.3], [True, True]) == "critical"
+
+
+@pytest.mark.parametrize("level", [1.7e9, 2e10])
+def test_a_series_far_from_zero_is_settled_like_one_around_it(tmp_path: Path, level: float) -> None:
+    loop = Loop(tmp_path)
+    for number in range(4):
+        loop.record(f"plain{number}", wave(24 * 10, seed=number))
+        loop.record(f"far{number}", level + wave(24 * 10, seed=number))
+    for hour in range(0, 48, 4):
+        loop.cycle(TICK + hour * HOUR)
+    found = {
+        kind: [each.covered_ratio for each in loop.store.forecasts.errors(None, None, 500) if each.series[:3] == kind]
+        for kind in ("pla", "far")
+    }
+    assert len(found["far"]) == len(found["pla"]) >= 24
+    assert np.mean(found["far"]) == pytest.approx(np.mean(found["pla"]), abs=0.01)
+    assert np.mean(found["far"]) > 0.7
+
+
+def test_a_series_beyond_single_precision_is_kept_as_it_was_foretold(tmp_path: Path) -> None:
+    loop = Loop(tmp_path)
+    loop.record("huge", 1e60 * wave(24 * 9, seed=1))
+    foretold = loop.cycle(TICK).by_series()["huge"]
+    stored = loop.store.forecasts.of_cycle(loop.store.forecasts.latest_cycle() or "")[0]
+    assert foretold.warnings == ()
+    np.testing.assert_allclose(stored.quantiles, foretold.quantiles, rtol=1e-7)
+    loop.cycle(TICK + 25 * HOUR)
+    (error,) = loop.store.forecasts.errors("huge", None, 5)
+    assert 1e59 < np.abs(error.errors).max() < 1e61
+    assert error.covered_ratio > 0.7

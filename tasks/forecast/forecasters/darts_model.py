@@ -32,8 +32,8 @@ def build(detail: str, options: Mapping[str, Any]) -> Forecaster:
     Raises ForeactError `unknown_darts_model`, or `bad_darts_options` if the class does not take the options.
     """
     model_class = _model_class(detail)
-    arguments = _arguments(detail, options)
     try:
+        arguments = _arguments(detail, options)
         model_class(**arguments)
     except Exception as error:
         raise ForeactError(

@@ -15,15 +15,14 @@ LONGEST_CHUNK = 48
 
 
 def build(detail: str, options: Mapping[str, Any]) -> Forecaster:
-    """The global ridge; option `alpha` is its penalty. Raises ForeactError on any other option."""
-    unknown = set(options) - {"alpha"}
-    if unknown:
+    """The global ridge; option `alpha` ≥ 0 is its penalty. Raises ForeactError on any other option or value."""
+    alpha = options.get("alpha", 1.0)
+    if set(options) - {"alpha"} or not (isinstance(alpha, int | float) and 0 <= alpha < float("inf")):
         raise ForeactError(
             code="unknown_forecaster_option",
-            message=f"darts_ridge takes alpha, got {', '.join(sorted(unknown))}.",
+            message=f"darts_ridge takes alpha, a number of at least 0, got {dict(options)}.",
             remedy="Give alpha or nothing.",
         )
-    alpha = float(options.get("alpha", 1.0))
 
     def model(season: int, horizon: int) -> Any:
         from darts.models import SKLearnModel
