@@ -121,7 +121,7 @@ def _constant_scaled(scaled: Scaled, constant: Bools, state: FleetState) -> Scal
 
 def _seasonal(scaled: Scaled, start: Ints, state: FleetState) -> PathsAndQuantiles:
     arrays = seasonal_arrays(scaled.model, state.season, state.week, state.horizon)
-    forecast = seasonal_forecast(scaled, arrays, state.pooled, state.tuning, state.horizon)
+    forecast = seasonal_forecast(scaled, arrays, state.coefficients, state.tuning, state.horizon)
     quantiles = forecast.quantiles(state.levels)
     return forecast.paths(), add_offsets(quantiles, state.offsets, state.horizon)
 
