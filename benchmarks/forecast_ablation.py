@@ -18,20 +18,24 @@ from rich.table import Table
 
 from benchmarks.forecast import scale_of
 from benchmarks.forecast_sets import DEFAULT_DATA, Windows, load
-from tasks.forecast import LEVELS, forecast_batch, lag_ridge, seasonal, tune
+from tasks.forecast import LEVELS, analogs, forecast_batch, opinions, seasonal, tune
 from tasks.forecast.scores import mase, quantile_loss
 
 SETS = ("m4h", "opsh")
 DAYS_BACK = (0, 1, 2, 3, 4, 5, 6)
+LAG_SETS = opinions.lag_sets
 Change = tuple[ModuleType, str, object]
 VARIANTS: dict[str, tuple[Change, ...]] = {
     "as it is": (),
-    "no second opinion": ((tune, "LAG_SHARES", (0.0,)),),
-    "one kind of series instead of six": ((lag_ridge, "MOST_KINDS", 1),),
+    "no second opinions": ((tune, "OPINIONS_SHARES", (0.0,)),),
+    "a third of second opinions at most": ((tune, "OPINIONS_SHARES", (0.3, 0.0)),),
+    "no autoregression around two weeks": ((opinions, "lag_sets", lambda *seasons: LAG_SETS(*seasons)[:1]),),
+    "no autoregression around one week": ((opinions, "lag_sets", lambda *seasons: LAG_SETS(*seasons)[1:]),),
+    "past days alike instead of those like today": ((analogs, "SHARPNESS", 0.0),),
     "last week alone instead of four": ((seasonal, "WEEKS", 1),),
     "level of six steps instead of three": ((seasonal, "LEVEL_STEPS", 6),),
     "no tuning by backtest": (
-        (tune, "LAG_SHARES", (0.0,)),
+        (tune, "OPINIONS_SHARES", (0.3,)),
         (tune, "RAW_SHARES", (1 / 3,)),
         (tune, "SHRINKAGES", {8.0: (0.3,)}),
     ),

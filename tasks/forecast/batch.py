@@ -8,6 +8,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.forecast.pages import unwritten
+
 Floats = NDArray[np.float64]
 Float32s = NDArray[np.float32]
 Bools = NDArray[np.bool_]
@@ -168,12 +170,12 @@ class ForecastBatch:
 def empty_batch(n: int, paths: int, horizon: int, levels: tuple[float, ...]) -> ForecastBatch:
     """A batch of n refused series whose arrays wait to be written."""
     return ForecastBatch(
-        point=np.empty((n, horizon)),
-        quantiles=np.empty((n, horizon, len(levels))),
+        point=unwritten((n, horizon), np.float64),
+        quantiles=unwritten((n, horizon, len(levels)), np.float64),
         levels=levels,
         centre=np.zeros(n),
         scale=np.ones(n),
-        scaled_paths=np.empty((n, paths, horizon), dtype=np.float32),
+        scaled_paths=unwritten((n, paths, horizon), np.float32),
         method=("refused",) * n,
         warnings=((),) * n,
         refusals=("not forecast",) * n,

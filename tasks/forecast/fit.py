@@ -12,8 +12,9 @@ import numpy as np
 from tasks.forecast import defaults, ladder
 from tasks.forecast.batch import LEVELS, Float32s, Floats
 from tasks.forecast.calibrate import no_offsets
+from tasks.forecast.coefficients import pooled_coefficients
 from tasks.forecast.memory import keep_freed_memory
-from tasks.forecast.model import Pooled, Tuning, path_counts, pool, seasonal_forecast
+from tasks.forecast.model import Tuning, fit_origins, path_counts, seasonal_forecast
 from tasks.forecast.prepare import Scaled, prepare, scale_histories
 from tasks.forecast.seasonal import FEATURES, Seasonal, seasonal_arrays
 from tasks.forecast.tune import backtest_tuning
@@ -33,7 +34,6 @@ class FleetState:
     seed: int
     tuning: Tuning
     coefficients: Floats  # (buckets, features)
-    lags: Floats | None  # (kinds, lags, steps) of the lag ridge, where it serves
     library: Float32s  # (paths, h): errors of other series, in units of their scale
     offsets: Floats  # (buckets, levels): added to quantiles, in units of the scale
     floor_ratio: float  # width of a constant series relative to its level
@@ -55,10 +55,6 @@ class FleetState:
         return mine == (tuple(season_lengths), horizon, tuple(levels))
 
     @property
-    def pooled(self) -> Pooled:
-        return Pooled(self.coefficients, self.lags)
-
-    @property
     def path_count(self) -> int:
         return sum(path_counts(self.horizon, self.tuning.raw_share))
 
@@ -72,10 +68,8 @@ class FleetState:
         plain["tuning"] = Tuning(**plain["tuning"])
         for name in ("season_lengths", "levels"):
             plain[name] = tuple(plain[name])
-        for name in ("coefficients", "lags", "offsets"):
-            plain[name] = None if plain[name] is None else np.asarray(plain[name], dtype=float)
-        if plain["lags"] is not None and plain["lags"].ndim == 2:  # kept before there were kinds of series
-            plain["lags"] = plain["lags"][None]
+        for name in ("coefficients", "offsets"):
+            plain[name] = np.asarray(plain[name], dtype=float)
         plain["library"] = np.asarray(plain["library"], dtype=np.float32)
         return cls(**plain)
 
@@ -122,7 +116,6 @@ def _teach(sample: Floats, season: int, week: int | None, horizon: int, tuning: 
     count = sum(path_counts(horizon, tuning.raw_share))
     taught: dict[str, Any] = {
         "coefficients": defaults.coefficients(season, horizon, week is not None),
-        "lags": None,
         "library": defaults.error_library(season, horizon, count, seed),
         "floor_ratio": defaults.FLOOR_RATIO,
         "fitted_series": 0,
@@ -136,16 +129,17 @@ def _teach(sample: Floats, season: int, week: int | None, horizon: int, tuning: 
     taught |= {"floor_ratio": _floor_ratio(scaled), "fitted_series": len(moving)}
     independent = ladder.independent_horizons(sample.shape[1], season, horizon)
     if independent >= 1:
-        common = pool(arrays, horizon, taught["coefficients"][:, : arrays.feature_count])
-        taught |= {"coefficients": common.coefficients, "lags": common.lags}
+        prior = taught["coefficients"][:, : arrays.feature_count]
+        origins = fit_origins(sample.shape[1], season, horizon)
+        taught["coefficients"] = pooled_coefficients(arrays, origins, horizon, prior)
     if independent >= ladder.OWN_HORIZONS:
-        taught["library"] = _library(scaled, arrays, common, tuning, horizon, count)
+        taught["library"] = _library(scaled, arrays, taught["coefficients"], tuning, horizon, count)
     else:
         taught["library"] = measured_library(scaled, arrays, taught["library"], taught["coefficients"])
     return taught
 
 
-def _library(scaled: Scaled, arrays: Seasonal, common: Pooled, tuning: Tuning, horizon: int, count: int) -> Float32s:
+def _library(scaled: Scaled, arrays: Seasonal, common: Floats, tuning: Tuning, horizon: int, count: int) -> Float32s:
     """Error paths (count, h): one origin each, from as many different series as there are."""
     series = np.arange(count) % len(scaled.raw)
     used = np.unique(series)

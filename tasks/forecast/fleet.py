@@ -20,7 +20,7 @@ from tasks.forecast.prepare import Ints, Scaled, prepare, scale_histories
 from tasks.forecast.seasonal import seasonal_arrays
 from tasks.forecast.short import constant_forecast, short_forecast
 
-BLOCK_SERIES = 48
+BLOCK_SERIES = 128
 ROUNDING = 2.0**-20
 PathsAndQuantiles = tuple[Float32s, Float32s]
 
@@ -65,7 +65,7 @@ def forecast_chunk(values: Floats, state: FleetState, changed_at: Ints | None = 
 
 
 def _blocks(lengths: Ints) -> Iterator[tuple[int, Ints]]:
-    """Rows of one length of history, so few at a time that their arrays fit the processor's cache."""
+    """Rows of one length of history, so few at a time that what is computed on the way stays small."""
     for length in np.unique(lengths).tolist():
         rows = np.flatnonzero(lengths == length)
         for block in np.array_split(rows, -(-len(rows) // BLOCK_SERIES)):
@@ -121,7 +121,7 @@ def _constant_scaled(scaled: Scaled, constant: Bools, state: FleetState) -> Scal
 
 def _seasonal(scaled: Scaled, start: Ints, state: FleetState) -> PathsAndQuantiles:
     arrays = seasonal_arrays(scaled.model, state.season, state.week, state.horizon)
-    forecast = seasonal_forecast(scaled, arrays, state.pooled, state.tuning, state.horizon)
+    forecast = seasonal_forecast(scaled, arrays, state.coefficients, state.tuning, state.horizon)
     quantiles = forecast.quantiles(state.levels)
     return forecast.paths(), add_offsets(quantiles, state.offsets, state.horizon)
 

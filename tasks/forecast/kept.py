@@ -102,6 +102,5 @@ def _check(kept: Kept) -> None:
     if state.library.shape != (state.path_count, state.horizon):
         raise CorruptState(f"an error library of shape {state.library.shape}")
     arrays: list[NDArray[Any]] = [state.offsets, state.coefficients, state.library, kept.blocks.errors]
-    arrays += [] if state.lags is None else [state.lags]
     if not all(bool(np.isfinite(array).all()) for array in arrays) or not math.isfinite(state.floor_ratio):
         raise CorruptState("figures that are not finite")

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tasks.forecast import lag_ridge
+from tasks.forecast import opinions
 from tasks.forecast.batch import Float32s, Floats, quantiles_of_sorted
-from tasks.forecast.coefficients import by_step, pooled_coefficients, series_coefficients
+from tasks.forecast.coefficients import by_step, series_coefficients
 from tasks.forecast.paths import phase_scale, raw_windows, rescale_errors
 from tasks.forecast.prepare import Ints, Scaled
 from tasks.forecast.seasonal import Seasonal, first_origin, predict, windows
@@ -23,24 +23,7 @@ class Tuning:
     winsor_mads: float = 8.0
     shrinkage: float = 0.3
     raw_share: float = 1 / 3
-    lag_share: float = 0.0  # of the course that the lag ridge gives
-
-
-@dataclass(frozen=True)
-class Pooled:
-    """What the regressions of single series are shrunk toward."""
-
-    coefficients: Floats  # (buckets, features)
-    lags: Floats | None  # (kinds, lags, steps) of the lag ridge; None: too little history, or too many steps a day
-
-
-def pool(arrays: Seasonal, horizon: int, prior: Floats | None = None) -> Pooled:
-    """Fit both regressions to all series of `arrays` together."""
-    origins = fit_origins(arrays.values.shape[1], arrays.season, horizon)
-    return Pooled(
-        pooled_coefficients(arrays, origins, horizon, prior),
-        lag_ridge.pooled_lags(arrays, horizon) if lag_ridge.serves(arrays) else None,
-    )
+    opinions_share: float = 0.3  # of the course that the second opinions give, where there are any
 
 
 @dataclass(frozen=True)
@@ -71,14 +54,6 @@ class SeasonalForecast:
         return quantiles_of_sorted(values, levels)
 
 
-def mixed(courses: Float32s, others: Float32s, share: float) -> Float32s:
-    """Courses (n, o, h) with a share of others, which may begin at a later origin and end at an earlier step."""
-    result = courses.copy()
-    part = result[:, courses.shape[1] - others.shape[1] :, : others.shape[2]]
-    part += np.float32(share) * (others - part)
-    return result
-
-
 def path_counts(horizon: int, raw_share: float) -> tuple[int, int]:
     """Number of error paths and of raw past windows for a horizon."""
     total = 54 if horizon > LONG_HORIZON else 108
@@ -102,34 +77,30 @@ def path_origins(length: int, season: int, horizon: int, count: int) -> Ints:
 
 
 def seasonal_forecast(
-    scaled: Scaled, arrays: Seasonal, pooled: Pooled, tuning: Tuning, horizon: int
+    scaled: Scaled, arrays: Seasonal, pooled: Floats, tuning: Tuning, horizon: int
 ) -> SeasonalForecast:
-    """Forecast a chunk with coefficients of its own, shrunk toward the fleet's `pooled` ones."""
-    return seasonal_forecasts(scaled, arrays, pooled, tuning, horizon, (tuning.lag_share,))[0]
+    """Forecast a chunk with coefficients of its own, shrunk toward the fleet's `pooled` ones (buckets, features)."""
+    return seasonal_forecasts(scaled, arrays, pooled, tuning, horizon, (tuning.opinions_share,))[0]
 
 
 def seasonal_forecasts(
-    scaled: Scaled, arrays: Seasonal, pooled: Pooled, tuning: Tuning, horizon: int, lag_shares: tuple[float, ...]
+    scaled: Scaled, arrays: Seasonal, pooled: Floats, tuning: Tuning, horizon: int, shares: tuple[float, ...]
 ) -> list[SeasonalForecast]:
-    """The forecast with each share of the lag ridge, in the course and in the errors made at past origins."""
+    """The forecast with each share of the second opinions, in the course and in the errors made at past origins."""
     t, season = scaled.model.shape[1], arrays.season
-    common = pooled.coefficients[:, : arrays.feature_count]  # a short history has no week
+    common = pooled[:, : arrays.feature_count]  # a short history has no week
     fitted = series_coefficients(arrays, fit_origins(t, season, horizon), horizon, common, tuning.shrinkage)
     count, raw_count = path_counts(horizon, tuning.raw_share)
-    lagged = pooled.lags is not None and lag_ridge.serves(arrays)
     origins = path_origins(t, season, horizon, count)
     steps = by_step(fitted, horizon)
-    now = np.array([t - 1])
-    ahead, past = predict(arrays, now, steps), predict(arrays, origins, steps)
+    ahead, past = predict(arrays, np.array([t - 1]), steps)[:, 0], predict(arrays, origins, steps)
     truth, scale = windows(scaled.raw, origins, horizon, horizon), phase_scale(scaled.raw, season)
     raw = raw_windows(scaled.raw, season, horizon, raw_count)
-    courses = [(ahead, past)]
-    if pooled.lags is not None and lagged and max(lag_shares) > 0:
-        own = lag_ridge.own_lags(arrays, pooled.lags, horizon)
-        late = int(np.searchsorted(origins, lag_ridge.first_lag_origin(arrays)))
-        lag_ahead, lag_past = (lag_ridge.lag_courses(arrays, own, some, horizon) for some in (now, origins[late:]))
-        courses = [(mixed(ahead, lag_ahead, share), mixed(past, lag_past, share)) for share in lag_shares]
+    courses = [(ahead, past)] * len(shares)
+    if max(shares) > 0 and opinions.served(arrays, horizon):
+        others = opinions.second_opinions(arrays, origins, horizon)
+        courses = [(others.mixed_ahead(ahead, share), others.mixed_past(past, share)) for share in shares]
     return [
-        SeasonalForecast(course[:, 0], rescale_errors(truth - foretold, origins, scale, t), raw)
+        SeasonalForecast(course, rescale_errors(truth - foretold, origins, scale, t), raw)
         for course, foretold in courses
     ]

@@ -8,9 +8,10 @@ from itertools import product
 
 import numpy as np
 
-from tasks.forecast import ladder, lag_ridge
+from tasks.forecast import ladder, opinions
 from tasks.forecast.batch import Float32s, Floats
-from tasks.forecast.model import Tuning, pool, seasonal_forecasts
+from tasks.forecast.coefficients import pooled_coefficients
+from tasks.forecast.model import Tuning, fit_origins, seasonal_forecasts
 from tasks.forecast.prepare import prepare, scale_histories
 from tasks.forecast.seasonal import first_origin, seasonal_arrays
 
@@ -19,7 +20,7 @@ LEAST_SERIES = 8  # fewer prove nothing
 JUDGED_STEPS = 72  # of the horizon, evenly spread
 SHRINKAGES = {8.0: (0.3, 0.1), 3.0: (1.0,)}  # to try with each winsor_mads; the first of all is the default
 RAW_SHARES = (1 / 3, 0.0)  # likewise
-LAG_SHARES = (0.0, 0.3)  # likewise, tried where the lag ridge serves
+OPINIONS_SHARES = (0.3, 0.0, 0.6)  # likewise, tried where there are second opinions
 SMALL_LOSS = 0.02  # in units of the scale; below it differences are noise
 LARGEST_GAIN = 1.0  # of one series, as a logarithm
 CERTAINTY = 2.0  # standard errors by which the default must be beaten: series share the weather of a window
@@ -47,11 +48,11 @@ def backtest_tuning(sample: Floats, season: int, week: int | None, horizon: int,
 
 
 def _held_back(length: int, season: int, week: int | None, horizon: int) -> list[int]:
-    """Lengths of history after which a horizon is judged; one a week ago only where the lag ridge serves even then."""
+    """Lengths of history after which a horizon is judged; one a week ago only where that leaves second opinions."""
     least = max(ladder.SEASONAL_CYCLES * season, first_origin(season) + 1 + horizon)
     if length - horizon < least:
         return []
-    far = week is not None and horizon < week and length - week >= lag_ridge.LEAST_WEEKS * week
+    far = week is not None and horizon < week and length - week >= opinions.LEAST_WEEKS * week
     return [length - horizon, length - week] if week and far else [length - horizon]
 
 
@@ -96,24 +97,24 @@ def _trials(
         return
     scaled = scale_histories(history, season).take(rows)
     arrays = seasonal_arrays(scaled.model, season, week, horizon)
-    pooled = pool(arrays, horizon)
+    pooled = pooled_coefficients(arrays, fit_origins(known.shape[1], season, horizon), horizon)
     few = np.arange(min(len(rows), TUNE_SAMPLE))
     rows, scaled, arrays = rows[few], scaled.take(few), arrays.take(few)
     steady = history.slope[rows, None] * np.arange(1, horizon + 1)
     ahead = (truth[rows] - steady - scaled.centre[:, None]) / scaled.scale[:, None]
     unit = scaled.scale / _raw_scale(history.raw[rows], season)  # winsorising changes a model's own scale
-    lag_shares = LAG_SHARES if pooled.lags is not None else LAG_SHARES[:1]
+    shares = OPINIONS_SHARES if opinions.served(arrays, horizon) else OPINIONS_SHARES[:1]
     judged = slice(None, None, -(-horizon // JUDGED_STEPS))
     truth32 = np.clip(ahead, -1e6, 1e6).astype(np.float32)[:, judged, None]
     for shrinkage in SHRINKAGES[winsor]:
         # Smaller shares of raw windows than the largest tried leave some of them out.
         most = Tuning(winsor, shrinkage, max(RAW_SHARES))
-        forecasts = seasonal_forecasts(scaled, arrays, pooled, most, horizon, lag_shares)
-        for raw_share, (lag_share, forecast) in product(RAW_SHARES, zip(lag_shares, forecasts, strict=True)):
+        forecasts = seasonal_forecasts(scaled, arrays, pooled, most, horizon, shares)
+        for raw_share, (share, forecast) in product(RAW_SHARES, zip(shares, forecasts, strict=True)):
             kept = round(forecast.errors.shape[1] * raw_share / (1 - raw_share))
             misses = truth32 - replace(forecast, raw=forecast.raw[:, :kept]).at(judged).quantiles(levels)
             loss = _quantile_loss(misses, levels) * unit
-            yield _Trial(Tuning(winsor, shrinkage, raw_share, lag_share), loss)
+            yield _Trial(Tuning(winsor, shrinkage, raw_share, share), loss)
 
 
 def _raw_scale(raw: Floats, season: int) -> Floats:

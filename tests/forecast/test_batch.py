@@ -90,14 +90,14 @@ def test_chunks_of_any_size_give_the_same_last_digit() -> None:
             assert part.method == whole.method[rows]
 
 
-def test_with_kinds_of_series_neither_order_nor_chunks_change_a_digit() -> None:
+def test_with_second_opinions_neither_order_nor_chunks_change_a_digit() -> None:
     values = daily_fleet(20, 28)
     values[3, :100] = np.nan
     state = fit_fleet(values, season_lengths=SEASONS, horizon=30)
-    assert state.lags is not None
-    assert len(state.lags) > 1
-    state = replace(state, tuning=replace(state.tuning, lag_share=0.3))
+    alone = forecast_chunk(values, replace(state, tuning=replace(state.tuning, opinions_share=0.0)))
+    state = replace(state, tuning=replace(state.tuning, opinions_share=0.6))
     whole = forecast_chunk(values, state)
+    assert not np.allclose(whole.point, alone.point)
     order = np.random.default_rng(4).permutation(len(values))
     assert (
         fit_fleet(values[order], season_lengths=SEASONS, horizon=30).to_json()

@@ -1,12 +1,9 @@
-import json
-
 import numpy as np
 import pytest
 
-from tasks.forecast import FleetState, fit_fleet, forecast_batch, lag_ridge
+from tasks.forecast import FleetState, fit_fleet, forecast_batch
 from tasks.forecast.align import align
 from tasks.forecast.scores import mase, seasonal_scale
-from tasks.forecast.seasonal import seasonal_arrays
 from tests.forecast.fleets import DAY, WEEK, daily_fleet
 
 SEASONS = (DAY, WEEK)
@@ -136,41 +133,3 @@ def test_a_change_too_old_too_new_or_unknown_moves_nothing() -> None:
     fleet = daily_fleet(3, 5)
     changed_at = np.array([-1, fleet.shape[1] - 1, 3])
     np.testing.assert_array_equal(align(fleet, changed_at, DAY), fleet)
-
-
-def test_the_lag_ridge_learns_what_depends_on_the_week_before() -> None:
-    rng = np.random.default_rng(2)
-    t = np.arange(5 * WEEK)
-    weekly = np.repeat(rng.normal(0, 1, (40, WEEK)), 1, axis=0)[:, t % WEEK]
-    values = (weekly + 0.05 * rng.normal(0, 1, weekly.shape)).astype(np.float32)
-    arrays = seasonal_arrays(values[:, :-DAY], DAY, WEEK, DAY)
-    assert lag_ridge.serves(arrays)
-    own = lag_ridge.own_lags(arrays, lag_ridge.pooled_lags(arrays, DAY), DAY)
-    course = lag_ridge.lag_courses(arrays, own, np.array([arrays.values.shape[1] - 1]), DAY)[:, 0]
-    assert np.abs(course - values[:, -DAY:]).mean() < 0.2
-    assert not lag_ridge.serves(seasonal_arrays(values[:, : 2 * WEEK], DAY, WEEK, DAY))
-
-
-def test_two_kinds_of_series_are_told_apart_and_each_gets_its_own_regression() -> None:
-    rng = np.random.default_rng(3)
-    noise = rng.normal(0, 1, (40, 5 * WEEK))
-    values = noise.copy()
-    for step in range(DAY, values.shape[1]):
-        values[:, step] += np.where(np.arange(40) < 20, 0.9, -0.9) * values[:, step - DAY]
-    arrays = seasonal_arrays(values[:, :-DAY].astype(np.float32), DAY, WEEK, DAY)
-    kinds = lag_ridge.pooled_lags(arrays, DAY)
-    now = np.array([arrays.values.shape[1] - 1])
-    told = lag_ridge.lag_courses(arrays, lag_ridge.own_lags(arrays, kinds, DAY), now, DAY)[:, 0]
-    one = lag_ridge.lag_courses(arrays, lag_ridge.own_lags(arrays, kinds.mean(axis=0)[None], DAY), now, DAY)[:, 0]
-    truth = values[:, -DAY:]
-    assert np.abs(told - truth).mean() < 0.8 * np.abs(one - truth).mean()
-    assert np.abs(told - truth).mean() < 1.15 * np.abs(noise[:, -DAY:]).mean()
-
-
-def test_a_state_kept_before_there_were_kinds_of_series_is_read() -> None:
-    state = fit_fleet(daily_fleet(12, 28), season_lengths=SEASONS, horizon=DAY)
-    assert state.lags is not None
-    plain = json.loads(state.to_json())
-    plain["lags"] = plain["lags"][0]
-    older = FleetState.from_json(json.dumps(plain))
-    assert np.isfinite(forecast_batch(daily_fleet(3, 28), season_lengths=SEASONS, horizon=DAY, state=older).point).all()

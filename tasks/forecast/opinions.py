@@ -1,0 +1,77 @@
+"""Second opinions for series of few steps a day: two autoregressions and past days like today, beside the fleet model.
+
+They err in other ways than the regression on seasonal features does, so that a mixture errs less than each of its parts
+(Bates & Granger 1969). How much of them a fleet takes is tuned by a backtest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tasks.forecast.analogs import analog_course
+from tasks.forecast.autoregression import Autoregression, fit_autoregression
+from tasks.forecast.batch import Float32s
+from tasks.forecast.prepare import Ints
+from tasks.forecast.seasonal import Seasonal
+
+LONGEST_SEASON = 48  # steps a day
+LONGEST_HORIZON = 100  # steps; the cost grows with their square
+LEAST_WEEKS = 3
+
+
+def served(arrays: Seasonal, horizon: int) -> bool:
+    """Whether histories are long, and days short, enough for them."""
+    long_enough = arrays.week is not None and arrays.values.shape[1] >= LEAST_WEEKS * arrays.week
+    return long_enough and arrays.season <= LONGEST_SEASON and horizon <= LONGEST_HORIZON
+
+
+def lag_sets(season: int, week: int) -> tuple[tuple[int, ...], ...]:
+    """One model looks closely at today and one week back, the other at the shape of the days around two weeks."""
+    around_day = (season - 1, season, season + 1, season + 2)
+    near = (1, 2, 3, 4, *around_day, 2 * season, 2 * season + 1, week - 1, week, week + 1)
+    week_and_day = (*range(week - 1, week + 3), *range(week + season - 1, week + season + 3))
+    far = (1, 2, 3, *around_day, *week_and_day, *range(2 * week - 1, 2 * week + 2))
+    return tuple(tuple(sorted(set(lags))) for lags in (near, far))
+
+
+@dataclass(frozen=True)
+class Opinions:
+    """Courses of each opinion in path units: all of them ahead, the autoregressions' also from past origins."""
+
+    ahead: tuple[Float32s, ...]  # (n, h)
+    past: tuple[Float32s, ...]  # (n, o, h), from the latest origins only, where all lags are known
+
+    def mixed_ahead(self, course: Float32s, share: float) -> Float32s:
+        """The course (n, h) with a share of the opinions."""
+        each = np.float32(share / len(self.ahead))
+        return np.asarray(np.float32(1 - share) * course + sum(each * other for other in self.ahead))
+
+    def mixed_past(self, courses: Float32s, share: float) -> Float32s:
+        """Courses (n, o, h) from past origins with the same shares, of those opinions that had one there.
+
+        The days like today are left out: a hundred searches for them would cost more than all the rest.
+        """
+        each, count = np.float32(share / len(self.ahead)), courses.shape[1]
+        total, weight = np.float32(1 - share) * courses, np.full(count, 1 - share, dtype=np.float32)
+        for other in self.past:
+            late = count - other.shape[1]
+            total[:, late:] += each * other
+            weight[late:] += each
+        total /= weight[:, None]
+        return total
+
+
+def second_opinions(arrays: Seasonal, origins: Ints, horizon: int) -> Opinions:
+    """Ask all of them about the steps after the last one, and after `origins` (ascending)."""
+    season, week, values = arrays.season, arrays.week or arrays.season, arrays.values
+    models = [fit_autoregression(values, lags) for lags in lag_sets(season, week)]
+    return Opinions(
+        (*(model.ahead(horizon) for model in models), analog_course(values, season, week, horizon)),
+        tuple(_past(model, origins, horizon) for model in models),
+    )
+
+
+def _past(model: Autoregression, origins: Ints, horizon: int) -> Float32s:
+    return model.past(origins[np.searchsorted(origins, model.first_origin) :], horizon)
