@@ -39,6 +39,16 @@ def test_a_change_gives_the_levels_before_and_after_in_units_of_the_metric() -> 
     assert change.evidence["lasts"] is True
 
 
+@pytest.mark.parametrize("slope", [0.002, 0.01, 0.05])
+def test_a_slope_is_no_change_of_level_and_a_step_on_a_slope_is_one(slope: float) -> None:
+    values = slope * np.arange(2016) + worlds.noise(np.random.default_rng(0), 3, 2016, 0.3)
+    assert find_changes(worlds.frame_of(values), SETTINGS) == []
+    values[1, 1200:] += 0.25 * slope * 2016 + 6.0
+    (change,) = find_changes(worlds.frame_of(values), SETTINGS)
+    assert (change.subject, change.evidence["lasts"]) == ("m1", True)
+    assert int(str(change.evidence["step"])) == pytest.approx(1200, abs=12)
+
+
 def test_a_daily_wave_is_no_change_of_level() -> None:
     wave = np.sign(np.sin(2 * np.pi * np.arange(2016) / DAY_STEPS)) * 5.0
     values = wave + worlds.noise(np.random.default_rng(0), 5, 2016, 0.3)

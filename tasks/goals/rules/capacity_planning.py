@@ -140,11 +140,15 @@ def _sentence(
         return f"{start}: it is broken now."
     per_day = number(trend.growth_per_s * 86_400)
     early, late = _at(tick, trend, 0.05), _at(tick, trend, 0.95)
-    between = f" between {moment(early)} and {moment(late) if late else 'much later'}" if early else ""
+    between = f" {_between(moment(early), moment(late) if late else 'much later')}" if early else ""
     return (
         f"{start}; over the last {span(trend.span_s)} it came {per_day} a day closer, which exhausts it{between} "
         f"({percent(probability)} likely within {span(objective.horizon_s)})."
     )
+
+
+def _between(early: str, late: str) -> str:
+    return f"at {early}" if early == late else f"between {early} and {late}"
 
 
 def _numbers(tick: datetime, trend: Trend | None, probability: float) -> dict[str, object]:
