@@ -84,6 +84,7 @@ class ForecasterSettings(Section):
     default_method: str = "ensemble"
     per_metric: dict[str, str | MetricMethod] = Field(default_factory=dict)
     arguments: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    model_budget_seconds: float = Field(default=20, gt=0, description="for all darts models of a turn")
     horizon_steps: int = Field(default=288, ge=5, le=2_016)
     window_steps: int = Field(default=2_016, ge=60, le=20_000)
     step_seconds: float = Field(default=0, ge=0, description="0 chooses by how long the history is")
