@@ -32,6 +32,7 @@ VERSION = "0.1.0"
 CONFIG_NAME = "foreact.toml"
 KEPT_NAME = "last-usable.toml"
 MOST_AMOUNTS = 200
+MOST_DAYS_A_WEEK = 8  # up to 8 main cycles in the longer one measured as good as a day alone, from 12 on far worse
 
 
 def utc_now() -> datetime:
@@ -55,6 +56,21 @@ class AgentSettings(Section):
     seed: int = 0
 
 
+def _are_served(seasons_s: tuple[float, ...]) -> tuple[float, ...]:
+    """Refuse seasons that would spoil forecasts: the shortest is taken for the day, the longer for the week."""
+    shortest, *longer = sorted(seasons_s)
+    if len(longer) > 1 or (longer and longer[0] > MOST_DAYS_A_WEEK * shortest):
+        raise ValueError(
+            f"name the main cycle and at most one longer one of up to {MOST_DAYS_A_WEEK} main cycles; "
+            "shorter ones within the main cycle are learned with it and need not be named"
+        )
+    return seasons_s
+
+
+Seasons = Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1), AfterValidator(_are_served)]
+"""The main cycle of a system and, where there is one, a longer one made of it: a day and a week."""
+
+
 class MetricMethod(Section):
     """A forecaster for one metric with arguments of its own."""
 
@@ -71,10 +87,11 @@ class ForecasterSettings(Section):
     default_method: str = "ensemble"
     per_metric: dict[str, str | MetricMethod] = Field(default_factory=dict)
     arguments: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    model_budget_seconds: float = Field(default=20, gt=0, description="for all darts models of a turn")
     horizon_steps: int = Field(default=288, ge=5, le=2_016)
     window_steps: int = Field(default=2_016, ge=60, le=20_000)
     step_seconds: float = Field(default=0, ge=0, description="0 chooses by how long the history is")
-    seasons_seconds: tuple[Annotated[float, Field(gt=0)], ...] = Field(default=(86_400, 604_800), min_length=1)
+    seasons_seconds: Seasons = (86_400, 604_800)
     max_series: int = Field(default=10_000, ge=1)
     shards: int = Field(default=1, ge=1, le=10_000, description="chunks into which a large fleet is cut")
     task_runner: Literal["in-process", "threads", "processes", "dask", "ray"] = "in-process"

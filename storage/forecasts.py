@@ -96,6 +96,7 @@ class Resolved:
         return len(self.columns["series"])
 
 
+FAR_RATIO = 1_000  # up to there single precision keeps a ten-thousandth of what a forecast moves by
 FORECAST_COLUMNS = "series, issued_at, step_s, levels, point, quantiles, centre, stretch, method, warnings, refusal"
 
 
@@ -330,9 +331,13 @@ def forecast_of_row(row: tuple[Any, ...]) -> Forecast:
 
 
 def _centre(forecast: Forecast) -> float:
-    """Return the value around which a forecast is stored: its first, 0 where there is none."""
+    """Return the value around which a forecast is stored: its first where that dwarfs all it moves by, or else 0.
+
+    Around 0 figures of a usual level share their leading digits, and take a seventh less room on disk.
+    """
     first = float(forecast.point[0]) if len(forecast.point) else 0.0
-    return first if np.isfinite(first) else 0.0
+    is_far = np.isfinite(first) and abs(first) > FAR_RATIO * stretch_of(forecast.quantiles, first)
+    return first if is_far else 0.0
 
 
 def _resolved_of_row(row: tuple[Any, ...]) -> tuple[Any, ...]:

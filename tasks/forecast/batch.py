@@ -134,7 +134,7 @@ class ForecastBatch:
             centre=centre,
             scale=scale,
             scaled_paths=scaled,
-            method=(method,) * n,
+            method=(method,) * n if refusals is None else tuple("refused" if why else method for why in refusals),
             warnings=((),) * n,
             refusals=refusals if refusals is not None else (None,) * n,
         )
@@ -163,7 +163,8 @@ class ForecastBatch:
     def _scaled(self, bound: float | Floats) -> Float32s:
         """A bound in path units. Without the clip a bound far away would overflow single precision."""
         bounds = np.broadcast_to(np.asarray(bound, dtype=float), self.centre.shape)
-        scaled = np.clip(bounds / self.scale - self.centre / self.scale, -1e30, 1e30)
+        with np.errstate(over="ignore"):
+            scaled = np.clip(bounds / self.scale - self.centre / self.scale, -1e30, 1e30)
         return np.asarray(scaled.astype(np.float32)[:, None, None])
 
 

@@ -163,8 +163,10 @@ def _seasons(season_lengths: tuple[int, ...]) -> tuple[int, int | None]:
 def _check(values: Floats, horizon: int, levels: tuple[float, ...]) -> None:
     if values.ndim != 2:
         raise ValueError(f"values must be (series, steps), not of shape {values.shape}")
+    if len(values) and not values.shape[1]:
+        raise ValueError(f"values must hold at least one step, not {values.shape}")
     if horizon < 1:
         raise ValueError(f"horizon must be at least one step, not {horizon}")
     steps = np.diff([0.0, *levels, 1.0])
-    if len(levels) == 0 or (steps <= 0).any():
+    if len(levels) == 0 or not (steps > 0).all():
         raise ValueError("levels must ascend strictly between 0 and 1")

@@ -56,11 +56,12 @@ def forecast_chunk(values: Floats, state: FleetState, changed_at: Ints | None = 
     if changed_at is not None:
         values = align(values, np.asarray(changed_at), state.season)
     batch = empty_batch(len(values), state.path_count, state.horizon, state.levels)
-    method, warnings, refusals = list(batch.method), list(batch.warnings), list(batch.refusals)
+    method, warnings, refusals = list(batch.method), ladder.wild_warnings(values), list(batch.refusals)
     for length, rows in _blocks(ladder.lengths(values, state.season)):
         labels = _forecast_block(values[rows, values.shape[1] - length :], state, batch, _as_slice(rows))
         for i, row in enumerate(rows.tolist()):
-            method[row], warnings[row], refusals[row] = labels.method[i], labels.warnings[i], labels.refusals[i]
+            method[row], refusals[row] = labels.method[i], labels.refusals[i]
+            warnings[row] += labels.warnings[i]
     return replace(batch, method=tuple(method), warnings=tuple(warnings), refusals=tuple(refusals))
 
 

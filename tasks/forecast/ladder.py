@@ -17,6 +17,7 @@ from tasks.forecast.seasonal import first_origin
 SEASONAL_CYCLES = 4.0
 POOLED_CYCLES = 1.2
 OWN_HORIZONS = 3.5  # below, coefficients of its own and errors measured on itself flatter a series
+MOST_FILLED = 0.99  # where one value was seen, not all is filled
 FILLED_SHARE_TO_WARN = 0.2
 ROWS_AT_A_TIME = 256
 Names = NDArray[np.str_]
@@ -74,16 +75,22 @@ def _warnings(history: History) -> tuple[tuple[str, ...], ...]:
     """What a reader of the forecast should know about the history of each series."""
     t = history.raw.shape[1]
     notes = []
-    for start, filled, wild in zip(
-        history.start.tolist(), history.filled.tolist(), history.implausible.tolist(), strict=True
-    ):
-        note = []
-        if wild:
-            note.append(f"{wild} infinite or implausibly large values treated as missing")
-        if filled > FILLED_SHARE_TO_WARN * max(t - start, 1):
-            note.append(f"{filled / max(t - start, 1):.0%} of the history are filled gaps")
-        notes.append(tuple(note))
+    for start, filled in zip(history.start.tolist(), history.filled.tolist(), strict=True):
+        share = filled / max(t - start, 1)
+        told = f"{min(share, MOST_FILLED):.0%} of the history are filled gaps"
+        notes.append((told,) if share > FILLED_SHARE_TO_WARN else ())
     return tuple(notes)
+
+
+def wild_warnings(values: Floats) -> list[tuple[str, ...]]:
+    """What to know about values that no arithmetic can hold: counted in all that was given, used or not."""
+    counts = _by_rows(_implausible, values).tolist()
+    return [(f"{n} infinite or implausibly large values treated as missing",) if n else () for n in counts]
+
+
+def _implausible(values: Floats) -> Ints:
+    with np.errstate(invalid="ignore"):
+        return np.asarray((np.abs(values) > PLAUSIBLE_MAGNITUDE).sum(axis=1), dtype=np.intp)
 
 
 def spans(values: Floats) -> Ints:

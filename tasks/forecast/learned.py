@@ -18,6 +18,7 @@ from tasks.forecast.crossing import BOUNDED_KINDS, steps_within
 from tasks.forecast.fit import FleetState
 from tasks.forecast.kept import CorruptState, Kept, fit_to_keep, read_kept
 from tasks.forecast.outlook import StateRecalibration
+from tasks.forecast.pace import Pace, read_marks
 from tasks.forecast.past import far_apart, past_of
 from tasks.forecast.recalibrate import Recalibration, fit_recalibration
 from tasks.forecast.serve import Method, Serving
@@ -31,16 +32,18 @@ LEDGER_SERIES = 128
 LEDGER_GAPS = 8.0  # in a horizon, where no objective says how far apart its errors have to be
 RESOLVED_SEEN = 2_000
 CURVES = "recalibration"
+PACE = "pace of models"
 WRONG_METHODS = "forecast.wrong_methods"
 
 
 @dataclass(frozen=True)
 class Learned:
-    """The fleet of each frame, the recalibration of breaches and states, and what has to be said about them."""
+    """The fleet of each frame, the recalibration of breaches and states, how long models may take, and notes."""
 
     fleets: tuple[Kept, ...]
     breach: Recalibration
     state: StateRecalibration
+    pace: Pace
     notes: tuple[str, ...] = ()
 
 
@@ -84,7 +87,7 @@ def learned(context: Context, frames: Sequence[Frame], objectives: Sequence[Obje
     """Return what earlier cycles learned, fitted anew where it is a day old, outgrown, missing or corrupt."""
     horizon = context.settings.forecasting.forecaster.horizon_steps
     names = [_name(frame, horizon) for frame in frames]
-    found = context.store.forecasts.fitted.get([*names, CURVES])
+    found = context.store.forecasts.fitted.get([*names, CURVES, PACE])
     notes: list[str] = []
     fleets = []
     for name, frame in zip(names, frames, strict=True):
@@ -93,7 +96,25 @@ def learned(context: Context, frames: Sequence[Frame], objectives: Sequence[Obje
             kept = _fit(context, name, frame, objectives)
         fleets.append(kept)
     breach, state = _curves(context, found.get(CURVES), notes)
-    return Learned(tuple(fleets), breach, state, tuple(notes))
+    return Learned(tuple(fleets), breach, state, _pace(context, found.get(PACE), notes), tuple(notes))
+
+
+def keep_pace(context: Context, pace: Pace) -> None:
+    """Keep where models stopped, if that is news."""
+    name, text = PACE, pace.to_text()
+    known = context.store.forecasts.fitted.get([name]).get(name)
+    if pace.marks and (known is None or known.body != text):
+        context.store.forecasts.fitted.keep(Fitted(name, context.tick, text))
+
+
+def _pace(context: Context, fitted: Fitted | None, notes: list[str]) -> Pace:
+    budget_s = context.settings.forecasting.forecaster.model_budget_seconds
+    pace = Pace(budget_s, context.tick.timestamp())
+    try:
+        pace.marks = read_marks(fitted.body) if fitted else {}
+    except (ValueError, TypeError, KeyError, AttributeError) as trouble:
+        _say_corrupt(context, Fitted(PACE, context.tick, ""), trouble, notes)
+    return pace
 
 
 def _name(frame: Frame, horizon: int) -> str:

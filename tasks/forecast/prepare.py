@@ -39,7 +39,6 @@ class History:
     slope: Floats  # change per step taken out, 0 where there is no steady trend; anchored at the last step
     never_below_zero: Bools
     filled: Ints  # gap steps filled after `start`
-    implausible: Ints  # infinite or beyond what arithmetic can hold; treated as missing
 
     @property
     def trending(self) -> Floats:
@@ -82,7 +81,6 @@ def prepare(values: Floats, season: int, winsor_mads: float) -> History:
     never_below_zero = raw.min(axis=1) >= 0
     slope = steady_slope(raw, start, season)
     raw -= slope[:, None] * np.arange(1 - raw.shape[1], 1)
-    implausible = (~observed & ~np.isnan(values)).sum(axis=1)
     return History(
         raw=raw,
         model=winsorise(raw, season, winsor_mads),
@@ -91,7 +89,6 @@ def prepare(values: Floats, season: int, winsor_mads: float) -> History:
         slope=slope,
         never_below_zero=never_below_zero,
         filled=values.shape[1] - start - usable,
-        implausible=implausible,
     )
 
 

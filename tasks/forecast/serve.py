@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,8 @@ from storage.records import Frame, metric_of
 from tasks.forecast.batch import ForecastBatch
 from tasks.forecast.fit import FleetState, fit_fleet
 from tasks.forecast.forecasters import get
+from tasks.forecast.forecasters.darts_model import DartsForecaster
+from tasks.forecast.pace import Pace
 from tasks.forecast.prepare import Ints
 from tasks.forecast.shards import RunShards, forecast_sharded, in_process
 
@@ -70,14 +74,18 @@ def forecast_frame(
     shards: int = 1,
     run: RunShards = in_process,
     must_serve: bool = True,
+    pace: Pace | None = None,
 ) -> ForecastBatch:
-    """Forecast every series of a frame by the method that serves it, as one batch with a common path index.
+    """Forecast every series of a frame by the method that serves it, as one batch.
 
-    The fleet forecasts all of them first: what another method cannot forecast keeps that, with a warning. `state` is
-    what the fleet learned before, of these seasons and this horizon; without it the fleet is fitted. `changed_at` is
-    the step (series,) at which each is known to have changed its level, negative where none is known. `run` carries
-    out the `shards` into which the fleet is cut. Raises `unknown_forecaster` and what the forecaster's file raises
-    for arguments that it does not take; where not `must_serve`, the fleet's forecast stands in for those, too.
+    A path index is one joint future of the series that the fleet or a model of darts serves; paths of the other
+    methods are their own. The fleet forecasts all of them first: what another method cannot forecast keeps that, with
+    a warning. `state` is what the fleet learned before, of these seasons and this horizon; without it the fleet is
+    fitted. `changed_at` is the step (series,) at which each is known to have changed its level, negative where none is
+    known. `run` carries out the `shards` into which the fleet is cut. Raises `unknown_forecaster` and what the
+    forecaster's file raises for arguments that it does not take; where not `must_serve`, the fleet's forecast stands
+    in for those, too. `pace` is how long models of darts may take; those not reached keep the fleet's forecast, with a
+    warning.
     """
     seasons = frame.season_lengths
     known = state or fit_fleet(frame.values, season_lengths=seasons, horizon=horizon, seed=seed)
@@ -89,6 +97,8 @@ def forecast_frame(
             batch = _misfit(frame, batch, rows, wrong)
             continue
         serve = get(method.name, method.arguments)
+        if isinstance(serve, DartsForecaster):
+            serve = partial(serve, fleet=batch.take(rows), pace=pace, key=_key(method, frame))
         try:
             part = serve(frame.values[rows], season_lengths=seasons, horizon=horizon, levels=batch.levels, seed=seed)
         except ForeactError:
@@ -98,6 +108,12 @@ def forecast_frame(
         else:
             batch = _put(batch, rows, part)
     return _within_nature(frame, batch)
+
+
+def _key(method: Method, frame: Frame) -> str:
+    """Return the name under which a model's pace is kept."""
+    arguments = json.dumps(dict(method.arguments), sort_keys=True, default=str)
+    return f"{method.name} {arguments} of {frame.step_s:g} s"
 
 
 def _by_method(frame: Frame, serving: Serving) -> list[tuple[Method, list[int]]]:

@@ -14,7 +14,7 @@ from tasks.forecast.batch import ForecastBatch
 from tasks.forecast.changed import known_changes
 from tasks.forecast.crossing import crossings
 from tasks.forecast.kept import Kept
-from tasks.forecast.learned import Learned, learned, serving_of
+from tasks.forecast.learned import Learned, keep_pace, learned, serving_of
 from tasks.forecast.outlook import FramePaths, Outlook, breaches_at, forecasts_of, predicted_state
 from tasks.forecast.past import CALIBRATED_METHOD
 from tasks.forecast.serve import Serving, forecast_frame
@@ -59,6 +59,7 @@ def forecast(
 
     def write() -> None:
         _record(context, outlook, known)
+        keep_pace(context, known.pace)
         became.record(context.store)
 
     context.store.together(write)
@@ -85,6 +86,7 @@ def _batches(
             shards=min(options.shards, len(frame.series) // SHARD_SERIES),
             run=run_shards,
             must_serve=False,
+            pace=known.pace,
         )
         for frame, kept in zip(frames, known.fleets, strict=True)
     )

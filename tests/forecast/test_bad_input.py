@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 from storage.records import Objective, Sample
+from tasks.forecast import forecast_batch
 from tasks.forecast.outlook import Outlook
+from tests.forecast.fleets import DAY, daily_fleet
 from tests.forecast.loop import HOUR, START, Loop, wave
 
 TICK = START + timedelta(days=7)
@@ -66,6 +68,7 @@ BAD: dict[str, tuple[Samples, str]] = {
     "only 1e300": (hourly(np.full(HOURS, 1e300)), "refused"),
     "both signs of 1e300": (hourly(1e300 * (-1.0) ** np.arange(HOURS)), "refused"),
     "infinite": (spiked(np.inf), "any"),
+    "1e-310": (hourly(1e-310 * wave(HOURS)), "any"),
     "1e-300": (hourly(1e-300 * wave(HOURS)), "any"),
     "a clock that jumps": (clock_jumps(), "any"),
     "a step that changes": (interval_changes(), "any"),
@@ -141,6 +144,35 @@ def test_values_that_cannot_be_are_said(tmp_path: Path, kind: str) -> None:
     put(loop, "bad", BAD[kind][0])
     (warning, *_) = loop.cycle(TICK).by_series()["bad"].warnings
     assert warning == "4 infinite or implausibly large values treated as missing"
+
+
+def test_all_values_that_cannot_be_are_counted_also_those_before_the_first_good_one() -> None:
+    values = daily_fleet(1, 10)
+    values[0, : values.shape[1] // 2] = 1e300
+    batch = forecast_batch(values, season_lengths=(DAY,), horizon=12)
+    assert batch.warnings[0][0].startswith(f"{values.shape[1] // 2} infinite or implausibly large values")
+    assert batch.refusals == (None,)
+
+
+def test_one_recorded_point_does_not_count_as_filled() -> None:
+    values = np.full((1, 600), np.nan)
+    values[0, 3] = 4.0
+    batch = forecast_batch(values, season_lengths=(DAY,), horizon=12)
+    assert batch.refusals[0] == "1 usable points; a forecast needs 30"
+    assert all("100%" not in warning for warning in batch.warnings[0])
+
+
+@pytest.mark.parametrize(
+    ("values", "levels", "words"),
+    [
+        (np.empty((2, 0)), (0.1, 0.9), "at least one step"),
+        (np.ones((2, 60)), (0.1, np.nan), "ascend strictly"),
+        (np.ones((2, 60)), (np.nan,), "ascend strictly"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused_in_words(values: np.ndarray, levels: tuple[float, ...], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        forecast_batch(values, season_lengths=(DAY,), horizon=12, levels=levels)
 
 
 def test_gaps_that_were_filled_are_said(tmp_path: Path) -> None:

@@ -11,11 +11,13 @@ import pytest
 from api.commandline.checks import examine
 from api.processes.layout import Layout
 from storage.errors import ForeactError
+from tasks.forecast.forecasters.darts_model import DartsForecaster
 from tasks.forecast.notebook import darts_forecast, darts_history, darts_scores
 from tests.forecast.loop import HOUR, START, Loop, wave
 
 TICK = START + timedelta(days=6)
-NAIVE = {"per_metric": {"cpu": "darts:NaiveSeasonal"}, "arguments": {"darts:NaiveSeasonal": {"K": 24}}}
+NAIVE_ARGUMENTS = {"arguments": {"darts:NaiveSeasonal": {"K": 24}}}
+NAIVE = {"per_metric": {"cpu": "darts:NaiveSeasonal"}} | NAIVE_ARGUMENTS
 
 
 def recorded(folder: Path, **forecaster: object) -> Loop:
@@ -44,6 +46,51 @@ def test_the_forecast_of_a_darts_model_is_stored_settled_and_scored(tmp_path: Pa
     assert 0.5 < scores["mase"] < 2
     assert 0 <= scores["coverage_90"] <= 1
     assert scores["steps"] == 24
+
+
+def many(folder: Path, **forecaster: object) -> Loop:
+    served = {"per_metric": {f"m{number}": "darts:NaiveSeasonal" for number in range(5)}} | NAIVE_ARGUMENTS
+    loop = Loop(folder, **served | forecaster)
+    for number in range(5):
+        loop.record(f"m{number}", wave(24 * 7, seed=number), START)
+    return loop
+
+
+def test_models_out_of_time_leave_the_fleet_standing_in_and_each_series_gets_its_turn(tmp_path: Path) -> None:
+    loop = many(tmp_path, model_budget_seconds=1e-9)
+    reached = []
+    for turn in range(6):
+        outlook = loop.cycle(TICK + turn * timedelta(minutes=1))
+        (own,) = [each for each in outlook.forecasts if each.method == "darts:NaiveSeasonal"]
+        reached.append(own.series)
+        others = [each for each in outlook.forecasts if each is not own]
+        assert all("no time left in this turn" in each.warnings[0] for each in others)
+        assert {each.method for each in others} == {"seasonal"}
+    assert reached == ["m0", "m1", "m2", "m3", "m4", "m0"]
+
+
+def test_within_its_time_every_series_is_served_and_the_backtest_is_kept_for_a_day(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop, asked = many(tmp_path), []
+    estimate = DartsForecaster._spread
+    monkeypatch.setattr(DartsForecaster, "_spread", lambda *given: asked.append(loop.clock.now) or estimate(*given))
+    for hours in (0, 1, 23, 24):
+        outlook = loop.cycle(TICK + hours * HOUR)
+        assert {each.method for each in outlook.forecasts} == {"darts:NaiveSeasonal"}
+    assert asked == [TICK, TICK + 24 * HOUR]
+
+
+def test_paths_of_a_model_break_together_with_those_of_the_fleet(tmp_path: Path) -> None:
+    """Both follow one cause: where a path of the one runs high, that of the other does."""
+    shared = np.random.default_rng(7).normal(0, 1, 24 * 7).cumsum()
+    loop = Loop(tmp_path, **NAIVE)
+    for number, name in enumerate(("cpu", "disk", "net")):
+        loop.record(name, wave(24 * 7, noise=0.1, seed=number) + 3 * shared, START)
+    (batch,) = loop.cycle(TICK).batches
+    cpu, disk = batch.scaled_paths[0].mean(axis=1), batch.scaled_paths[1].mean(axis=1)
+    assert batch.method[:2] == ("darts:NaiveSeasonal", batch.method[2])
+    assert np.corrcoef(cpu, disk)[0, 1] > 0.8
 
 
 def test_a_model_that_breaks_leaves_the_fleet_standing_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

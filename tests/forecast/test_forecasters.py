@@ -44,6 +44,8 @@ def test_it_refuses_what_has_too_little_history_and_forecasts_the_rest(forecaste
     forecast = run(forecaster, fleet)
     assert forecast.refusals[0] is not None
     assert forecast.refusals[1] is not None
+    assert forecast.method[:2] == ("refused", "refused")
+    assert forecast.method[2] != "refused"
     assert np.isnan(forecast.quantiles[:2]).all()
     assert np.isfinite(forecast.quantiles[2:]).all()
 

@@ -35,6 +35,16 @@ UNUSABLE = {
     ),
     "a latency that is no number": ('[actions.a]\ncandidates = [{}]\nlatency_seconds = "soon"', "actions.a", "latency"),
     "a season of nothing": ("[forecasting.forecaster]\nseasons_seconds = [0]", "seasons_seconds.0", "0"),
+    "an hour taken for the day": (
+        "[forecasting.forecaster]\nseasons_seconds = [3600, 86400]",
+        "seasons_seconds",
+        "name the main cycle",
+    ),
+    "three seasons": (
+        "[forecasting.forecaster]\nseasons_seconds = [86400, 604800, 172800]",
+        "seasons_seconds",
+        "at most one longer one",
+    ),
     "no season": ("[forecasting.forecaster]\nseasons_seconds = []", "seasons_seconds", "1"),
     "a driver without a capacity": (
         '[[objectives]]\nname = "a"\nmetric = "m"\nbound = 1\ndriver = "d"', "objectives.0", "capacity",

@@ -9,7 +9,7 @@ built.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,10 +19,13 @@ from storage.errors import ForeactError
 from tasks.forecast.batch import Floats, ForecastBatch, median_of, path_quantiles
 from tasks.forecast.fleet import forecast_batch
 from tasks.forecast.forecasters.protocol import Forecaster
+from tasks.forecast.pace import Pace
 from tasks.forecast.prepare import MIN_USABLE_POINTS, NO_WINSORISING, Ints, prepare
 
 NAMES = ("darts:",)
 BACKTEST_SERIES = 8
+OUT_OF_TIME = "had no time left in this turn (`model_budget_seconds`) and comes first in the next"
+RETURNED_NAN = "failed (it returned NaN)"
 Factory = Callable[[int, int], Any]  # season and horizon in steps → an unfitted darts model
 
 
@@ -59,39 +62,70 @@ class DartsForecaster:
         horizon: int,
         levels: tuple[float, ...],
         seed: int,
+        fleet: ForecastBatch | None = None,
+        pace: Pace | None = None,
+        key: str = "",
     ) -> ForecastBatch:
-        """Arguments as for `forecast_batch`; a series the model fails on keeps the fleet's forecast and says so."""
+        """Arguments as for `forecast_batch`; a series the model fails on keeps the fleet's forecast and says so.
+
+        `fleet` is the fleet's forecast of these series where it was made already, `pace` how long all models may
+        take, where under `key` this one goes on; without it, as long as it takes.
+        """
         values = np.asarray(values, dtype=float)
-        fleet = forecast_batch(values, season_lengths=season_lengths, horizon=horizon, levels=levels, seed=seed)
+        if fleet is None:
+            fleet = forecast_batch(values, season_lengths=season_lengths, horizon=horizon, levels=levels, seed=seed)
+        pace = Pace() if pace is None else pace
         rows = np.array([i for i, reason in enumerate(fleet.refusals) if reason is None], dtype=np.intp)
         season = min((m for m in season_lengths if m > 1), default=1)
         dense = _dense(values, season)
-        points, trouble = self._points(dense[rows], season, horizon)
-        spread = self._spread(values, rows, season_lengths, season, horizon)
+        with pace.running():
+            spread = pace.spread(key)
+            if spread is None:
+                spread = self._spread(values, rows, season_lengths, season, horizon, pace)
+                pace.found_spread(key, spread)
+            order = pace.order(key, len(rows))
+            points, trouble, count = self._points(dense[rows], season, horizon, order, pace.is_over)
+        pace.served(key, order, count)
         return _around(fleet, rows, points, trouble, spread, self.name)
 
-    def _points(self, dense: Floats, season: int, horizon: int) -> tuple[Floats, list[str]]:
-        """The model's forecast (n, h), NaN where it failed, and why it did ("" where it did not)."""
+    def _points(
+        self, dense: Floats, season: int, horizon: int, order: Sequence[int], is_over: Callable[[], bool]
+    ) -> tuple[Floats, list[str], int]:
+        """The model's forecast (n, h), NaN where there is none, why ("" where there is), and how many it tried.
+
+        A series each in `order`, until time is over.
+        """
         from darts.models.forecasting.forecasting_model import GlobalForecastingModel
 
         model = self.factory(season, horizon)
         points = np.full((len(dense), horizon), np.nan)
         if isinstance(model, GlobalForecastingModel):
-            return _fit_all(model, dense, horizon)
-        trouble = []
-        for i, row in enumerate(dense):
-            points[i], reason = _fit_one(self.factory(season, horizon), row, horizon)
-            trouble.append(reason)
-        return points, trouble
+            return *_fit_all(model, dense, horizon), len(dense)
+        trouble, count = [OUT_OF_TIME] * len(dense), 0
+        for i in order:
+            if count and is_over():
+                break
+            points[i], trouble[i] = _fit_one(self.factory(season, horizon), dense[i], horizon)
+            count += 1
+        return points, trouble, count
 
-    def _spread(self, values: Floats, rows: Ints, season_lengths: tuple[int, ...], season: int, horizon: int) -> float:
+    def _spread(
+        self,
+        values: Floats,
+        rows: Ints,
+        season_lengths: tuple[int, ...],
+        season: int,
+        horizon: int,
+        pace: Pace,
+    ) -> float:
         """Mean error of the model over that of the fleet on the last horizon of a few series, between ½ and 4."""
         few, t = rows[:BACKTEST_SERIES], values.shape[1]
         if not len(few) or t - horizon < max(2 * season, MIN_USABLE_POINTS):
             return 1.0
         known, truth = values[few, : t - horizon], values[few, t - horizon :]
         fleet = forecast_batch(known, season_lengths=season_lengths, horizon=horizon)
-        points, _ = self._points(_dense(known, season), season, horizon)
+        # Half of the time at most: the rest is for the forecast itself.
+        points, *_ = self._points(_dense(known, season), season, horizon, range(len(few)), lambda: pace.is_over(0.5))
         ours = np.abs(truth - points) / fleet.scale[:, None]
         theirs = np.abs(truth - fleet.point) / fleet.scale[:, None]
         both = np.isfinite(ours) & np.isfinite(theirs)
@@ -118,7 +152,7 @@ def _around(
         if is_good:
             method[row] = name
         else:
-            notes[row] = (*notes[row], f"{name} failed ({reason}); the fleet forecast stands in")
+            notes[row] = (*notes[row], f"{name} {reason}; the fleet forecast stands in")
     return replace(
         fleet,
         point=median_of(quantiles, fleet.levels),
@@ -136,8 +170,8 @@ def _fit_one(model: Any, row: Floats, horizon: int) -> tuple[Floats, str]:
             model.fit(_series(row))
             point = np.asarray(model.predict(horizon).values()[:, 0], dtype=float)
     except Exception as error:  # whatever a model raises, the other series must go on
-        return np.full(horizon, np.nan), f"{type(error).__name__}: {error}"
-    return point, "" if np.isfinite(point).all() else "it returned NaN"
+        return np.full(horizon, np.nan), f"failed ({type(error).__name__}: {error})"
+    return point, "" if np.isfinite(point).all() else RETURNED_NAN
 
 
 def _fit_all(model: Any, dense: Floats, horizon: int) -> tuple[Floats, list[str]]:
@@ -152,9 +186,9 @@ def _fit_all(model: Any, dense: Floats, horizon: int) -> tuple[Floats, list[str]
             model.fit(series)
             ahead = model.predict(horizon, series=series)
     except Exception as error:
-        return np.full((len(dense), horizon), np.nan), [f"{type(error).__name__}: {error}"] * len(dense)
+        return np.full((len(dense), horizon), np.nan), [f"failed ({type(error).__name__}: {error})"] * len(dense)
     points = np.stack([one.values()[:, 0] for one in ahead]) * scale + centre
-    return points, ["" if np.isfinite(point).all() else "it returned NaN" for point in points]
+    return points, ["" if np.isfinite(point).all() else RETURNED_NAN for point in points]
 
 
 def _series(row: Floats) -> Any:
