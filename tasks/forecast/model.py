@@ -97,7 +97,7 @@ def seasonal_forecasts(
     truth, scale = windows(scaled.raw, origins, horizon, horizon), phase_scale(scaled.raw, season)
     raw = raw_windows(scaled.raw, season, horizon, raw_count)
     courses = [(ahead, past)] * len(shares)
-    if max(shares) > 0 and opinions.served(arrays, horizon):
+    if max(shares) > 0 and opinions.served(arrays):
         others = opinions.second_opinions(arrays, origins, horizon)
         courses = [(others.mixed_ahead(ahead, share), others.mixed_past(past, share)) for share in shares]
     return [

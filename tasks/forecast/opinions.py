@@ -17,14 +17,14 @@ from tasks.forecast.prepare import Ints
 from tasks.forecast.seasonal import Seasonal
 
 LONGEST_SEASON = 48  # steps a day
-LONGEST_HORIZON = 100  # steps; the cost grows with their square
+MOST_DAYS = 2  # ahead; the cost grows with their square
 LEAST_WEEKS = 3
 
 
-def served(arrays: Seasonal, horizon: int) -> bool:
+def served(arrays: Seasonal) -> bool:
     """Whether histories are long, and days short, enough for them."""
     long_enough = arrays.week is not None and arrays.values.shape[1] >= LEAST_WEEKS * arrays.week
-    return long_enough and arrays.season <= LONGEST_SEASON and horizon <= LONGEST_HORIZON
+    return long_enough and arrays.season <= LONGEST_SEASON
 
 
 def lag_sets(season: int, week: int) -> tuple[tuple[int, ...], ...]:
@@ -38,38 +38,48 @@ def lag_sets(season: int, week: int) -> tuple[tuple[int, ...], ...]:
 
 @dataclass(frozen=True)
 class Opinions:
-    """Courses of each opinion in path units: all of them ahead, the autoregressions' also from past origins."""
+    """Courses of each opinion in path units: all of them ahead, the autoregressions' also from past origins.
+
+    They go `h` steps far, which may be fewer than those of the courses that they are mixed into.
+    """
 
     ahead: tuple[Float32s, ...]  # (n, h)
     past: tuple[Float32s, ...]  # (n, o, h), from the latest origins only, where all lags are known
 
     def mixed_ahead(self, course: Float32s, share: float) -> Float32s:
-        """The course (n, h) with a share of the opinions."""
-        each = np.float32(share / len(self.ahead))
-        return np.asarray(np.float32(1 - share) * course + sum(each * other for other in self.ahead))
+        """The course (n, horizon) with a share of the opinions."""
+        each, result = np.float32(share / len(self.ahead)), course.copy()
+        part = result[:, : self.ahead[0].shape[1]]
+        part *= np.float32(1 - share)
+        for other in self.ahead:
+            part += each * other
+        return result
 
     def mixed_past(self, courses: Float32s, share: float) -> Float32s:
-        """Courses (n, o, h) from past origins with the same shares, of those opinions that had one there.
+        """Courses (n, o, horizon) from past origins with the same shares, of those opinions that had one there.
 
         The days like today are left out: a hundred searches for them would cost more than all the rest.
         """
-        each, count = np.float32(share / len(self.ahead)), courses.shape[1]
-        total, weight = np.float32(1 - share) * courses, np.full(count, 1 - share, dtype=np.float32)
+        each, result = np.float32(share / len(self.ahead)), courses.copy()
+        part = result[:, :, : self.ahead[0].shape[1]]
+        weight = np.full(courses.shape[1], 1 - share, dtype=np.float32)
+        part *= np.float32(1 - share)
         for other in self.past:
-            late = count - other.shape[1]
-            total[:, late:] += each * other
+            late = len(weight) - other.shape[1]
+            part[:, late:] += each * other
             weight[late:] += each
-        total /= weight[:, None]
-        return total
+        part /= weight[:, None]
+        return result
 
 
 def second_opinions(arrays: Seasonal, origins: Ints, horizon: int) -> Opinions:
-    """Ask all of them about the steps after the last one, and after `origins` (ascending)."""
+    """Ask all of them about the first two days after the last step, and after `origins` (ascending)."""
     season, week, values = arrays.season, arrays.week or arrays.season, arrays.values
+    steps = min(horizon, MOST_DAYS * season)
     models = [fit_autoregression(values, lags) for lags in lag_sets(season, week)]
     return Opinions(
-        (*(model.ahead(horizon) for model in models), analog_course(values, season, week, horizon)),
-        tuple(_past(model, origins, horizon) for model in models),
+        (*(model.ahead(steps) for model in models), analog_course(values, season, week, steps)),
+        tuple(_past(model, origins, steps) for model in models),
     )
 
 

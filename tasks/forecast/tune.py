@@ -103,7 +103,7 @@ def _trials(
     steady = history.slope[rows, None] * np.arange(1, horizon + 1)
     ahead = (truth[rows] - steady - scaled.centre[:, None]) / scaled.scale[:, None]
     unit = scaled.scale / _raw_scale(history.raw[rows], season)  # winsorising changes a model's own scale
-    shares = OPINIONS_SHARES if opinions.served(arrays, horizon) else OPINIONS_SHARES[:1]
+    shares = OPINIONS_SHARES if opinions.served(arrays) else OPINIONS_SHARES[:1]
     judged = slice(None, None, -(-horizon // JUDGED_STEPS))
     truth32 = np.clip(ahead, -1e6, 1e6).astype(np.float32)[:, judged, None]
     for shrinkage in SHRINKAGES[winsor]:

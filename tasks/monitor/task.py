@@ -11,7 +11,7 @@ from storage.samples import SampleWindow, SeriesInfo
 from tasks.context import SOURCE_FACT, Context
 from tasks.goals import ratio_samples
 from tasks.monitor import plan_windows
-from tasks.monitor.windows import LONGEST_STEP_S, Window
+from tasks.monitor.windows import LONGEST_STEP_S, SPARSE_REACH_S, Window, sparse
 from tasks.stage import stage
 
 Frames = tuple[Frame, ...]
@@ -60,13 +60,25 @@ def derive_ratios(context: Context) -> None:
 def working_windows(context: Context) -> Frames:
     """Return every series with recent samples, on the grid that fits its sampling and history."""
     recent = _recent(context)
-    return _frames(context, recent, recent.spans())
+    return _frames(context, recent, _further_back(context, recent.spans()))
 
 
 def _recent(context: Context) -> SampleWindow:
     options = context.settings.forecasting.forecaster
     reach = timedelta(seconds=max(options.window_steps * LONGEST_STEP_S, 3_600))
     return context.store.samples.recent(context.tick - reach, context.tick)
+
+
+def _further_back(context: Context, spans: Iterable[SeriesInfo]) -> list[SeriesInfo]:
+    """Return the same series, those of hourly samples or rarer with all they have of the last five weeks."""
+    spans = list(spans)
+    names = sparse(spans)
+    if not names:
+        return spans
+    since = context.tick - timedelta(seconds=SPARSE_REACH_S)
+    longer = context.store.samples.window(since, context.tick, series=names).spans()
+    by_name = {info.series: info for info in longer}
+    return [by_name.get(info.series, info) for info in spans]
 
 
 def _frames(context: Context, recent: SampleWindow, spans: Iterable[SeriesInfo]) -> Frames:

@@ -11,6 +11,7 @@ from storage.samples import SeriesInfo
 
 STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 21_600, 86_400)
 LONGEST_STEP_S = 300
+SPARSE_REACH_S = 35 * 86_400  # four weeks to learn a weekly rhythm from, and one to see it in
 MAX_JITTER_RATIO = 1.2
 
 
@@ -21,6 +22,11 @@ class Window:
     step_s: float
     steps: int
     series: tuple[str, ...]
+
+
+def sparse(spans: Iterable[SeriesInfo]) -> list[str]:
+    """Return the series whose samples lie so far apart that weeks of them are few: they are looked at for longer."""
+    return [info.series for info in spans if info.interval_s > LONGEST_STEP_S * MAX_JITTER_RATIO]
 
 
 def choose_step_s(interval_s: float, span_s: float, window_steps: int, fixed_step_s: float = 0) -> float:

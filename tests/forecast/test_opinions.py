@@ -78,7 +78,7 @@ def test_a_day_like_today_is_found_and_laid_on_its_level() -> None:
 def test_all_opinions_know_what_depends_on_the_week() -> None:
     values = weekly_fleet()
     arrays = seasonal_arrays(values[:, :-DAY], DAY, WEEK, DAY)
-    assert served(arrays, DAY)
+    assert served(arrays)
     found = second_opinions(arrays, np.arange(200, 600, 50), DAY)
     assert len(found.ahead) == 1 + len(lag_sets(DAY, WEEK))
     for course in found.ahead:
@@ -97,6 +97,15 @@ def test_shares_of_opinions_that_had_no_course_at_an_early_origin_go_to_the_othe
     np.testing.assert_allclose(mixed[:, 2], both * 0.2 / 0.8, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize(("weeks", "season", "horizon"), [(2, DAY, DAY), (5, DAY, 10 * DAY)])
-def test_short_histories_and_long_horizons_get_none(weeks: int, season: int, horizon: int) -> None:
-    assert not served(seasonal_arrays(weekly_fleet(weeks=weeks), season, WEEK, DAY), horizon)
+def test_beyond_two_days_the_course_stays_as_it_was() -> None:
+    arrays = seasonal_arrays(weekly_fleet(), DAY, WEEK, DAY)
+    found = second_opinions(arrays, np.array([300]), 4 * DAY)
+    course = np.zeros((len(arrays.values), 4 * DAY), dtype=np.float32)
+    mixed, past = found.mixed_ahead(course, 0.3), found.mixed_past(course[:, None], 0.3)[:, 0]
+    for each in (mixed, past):
+        assert each[:, : 2 * DAY].any()
+        assert not each[:, 2 * DAY :].any()
+
+
+def test_two_weeks_of_history_are_too_few() -> None:
+    assert not served(seasonal_arrays(weekly_fleet(weeks=2), DAY, WEEK, DAY))

@@ -12,7 +12,7 @@ from storage import open_store
 from storage.records import Sample
 from storage.samples import SeriesInfo
 from tasks.monitor import choose_step_s, plan_windows
-from tasks.monitor.windows import LONGEST_STEP_S, MAX_JITTER_RATIO, STEPS_S
+from tasks.monitor.windows import LONGEST_STEP_S, MAX_JITTER_RATIO, STEPS_S, sparse
 
 TICK = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 
@@ -90,6 +90,12 @@ def test_every_series_is_in_one_window_of_its_own_step(fleet: tuple[SeriesInfo, 
             age_s = (TICK - one.first).total_seconds()
             assert window.step_s == choose_step_s(one.interval_s, age_s, window_steps)
             assert window.steps == window_steps or window.steps * window.step_s >= age_s - window.step_s / 2
+
+
+def test_only_samples_rarer_than_every_six_minutes_are_looked_at_for_weeks() -> None:
+    week_s = 7 * 86_400
+    fleet = [info("hourly", week_s, 3_600), info("minutely", week_s, 60), info("jittered", week_s, 330)]
+    assert sparse(fleet) == ["hourly"]
 
 
 @given(fleet=fleets, order=st.randoms())
