@@ -32,7 +32,7 @@ from tasks.goals.task import goals
 from tasks.learn.task import learn
 from tasks.measure.task import measure
 from tasks.monitor.task import monitor
-from tasks.patterns.task import find
+from tasks.patterns.task import patterns
 from tasks.plan.task import plan
 
 Run = Callable[..., Any]
@@ -43,9 +43,9 @@ logger = logging.getLogger(__name__)
 def turn(run: Run, context: Context) -> None:
     """Run one turn of the loop; `run(stage, context, …)` says how a stage is run."""
     frames = run(monitor, context)
-    patterns = run(find, context, frames)
-    outlook = run(forecast, context, frames, patterns, _shards_with(run, context))
-    wanted = run(goals, context, outlook, patterns)
+    found = run(patterns, context, frames)
+    outlook = run(forecast, context, frames, found, _shards_with(run, context))
+    wanted = run(goals, context, outlook, found)
     run(plan, context, wanted, outlook)
     second_half(run, context)
 

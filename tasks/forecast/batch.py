@@ -19,19 +19,6 @@ LEVELS: tuple[float, ...] = tuple(round(0.05 * i, 2) for i in range(1, 20))
 
 
 @dataclass(frozen=True)
-class LeadTime:
-    """Steps from now until a bound is crossed, given that it is crossed; NaN where no path crosses.
-
-    Each array has one entry a series: `low` and `high` enclose the central share asked for, `median` is the
-    middle.
-    """
-
-    low: Floats
-    median: Floats
-    high: Floats
-
-
-@dataclass(frozen=True)
 class ForecastBatch:
     """Forecasts of n series over h steps; refused series have NaN rows and a reason in `refusals`.
 
@@ -83,19 +70,6 @@ class ForecastBatch:
         probability = np.isfinite(first).mean(axis=1)
         probability[self._refused] = np.nan
         return probability, _crossing_quantile(first, 0.5)
-
-    def lead_time(
-        self,
-        upper: float | Floats | None = None,
-        lower: float | Floats | None = None,
-        *,
-        within: int | None = None,
-        coverage: float = 0.8,
-    ) -> LeadTime:
-        """Interval of steps until a bound is crossed, given that it is; arguments as for `breach`."""
-        first = self._first_crossing(upper, lower, within)
-        tail = (1 - coverage) / 2
-        return LeadTime(*(_crossing_quantile(first, level) for level in (tail, 0.5, 1 - tail)))
 
     def take(self, series: NDArray[np.intp] | list[int] | slice) -> ForecastBatch:
         """The same forecast for the chosen series, in the order given; a slice gives views of the arrays."""

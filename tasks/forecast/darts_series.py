@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tasks.forecast.batch import Floats, ForecastBatch
+from tasks.forecast.batch import Floats
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,19 +24,6 @@ def history_series(
     return [
         TimeSeries.from_times_and_values(times, row[:, None], columns=[name])
         for row, name in zip(values, _names(names, len(values)), strict=True)
-    ]
-
-
-def forecast_series(
-    batch: ForecastBatch, *, end_s: float, step_s: float, names: Sequence[str] | None = None
-) -> list[TimeSeries]:
-    """One stochastic TimeSeries a series, its samples the joint paths, beginning one step after `end_s`."""
-    from darts import TimeSeries
-
-    times = _times(end_s, step_s, np.arange(1, batch.horizon + 1))
-    return [
-        TimeSeries.from_times_and_values(times, batch.paths_of(row).T[:, None, :], columns=[name])
-        for row, name in enumerate(_names(names, len(batch)))
     ]
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tasks.forecast.batch import Bools, Floats, ForecastBatch
+from tasks.forecast.batch import Bools, Floats
 from tasks.forecast.calibrate import no_offsets
 from tasks.forecast.coefficients import buckets
 
@@ -20,7 +20,7 @@ class Ledger:
     """Errors e[origin, series, step] of resolved forecasts, oldest origin first.
 
     NaN where nothing was observed. Forecasts whose window an action overlapped are kept, for they measure the
-    action, but do not count for calibration, coverage or joint error blocks.
+    action, but do not count for calibration or joint error blocks.
     """
 
     errors: Floats  # (o, n, h): observed − point
@@ -37,66 +37,6 @@ class Ledger:
     def counted(self) -> Bools:
         """Errors (o, n, h) that were observed and that no action touched."""
         return np.isfinite(self.errors) & ~self.overlapped[:, :, None]
-
-    def last(self, origins: int) -> Ledger:
-        """The newest origins alone."""
-        since = slice(max(len(self) - origins, 0), None)
-        return Ledger(
-            self.errors[since],
-            self.spreads[since],
-            self.scale[since],
-            self.overlapped[since],
-            self.issued_at_s[since],
-            self.levels,
-        )
-
-
-def resolve(
-    forecast: ForecastBatch, observed: Floats, *, issued_at_s: float, overlapped: Bools | None = None
-) -> Ledger:
-    """One origin of the ledger from a forecast and what was then observed (n, h), NaN where nothing was."""
-    with np.errstate(invalid="ignore", over="ignore"):
-        errors = observed - forecast.point
-    untouched = np.zeros(len(forecast), dtype=bool)
-    return Ledger(
-        errors=errors[None],
-        spreads=(forecast.quantiles - forecast.point[:, :, None])[None],
-        scale=forecast.scale[None],
-        overlapped=(untouched if overlapped is None else overlapped)[None],
-        issued_at_s=np.array([issued_at_s]),
-        levels=forecast.levels,
-    )
-
-
-def extend(ledger: Ledger, later: Ledger) -> Ledger:
-    """Both together; series, horizon and levels must agree."""
-    if ledger.levels != later.levels or ledger.errors.shape[1:] != later.errors.shape[1:]:
-        raise ValueError("ledgers of other series, horizons or levels cannot be joined")
-    return Ledger(
-        np.concatenate([ledger.errors, later.errors]),
-        np.concatenate([ledger.spreads, later.spreads]),
-        np.concatenate([ledger.scale, later.scale]),
-        np.concatenate([ledger.overlapped, later.overlapped]),
-        np.concatenate([ledger.issued_at_s, later.issued_at_s]),
-        ledger.levels,
-    )
-
-
-def coverage(ledger: Ledger, low: float = 0.05, high: float = 0.95) -> float:
-    """Share of counted observations inside the interval between two levels; NaN if there is none."""
-    bottom, top = _column(ledger, low), _column(ledger, high)
-    counted = ledger.counted
-    inside = (ledger.errors >= ledger.spreads[..., bottom]) & (ledger.errors <= ledger.spreads[..., top])
-    return float(inside[counted].mean()) if counted.any() else float("nan")
-
-
-def mean_quantile_loss(ledger: Ledger) -> float:
-    """Mean quantile loss of counted observations, doubled and in units of each series' scale (scaled CRPS)."""
-    level = np.asarray(ledger.levels)
-    miss = (ledger.errors[..., None] - ledger.spreads) / ledger.scale[:, :, None, None]
-    loss = 2 * np.maximum(level * miss, (level - 1) * miss).mean(axis=-1)
-    counted = ledger.counted
-    return float(loss[counted].mean()) if counted.any() else float("nan")
 
 
 def calibration_offsets(ledger: Ledger, step_s: float) -> Floats:
@@ -152,10 +92,3 @@ def error_blocks(ledger: Ledger) -> Floats:
     """Error blocks (o, n, h) of the origins where every series was observed and none was acted on."""
     whole = ledger.counted.all(axis=(1, 2))
     return ledger.errors[whole]
-
-
-def _column(ledger: Ledger, level: float) -> int:
-    column = int(np.argmin(np.abs(np.asarray(ledger.levels) - level)))
-    if abs(ledger.levels[column] - level) > 1e-9:
-        raise ValueError(f"the ledger holds no quantile at {level}")
-    return column

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from statistics import median
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from storage.records import Breach, Forecast, Frame, Objective, StatePrediction
 from tasks.forecast.batch import Bools, ForecastBatch
-from tasks.forecast.crossing import Crossing, crossing_share, crossings, first_beyond, lead_steps
+from tasks.forecast.crossing import Crossing, crossing_share, first_beyond, lead_steps
 from tasks.forecast.kept import NO_BLOCKS, STORED_LEVELS, Blocks
 from tasks.forecast.recalibrate import UNTOUCHED, Recalibration
 from tasks.forecast.state import JOINT_PATHS, Shares, joint_paths, overall
@@ -67,18 +67,11 @@ def forecasts_of(frame: Frame, batch: ForecastBatch) -> list[Forecast]:
     ]
 
 
-def breaches_of(
-    frame: Frame, batch: ForecastBatch, objectives: Iterable[Objective], recalibration: Recalibration = UNTOUCHED
-) -> list[Breach]:
-    """Return how likely each bounded objective breaks on each series it means, and when.
+def breaches_at(frame: Frame, found: Sequence[Crossing], recalibration: Recalibration) -> list[Breach]:
+    """Return how likely each bounded objective breaks on each series of a frame that it means, and when.
 
     Probabilities are recalibrated by how past ones fared; the raw ones are kept beside them.
     """
-    return breaches_at(frame, crossings(frame, batch, objectives), recalibration)
-
-
-def breaches_at(frame: Frame, found: Sequence[Crossing], recalibration: Recalibration) -> list[Breach]:
-    """Return the breaches that crossings on a frame amount to; see `breaches_of`."""
     if not found:
         return []
     first = np.concatenate([crossing.first for crossing in found])

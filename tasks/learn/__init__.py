@@ -13,7 +13,6 @@ from tasks.learn.beliefs import (
 from tasks.learn.choice import Choice, Rejected, choose, propensities
 from tasks.learn.contribution import contributions
 from tasks.learn.convergence import Convergence, convergence
-from tasks.learn.exploration import ArmRisk, holdout_ratio, safe_choice
 from tasks.learn.features import Context
 from tasks.learn.insights import insights
 from tasks.learn.monitoring import GoalTrace, monitoring_figures
@@ -23,18 +22,16 @@ from tasks.learn.off_policy import (
     always,
     best_believed,
     evaluate_policies,
-    evaluate_policy,
     policy_report,
     vetoes,
 )
 from tasks.learn.outcomes import OutcomeRow, observations
 from tasks.learn.pooled import PooledEffect, always_valid_low, pooled_effect
 from tasks.learn.realised import RealisedGain, realised_gains
-from tasks.learn.strategy import StrategyAdvice, StrategyChoice, adapt_strategy, strategy_advice, strategy_learner
-from tasks.learn.timing import SlotScore, best_slots, slot_scores, timing_gains
+from tasks.learn.strategy import StrategyAdvice, StrategyChoice, strategy_advice, strategy_learner
+from tasks.learn.timing import SlotScore, best_slots, slot_scores
 
 __all__ = [
-    "ArmRisk",
     "Choice",
     "Context",
     "Convergence",
@@ -55,7 +52,6 @@ __all__ = [
     "StrategyAdvice",
     "StrategyChoice",
     "Thresholds",
-    "adapt_strategy",
     "always",
     "always_valid_low",
     "best_believed",
@@ -64,9 +60,7 @@ __all__ = [
     "contributions",
     "convergence",
     "evaluate_policies",
-    "evaluate_policy",
     "gather",
-    "holdout_ratio",
     "insights",
     "monitoring_figures",
     "observations",
@@ -77,11 +71,9 @@ __all__ = [
     "replay",
     "restore",
     "review",
-    "safe_choice",
     "slot_scores",
     "strategy_advice",
     "strategy_learner",
-    "timing_gains",
     "unlearned",
     "vetoes",
 ]

@@ -49,19 +49,14 @@ class PolicyValue:
     decisions: int
 
 
-def evaluate_policy(decisions: Sequence[LoggedDecision], policy: Policy) -> PolicyValue:
-    """Estimate the mean effect a policy would have had in the situations of logged decisions.
+def evaluate_policies(decisions: Sequence[LoggedDecision], policies: Mapping[str, Policy]) -> dict[str, PolicyValue]:
+    """Estimate the mean effect each policy would have had in the situations of logged decisions, by name.
 
     The model that a decision is judged by was fitted without its own fold. Doubly robust as Dudik, Langford
     and Li (2011, arXiv:1103.4601), weights self-normalised as Swaminathan and Joachims (2015). Raises
     ForeactError `off_policy_empty` without decisions, `off_policy_propensity` where a logged probability is
     not above 0.
     """
-    return evaluate_policies(decisions, {"policy": policy})["policy"]
-
-
-def evaluate_policies(decisions: Sequence[LoggedDecision], policies: Mapping[str, Policy]) -> dict[str, PolicyValue]:
-    """Estimate several policies at once, by name; as `evaluate_policy`, with the models fitted only once."""
     if not decisions:
         raise ForeactError("off_policy_empty", "No decision was logged yet.", "Let the loop decide first.")
     for decision in decisions:

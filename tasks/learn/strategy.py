@@ -112,15 +112,3 @@ def strategy_advice(rows: Iterable[OutcomeRow], actions: Learner | None = None) 
 def _better(learner: Learner, goal_type: str, one: str, other: str) -> float:
     gain, doubt = learner.gain(Context(goal_type), one, other)
     return float(ndtr(gain / doubt))
-
-
-def adapt_strategy(
-    rows: Iterable[OutcomeRow],
-    goal_type: str,
-    proposed: str,
-    allowed: Collection[str],
-    *,
-    actions: Learner | None = None,
-) -> StrategyChoice:
-    """Return the strategy for a goal, straight from outcomes; see `StrategyAdvice.choose`."""
-    return strategy_advice(rows, actions).choose(goal_type, proposed, allowed)

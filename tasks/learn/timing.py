@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 from scipy.special import ndtr
 
 from storage.errors import ForeactError
 from tasks.learn.beliefs import Learner
-from tasks.learn.features import Context, FloatArray
+from tasks.learn.features import Context
 
 
 @dataclass(frozen=True)
@@ -50,9 +49,3 @@ def _score(learner: Learner, goal_type: str, action: str, start: float, width: f
 def best_slots(scores: Sequence[SlotScore], count: int = 3) -> tuple[SlotScore, ...]:
     """Return the `count` slots with the highest believed effect, best first."""
     return tuple(sorted(scores, key=lambda score: -score.effect)[:count])
-
-
-def timing_gains(learner: Learner, goal_type: str, action: str, hours: Sequence[float]) -> FloatArray:
-    """Return how much more an action is believed to do at each hour than on average, (n_hours,), in sd."""
-    all_day = Context(goal_type)
-    return np.array([learner.gain(Context(goal_type, hour), action, action, all_day)[0] for hour in hours])

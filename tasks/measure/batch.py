@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -103,10 +103,3 @@ def false_discovery_limit(p_values: Sequence[float], alpha: float) -> float:
     ordered = np.sort(np.asarray(p_values, dtype=np.float64))
     passing = ordered[ordered <= alpha * np.arange(1, len(ordered) + 1) / max(1, len(ordered))]
     return float(passing[-1]) if passing.size else 0.0
-
-
-def worsened_guards(windows: Sequence[MetricWindow], effects: Mapping[str, Effect]) -> tuple[str, ...]:
-    """Return the guard metrics that got worse: reason enough to undo the action."""
-    return tuple(
-        window.name for window in windows if window.role == "guard" and effects[window.name].verdict is Verdict.WORSE
-    )

@@ -1,4 +1,4 @@
-"""Which actions shared a metric's window: their effects cannot be told apart."""
+"""The steps of a metric's history that lie inside the window of an action."""
 
 from __future__ import annotations
 
@@ -14,35 +14,13 @@ from tasks.measure.ledger import BoolArray
 class ActionWindow:
     """The steps over which an action reaches some metrics: `start` included, `end` not.
 
-    The unit is the caller's (steps or epoch seconds), the same for all windows compared.
+    The unit is the caller's (steps or epoch seconds).
     """
 
     action_id: str
     start: float
     end: float
     metrics: frozenset[str]
-
-    def meets(self, other: ActionWindow) -> bool:
-        """Tell whether the two share a metric at some moment."""
-        apart = self.end <= other.start or other.end <= self.start
-        return not apart and bool(self.metrics & other.metrics)
-
-
-def overlapping_actions(windows: Iterable[ActionWindow]) -> dict[str, tuple[str, ...]]:
-    """Return, for each action, the ids of the others that share a metric with it at some moment, sorted.
-
-    An action's own undo within its window is an overlap as well: pass it as a window of its own.
-    """
-    ordered = sorted(windows, key=lambda window: window.start)
-    met: dict[str, set[str]] = {window.action_id: set() for window in ordered}
-    for place, window in enumerate(ordered):
-        for later in ordered[place + 1 :]:
-            if later.start >= window.end:
-                break
-            if later.action_id != window.action_id and window.meets(later):
-                met[window.action_id].add(later.action_id)
-                met[later.action_id].add(window.action_id)
-    return {action: tuple(sorted(others)) for action, others in met.items()}
 
 
 def acted_steps(windows: Iterable[ActionWindow], metric: str, n_steps: int) -> BoolArray:

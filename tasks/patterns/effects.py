@@ -12,7 +12,7 @@ from tasks.patterns.clock import duration_text
 from tasks.patterns.finding import Finding
 from tasks.patterns.inputs import DAY_S, Floats, PatternInput, PatternSettings
 from tasks.patterns.recurrence import collapse_bursts
-from tasks.patterns.statistics import adjusted_p_values, minus_time_of_day, shift_p_values, standardised
+from tasks.patterns.statistics import adjusted_p_values, minus_time_of_day, running_sums, shift_p_values, standardised
 
 _SAME_TIME_P = 0.05
 _MIN_STEPS = 48
@@ -148,10 +148,7 @@ def _event_steps(
 
 def jumps_at_every_step(values: Floats, window: int) -> Floats:
     """Return at each step the mean of the `window` steps from it on minus the mean of those before; NaN at the ends."""
-    seen = np.isfinite(values)
-    zeros = np.zeros((len(values), 1))
-    sums = np.concatenate((zeros, np.cumsum(np.where(seen, values, 0.0), axis=1)), axis=1)
-    counts = np.concatenate((zeros, np.cumsum(seen, axis=1)), axis=1)
+    sums, counts = running_sums(values)
     sums, counts = sums[:, window:] - sums[:, :-window], counts[:, window:] - counts[:, :-window]
     means = np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts >= 0.5 * window)
     jumps = np.full_like(values, np.nan)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 
 from storage.errors import ForeactError
 from tasks.patterns.anomalies import find_anomalies
@@ -50,8 +49,7 @@ def find_series_patterns(
     """
     found = [
         *find_effects(frame, settings, tick_s, recurrent),
-        # Against the step before: a forecast's residual finds fewer of what people called anomalies (docs/patterns.md).
-        *find_anomalies(replace(frame, residuals=None), settings),
+        *find_anomalies(frame, settings),
         *find_changes(frame, settings),
         *find_seasonality(frame, settings, seed),
         *find_comovement(frame, settings),

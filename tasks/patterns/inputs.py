@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
@@ -25,21 +26,22 @@ _SHORTEST_STEP_S = 1e-3
 class PatternSettings:
     """How long to look back and how sure to be.
 
-    `false_discovery_rate` bounds the expected share of false findings among effects, sequences, seasons and
-    co-movements, `recurrence_alpha` the chance that an irregular event type is called recurrent. `anomaly_threshold`
-    is in usual largest moves, `burst_s` the gap below which events count as one.
+    `burst_s` is the gap below which events count as one. What is not for anybody to set: `false_discovery_rate` bounds
+    the expected share of false findings among effects, sequences, seasons and co-movements, `recurrence_alpha` the
+    chance that an irregular event type is called recurrent; `anomaly_threshold` is in usual largest moves.
     """
 
     min_occurrences: int = 3
     time_window_hours: float = 168.0
     timezone: str = "UTC"
-    false_discovery_rate: float = 0.08
-    recurrence_alpha: float = 0.01
     burst_s: float = 20 * 60.0
-    effect_window_s: float = 30 * 60.0
-    sequence_window_s: float = 30 * 60.0
-    anomaly_threshold: float = 1.3
     max_findings_per_kind: int = 50
+
+    false_discovery_rate: ClassVar[float] = 0.08
+    recurrence_alpha: ClassVar[float] = 0.01
+    effect_window_s: ClassVar[float] = 30 * 60.0
+    sequence_window_s: ClassVar[float] = 30 * 60.0
+    anomaly_threshold: ClassVar[float] = 1.3
 
     def __post_init__(self) -> None:
         try:

@@ -9,7 +9,7 @@ import numpy as np
 from tasks.patterns.clock import WEEKDAYS, clock_text, local_s, weekday
 from tasks.patterns.finding import Finding
 from tasks.patterns.inputs import DAY_S, HOUR_S, WEEK_S, Floats, PatternInput, PatternSettings
-from tasks.patterns.statistics import adjusted_p_values, standardised
+from tasks.patterns.statistics import adjusted_p_values, running_sums, standardised
 
 # Only clocks that people and schedulers live by, with the phases each is cut into; few cycles bear few phases.
 _CLOCKS = ((HOUR_S, 12, "hour"), (DAY_S, 48, "day"), (WEEK_S, 14, "week"))
@@ -134,10 +134,7 @@ def _cell_means(values: Floats, cycles: np.ndarray, at_phase: np.ndarray, phases
 def _moving_mean(values: Floats, window: int) -> Floats:
     """Return the centred mean over `window` steps of what is there, shorter at the ends."""
     n_steps = values.shape[1]
-    seen = np.isfinite(values)
-    zeros = np.zeros((len(values), 1))
-    sums = np.concatenate((zeros, np.cumsum(np.where(seen, values, 0.0), axis=1)), axis=1)
-    counts = np.concatenate((zeros, np.cumsum(seen, axis=1)), axis=1)
+    sums, counts = running_sums(values)
     middle = np.arange(n_steps) - window // 2
     low = np.clip(middle, 0, max(n_steps - window, 0))
     high = np.minimum(low + window, n_steps)

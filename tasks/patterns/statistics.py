@@ -62,6 +62,17 @@ def row_median(values: Floats) -> Floats:
     return np.where(count > 0, 0.5 * (low + high), np.nan)
 
 
+def running_sums(values: Floats) -> tuple[Floats, Floats]:
+    """Return sums and counts of what is there before each step, (n_series, n_steps + 1), from 0 to that of all.
+
+    The sum over any stretch is the difference of two of them.
+    """
+    seen = np.isfinite(values)
+    zeros = np.zeros((len(values), 1))
+    sums = np.concatenate((zeros, np.cumsum(np.where(seen, values, 0.0), axis=1)), axis=1)
+    return sums, np.concatenate((zeros, np.cumsum(seen, axis=1)), axis=1)
+
+
 def shift_p_values(scores: Floats, reach: int) -> Floats:
     """Return two-sided p-values of `scores[:, 0]` among circular shifts up to `reach` steps either way.
 

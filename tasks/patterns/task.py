@@ -24,13 +24,13 @@ Patterns = tuple[Pattern, ...]
 REFRESH_RATIO = 0.02
 
 
-def _summary(patterns: Patterns) -> Mapping[str, Any]:
-    kinds = [pattern.kind for pattern in patterns]
+def _summary(found: Patterns) -> Mapping[str, Any]:
+    kinds = [pattern.kind for pattern in found]
     return {kind: kinds.count(kind) for kind in sorted(set(kinds))}
 
 
 @stage("patterns", _summary)
-def find(context: Context, frames: tuple[Frame, ...]) -> Patterns:
+def patterns(context: Context, frames: tuple[Frame, ...]) -> Patterns:
     """Look for patterns in the events, and in every window of metrics beside them.
 
     What long searches found holds for a while: for `refresh_minutes`, or a fiftieth of the history where that is
@@ -42,9 +42,9 @@ def find(context: Context, frames: tuple[Frame, ...]) -> Patterns:
     searched = _searched(context, frames)
     if searched is None:
         found = [*events, *_search(context, frames, look, events)]
-        patterns = _record(context, found)
+        recorded = _record(context, found)
         context.store.facts.set(SEARCHED_FACT, [context.cycle_id, look.tick_s, _subject(frames)])
-        return patterns
+        return recorded
     since_s, kept = searched
     newest = [each for frame in frames for each in _newest(frame, look, since_s)]
     return overlay(kept, _record(context, [*events, *newest]))
@@ -113,9 +113,9 @@ def _subject(frames: tuple[Frame, ...]) -> str:
 
 
 def _record(context: Context, found: Sequence[Finding]) -> Patterns:
-    patterns = tuple(_pattern(finding) for finding in found)
-    context.store.patterns.append(patterns, context.cycle_id)
-    return patterns
+    recorded = tuple(_pattern(finding) for finding in found)
+    context.store.patterns.append(recorded, context.cycle_id)
+    return recorded
 
 
 def _events(context: Context, settings: PatternSettings) -> tuple[list[str], np.ndarray[Any, Any]]:

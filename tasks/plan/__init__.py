@@ -17,7 +17,6 @@ from tasks.plan.problem import (
 )
 from tasks.plan.responses import (
     CapacityResponse,
-    FunctionResponse,
     ProductResponse,
     QueueResponse,
     RatioResponse,
@@ -34,7 +33,6 @@ __all__ = [
     "DrivenMetrics",
     "Dropped",
     "EffectBeliefs",
-    "FunctionResponse",
     "PlanProblem",
     "PlanResult",
     "PriorBeliefs",

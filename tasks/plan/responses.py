@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -105,17 +104,6 @@ def present_factor(spec: ResponseSpec, per: FloatArray, step_s: float) -> float 
         age_s = step_s * (len(per) - 0.5 - seen[changed[-1] + 1])
         slow = spec.slow_start_ratio * float(np.exp(-age_s / spec.slow_start_s))
     return (1.0 + slow) / float(per[seen[-1]])
-
-
-@dataclass(frozen=True)
-class FunctionResponse:
-    """A declared function of (driver, capacity), for where neither form fits."""
-
-    function: Callable[[FloatArray, FloatArray], FloatArray]
-
-    def metric(self, driver: FloatArray, capacity: FloatArray) -> FloatArray:
-        """Return the metric for driver and capacity that broadcast against each other."""
-        return np.asarray(self.function(driver, capacity), dtype=float)
 
 
 def fit_response(metric: FloatArray, driver: FloatArray, capacity: FloatArray) -> Response | None:

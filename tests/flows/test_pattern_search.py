@@ -16,7 +16,7 @@ from storage import Store, open_store
 from storage.records import Event, Pattern, Sample
 from tasks.context import SEARCHED_FACT, Context, patterns_in_force
 from tasks.monitor.task import monitor
-from tasks.patterns.task import find
+from tasks.patterns.task import patterns
 from tests.flows.worlds import START, ClimbingLoad
 
 STEP = timedelta(minutes=5)
@@ -60,7 +60,7 @@ class Watch:
         self.clock.now = tick
         context = live_context(self.settings, self.store, tick, "simulation", actions={}, world=Silent())
         self.store.cycles.begin(context.cycle)
-        return context, find.fn(context, monitor.fn(context))
+        return context, patterns.fn(context, monitor.fn(context))
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from tasks.forecast.outlook import Outlook
 from tasks.forecast.task import forecast
 from tasks.goals.task import goals
 from tasks.monitor.task import monitor
-from tasks.patterns.task import find
+from tasks.patterns.task import patterns
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -81,7 +81,7 @@ class Loop:
         context = self.context(tick)
         self.store.cycles.begin(context.cycle)
         self.frames = bare(monitor, context)
-        self.patterns = bare(find, context, self.frames)
+        self.patterns = bare(patterns, context, self.frames)
         outlook: Outlook = bare(forecast, context, self.frames, self.patterns)
         return outlook
 

@@ -69,8 +69,6 @@ def test_breach_is_the_share_of_paths_that_cross_and_its_time_their_median() -> 
     assert probability.tolist() == [0.5]
     assert step.tolist() == [4.0]
     assert forecast.breach(upper=5.0, within=3)[0].tolist() == [0.25]
-    lead = forecast.lead_time(upper=5.0, coverage=1.0)
-    assert (lead.low[0], lead.high[0]) == (3.0, 5.0)
     assert forecast.breach(lower=5.0)[0].tolist() == [1.0]
 
 

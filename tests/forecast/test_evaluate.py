@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tasks.forecast import LEVELS, forecast_batch
-from tasks.forecast.darts_series import forecast_series, history_series
+from tasks.forecast.darts_series import history_series
 from tasks.forecast.evaluate import evaluate, summarise
 from tasks.forecast.forecasters import get
 from tasks.forecast.scores import interval_coverage, mase, scaled_quantile_loss, seasonal_scale
@@ -54,16 +54,6 @@ def actual_like(actual, levels):
         )
         for one in actual
     ]
-
-
-def test_history_and_forecast_join_as_darts_series() -> None:
-    fleet = daily_fleet(2, 6)
-    forecast = forecast_batch(fleet, season_lengths=SEASONS, horizon=5)
-    past = history_series(fleet, end_s=END_S, step_s=STEP_S, names=["cpu", "disk"])
-    ahead = forecast_series(forecast, end_s=END_S, step_s=STEP_S, names=["cpu", "disk"])
-    assert ahead[0].start_time() - past[0].end_time() == past[0].freq
-    assert list(ahead[1].components) == ["disk"]
-    np.testing.assert_allclose(ahead[1].all_values()[:, 0].T, forecast.paths[1])
 
 
 def test_evaluation_shows_progress_and_ranks_the_fleet_above_the_naive_rule() -> None:

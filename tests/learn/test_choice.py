@@ -1,4 +1,4 @@
-"""Actions are drawn from probabilities that are on record, and explored only where that is safe."""
+"""Actions are drawn from probabilities that are on record."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from storage.errors import ForeactError
 from storage.records import NOTHING
-from tasks.learn import ArmRisk, Context, HierarchicalLearner, choose, holdout_ratio, propensities, replay, safe_choice
+from tasks.learn import Context, HierarchicalLearner, choose, propensities, replay
 from tests.learn.worlds import GOAL, observed
 
 TRUTH = {NOTHING: 0.0, "useless": 0.0, "good": 0.9}
@@ -60,32 +60,6 @@ def test_arms_that_make_no_choice_are_refused(arms: list[str], code: str) -> Non
     with pytest.raises(ForeactError) as refused:
         choose(LEARNED, HERE, arms, 1)
     assert refused.value.code == code
-
-
-def test_only_low_risk_reversible_actions_are_tried_out() -> None:
-    risks = {"safe": ArmRisk("low", True), "final": ArmRisk("low", False), "bold": ArmRisk("high", True)}
-    choice = safe_choice(HierarchicalLearner(), HERE, risks, 1)
-    assert choice.propensities["safe"] > 0.1
-    assert choice.propensities["final"] == choice.propensities["bold"] == 0
-
-
-def test_a_risky_action_is_taken_for_being_believed_the_best() -> None:
-    learner = replay(observed({NOTHING: 0.0, "bold": 1.0, "safe": 0.0}, 30))
-    choice = safe_choice(learner, HERE, {"bold": ArmRisk("high", True), "safe": ArmRisk("low", True)}, 1)
-    assert choice.propensities["bold"] > 0.8
-
-
-def test_while_an_objective_burns_nothing_is_tried_out() -> None:
-    risks = {"good": ArmRisk("low", True), "useless": ArmRisk("low", True)}
-    choice = safe_choice(LEARNED, HERE, risks, 1, is_burning=True)
-    assert choice.chosen == "good"
-    assert choice.propensity == 1
-
-
-def test_the_holdout_ends_where_severity_or_fire_forbids_it() -> None:
-    assert holdout_ratio(0.05, 0.3, is_burning=False) == 0.05
-    assert holdout_ratio(0.05, 0.9, is_burning=False) == 0
-    assert holdout_ratio(0.05, 0.3, is_burning=True) == 0
 
 
 @settings(max_examples=30, deadline=None)

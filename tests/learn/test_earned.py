@@ -14,11 +14,11 @@ from storage.records import Autonomy, ReceiptStatus, Verdict
 from tasks.learn import (
     Evidence,
     OutcomeRow,
-    adapt_strategy,
     gather,
     observations,
     replay,
     review,
+    strategy_advice,
     strategy_learner,
 )
 from tests.learn.worlds import GOAL, row, rows_of
@@ -193,27 +193,27 @@ def _strategies(immediate: float, scheduled: float, count: int, seed: int = 0) -
 
 
 def test_outcomes_change_the_strategy_of_a_goal_type() -> None:
-    choice = adapt_strategy(_strategies(0.1, 0.8, 10), GOAL, "IMMEDIATE", ["IMMEDIATE", "SCHEDULED"])
+    choice = strategy_advice(_strategies(0.1, 0.8, 10)).choose(GOAL, "IMMEDIATE", ["IMMEDIATE", "SCHEDULED"])
     assert choice.strategy == "SCHEDULED"
     assert choice.is_adapted
     assert choice.better_ratio["SCHEDULED"] > 0.9
 
 
 def test_the_proposed_strategy_stays_where_it_does_as_well() -> None:
-    choice = adapt_strategy(_strategies(0.8, 0.1, 10), GOAL, "IMMEDIATE", ["IMMEDIATE", "SCHEDULED"])
+    choice = strategy_advice(_strategies(0.8, 0.1, 10)).choose(GOAL, "IMMEDIATE", ["IMMEDIATE", "SCHEDULED"])
     assert choice.strategy == "IMMEDIATE"
     assert not choice.is_adapted
 
 
 def test_few_outcomes_or_another_goal_type_change_nothing() -> None:
     allowed = ["IMMEDIATE", "SCHEDULED"]
-    assert not adapt_strategy(_strategies(0.1, 0.8, 4), GOAL, "IMMEDIATE", allowed).is_adapted
-    assert not adapt_strategy(_strategies(0.1, 0.8, 10), "COST_REDUCTION", "IMMEDIATE", allowed).is_adapted
-    assert not adapt_strategy([], GOAL, "IMMEDIATE", allowed).is_adapted
+    assert not strategy_advice(_strategies(0.1, 0.8, 4)).choose(GOAL, "IMMEDIATE", allowed).is_adapted
+    assert not strategy_advice(_strategies(0.1, 0.8, 10)).choose("COST_REDUCTION", "IMMEDIATE", allowed).is_adapted
+    assert not strategy_advice([]).choose(GOAL, "IMMEDIATE", allowed).is_adapted
 
 
 def test_a_strategy_that_the_situation_forbids_is_not_taken() -> None:
-    choice = adapt_strategy(_strategies(0.1, 0.8, 10), GOAL, "IMMEDIATE", ["IMMEDIATE"])
+    choice = strategy_advice(_strategies(0.1, 0.8, 10)).choose(GOAL, "IMMEDIATE", ["IMMEDIATE"])
     assert choice.strategy == "IMMEDIATE"
 
 
@@ -230,6 +230,6 @@ def test_a_strategy_earns_nothing_for_being_used_with_a_good_action() -> None:
     ]
     actions = replay(observations(rows))
     allowed = ["IMMEDIATE", "SCHEDULED"]
-    assert adapt_strategy(rows, GOAL, "IMMEDIATE", allowed).is_adapted
-    assert not adapt_strategy(rows, GOAL, "IMMEDIATE", allowed, actions=actions).is_adapted
+    assert strategy_advice(rows).choose(GOAL, "IMMEDIATE", allowed).is_adapted
+    assert not strategy_advice(rows, actions).choose(GOAL, "IMMEDIATE", allowed).is_adapted
     assert strategy_learner(rows, actions).outcome_count == 40

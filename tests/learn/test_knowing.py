@@ -14,15 +14,15 @@ from tasks.learn import (
     HierarchicalLearner,
     LoggedDecision,
     Observation,
+    PolicyValue,
     always_valid_low,
     best_slots,
     choose,
     convergence,
-    evaluate_policy,
+    evaluate_policies,
     pooled_effect,
     replay,
     slot_scores,
-    timing_gains,
     vetoes,
 )
 from tests.learn.worlds import GOAL, observed
@@ -50,7 +50,7 @@ def test_the_best_slots_are_those_in_which_the_action_worked() -> None:
     assert {slot.start_hour for slot in best} == {3.0, 6.0}
     assert best[0].better_ratio > 0.95
     assert best[0].gain > 0.3
-    assert timing_gains(_morning_action(), GOAL, "a", [6.0, 18.0]) == pytest.approx([0.6, -0.6], abs=0.2)
+    assert [scores[2].gain, scores[6].gain] == pytest.approx([0.6, -0.6], abs=0.2)
 
 
 def test_an_action_never_tried_has_no_best_hour() -> None:
@@ -129,9 +129,13 @@ def _always(action: str):  # type: ignore[no-untyped-def]
     return policy
 
 
+def _valued(decisions: Sequence[LoggedDecision], action: str) -> PolicyValue:
+    return evaluate_policies(decisions, {"policy": _always(action)})["policy"]
+
+
 def test_another_policy_is_valued_near_its_truth() -> None:
     decisions = _logged(150)
-    good, bad = evaluate_policy(decisions, _always("good")), evaluate_policy(decisions, _always("useless"))
+    good, bad = evaluate_policies(decisions, {arm: _always(arm) for arm in ("good", "useless")}).values()
     assert good.low <= 0.8 <= good.high
     assert good.doubly_robust == pytest.approx(0.8, abs=0.1)
     assert bad.doubly_robust == pytest.approx(0.0, abs=0.2)
@@ -140,22 +144,22 @@ def test_another_policy_is_valued_near_its_truth() -> None:
 
 def test_a_worse_policy_is_vetoed_and_a_better_one_is_only_not_vetoed() -> None:
     decisions = _logged(250)
-    assert "achieved" in vetoes(evaluate_policy(decisions, _always("useless")))
-    assert vetoes(evaluate_policy(decisions, _always("good"))) == ""
+    assert "achieved" in vetoes(_valued(decisions, "useless"))
+    assert vetoes(_valued(decisions, "good")) == ""
 
 
 def test_decisions_that_say_nothing_about_a_policy_veto_it() -> None:
-    assert "decisions say anything" in vetoes(evaluate_policy(_logged(12), _always("useless")))
+    assert "decisions say anything" in vetoes(_valued(_logged(12), "useless"))
 
 
 def test_a_decision_without_its_probability_is_refused() -> None:
     decision = _logged(1)[0]
     broken = LoggedDecision(decision.observation, dict.fromkeys(ARMS, 0.0))
     with pytest.raises(ForeactError) as refused:
-        evaluate_policy([broken], _always("good"))
+        _valued([broken], "good")
     assert refused.value.code == "off_policy_propensity"
     with pytest.raises(ForeactError):
-        evaluate_policy([], _always("good"))
+        _valued([], "good")
 
 
 def test_effects_held_against_one_past_are_pooled_with_what_they_share() -> None:

@@ -17,7 +17,6 @@ from tasks.measure import (
     check_claims,
     fix_estimand,
     measure_effect,
-    overlapping_actions,
     trigger_of,
     triggered,
 )
@@ -25,16 +24,6 @@ from tests.measure.worlds import HORIZON, rhythm
 
 WORLD = rhythm(5)
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
-
-
-def test_actions_overlap_only_on_a_shared_metric_at_a_shared_time() -> None:
-    windows = [
-        ActionWindow("a", 0, 10, frozenset({"cpu"})),
-        ActionWindow("b", 5, 15, frozenset({"cpu", "memory"})),
-        ActionWindow("c", 5, 15, frozenset({"disk"})),
-        ActionWindow("d", 15, 20, frozenset({"memory"})),
-    ]
-    assert overlapping_actions(windows) == {"a": ("b",), "b": ("a",), "c": (), "d": ()}
 
 
 def test_the_steps_of_an_action_are_marked_for_its_metrics_alone() -> None:

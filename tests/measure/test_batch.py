@@ -9,7 +9,7 @@ import pytest
 
 from storage.errors import ForeactError
 from storage.records import Verdict
-from tasks.measure import MetricWindow, measure_effect, measure_many, worsened_guards
+from tasks.measure import MetricWindow, measure_effect, measure_many
 from tasks.measure.batch import false_discovery_limit
 from tests.measure.worlds import HORIZON, rhythm
 
@@ -32,7 +32,6 @@ def test_target_guard_and_side_effects_are_each_reported() -> None:
     assert list(effects) == [window.name for window in windows]
     assert effects["cpu"].verdict is Verdict.IMPROVED
     assert effects["latency"].verdict is Verdict.WORSE
-    assert worsened_guards(windows, effects) == ("latency",)
 
 
 def test_a_faint_side_effect_among_many_metrics_is_not_believed() -> None:

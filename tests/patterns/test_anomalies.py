@@ -48,15 +48,6 @@ def test_steady_noise_is_seldom_flagged() -> None:
     assert (scores[:, 500:] >= SETTINGS.anomaly_threshold).mean() <= 0.001
 
 
-def test_forecast_residuals_are_used_where_given() -> None:
-    values = _noise()
-    values[0, 1900] += 15.0
-    frame = worlds.frame_of(values)
-    explained = type(frame)(frame.names, values, frame.end_s, frame.step_s, residuals=_noise())
-    assert find_anomalies(frame, SETTINGS)
-    assert all(f.evidence["at_s"] != worlds.END_S - 115 * worlds.STEP_S for f in find_anomalies(explained, SETTINGS))
-
-
 def test_the_first_move_of_a_constant_series_is_an_anomaly() -> None:
     values = np.full((1, 300), 7.0)
     assert not anomaly_scores(values).any()

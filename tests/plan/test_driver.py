@@ -14,7 +14,6 @@ from tasks.goals import with_ratios
 from tasks.plan import (
     ActionTraits,
     AmountRules,
-    FunctionResponse,
     ProductResponse,
     QueueResponse,
     RatioResponse,
@@ -171,7 +170,7 @@ class TestFitting:
     def test_what_is_declared_is_not_fitted(self) -> None:
         objective = Objective(name="load", metric="load", bound=0.8, driver="rate", capacity="servers")
         frame = Frame(series=("servers",), values=np.full((1, 5), 4.0), end=TICK, step_s=60.0)
-        declared = FunctionResponse(lambda driver, capacity: driver / capacity)
+        declared = RatioResponse(work=1.0)
         assert fit_driven([objective], [frame], {"load": declared}).responses == {"load": declared}
 
 
