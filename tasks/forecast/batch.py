@@ -69,7 +69,7 @@ class ForecastBatch:
         first = self._first_crossing(upper, lower, within)
         probability = np.isfinite(first).mean(axis=1)
         probability[self._refused] = np.nan
-        return probability, _crossing_quantile(first, 0.5)
+        return probability, crossing_quantiles(first, (0.5,))[:, 0]
 
     def take(self, series: NDArray[np.intp] | list[int] | slice) -> ForecastBatch:
         """The same forecast for the chosen series, in the order given; a slice gives views of the arrays."""
@@ -131,7 +131,7 @@ class ForecastBatch:
                 crossed |= ahead > high[rows]
             if low is not None:
                 crossed |= ahead < low[rows]
-            first[rows] = np.where(crossed.any(axis=2), crossed.argmax(axis=2) + 1.0, np.inf)
+            first[rows] = first_true(crossed)
         return first
 
     def _scaled(self, bound: float | Floats) -> Float32s:
@@ -202,17 +202,21 @@ def median_of(quantiles: Floats, levels: tuple[float, ...]) -> Floats:
     return np.asarray(quantiles[:, :, above - 1] * (1 - share) + quantiles[:, :, above] * share)
 
 
-def _crossing_quantile(first: Floats, level: float) -> Floats:
-    """Quantile of the crossing step among the paths (n, s) that cross; NaN where none does."""
+def first_true(crossed: Bools) -> Floats:
+    """First step, from 1, at which `crossed` (…, steps) is true; inf where it never is."""
+    return np.where(crossed.any(axis=-1), crossed.argmax(axis=-1) + 1.0, np.inf)
+
+
+def crossing_quantiles(first: Floats, levels: tuple[float, ...]) -> Floats:
+    """Quantiles (n, levels) of the crossing step among the paths (n, s) that cross; NaN where none does."""
     ordered = np.sort(first, axis=1)
-    crossing = np.isfinite(ordered).sum(axis=1)
-    position = level * np.maximum(crossing - 1, 0)
-    below = position.astype(np.intp)
-    above = np.minimum(below + 1, np.maximum(crossing - 1, 0))
-    rows = np.arange(len(ordered))
-    low = np.where(crossing > 0, ordered[rows, below], 0.0)
-    high = np.where(crossing > 0, ordered[rows, above], 0.0)
-    return np.where(crossing > 0, low + (high - low) * (position - below), np.nan)
+    last = np.isfinite(ordered).sum(axis=1)[:, None] - 1
+    place = np.maximum(last, 0) * np.asarray(levels)
+    below = place.astype(np.intp)
+    finite = np.where(np.isfinite(ordered), ordered, 0.0)
+    low = np.take_along_axis(finite, below, axis=1)
+    high = np.take_along_axis(finite, np.minimum(below + 1, np.maximum(last, 0)), axis=1)
+    return np.where(last >= 0, low + (high - low) * (place - below), np.nan)
 
 
 def _path_frame(paths: Floats) -> tuple[Floats, Floats]:

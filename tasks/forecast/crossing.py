@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from storage.records import Frame, Objective, ObjectiveKind, metric_of
-from tasks.forecast.batch import Floats, ForecastBatch
+from tasks.forecast.batch import Floats, ForecastBatch, crossing_quantiles, first_true
 from tasks.forecast.prepare import Ints
 
 BOUNDED_KINDS = (ObjectiveKind.BOUND, ObjectiveKind.CAPACITY, ObjectiveKind.SLO)
@@ -38,14 +38,7 @@ def crossing_share(first: Floats) -> Floats:
 
 def lead_steps(first: Floats) -> Floats:
     """Steps (rows, 3) until the bound is crossed where it is: the 10 %, 50 % and 90 % quantiles of the paths."""
-    ordered = np.sort(first, axis=1)
-    last = np.isfinite(ordered).sum(axis=1)[:, None] - 1
-    place = np.maximum(last, 0) * np.asarray(LEAD_LEVELS)
-    below = place.astype(np.intp)
-    finite = np.where(np.isfinite(ordered), ordered, 0.0)
-    low = np.take_along_axis(finite, below, axis=1)
-    high = np.take_along_axis(finite, np.minimum(below + 1, np.maximum(last, 0)), axis=1)
-    return np.where(last >= 0, low + (high - low) * (place - below), np.nan)
+    return crossing_quantiles(first, LEAD_LEVELS)
 
 
 def crossings(frame: Frame, batch: ForecastBatch, objectives: Iterable[Objective]) -> list[Crossing]:
@@ -71,7 +64,7 @@ def steps_within(objective: Objective, step_s: float, horizon: int) -> int:
 def first_beyond(paths: Floats, objective: Objective) -> Floats:
     """Return the first step, from 1, at which each of `paths` (…, steps) breaks an objective, inf where none does."""
     beyond = paths > objective.bound if objective.side == "below" else paths < objective.bound
-    return np.where(beyond.any(axis=-1), beyond.argmax(axis=-1) + 1.0, np.inf)
+    return first_true(beyond)
 
 
 def _first(batch: ForecastBatch, rows: Ints, objective: Objective, within: int) -> Floats:
@@ -83,6 +76,6 @@ def _first(batch: ForecastBatch, rows: Ints, objective: Objective, within: int) 
         some = slice(start, start + ROWS_AT_A_TIME)
         ahead, limit = batch.scaled_paths[rows[some], :, :within], bound[some, None, None]
         beyond = ahead > limit if objective.side == "below" else ahead < limit
-        first[some] = np.where(beyond.any(axis=2), beyond.argmax(axis=2) + 1.0, np.inf)
+        first[some] = first_true(beyond)
     first[refused] = np.nan
     return first

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tasks.forecast.batch import Bools, Floats, ForecastBatch
+from tasks.forecast.batch import Bools, Floats, ForecastBatch, first_true
 
 
 def seasonal_scale(values: Floats, season: int) -> Floats:
@@ -39,9 +39,9 @@ def interval_coverage(truth: Floats, low: Floats, high: Floats) -> Floats:
 
 def crossing(truth: Floats, threshold: Floats, within: int) -> tuple[Bools, Floats]:
     """Whether truth (n, h) exceeds each threshold (n,) within so many steps, and at which (from 1; NaN: not)."""
-    beyond = truth[:, :within] > threshold[:, None]
-    happened = np.asarray(beyond.any(axis=1))
-    return happened, np.where(happened, beyond.argmax(axis=1) + 1.0, np.nan)
+    first = first_true(truth[:, :within] > threshold[:, None])
+    happened = np.isfinite(first)
+    return happened, np.where(happened, first, np.nan)
 
 
 def breach_scores(
