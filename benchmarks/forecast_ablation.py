@@ -32,6 +32,7 @@ VARIANTS: dict[str, tuple[Change, ...]] = {
     "no autoregression around two weeks": ((opinions, "lag_sets", lambda *seasons: LAG_SETS(*seasons)[:1]),),
     "no autoregression around one week": ((opinions, "lag_sets", lambda *seasons: LAG_SETS(*seasons)[1:]),),
     "past days alike instead of those like today": ((analogs, "SHARPNESS", 0.0),),
+    "errors of second opinions no wider": ((opinions, "OPTIMISM", 0.0),),
     "last week alone instead of four": ((seasonal, "WEEKS", 1),),
     "level of six steps instead of three": ((seasonal, "LEVEL_STEPS", 6),),
     "no tuning by backtest": (

@@ -96,11 +96,12 @@ def seasonal_forecasts(
     ahead, past = predict(arrays, np.array([t - 1]), steps)[:, 0], predict(arrays, origins, steps)
     truth, scale = windows(scaled.raw, origins, horizon, horizon), phase_scale(scaled.raw, season)
     raw = raw_windows(scaled.raw, season, horizon, raw_count)
-    courses = [(ahead, past)] * len(shares)
+    courses, widths = [(ahead, past)] * len(shares), [1.0] * len(shares)
     if max(shares) > 0 and opinions.served(arrays):
         others = opinions.second_opinions(arrays, origins, horizon)
         courses = [(others.mixed_ahead(ahead, share), others.mixed_past(past, share)) for share in shares]
+        widths = [1 + opinions.OPTIMISM * share for share in shares]
     return [
-        SeasonalForecast(course, rescale_errors(truth - foretold, origins, scale, t), raw)
-        for course, foretold in courses
+        SeasonalForecast(course, np.float32(width) * rescale_errors(truth - foretold, origins, scale, t), raw)
+        for (course, foretold), width in zip(courses, widths, strict=True)
     ]
