@@ -22,7 +22,7 @@ import duckdb
 import numpy as np
 
 from storage.errors import ForeactError, TransientError
-from storage.recall import Recall, Sizes, written
+from storage.recall import ANYTHING, Recall, Sizes, written
 
 Rows = list[tuple[Any, ...]]
 Params = Mapping[str, Any]
@@ -127,6 +127,8 @@ def connect(path: str) -> duckdb.DuckDBPyConnection:
     config: dict[str, str | bool | int | float | list[str]] = {
         "autoinstall_known_extensions": "false",
         "autoload_known_extensions": "false",
+        # Files made before 1.2 cannot hold compressed bytes; those that exist already stay as they are.
+        "storage_compatibility_version": "v1.2.0",
     }
     connection = duckdb.connect(path, config=config)
     connection.execute("SET TimeZone = 'UTC'")
@@ -212,9 +214,12 @@ class LocalEngine:
 
     def recall(self, tables: tuple[str, ...], key: Hashable, read: Callable[[], T]) -> T:
         self._cursor()
-        # Inside a transaction its own rows are seen, which may yet be taken back.
         sees_all = self.is_alone or time.monotonic() - self._looked_s < LOOK_HOLDS_S
-        return self._recall.get(tables, key, read) if sees_all and not self._local.depth else read()
+        if not self._local.depth:
+            return self._recall.get(tables, key, read) if sees_all else read()
+        # What is read inside a transaction is not remembered: it may be of before others' writes, or be taken back.
+        is_untouched = self.is_alone and self._local.written.isdisjoint((*tables, ANYTHING))
+        return self._recall.get(tables, key, read, keep=False) if is_untouched else read()
 
     def state(self, table: str) -> tuple[int, ...] | None:
         self._cursor()

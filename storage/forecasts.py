@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from storage.engine import Engine
 from storage.fitted import FittedTable
 from storage.maturity import Maturity
-from storage.packed import packed, stretch_of, unpacked
+from storage.packed import Packed, from_bytes, packed, stretch_of, to_bytes, unpacked
 from storage.records import Breach, Forecast, StatePrediction
 from storage.states import States
 from storage.table import Clock, RecordTable
@@ -97,7 +97,9 @@ class Resolved:
 
 
 FAR_RATIO = 1_000  # up to there single precision keeps a ten-thousandth of what a forecast moves by
-FORECAST_COLUMNS = "series, issued_at, step_s, levels, point, quantiles, centre, stretch, method, warnings, refusal"
+FORECAST_COLUMNS = (
+    "series, issued_at, step_s, levels, point, band, quantiles, centre, stretch, method, warnings, refusal"
+)
 
 
 class Forecasts:
@@ -135,9 +137,9 @@ class Forecasts:
                 "series": [f.series for f in forecasts],
                 "issued_at": [f.issued_at for f in forecasts],
                 "step_s": [f.step_s for f in forecasts],
-                "levels": [list(f.levels) for f in forecasts],
+                "levels": [np.asarray(f.levels, dtype=np.float32) for f in forecasts],
                 "point": [packed(f.point, centre, stretch) for f, centre, stretch in parts],
-                "quantiles": [packed(f.quantiles, centre, stretch) for f, centre, stretch in parts],
+                "band": [to_bytes(packed(f.quantiles, centre, stretch)) for f, centre, stretch in parts],
                 "centre": centres,
                 "stretch": stretches,
                 "method": [f.method for f in forecasts],
@@ -245,9 +247,9 @@ class Forecasts:
         if not moments or not series:
             return Resolved(dict.fromkeys(Resolved.COLUMNS, ()))
         sql = """SELECT series, e.issued_at, method, levels, point, quantiles, scale, offsets, errors, overlapped,
-                         f.centre, f.stretch, e.stretch
+                         f.band, f.centre, f.stretch, e.stretch
                   FROM errors e
-                  JOIN (SELECT cycle_id, series, method, levels, point, quantiles, centre, stretch, scale, offsets
+                  JOIN (SELECT cycle_id, series, method, levels, point, quantiles, band, centre, stretch, scale, offsets
                         FROM forecasts
                         WHERE step_s = $step_s AND issued_at IN (SELECT unnest($moments))
                           AND series IN (SELECT unnest($series)) AND len(point) = $horizon AND scale IS NOT NULL) f
@@ -316,18 +318,23 @@ def _plain(column: np.ndarray[Any, Any]) -> list[Any]:
 
 def forecast_of_row(row: tuple[Any, ...]) -> Forecast:
     """Return the forecast of a row of `FORECAST_COLUMNS`."""
-    series, issued_at, step_s, levels, point, quantiles, centre, stretch, method, warnings, refusal = row
+    series, issued_at, step_s, levels, point, band, listed, centre, stretch, method, warnings, refusal = row
     return Forecast(
         series=series,
         issued_at=issued_at,
         step_s=step_s,
         levels=tuple(round(float(level), 4) for level in levels),
         point=unpacked(point, centre, stretch),
-        quantiles=unpacked(quantiles, centre, stretch).reshape(len(point), len(levels)),
+        quantiles=unpacked(_stored(band, listed), centre, stretch).reshape(len(point), len(levels)),
         method=method,
         warnings=() if warnings is None else tuple(warnings),
         refusal=refusal,
     )
+
+
+def _stored(band: bytes | None, listed: Sequence[float] | Packed | None) -> Sequence[float] | Packed:
+    """Return the quantiles of a row: from its bytes, or from the list in which they were kept before."""
+    return from_bytes(band) if band is not None else listed if listed is not None else ()
 
 
 def _centre(forecast: Forecast) -> float:
@@ -341,9 +348,9 @@ def _centre(forecast: Forecast) -> float:
 
 
 def _resolved_of_row(row: tuple[Any, ...]) -> tuple[Any, ...]:
-    *plain, centre, stretch, error_stretch = row
+    *plain, band, centre, stretch, error_stretch = row
     found = dict(zip(Resolved.COLUMNS, plain, strict=True))
     found["point"] = unpacked(found["point"], centre, stretch)
-    found["quantiles"] = unpacked(found["quantiles"], centre, stretch)
+    found["quantiles"] = unpacked(_stored(band, found["quantiles"]), centre, stretch)
     found["errors"] = unpacked(found["errors"], 0.0, error_stretch)
     return tuple(found.values())

@@ -30,8 +30,10 @@ class Goals:
             self._goals.append(goals, cycle_id)
             self.move(transitions, cycle_id)
 
-        if goals or transitions:
+        if goals:
             self._engine.together(write)
+        elif transitions:
+            self.move(transitions, cycle_id)
 
     def move(self, transitions: Sequence[Transition], cycle_id: str) -> None:
         """Record where goals moved to."""

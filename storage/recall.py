@@ -72,8 +72,8 @@ class Recall:
         self._seen: Seen = {}
         self._answers: OrderedDict[Hashable, Answer] = OrderedDict()
 
-    def get(self, tables: tuple[str, ...], key: Hashable, read: Callable[[], T]) -> T:
-        """Return the answer to `key`, read anew where one of its tables was written since."""
+    def get(self, tables: tuple[str, ...], key: Hashable, read: Callable[[], T], keep: bool = True) -> T:
+        """Return the answer to `key`, read anew where one of its tables was written since; `keep` what is read."""
         ahead: Ahead | None = getattr(self._local, "ahead", None)
         with self._lock:
             state = self._state(tables, ahead.seen if ahead else self._seen)
@@ -85,6 +85,8 @@ class Recall:
                 return value
         # A write meanwhile makes this answer old at once: it is kept under the state before it was read.
         value = read()
+        if not keep:
+            return value
         answer = Answer(tables, state, value, read, -math.inf if ahead else time.monotonic())
         if ahead:
             ahead.answers[key] = answer

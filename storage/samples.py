@@ -77,7 +77,7 @@ class Samples:
             before = self._engine.state("samples")
             if len(rows) <= FEW and not self._engine.is_local:
                 few = columns | {"series_id": rows.numbers.tolist(), "ts": list(moments), "value": rows.values.tolist()}
-                self._engine.rows(insert_of("samples", few), few)
+                self._engine.rows(*insert_of("samples", few))
             else:
                 self._engine.append("samples", columns)
             self._remember(rows, before)

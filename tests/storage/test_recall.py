@@ -76,6 +76,24 @@ def test_rows_that_are_taken_back_were_never_remembered() -> None:
         assert store.facts.get("a") == 1
 
 
+def test_inside_a_transaction_only_what_it_wrote_is_read_anew(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.facts.set("a", 1)
+    assert (store.facts.get("a"), store.goals.counts()) == (1, {})
+    asked = list[str]()
+    rows = store.engine.rows
+    monkeypatch.setattr(store.engine, "rows", lambda sql, params=None: asked.append(sql) or rows(sql, params))
+    with store.transaction():
+        store.facts.set("a", 2)
+        assert (store.facts.get("a"), store.goals.counts()) == (2, {})
+    assert [sql.split()[0] for sql in asked] == ["INSERT", "SELECT"]
+
+
+def test_what_is_first_read_inside_a_transaction_is_not_remembered() -> None:
+    recall = Recall()
+    assert recall.get(("a",), "k", lambda: "before others wrote", keep=False) == "before others wrote"
+    assert recall.get(("a",), "k", lambda: "now") == "now"
+
+
 def test_an_owner_that_serves_its_file_sees_what_others_write(tmp_path: Path) -> None:
     with own_store(tmp_path / "a.duckdb") as owner, open_store(tmp_path / "a.duckdb") as other:
         assert owner.facts.get("a") is None
