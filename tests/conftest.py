@@ -1,4 +1,4 @@
-"""What every test may use: a store in memory and a fixed tick."""
+"""What every test may use: a store in memory and a fixed tick; and which files go first."""
 
 from __future__ import annotations
 
@@ -13,6 +13,14 @@ from storage import Store, open_store
 # Facts are tested here, not the speed of the machine that tests them.
 settings.register_profile("facts", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("facts")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Let workers begin with the files that take minutes: whatever is begun last should soon be over."""
+    if hasattr(config, "workerinput"):
+        long = {mark: {item.path for item in items if item.get_closest_marker(mark)} for mark in ("e2e", "slow")}
+        items.sort(key=lambda item: (item.path not in long["e2e"], item.path not in long["slow"]))
 
 
 @pytest.fixture

@@ -208,23 +208,14 @@ def launch(folder: Path, configuration: Mapping[str, Mapping[str, Any]] | None =
     return Stack(folder, server["port"], server["prefect_port"], process, time.monotonic())
 
 
-@contextlib.contextmanager
-def running_stack(folder: Path, configuration: Mapping[str, Mapping[str, Any]] | None = None) -> Iterator[Stack]:
-    """Run a stack for some tests, and see that it ends as it should and leaves no process behind."""
-    running = start_stack(folder, configuration)
-    try:
-        yield running
-    finally:
-        code = running.stop()
-        left = running.members()
-        for process in left:
-            process.kill()
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Run a stack for the tests of one file, and see that it ends as it should and leaves no process behind."""
+    running = start_stack(tmp_path_factory.mktemp("stack"))
+    yield running
+    code = running.stop()
+    left = running.members()
+    for process in left:
+        process.kill()
     assert code == 0, running.output
     assert not left, left
-
-
-@pytest.fixture(scope="session")
-def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """One stack for all tests that do not stop it; `parametrize(..., indirect=True)` hands in a configuration."""
-    with running_stack(tmp_path_factory.mktemp("stack"), getattr(request, "param", None)) as running:
-        yield running
