@@ -30,7 +30,7 @@ test: $(DEV) ## run every test, a file a worker, those that start real processes
 	@$(PYTEST) -m "not proof"
 
 proof: $(DEV) ## load this machine for real and watch the loop; it must be idle otherwise
-	@$(BIN)/python -m pytest -m proof
+	@$(BIN)/python -m pytest -m proof -rs
 
 test-fast: $(DEV) ## run the tests that take seconds
 	@$(PYTEST) -m "not slow and not e2e"
