@@ -11,7 +11,9 @@ BIN := .venv/bin
 RUNTIME := .venv/.runtime-installed
 DEV := .venv/.dev-installed
 BENCHMARKS := forecast control impact learning patterns planning cycle api stack
-WORKERS ?= 2
+# Many tests wait for processes of their own: three workers keep two cores busy.
+WORKERS ?= 3
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: help up install test proof test-fast check format lock clean $(BENCHMARKS:%=bench-%)
 
@@ -24,15 +26,14 @@ up: $(RUNTIME) ## install what is needed and run foreact here, until Ctrl-C
 
 install: $(RUNTIME) ## install what foreact needs, into .venv
 
-test: $(DEV) ## run every test: the fast ones side by side, then those that start real processes
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not e2e"
-	@$(BIN)/python -m pytest -m "e2e and not proof"
+test: $(DEV) ## run every test, a file a worker, those that start real processes first
+	@$(PYTEST) -m "not proof"
 
 proof: $(DEV) ## load this machine for real and watch the loop; it must be idle otherwise
-	@$(BIN)/python -m pytest -m proof
+	@$(BIN)/python -m pytest -m proof -rs
 
 test-fast: $(DEV) ## run the tests that take seconds
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow and not e2e"
+	@$(PYTEST) -m "not slow and not e2e"
 
 check: $(DEV) ## run the linters: ruff, mypy, import-linter
 	@$(BIN)/ruff check .

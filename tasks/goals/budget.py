@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtr
 
 from storage.records import FloatArray, metric_of
 from tasks.goals.evidence import Evidence
@@ -40,7 +40,7 @@ class Projection:
             return 1.0
         if self.standard_error <= 0:
             return float(self.projected > budget)
-        return float(norm.sf((budget - self.projected) / self.standard_error))
+        return float(ndtr((self.projected - budget) / self.standard_error))
 
     def exhausted_in_hours(self, budget: float) -> float:
         """Return the hours until the budget is gone at the present rate, at most to the end of the month."""

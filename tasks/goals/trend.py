@@ -6,7 +6,7 @@ import itertools
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm, theilslopes
+from scipy.special import ndtr, ndtri
 
 from storage.records import FloatArray
 from tasks.goals.evidence import Window
@@ -48,11 +48,11 @@ class Trend:
         needed = self.gap / ahead_s
         if self.standard_error <= 0:
             return float(self.growth_per_s >= needed)
-        return float(norm.sf((needed - self.growth_per_s) / self.standard_error))
+        return float(ndtr((self.growth_per_s - needed) / self.standard_error))
 
     def date_s(self, quantile: float = 0.5) -> float:
         """Return a quantile of the time until the bound is reached: .5 for the middle, .05 for the earliest."""
-        growth = self.growth_per_s - float(norm.ppf(quantile)) * self.standard_error
+        growth = self.growth_per_s - float(ndtri(quantile)) * self.standard_error
         if self.gap <= 0:
             return 0.0
         return self.gap / growth if growth > 0 else np.inf
@@ -134,9 +134,12 @@ def _trend_of_peaks(times_s: FloatArray, levels: FloatArray, resets: list[int]) 
 
 def _fit(times_s: FloatArray, levels: FloatArray, around: tuple[FloatArray, FloatArray] | None = None) -> Trend:
     """Fit a line and raise it to the upper edge of the values `around` it: peaks hit the bound, not means."""
+    # Imported here: a second that only a cycle with a trend to fit should pay.
+    from scipy.stats import theilslopes
+
     slope, intercept, low, high = theilslopes(levels, times_s, alpha=_CONFIDENCE)
     residuals = levels - (intercept + slope * times_s)
-    half = (high - low) / 2 / float(norm.ppf((1 + _CONFIDENCE) / 2))
+    half = (high - low) / 2 / float(ndtri((1 + _CONFIDENCE) / 2))
     lift = 0.0
     if around is not None:
         lift = max(0.0, float(np.quantile(around[1] - (intercept + slope * around[0]), _PEAK)))

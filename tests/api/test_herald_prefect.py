@@ -13,9 +13,6 @@ from api.herald import Herald
 from settings import Settings, load_settings
 from storage import Store
 from tests.api.conftest import RecordingTrigger
-from tests.handlers.test_run_deployment import prefect_api
-
-__all__ = ["prefect_api"]
 
 
 def events(api: str, name: str, since: datetime) -> list[dict[str, object]]:
@@ -30,10 +27,10 @@ def events(api: str, name: str, since: datetime) -> list[dict[str, object]]:
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_a_decision_is_one_event_on_a_real_server_however_often_it_is_told(
-    prefect_api: str, settings: Settings, store: Store, tick: datetime
+    prefect_url: str, settings: Settings, store: Store, tick: datetime
 ) -> None:
     home = settings.home
-    configured = load_settings(home, home=home, prefect_api_url=prefect_api)
+    configured = load_settings(home, home=home, prefect_api_url=prefect_url)
     facade = Facade(configured, store, RecordingTrigger(), lambda: tick, tick)
     Herald(facade).step()
     line = store.audit.append("ada", "set mode", "mode", {"autonomous": False})
@@ -41,7 +38,7 @@ def test_a_decision_is_one_event_on_a_real_server_however_often_it_is_told(
     store.facts.set("herald.events", line.seq - 1)
     Herald(facade).step()
     give_up_s = time.monotonic() + 20
-    while not (found := events(prefect_api, "foreact.mode.changed", tick)) and time.monotonic() < give_up_s:
+    while not (found := events(prefect_url, "foreact.mode.changed", tick)) and time.monotonic() < give_up_s:
         time.sleep(0.2)
     (event,) = found
     assert event["payload"]["sentence"] == "ada changed the mode: the loop only recommends."  # type: ignore[index]

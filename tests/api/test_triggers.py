@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -16,45 +11,7 @@ import pytest
 
 from api.triggers import PrefectTrigger
 from storage import ForeactError
-
-START_S = 90.0
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@pytest.fixture(scope="module")
-def prefect_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    port, home = free_port(), tmp_path_factory.mktemp("prefect")
-    quiet = {
-        "PREFECT_HOME": str(home),
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "PREFECT_SERVER_UI_V2_ENABLED": "false",
-        "DO_NOT_TRACK": "1",
-    }
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
-    with (home / "log").open("wb") as log:
-        server = subprocess.Popen(command, env={**os.environ, **quiet}, stdout=log, stderr=log, cwd=home)
-    try:
-        wait_until_healthy(f"http://127.0.0.1:{port}/api", home / "log")
-        yield f"http://127.0.0.1:{port}/api"
-    finally:
-        server.terminate()
-        server.wait(20)
-
-
-def wait_until_healthy(url: str, log: Path) -> None:
-    deadline = time.monotonic() + START_S
-    while time.monotonic() < deadline:
-        try:
-            if httpx.get(f"{url}/health").is_success:
-                return
-        except httpx.HTTPError:
-            time.sleep(0.3)
-    raise AssertionError(log.read_text())
+from tests.conftest import free_port
 
 
 def register(url: str, name: str) -> str:

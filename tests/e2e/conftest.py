@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,8 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+
+from tests.conftest import free_port
 
 PROJECT = Path(__file__).parents[2]
 INTERVAL_S = 12.0
@@ -37,13 +38,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.e2e)
             item.add_marker(pytest.mark.timeout(300))
-
-
-def free_port() -> int:
-    """Return a port nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def environment(**extra: str) -> dict[str, str]:
@@ -208,23 +202,14 @@ def launch(folder: Path, configuration: Mapping[str, Mapping[str, Any]] | None =
     return Stack(folder, server["port"], server["prefect_port"], process, time.monotonic())
 
 
-@contextlib.contextmanager
-def running_stack(folder: Path, configuration: Mapping[str, Mapping[str, Any]] | None = None) -> Iterator[Stack]:
-    """Run a stack for some tests, and see that it ends as it should and leaves no process behind."""
-    running = start_stack(folder, configuration)
-    try:
-        yield running
-    finally:
-        code = running.stop()
-        left = running.members()
-        for process in left:
-            process.kill()
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Run a stack for the tests of one file, and see that it ends as it should and leaves no process behind."""
+    running = start_stack(tmp_path_factory.mktemp("stack"))
+    yield running
+    code = running.stop()
+    left = running.members()
+    for process in left:
+        process.kill()
     assert code == 0, running.output
     assert not left, left
-
-
-@pytest.fixture(scope="session")
-def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """One stack for all tests that do not stop it; `parametrize(..., indirect=True)` hands in a configuration."""
-    with running_stack(tmp_path_factory.mktemp("stack"), getattr(request, "param", None)) as running:
-        yield running

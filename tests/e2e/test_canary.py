@@ -1,11 +1,27 @@
-"""The canary: a real server, real deployments, and a run that nobody asked for."""
+"""The canary: a real server, real deployments, a run that nobody asked for, and the notebook beside them."""
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
 from tests.e2e.conftest import INTERVAL_S, PROJECT, Stack, command, environment, wait_for
+
+NOTEBOOK = PROJECT / "examples" / "notebook.ipynb"
+RUN_CELLS = """
+import ast, asyncio, inspect, json, sys
+cells = [cell for cell in json.load(open(sys.argv[1]))["cells"] if cell["cell_type"] == "code"]
+names = {}
+async def run():
+    for cell in cells:
+        code = compile("".join(cell["source"]), cell["id"], "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+        done = eval(code, names)
+        if inspect.isawaitable(done):
+            await done
+asyncio.run(run())
+print(names["state"].type.value, names["state"].message)
+"""
 
 
 def test_a_scheduled_run_appears_and_finishes(stack: Stack) -> None:
@@ -47,6 +63,21 @@ def test_prefect_deploy_by_hand_works_and_duplicates_nothing(stack: Stack) -> No
     assert done.returncode == 0, done.stdout + done.stderr
     names = sorted(deployment["name"] for deployment in stack.prefect("/deployments/filter", {}))
     assert names == ["backtest", "cycle", "tend", "upkeep"]
+
+
+def test_every_cell_of_the_notebook_runs_beside_the_stack(stack: Stack) -> None:
+    wait_for("a forecast of the CPU", lambda: "cpu_used_ratio" in json.dumps(stack.api("/predictions")), 90)
+    done = subprocess.run(
+        [sys.executable, "-c", RUN_CELLS, str(NOTEBOOK)],
+        cwd=stack.folder,
+        env=environment(MPLBACKEND="Agg"),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1].startswith("COMPLETED cycle-")
+    assert "cycle notebook" in [run["name"] for run in stack.runs("COMPLETED")]
 
 
 def test_it_says_where_everything_is_and_what_happens_next(stack: Stack) -> None:

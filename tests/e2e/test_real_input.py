@@ -63,6 +63,7 @@ horizon_s = 60
 
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    skip_if_busy()
     folder = tmp_path_factory.mktemp("real-input")
     stack = start_stack(folder, CONFIGURATION, FOREACT_USE_DEFAULT_OBJECTIVES="false")
     file = folder / "foreact.toml"

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from storage import open_store
-from tests.e2e.conftest import command, environment, free_port, launch, wait_for
+from tests.conftest import free_port
+from tests.e2e.conftest import command, environment, launch, wait_for
 
 
 def refused(folder: Path, **env: str) -> str:

@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import Stack, launch, running_stack, start_stack, wait_for
+from tests.e2e.conftest import Stack, launch, start_stack, wait_for
 
 PARTS = ("server", "worker", "facade", "guard")
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A stack of its own: the shared one is deployed to by hand, which puts the schedule of `prefect.yaml` in force."""
-    with running_stack(tmp_path_factory.mktemp("survival")) as running:
-        yield running
 
 
 def start_a_cycle(stack: Stack) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from datetime import timedelta
 
 import numpy as np
@@ -246,3 +248,9 @@ def test_every_rule_says_how_a_goal_of_its_own_stands_without_any_evidence() -> 
         assert not standing.is_met, rule.name
         assert standing.statement
     assert GoalType.SLA_MAINTENANCE in RULES
+
+
+def test_the_rules_cost_no_cycle_the_second_that_scipys_distributions_take_to_import() -> None:
+    code = "import sys; from tasks.goals import discover_rules; discover_rules(); print('scipy.stats' in sys.modules)"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "False"

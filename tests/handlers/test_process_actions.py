@@ -22,6 +22,9 @@ from .conftest import SPIN_ON_TWO_THREADS, context_for, make_goal, wait_until
 
 ACTIONS = discover_actions()
 ON_PROCESSES = ["renice_process", "limit_process_affinity", "pause_process"]
+SPINNERS = {"allow_commands": ["*hashlib*"], "over_s": 0.6}
+"""Only what spins, watched for long enough to be seen at work on a machine that has much else to do."""
+
 EXTRA = {"renice_process": {"nice": 7}, "limit_process_affinity": {"cpus": 1}, "pause_process": {}}
 
 Start = Callable[..., psutil.Process]
@@ -141,7 +144,7 @@ def test_the_busiest_allowed_process_is_proposed_with_evidence(
     handler: ActionHandler, spinner: psutil.Process, start: Start
 ) -> None:
     start()
-    context = context_for(spinner, options={"allow_commands": ["*hashlib*"]})
+    context = context_for(spinner, options=SPINNERS)
     proposed = handler.propose(make_goal(), context)
     assert [candidate.params["pid"] for candidate in proposed] == [spinner.pid]
     candidate = proposed[0]
@@ -156,7 +159,7 @@ def test_nothing_is_proposed_for_a_metric_that_it_cannot_move(handler: ActionHan
 
 
 def test_nothing_is_proposed_twice(spinner: psutil.Process, handler: ActionHandler) -> None:
-    context = context_for(spinner, options={"allow_commands": ["*hashlib*"]})
+    context = context_for(spinner, options=SPINNERS)
     candidate = handler.propose(make_goal(), context)[0]
     before = handler.capture(candidate.params, context)
     assert handler.run(candidate.params, context).success

@@ -35,28 +35,22 @@ def test_a_run_is_given_the_amount_that_was_planned() -> None:
     assert result.detail == "Dry run: would start a run of scale/out with replicas 4."
 
 
-@pytest.fixture(scope="module")
-def prefect_api() -> Iterator[str]:
-    """Run a Prefect server with one deployment, greet/test, that no worker executes."""
+@pytest.fixture
+def reachable(prefect_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let Prefect's clients, of this process and of those it starts, find a server with a deployment greet/test."""
     from prefect import flow
-    from prefect.settings import PREFECT_API_URL
-    from prefect.testing.utilities import prefect_test_harness
+    from prefect.client.orchestration import get_client
+    from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    with prefect_test_harness(server_startup_timeout=60):
-        from prefect.client.orchestration import get_client
+    @flow
+    def greet(name: str = "you") -> str:
+        return name
 
-        @flow
-        def greet(name: str = "you") -> str:
-            return name
-
+    monkeypatch.setenv("PREFECT_API_URL", prefect_url)
+    with temporary_settings({PREFECT_API_URL: prefect_url}):
         with get_client(sync_client=True) as client:
             client.create_deployment(flow_id=client.create_flow(greet), name="test", enforce_parameter_schema=False)
-        yield PREFECT_API_URL.value()
-
-
-@pytest.fixture
-def reachable(prefect_api: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PREFECT_API_URL", prefect_api)
+        yield
 
 
 @pytest.mark.slow
