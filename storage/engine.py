@@ -22,7 +22,7 @@ import duckdb
 import numpy as np
 
 from storage.errors import ForeactError, TransientError
-from storage.recall import Recall, Sizes, written
+from storage.recall import CLOCK, Recall, Sizes, written
 
 Rows = list[tuple[Any, ...]]
 Params = Mapping[str, Any]
@@ -212,8 +212,8 @@ class LocalEngine:
 
     def recall(self, tables: tuple[str, ...], key: Hashable, read: Callable[[], T]) -> T:
         self._cursor()
-        # Inside a transaction its own rows are seen, which may yet be taken back.
-        sees_all = self.is_alone or time.monotonic() - self._looked_s < LOOK_HOLDS_S
+        # Inside a transaction its own rows are seen, which may yet be taken back; only who looks sees the clock.
+        sees_all = (self.is_alone and CLOCK not in tables) or time.monotonic() - self._looked_s < LOOK_HOLDS_S
         return self._recall.get(tables, key, read) if sees_all and not self._local.depth else read()
 
     def state(self, table: str) -> tuple[int, ...] | None:
