@@ -53,6 +53,13 @@ def wait_until_ready(client: httpx.Client, process: subprocess.Popen[bytes], fol
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("library", ["prefect", "scipy", "pandas", "darts"])
+def test_a_facade_starts_without_what_only_the_loop_needs(library: str) -> None:
+    loaded = f"import sys, api.app; sys.exit({library!r} in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", loaded], cwd=ROOT, check=False).returncode == 0
+
+
+@pytest.mark.slow
 def test_what_was_acknowledged_survives_kill_9(tmp_path: Path) -> None:
     acknowledged = 0
     with facade(tmp_path) as (process, client):
