@@ -1,7 +1,6 @@
 """Functions of `scipy.special`, fetched when one is first called.
 
-The facade shows what the loop has computed and hardly ever computes itself: fetching them with it would cost it 18 MB
-and a third of a second of its start.
+The facade shows what the loop has computed and hardly ever computes itself; with them it is 16 MB larger.
 """
 
 from __future__ import annotations
