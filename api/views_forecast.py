@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,8 @@ from tasks.forecast.recalibrate import Reliability, reliability
 LEVELS = (0.05, 0.95)
 NEEDED_SAMPLES = 30
 BAND_DIGITS = 4
+MOST_PLACES = 22
+"""Beyond these a power of ten is no exact double, and numpy would not round to the shortest number."""
 NO_STATE = PredictedState(
     state="unknown", probability=None, probabilities={}, at=None, reason="There is no forecast yet."
 )
@@ -56,19 +59,26 @@ def series(forecast: Forecast, unit: str = "") -> SeriesForecast:
     """Show one forecast as far as it reaches."""
     steps = 0 if forecast.refusal else len(forecast.point)
     low, high = (_level(forecast, level)[:steps] for level in LEVELS)
-    step, places = timedelta(seconds=forecast.step_s), _places(low, high)
+    places = _places(low, high)
     return SeriesForecast.model_construct(
         series=forecast.series,
         unit=unit,
         method=forecast.method,
         step_seconds=forecast.step_s,
-        timestamps=[forecast.issued_at + step * (number + 1) for number in range(steps)],
+        timestamps=_ends(forecast.issued_at, forecast.step_s, steps),
         point=_plain(forecast.point[:steps], places),
         low=_plain(low, places),
         high=_plain(high, places),
         warnings=list(forecast.warnings),
         refusal=forecast.refusal,
     )
+
+
+@lru_cache(maxsize=8)
+def _ends(issued_at: datetime, step_s: float, steps: int) -> list[datetime]:
+    """Return the ends of the steps: one list for all series of a cycle, which nobody changes."""
+    step = timedelta(seconds=step_s)
+    return [issued_at + step * (number + 1) for number in range(steps)]
 
 
 def cut(forecast: SeriesForecast, horizon_s: float) -> SeriesForecast:
@@ -190,9 +200,13 @@ def _places(low: FloatArray, high: FloatArray) -> int | None:
     """
     widths = high - low
     narrowest = float(np.min(widths[widths > 0], initial=np.inf))
-    return BAND_DIGITS - 1 - math.floor(math.log10(narrowest)) if np.isfinite(narrowest) else None
+    if not np.isfinite(narrowest):
+        return None
+    places = BAND_DIGITS - 1 - math.floor(math.log10(narrowest))
+    return places if abs(places) <= MOST_PLACES else None
 
 
 def _plain(values: FloatArray, places: int | None) -> list[float]:
     """Return floats rounded to some decimal places; negative ones are digits before the point."""
-    return [float(value) if places is None else round(float(value), places) for value in values.tolist()]
+    rounded: list[float] = (values if places is None else np.round(values.astype(np.float64), places)).tolist()
+    return rounded

@@ -22,7 +22,7 @@ import duckdb
 import numpy as np
 
 from storage.errors import ForeactError, TransientError
-from storage.recall import ANYTHING, Recall, Sizes, written
+from storage.recall import ANYTHING, CLOCK, Recall, Sizes, written
 
 Rows = list[tuple[Any, ...]]
 Params = Mapping[str, Any]
@@ -214,11 +214,12 @@ class LocalEngine:
 
     def recall(self, tables: tuple[str, ...], key: Hashable, read: Callable[[], T]) -> T:
         self._cursor()
-        sees_all = self.is_alone or time.monotonic() - self._looked_s < LOOK_HOLDS_S
+        # Only who looks sees the clock.
+        sees_all = (self.is_alone and CLOCK not in tables) or time.monotonic() - self._looked_s < LOOK_HOLDS_S
         if not self._local.depth:
             return self._recall.get(tables, key, read) if sees_all else read()
         # What is read inside a transaction is not remembered: it may be of before others' writes, or be taken back.
-        is_untouched = self.is_alone and self._local.written.isdisjoint((*tables, ANYTHING))
+        is_untouched = self.is_alone and sees_all and self._local.written.isdisjoint((*tables, ANYTHING))
         return self._recall.get(tables, key, read, keep=False) if is_untouched else read()
 
     def state(self, table: str) -> tuple[int, ...] | None:

@@ -30,7 +30,6 @@ MOST_STEPS = 288
 RECENT = timedelta(hours=1)
 RECENT_STEPS = 120
 PICTURE_SPANS = 3
-KEPT_FOR = timedelta(seconds=10)
 _ON_VALUES = (ObjectiveKind.BOUND, ObjectiveKind.PERCENTILE, ObjectiveKind.CAPACITY, ObjectiveKind.HEADROOM)
 
 
@@ -48,9 +47,8 @@ class Chart:
 
 @dataclass(frozen=True)
 class Drawing:
-    """The charts as drawn at a moment, and how many metrics are left out."""
+    """The charts, and how many metrics are left out."""
 
-    at: datetime
     charts: list[Chart]
     hidden: int
 
@@ -96,7 +94,7 @@ def home(facade: Facade, show_all: bool = False) -> Home:
     """Gather the first page."""
     known, foreseen = reads.standing(facade), reads.predictions(facade, HORIZON_HOURS)
     now, status = known.now, reads.status(facade, known)
-    drawn = _drawn(facade, now, show_all)
+    drawn = _drawn(facade, show_all)
     last, opened = status.last_cycle, reads.goals(facade)
     actions, learned = reads.actions(facade, ACTIONS_SHOWN).actions, reads.insights(facade)
     interval = timedelta(seconds=facade.in_force.analysis_interval_s)
@@ -154,16 +152,16 @@ def _waiting(facade: Facade, view: ActionView) -> Waiting:
     )
 
 
-def _drawn(facade: Facade, now: datetime, show_all: bool) -> Drawing:
-    """Return the charts as drawn a moment ago where nothing was recorded since."""
+def _drawn(facade: Facade, show_all: bool) -> Drawing:
+    """Return the charts as drawn within the last seconds: drawing takes longer than all the rest of the page.
+
+    What is recorded meanwhile is seen with the next ones; metrics may come many times a second.
+    """
 
     def draw() -> Drawing:
-        moment = facade.clock()
-        return Drawing(moment, *_charts(facade, reads.predictions(facade, HORIZON_HOURS), moment, show_all))
+        return Drawing(*_charts(facade, reads.predictions(facade, HORIZON_HOURS), facade.clock(), show_all))
 
-    tables = ("samples", "series", "forecasts", "breaches", "facts", CLOCK)
-    drawn = facade.store.engine.recall(tables, ("charts", show_all), draw)
-    return drawn if now - drawn.at < KEPT_FOR else draw()
+    return facade.store.engine.recall((CLOCK,), ("charts", show_all), draw)
 
 
 def _charts(facade: Facade, foreseen: Predictions, now: datetime, show_all: bool) -> tuple[list[Chart], int]:

@@ -6,10 +6,10 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import betainc
 
 from storage.records import Objective
 from tasks.goals.evidence import Evidence, WindowCount
+from tasks.special import betainc
 
 _MONTH_S = 30 * 86_400.0
 _SHORTEST_S = 60.0
@@ -108,4 +108,4 @@ def _probability(counts: WindowCount, objective: Objective, factor: float) -> fl
     allowed = float(np.clip(factor * (1.0 - objective.target_ratio), 0.0, 1.0))
     if bad < _MIN_BAD or allowed >= 1.0:
         return 0.0
-    return float(1.0 - betainc(bad + 0.5, counts.good + 0.5, allowed))
+    return 1.0 - betainc(bad + 0.5, counts.good + 0.5, allowed)

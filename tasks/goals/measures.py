@@ -7,10 +7,10 @@ from datetime import datetime
 from typing import Literal
 
 import numpy as np
-from scipy.special import betainc
 
 from storage.records import FloatArray, Forecast
 from tasks.goals.evidence import Evidence, Window
+from tasks.special import betainc
 
 Side = Literal["below", "above"]
 
@@ -48,7 +48,7 @@ def share_probability(beyond_ratio: float, effective_n: float, allowed_ratio: fl
     proportion"), on the effective number of observations.
     """
     beyond = beyond_ratio * effective_n
-    return float(1.0 - betainc(beyond + 0.5, effective_n - beyond + 0.5, allowed_ratio))
+    return 1.0 - betainc(beyond + 0.5, effective_n - beyond + 0.5, allowed_ratio)
 
 
 def held_for_s(window: Window, bound: float, side: Side, margin: float = 0.0) -> float:

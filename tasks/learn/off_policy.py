@@ -8,12 +8,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from scipy.special import stdtrit
 
 from storage.errors import ForeactError
 from storage.records import NOTHING
 from tasks.learn.beliefs import Learner, Observation, replay
 from tasks.learn.features import Context, FloatArray
+from tasks.special import stdtrit
 
 FEWEST_EFFECTIVE = 20.0
 FOLDS = 5
@@ -125,7 +125,7 @@ def _combined(
         # Linearised: what each decision moves the mean of the model and the weighted mean of its misses by.
         moved = (direct - direct.mean()) / count + weight * (achieved - taken - correction) / total
         error = float(np.sqrt(np.square(moved).sum() * effective / (effective - 1)))
-    half = float(stdtrit(max(1.0, effective - 1), 0.95)) * error
+    half = stdtrit(max(1.0, effective - 1), 0.95) * error
     return PolicyValue(
         float(direct.mean()), value, value - half, value + half, float(achieved.mean()), effective, count
     )

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from math import log, sqrt
 
 import numpy as np
-from scipy.special import betaincinv, ndtri, stdtrit
 
 from tasks.learn.features import FloatArray
+from tasks.special import betaincinv, ndtri, stdtrit
 
 MODEL_VARIANCE = 0.02
 MIXTURE_PRECISION = 10.0
@@ -51,7 +51,7 @@ def pooled_effect(
     misfit = float(weight @ np.square(effects - mean)) / freedom if freedom else 1.0
     alike = _common_variance(errors, past_windows) if freedom else 0.0
     error = sqrt(max(1.0, misfit) / float(weight.sum()) + alike)
-    half = float(stdtrit(max(freedom, 1) if freedom else 1_000, 0.5 + confidence / 2)) * error
+    half = stdtrit(max(freedom, 1) if freedom else 1_000, 0.5 + confidence / 2) * error
     return PooledEffect(mean, mean - half, mean + half, error, sqrt(between), len(effects))
 
 
@@ -85,7 +85,7 @@ def always_valid_low(
     boundary = sqrt(
         (information + MIXTURE_PRECISION) * log((information + MIXTURE_PRECISION) / (MIXTURE_PRECISION * alpha**2))
     )
-    common = float(ndtri(1 - alpha)) * sqrt(_common_variance(errors, past_windows))
+    common = ndtri(1 - alpha) * sqrt(_common_variance(errors, past_windows))
     return mean - boundary / information - common
 
 
@@ -95,6 +95,6 @@ def share_interval(successes: int, count: int, confidence: float = 0.90) -> tupl
     if not count:
         return 0.0, 1.0
     tail = (1 - confidence) / 2
-    low = float(betaincinv(successes + 0.5, count - successes + 0.5, tail)) if successes else 0.0
-    high = float(betaincinv(successes + 0.5, count - successes + 0.5, 1 - tail)) if successes < count else 1.0
+    low = betaincinv(successes + 0.5, count - successes + 0.5, tail) if successes else 0.0
+    high = betaincinv(successes + 0.5, count - successes + 0.5, 1 - tail) if successes < count else 1.0
     return low, high

@@ -7,11 +7,10 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from scipy.special import ndtr
-
 from tasks.learn.beliefs import Learner, Observation, replay
 from tasks.learn.features import Context
 from tasks.learn.outcomes import OutcomeRow, hour_of_day, is_action, once_each
+from tasks.special import ndtr
 
 FEWEST_OUTCOMES = 5
 SURE_RATIO = 0.8
@@ -111,4 +110,4 @@ def strategy_advice(rows: Iterable[OutcomeRow], actions: Learner | None = None) 
 
 def _better(learner: Learner, goal_type: str, one: str, other: str) -> float:
     gain, doubt = learner.gain(Context(goal_type), one, other)
-    return float(ndtr(gain / doubt))
+    return ndtr(gain / doubt)

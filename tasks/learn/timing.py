@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scipy.special import ndtr
-
 from storage.errors import ForeactError
 from tasks.learn.beliefs import Learner
 from tasks.learn.features import Context
+from tasks.special import ndtr
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ def _score(learner: Learner, goal_type: str, action: str, start: float, width: f
     here, all_day = Context(goal_type, start + width / 2), Context(goal_type)
     mean, deviation = learner.effects(here, [action])
     gain, doubt = learner.gain(here, action, action, all_day)
-    better = float(ndtr(gain / doubt)) if doubt > 0 else 0.5
+    better = ndtr(gain / doubt) if doubt > 0 else 0.5
     return SlotScore(start, float(mean[0]), float(deviation[0]), gain, better)
 
 

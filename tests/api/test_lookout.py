@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from api.dashboard import scene
 from api.deps import Facade
 from api.lookout import ASKED_FOR_S, Lookout
 from settings import Settings
-from storage import Store, open_store, own_store
+from storage import Store, open_store, own_store, recall
+from tests.api import worlds
 from tests.api.conftest import RecordingTrigger
 
 
@@ -70,6 +72,23 @@ def test_what_is_asked_for_was_read_before_the_new_state_is_shown(
     read = count_of_reads(owner, monkeypatch)
     assert owner.facts.get("a") == 1
     assert read == []
+
+
+def test_charts_are_drawn_at_a_steady_pace_however_often_something_is_recorded(
+    facade: Facade, owner: Store, tick: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worlds.samples(owner, tick)
+    lookout = Lookout(facade)
+    lookout.step()
+    first = scene.home(facade).charts
+    worlds.a_turn(owner, tick)
+    lookout.step()
+    page = scene.home(facade)
+    assert page.predictions.cycle_id is not None
+    assert page.charts is first
+    monkeypatch.setattr(recall, "TICK_S", 1e-3)
+    lookout.step()
+    assert scene.home(facade).charts is not first
 
 
 def test_nobody_looks_while_nobody_asks(facade: Facade, owner: Store, monkeypatch: pytest.MonkeyPatch) -> None:

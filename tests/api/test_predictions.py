@@ -132,3 +132,11 @@ def test_no_more_digits_are_sent_than_the_band_bears(tick: datetime) -> None:
     forecast = worlds.a_forecast(worlds.SERIES, tick, levels=(0.05, 0.5, 0.95), point=quantiles[:, 1])
     told = views_forecast.series(forecast.model_copy(update={"quantiles": quantiles}))
     assert (told.low[0], told.point[0], told.high[0]) == (48.765, 50.123, 51.235)
+
+
+def test_a_point_far_outside_a_hair_thin_band_is_shown_as_it_is(tick: datetime) -> None:
+    quantiles = np.array([[0.0, 0.0, 1e-300], [1e10, 1e10, 1e10]])
+    forecast = worlds.a_forecast(worlds.SERIES, tick, levels=(0.05, 0.5, 0.95), point=quantiles[:, 1])
+    told = views_forecast.series(forecast.model_copy(update={"quantiles": quantiles}))
+    assert told.point == [0.0, 1e10]
+    assert told.high == [1e-300, 1e10]

@@ -53,6 +53,14 @@ def wait_until_ready(client: httpx.Client, process: subprocess.Popen[bytes], fol
 
 
 @pytest.mark.slow
+def test_a_facade_starts_without_what_only_the_loop_needs() -> None:
+    needless = ("darts", "pandas", "prefect", "scipy")
+    program = f"import sys, api.app; print([name for name in {needless} if name in sys.modules])"
+    answer = subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, capture_output=True, text=True)
+    assert answer.stdout.strip() == "[]"
+
+
+@pytest.mark.slow
 def test_what_was_acknowledged_survives_kill_9(tmp_path: Path) -> None:
     acknowledged = 0
     with facade(tmp_path) as (process, client):

@@ -187,3 +187,13 @@ def test_what_grows_old_by_itself_is_read_anew_after_a_while() -> None:
     sizes = Sizes()
     states = [sizes.take_in({}, now_s)[CLOCK] for now_s in (0.0, TICK_S / 2, TICK_S)]
     assert states[0] == states[1] != states[2]
+
+
+def test_what_grows_old_by_itself_is_not_remembered_where_nobody_looks(store: Store) -> None:
+    read = list[int]()
+
+    def answer() -> int:
+        read.append(1)
+        return len(read)
+
+    assert [store.engine.recall((CLOCK,), "k", answer) for _ in range(3)] == [1, 2, 3]
