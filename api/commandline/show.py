@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from api.dashboard.words import span
+from tasks.text import span
 
 if TYPE_CHECKING:
     from flows.backtest import BacktestReport, ObjectiveFigures
