@@ -467,6 +467,11 @@ class Action(Record):
     bound: float | None = None
     forecast_cycle_id: str = ""
 
+    @property
+    def title(self) -> str:
+        """Return its name, with its target where it has one."""
+        return f"{self.name} {self.target}".strip()
+
 
 class Intent(Record):
     """The durable promise to act, written before anything is touched."""
