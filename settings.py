@@ -403,7 +403,7 @@ def load_settings(folder: Path | str | None = None, *, config: Path | None = Non
     try:
         located = _Located(**overrides)
     except (ValidationError, SettingsError, tomllib.TOMLDecodeError) as trouble:
-        raise _unusable(file, trouble) from None
+        raise _unusable(file, overrides, trouble) from None
     fields = {name: getattr(located, name) for name in Settings.model_fields}
     home = located.home if located.home.is_absolute() else base / located.home
     prefect_url = located.prefect_api_url or os.environ.get("PREFECT_API_URL") or None
@@ -477,7 +477,9 @@ def _keep(home: Path, text: str) -> None:
         new.replace(kept)
 
 
-def _unusable(file: Path, trouble: ValidationError | SettingsError | tomllib.TOMLDecodeError) -> ForeactError:
+def _unusable(
+    file: Path, given: Mapping[str, Any], trouble: ValidationError | SettingsError | tomllib.TOMLDecodeError
+) -> ForeactError:
     if isinstance(trouble, tomllib.TOMLDecodeError):
         return ForeactError(
             "configuration_invalid",
@@ -496,13 +498,22 @@ def _unusable(file: Path, trouble: ValidationError | SettingsError | tomllib.TOM
     key = ".".join(str(part) for part in first["loc"]) or "the file"
     why = "there is no such key" if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
     said = f"{why} (given: {first.get('input')!r:.300})"
-    if variable := _variable_of(first["loc"]):
+    if _holds(given, first["loc"]):
+        where, remedy = f"What was given as {key}", f"Correct or leave out `{key}`"
+    elif variable := _variable_of(first["loc"]):
         where, remedy = f"The environment variable {variable} ({key})", f"Correct or unset {variable}"
     else:
         where, remedy = f"{file}: {key}", f"Correct or remove `{key}`"
     return ForeactError(
         "configuration_invalid", f"{where}: {said}.", f"{remedy}; docs/configuration.md lists every key."
     )
+
+
+def _holds(given: Any, loc: tuple[int | str, ...]) -> bool:
+    """Tell whether a key was given as an argument; of a list it is enough that the list was."""
+    if not loc or not isinstance(given, Mapping):
+        return True
+    return loc[0] in given and _holds(given[loc[0]], loc[1:])
 
 
 def _variables() -> list[str]:

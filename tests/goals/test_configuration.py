@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -80,6 +81,21 @@ def test_a_variable_beside_the_wrong_key_is_not_blamed_for_it(tmp_path: Path, mo
     (tmp_path / "foreact.toml").write_text("[agent]\ntypo = 1\n")
     with pytest.raises(ForeactError, match=r"foreact\.toml: agent\.typo: there is no such key"):
         load_settings(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"forecasting": {"typo": 1}}, "What was given as forecasting.typo: there is no such key"),
+        ({"executor": {"rate_limits": ["often"]}}, "What was given as executor.rate_limits.0: this is no rate limit"),
+    ],
+)
+def test_what_cannot_be_used_of_the_arguments_is_not_blamed_on_the_file(
+    tmp_path: Path, given: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ForeactError) as caught:
+        load_settings(tmp_path, **given)
+    assert caught.value.message.startswith(said)
 
 
 def test_a_ring_of_parents_is_shown(tmp_path: Path) -> None:
