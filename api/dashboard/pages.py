@@ -44,6 +44,7 @@ def _environment() -> Environment:
         "title_case": words.title,
         "percent": percent,
         "span": span,
+        "code": words.code,
     }
     environment.globals |= {
         "version": VERSION,

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 from datetime import datetime
+
+from markupsafe import Markup, escape
 
 from tasks import text
 from tasks.text import span
@@ -41,6 +44,11 @@ def ago(moment: datetime, now: datetime) -> str:
 def tone(word: str) -> str:
     """Return the colour class of a state, status or verdict."""
     return _TONES.get(word, "plain")
+
+
+def code(text: str) -> Markup:
+    """Return a sentence whose `words in backticks` are shown as code."""
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", escape(text)))
 
 
 def title(name: str) -> str:

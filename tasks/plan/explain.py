@@ -114,7 +114,9 @@ def explain_nothing(
     if best is None and wholly:
         return "Nothing, since no action may be taken: " + "; ".join(reasons_of(wholly)) + "."
     if best is None:
-        return "Nothing, since no registered action offers anything for this goal."
+        return (
+            "Nothing, since no registered action offers anything for this goal; `foreact doctor` says what each may do."
+        )
     if best.worth.is_planned and best.value < max(best.worth.needed, 1e-12):
         return _stay(problem, view, best)
     if risk <= 0:

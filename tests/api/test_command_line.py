@@ -12,6 +12,8 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from api.cli import app
+from api.commandline.checks import examine
+from api.processes.layout import new_layout
 from settings import VERSION, Settings, load_settings, utc_now
 from storage import ForeactError, Store, open_store
 from storage.records import Autonomy
@@ -54,6 +56,13 @@ def test_mode_off_keeps_the_loop_from_acting_and_is_one_line_of_the_audit_trail(
     assert seen(settings, lambda store: [line.verb for line in store.audit.latest()]) == ["set mode"]
     run("mode", "on")
     assert seen(settings, lambda store: is_autonomous(settings, store)) is True
+
+
+def test_the_doctor_names_actions_that_may_touch_no_process_yet(tmp_path: Path) -> None:
+    (tmp_path / "foreact.toml").write_text('[actions.renice_process]\nallow_names = ["load"]\n')
+    said = {check.what: check.text for check in examine(new_layout(load_settings(tmp_path), tmp_path))}
+    assert said["action renice_process"] == "level approve; reversible"
+    assert said["action pause_process"] == "level approve; reversible; touches no process without allow_names"
 
 
 @pytest.mark.parametrize("command", ["up", "status", "demo"])

@@ -174,3 +174,7 @@ def test_any_numbers_make_a_chart_that_parses(
 )
 def test_values_read_as_people_write_them(amount: float | None, unit: str, said: str) -> None:
     assert words.value(amount, unit) == said
+
+
+def test_backticks_become_code_and_markup_does_not() -> None:
+    assert words.code("say `foreact <x>` & wait") == "say <code>foreact &lt;x&gt;</code> &amp; wait"
