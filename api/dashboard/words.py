@@ -48,7 +48,7 @@ def tone(word: str) -> str:
 
 def code(text: str) -> Markup:
     """Return a sentence whose `words in backticks` are shown as code."""
-    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", escape(text)))
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
 def title(name: str) -> str:
