@@ -13,6 +13,7 @@ SMALLEST_PLAIN = 1e-4
 
 _BYTES = (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3), ("B", 1.0))
 _SECONDS = (("days", 172_800.0, 86_400.0), ("h", 7_200.0, 3_600.0), ("min", 120.0, 60.0), ("s", 1.0, 1.0))
+_SIGNS = {"percent": "%"}
 _UNITS = {
     "_ratio": "ratio",
     "_bytes_per_second": "bytes/s",
@@ -41,7 +42,7 @@ def value(amount: float, unit: str = "", digits: int = 4) -> str:
         return f"{number(amount / size, digits)} {name}{unit.removeprefix('bytes')}"
     if unit in {"s", "seconds"}:
         return _time(amount, digits)
-    return f"{number(amount, digits)} {unit}".strip()
+    return f"{number(amount, digits)} {_SIGNS.get(unit, unit)}".strip()
 
 
 def number(amount: float, digits: int = 4) -> str:

@@ -24,6 +24,7 @@ from tasks.text import limit, number, percent, span, unit_of, value
         (259_200.0, "s", "3 days"),
         (150.0, "ms", "150 ms"),
         (104.0, "processes", "104 processes"),
+        (79.14, "percent", "79.14 %"),
         (float("nan"), "ratio", "unknown"),
     ],
 )
