@@ -22,6 +22,7 @@ from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
 
@@ -31,6 +32,7 @@ from storage.records import Autonomy, GoalType, Objective
 VERSION = "0.1.0"
 CONFIG_NAME = "foreact.toml"
 KEPT_NAME = "last-usable.toml"
+_PREFIX = "FOREACT_"
 MOST_AMOUNTS = 200
 MOST_DAYS_A_WEEK = 8  # up to 8 main cycles in the longer one measured as good as a day alone, from 12 on far worse
 
@@ -301,7 +303,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         frozen=True,
         extra="forbid",
-        env_prefix="FOREACT_",
+        env_prefix=_PREFIX,
         env_nested_delimiter="__",
         toml_file=CONFIG_NAME,
     )
@@ -389,7 +391,8 @@ def load_settings(folder: Path | str | None = None, *, config: Path | None = Non
 
     `config` names another file to take the place of the folder's foreact.toml.
 
-    Raises `configuration_invalid`, naming file, key and remedy, when something in it cannot be used.
+    Raises `configuration_invalid`, naming file or environment variable, key and remedy, when something in them cannot
+    be used.
     """
     base = _folder(folder)
     file = config or base / CONFIG_NAME
@@ -399,8 +402,8 @@ def load_settings(folder: Path | str | None = None, *, config: Path | None = Non
 
     try:
         located = _Located(**overrides)
-    except (ValidationError, tomllib.TOMLDecodeError) as trouble:
-        raise _unusable(file, trouble) from None
+    except (ValidationError, SettingsError, tomllib.TOMLDecodeError) as trouble:
+        raise _unusable(file, overrides, trouble) from None
     fields = {name: getattr(located, name) for name in Settings.model_fields}
     home = located.home if located.home.is_absolute() else base / located.home
     prefect_url = located.prefect_api_url or os.environ.get("PREFECT_API_URL") or None
@@ -474,20 +477,58 @@ def _keep(home: Path, text: str) -> None:
         new.replace(kept)
 
 
-def _unusable(file: Path, trouble: ValidationError | tomllib.TOMLDecodeError) -> ForeactError:
+def _unusable(
+    file: Path, given: Mapping[str, Any], trouble: ValidationError | SettingsError | tomllib.TOMLDecodeError
+) -> ForeactError:
     if isinstance(trouble, tomllib.TOMLDecodeError):
         return ForeactError(
             "configuration_invalid",
             f"{file} is not valid TOML: {trouble}.",
             "Correct that line and try again.",
         )
+    if isinstance(trouble, SettingsError):
+        text = getattr(trouble.__cause__, "doc", None)
+        name = next((name for name in _variables() if os.environ[name] == text), _PREFIX + "…")
+        return ForeactError(
+            "configuration_invalid",
+            f"The environment variable {name} is not valid JSON (given: {text!r:.300}).",
+            f'Write a list as in ["3/hour", "200/day"] and a table as in {{"seed": 1}}, or put it into {CONFIG_NAME}.',
+        )
     first = trouble.errors()[0]
     key = ".".join(str(part) for part in first["loc"]) or "the file"
+    why = "there is no such key" if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
+    said = f"{why} (given: {first.get('input')!r:.300})"
+    if _holds(given, first["loc"]):
+        where, remedy = f"What was given as {key}", f"Correct or leave out `{key}`"
+    elif variable := _variable_of(first["loc"]):
+        where, remedy = f"The environment variable {variable} ({key})", f"Correct or unset {variable}"
+    else:
+        where, remedy = f"{file}: {key}", f"Correct or remove `{key}`"
     return ForeactError(
-        "configuration_invalid",
-        f"{file}: {key}: {first['msg'].removeprefix('Value error, ')} (given: {first.get('input')!r:.300}).",
-        f"Correct or remove `{key}`; docs/configuration.md lists every key.",
+        "configuration_invalid", f"{where}: {said}.", f"{remedy}; docs/configuration.md lists every key."
     )
+
+
+def _holds(given: Any, loc: tuple[int | str, ...]) -> bool:
+    """Tell whether a key was given as an argument; of a list it is enough that the list was."""
+    if not loc or not isinstance(given, Mapping):
+        return True
+    return loc[0] in given and _holds(given[loc[0]], loc[1:])
+
+
+def _variables() -> list[str]:
+    return [name for name in os.environ if name.upper().startswith(_PREFIX)]
+
+
+def _variable_of(loc: tuple[int | str, ...]) -> str | None:
+    """Return the environment variable that a key was taken from: one of its name, or of a part that it is in."""
+    known = {name.upper(): name for name in _variables()}
+    for length in range(len(loc), 0, -1):
+        name = known.get(_PREFIX + "__".join(map(str, loc[:length])).upper())
+        rest = loc[length:]
+        if name and (not rest or isinstance(rest[0], int) or f'"{rest[0]}"' in os.environ[name]):
+            return name
+    return None
 
 
 def child_environment(extra: Mapping[str, str]) -> dict[str, str]:

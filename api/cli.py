@@ -35,15 +35,33 @@ class _Where:
     folder: Path = Path()
 
 
+def _tell_version(is_asked: bool) -> None:
+    if is_asked:
+        from settings import VERSION
+
+        typer.echo(f"foreact {VERSION}")
+        raise typer.Exit
+
+
 @app.callback()
 def _main(
     folder: Annotated[
         Path | None, typer.Option("--folder", "-C", help="The folder with foreact.toml; by default this one.")
     ] = None,
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_tell_version, help="Print the version and exit.")
+    ] = False,
 ) -> None:
     from settings import child_environment
+    from storage.errors import ForeactError
 
     _Where.folder = Path(folder or child_environment({}).get("FOREACT_FOLDER", ".")).resolve()
+    if not _Where.folder.is_dir():
+        raise ForeactError(
+            "folder_not_found",
+            f"There is no folder {_Where.folder}.",
+            "Create it first, or correct -C or FOREACT_FOLDER.",
+        )
 
 
 @app.command(epilog="Example: foreact up")

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from pydantic import ValidationError
-
 from api.deps import Facade
 from api.models.ingest import EventIn, MetricIn
 from storage.errors import ForeactError
@@ -45,13 +43,12 @@ def record_events(facade: Facade, items: Sequence[EventIn], is_list: bool = True
     return len(events)
 
 
-def unusable(trouble: ValidationError, index: int | None, where: Sequence[str | int]) -> ForeactError:
-    """Say what is wrong with an item: `index` in a list, `where` in the item."""
-    error = trouble.errors(include_url=False, include_context=False, include_input=False)[0]
+def unusable(why: str, index: int | None, where: Sequence[str | int]) -> ForeactError:
+    """Refuse an item, saying why: `index` in a list, `where` in the item."""
     field = ".".join(str(part) for part in where if part != "[key]") or "the item"
     return ForeactError(
         "item_invalid",
-        f"{_which(index)}{field}: {error['msg']}. Nothing was recorded.",
+        f"{_which(index)}{field}: {why}. Nothing was recorded.",
         "Correct that and send it again; GET /docs describes the fields.",
         status=422,
     )

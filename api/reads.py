@@ -83,6 +83,7 @@ def status(facade: Facade, known: Standing | None = None) -> Status:
             known.tally,
             plans=known.plans,
             cycles=store.cycles.count(),
+            series=len(store.samples.known()),
             samples=facade.counters.get("samples"),
             events=facade.counters.get("events"),
         ),

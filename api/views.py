@@ -49,7 +49,7 @@ def open_count(counts: Mapping[str, int]) -> int:
 
 
 def agent_statistics(
-    goals: Mapping[str, int], tally: Tally, *, plans: int, cycles: int, samples: int, events: int
+    goals: Mapping[str, int], tally: Tally, *, plans: int, cycles: int, series: int, samples: int, events: int
 ) -> AgentStatistics:
     """Sum up goals by state and receipts by status."""
     return AgentStatistics(
@@ -64,6 +64,7 @@ def agent_statistics(
         actions_succeeded=tally.by_status[ReceiptStatus.SUCCEEDED],
         actions_failed=sum(tally.by_status[status] for status in GONE_WRONG),
         cycles_completed=cycles,
+        series_known=series,
         samples_recorded=samples,
         events_recorded=events,
     )

@@ -15,6 +15,7 @@ from api.models.forecasts import Calibration, PredictedState, Predictions, Relia
 from storage.records import Breach, FloatArray, Forecast, StatePrediction
 from storage.samples import SeriesInfo
 from tasks.forecast.recalibrate import Reliability, reliability
+from tasks.text import span
 
 LEVELS = (0.05, 0.95)
 NEEDED_SAMPLES = 30
@@ -158,21 +159,12 @@ def no_forecast_note(spans: Sequence[SeriesInfo], analysis_interval_s: float) ->
     best = max(spans, key=lambda info: info.count)
     if best.count < NEEDED_SAMPLES:
         missing = NEEDED_SAMPLES - best.count
-        wait = f"; about {duration(missing * best.interval_s)}" if best.interval_s else ""
+        wait = f"; about {span(missing * best.interval_s)}" if best.interval_s else ""
         return f"No forecast yet: {NEEDED_SAMPLES} samples are needed, {best.count} so far{wait}."
     return (
         f"No forecast yet: {best.series} has {best.count} samples, which is enough. The next cycle comes within "
-        f"{duration(analysis_interval_s)}; POST /api/autonomous/analysis/trigger starts one now."
+        f"{span(analysis_interval_s)}; POST /api/autonomous/analysis/trigger starts one now."
     )
-
-
-def duration(seconds: float) -> str:
-    """Say a duration in the unit that a person would use."""
-    for size, unit in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
-        if seconds >= 0.95 * size:
-            count = round(seconds / size)
-            return f"{count} {unit}{'s' if count != 1 else ''}"
-    return f"{max(1, round(seconds))} s"
 
 
 def _reach_note(horizon_hours: float, available_hours: float) -> str | None:
@@ -181,8 +173,8 @@ def _reach_note(horizon_hours: float, available_hours: float) -> str | None:
     if available_hours == 0:
         return "No series could be forecast yet; each says why under `refusal`."
     return (
-        f"The history supports {duration(available_hours * 3_600)} ahead so far, less than the "
-        f"{duration(horizon_hours * 3_600)} that were asked for; the reach grows with the history."
+        f"The history supports {span(available_hours * 3_600)} ahead so far, less than the "
+        f"{span(horizon_hours * 3_600)} that were asked for; the reach grows with the history."
     )
 
 

@@ -211,7 +211,8 @@ def _checked(model: type[M], given: Mapping[str, Any]) -> M:
     try:
         return model.model_validate(given)
     except ValidationError as trouble:
-        raise ingest.unusable(trouble, None, trouble.errors()[0]["loc"]) from None
+        first = trouble.errors()[0]
+        raise ingest.unusable(first["msg"], None, first["loc"]) from None
 
 
 class Executor:

@@ -27,7 +27,7 @@ from storage import ForeactError, Store
 from storage.actions import ActionView
 from storage.records import NOTHING, GoalView, Objective, ObjectiveKind, ReceiptStatus, Sample, metric_of
 from tasks.context import objectives_in_force
-from tasks.monitor.windows import LONGEST_STEP_S
+from tasks.monitor.windows import LONGEST_STEP_S, SPARSE_REACH_S, sparse
 
 MOST_TICKS = 2_000
 BACKTEST_FACT = "backtest"
@@ -212,26 +212,25 @@ def _reach(settings: Settings) -> timedelta:
 
 
 def _recording(store: Store, start: datetime, end: datetime, reach: timedelta) -> Recording:
-    columns = store.samples.columns(start - reach, end)
-    known = {info.series: info for info in store.samples.known()}
-    moments = _moments(columns["ts"])
-    if not moments or moments[-1] <= start:
+    """Return what the loop looks at: all as far back as `reach`, events and series of rare samples for five weeks."""
+    furthest = start - max(reach, timedelta(seconds=SPARSE_REACH_S))
+    rare = sparse(store.samples.spans(start - reach, end))
+    parts = store.samples.columns(furthest, start - reach, rare), store.samples.columns(start - reach, end)
+    samples = tuple(sample for columns in parts for sample in _samples(store, columns))
+    if not samples or samples[-1].ts <= start:
         raise ForeactError(
             "history_empty",
             f"Nothing was recorded between {start:%Y-%m-%d %H:%M} and {end:%Y-%m-%d %H:%M} UTC.",
             "Choose another span, or bring history in with `foreact import FILE`.",
         )
-    samples = tuple(
-        Sample(
-            metric=metric_of(series),
-            value=float(value),
-            ts=moment,
-            labels=known[series].labels,
-            unit=known[series].unit,
-        )
-        for series, moment, value in zip(columns["series"].tolist(), moments, columns["value"].tolist(), strict=True)
-    )
-    return Recording(samples, tuple(reversed(store.events.between(start - reach, end))))
+    return Recording(samples, tuple(reversed(store.events.between(furthest, end))))
+
+
+def _samples(store: Store, columns: dict[str, Any]) -> Iterator[Sample]:
+    known, moments = {info.series: info for info in store.samples.known()}, _moments(columns["ts"])
+    for series, moment, value in zip(columns["series"].tolist(), moments, columns["value"].tolist(), strict=True):
+        info = known[series]
+        yield Sample(metric=metric_of(series), value=float(value), ts=moment, labels=info.labels, unit=info.unit)
 
 
 def _moments(column: Any) -> list[datetime]:

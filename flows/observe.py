@@ -180,7 +180,10 @@ class OrchestratorWithAutonomousAgent:
         if agent_name not in self.agents:
             known = ", ".join(sorted(self.agents)) or "none yet"
             raise ForeactError(
-                "agent_unknown", f"No agent is called {agent_name}.", f"Register it first; known: {known}.", status=404
+                "agent_unknown",
+                f"No agent is called {agent_name}.",
+                f"Say register_agent({agent_name!r}, run) first; known: {known}.",
+                status=404,
             )
         agent = cast(GoalDrivenAgent, self.agent)
         told = {**(context or {}), **_situation(agent)}

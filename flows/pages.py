@@ -20,6 +20,7 @@ from flows.simulate import SimulationReport
 from settings import VERSION
 from storage.records import NOTHING, GoalView, Objective, ObjectiveKind, Outcome
 from storage.samples import SeriesInfo
+from tasks.text import span
 
 if TYPE_CHECKING:
     from flows.backtest import BacktestReport
@@ -114,7 +115,7 @@ def _drawing(
 
 def _stretch(episode: Episode) -> Stretch:
     lead_s = episode.lead_time_s
-    how = "missed" if lead_s is None else f"{words.span(abs(lead_s))} {'of warning' if lead_s > 0 else 'late'}"
+    how = "missed" if lead_s is None else f"{span(abs(lead_s))} {'of warning' if lead_s > 0 else 'late'}"
     text = f"broken {_when(episode.start)} to {_when(episode.end)}: {how}"
     return Stretch(episode.start.timestamp(), episode.end.timestamp(), _TONES[episode.warning], text)
 
@@ -153,7 +154,7 @@ def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    environment.filters |= {"value": words.value, "span": words.span, "tone": words.tone, "when": _when}
+    environment.filters |= {"value": words.value, "span": span, "tone": words.tone, "when": _when}
     environment.filters |= {"words": lambda name: str(name).replace("_", " ")}
     environment.globals |= {"version": VERSION, "most_rows": MOST_ROWS, "interval": effect_interval}
     return environment

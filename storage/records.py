@@ -165,7 +165,8 @@ class Event(Record):
 class Frame(Record):
     """A window of several series on one regular grid: the working form of samples.
 
-    `values` is (series, steps), oldest first, NaN where nothing was recorded; the last column ends at `end`.
+    `values` is (series, steps), oldest first, NaN where nothing was recorded; the last column ends at `end`. `units`
+    are those that were recorded with the samples, by series.
     `seasons_s` are the cycles in which the system lives: a day and a week unless configured otherwise.
     """
 
@@ -174,6 +175,7 @@ class Frame(Record):
     end: Moment
     step_s: float
     seasons_s: tuple[float, ...] = (86_400.0, 604_800.0)
+    units: Mapping[str, str] = Field(default_factory=dict)
 
     @property
     def season_lengths(self) -> tuple[int, ...]:
@@ -464,6 +466,11 @@ class Action(Record):
     priority: float = 0.0
     bound: float | None = None
     forecast_cycle_id: str = ""
+
+    @property
+    def title(self) -> str:
+        """Return its name, with its target where it has one."""
+        return f"{self.name} {self.target}".strip()
 
 
 class Intent(Record):

@@ -118,11 +118,19 @@ class Samples:
         """
         return replace(self.window(since, until), known_rows=self._rows_since if self._engine.is_local else None)
 
-    def columns(self, since: datetime, until: datetime) -> dict[str, np.ndarray[Any, Any]]:
-        """Return raw samples in (since, until] as columns series, ts, value, in time order: for replay."""
-        sql = """
+    def columns(
+        self, since: datetime, until: datetime, series: Sequence[str] | None = None
+    ) -> dict[str, np.ndarray[Any, Any]]:
+        """Return raw samples in (since, until] as columns series, ts, value, in time order: for replay.
+
+        Of all series, or of those named.
+        """
+        meant = (
+            "" if series is None else f"AND v.series_id IN ({', '.join(map(str, map(series_id, series))) or 'NULL'})"
+        )
+        sql = f"""
             SELECT s.series, v.ts, v.value FROM samples v JOIN series s USING (series_id)
-            WHERE v.ts > $since AND v.ts <= $until ORDER BY v.ts, s.series, v.recorded_at"""
+            WHERE v.ts > $since AND v.ts <= $until {meant} ORDER BY v.ts, s.series, v.recorded_at"""
         return self._engine.columns(sql, {"since": since, "until": until})
 
     def share_within(

@@ -119,7 +119,9 @@ class SampleWindow:
         if not series:
             return Frame(series=(), values=np.full((0, steps), np.nan), end=self.until, step_s=step_s)
         made = self._frame_here if self.engine.is_local else self._frame_there
-        return Frame(series=tuple(series), values=made(series, step_s, steps), end=self.until, step_s=step_s)
+        values = made(series, step_s, steps)
+        units = {info.series: info.unit for info in self.known() if info.unit}
+        return Frame(series=tuple(series), values=values, end=self.until, step_s=step_s, units=units)
 
     @cached_property
     def rows(self) -> Rows:

@@ -48,12 +48,16 @@ def _effect(outcome: Outcome) -> str:
     return f"{outcome.estimate:+.0f} ({outcome.low:+.0f} to {outcome.high:+.0f})"
 
 
+def _times(count: int) -> str:
+    return {0: "never", 1: "once", 2: "twice"}.get(count, f"{count} times")
+
+
 def _learned(report: SimulationReport) -> list[str]:
     tried = [outcome for outcome in report.outcomes if outcome.role == "target"]
     names = sorted({outcome.action for outcome in tried} - {NOTHING})
     counts = {name: [str(outcome.verdict) for outcome in tried if outcome.action == name] for name in names}
     lines = [
-        f"{name}: used {len(seen)} times, improved {seen.count('improved')} times" for name, seen in counts.items()
+        f"{name}: used {_times(len(seen))}, improved {_times(seen.count('improved'))}" for name, seen in counts.items()
     ]
     foretold = [view for view in report.goals if not view.goal.because.get("is_broken_now")]
     return [*lines, f"{len(report.goals)} goals set, {len(foretold)} of them before anything was broken."]

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from api.dashboard.words import span
+from tasks.text import span
 
 if TYPE_CHECKING:
     from flows.backtest import BacktestReport, ObjectiveFigures
@@ -54,6 +54,7 @@ def status(answer: Mapping[str, Any], is_live: bool) -> None:
         ("agent", answer["agent"]),
         ("stack", "runs" if is_live else "does not run in this folder (foreact up starts it)"),
         ("acts by itself", answer["mode"]["note"]),
+        ("metrics", f"{counts['series_known']} recorded so far"),
         ("goals", f"{answer['active_goals']} open, {counts['goals_created']} created, {counts['goals_achieved']} met"),
         ("actions", f"{counts['actions_executed']} executed, {counts['actions_failed']} failed"),
         ("waiting for you", f"{answer['pending_approvals']} (foreact approve ID)"),

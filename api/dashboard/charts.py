@@ -11,9 +11,9 @@ import numpy as np
 from markupsafe import Markup
 
 from api.dashboard.drawing import Box, Scale, kept, line, nice_step
-from api.dashboard.words import span, value
+from api.dashboard.words import value
 from storage.records import FloatArray
-from tasks.goals.text import percent
+from tasks.text import percent, span
 
 WIDTH, HEIGHT = 520.0, 190.0
 LEFT, RIGHT, TOP, BOTTOM = 76.0, 10.0, 8.0, 22.0

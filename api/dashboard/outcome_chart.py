@@ -15,8 +15,9 @@ import numpy as np
 from markupsafe import Markup
 
 from api.dashboard.drawing import Box, Scale, kept, line
-from api.dashboard.words import span, tone, value
+from api.dashboard.words import tone, value
 from storage.records import FloatArray
+from tasks.text import span
 
 WIDTH, HEIGHT = 640.0, 300.0
 LEFT, RIGHT, TOP, BOTTOM = 70.0, 14.0, 46.0, 44.0

@@ -15,7 +15,7 @@ from api.dashboard import charts, reference, scene, words
 from api.deps import Facade, FacadeDep
 from settings import VERSION
 from storage.errors import ForeactError
-from tasks.goals.text import percent
+from tasks.text import percent, span
 
 HERE = Path(__file__).parent
 # Everything comes from here; no page of ours can be framed by another, nor can it load anything from elsewhere.
@@ -43,7 +43,8 @@ def _environment() -> Environment:
         "tone": words.tone,
         "title_case": words.title,
         "percent": percent,
-        "span": words.span,
+        "span": span,
+        "code": words.code,
     }
     environment.globals |= {
         "version": VERSION,

@@ -24,6 +24,7 @@ STATISTICS: JsonDict = {
     "actions_succeeded": 13,
     "actions_failed": 1,
     "cycles_completed": 240,
+    "series_known": 14,
     "samples_recorded": 5,
     "events_recorded": 2,
 }
@@ -78,6 +79,7 @@ class AgentStatistics(BaseModel):
     actions_succeeded: int
     actions_failed: int
     cycles_completed: int
+    series_known: int = Field(description="Metrics recorded so far, each set of labels by itself")
     samples_recorded: int = Field(description="Received over HTTP since this process started")
     events_recorded: int = Field(description="Received over HTTP since this process started")
 

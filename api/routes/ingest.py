@@ -89,4 +89,4 @@ def _unusable(trouble: ValidationError, is_list: bool) -> ForeactError:
         detail = f"The body is not valid JSON: {error['msg'].partition(': ')[2]}."
         return ForeactError("json_invalid", detail, "Send one JSON document.")
     index, *where = error["loc"]
-    return ingest.unusable(trouble, int(index) if is_list else None, where)
+    return ingest.unusable(error["msg"], int(index) if is_list else None, where)

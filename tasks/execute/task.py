@@ -116,7 +116,7 @@ def act_once(context: Context, view: ActionView) -> Receipt | None:
 act_task: Task[[Context, ActionView], Receipt | None] = Task(
     fn=act_once,
     name="act",
-    task_run_name="{view.action.name} {view.action.target}",
+    task_run_name="{view.action.title}",
     retries=0,
     timeout_seconds=ACT_TIMEOUT_S,
     cache_policy=NO_CACHE,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from storage.records import Goal, Objective, ObjectiveKind
-from tasks.goals.text import limit, number
+from tasks.text import limit, unit_of, value
 
 _ON_VALUES = {ObjectiveKind.BOUND, ObjectiveKind.PERCENTILE, ObjectiveKind.CAPACITY, ObjectiveKind.SLO}
 
@@ -38,7 +38,8 @@ def conflicts(goals: Iterable[Goal]) -> tuple[Conflict, ...]:
         assert above.bound is not None
         assert left.series is not None
         is_contradiction = below.bound < above.bound
-        wanted = f"{limit('below', below.bound)} and {limit('above', above.bound)}"
+        unit = unit_of(left.series)
+        wanted = f"{limit('below', below.bound, unit)} and {limit('above', above.bound, unit)}"
         verdict = "which cannot both be" if is_contradiction else "and what helps one harms the other"
         statement = f"{left.series} is wanted {wanted}, {verdict}."
         found.append(Conflict(left.goal_id, right.goal_id, left.series, statement, is_contradiction))
@@ -56,10 +57,11 @@ def contradictions(objectives: Iterable[Objective]) -> tuple[Conflict, ...]:
         below, above = (left, right) if left.side == "below" else (right, left)
         is_same = left.matches(right.metric) or right.matches(left.metric)
         if left.side != right.side and is_same and below.bound < above.bound:
+            unit = unit_of(below.measured)
             statement = (
-                f"{below.name} wants {below.metric} {limit('below', below.bound)}, {above.name} wants it "
-                f"{limit('above', above.bound)}: no value is both under {number(below.bound)} and over "
-                f"{number(above.bound)}."
+                f"{below.name} wants {below.metric} {limit('below', below.bound, unit)}, {above.name} wants it "
+                f"{limit('above', above.bound, unit)}: no value is both under {value(below.bound, unit)} and over "
+                f"{value(above.bound, unit)}."
             )
             found.append(Conflict(below.name, above.name, left.metric, statement, True))
     return tuple(found)

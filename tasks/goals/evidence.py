@@ -23,6 +23,7 @@ from storage.records import (
     Pattern,
     metric_of,
 )
+from tasks.text import unit_of
 
 IntArray = NDArray[np.intp]
 
@@ -117,6 +118,11 @@ class Evidence:
     @property
     def _all_frames(self) -> tuple[Frame, ...]:
         return (*self.frames, self.hourly) if self.hourly is not None else self.frames
+
+    def unit_of(self, series: str | None) -> str:
+        """Return the unit of a series, "" where none is known."""
+        recorded = next((frame.units for frame in self._all_frames if series in frame.units), None)
+        return unit_of(series, recorded) if series else ""
 
     def breach_of(self, objective: str, series: str) -> Breach | None:
         """Return the predicted breach of an objective by a series, None where none was computed."""

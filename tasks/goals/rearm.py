@@ -8,7 +8,7 @@ from storage.records import GoalState, GoalView, Objective
 from tasks.goals.evidence import Evidence, Proposal, Window
 from tasks.goals.measures import held_for_s, longest_clear_s, margin_of
 from tasks.goals.policy import GoalPolicy
-from tasks.goals.text import span
+from tasks.text import span
 
 _FRUITLESS = {GoalState.FAILED, GoalState.EXPIRED}
 

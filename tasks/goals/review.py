@@ -6,7 +6,7 @@ from storage.records import GoalState, GoalView, Objective, Transition
 from tasks.goals.evidence import Evidence, Rule, Standing
 from tasks.goals.policy import GoalPolicy
 from tasks.goals.standing import gone_standing
-from tasks.goals.text import moment, percent, span
+from tasks.text import moment, percent, span
 
 _APPROACH_SHARE = 0.8
 

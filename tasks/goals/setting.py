@@ -15,7 +15,7 @@ from tasks.goals.measures import priority_of, urgency_of
 from tasks.goals.policy import GoalPolicy
 from tasks.goals.rearm import not_rearmed
 from tasks.goals.review import review
-from tasks.goals.text import number
+from tasks.text import number
 
 _BLOCKED_WEIGHT = 0.5
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from storage.records import Goal
 from tasks.goals.evidence import Evidence, Standing, Window
 from tasks.goals.measures import Side, closed_ratio, held_for_s, margin_of
-from tasks.goals.text import limit, number, span
+from tasks.text import limit, span, value
 
 _LONGEST_LOOK_S = 7 * 86_400.0
 
@@ -46,13 +46,13 @@ def series_standing(goal: Goal, evidence: Evidence, *, probability: float, worst
     assert window is not None
     assert reading is not None
     held_s = held_clear_s(window, goal.bound, goal.side)
-    value = worst if worst is not None else reading.value
+    ahead, unit = worst if worst is not None else reading.value, evidence.unit_of(goal.series)
     return Standing(
         is_met=held_s > 0,
         probability=probability,
-        approach=closed_ratio(goal.baseline, value, goal.bound, goal.side),
+        approach=closed_ratio(goal.baseline, ahead, goal.bound, goal.side),
         held_s=held_s,
-        statement=f"{goal.series} is {number(reading.value)}, wanted {limit(goal.side, goal.bound)}",
+        statement=f"{goal.series} is {value(reading.value, unit)}, wanted {limit(goal.side, goal.bound, unit)}",
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,7 +49,6 @@ def propensities(
     seed: int,
     *,
     gains: Mapping[str, float] | None = None,
-    explorable: Collection[str] | None = None,
     nothing_floor: float = 0.05,
     uniform_share: float = UNIFORM_SHARE,
     curiosity: float = CURIOSITY,
@@ -58,26 +57,20 @@ def propensities(
     """Return the probability of each arm (n_arms,): the share of posterior draws it wins, and exploration.
 
     Thompson sampling with the spread of the draws times `curiosity` about their mean. `gains` adds a known
-    value to an arm (a cost is negative), in sd of the metric. `explorable` are the arms that may be tried
-    out (default: all); any other gets no share of exploration and is taken at its believed mean, not at a
-    hopeful draw. Doing nothing, where it is an arm, has at least `nothing_floor`: without a holdout nothing
-    can be learned. Raises ForeactError `no_arms` without arms, and `arms_duplicate` where one comes twice.
+    value to an arm (a cost is negative), in sd of the metric. Doing nothing, where it is an arm, has at least
+    `nothing_floor`: without a holdout nothing can be learned. Raises ForeactError `no_arms` without arms, and
+    `arms_duplicate` where one comes twice.
     """
     _check(arms)
-    free = np.array([explorable is None or arm == NOTHING or arm in explorable for arm in arms])
     drawn = learner.draws(context, arms, draws, seed)
     mean, _ = learner.effects(context, arms)
     if NOTHING in arms:
         # What happens anyway is uncertain too, but the same for all arms.
         drawn = drawn - drawn[:, [arms.index(NOTHING)]]
         mean = mean - mean[arms.index(NOTHING)]
-    value = mean + np.where(free, curiosity, 0.0) * (drawn - mean)
-    value = value + np.array([(gains or {}).get(arm, 0.0) for arm in arms])
+    value = mean + curiosity * (drawn - mean) + np.array([(gains or {}).get(arm, 0.0) for arm in arms])
     won = np.bincount(value.argmax(axis=1), minlength=len(arms)) / draws
-    chosen = [arm for arm, may in zip(arms, free, strict=True) if may]
-    parts = np.zeros(len(arms))
-    if chosen:
-        parts[free] = exploration(chosen, uniform_share, nothing_floor)
+    parts = exploration(arms, uniform_share, nothing_floor)
     mixed: FloatArray = (1 - float(parts.sum())) * won + parts
     return mixed
 
@@ -105,7 +98,6 @@ def choose(
     seed: int,
     *,
     gains: Mapping[str, float] | None = None,
-    explorable: Collection[str] | None = None,
     nothing_floor: float = 0.05,
     uniform_share: float = UNIFORM_SHARE,
     curiosity: float = CURIOSITY,
@@ -121,7 +113,6 @@ def choose(
         arms,
         seed,
         gains=gains,
-        explorable=explorable,
         nothing_floor=nothing_floor,
         uniform_share=uniform_share,
         curiosity=curiosity,

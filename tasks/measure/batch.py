@@ -13,6 +13,7 @@ from storage.records import Verdict
 from tasks.measure.controls import Control
 from tasks.measure.effect import Better, Effect, measure_effect
 from tasks.measure.ledger import ErrorLedger, FloatArray
+from tasks.text import unit_of
 
 Role = Literal["target", "guard", "side_effect"]
 
@@ -95,6 +96,7 @@ def _measure(window: MetricWindow, confidence: float, alpha: float) -> Effect:
         overlapping=window.overlapping,
         controls=window.controls,
         window_steps=window.window_steps,
+        unit=unit_of(window.name),
     )
 
 

@@ -15,6 +15,7 @@ from storage.records import Verdict
 from tasks.measure.controls import Control, explain_with_controls
 from tasks.measure.ledger import ErrorLedger, FloatArray
 from tasks.measure.windows import Windows, compare_windows, placebos
+from tasks.text import number, value
 
 Better = Literal["lower", "higher"]
 
@@ -69,6 +70,7 @@ def measure_effect(
     controls: Sequence[Control] = (),
     window_steps: int | None = None,
     least_observed_ratio: float = 0.5,
+    unit: str = "",
 ) -> Effect:
     """Estimate what an action changed, with an interval that past forecast errors vouch for.
 
@@ -80,7 +82,8 @@ def measure_effect(
     inconclusive rather than `no effect`. `overlapping` names other actions on the same metric and window;
     `controls` are metrics the action does not touch; `window_steps` is the length fixed with the estimand
     (default: what the ledger supports). Fewer than `least_observed_ratio` of the window's steps observed is
-    `unknown`, never success. Raises ForeactError `measure_shape` where the two arrays differ in shape.
+    `unknown`, never success. `unit` is the metric's, for the reason in words. Raises ForeactError `measure_shape`
+    where the two arrays differ in shape.
 
     The mean error of the window is compared with those of past windows, each divided by the scale of its
     time: the randomisation idea of placebo tests in time (Abadie, Diamond, Hainmueller 2010,
@@ -101,7 +104,7 @@ def measure_effect(
     level, actual = float(np.mean(forecast[:steps][used])), float(np.mean(observed[:steps][used]))
     effect = _judge(raw, windows, ledger, level, actual)
     sd = float(metric_sd or _error_sd(ledger))
-    return _verdict(_in_sd_units(effect, sd, better), better, alpha, relevant_effect or sd, overlapping)
+    return _verdict(_in_sd_units(effect, sd, better), better, alpha, relevant_effect or sd, unit, overlapping)
 
 
 def _judge(effect: Effect, windows: Windows, ledger: ErrorLedger, level: float, actual: float) -> Effect:
@@ -152,7 +155,9 @@ def _in_sd_units(effect: Effect, metric_sd: float, better: Better) -> Effect:
     )
 
 
-def _verdict(effect: Effect, better: Better, alpha: float, relevant: float, overlapping: Sequence[str]) -> Effect:
+def _verdict(
+    effect: Effect, better: Better, alpha: float, relevant: float, unit: str, overlapping: Sequence[str]
+) -> Effect:
     if overlapping:
         names = ", ".join(sorted(overlapping))
         return replace(effect, verdict=Verdict.CONFOUNDED, reason=f"the same window holds {names} as well")
@@ -162,7 +167,8 @@ def _verdict(effect: Effect, better: Better, alpha: float, relevant: float, over
             verdict=Verdict.INCONCLUSIVE,
             reason=f"{effect.past_windows:.0f} past windows without an action; {FEWEST_WINDOWS} are needed",
         )
-    odds = f"p = {effect.p_value:.3g} against {effect.past_windows:.0f} past windows without an action"
+    change = f"a change of {value(relevant, unit, digits=3)}"
+    odds = f"p = {number(effect.p_value, 3)} against {effect.past_windows:.0f} past windows without an action"
     if effect.p_value < alpha:
         went_down = effect.estimate < 0
         verdict = Verdict.IMPROVED if went_down == (better == "lower") else Verdict.WORSE
@@ -171,9 +177,9 @@ def _verdict(effect: Effect, better: Better, alpha: float, relevant: float, over
         return replace(
             effect,
             verdict=Verdict.INCONCLUSIVE,
-            reason=f"{odds}; a change of {relevant:.3g} cannot be ruled out",
+            reason=f"{odds}; {change} cannot be ruled out",
         )
-    return replace(effect, verdict=Verdict.NO_EFFECT, reason=f"{odds}; a change of {relevant:.3g} is ruled out")
+    return replace(effect, verdict=Verdict.NO_EFFECT, reason=f"{odds}; {change} is ruled out")
 
 
 def _checked(observed: FloatArray, forecast: FloatArray) -> tuple[FloatArray, FloatArray]:

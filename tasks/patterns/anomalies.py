@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from tasks.patterns.clock import moment_text
 from tasks.patterns.finding import Finding
 from tasks.patterns.inputs import DAY_S, Floats, PatternInput, PatternSettings
+from tasks.text import number
 
 _TAIL_QUANTILE = 0.995
 _TAIL_STEPS = 2016
@@ -135,8 +136,9 @@ def _finding(
         kind="anomaly",
         subject=name,
         statement=(
-            f"{name} went to {value:.4g}, {direction} the expected {expected:.4g}, at "
-            f"{moment_text(at_s, settings.timezone)} ({settings.timezone}): {score:.3g} times its usual largest move."
+            f"{name} went to {frame.in_words(row, value)}, {direction} the expected {frame.in_words(row, expected)}, "
+            f"at {moment_text(at_s, settings.timezone)} ({settings.timezone}): "
+            f"{number(score, 3)} times its usual largest move."
         ),
         strength=score / (score + settings.anomaly_threshold),
         evidence={

@@ -228,8 +228,9 @@ def _finding(change: Change, frame: PatternInput, row: int, centre: float, scale
         kind="change_point",
         subject=name,
         statement=(
-            f"The level of {name} went {'up' if after > before else 'down'} from {before:.4g} to {after:.4g} "
-            f"at {moment_text(at_s, zone)} ({zone}){' and has stayed there' if change.lasts else ''}."
+            f"The level of {name} went {'up' if after > before else 'down'} from {frame.in_words(row, before)} "
+            f"to {frame.in_words(row, after)} at {moment_text(at_s, zone)} ({zone})"
+            f"{' and has stayed there' if change.lasts else ''}."
         ),
         strength=size / (size + 2.0),
         evidence={

@@ -164,7 +164,7 @@ def _finding(effect: Effect, frame: PatternInput, settings: PatternSettings, sca
         kind="effect",
         subject=f"{effect.event_type} → {name}",
         statement=(
-            f"{name} {'rises' if jump > 0 else 'falls'} by {abs(jump):.4g} within "
+            f"{name} {'rises' if jump > 0 else 'falls'} by {frame.in_words(effect.row, abs(jump))} within "
             f"{duration_text(settings.effect_window_s)} of '{effect.event_type}' "
             f"(mean of {effect.n_events} events){doubt}."
         ),

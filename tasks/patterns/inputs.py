@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storage.errors import ForeactError
+from tasks.text import unit_of, value
 
 Floats = NDArray[np.float64]
 
@@ -69,8 +70,8 @@ class PatternInput:
 
     `values` is (n_series, n_steps), NaN where missing; its last column is at `end_s` (unix seconds) and columns are
     `step_s` apart. `event_types` and `event_times_s` are (n_events,) in any order, repeats allowed. `residuals`, where
-    given, are one-step forecast errors of the same shape as `values`. Shapes that disagree are refused with
-    ForeactError.
+    given, are one-step forecast errors of the same shape as `values`; `units` are those recorded, by series. Shapes
+    that disagree are refused with ForeactError.
     """
 
     names: Sequence[str]
@@ -80,6 +81,7 @@ class PatternInput:
     event_types: Sequence[str] = ()
     event_times_s: Floats = field(default_factory=lambda: np.empty(0))
     residuals: Floats | None = None
+    units: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         values = np.asarray(self.values, dtype=float)
@@ -104,6 +106,10 @@ class PatternInput:
         start_s = self.end_s - self.step_s * shape[1]
         if not (self.step_s >= _SHORTEST_STEP_S and start_s > EARLIEST_S and self.end_s < LATEST_S):
             raise _bad_shape(f"step {self.step_s} s ending at {self.end_s} s is no time grid")
+
+    def in_words(self, row: int, amount: float) -> str:
+        """Return an amount of a series as people read it in its unit."""
+        return value(amount, unit_of(self.names[row], self.units))
 
     @property
     def step_times_s(self) -> Floats:

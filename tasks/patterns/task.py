@@ -90,7 +90,9 @@ def _newest(frame: Frame, look: _Look, since_s: float) -> Iterable[Finding]:
 
 
 def _window(frame: Frame, look: _Look) -> PatternInput:
-    return PatternInput(frame.series, frame.values, frame.end.timestamp(), frame.step_s, look.kinds, look.times_s)
+    return PatternInput(
+        frame.series, frame.values, frame.end.timestamp(), frame.step_s, look.kinds, look.times_s, units=frame.units
+    )
 
 
 def _searched(context: Context, frames: tuple[Frame, ...]) -> tuple[float, Patterns] | None:

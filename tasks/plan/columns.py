@@ -11,9 +11,9 @@ from typing import NamedTuple
 import numpy as np
 
 from storage.records import Autonomy, Candidate, FloatArray, GoalView, Strategy, metric_of
-from tasks.goals.text import moment
 from tasks.plan.problem import PlanProblem
 from tasks.plan.value import Valuer, Worth, offer_key
+from tasks.text import moment
 
 
 class Column(NamedTuple):

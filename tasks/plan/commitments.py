@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from storage.records import Candidate, GoalView, Strategy
-from tasks.goals.text import number
 from tasks.plan.columns import columns_of
 from tasks.plan.problem import Commitment, Dropped, PlanProblem
 from tasks.plan.value import Valuer, offer_key
+from tasks.text import number
 
 
 def kept_commitments(problem: PlanProblem, views: Sequence[GoalView]) -> tuple[dict[str, Commitment], list[Dropped]]:

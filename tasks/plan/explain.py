@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Sequence
 
 from storage.records import NOTHING, GoalView, Strategy
-from tasks.goals.text import moment, number, percent, span
 from tasks.plan.columns import Blocked, Column
 from tasks.plan.draw import Draw
 from tasks.plan.problem import PlanProblem
 from tasks.plan.solve import solve_greedy, solve_milp
 from tasks.plan.story import amount_story, forecast_story, named
 from tasks.plan.taken import Limits, Taken
+from tasks.text import moment, number, percent, span
 
 
 def runner_up(
@@ -114,7 +114,9 @@ def explain_nothing(
     if best is None and wholly:
         return "Nothing, since no action may be taken: " + "; ".join(reasons_of(wholly)) + "."
     if best is None:
-        return "Nothing, since no registered action offers anything for this goal."
+        return (
+            "Nothing, since no registered action offers anything for this goal; `foreact doctor` says what each may do."
+        )
     if best.worth.is_planned and best.value < max(best.worth.needed, 1e-12):
         return _stay(problem, view, best)
     if risk <= 0:
@@ -140,7 +142,9 @@ def _stay(problem: PlanProblem, view: GoalView, best: Column) -> str:
     assert objective is not None
     now = problem.capacities[str(objective.capacity)]
     other = f"{named(problem, best.candidate)} would come next, at {number(best.value)} a step against holding"
-    return f"Nothing: {objective.capacity} stays at {now:.3g}. {forecast_story(problem, objective, now)} {other}."
+    return (
+        f"Nothing: {objective.capacity} stays at {number(now, 3)}. {forecast_story(problem, objective, now)} {other}."
+    )
 
 
 def _costs(column: Column) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from storage.records import NOTHING, Action, Alternative, Decision, GoalView, Plan
-from tasks.goals.text import number
 from tasks.plan.columns import Blocked, Column
 from tasks.plan.draw import Draw
 from tasks.plan.explain import explain_act, explain_nothing, explain_wait, reasons_of, runner_up
@@ -14,6 +13,7 @@ from tasks.plan.make import action_of, decision_id, plan_of
 from tasks.plan.problem import Dropped, PlanResult
 from tasks.plan.round import Round
 from tasks.plan.taken import Taken
+from tasks.text import number
 
 
 def write(round_: Round, dropped: Sequence[Dropped]) -> PlanResult:

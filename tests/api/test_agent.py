@@ -26,11 +26,12 @@ def lived(store: Store, tick: datetime) -> None:
 
 
 @pytest.mark.usefixtures("lived")
-def test_status_counts_goals_and_actions(client: TestClient) -> None:
+def test_status_counts_metrics_goals_and_actions(client: TestClient, store: Store) -> None:
     status = client.get(f"{API}/status").json()
     assert status["running"] is True
     assert status["uptime_seconds"] == 0
     assert status["active_goals"] == 2
+    assert status["statistics"]["series_known"] == len(store.samples.known()) > 0
     assert status["statistics"]["goals_created"] == 3
     assert status["statistics"]["goals_achieved"] == 1
     assert status["statistics"]["actions_executed"] == 2

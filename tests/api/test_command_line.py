@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,9 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from api.cli import app
-from settings import Settings, load_settings, utc_now
+from api.commandline.checks import examine
+from api.processes.layout import new_layout
+from settings import VERSION, Settings, load_settings, utc_now
 from storage import ForeactError, Store, open_store
 from storage.records import Autonomy
 from tasks.authority import is_autonomous
@@ -53,6 +56,28 @@ def test_mode_off_keeps_the_loop_from_acting_and_is_one_line_of_the_audit_trail(
     assert seen(settings, lambda store: [line.verb for line in store.audit.latest()]) == ["set mode"]
     run("mode", "on")
     assert seen(settings, lambda store: is_autonomous(settings, store)) is True
+
+
+def test_the_doctor_names_actions_that_may_touch_no_process_yet(tmp_path: Path) -> None:
+    (tmp_path / "foreact.toml").write_text('[actions.renice_process]\nallow_names = ["load"]\n')
+    said = {check.what: check.text for check in examine(new_layout(load_settings(tmp_path), tmp_path))}
+    assert said["action renice_process"] == "level approve; reversible"
+    assert said["action pause_process"] == "level approve; reversible; touches no process without allow_names"
+
+
+@pytest.mark.parametrize("command", ["up", "status", "demo"])
+def test_a_folder_that_there_is_not_is_refused_and_not_made(tmp_path: Path, command: str) -> None:
+    answer = CliRunner().invoke(app, ["-C", str(tmp_path / "typo"), command])
+    assert isinstance(answer.exception, ForeactError)
+    assert answer.exception.code == "folder_not_found"
+    assert "typo" in str(answer.exception)
+    assert not (tmp_path / "typo").exists()
+
+
+def test_the_version_is_told_from_any_folder(tmp_path: Path) -> None:
+    answer = CliRunner().invoke(app, ["-C", str(tmp_path / "typo"), "--version"])
+    assert (answer.exit_code, answer.output) == (0, f"foreact {VERSION}\n")
+    assert metadata.version("foreact") == VERSION
 
 
 def test_a_mode_that_there_is_not_is_refused(run: Run) -> None:

@@ -176,18 +176,5 @@ def test_values_read_as_people_write_them(amount: float | None, unit: str, said:
     assert words.value(amount, unit) == said
 
 
-@pytest.mark.parametrize(
-    ("seconds", "said"),
-    [
-        (0, "1 s"),
-        (42, "42 s"),
-        (60, "1 minute"),
-        (3_372, "56 minutes"),
-        (3_590, "1 hour"),
-        (5_400, "1.5 hours"),
-        (86_000, "1 day"),
-        (1e6, "12 days"),
-    ],
-)
-def test_spans_read_as_people_say_them(seconds: float, said: str) -> None:
-    assert words.span(seconds) == said
+def test_backticks_become_code_and_markup_does_not() -> None:
+    assert words.code("say `foreact <x>` & wait") == "say <code>foreact &lt;x&gt;</code> &amp; wait"

@@ -10,9 +10,9 @@ import pytest
 
 from storage.records import Action, Autonomy, Intent, Receipt, ReceiptStatus
 from tasks.execute import WAITS_FACT
-from tasks.execute.task import act_once
+from tasks.execute.task import act_once, act_task
 from tasks.measure.task import plan_undo
-from tests.execute.acts import TICK, action_of, answer_of, goal_of, opening, receipt_of
+from tests.execute.acts import TICK, action_of, answer_of, goal_of, opening, receipt_of, waiting
 from tests.execute.bad_handlers import boom
 from tests.execute.conftest import Desk
 
@@ -42,6 +42,12 @@ def test_the_intent_is_there_before_the_act_and_the_receipt_only_after(desk: Des
     view = desk.store.actions.get("a")
     assert view is not None
     assert view.receipt is not None
+
+
+@pytest.mark.parametrize(("target", "name"), [("web", "restart web"), ("", "restart")])
+def test_a_task_run_is_called_by_its_action_and_its_target(target: str, name: str) -> None:
+    view = waiting(target=target)
+    assert str(act_task.task_run_name).format(view=view) == name
 
 
 def test_an_action_is_done_once_however_often_the_stage_runs(desk: Desk) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -11,20 +11,8 @@ import pytest
 
 from flows.simulate import SimulationReport, simulate
 from settings import load_settings
-from storage.records import Action, Event, Objective, Receipt, ReceiptStatus, Sample, Verdict
-from tests.flows.worlds import START
-
-MINUTE = timedelta(minutes=1)
-LOAD = Objective(
-    name="load",
-    metric="load",
-    bound=0.8,
-    spread=0.1,
-    severity=0.8,
-    horizon_s=1_800,
-    driver="arrivals",
-    capacity="workers",
-)
+from storage.records import Action, Event, Receipt, ReceiptStatus, Sample, Verdict
+from tests.flows.worlds import DRIVEN, MINUTE, START
 
 
 class Farm:
@@ -53,7 +41,7 @@ def run(folder: Path, obeys: bool) -> SimulationReport:
     settings = load_settings(
         folder,
         use_default_objectives=False,
-        objectives=(LOAD,),
+        objectives=(DRIVEN,),
         agent={"analysis_interval_minutes": 5},
         executor={"measure_horizon_seconds": 900, "rate_limits": ["1000/day"], "blast_radius": 100},
         actions={

@@ -260,6 +260,19 @@ def test_a_backtest_uses_the_objectives_that_were_set_by_hand(recorded: Store, t
     assert backtest(recorded, settings, START, END, every_s=7_200).episodes == ()
 
 
+def test_a_backtest_looks_at_rare_samples_and_events_for_weeks_and_at_dense_ones_for_days(tmp_path: Path) -> None:
+    end, hour = START + timedelta(days=30), timedelta(hours=1)
+    with open_store(clock=lambda: end) as store:
+        store.samples.append([Sample(metric="hourly", value=n % 24, ts=START + n * hour) for n in range(1, 721)])
+        store.samples.append([Sample(metric="dense", value=n, ts=START + n * 5 * MINUTE) for n in range(1, 8_641)])
+        store.events.append([Event(event_type="deploy", ts=START + timedelta(days=9))])
+        settings = load_settings(tmp_path, home=tmp_path)
+        seen = backtest(store, settings, end - hour, end, every_s=3_600).simulation.store
+    firsts = {info.series: info.first for info in seen.samples.spans(START, end)}
+    assert firsts == {"hourly": START + hour, "dense": end - hour - timedelta(days=7) + 5 * MINUTE}
+    assert [event.event_type for event in seen.events.between(START, end)] == ["deploy"]
+
+
 def test_a_backtest_over_an_empty_span_is_refused(recorded: Store, tmp_path: Path) -> None:
     settings = load_settings(tmp_path, home=tmp_path)
     with pytest.raises(ForeactError) as caught:

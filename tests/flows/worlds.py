@@ -14,6 +14,16 @@ START = datetime(2026, 3, 2, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 BOUND = 90.0
 OBJECTIVE = Objective(name="load", metric="load", bound=BOUND, severity=0.7, horizon_s=3_600)
+DRIVEN = Objective(
+    name="load",
+    metric="load",
+    bound=0.8,
+    spread=0.1,
+    severity=0.8,
+    horizon_s=1_800,
+    driver="arrivals",
+    capacity="workers",
+)
 
 
 class ClimbingLoad:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -49,6 +50,52 @@ def test_what_cannot_be_used_is_refused_with_file_key_and_remedy(tmp_path: Path,
     assert str(tmp_path / "foreact.toml") in caught.value.message
     assert key in caught.value.message
     assert "Correct" in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "said"),
+    [
+        ("FOREACT_SERVER__PORT", "abc", "server.port"),
+        ("foreact_server__port", "abc", "server.port"),
+        ("FOREACT_AGENT__TYPO", "1", "there is no such key"),
+        ("FOREACT_AGENT", '{"seed": "x"}', "agent.seed"),
+        ("FOREACT_OBJECTIVES", '[{"name": "x"}]', "objectives.0.metric"),
+        ("FOREACT_OBJECTIVES", "[bad", "not valid JSON"),
+        ("FOREACT_EXECUTOR__RATE_LIMITS", "3/hour", "not valid JSON"),
+    ],
+)
+def test_what_cannot_be_used_in_the_environment_is_blamed_on_its_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, text: str, said: str
+) -> None:
+    monkeypatch.setenv(variable, text)
+    with pytest.raises(ForeactError) as caught:
+        load_settings(tmp_path)
+    assert caught.value.code == "configuration_invalid"
+    assert f"The environment variable {variable}" in caught.value.message
+    assert said in caught.value.message
+    assert "foreact.toml:" not in caught.value.message
+
+
+def test_a_variable_beside_the_wrong_key_is_not_blamed_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FOREACT_AGENT", '{"seed": 1}')
+    (tmp_path / "foreact.toml").write_text("[agent]\ntypo = 1\n")
+    with pytest.raises(ForeactError, match=r"foreact\.toml: agent\.typo: there is no such key"):
+        load_settings(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"forecasting": {"typo": 1}}, "What was given as forecasting.typo: there is no such key"),
+        ({"executor": {"rate_limits": ["often"]}}, "What was given as executor.rate_limits.0: this is no rate limit"),
+    ],
+)
+def test_what_cannot_be_used_of_the_arguments_is_not_blamed_on_the_file(
+    tmp_path: Path, given: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ForeactError) as caught:
+        load_settings(tmp_path, **given)
+    assert caught.value.message.startswith(said)
 
 
 def test_a_ring_of_parents_is_shown(tmp_path: Path) -> None:

@@ -37,6 +37,18 @@ class TestBottleneckPrevention:
         assert found.deadline == TICK + timedelta(seconds=1_800)
         assert "80 %" in found.because["sentence"]
 
+    def test_its_sentences_say_values_in_their_unit(self) -> None:
+        objective = Objective(name="room", metric="memory_available_bytes", side="above", bound=2e9)
+        values = {"memory_available_bytes": np.full(100, 1.25e9), "latency": np.full(100, 480.0)}
+        (found,) = proposals(GoalType.BOTTLENECK_PREVENTION, evidence_of(objective, values, probability=0.8))
+        assert found.description == "Keep memory_available_bytes at least 2 GB: it is broken now"
+        assert found.because["sentence"] == "memory_available_bytes is 1.25 GB and should be at least 2 GB."
+        slow = Objective(name="slow", metric="latency", bound=300)
+        frame = frame_of(values).model_copy(update={"units": {"latency": "ms"}})
+        evidence = Evidence(tick=TICK, objectives=(slow,), frames=(frame,))
+        (found,) = proposals(GoalType.BOTTLENECK_PREVENTION, evidence)
+        assert found.because["sentence"] == "latency is 480 ms and should be at most 300 ms."
+
     def test_an_unlikely_breach_raises_nothing(self) -> None:
         assert self.fire(60.0, 0.4) == []
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -27,6 +29,14 @@ def test_shifts_of_level_are_placed_within_the_hour_and_seldom_invented(memory: 
         invented += sum(int(name[1:]) >= len(at) for name, _ in found)
     assert np.mean(hits) >= power
     assert invented <= 2
+
+
+def test_a_change_is_told_in_the_unit_of_its_metric() -> None:
+    values = 9.5e8 + 1e7 * worlds.noise(np.random.default_rng(0), 1, 2016, 0.3)
+    values[0, 1200:] += 1e8
+    frame = PatternInput(["m0"], values, END_S, STEP_S, units={"m0": "bytes"})
+    (change,) = find_changes(frame, SETTINGS)
+    assert re.search(r"went up from 9\d\d\.?\d* MB to 1\.0\d+ GB at ", change.statement)
 
 
 def test_a_change_gives_the_levels_before_and_after_in_units_of_the_metric() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,6 @@ from storage.records import (
     GoalState,
     GoalType,
     Intent,
-    Objective,
     ObjectiveKind,
     Receipt,
     ReceiptStatus,
@@ -35,20 +34,9 @@ from tasks.learn.task import ADVICE_FACT, REALISED_FACT
 from tasks.monitor.task import monitor
 from tasks.plan import PlanProblem, Realised
 from tasks.plan.task import plan, problem
+from tests.flows.worlds import DRIVEN, MINUTE, START
 
-START = datetime(2026, 3, 2, tzinfo=UTC)
-MINUTE = timedelta(minutes=1)
-LOAD = Objective(
-    name="load",
-    metric="busy",
-    denominator="workers",
-    bound=0.8,
-    spread=0.1,
-    severity=0.8,
-    horizon_s=1_800,
-    driver="arrivals",
-    capacity="workers",
-)
+LOAD = DRIVEN.model_copy(update={"metric": "busy", "denominator": "workers"})
 
 
 class Rising:

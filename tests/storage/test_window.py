@@ -58,3 +58,9 @@ def test_a_series_without_samples_is_empty_and_no_series_is_no_row() -> None:
         window = store.samples.window(END - timedelta(hours=1), END)
         assert np.isnan(window.frame(["b"], 60, 5).values).all()
         assert window.frame([], 60, 5).values.shape == (0, 5)
+
+
+def test_a_frame_knows_the_units_that_were_recorded() -> None:
+    with open_store() as store:
+        store.samples.append([Sample(metric="a", value=1, ts=END, unit="ms"), Sample(metric="b", value=1, ts=END)])
+        assert store.samples.frame(["a", "b"], END, 60, 5).units == {"a": "ms"}

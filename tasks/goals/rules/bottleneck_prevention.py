@@ -9,7 +9,7 @@ from storage.records import Breach, Goal, GoalType, Objective, ObjectiveKind
 from tasks.goals.evidence import Evidence, Proposal, Reading, Standing
 from tasks.goals.measures import toward, worst_of
 from tasks.goals.standing import series_standing
-from tasks.goals.text import limit, moment, number, percent, span
+from tasks.text import limit, moment, percent, span, value
 
 GOAL_TYPE = GoalType.BOTTLENECK_PREVENTION
 
@@ -44,21 +44,21 @@ def _of_series(evidence: Evidence, objective: Objective, series: str) -> Proposa
         return None
     probability = 1.0 if is_broken or breach is None else breach.probability
     deadline = _deadline(evidence, objective, breach, is_broken)
-    bound = objective.bound
+    unit = evidence.unit_of(series)
     return Proposal(
         goal_type=GOAL_TYPE,
         cause=f"{GOAL_TYPE.value}:{objective.name}:{series}",
-        description=f"Keep {series} {limit(objective.side, bound)}: "
+        description=f"Keep {series} {limit(objective.side, objective.bound, unit)}: "
         + ("it is broken now" if is_broken else f"{percent(probability)} likely to break by {moment(deadline)}"),
         severity=objective.severity,
         probability=probability,
         deadline=deadline,
         objective=objective.name,
         series=series,
-        bound=bound,
+        bound=objective.bound,
         side=objective.side,
         baseline=_baseline(evidence, objective, series, reading),
-        because=_because(objective, series, reading, breach, is_broken),
+        because=_because(objective, series, unit, reading, breach, is_broken),
     )
 
 
@@ -79,16 +79,16 @@ def _baseline(evidence: Evidence, objective: Objective, series: str, reading: Re
 
 
 def _because(
-    objective: Objective, series: str, reading: Reading, breach: Breach | None, is_broken: bool
+    objective: Objective, series: str, unit: str, reading: Reading, breach: Breach | None, is_broken: bool
 ) -> dict[str, object]:
-    wanted = limit(objective.side, objective.bound)
+    wanted, now = limit(objective.side, objective.bound, unit), value(reading.value, unit)
     if is_broken:
-        sentence = f"{series} is {number(reading.value)} and should be {wanted}."
+        sentence = f"{series} is {now} and should be {wanted}."
     else:
         assert breach is not None
         when = f", expected at {moment(breach.expected_at)}" if breach.expected_at else ""
         sentence = (
-            f"{series} is {number(reading.value)} and should be {wanted}; within {span(objective.horizon_s)} it breaks "
+            f"{series} is {now} and should be {wanted}; within {span(objective.horizon_s)} it breaks "
             f"that with a probability of {percent(breach.probability)}{when}."
         )
     return {

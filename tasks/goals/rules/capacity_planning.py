@@ -11,8 +11,8 @@ from storage.records import Goal, GoalType, Objective, ObjectiveKind
 from tasks.goals.evidence import Evidence, Proposal, Standing
 from tasks.goals.measures import closed_ratio
 from tasks.goals.standing import gone_standing, silence_of
-from tasks.goals.text import limit, moment, number, percent, span
 from tasks.goals.trend import Trend, trend_of
+from tasks.text import limit, moment, percent, span, value
 
 GOAL_TYPE = GoalType.CAPACITY_PLANNING
 _LOOK_BACK_S = 62 * 86_400.0
@@ -48,6 +48,7 @@ def standing(goal: Goal, evidence: Evidence) -> Standing:
     trend = exhaustion_of(evidence, objective, goal.series)
     projected = _projected(objective, trend, reading.value)
     probability = trend.probability(objective.horizon_s) if trend else 0.0
+    unit = evidence.unit_of(goal.series)
     is_met = objective.is_met(reading.value) and probability < objective.probability_threshold
     return Standing(
         is_met=is_met,
@@ -55,8 +56,8 @@ def standing(goal: Goal, evidence: Evidence) -> Standing:
         approach=closed_ratio(goal.baseline, projected, objective.bound, objective.side),
         # A trend over hours or days does not change its mind from one cycle to the next: it needs no further hold.
         held_s=np.inf if is_met else 0.0,
-        statement=f"{goal.series} is {number(reading.value)} and heads for {number(projected)} within "
-        f"{span(objective.horizon_s)}, wanted {limit(objective.side, objective.bound)}",
+        statement=f"{goal.series} is {value(reading.value, unit)} and heads for {value(projected, unit)} within "
+        f"{span(objective.horizon_s)}, wanted {limit(objective.side, objective.bound, unit)}",
     )
 
 
@@ -97,16 +98,17 @@ def _projected(objective: Objective, trend: Trend | None, value: float) -> float
 
 
 def _proposal(
-    evidence: Evidence, objective: Objective, series: str, value: float, trend: Trend | None, is_full: bool
+    evidence: Evidence, objective: Objective, series: str, now: float, trend: Trend | None, is_full: bool
 ) -> Proposal:
     probability = 1.0 if is_full or trend is None else trend.probability(objective.horizon_s)
     deadline = evidence.tick if is_full else _at(evidence.tick, trend, 0.5) or evidence.tick
-    wanted = limit(objective.side, objective.bound)
+    unit = evidence.unit_of(series)
+    wanted = limit(objective.side, objective.bound, unit)
     return Proposal(
         goal_type=GOAL_TYPE,
         cause=f"{GOAL_TYPE.value}:{objective.name}:{series}",
         description=f"Make room before {series} runs out: "
-        + (f"{wanted} is broken now" if is_full else f"it passes {number(objective.bound)} on {moment(deadline)}"),
+        + (f"{wanted} is broken now" if is_full else f"it passes {value(objective.bound, unit)} on {moment(deadline)}"),
         severity=objective.severity,
         probability=probability,
         deadline=deadline,
@@ -114,14 +116,14 @@ def _proposal(
         series=series,
         bound=objective.bound,
         side=objective.side,
-        baseline=value if is_full else _projected(objective, trend, value),
+        baseline=now if is_full else _projected(objective, trend, now),
         because={
             "rule": "trend to exhaustion",
-            "sentence": _sentence(evidence.tick, objective, series, value, trend, probability),
+            "sentence": _sentence(evidence, objective, series, now, trend, probability),
             "inputs": {
                 "objective": objective.name,
                 "series": series,
-                "value": value,
+                "value": now,
                 "bound": objective.bound,
                 "side": objective.side,
                 "horizon_s": objective.horizon_s,
@@ -133,12 +135,13 @@ def _proposal(
 
 
 def _sentence(
-    tick: datetime, objective: Objective, series: str, value: float, trend: Trend | None, probability: float
+    evidence: Evidence, objective: Objective, series: str, now: float, trend: Trend | None, probability: float
 ) -> str:
-    start = f"{series} is {number(value)} and should stay {limit(objective.side, objective.bound)}"
+    tick, unit = evidence.tick, evidence.unit_of(series)
+    start = f"{series} is {value(now, unit)} and should stay {limit(objective.side, objective.bound, unit)}"
     if trend is None:
         return f"{start}: it is broken now."
-    per_day = number(trend.growth_per_s * 86_400)
+    per_day = value(trend.growth_per_s * 86_400, unit)
     early, late = _at(tick, trend, 0.05), _at(tick, trend, 0.95)
     between = f" {_between(moment(early), moment(late) if late else 'much later')}" if early else ""
     return (

@@ -12,7 +12,7 @@ from tasks.goals.budget import Projection, month_of, project
 from tasks.goals.evidence import Evidence, Proposal, Standing
 from tasks.goals.measures import closed_ratio
 from tasks.goals.standing import gone_standing, silence_of
-from tasks.goals.text import moment, number, percent, span
+from tasks.text import moment, number, percent, span
 
 GOAL_TYPE = GoalType.COST_REDUCTION
 

@@ -11,7 +11,7 @@ from storage.records import Goal, GoalType, Objective, Pattern, metric_of
 from tasks.goals.evidence import Evidence, Proposal, Standing
 from tasks.goals.measures import closed_ratio, toward
 from tasks.goals.standing import silence_of
-from tasks.goals.text import moment, number, percent, span
+from tasks.text import moment, percent, span, value
 
 GOAL_TYPE = GoalType.PATTERN_ADAPTATION
 _LEAST_LEAD_S = 600.0
@@ -153,10 +153,11 @@ def _shift(evidence: Evidence, pattern: Pattern) -> Proposal | None:
     objective = max(watching, key=lambda each: each.severity, default=None)
     if objective is None:
         return None
+    was, is_now = (value(level, evidence.unit_of(series)) for level in (before, after))
     return Proposal(
         goal_type=GOAL_TYPE,
         cause=f"{GOAL_TYPE.value}:shift:{series}",
-        description=f"Adapt to the new level of {series}: {number(after)} instead of {number(before)}",
+        description=f"Adapt to the new level of {series}: {is_now} instead of {was}",
         severity=objective.severity,
         probability=pattern.strength,
         deadline=max(evidence.tick, at + timedelta(seconds=_SHIFT_IS_NEWS_S)),
@@ -168,7 +169,7 @@ def _shift(evidence: Evidence, pattern: Pattern) -> Proposal | None:
         period_s=2 * _SHIFT_IS_NEWS_S,
         because={
             "rule": "shift of level",
-            "sentence": f"{pattern.statement} It was {number(before)} and is {number(after)} since {moment(at)}.",
+            "sentence": f"{pattern.statement} It was {was} and is {is_now} since {moment(at)}.",
             "inputs": {"pattern": pattern.pattern_id, "level_before": before, "level_after": after},
             "forecast": {"changed_at": at.isoformat(), "probability": pattern.strength},
             "is_broken_now": False,
@@ -216,7 +217,8 @@ def _came_back(goal: Goal, evidence: Evidence) -> Standing:
     level = float(np.median(window.finite)) if window is not None and len(window.finite) else goal.baseline
     way_back = closed_ratio(goal.baseline, level, goal.bound, goal.side)
     is_over = evidence.tick > goal.deadline
-    statement = f"{goal.series} is at {number(level)}; before the shift it was {number(goal.bound)}"
+    unit = evidence.unit_of(goal.series)
+    statement = f"{goal.series} is at {value(level, unit)}; before the shift it was {value(goal.bound, unit)}"
     return Standing(
         way_back >= 0.9, 1.0 - way_back, way_back, np.inf if way_back >= 0.9 else 0.0, statement, is_over=is_over
     )

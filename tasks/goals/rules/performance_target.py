@@ -10,7 +10,7 @@ from tasks.goals.evidence import Evidence, Proposal, Standing
 from tasks.goals.measures import closed_ratio
 from tasks.goals.standing import gone_standing, held_clear_s, silence_of
 from tasks.goals.tail import Tail, tail_of
-from tasks.goals.text import limit, number, percent, span
+from tasks.text import limit, number, percent, span, value
 
 GOAL_TYPE = GoalType.PERFORMANCE_TARGET
 
@@ -38,14 +38,14 @@ def standing(goal: Goal, evidence: Evidence) -> Standing:
     window = evidence.window(goal.series, objective.window_s)
     if silence is not None or tail is None or window is None:
         return silence or gone_standing("too little is recorded to tell the percentile")
-    value = tail.recent_percentile
+    recent, unit = tail.recent_percentile, evidence.unit_of(goal.series)
     return Standing(
-        is_met=objective.is_met(value),
+        is_met=objective.is_met(recent),
         probability=tail.recent_probability,
-        approach=closed_ratio(goal.baseline, value, objective.bound, objective.side),
+        approach=closed_ratio(goal.baseline, recent, objective.bound, objective.side),
         held_s=held_clear_s(window, objective.bound, objective.side),
-        statement=f"{_name(objective)} of {goal.series} was lately {number(value)}, "
-        f"wanted {limit(objective.side, objective.bound)}",
+        statement=f"{_name(objective)} of {goal.series} was lately {value(recent, unit)}, "
+        f"wanted {limit(objective.side, objective.bound, unit)}",
     )
 
 
@@ -55,11 +55,12 @@ def _name(objective: Objective) -> str:
 
 
 def _proposal(evidence: Evidence, objective: Objective, series: str, tail: Tail) -> Proposal:
-    wanted = limit(objective.side, objective.bound)
+    unit = evidence.unit_of(series)
+    wanted = limit(objective.side, objective.bound, unit)
     sentence = (
-        f"Over {span(tail.span_s)}, {_name(objective)} of {series} was {number(tail.percentile)} and should be "
+        f"Over {span(tail.span_s)}, {_name(objective)} of {series} was {value(tail.percentile, unit)} and should be "
         f"{wanted}: {percent(tail.beyond_ratio)} of its values lie beyond, {percent(tail.allowed_ratio)} may, "
-        f"and lately it was {number(tail.recent_percentile)}."
+        f"and lately it was {value(tail.recent_percentile, unit)}."
     )
     return Proposal(
         goal_type=GOAL_TYPE,

@@ -10,7 +10,7 @@ from tasks.goals.evidence import Evidence, Proposal, Reading, Standing
 from tasks.goals.measures import closed_ratio
 from tasks.goals.standing import gone_standing, held_clear_s, series_standing, silence_of
 from tasks.goals.tail import Tail, tail_of
-from tasks.goals.text import limit, number, percent, span
+from tasks.text import limit, percent, span, value
 
 GOAL_TYPE = GoalType.RESOURCE_OPTIMIZATION
 _PEAK = 0.95
@@ -50,17 +50,17 @@ def standing(goal: Goal, evidence: Evidence) -> Standing:
     window = evidence.window(goal.series, objective.window_s)
     if silence is not None or tail is None or window is None:
         return silence or gone_standing("too little is recorded to tell the peak use")
-    value = tail.recent_percentile
-    is_met = objective.is_met(value)
+    recent, unit = tail.recent_percentile, evidence.unit_of(goal.series)
+    is_met = objective.is_met(recent)
     # A busy resource dips below its lower bound between peaks, so there the peak itself is what must hold.
     held_s = held_clear_s(window, objective.bound, "below") if objective.side == "below" else window.span_s / 12
     return Standing(
         is_met=is_met,
         probability=tail.recent_probability,
-        approach=closed_ratio(goal.baseline, value, objective.bound, objective.side),
+        approach=closed_ratio(goal.baseline, recent, objective.bound, objective.side),
         held_s=held_s if is_met else 0.0,
-        statement=f"peak use of {goal.series} was lately {number(value)}, "
-        f"wanted {limit(objective.side, objective.bound)}",
+        statement=f"peak use of {goal.series} was lately {value(recent, unit)}, "
+        f"wanted {limit(objective.side, objective.bound, unit)}",
     )
 
 
@@ -72,9 +72,10 @@ def _driven(evidence: Evidence, objective: Objective, breach: Breach, reading: R
     """Propose a goal where what drives a metric will leave too little headroom, or too much, at the present amount."""
     if breach.probability < objective.probability_threshold:
         return
-    wanted, series = limit(objective.side, objective.bound), breach.series
+    series, unit = breach.series, evidence.unit_of(breach.series)
+    wanted = limit(objective.side, objective.bound, unit)
     sentence = (
-        f"{series} is {number(reading.value)} and should be {wanted}; at the present {objective.capacity}, "
+        f"{series} is {value(reading.value, unit)} and should be {wanted}; at the present {objective.capacity}, "
         f"{objective.driver} makes it break that within {span(objective.horizon_s)} with a probability of "
         f"{percent(breach.probability)}."
     )
@@ -109,11 +110,12 @@ def _driven(evidence: Evidence, objective: Objective, breach: Breach, reading: R
 
 
 def _proposal(evidence: Evidence, objective: Objective, series: str, tail: Tail) -> Proposal:
-    wanted = limit(objective.side, objective.bound)
+    unit = evidence.unit_of(series)
+    wanted = limit(objective.side, objective.bound, unit)
     trouble = "leaves too little headroom" if objective.side == "below" else "shows it mostly idle"
     sentence = (
-        f"Peak use of {series} (its 95th percentile over {span(tail.span_s)}) was {number(tail.percentile)}, lately "
-        f"{number(tail.recent_percentile)}, and should be {wanted}: that {trouble}."
+        f"Peak use of {series} (its 95th percentile over {span(tail.span_s)}) was {value(tail.percentile, unit)}, "
+        f"lately {value(tail.recent_percentile, unit)}, and should be {wanted}: that {trouble}."
     )
     return Proposal(
         goal_type=GOAL_TYPE,

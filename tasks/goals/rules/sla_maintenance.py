@@ -10,7 +10,7 @@ from tasks.goals.burn import Burn, budget_left_ratio, burns_of, count_in
 from tasks.goals.evidence import Evidence, Proposal, Standing
 from tasks.goals.measures import closed_ratio
 from tasks.goals.standing import gone_standing, silent_standing
-from tasks.goals.text import moment, number, percent, span
+from tasks.text import moment, number, percent, span
 
 GOAL_TYPE = GoalType.SLA_MAINTENANCE
 
