@@ -122,14 +122,31 @@ class GoalSetterSettings(Section):
     max_active_goals: int = Field(default=10, ge=1, le=1_000)
 
 
+_STATE_RULE = re.compile(r"worst|([1-9]\d{0,3}) of n")
+
+
 class ForecastingSettings(Section):
     """Monitor, patterns, forecast and goals."""
 
     auto_analysis_enabled: bool = True
     analysis_interval_minutes: float | None = Field(default=None, gt=0)
+    state_rule: str = Field(default="worst", description="by which the overall state follows from the objectives")
     forecaster: ForecasterSettings = ForecasterSettings()
     pattern_recognizer: PatternSettings = PatternSettings()
     goal_setter: GoalSetterSettings = GoalSetterSettings()
+
+    @field_validator("state_rule")
+    @classmethod
+    def _is_a_rule(cls, rule: str) -> str:
+        if _STATE_RULE.fullmatch(rule) is None:
+            raise ValueError('write "worst", or how many objectives must be broken to count, as in "2 of n"')
+        return rule
+
+    @property
+    def state_needs(self) -> int:
+        """Return how many objectives must be broken to count for the overall state: 1 where the worst does."""
+        found = _STATE_RULE.fullmatch(self.state_rule)
+        return int(found[1] or 1) if found else 1
 
 
 class MaintenanceWindow(Section):
@@ -483,11 +500,20 @@ def _unusable(file: Path, trouble: ValidationError | tomllib.TOMLDecodeError) ->
         )
     first = trouble.errors()[0]
     key = ".".join(str(part) for part in first["loc"]) or "the file"
+    key += _named_by(_content_of(_text_of(file)), first["loc"])
     return ForeactError(
         "configuration_invalid",
         f"{file}: {key}: {first['msg'].removeprefix('Value error, ')} (given: {first.get('input')!r:.300}).",
-        f"Correct or remove `{key}`; docs/configuration.md lists every key.",
+        "Correct or remove it; docs/configuration.md lists every key.",
     )
+
+
+def _named_by(content: Mapping[str, Any], place: tuple[int | str, ...]) -> str:
+    """Return which objective a place in the file belongs to: nobody counts them."""
+    try:
+        return f" (of {content['objectives'][place[1]]['name']})" if place[0] == "objectives" else ""
+    except (IndexError, KeyError, TypeError):
+        return ""
 
 
 def child_environment(extra: Mapping[str, str]) -> dict[str, str]:
