@@ -124,14 +124,31 @@ class GoalSetterSettings(Section):
     max_active_goals: int = Field(default=10, ge=1, le=1_000)
 
 
+_STATE_RULE = re.compile(r"worst|([1-9]\d{0,3}) of n")
+
+
 class ForecastingSettings(Section):
     """Monitor, patterns, forecast and goals."""
 
     auto_analysis_enabled: bool = True
     analysis_interval_minutes: float | None = Field(default=None, gt=0)
+    state_rule: str = Field(default="worst", description="by which the overall state follows from the objectives")
     forecaster: ForecasterSettings = ForecasterSettings()
     pattern_recognizer: PatternSettings = PatternSettings()
     goal_setter: GoalSetterSettings = GoalSetterSettings()
+
+    @field_validator("state_rule")
+    @classmethod
+    def _is_a_rule(cls, rule: str) -> str:
+        if _STATE_RULE.fullmatch(rule) is None:
+            raise ValueError('write "worst", or how many objectives must be broken to count, as in "2 of n"')
+        return rule
+
+    @property
+    def state_needs(self) -> int:
+        """Return how many objectives must be broken to count for the overall state: 1 where the worst does."""
+        found = _STATE_RULE.fullmatch(self.state_rule)
+        return int(found[1] or 1) if found else 1
 
 
 class MaintenanceWindow(Section):
@@ -503,7 +520,8 @@ def _unusable(
     elif variable := _variable_of(first["loc"]):
         where, remedy = f"The environment variable {variable} ({key})", f"Correct or unset {variable}"
     else:
-        where, remedy = f"{file}: {key}", f"Correct or remove `{key}`"
+        named = _named_by(_content_of(_text_of(file)), first["loc"])
+        where, remedy = f"{file}: {key}{named}", f"Correct or remove `{key}`"
     return ForeactError(
         "configuration_invalid", f"{where}: {said}.", f"{remedy}; docs/configuration.md lists every key."
     )
@@ -529,6 +547,14 @@ def _variable_of(loc: tuple[int | str, ...]) -> str | None:
         if name and (not rest or isinstance(rest[0], int) or f'"{rest[0]}"' in os.environ[name]):
             return name
     return None
+
+
+def _named_by(content: Mapping[str, Any], place: tuple[int | str, ...]) -> str:
+    """Return which objective a place in the file belongs to: nobody counts them."""
+    try:
+        return f" (of {content['objectives'][place[1]]['name']})" if place[0] == "objectives" else ""
+    except (IndexError, KeyError, TypeError):
+        return ""
 
 
 def child_environment(extra: Mapping[str, str]) -> dict[str, str]:

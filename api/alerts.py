@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
-from api.news import News, is_at_least, of_closed_goal, of_line
+from api.news import SEVERITIES, News, Severity, is_at_least, of_closed_goal, of_line
 from handlers import ActionContext
 from handlers.actions.notify import notify
 from handlers.isolate import call
@@ -28,7 +28,8 @@ ALERTS_FACT, CLOSED_FACT, STOPPED_FACT = (f"herald.{each}" for each in ("alerts"
 class Alerts:
     """Looks at what is new and tells people; `by` is who looks, for the audit trail."""
 
-    def __init__(self, settings: Settings, store: Store, clock: Callable[[], datetime], by: str) -> None:
+    def __init__(self, settings: Callable[[], Settings], store: Store, clock: Callable[[], datetime], by: str) -> None:
+        """Bind the store and the clock; `settings` gives those in force, for whom to tell may change meanwhile."""
         self._settings, self._store, self._clock, self._by = settings, store, clock, by
         self._failed = 0
         self._untold: list[News] = []
@@ -40,7 +41,7 @@ class Alerts:
 
     def look_at_the_kill_switch(self) -> None:
         """Put into the audit trail that the file came or went."""
-        facts, path = self._store.facts, self._settings.kill_switch_path
+        facts, path = self._store.facts, self._settings().kill_switch_path
         is_stopped = path.exists()
         if is_stopped != facts.get(STOPPED_FACT, False):
             facts.set(STOPPED_FACT, is_stopped, "herald")
@@ -79,22 +80,25 @@ class Alerts:
         """Send one message with all that is grave enough; a service that is away is asked a few times."""
         self._untold += closed
         news = [*self.new_lines(ALERTS_FACT), *self._untold]
-        options = self._settings.alerts
+        options = self._settings().alerts
         grave = [each for each in news if is_at_least(each.severity, options.minimum_severity)]
         if grave and options.urls:
             title = f"foreact: {grave[0].sentence}"[:120] if len(grave) == 1 else f"foreact: {len(grave)} alerts"
             body = "\n".join(f"{each.at:%Y-%m-%d %H:%M:%S} UTC {each.severity}: {each.sentence}" for each in grave)
-            self._failed = 0 if self._reaches_anybody(title, body) else self._failed + 1
+            weight = max((each.severity for each in grave), key=SEVERITIES.index)
+            self._failed = 0 if self._reaches_anybody(title, body, weight) else self._failed + 1
             if 0 < self._failed < ATTEMPTS:
                 return
             self._failed = 0
         self._untold.clear()
         self.move(ALERTS_FACT, news)
 
-    def _reaches_anybody(self, title: str, body: str) -> bool:
+    def _reaches_anybody(self, title: str, body: str, weight: Severity) -> bool:
         """Send a message as the action `notify` does, in a process that can be ended and takes its memory with it."""
-        context = ActionContext(tick=self._clock(), options={"urls": list(self._settings.alerts.urls)}, goal_id="alert")
-        result = call(notify.handler, "run", {"title": title, "body": body}, None, context)
+        context = ActionContext(
+            tick=self._clock(), options={"urls": list(self._settings().alerts.urls)}, goal_id="alert"
+        )
+        result = call(notify.handler, "run", {"title": title, "body": body, "weight": weight}, None, context)
         if not result.succeeded:
             logger.warning("not everybody could be alerted: %s", result.detail)
         return any(service["sent"] for service in result.evidence.get("services", ()))

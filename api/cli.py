@@ -144,18 +144,21 @@ def actions(limit: Annotated[int, typer.Option(min=1, max=500)] = 20, json: Json
         _tell(answer, json, lambda: show.actions(answer))
 
 
-@app.command(epilog="Example: foreact approve action-3f0c2a9d1b7e --note 'looks right'")
+@app.command(epilog="Example: foreact approve action-3f0c2a9d1b7e --set amount=4 --note 'looks right'")
 def approve(
     subject: Subject,
     note: Note = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only have it said what the action would do.")] = False,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A parameter to change; may be repeated.")
+    ] = None,
 ) -> None:
     """Say yes to an action that waits, or to all that wait of a goal."""
-    if dry_run and subject.startswith("goal"):
+    if (dry_run or changes) and subject.startswith("goal"):
         from storage.errors import ForeactError
 
         raise ForeactError("not_an_action", f"{subject} is a goal.", "Name one action: `foreact actions` lists them.")
-    _answer(subject, "approve?dry_run=true" if dry_run else "approve", note)
+    _answer(subject, "approve?dry_run=true" if dry_run else "approve", note, _params(changes or []))
 
 
 @app.command(epilog="Example: foreact cancel goal-3f0c2a9d1b7e --note 'planned maintenance'")
@@ -342,13 +345,31 @@ def _tell(answer: Any, as_json: bool, show: Callable[[], None]) -> None:
         show()
 
 
-def _answer(subject: str, verb: str, note: str) -> None:
+def _params(changes: list[str]) -> dict[str, Any]:
+    """Read parameters as people type them: what is JSON counts as such, all else as text."""
+    found: dict[str, Any] = {}
+    for change in changes:
+        name, sign, text = change.partition("=")
+        if not (name and sign):
+            from storage.errors import ForeactError
+
+            raise ForeactError("parameter_unclear", f"{change!r} sets nothing.", "Write it like --set amount=4.")
+        try:
+            found[name] = json_module.loads(text)
+        except ValueError:
+            found[name] = text
+    return found
+
+
+def _answer(subject: str, verb: str, note: str, params: dict[str, Any] | None = None) -> None:
     from api.commandline import show
     from api.commandline.desk import desk, person
 
     noun = "goals" if subject.startswith("goal") else "actions"
     with desk(_settings()) as ask:
-        done = ask.post(f"/{noun}/{subject}/{verb}", {"by": person(), "note": note})
+        done = ask.post(
+            f"/{noun}/{subject}/{verb}", {"by": person(), "note": note} | ({"params": params} if params else {})
+        )
         show.say(f"{done['subject']}: {done['done']}. {done['note']}".strip())
 
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from api import reads, views
 from api.deps import Facade
 from api.models.goals import Answer, Answered
+from api.triggers import Started
 from storage.actions import ActionView
 from storage.errors import ForeactError
 from storage.records import Action, Approval, Autonomy, GoalState, ReceiptStatus, Strategy, Transition, stable_id
 from tasks.authority import switch
+from tasks.execute import WAITS_FACT
 
 logger = logging.getLogger(__name__)
 
@@ -25,14 +27,29 @@ def set_mode(facade: Facade, autonomous: bool, by: str) -> None:
     facade.store.audit.append(by, "set mode", "mode", {"autonomous": autonomous})
 
 
+def start_cycle(facade: Facade, key: str | None) -> Started:
+    """Start a cycle; raises `cycle_running` where one is under way: Prefect would cancel a second one."""
+    running = facade.trigger.running("cycle", but=key)
+    if running is not None:
+        raise ForeactError(
+            "cycle_running",
+            f"A cycle runs already or is about to, as flow run {running.flow_run_id}; a second would be cancelled.",
+            f"Ask again when it has ended: {running.url}",
+            status=409,
+        )
+    return facade.trigger.run("cycle", {"reason": "request"}, key)
+
+
 def answer_action(facade: Facade, action_id: str, answer: Answer, approved: bool) -> Answered:
     """Record a person's answer to one action; the same answer twice is one."""
     view = existing(facade, action_id)
-    if view.approval is not None and view.approval.approved == approved:
+    if view.approval is not None and (view.approval.approved, view.approval.params) == (approved, answer.params):
         return Answered(subject=action_id, done=_word(approved), action_ids=[action_id], note="It already was.")
     _refuse_unanswerable(facade, view)
+    _refuse_amount_out_of_range(facade, view.action, answer)
     _record_answer(facade, view, answer, approved)
     started, note = _tend(facade, f"answer-{action_id}", "approval") if approved else (None, "")
+    note = f"{_unplanned(view.action, answer)} {note}".strip()
     return Answered(subject=action_id, done=_word(approved), action_ids=[action_id], flow_run_id=started, note=note)
 
 
@@ -71,7 +88,7 @@ def approve_goal(facade: Facade, goal_id: str, answer: Answer) -> Answered:
     if facade.store.goals.get(goal_id) is None:
         raise reads.unknown_goal(goal_id)
     now = facade.clock()
-    waiting = [view for view in facade.store.actions.of_goal(goal_id) if views.awaits_approval(view, now)]
+    waiting = _awaiting(facade, goal_id, now)
     if not waiting:
         raise ForeactError(
             "nothing_to_approve",
@@ -100,7 +117,7 @@ def cancel_goal(facade: Facade, goal_id: str, answer: Answer) -> Answered:
     now, reason = facade.clock(), answer.note or f"cancelled by {answer.by}"
     moved = Transition(goal_id=goal_id, state=GoalState.CANCELLED, at=now, reason=reason, progress=view.progress)
     facade.store.goals.move([moved], BY_HAND)
-    waiting = [v for v in facade.store.actions.of_goal(goal_id) if views.awaits_approval(v, now)]
+    waiting = _awaiting(facade, goal_id, now)
     for action in waiting:
         _record_answer(facade, action, answer, approved=False)
     facade.store.audit.append(answer.by, "cancel goal", goal_id, {"reason": reason})
@@ -136,16 +153,41 @@ def existing(facade: Facade, action_id: str) -> ActionView:
     return view
 
 
+def _awaiting(facade: Facade, goal_id: str, now: datetime) -> list[ActionView]:
+    found = reads.as_they_stand(facade, facade.store.actions.of_goal(goal_id))
+    return [view for view in found if views.awaits_approval(view, now)]
+
+
 def _refuse_unanswerable(facade: Facade, view: ActionView) -> None:
-    action_id = view.action.action_id
+    action_id, (view,) = view.action.action_id, reads.as_they_stand(facade, [view])
     if view.approval is not None:
-        said = _word(view.approval.approved)
-        detail = f"{action_id} was {said} by {view.approval.by} already."
+        params = f" with {view.approval.params}" if view.approval.params else ""
+        detail = f"{action_id} was {_word(view.approval.approved)} by {view.approval.by} already{params}."
         raise ForeactError("already_answered", detail, "The first answer counts.", status=409)
     status = views.action_status(view, facade.clock())
     if not views.awaits_approval(view, facade.clock()):
         detail = f"{action_id} does not wait for an answer: it is {status}."
         raise ForeactError("not_waiting", detail, "An action that was done can be undone.", status=409)
+
+
+def _refuse_amount_out_of_range(facade: Facade, action: Action, answer: Answer) -> None:
+    """Hold a person's amount to what the configuration allows, as the planner's are."""
+    amounts, wanted = facade.in_force.action(action.name).amounts, (answer.params or {}).get("amount")
+    if amounts is None or wanted is None or (isinstance(wanted, int | float) and wanted in amounts.values):
+        return
+    raise ForeactError(
+        "amount_not_allowed",
+        f"{action.name} sets an amount from {amounts.least:g} to {amounts.most:g}, {amounts.step:g} apart; "
+        f"{wanted!r} is none of these.",
+        f"Choose one of them, or change `actions.{action.name}.amounts` in foreact.toml.",
+        status=422,
+    )
+
+
+def _unplanned(action: Action, answer: Answer) -> str:
+    """Say which parameters were not planned: that may be meant, or a typing error that the handler would ignore."""
+    unplanned = sorted(set(answer.params or {}) - set(action.params))
+    return f"Not among the planned parameters: {', '.join(unplanned)}." if unplanned else ""
 
 
 def _record_answer(facade: Facade, view: ActionView, answer: Answer, approved: bool) -> None:
@@ -155,6 +197,10 @@ def _record_answer(facade: Facade, view: ActionView, answer: Answer, approved: b
     detail_kept = {"note": answer.note, "params": answer.params, "action": view.action.name}
     verb = "approve action" if approved else "reject action"
     facade.store.audit.append(answer.by, verb, view.action.action_id, detail_kept)
+    waits = facade.store.facts.get(WAITS_FACT, {})
+    if waits.pop(view.action.action_id, None) is not None:
+        # Whom it waited for has answered; what else holds it up is found at the next look.
+        facade.store.facts.set(WAITS_FACT, waits, answer.by)
 
 
 def _approval(facade: Facade, action: Action, answer: Answer, approved: bool) -> Approval:

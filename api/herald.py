@@ -23,7 +23,7 @@ class Herald:
 
     def __init__(self, facade: Facade) -> None:
         self._facade = facade
-        self._alerts = Alerts(facade.settings, facade.store, facade.clock, "facade")
+        self._alerts = Alerts(lambda: facade.in_force, facade.store, facade.clock, "facade")
         self._for_prefect: list[News] = []
 
     def step(self) -> None:

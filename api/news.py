@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import NAMESPACE_URL, uuid5
 
-from storage.records import AuditEntry, Autonomy, GoalState, GoalView, ReceiptStatus
+from storage.records import NOTHING, AuditEntry, Autonomy, GoalState, GoalView, ReceiptStatus
 
 Severity = Literal["info", "warning", "critical"]
 SEVERITIES: tuple[Severity, ...] = ("info", "warning", "critical")
@@ -58,7 +58,7 @@ def of_closed_goal(view: GoalView) -> News:
     """Return the news of a goal that has come to its end."""
     goal, state = view.goal, view.state
     severity: Severity = "critical" if state is GoalState.FAILED else "info"
-    sentence = f"Goal {state}: {goal.description}. {view.reason[:1].upper()}{view.reason[1:]}."
+    sentence = f"Goal {state}: {goal.description} ({view.reason})."
     payload = {"goal_type": goal.goal_type, "objective": goal.objective, "reason": view.reason}
     return News(
         f"{goal.goal_id}-{state}", view.since, f"foreact.goal.{state}", goal.goal_id, severity, sentence, payload
@@ -72,7 +72,8 @@ def is_at_least(severity: Severity, least: Severity) -> bool:
 
 def _goal_set(line: AuditEntry) -> tuple[str, Severity, str]:
     kind, description = line.detail.get("type", ""), line.detail.get("description", "")
-    return "foreact.goal.proposed", "warning", f"New goal ({kind}): {description}."
+    because = (line.detail.get("because") or {}).get("sentence", "")
+    return "foreact.goal.proposed", "warning", f"New goal ({kind}): {description}. {because}".strip()
 
 
 def _planned(line: AuditEntry) -> tuple[str, Severity, str]:
@@ -85,6 +86,8 @@ def _planned(line: AuditEntry) -> tuple[str, Severity, str]:
 
 def _acted(line: AuditEntry) -> tuple[str, Severity, str]:
     status, detail = line.detail.get("status", ""), line.detail.get("detail", "")
+    if line.detail.get("action") == NOTHING:
+        return "foreact.action.finished", "info", f"{detail}"
     severity: Severity = "warning" if status in _WENT_WRONG else "info"
     return "foreact.action.finished", severity, f"{_action(line)} {str(status).replace('_', ' ')}. {detail}".strip()
 
@@ -95,11 +98,13 @@ def _undone(line: AuditEntry) -> tuple[str, Severity, str]:
 
 def _undo_failed(line: AuditEntry) -> tuple[str, Severity, str]:
     said, remedy = line.detail.get("detail", ""), line.detail.get("remedy", "")
-    return "foreact.undo.failed", "critical", f"{_action(line)} could not be undone. {said} {remedy}".strip()
+    sentence = f"{_action(line)} could not be undone. {str(said).rstrip('.')}. {remedy}"
+    return "foreact.undo.failed", "critical", sentence.strip()
 
 
 def _undo_planned(line: AuditEntry) -> tuple[str, Severity, str]:
-    return "foreact.undo.planned", "critical", f"{line.subject} is being undone: {line.detail.get('reason', '')}"
+    sentence = f"{_action(line)} is being undone, for {line.detail.get('reason', '')}. It was {line.subject}."
+    return "foreact.undo.planned", "critical", sentence
 
 
 def _mode(line: AuditEntry) -> tuple[str, Severity, str]:
@@ -145,7 +150,7 @@ _TELLERS: Mapping[str, Teller] = {
     "configuration unusable": _simple(
         "foreact.configuration.unusable", "critical", "goes on with the last usable configuration, for it cannot use"
     ),
-    "configuration usable again": _simple("foreact.configuration.usable", "critical", "can use again"),
+    "configuration usable again": _simple("foreact.configuration.usable", "critical", "can again use"),
     "approve action": _simple("foreact.action.approved", "info", "approved"),
     "reject action": _simple("foreact.action.rejected", "info", "rejected"),
     "undo action": _simple("foreact.undo.asked", "info", "asked to undo"),

@@ -11,7 +11,7 @@ from api.models.records import ObjectiveIn, Objectives, ObjectiveView
 from api.problems import describe
 from settings import Settings
 from storage.errors import ForeactError
-from storage.records import Objective
+from storage.records import Objective, metric_of
 from tasks.context import OBJECTIVE_FACT, objectives_in_force
 from tasks.goals import contradictions, refuse_unknown_parents
 
@@ -40,7 +40,7 @@ def put(facade: Facade, name: str, body: ObjectiveIn, by: str) -> ObjectiveView:
     facade.store.facts.set(OBJECTIVE_FACT + name, objective.model_dump(mode="json", exclude_defaults=True), by)
     facade.store.audit.append(by, "set objective", name, objective.model_dump(mode="json", exclude_defaults=True))
     against = [c.statement for c in contradictions([*others, objective]) if name in (c.left, c.right)]
-    return ObjectiveView(origin="by hand", objective=objective, warnings=against)
+    return ObjectiveView(origin="by hand", objective=objective, warnings=[*against, *_unheard(facade, objective)])
 
 
 def delete(facade: Facade, name: str, by: str) -> None:
@@ -52,6 +52,13 @@ def delete(facade: Facade, name: str, by: str) -> None:
     refuse_unknown_parents([each for each in in_force if each.name != name])
     facade.store.facts.set(OBJECTIVE_FACT + name, None, by)
     facade.store.audit.append(by, "remove objective", name)
+
+
+def _unheard(facade: Facade, objective: Objective) -> list[str]:
+    """Say which metrics of an objective were never recorded: they may come yet, or be a typing error."""
+    known = {name for info in facade.store.samples.known() for name in (info.series, metric_of(info.series))}
+    named = (objective.metric, objective.denominator, objective.driver, objective.capacity)
+    return [f"Nothing was recorded of {name} yet." for name in named if name is not None and name not in known]
 
 
 def _validated(name: str, fields: dict[str, Any]) -> Objective:

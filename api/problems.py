@@ -82,7 +82,7 @@ def describe(errors: Sequence[Mapping[str, Any]]) -> str:
     first = errors[0]
     where = ".".join(str(part) for part in first["loc"] if part not in ("body", "query", "path")) or "body"
     more = f" ({len(errors) - 1} more)" if len(errors) > 1 else ""
-    return f"{where}: {first['msg']}{more}."
+    return f"{where}: {first['msg'].removeprefix('Value error, ')}{more}."
 
 
 def install(app: FastAPI) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -26,7 +27,7 @@ from settings import VERSION
 from storage.actions import ActionView
 from storage.errors import ForeactError
 from storage.records import Breach, Outcome, StatePrediction
-from tasks.authority import is_switched_on
+from tasks.authority import as_it_stands, is_switched_on
 from tasks.context import breaches_in_force, patterns_in_force
 from tasks.execute import WAITS_FACT
 from tasks.goals import conflicts
@@ -62,7 +63,8 @@ def standing(facade: Facade) -> Standing:
     """Return what is planned and what was done."""
     actions = facade.store.actions
     tally = facade.running_tally.take_in(actions.finished)
-    return Standing(facade.clock(), actions.pending(), tally, facade.store.decisions.count_plans())
+    pending = as_they_stand(facade, actions.pending())
+    return Standing(facade.clock(), pending, tally, facade.store.decisions.count_plans())
 
 
 def status(facade: Facade, known: Standing | None = None) -> Status:
@@ -130,9 +132,15 @@ def unknown_goal(goal_id: str) -> ForeactError:
     return ForeactError("goal_unknown", f"There is no goal {goal_id}.", remedy, status=404)
 
 
+def as_they_stand(facade: Facade, found: Iterable[ActionView]) -> list[ActionView]:
+    """Return actions at the level that is in force for them now: that decides which of them wait for a person."""
+    settings = facade.in_force
+    return [as_it_stands(settings, facade.store, view) for view in found]
+
+
 def detail(facade: Facade, view: ActionView, now: datetime) -> ActionDetail:
     """Return an action with its outcomes and its undo."""
-    action_id = view.action.action_id
+    action_id, (view,) = view.action.action_id, as_they_stand(facade, [view])
     outcomes = facade.store.outcomes.of_action(action_id) if view.receipt else []
     undo = facade.store.actions.undo_for(action_id) if view.receipt else None
     shown = views.action(view, outcomes, undo.action.action_id if undo else None, now)
@@ -148,7 +156,7 @@ def waits_for(facade: Facade, found: list[ActionView]) -> dict[str, str]:
 
 def awaiting(facade: Facade, now: datetime) -> list[ActionView]:
     """Return the actions that wait for a person's answer."""
-    return [view for view in facade.store.actions.pending() if views.awaits_approval(view, now)]
+    return [view for view in as_they_stand(facade, facade.store.actions.pending()) if views.awaits_approval(view, now)]
 
 
 def predictions(facade: Facade, horizon_hours: float, series: str | None = None) -> Predictions:
@@ -253,7 +261,7 @@ def newest_cycle(facade: Facade) -> CycleDetail | None:
 
 def actions(facade: Facade, limit: int) -> Actions:
     """Return the newest actions; three reads however many there are."""
-    now, found = facade.clock(), facade.store.actions.latest(limit)
+    now, found = facade.clock(), as_they_stand(facade, facade.store.actions.latest(limit))
     outcomes: dict[str, list[Outcome]] = defaultdict(list)
     for outcome in facade.store.outcomes.latest(OUTCOMES_PER_ACTION * limit):
         outcomes[outcome.action_id].append(outcome)

@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import httpx
 
+from settings import utc_now
 from storage.errors import ForeactError
 
 TIMEOUT_S = 10.0
@@ -33,6 +34,10 @@ class Trigger(Protocol):
 
         Raises `prefect_unreachable` or `deployment_unknown`.
         """
+        ...
+
+    def running(self, deployment: str, but: str | None = None) -> Started | None:
+        """Return the run of a deployment that is under way, unless it was started with the key `but`; else None."""
         ...
 
 
@@ -59,12 +64,30 @@ class PrefectTrigger:
             answer = self._post(deployment, body)
         if answer.is_error:
             raise _refused(deployment, answer)
-        flow_run_id = str(answer.json()["id"])
-        return Started(flow_run_id, f"{self.ui_url}/runs/flow-run/{flow_run_id}")
+        return self._started(answer.json())
+
+    def running(self, deployment: str, but: str | None = None) -> Started | None:
+        """Return the run that holds the deployment's place, unless it was started with the key `but`; else None.
+
+        One that is due and waits for the worker counts as well: it will hold the place before a later one can.
+        """
+        under_way = {
+            "state": {"type": {"any_": ["SCHEDULED", "PENDING", "RUNNING", "CANCELLING"]}},
+            "expected_start_time": {"before_": utc_now().isoformat()},
+        }
+        body = {"flow_runs": under_way, "deployments": {"id": {"any_": [self._id_of(deployment)]}}}
+        answer = self._ask("POST", "/flow_runs/filter", body)
+        if answer.is_error:
+            raise _refused(deployment, answer)
+        others = [run for run in answer.json() if but is None or run.get("idempotency_key") != but]
+        return self._started(others[0]) if others else None
 
     def close(self) -> None:
         """Let go of the connections."""
         self._api.close()
+
+    def _started(self, run: Mapping[str, Any]) -> Started:
+        return Started(str(run["id"]), f"{self.ui_url}/runs/flow-run/{run['id']}")
 
     def _post(self, deployment: str, body: Mapping[str, Any]) -> httpx.Response:
         return self._ask("POST", f"/deployments/{self._id_of(deployment)}/create_flow_run", body)

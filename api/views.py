@@ -74,7 +74,7 @@ def awaits_approval(view: ActionView, now: datetime) -> bool:
     """Tell whether an action waits for a person: none has answered, and it has neither begun nor expired."""
     action = view.action
     is_open = view.receipt is None and view.intent is None and view.approval is None and now < action.expires_at
-    return is_open and action.level is not Autonomy.AUTO and action.undo_of is None
+    return is_open and action.level is not Autonomy.AUTO
 
 
 def action_status(view: ActionView, now: datetime) -> str:

@@ -63,7 +63,7 @@ class GoalDrivenAgent:
         self._world, self._clock = world, clock
         self._facade = Facade(self.settings, self.store, _Inline(self), clock, clock())
         self._facade.checks["loop"] = lambda: self.is_running
-        self._alerts = Alerts(self.settings, self.store, clock, "agent")
+        self._alerts = Alerts(lambda: self.settings, self.store, clock, "agent")
         self._stop = threading.Event()
         self._turning = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -235,6 +235,10 @@ class _Inline(Trigger):
 
     def __init__(self, agent: GoalDrivenAgent) -> None:
         self._agent = agent
+
+    def running(self, deployment: str, but: str | None = None) -> Started | None:
+        """Return None: nothing runs here."""
+        return None
 
     def run(self, deployment: str, parameters: Mapping[str, Any] | None = None, key: str | None = None) -> Started:
         """Run a turn in this process; there is no page to look at."""

@@ -142,7 +142,7 @@ def simulate(
     clock = TickClock(moments[0])
     kept = store if isinstance(store, Store) else open_store(store, clock)
     known, proposing = _with_actions(world, settings, actions)
-    telling = Alerts(settings, kept, clock, "simulation") if alerts and settings.alerts.urls else None
+    telling = Alerts(lambda: settings, kept, clock, "simulation") if alerts and settings.alerts.urls else None
     if telling is not None:
         telling.step()
     for number, tick in enumerate(moments, start=1):

@@ -67,6 +67,7 @@ CheckHook = Callable[[Params, Params, ActionContext], "CheckAnswer | ReceiptStat
 UndoHook = Callable[[Params, Params, ActionContext], ActionResult]
 ProposeHook = Callable[["Goal", ActionContext], "list[Candidate]"]
 DrillHook = Callable[[ActionContext], "State | None"]
+ClearHook = Callable[[Params, ActionContext], None]
 HookT = TypeVar("HookT", bound=Callable[..., Any])
 
 
@@ -80,6 +81,7 @@ class Hooks:
     undo: UndoHook | None = None
     propose: ProposeHook | None = None
     drill: DrillHook | None = None
+    clear: ClearHook | None = None
     undo_permitted: Callable[[], bool] | None = None
 
 
@@ -210,6 +212,12 @@ class ActionHandler:
     def drill(self, context: ActionContext) -> State | None:
         """Return parameters for a target on which it may be practised safely, or None."""
         return None if self.hooks.drill is None else resolve(self.hooks.drill(context))
+
+    def clear(self, params: Params, context: ActionContext) -> State:
+        """Clear away the target that a drill was given."""
+        if self.hooks.clear is not None:
+            resolve(self.hooks.clear(params, context))
+        return {}
 
     def _with_priors(self, candidate: Candidate) -> Candidate:
         missing: dict[str, Any] = {}

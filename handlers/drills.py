@@ -71,7 +71,13 @@ def practise(handler: ActionHandler, options: Mapping[str, Any], tick: datetime)
         return _drill(handler, tick, "failed", f"No target could be prepared: {target.detail}")
     if target.value is None:
         return _drill(handler, tick, "no target", "There is nothing here on which this could be practised safely.")
-    params = target.value
+    try:
+        return _practised(handler, target.value, context, tick)
+    finally:
+        call(handler, "clear", target.value, None, context)
+
+
+def _practised(handler: ActionHandler, params: Mapping[str, Any], context: ActionContext, tick: datetime) -> Drill:
     before = call(handler, "capture", params, None, context)
     if before.value is None:
         return _drill(handler, tick, "failed", f"The state before could not be read: {before.detail}")

@@ -28,7 +28,7 @@ from handlers.isolated import make_call
 from handlers.results import ActionResult, explain, to_result
 from storage.records import ReceiptStatus
 
-Phase = Literal["run", "undo", "capture", "check", "drill"]
+Phase = Literal["run", "undo", "capture", "check", "drill", "clear"]
 
 PROJECT_ROOT = str(Path(__file__).resolve().parent.parent)
 BOOT = "import sys; sys.path.insert(0, sys.argv[2]); from handlers.isolated import main; main(int(sys.argv[3]))"

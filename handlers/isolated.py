@@ -70,6 +70,7 @@ def make_call(handler: ActionHandler, call: dict[str, Any]) -> Any:
         "capture": lambda: handler.capture(params, context),
         "check": lambda: str(resolve(check(params, before, context))),
         "drill": lambda: handler.drill(context),
+        "clear": lambda: handler.clear(params, context),
     }
     return phases[call["phase"]]()
 

@@ -130,6 +130,13 @@ def start_drill_target() -> dict[str, Any]:
     return identity(process)
 
 
+def end_drill_target(params: Mapping[str, Any]) -> None:
+    """End the sleeper that was practised on, and nothing else; it may have been stopped."""
+    target = find(params)
+    if target is not None and is_drill_target(target):
+        target.kill()
+
+
 def with_children(process: psutil.Process, include_children: bool) -> list[psutil.Process]:
     """Return the process, and its living descendants where they are wanted too."""
     if not include_children:

@@ -15,6 +15,7 @@ from handlers.actions_api import (
     ActionHandler,
     CaptureHook,
     CheckHook,
+    ClearHook,
     DrillHook,
     Hooks,
     Params,
@@ -64,6 +65,10 @@ class ActionBuilder:
     def drill(self, hook: DrillHook) -> DrillHook:
         """Attach the function that prepares a safe target to practise on."""
         return self._attach("drill", hook)
+
+    def clear(self, hook: ClearHook) -> ClearHook:
+        """Attach the function that clears away the target of a drill."""
+        return self._attach("clear", hook)
 
     def _attach(self, slot: str, hook: HookT) -> HookT:
         changed: dict[str, Any] = {slot: hook}
@@ -132,7 +137,7 @@ def from_callable(
 ) -> ActionHandler:
     """Make an action of any callable; what it raises or returns amiss becomes a failed result when it runs.
 
-    `hooks` may name further functions (capture, check, undo, propose, drill). Raises TypeError where `fn` cannot
+    `hooks` may name further functions (capture, check, undo, propose, drill, clear). Raises TypeError where `fn` cannot
     be called at all.
     """
     if isinstance(fn, ActionBuilder):

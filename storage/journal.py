@@ -50,6 +50,13 @@ class Cycles:
             for stage, at, duration_s, summary in rows
         ]
 
+    def measured_before(self, tick: datetime) -> datetime | None:
+        """Return the tick of the last turn before one that measured, and so looked at what was done."""
+        sql = """SELECT max(tick) FROM cycles SEMI JOIN (FROM cycle_stages WHERE stage = 'measure') USING (cycle_id)
+                 WHERE tick < $tick"""
+        found: datetime | None = self._engine.rows(sql, {"tick": tick})[0][0]
+        return found
+
     def latest(self, limit: int = 1, *, whole: bool = False) -> list[Cycle]:
         """Return the newest cycles, newest first; with `whole` those in which all stages ran, live or simulated."""
         tail = "WHERE NOT $whole OR kind <> 'tend' ORDER BY tick DESC, recorded_at DESC LIMIT $limit"

@@ -70,6 +70,12 @@ class Outcomes:
         limit = "" if newest is None else " LIMIT $newest"
         return self._outcomes.select(tail + limit, {"since": since, "newest": newest})[::-1]
 
+    def harmful(self) -> frozenset[str]:
+        """Return the acts that made a metric worse which they must not harm, or that the loop took back for it."""
+        sql = """SELECT action_id FROM outcomes WHERE role = 'guard' AND verdict = 'worse'
+                 UNION SELECT subject FROM audit WHERE verb = 'undo planned'"""
+        return frozenset(action_id for (action_id,) in self._engine.rows(sql))
+
     def target_count(self) -> int:
         """Count the outcomes on the metrics that were aimed at."""
         read = partial(self._outcomes.count, "role = 'target'")

@@ -11,7 +11,7 @@ from dataclasses import replace
 from settings import Settings
 from storage import Store
 from storage.actions import ActionView
-from storage.records import Autonomy, GoalType
+from storage.records import NOTHING, Autonomy, GoalType
 
 MODE_FACT = "mode.autonomous"
 LEVEL_FACT = "level:"
@@ -73,6 +73,20 @@ def as_allowed_now(settings: Settings, store: Store, view: ActionView) -> Action
     if action.undo_of is not None or level.rank >= action.level.rank:
         return view
     return replace(view, action=action.model_copy(update={"level": level}))
+
+
+def as_it_stands(settings: Settings, store: Store, view: ActionView) -> ActionView:
+    """Return an action that has not begun as a person finds it: what may not be done alone waits for an answer.
+
+    While the mode is off that is everything, undos as well, but doing nothing.
+    """
+    action = view.action
+    if view.receipt is not None or view.intent is not None or action.name == NOTHING:
+        return view
+    allowed = as_allowed_now(settings, store, view)
+    if allowed.action.level is not Autonomy.AUTO or is_switched_on(settings, store):
+        return allowed
+    return replace(allowed, action=allowed.action.model_copy(update={"level": Autonomy.APPROVE}))
 
 
 def earn(settings: Settings, store: Store, goal_type: GoalType, action: str, level: Autonomy) -> None:

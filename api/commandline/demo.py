@@ -17,6 +17,10 @@ from storage.records import NOTHING, Outcome
 class StoppedClock:
     """A trigger for a facade whose time stands still: it starts nothing, and says why."""
 
+    def running(self, deployment: str, but: str | None = None) -> Started | None:
+        """Return None: nothing runs here."""
+        return None
+
     def run(self, deployment: str, parameters: Mapping[str, Any] | None = None, key: str | None = None) -> Started:
         """Refuse."""
         raise ForeactError(

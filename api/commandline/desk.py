@@ -110,6 +110,9 @@ class _InProcess(httpx.BaseTransport):
 class _NothingRuns:
     """Refuses to start anything, since there is nobody to run it."""
 
+    def running(self, deployment: str, but: str | None = None) -> None:
+        return None
+
     def run(self, deployment: str, parameters: Mapping[str, Any] | None = None, key: str | None = None) -> Any:
         raise ForeactError(
             "not_running", "foreact does not run in this folder.", "Start it with `foreact up`.", status=503

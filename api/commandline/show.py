@@ -99,13 +99,18 @@ def actions(answer: Mapping[str, Any]) -> None:
     rows = [
         (
             row["action"]["action_id"],
-            row["action"]["name"],
+            f"undo of {row['action']['name']}" if row["action"]["undo_of"] else row["action"]["name"],
             moment(row["action"]["due_at"]),
-            ". ".join(part for part in (row["status"], row.get("waits_for"), _came_to(row)) if part),
+            ". ".join(part for part in (_stands(row), row.get("waits_for"), _came_to(row)) if part),
         )
         for row in answer["actions"]
     ]
     table("", ("id", "action", "due (UTC)", "status"), rows, "No actions.")
+
+
+def _stands(row: Mapping[str, Any]) -> str:
+    """Return where an action stands, in words, and which action takes it back."""
+    return str(row["status"]).replace("_", " ") + (f" (undo: {row['undone_by']})" if row["undone_by"] else "")
 
 
 def _came_to(row: Mapping[str, Any]) -> str:
@@ -115,14 +120,20 @@ def _came_to(row: Mapping[str, Any]) -> str:
 
 def audit(answer: Mapping[str, Any]) -> None:
     """Print what was decided, by whom and when."""
-    rows = [
-        (entry["seq"], moment(entry["at"]), entry["actor"], entry["verb"], entry["subject"])
-        for entry in answer["entries"]
-    ]
-    table("", ("line", "at (UTC)", "who", "did", "what"), rows, "Nothing was decided yet.")
+    rows = [(entry["seq"], moment(entry["at"]), entry["actor"], _in_words(entry)) for entry in answer["entries"]]
+    table("", ("line", "at (UTC)", "who", "what"), rows, "Nothing was decided yet.")
     if answer["verified"] is not None:
         broken = answer["first_broken_line"]
         say("The trail is whole." if broken is None else f"The trail was changed at line {broken}.")
+
+
+def _in_words(entry: Mapping[str, Any]) -> str:
+    from api.news import of_line
+    from storage.records import AuditEntry
+
+    line = AuditEntry.model_validate(entry)
+    sentence = of_line(line).sentence
+    return sentence if line.subject in sentence else f"{sentence} ({line.subject})"
 
 
 def backtest(report: BacktestReport) -> None:

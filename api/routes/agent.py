@@ -33,6 +33,6 @@ def trigger_analysis(
         str | None, Header(max_length=200, description="The same key gives the same run, however often it is sent")
     ] = None,
 ) -> RunStarted:
-    """Start a whole cycle now, as a run of the deployment `cycle/cycle`; one that would overlap is cancelled."""
-    started = facade.trigger.run("cycle", {"reason": "request"}, idempotency_key)
+    """Start a whole cycle now, as a run of the deployment `cycle/cycle`; refused with 409 while one is running."""
+    started = commands.start_cycle(facade, idempotency_key)
     return RunStarted(flow_run_id=started.flow_run_id, flow_run_url=started.url, deployment="cycle/cycle")

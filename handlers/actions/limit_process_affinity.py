@@ -14,7 +14,7 @@ from handlers.process_actions import (
     propose_busiest,
     target_or_refusal,
 )
-from handlers.processes import Usage, find, start_drill_target, threads_of, with_children
+from handlers.processes import Usage, end_drill_target, find, start_drill_target, threads_of, with_children
 from handlers.registration import action
 from handlers.results import ActionResult
 
@@ -141,6 +141,11 @@ def _freed(item: Usage, params: dict[str, Any]) -> dict[str, float]:
 @limit_process_affinity.drill
 def _drill(context: ActionContext) -> dict[str, Any] | None:
     return {**start_drill_target(), "cpus": 1} if has_affinity() else None
+
+
+@limit_process_affinity.clear
+def _clear(params: Params, context: ActionContext) -> None:
+    end_drill_target(params)
 
 
 def _kept_cpus(target: psutil.Process, params: Params) -> frozenset[int]:

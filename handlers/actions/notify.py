@@ -11,6 +11,7 @@ from handlers.results import ActionResult
 if TYPE_CHECKING:
     from storage.records import Candidate, Goal
 
+_WEIGHTS = {"warning": "warning", "critical": "failure"}
 REMEDY = "Add at least one Apprise URL under [actions.notify] urls in foreact.toml."
 
 
@@ -38,7 +39,8 @@ def notify(params: Params, context: ActionContext) -> ActionResult:
     body = str(params.get("body") or f"Goal {context.goal_id or 'unknown'} asks for attention.")
     if context.dry_run:
         return ActionResult(True, f"Dry run: would send {title!r} to {len(urls)} service(s).")
-    outcomes = [_send(url, title, body) for url in urls]
+    weight = str(params.get("weight") or "info")
+    outcomes = [_send(url, title, body, weight) for url in urls]
     failed = [outcome for outcome in outcomes if not outcome["sent"]]
     detail = f"Sent {title!r} to {len(outcomes) - len(failed)} of {len(outcomes)} service(s)."
     if failed:
@@ -56,8 +58,8 @@ def _propose(goal: Goal, context: ActionContext) -> list[Candidate]:
     return [Candidate(action="notify", params={"title": goal.description[:120], "body": body}, target="people")]
 
 
-def _send(url: str, title: str, body: str) -> dict[str, Any]:
-    """Send to one service; secrets in its URL never leave this function."""
+def _send(url: str, title: str, body: str, weight: str) -> dict[str, Any]:
+    """Send to one service, with Apprise's word for how grave it is; secrets in its URL never leave this function."""
     import apprise
 
     service = apprise.Apprise.instantiate(url, suppress_exceptions=True)
@@ -67,5 +69,5 @@ def _send(url: str, title: str, body: str) -> dict[str, Any]:
     name = str(service.url(privacy=True)).partition("?")[0]  # type: ignore[no-untyped-call]
     notifier = apprise.Apprise()
     notifier.add(service)
-    sent = notifier.notify(body=body, title=title)
+    sent = notifier.notify(body=body, title=title, notify_type=_WEIGHTS.get(weight, "info"))
     return {"service": name, "sent": bool(sent), "reason": "" if sent else "the service did not take the message"}

@@ -16,7 +16,7 @@ from handlers.process_actions import (
     propose_busiest,
     target_or_refusal,
 )
-from handlers.processes import find, identity, start_drill_target, with_children
+from handlers.processes import end_drill_target, find, identity, start_drill_target, with_children
 from handlers.registration import action
 from handlers.results import ActionResult
 
@@ -55,9 +55,10 @@ def pause_process(params: Params, context: ActionContext) -> ActionResult:
     if context.dry_run:
         return ActionResult(True, f"Dry run: would pause {label(params)}, {len(family)} process(es) in all.")
     resume_after_s = float(context.options.get("resume_after_s", RESUME_AFTER_S))
-    _resume_later([process.pid for process in family], resume_after_s)
+    timer = _resume_later([process.pid for process in family], resume_after_s)
     paused = _signal_all(family, signal.SIGSTOP)
-    return ActionResult(True, f"Paused {label(params)}, {len(paused)} process(es) in all.", evidence={"paused": paused})
+    detail = f"Paused {label(params)}, {len(paused)} process(es) in all."
+    return ActionResult(True, detail, evidence={"paused": paused}, undo={"timer": timer})
 
 
 @pause_process.capture
@@ -81,6 +82,8 @@ def _check(params: Params, before: Params, context: ActionContext) -> CheckAnswe
 @pause_process.undo
 def _undo(params: Params, before: Params, context: ActionContext) -> ActionResult:
     known = {entry["pid"]: entry for entry in before.get("processes", [])}
+    if not context.dry_run:
+        _end_timer(before.get("timer"))
     target = find(params)
     if target is None:
         return ActionResult(True, f"{label(params)} has ended: there is nothing to resume.", skipped=True)
@@ -105,6 +108,11 @@ def _drill(context: ActionContext) -> dict[str, Any]:
     return start_drill_target()
 
 
+@pause_process.clear
+def _clear(params: Params, context: ActionContext) -> None:
+    end_drill_target(params)
+
+
 def _is_paused(process: psutil.Process) -> bool:
     import psutil
 
@@ -114,17 +122,35 @@ def _is_paused(process: psutil.Process) -> bool:
         return False
 
 
-def _resume_later(pids: list[int], after_s: float) -> None:
-    """See to it that a pause ends even if foreact does not live to end it; continuing a running process is nothing."""
-    wait_then_continue = '(sleep "$0"; kill -CONT "$@") &'
-    subprocess.run(
+def _resume_later(pids: list[int], after_s: float) -> dict[str, Any]:
+    """See to it that a pause ends even if foreact does not live to end it; returns the identity of what waits for it.
+
+    Continuing a running process changes nothing.
+    """
+    import psutil
+
+    wait_then_continue = '(sleep "$0"; kill -CONT "$@") > /dev/null 2>&1 & echo $!'
+    started = subprocess.run(
         ["/bin/sh", "-c", wait_then_continue, str(after_s), *map(str, pids)],
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
         check=True,
     )
+    return identity(psutil.Process(int(started.stdout)))
+
+
+def _end_timer(timer: dict[str, Any] | None) -> None:
+    """End what would continue the process later: it would cut the next pause short."""
+    import psutil
+
+    try:
+        waiting = find(timer) if timer else None
+        for process in [waiting, *waiting.children(recursive=True)] if waiting else []:
+            process.kill()
+    except psutil.NoSuchProcess:
+        pass
 
 
 def _signal_all(processes: list[psutil.Process], number: signal.Signals) -> list[int]:

@@ -141,7 +141,7 @@ def _undo(params: Params, before: Params, context: ActionContext) -> ActionResul
 
 @prune_directory.drill
 def _drill(context: ActionContext) -> dict[str, Any]:
-    """Prepare a folder with one old file; what earlier drills left is removed, since nobody else does it."""
+    """Prepare a folder with one old file; what drills that were cut short left is removed."""
     for left in drill_roots():
         shutil.rmtree(left, ignore_errors=True)
     root = Path(tempfile.mkdtemp(prefix=DRILL_PREFIX, dir=os.path.realpath(tempfile.gettempdir())))
@@ -149,6 +149,12 @@ def _drill(context: ActionContext) -> dict[str, Any]:
     old.write_text("This file is here to be taken away and brought back.")
     os.utime(old, (0, 0))
     return {"root": str(root), "delete": True}
+
+
+@prune_directory.clear
+def _clear(params: Params, context: ActionContext) -> None:
+    if Path(params["root"]) in drill_roots():
+        shutil.rmtree(params["root"])
 
 
 @prune_directory.propose

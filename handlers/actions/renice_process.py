@@ -16,7 +16,7 @@ from handlers.process_actions import (
     propose_busiest,
     target_or_refusal,
 )
-from handlers.processes import find, start_drill_target, threads_of, with_children
+from handlers.processes import end_drill_target, find, start_drill_target, threads_of, with_children
 from handlers.registration import action
 from handlers.results import ActionResult
 
@@ -136,6 +136,11 @@ def _propose(goal: Goal, context: ActionContext) -> list[Candidate]:
 @renice_process.drill
 def _drill(context: ActionContext) -> dict[str, Any] | None:
     return {**start_drill_target(), "nice": 5} if may_lower_nice() else None
+
+
+@renice_process.clear
+def _clear(params: Params, context: ActionContext) -> None:
+    end_drill_target(params)
 
 
 def _wanted(params: Params, context: ActionContext) -> int:

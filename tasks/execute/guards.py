@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from storage.actions import ActionView
-from storage.records import Action, Autonomy, ReceiptStatus
+from storage.records import NOTHING, Action, Autonomy, ReceiptStatus
 from tasks.execute.limits import exceeded, is_within
 from tasks.execute.targets import labels_of, spread_too_far
 
@@ -215,6 +215,8 @@ Guard = Callable[[ActionView, Circumstances], Ruling | None]
 
 
 def _guards_for(action: Action) -> tuple[Guard, ...]:
+    if action.name == NOTHING:
+        return _FOR_NOTHING
     if action.undo_of:
         return _FOR_UNDOS
     return _FOR_REHEARSALS if action.dry_run else _FOR_ACTS
@@ -224,4 +226,6 @@ def _guards_for(action: Action) -> tuple[Guard, ...]:
 _FOR_UNDOS: tuple[Guard, ...] = (_kill_switch, _lifetime, _consent)
 # What touches nothing is not held up by what limits touching.
 _FOR_REHEARSALS: tuple[Guard, ...] = (*_FOR_UNDOS, _purpose, _enabled)
+# Doing nothing needs nobody's leave; only where nothing is heard it would tell nothing.
+_FOR_NOTHING: tuple[Guard, ...] = (_lifetime, _purpose, _calm)
 _FOR_ACTS: tuple[Guard, ...] = (*_FOR_UNDOS, _purpose, _enabled, _calm, _undone_well, _breaker, _limits, _room)

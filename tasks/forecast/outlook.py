@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storage.records import Breach, Forecast, Frame, Objective, StatePrediction
-from tasks.forecast.batch import Bools, ForecastBatch
+from tasks.forecast.batch import ForecastBatch
 from tasks.forecast.crossing import Crossing, crossing_share, first_beyond, lead_steps
 from tasks.forecast.kept import NO_BLOCKS, STORED_LEVELS, Blocks
 from tasks.forecast.recalibrate import UNTOUCHED, Recalibration
-from tasks.forecast.state import JOINT_PATHS, Shares, joint_paths, overall
+from tasks.forecast.state import JOINT_PATHS, Hit, Shares, joint_paths, overall
 
 ENOUGH_BLOCKS = 30
 
@@ -146,24 +146,31 @@ class StateRecalibration:
 
 
 def predicted_state(
-    parts: Sequence[FramePaths], tick: datetime, recalibration: StateRecalibration = StateRecalibration(), seed: int = 0
+    parts: Sequence[FramePaths],
+    tick: datetime,
+    recalibration: StateRecalibration = StateRecalibration(),
+    seed: int = 0,
+    needed: int = 1,
 ) -> tuple[StatePrediction, Shares | None]:
     """Return the probability of each overall state within the objectives' horizons, and that before recalibration.
 
-    A joint path is critical when it breaks an objective of severity 0.7 or more, degraded when it breaks any other: the
-    worst counts. The paths add one past origin's whole error block across all series to the forecast (the Schaake
-    shuffle): from the ledger where it holds 30 blocks far enough apart, else from origins within the history.
+    A joint path is critical when it breaks `needed` objectives of severity 0.7 or more, degraded when it breaks so many
+    of any severity: for 1 the worst counts. The paths add one past origin's whole error block across all series to the
+    forecast (the Schaake shuffle): from the ledger where it holds 30 blocks far enough apart, else from origins within
+    the history.
     """
     hits = [hit for part in parts for hit in _hits(part, seed)]
     if not hits:
         reason = "No objective has a forecast yet; record metrics first."
         return StatePrediction(at=tick, state="unknown", probabilities={}, reason=reason), None
-    raw = overall([severity for severity, _ in hits], [broken for _, broken in hits])
+    raw = overall(hits, needed)
     shares = recalibration.apply(raw).by_name()
     state = max(shares, key=lambda name: shares[name])
     resolved = min(recalibration.unhealthy.forecasts, recalibration.critical.forecasts)
-    reason = f"{raw.by_name()[state]:.0%} of {max(len(broken) for _, broken in hits)} joint paths over {len(hits)} "
-    reason += "objectives end there"
+    n_paths, n_objectives = max(len(hit.broken) for hit in hits), len({hit.objective for hit in hits})
+    reason = f"{raw.by_name()[state]:.0%} of {n_paths} joint paths over {n_objectives} objectives end there"
+    if needed > 1:
+        reason += f", as {min(needed, n_objectives)} of {n_objectives} must be broken to count"
     if recalibration.unhealthy.serves:
         reason += f"; {shares[state]:.0%} by how {resolved} such forecasts turned out"
     at = tick + timedelta(seconds=max(_reach_s(part) for part in parts if part.crossings))
@@ -174,13 +181,14 @@ def _reach_s(part: FramePaths) -> float:
     return max(crossing.within for crossing in part.crossings) * part.frame.step_s
 
 
-def _hits(part: FramePaths, seed: int) -> list[tuple[float, Bools]]:
-    """Return severity and which joint paths are broken, for each objective on each series with a forecast."""
-    found: list[tuple[float, Bools]] = []
+def _hits(part: FramePaths, seed: int) -> list[Hit]:
+    """Return which joint paths are broken, for each objective on each series with a forecast."""
+    found: list[Hit] = []
     for crossing in part.crossings:
         first = _ledger_first(part, crossing, seed)
         known = np.flatnonzero(~np.isnan(crossing.first[:, 0])).tolist()
-        found += [(crossing.objective.severity, np.isfinite(first[row])) for row in known]
+        name, severity = crossing.objective.name, crossing.objective.severity
+        found += [Hit(name, severity, np.isfinite(first[row])) for row in known]
     return found
 
 

@@ -16,7 +16,7 @@ from storage.records import Breach, FloatArray, Forecast, Objective
 from storage.states import UNKNOWN, ForetoldState, StateResult
 from tasks.context import Context
 from tasks.forecast.crossing import first_beyond, steps_within
-from tasks.forecast.state import state_of
+from tasks.forecast.state import Hit, state_of
 
 LEAST_PER_TURN = 500
 STATES_PER_TURN = 50
@@ -203,7 +203,7 @@ def _looks(context: Context, states: Sequence[ForetoldState]) -> list[StateLook]
 
 
 def _state_result(context: Context, look: StateLook, acts: Acts) -> StateResult:
-    """Return the overall state that came after one was foretold: as bad as the worst objective.
+    """Return the overall state that came after one was foretold, by the rule that is configured.
 
     It is unknown where a series was silent that could have made it worse, where something was done, and where the
     objectives are others by now: a state that was prevented says nothing against the forecast.
@@ -212,7 +212,7 @@ def _state_result(context: Context, look: StateLook, acts: Acts) -> StateResult:
     judged = [(objectives[each.objective], each.series) for each in look.breaches if each.objective in objectives]
     judged = [(objective, series) for objective, series in judged if series in look.grids]
     observed = _windows(context, look, {series for _, series in judged})
-    broken: list[bool] = []
+    hits: list[Hit] = []
     for objective, series in judged:
         grid = look.grids[series]
         steps = steps_within(objective, grid.step_s, grid.steps)
@@ -220,10 +220,10 @@ def _state_result(context: Context, look: StateLook, acts: Acts) -> StateResult:
         end = grid.issued_at + timedelta(seconds=steps * grid.step_s)
         if happened is None or _is_touched(acts, series, grid.issued_at, end):
             return StateResult(look.state, UNKNOWN)
-        broken.append(happened)
-    if len(judged) < len(look.breaches) or not broken:
+        hits.append(Hit(objective.name, objective.severity, np.array([happened])))
+    if len(judged) < len(look.breaches) or not hits:
         return StateResult(look.state, UNKNOWN)
-    return StateResult(look.state, state_of([objective.severity for objective, _ in judged], broken))
+    return StateResult(look.state, state_of(hits, context.settings.forecasting.state_needs))
 
 
 def _windows(context: Context, look: StateLook, series: set[str]) -> Mapping[str, FloatArray]:

@@ -1,4 +1,4 @@
-"""The overall state: as bad as the worst objective broken, now or on joint paths of what is to come."""
+"""The overall state, by a declared rule: as bad as the worst objective broken, or only where k of n are."""
 
 from __future__ import annotations
 
@@ -30,25 +30,37 @@ class Shares:
         }
 
 
-def overall(severities: Sequence[float], broken: Sequence[Bools]) -> Shares:
-    """Shares of joint futures in which the worst broken objective is any at all, and one of severity 0.7 or more.
+@dataclass(frozen=True)
+class Hit:
+    """In which futures (paths,) an objective of some severity is broken on one of its series."""
 
-    `broken[i]` (paths,) tells which futures break an objective of `severities[i]`. Where objectives have different
-    numbers of paths, the shorter ones are repeated.
+    objective: str
+    severity: float
+    broken: Bools
+
+
+def overall(hits: Sequence[Hit], needed: int = 1) -> Shares:
+    """Shares of joint futures in which the overall state is not healthy, and in which it is critical.
+
+    It is as bad as the `needed`-th worst objective that is broken: the worst for 1, else "k of n". Where objectives
+    have different numbers of paths, the shorter ones are repeated.
     """
-    count = max(len(each) for each in broken)
-    unhealthy, critical = np.zeros(count, dtype=bool), np.zeros(count, dtype=bool)
-    for severity, each in zip(severities, broken, strict=True):
-        hit = np.resize(each, count)
-        unhealthy |= hit
-        critical |= hit & (severity >= CRITICAL_SEVERITY)
+    count = max(len(hit.broken) for hit in hits)
+    by_objective: dict[str, tuple[float, Bools]] = {}
+    for hit in hits:
+        _, before = by_objective.get(hit.objective, (0.0, np.zeros(count, dtype=bool)))
+        by_objective[hit.objective] = (hit.severity, before | np.resize(hit.broken, count))
+    least = min(needed, len(by_objective))
+    unhealthy = np.sum([broken for _, broken in by_objective.values()], axis=0) >= least
+    severe = [broken for severity, broken in by_objective.values() if severity >= CRITICAL_SEVERITY]
+    critical = np.sum(severe, axis=0) >= least if severe else np.zeros(count, dtype=bool)
     return Shares(float(unhealthy.mean()), float(critical.mean()))
 
 
-def state_of(severities: Sequence[float], broken: Sequence[bool]) -> str:
-    """The overall state when these objectives are broken or not: as bad as the worst."""
-    hit = [severity for severity, is_broken in zip(severities, broken, strict=True) if is_broken]
-    return STATES[0] if not hit else STATES[2] if max(hit) >= CRITICAL_SEVERITY else STATES[1]
+def state_of(hits: Sequence[Hit], needed: int = 1) -> str:
+    """The overall state when these objectives are broken or not, each told of in a single future."""
+    shares = overall(hits, needed)
+    return STATES[2] if shares.critical else STATES[1] if shares.unhealthy else STATES[0]
 
 
 def joint_paths(point: Floats, blocks: Floats, *, seed: int, count: int = JOINT_PATHS) -> Floats:

@@ -93,7 +93,8 @@ def _batches(
 
 
 def _outlook(context: Context, parts: Sequence[FramePaths], known: Learned) -> Outlook:
-    state, raw = predicted_state(parts, context.tick, known.state, context.cycle.seed)
+    needed = context.settings.forecasting.state_needs
+    state, raw = predicted_state(parts, context.tick, known.state, context.cycle.seed, needed)
     return Outlook(
         frames=tuple(part.frame for part in parts),
         batches=tuple(part.batch for part in parts),

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from storage.records import Autonomy, Verdict
+from storage.records import Autonomy
 from tasks.learn.outcomes import OutcomeRow, once_each
 from tasks.learn.pooled import always_valid_low, pooled_effect
 
@@ -121,7 +121,7 @@ def gather(
         pooled.high if pooled else float("inf"),
         always_valid_low(effects, errors, past_windows=windows),
         sum(row.is_failure for row in mine) / len(mine) if mine else 0.0,
-        sum(row.verdict is Verdict.WORSE for row in recent),
+        sum(row.did_harm for row in recent),
         sum(row.is_failure for row in recent),
         undos,
         undo_ratio,
@@ -131,7 +131,7 @@ def gather(
 def review(level: Autonomy, evidence: Evidence, thresholds: Thresholds = DEFAULTS) -> Review:
     """Decide a pair's level from its evidence: down as soon as results say so, up one step when all agree.
 
-    The level never exceeds `approve` where the action cannot be undone or was never tried out. The step to
+    The level never exceeds `approve` where the action cannot be undone or has not gone through once. The step to
     `auto` asks for an effect that is above zero at every review at once, so looking often cannot promote an
     action that does nothing.
     """
@@ -140,13 +140,13 @@ def review(level: Autonomy, evidence: Evidence, thresholds: Thresholds = DEFAULT
     if fallen is not level:
         return Review(fallen, why, True)
     if level.rank > ceiling.rank:
-        cause = "cannot be undone" if not evidence.is_reversible else "was never tried out"
+        cause = "cannot be undone" if not evidence.is_reversible else "has not gone through once"
         return Review(ceiling, f"{evidence.action} {cause}", True)
     if level is Autonomy.AUTO:
         return Review(level, "nothing speaks against it", False)
     wanted = list(Autonomy)[level.rank + 1]
     if wanted.rank > ceiling.rank:
-        cause = "cannot be undone" if not evidence.is_reversible else "was never tried out"
+        cause = "cannot be undone" if not evidence.is_reversible else "has not gone through once"
         return Review(level, f"{evidence.action} {cause}: it stays at {level}", False)
     missing = _missing(wanted, evidence, thresholds)
     if missing:
@@ -163,7 +163,7 @@ def _lost(level: Autonomy, evidence: Evidence, limits: Thresholds) -> tuple[Auto
         falls.append((Autonomy.RECOMMEND, f"{evidence.recent_failures} of its last {limits.recent} runs failed"))
     if evidence.recent_worse >= limits.worse_lost:
         falls.append(
-            (Autonomy.RECOMMEND, f"{evidence.recent_worse} of its last {limits.recent} outcomes made things worse")
+            (Autonomy.RECOMMEND, f"{evidence.recent_worse} of its last {limits.recent} acts made things worse")
         )
     if evidence.outcomes >= limits.useless_after and evidence.effect_high < limits.useful_sd:
         falls.append(

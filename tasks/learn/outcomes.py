@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from math import isfinite
 
@@ -24,7 +24,7 @@ class OutcomeRow:
     its standard deviations, positive toward the goal; NaN where not measured. `at_s` is when was acted, in
     epoch seconds. `claimed_ratio` is the relative change the handler itself reported, `measured_ratio` what
     was measured, `predicted_sd_units` what was believed of the action when it began, `past_windows` how many
-    windows without an action it was held against.
+    windows without an action it was held against, `harmed_guard` whether it made a guard metric worse.
     """
 
     outcome_id: str
@@ -45,6 +45,12 @@ class OutcomeRow:
     contradicts: bool = False
     predicted_sd_units: float = float("nan")
     past_windows: float = float("nan")
+    harmed_guard: bool = False
+
+    @property
+    def did_harm(self) -> bool:
+        """Tell whether its metric, or one that it must not harm, demonstrably got worse."""
+        return self.verdict is Verdict.WORSE or self.harmed_guard
 
     @property
     def is_measured(self) -> bool:
@@ -68,8 +74,8 @@ class OutcomeRow:
         return not self.is_failure and self.status not in NOT_DONE and self.verdict is Verdict.IMPROVED
 
     @staticmethod
-    def of(outcome: Outcome) -> OutcomeRow:
-        """Read a stored outcome."""
+    def of(outcome: Outcome, harmful: Collection[str] = ()) -> OutcomeRow:
+        """Read a stored outcome; `harmful` are the acts that made a guard metric worse."""
         ratio = outcome.evidence.get("relative_ratio")
         return OutcomeRow(
             outcome.outcome_id,
@@ -90,6 +96,7 @@ class OutcomeRow:
             _contradicts(outcome, ratio),
             _number(outcome.evidence.get("predicted_sd_units")),
             _number(outcome.evidence.get("past_windows")),
+            outcome.action_id in harmful,
         )
 
 

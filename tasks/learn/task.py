@@ -47,7 +47,8 @@ def learn(context: Context) -> Belief | None:
     belief = _believe(context, learner) if fresh or restored.note else None
     if not is_considered:
         # Once for every new outcome: one that taught nothing may still be a failure.
-        rows = [OutcomeRow.of(outcome) for outcome in outcomes[-LOOKED_AT:]]
+        harmful = context.store.outcomes.harmful()
+        rows = [OutcomeRow.of(outcome, harmful) for outcome in outcomes[-LOOKED_AT:]]
         publish(context, rows, learner, count)
         review_levels(context, rows)
         context.store.facts.set(CONSIDERED_FACT, count)

@@ -78,9 +78,10 @@ def derive(around: Surroundings, action: Action, moment: datetime) -> Estimand |
 
 
 def better_of(objectives: Sequence[Objective], series: str, action: Action) -> Better:
-    """Return which way a metric is to move: the target as the goal wants, others by their objective, else lower."""
-    meant = (each.side for each in objectives if each.matches(series))
-    side = action.side if series == action.series else next(meant, "below")
+    """Return which way a metric is to move: the target as its goal wants, others as their weightiest objective does."""
+    meant = [each for each in objectives if each.matches(series)]
+    weightiest = max(meant, key=lambda each: each.severity, default=None)
+    side = action.side if series == action.series else weightiest.side if weightiest else "below"
     return "lower" if side == "below" else "higher"
 
 

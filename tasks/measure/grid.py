@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from storage.records import Forecast
@@ -36,6 +36,12 @@ class Grid:
     def ends_at(self) -> datetime:
         """Return when the last step of the window ends."""
         return self.any_forecast.at_step(self.first_step + self.steps - 1)
+
+    def up_to(self, moment: datetime) -> Grid | None:
+        """Return the part of the window that ends by a moment; None where there is none."""
+        step_s, first = self.any_forecast.step_s, self.any_forecast.at_step(self.first_step)
+        steps = min(self.steps, int((moment - first).total_seconds() // step_s) + 1)
+        return replace(self, steps=steps, observed=self.observed[:, :steps]) if steps > 0 else None
 
     def point(self, series: str) -> FloatArray:
         """Return what was expected over the window, (steps,)."""

@@ -14,7 +14,7 @@ from tasks.context import Context
 from tasks.measure.around import Surroundings
 from tasks.measure.batch import Role, measure_many
 from tasks.measure.effect import Better
-from tasks.measure.fix import better_of, derive
+from tasks.measure.fix import better_of, derive, named
 from tasks.measure.grid import Grid
 from tasks.measure.judge import judged, outcomes_of
 from tasks.measure.judge_amount import judge_amount
@@ -25,6 +25,8 @@ Outcomes = tuple[Outcome, ...]
 
 EARLIEST_GUARD_STEPS = 5
 WATCHED_STEPS = 7
+LATEST_LOOK = timedelta(hours=1)
+"""How long after its time ran out an act is still undone: by then too much else may rest on it."""
 
 
 def _summary(outcomes: Outcomes) -> Mapping[str, Any]:
@@ -57,10 +59,12 @@ def _told(around: Surroundings, view: ActionView) -> list[Outcome]:
 def watch_guards(context: Context, around: Surroundings) -> None:
     """Plan the undo of recent acts that made a guarded metric, or their own, demonstrably worse.
 
-    An act is watched for the stabilisation time, and for as long as it takes to see a few steps of the metric.
+    An act is watched for the stabilisation time, and for as long as it takes to see a few steps of the metric. One
+    whose time ran out since the last look, as turns are late or were not run at all, is looked at once more.
     """
     longest_s = max(context.settings.executor.stabilisation_seconds, WATCHED_STEPS * LONGEST_STEP_S)
-    for view in context.store.actions.finished(context.tick - timedelta(seconds=longest_s)):
+    since = context.tick - timedelta(seconds=longest_s) - LATEST_LOOK
+    for view in context.store.actions.finished(since):
         if _may_be_undone(context, view) and (reason := _worsened(around, view)):
             plan_undo(context, view.action, reason)
 
@@ -76,31 +80,52 @@ def _worsened(around: Surroundings, view: ActionView) -> str:
     """Say which watched metric got worse, and by what evidence; empty where none did."""
     context, action, receipt = around.context, view.action, view.receipt
     assert receipt is not None
+    if action.series is None:
+        # What an amount does to its metric is told by the driver, not by the metric's own forecast: its guards remain.
+        alone = (derive(around, aimed, receipt.started_at) for aimed in _at_each_guard(context, action))
+        found = (_worse_by(around, view, each, {each.series: "guard"}) for each in alone if each is not None)
+        return next(filter(None, found), "")
     estimand = context.store.outcomes.estimand(action.action_id) or derive(around, action, receipt.started_at)
-    if estimand is None or estimand.held is not None:
-        # What an amount does to its metric is told by the driver, not by the metric's own forecast.
+    if estimand is None:
         return ""
+    roles: dict[str, Role] = {**dict.fromkeys(estimand.guards, "guard"), estimand.series: "target"}
+    return _worse_by(around, view, estimand, roles)
+
+
+def _at_each_guard(context: Context, action: Action) -> list[Action]:
+    """Return an act that aims at no metric as if it aimed at each of its guards in turn."""
+    known = [info.series for info in context.store.samples.known()] if action.guards else []
+    return [action.model_copy(update={"series": name, "guards": ()}) for name in named(action.guards, known)]
+
+
+def _worse_by(around: Surroundings, view: ActionView, estimand: Estimand, roles: Mapping[str, Role]) -> str:
+    context, action, receipt = around.context, view.action, view.receipt
+    assert receipt is not None
     age_s = (context.tick - receipt.finished_at).total_seconds()
     if not estimand.guards and age_s < EARLIEST_GUARD_STEPS * estimand.step_s:
         return ""
-    roles: dict[str, Role] = {**dict.fromkeys(estimand.guards, "guard"), estimand.series: "target"}
     objectives = context.objectives()
     better = {name: better_of(objectives, name, action) for name in roles}
     for grid in around.grids(estimand, receipt, roles, context.tick):
-        if not _is_watched(context, grid, receipt):
+        watched = _watched(context, grid, receipt)
+        if watched is None:
             continue
         suspects = {
-            name: role for name, role in roles.items() if name in grid.series and _looks_worse(grid, name, better)
+            name: role for name, role in roles.items() if name in watched.series and _looks_worse(watched, name, better)
         }
-        if suspects and (reason := _demonstrably(around, grid, view, suspects, better, estimand)):
+        if suspects and (reason := _demonstrably(around, watched, view, suspects, better, estimand)):
             return reason
     return ""
 
 
-def _is_watched(context: Context, grid: Grid, receipt: Receipt) -> bool:
-    age_s = (context.tick - receipt.finished_at).total_seconds()
-    watched_s = WATCHED_STEPS * grid.any_forecast.step_s
-    return age_s <= max(context.settings.executor.stabilisation_seconds, watched_s)
+def _watched(context: Context, grid: Grid, receipt: Receipt) -> Grid | None:
+    """Return what was seen while an act was watched; None where that was over when it was last looked at."""
+    watched_s = max(context.settings.executor.stabilisation_seconds, WATCHED_STEPS * grid.any_forecast.step_s)
+    over_at = receipt.finished_at + timedelta(seconds=watched_s)
+    if context.tick <= over_at:
+        return grid
+    looked_at = context.store.cycles.measured_before(context.tick) or receipt.finished_at
+    return grid.up_to(over_at) if over_at > max(looked_at, context.tick - LATEST_LOOK) else None
 
 
 def _looks_worse(grid: Grid, series: str, better: Mapping[str, Better]) -> bool:
@@ -141,5 +166,9 @@ def plan_undo(context: Context, action: Action, reason: str) -> Action:
         }
     )
     context.store.actions.append([undo], context.cycle_id)
-    context.store.audit.append("loop", "undo planned", action.action_id, {"reason": reason})
+    context.store.audit.append("loop", "undo planned", action.action_id, _told_of(action, reason))
     return undo
+
+
+def _told_of(action: Action, reason: str) -> dict[str, str]:
+    return {"action": action.name, "target": action.target, "goal": action.goal_id, "reason": reason}

@@ -59,11 +59,14 @@ def draw_for(
     names = [NOTHING, *sorted(options)]
     seed = draw_seed(problem, view)
     shares = np.array([float(name == wanted) for name in names])
+    floor = problem.nothing_floor if view.goal.severity < _SEVERE else 0.0
     if not is_certain:
         if problem.explore and not is_burning(problem):
-            mine = [NOTHING, *(name for name in names[1:] if _may_try(problem, options[name], worthwhile_cost))]
-            shares = _mixed(problem, view, names, mine, shares, seed)
-        shares = _with_floor(shares, problem.nothing_floor if view.goal.severity < _SEVERE else 0.0)
+            mine = [name for name in names[1:] if _may_try(problem, options[name], worthwhile_cost)]
+            # Where no holdout is wanted nothing is left undone in order to learn, however uncertain the actions are.
+            may_abstain = floor > 0 or wanted == NOTHING
+            shares = _mixed(problem, view, names, [NOTHING, *mine] if may_abstain else mine, shares, seed)
+        shares = _with_floor(shares, floor)
     position = min(int(np.searchsorted(np.cumsum(shares), unit_of(seed), side="right")), len(names) - 1)
     drawn = names[position] if shares[position] > 0 else names[int(np.argmax(shares))]
     return Draw(
@@ -110,7 +113,7 @@ def _mixed(
     shares: FloatArray,
     seed: int,
 ) -> FloatArray:
-    if len(mine) < 2:
+    if not set(mine) - {NOTHING}:
         return shares
     hour = problem.tick.hour + problem.tick.minute / 60
     learned = np.asarray(problem.beliefs.propensities(view.goal.goal_type, mine, hour, seed), dtype=float)

@@ -44,7 +44,7 @@ def action_of(
         expires_at=due_at + timedelta(seconds=lasts_s),
         series=goal.series if is_aimed else None,
         side=goal.side,
-        guards=objective.guards if objective and is_aimed else (),
+        guards=objective.guards if objective and not problem.traits_of(candidate.action).informs_only else (),
         horizon_s=problem.settle_s,
         propensity=propensity,
         priority=goal.priority,

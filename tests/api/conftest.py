@@ -31,6 +31,10 @@ class RecordingTrigger:
 
     calls: list[tuple[str, dict[str, Any], str | None]] = field(default_factory=list)
     is_away: bool = False
+    under_way: Started | None = None
+
+    def running(self, deployment: str, but: str | None = None) -> Started | None:
+        return None if self.under_way is None or self.under_way.flow_run_id == but else self.under_way
 
     def run(self, deployment: str, parameters: Mapping[str, Any] | None = None, key: str | None = None) -> Started:
         if self.is_away:

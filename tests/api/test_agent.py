@@ -8,6 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.reads import INSIGHTS_FACT
+from api.triggers import Started
 from settings import Settings
 from storage import Store
 from storage.records import NOTHING
@@ -132,6 +133,19 @@ def test_analysis_is_started_through_prefect(client: TestClient, trigger: Record
     assert answer.status_code == 202
     assert answer.json()["flow_run_url"].endswith("/runs/flow-run/run-1")
     assert trigger.calls == [("cycle", {"reason": "request"}, "once")]
+
+
+def test_while_a_cycle_runs_analysis_is_refused_and_that_run_named(
+    client: TestClient, trigger: RecordingTrigger
+) -> None:
+    trigger.under_way = Started("run-7", "http://127.0.0.1:4200/runs/flow-run/run-7")
+    answer = client.post(f"{API}/analysis/trigger")
+    assert (answer.status_code, answer.json()["code"]) == (409, "cycle_running")
+    assert "run-7" in answer.json()["detail"]
+    assert answer.json()["remedy"].endswith("/runs/flow-run/run-7")
+    assert trigger.calls == []
+    again = client.post(f"{API}/analysis/trigger", headers={"Idempotency-Key": "run-7"})
+    assert again.status_code == 202, "who asks again with the same key is told of the same run"
 
 
 def test_without_prefect_analysis_says_so(client: TestClient, trigger: RecordingTrigger) -> None:

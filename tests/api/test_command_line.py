@@ -170,3 +170,21 @@ def test_doctor_finds_a_typing_error_in_the_configuration_of_an_action(settings:
     answer = run("doctor")
     assert "did you mean allow_names?" in answer.output
     assert answer.exit_code == 1
+
+
+def test_approve_takes_changed_parameters_as_people_type_them(settings: Settings, run: Run) -> None:
+    answer = run("approve", "action-1", "--set", "nice=5", "--set", "why=load test")
+    assert "approved. Not among the planned parameters: why." in answer.output
+    kept = seen(settings, lambda store: store.actions.get("action-1").approval.params)  # type: ignore[union-attr]
+    assert kept == {"nice": 5, "why": "load test"}
+
+
+def test_a_change_that_sets_nothing_is_refused(run: Run) -> None:
+    answer = run("approve", "action-1", "--set", "nice")
+    assert isinstance(answer.exception, ForeactError)
+    assert "'nice' sets nothing" in str(answer.exception)
+
+
+def test_the_audit_trail_is_told_in_words(run: Run) -> None:
+    run("cancel", "action-1", "--note", "not now")
+    assert "rejected action-1. not now" in " ".join(run("audit").output.split())

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
 
+from api.app import create_app
+from settings import load_settings
 from storage import Store
 from storage.records import Approval, Autonomy, GoalState
 from tasks.execute import WAITS_FACT
 from tests.api import worlds
-from tests.api.conftest import API, RecordingTrigger
+from tests.api.conftest import API, BASE, RecordingTrigger
 
 ACTION, GOAL = f"{API}/actions/action-1", f"{API}/goals/goal-1"
 
@@ -215,3 +218,64 @@ def test_the_audit_trail_of_all_this_verifies(client: TestClient) -> None:
     audit = client.get(f"{API}/audit", params={"verify": True}).json()
     assert audit["verified"] is True
     assert len(audit["entries"]) == 3
+
+
+def test_while_the_mode_is_off_a_person_is_asked_for_what_was_planned_before(
+    client: TestClient, store: Store, tick: datetime
+) -> None:
+    planned = [
+        worlds.an_action("action-auto", tick, level=Autonomy.AUTO),
+        worlds.an_action("action-undo", tick, level=Autonomy.AUTO, undo_of="action-2"),
+    ]
+    store.actions.append(planned, "cycle-1")
+    assert client.get(f"{API}/actions/action-auto").json()["status"] == "scheduled"
+    before = client.get(f"{API}/status").json()["pending_approvals"]
+    client.post(f"{API}/mode", json={"autonomous": False})
+    assert client.get(f"{API}/status").json()["pending_approvals"] == before + 2
+    for action in planned:
+        assert client.get(f"{API}/actions/{action.action_id}").json()["status"] == "waiting for approval"
+        assert client.post(f"{API}/actions/{action.action_id}/approve").json()["done"] == "approved"
+
+
+def test_a_pair_that_lost_its_autonomy_since_an_action_was_planned_waits_for_a_person(
+    client: TestClient, store: Store, tick: datetime
+) -> None:
+    action = worlds.an_action("action-auto", tick, level=Autonomy.AUTO)
+    store.actions.append([action], "cycle-1")
+    store.facts.set(f"level:{action.goal_type}:{action.name}", {"level": "approve", "configured": None})
+    assert client.get(f"{API}/actions/action-auto").json()["needs_approval"] is True
+    assert client.post(f"{API}/actions/action-auto/approve").json()["done"] == "approved"
+
+
+def test_a_second_yes_with_other_parameters_is_told_that_the_first_counts(client: TestClient) -> None:
+    client.post(f"{ACTION}/approve", json={"by": "ann", "params": {"nice": 5}})
+    assert client.post(f"{ACTION}/approve", json={"params": {"nice": 5}}).json()["note"] == "It already was."
+    other = client.post(f"{ACTION}/approve", json={"by": "bob", "params": {"nice": 9}})
+    assert (other.status_code, other.json()["code"]) == (409, "already_answered")
+    assert "by ann already with {'nice': 5}" in other.json()["detail"]
+
+
+def test_a_parameter_that_was_not_planned_is_pointed_out(client: TestClient) -> None:
+    answer = client.post(f"{ACTION}/approve", json={"params": {"niec": 5}}).json()
+    assert answer["note"] == "Not among the planned parameters: niec."
+
+
+def test_an_answered_action_does_not_say_any_more_that_it_waits_for_one(client: TestClient, store: Store) -> None:
+    store.facts.set(WAITS_FACT, {"action-1": "It waits for a person's approval.", "action-9": "It cools down."})
+    client.post(f"{ACTION}/approve")
+    assert client.get(ACTION).json()["waits_for"] is None
+    assert store.facts.get(WAITS_FACT) == {"action-9": "It cools down."}
+
+
+def test_an_amount_is_held_to_what_the_configuration_allows(store: Store, tick: datetime, tmp_path: Path) -> None:
+    workers = {"sets": "workers", "amounts": {"least": 1, "most": 6}}
+    settings = load_settings(tmp_path, home=tmp_path, actions={"set_workers": workers}, sampler={"enabled": False})
+    store.actions.append([worlds.an_action("action-amount", tick, name="set_workers", params={"amount": 2})], "cycle-1")
+    app = create_app(settings, store=store, trigger=RecordingTrigger(), clock=lambda: tick)
+    with TestClient(app, base_url=BASE) as client:
+        path = f"{API}/actions/action-amount/approve"
+        for amount in (500, 2.5, "many"):
+            refused = client.post(path, json={"params": {"amount": amount}})
+            assert (refused.status_code, refused.json()["code"]) == (422, "amount_not_allowed")
+        assert "from 1 to 6, 1 apart" in refused.json()["detail"]
+        assert client.post(path, json={"params": {"amount": 5}}).json()["done"] == "approved"

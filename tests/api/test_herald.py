@@ -38,7 +38,7 @@ class Desk:
         urls = [server.url.replace("http://", "json://") + "/people"]
         home = settings.home
         configured = load_settings(home, home=home, prefect_api_url=server.url, alerts={"urls": urls} | alerts)
-        self.store, self.server = store, server
+        self.store, self.server, self.settings = store, server, configured
         self.herald = Herald(Facade(configured, store, RecordingTrigger(), lambda: tick, tick, follows_file=True))
 
     @property
@@ -178,12 +178,33 @@ def test_a_configuration_that_cannot_be_used_any_more_is_told_once_and_when_it_c
     file.write_text('[executor]\nrate_limits = ["now and then"]')
     desk.herald.step()
     desk.herald.step()
-    file.write_text("")
+    file.write_text(f"[alerts]\nurls = {json.dumps(list(desk.settings.alerts.urls))}")
     desk.herald.step()
     broken, mended = desk.alerts
     assert "executor.rate_limits.0" in broken
     assert "write it like" in broken
-    assert "can use again foreact.toml" in mended
+    assert "can again use foreact.toml" in mended
+
+
+def test_whom_to_tell_is_read_anew_from_a_changed_file(desk: Desk, settings: Settings) -> None:
+    others = [url.replace("/people", "/others") for url in desk.settings.alerts.urls]
+    (settings.home / "foreact.toml").write_text(f"[alerts]\nurls = {json.dumps(others)}")
+    desk.store.audit.append("loop", "undo failed", "action-1", FAILED_UNDO)
+    desk.herald.step()
+    assert [each.path for each in desk.server.requests if each.path != "/events"] == ["/others"]
+
+
+def test_a_message_is_as_grave_as_the_gravest_thing_in_it(desk: Desk) -> None:
+    desk.store.audit.append("loop", "undo failed", "action-1", FAILED_UNDO)
+    desk.herald.step()
+    (sent,) = [json.loads(each.body) for each in desk.server.requests if each.path == "/people"]
+    assert sent["type"] == "failure"
+
+
+def test_an_undo_that_is_planned_names_the_action(store: Store) -> None:
+    detail = {"action": "resize", "target": "web", "reason": "latency got worse"}
+    told = of_line(store.audit.append("loop", "undo planned", "action-1", detail))
+    assert told.sentence == "resize on web is being undone, for latency got worse. It was action-1."
 
 
 @pytest.mark.parametrize(

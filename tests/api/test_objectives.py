@@ -103,7 +103,9 @@ def test_the_loop_reads_the_file_anew_every_turn(store: Store, tmp_path: Path) -
 def test_contradictions_are_said(client: TestClient) -> None:
     client.put(f"{PATH}/low", json={"metric": "queue", "bound": 10})
     answer = client.put(f"{PATH}/high", json={"metric": "queue", "side": "above", "bound": 20})
-    assert len(answer.json()["warnings"]) == 1
+    against, unheard = answer.json()["warnings"]
+    assert "no value is both" in against
+    assert unheard == "Nothing was recorded of queue yet."
     assert len(client.get(PATH).json()["contradictions"]) == 1
 
 
@@ -132,3 +134,15 @@ def test_a_running_facade_goes_by_what_the_file_has_become(tmp_path: Path, tick:
         assert facade.in_force.server == settings.server
         file.write_text("[agent]\nautonomous_mod = false\n")
         assert "agent.autonomous_mod" in (facade.trouble or "")
+
+
+def test_a_metric_that_was_never_recorded_is_pointed_out(client: TestClient) -> None:
+    client.post(f"{API}/metrics", json={"metric_name": "latency", "value": 1, "labels": {"zone": "a"}})
+    assert client.put(f"{PATH}/fast", json=LATENCY).json()["warnings"] == []
+    ratio = {"metric": "latency", "denominator": "request", "bound": 1}
+    assert client.put(f"{PATH}/share", json=ratio).json()["warnings"] == ["Nothing was recorded of request yet."]
+
+
+def test_an_unknown_field_is_refused_in_plain_words(client: TestClient) -> None:
+    detail = client.put(f"{PATH}/fast", json=LATENCY | {"kidn": "slo"}).json()["detail"]
+    assert detail.startswith("body: unknown fields: kidn; known are bound")

@@ -55,6 +55,32 @@ def test_a_started_deployment_is_a_scheduled_flow_run(prefect: PrefectTrigger, p
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("state", ["SCHEDULED", "PENDING", "RUNNING"])
+def test_the_run_that_is_under_way_is_found_unless_it_is_ones_own(
+    prefect: PrefectTrigger, prefect_url: str, state: str
+) -> None:
+    register(prefect_url, f"under-way-{state.lower()}")
+    assert prefect.running(f"under-way-{state.lower()}") is None
+    started = prefect.run(f"under-way-{state.lower()}", key="mine")
+    if state != "SCHEDULED":
+        moved = {"state": {"type": state}, "force": True}
+        httpx.post(f"{prefect_url}/flow_runs/{started.flow_run_id}/set_state", json=moved).raise_for_status()
+    assert prefect.running(f"under-way-{state.lower()}") == started
+    assert prefect.running(f"under-way-{state.lower()}", but="mine") is None
+
+
+@pytest.mark.slow
+def test_a_run_that_is_not_due_yet_or_is_over_holds_no_place(prefect: PrefectTrigger, prefect_url: str) -> None:
+    deployment_id = register(prefect_url, "later")
+    later = {"state": {"type": "SCHEDULED", "state_details": {"scheduled_time": "2100-01-01T00:00:00Z"}}}
+    post(f"{prefect_url}/deployments/{deployment_id}/create_flow_run", later)
+    started = prefect.run("later")
+    over = {"state": {"type": "COMPLETED"}, "force": True}
+    httpx.post(f"{prefect_url}/flow_runs/{started.flow_run_id}/set_state", json=over).raise_for_status()
+    assert prefect.running("later") is None
+
+
+@pytest.mark.slow
 def test_the_same_key_gives_the_same_run(prefect: PrefectTrigger, prefect_url: str) -> None:
     register(prefect_url, "cycle")
     assert prefect.run("cycle", key="a") == prefect.run("cycle", key="a")

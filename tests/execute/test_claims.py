@@ -78,3 +78,27 @@ def test_a_metric_that_gets_worse_after_the_stabilisation_window_undoes_nothing(
     execute.fn(bench.context(TICK))
     measure.fn(bench.context(TICK + timedelta(minutes=45)))
     assert bench.store.actions.undo_for("a") is None
+
+
+@pytest.mark.parametrize(("looked", "is_undone"), [(False, True), (True, False)])
+def test_a_turn_that_comes_too_late_looks_once_more_at_what_got_worse_in_time(
+    bench: Bench, looked: bool, is_undone: bool
+) -> None:
+    """Cycles and tends may be late or fail just while an act is watched."""
+    quiet_day(bench, "cpu_usage", level=50, after=70)
+    bench.store.actions.append([action_of(guards=(), horizon_s=3_000)], "cycle-1")
+    execute.fn(bench.context(TICK))
+    if looked:
+        earlier = bench.context(TICK + 8 * MINUTE, "tend")
+        bench.store.cycles.begin(earlier.cycle)
+        earlier.report("measure", 0.0, {})
+    measure.fn(bench.context(TICK + 25 * MINUTE))
+    assert (bench.store.actions.undo_for("a") is not None) == is_undone
+
+
+def test_what_got_worse_hours_ago_is_left_to_people(bench: Bench) -> None:
+    quiet_day(bench, "cpu_usage", level=50, after=70, minutes=180)
+    bench.store.actions.append([action_of(guards=(), horizon_s=20_000)], "cycle-1")
+    execute.fn(bench.context(TICK))
+    measure.fn(bench.context(TICK + timedelta(minutes=120)))
+    assert bench.store.actions.undo_for("a") is None

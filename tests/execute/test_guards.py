@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from storage.actions import ActionView
-from storage.records import Autonomy, ReceiptStatus
+from storage.records import NOTHING, Autonomy, ReceiptStatus
 from tasks.execute import ActionLimits, Answer, Circumstances, judge
 from tasks.execute.targets import labels_of
 from tests.execute.acts import (
@@ -282,3 +282,9 @@ def test_a_success_resets_the_breaker_but_an_undo_or_a_dry_run_does_not() -> Non
 def test_the_breaker_of_one_action_leaves_others_alone() -> None:
     failures = tuple(done(TICK - n * MINUTE, FAILED, f"b{n}", name="scale") for n in (3, 2, 1))
     assert answer(waiting(), now(finished=failures)) is Answer.GO
+
+
+@pytest.mark.parametrize("circumstances", [now(autonomous=False), now(kill_switch=True)])
+def test_doing_nothing_needs_nobodys_leave(circumstances: Circumstances) -> None:
+    assert answer(waiting(name=NOTHING), circumstances) is Answer.GO
+    assert answer(waiting(name=NOTHING), now(in_maintenance=True)) is Answer.WAIT

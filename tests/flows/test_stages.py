@@ -156,6 +156,24 @@ def test_a_guard_is_watched_by_the_side_of_its_own_objective(bench: Bench) -> No
     assert told.detail["reason"].startswith("throughput got worse")
 
 
+def test_the_guards_of_an_act_that_aims_at_no_metric_of_its_own_are_watched_as_well(bench: Bench) -> None:
+    """What an amount does to its own metric is told by the driver; what it does to others by their forecasts."""
+    quiet_day(bench, "throughput", level=100, after=80)
+    bench.act(action_of(series=None, guards=("throughput",)), TICK)
+    measure.fn(bench.context(TICK + 6 * MINUTE))
+    assert bench.store.actions.undo_for("a") is not None
+    told = next(line for line in bench.store.audit.latest() if line.verb == "undo planned")
+    assert told.detail["reason"].startswith("throughput got worse")
+    assert bench.store.outcomes.harmful() == {"a"}
+
+
+def test_guards_of_an_amount_that_stay_as_they_were_undo_nothing(bench: Bench) -> None:
+    quiet_day(bench, "throughput", level=100, after=100)
+    bench.act(action_of(series=None, guards=("throughput",)), TICK)
+    measure.fn(bench.context(TICK + 6 * MINUTE))
+    assert bench.store.actions.undo_for("a") is None
+
+
 def test_a_guard_that_gets_better_undoes_nothing(bench: Bench) -> None:
     quiet_day(bench, "cpu_usage", level=50, after=50)
     quiet_day(bench, "throughput", level=100, after=120)

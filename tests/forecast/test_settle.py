@@ -13,7 +13,7 @@ from storage.records import Objective
 from tasks.forecast.outlook import StateRecalibration
 from tasks.forecast.recalibrate import Recalibration
 from tasks.forecast.settle import settle
-from tasks.forecast.state import Shares, state_of
+from tasks.forecast.state import Hit, Shares, state_of
 from tests.execute.acts import action_of, receipt_of
 from tests.forecast.loop import HOUR, START, Loop, wave
 
@@ -129,10 +129,26 @@ def test_predictions_that_cried_wolf_are_believed_less(tmp_path: Path) -> None:
     assert "200 such forecasts" in after.state.reason
 
 
+def hits(**severities: tuple[float, bool]) -> list[Hit]:
+    return [Hit(name, severity, np.array([is_broken])) for name, (severity, is_broken) in severities.items()]
+
+
 def test_the_worst_counts() -> None:
-    assert state_of([0.9, 0.3], [False, False]) == "healthy"
-    assert state_of([0.9, 0.3], [False, True]) == "degraded"
-    assert state_of([0.9, 0.3], [True, True]) == "critical"
+    assert state_of(hits(a=(0.9, False), b=(0.3, False))) == "healthy"
+    assert state_of(hits(a=(0.9, False), b=(0.3, True))) == "degraded"
+    assert state_of(hits(a=(0.9, True), b=(0.3, True))) == "critical"
+
+
+def test_by_k_of_n_the_state_is_as_bad_as_the_kth_worst_objective() -> None:
+    assert state_of(hits(a=(0.9, True), b=(0.3, False), c=(0.3, False)), 2) == "healthy"
+    assert state_of(hits(a=(0.9, True), b=(0.3, True), c=(0.3, False)), 2) == "degraded"
+    assert state_of(hits(a=(0.9, True), b=(0.8, True), c=(0.3, False)), 2) == "critical"
+    assert state_of(hits(a=(0.9, True)), 2) == "critical", "more than there are cannot be asked for"
+
+
+def test_an_objective_that_is_broken_on_several_series_counts_once() -> None:
+    twice = [*hits(a=(0.9, True)), *hits(a=(0.9, True)), *hits(b=(0.9, False))]
+    assert state_of(twice, 2) == "healthy"
 
 
 @pytest.mark.parametrize("level", [1.7e9, 2e10])

@@ -30,14 +30,16 @@ def objective(series: str, bound: float, severity: float, side: str = "below") -
     )
 
 
-def state_of_paths(paths: Floats, objectives: list[Objective], blocks: Blocks = NO_BLOCKS) -> StatePrediction:
+def state_of_paths(
+    paths: Floats, objectives: list[Objective], blocks: Blocks = NO_BLOCKS, needed: int = 1
+) -> StatePrediction:
     """The state that joint paths (n, s, hours) of the series a, b, … amount to."""
     names = tuple("abcd"[: len(paths)])
     refusals = tuple("too short" if np.isnan(each).all() else None for each in paths)
     batch = ForecastBatch.from_paths(paths, refusals=refusals)
     frame = Frame(series=names, values=np.zeros((len(paths), 10)), end=START, step_s=3_600.0)
     part = FramePaths(frame, batch, tuple(crossings(frame, batch, objectives)), blocks)
-    return predicted_state([part], START, seed=1)[0]
+    return predicted_state([part], START, seed=1, needed=needed)[0]
 
 
 def blocks_with_one_cause(seed: int) -> Floats:
@@ -76,3 +78,12 @@ def test_a_series_without_a_forecast_is_not_counted_as_trouble() -> None:
     assert predicted.probabilities["healthy"] == 1.0
     assert "over 1 objectives" in predicted.reason
     assert state_of_paths(paths[1:], objectives[:1]).state == "unknown"
+
+
+def test_by_two_of_n_a_path_counts_only_where_it_breaks_two_objectives_at_once() -> None:
+    paths = np.zeros((3, 4, HOURS))
+    paths[0, :2, 3], paths[1, 0, 1], paths[2, 3, 5] = 9.0, 9.0, 9.0
+    objectives = [objective("a", 5, 0.9), objective("b", 5, 0.3), objective("c", 5, 0.9)]
+    predicted = state_of_paths(paths, objectives, needed=2)
+    assert predicted.probabilities == pytest.approx({"healthy": 0.75, "degraded": 0.25, "critical": 0.0})
+    assert "as 2 of 3 must be broken to count" in predicted.reason

@@ -36,6 +36,7 @@ UNUSABLE = {
     "two of one name": ('[[objectives]]\nname = "a"\nmetric = "m"\nbound = 1\n' * 2, "objectives"),
     "a ring of parents": (RING, "objectives"),
     "a rate limit that is none": ('[executor]\nrate_limits = ["3/fortnight"]', "executor.rate_limits.0"),
+    "a rule of the state that is none": ('[forecasting]\nstate_rule = "most"', "forecasting.state_rule"),
     "a severity of alerts that there is not": ('[alerts]\nminimum_severity = "loud"', "alerts.minimum_severity"),
     "no TOML": ("[executor", "foreact.toml"),
 }
@@ -101,4 +102,11 @@ def test_what_cannot_be_used_of_the_arguments_is_not_blamed_on_the_file(
 def test_a_ring_of_parents_is_shown(tmp_path: Path) -> None:
     (tmp_path / "foreact.toml").write_text(RING)
     with pytest.raises(ForeactError, match="each other's parents: a → b → a"):
+        load_settings(tmp_path)
+
+
+def test_an_objective_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    good = '[[objectives]]\nname = "fine"\nmetric = "m"\nbound = 1\n'
+    (tmp_path / "foreact.toml").write_text(good + '[[objectives]]\nname = "cpu"\nmetric = "m"\nbound = "much"')
+    with pytest.raises(ForeactError, match=r"objectives\.1\.bound \(of cpu\)"):
         load_settings(tmp_path)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from handlers import ActionHandler, discover_actions, from_callable
-from handlers.actions.prune_directory import drill_roots
 from handlers.drills import DrillReport, practise, practise_all
+from handlers.processes import DRILL_MARK
 
 from .conftest import TICK
 
@@ -79,11 +83,31 @@ def test_every_action_of_the_house_that_declares_a_target_passes_its_drill() -> 
     assert drills["prune_directory"].finding == "passed"
 
 
-def test_a_drill_of_pruning_is_not_bound_by_what_is_configured_and_leaves_no_more_than_one_folder() -> None:
+def test_a_drill_of_pruning_is_not_bound_by_what_is_configured() -> None:
     prune = discover_actions()["prune_directory"]
-    for _ in range(2):
-        drill = practise(prune, {"roots": [], "pattern": "*.log", "older_than_days": 1e6}, TICK)
-        assert drill.finding == "passed", drill.detail
-    assert len(drill_roots()) == 1
-    (root,) = drill_roots()
-    assert (root / "old.tmp").exists()
+    drill = practise(prune, {"roots": [], "pattern": "*.log", "older_than_days": 1e6}, TICK)
+    assert drill.finding == "passed", drill.detail
+
+
+def test_nothing_that_was_practised_on_outlives_its_drill() -> None:
+    told = " ".join(drill.detail for drill in practise_all(discover_actions().values(), {}, TICK))
+    sleepers, folders = re.findall(r"pid (\d+)", told), re.findall(r"from (\S+) to its quarantine", told)
+    assert sleepers
+    assert folders
+    assert not any(_still_sleeps(int(pid)) for pid in sleepers)
+    assert not any(Path(folder).exists() for folder in folders)
+
+
+def _still_sleeps(pid: int) -> bool:
+    with contextlib.suppress(psutil.Error):
+        process = psutil.Process(pid)
+        return process.status() != psutil.STATUS_ZOMBIE and process.cmdline()[-1:] == [DRILL_MARK]
+    return False
+
+
+def test_a_target_is_cleared_away_also_where_the_drill_failed(tmp_path: Path) -> None:
+    handler = switch(tmp_path, fails=True)
+    cleared = tmp_path / "cleared"
+    hooks = replace(handler.hooks, clear=lambda params, context: cleared.write_text(str(params["n"])))
+    assert practise(replace(handler, hooks=hooks), {}, TICK).finding == "failed"
+    assert cleared.read_text() == "1"

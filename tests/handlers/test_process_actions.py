@@ -277,6 +277,18 @@ def test_pausing_leaves_a_process_that_was_paused_before_paused(start: Start) ->
     assert process.status() == psutil.STATUS_STOPPED
 
 
+def test_what_would_end_a_pause_ends_with_its_undo(start: Start) -> None:
+    """It would wake the process in the middle of the next pause."""
+    process = start()
+    context, params = context_for(process), identity(process)
+    paused = call(ACTIONS["pause_process"], "run", params, None, context)
+    assert paused.undo is not None
+    timer = psutil.Process(paused.undo["timer"]["pid"])
+    family = [timer, *timer.children(recursive=True)]
+    assert call(ACTIONS["pause_process"], "undo", params, paused.undo, context).succeeded
+    assert wait_until(lambda: not any(each.is_running() and each.status() != psutil.STATUS_ZOMBIE for each in family))
+
+
 def test_a_pause_ends_by_itself_when_nobody_lives_to_end_it(start: Start) -> None:
     process = start()
     context = context_for(process, options={"resume_after_s": 0.5})

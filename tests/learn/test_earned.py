@@ -233,3 +233,10 @@ def test_a_strategy_earns_nothing_for_being_used_with_a_good_action() -> None:
     assert strategy_advice(rows).choose(GOAL, "IMMEDIATE", allowed).is_adapted
     assert not strategy_advice(rows, actions).choose(GOAL, "IMMEDIATE", allowed).is_adapted
     assert strategy_learner(rows, actions).outcome_count == 40
+
+
+def test_an_action_that_makes_a_guard_metric_worse_loses_its_autonomy_however_well_it_serves_its_own() -> None:
+    rows = [row(place, harmed_guard=place in (3, 5)) for place in range(6)]
+    decided = review(Autonomy.AUTO, _gathered(rows, "limit"))
+    assert decided.level is Autonomy.RECOMMEND
+    assert decided.reason == "2 of its last 5 acts made things worse"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storage.records import Candidate, FloatArray, Frame, Objective
+from storage.records import Action, Candidate, FloatArray, Frame, Objective
 from tasks.goals import with_ratios
 from tasks.plan import (
     ActionTraits,
@@ -175,10 +175,15 @@ class TestFitting:
 
 
 class TestInThePlanner:
+    guards: tuple[str, ...] = ()
+
     def plan(self, level: FloatArray, now: float, **more: object) -> list[str]:
+        return [f"{act.params['amount']}" for act in self.acts(level, now, **more)]
+
+    def acts(self, level: FloatArray, now: float, **more: object) -> tuple[Action, ...]:
         objective = Objective(
             name="load", metric="load", bound=0.8, severity=0.8, driver="rate", capacity="servers", horizon_s=1_800
-        )
+        ).model_copy(update={"guards": self.guards})
         goal = goal_of(series="load", objective="load", bound=0.8, severity=0.8, in_s=300.0)
         offers = [
             Candidate(action="set", params={"amount": amount}, latency_s=180.0 if amount > now else 0.0)
@@ -197,10 +202,15 @@ class TestInThePlanner:
             responses={"load": LOAD},
             **more,  # type: ignore[arg-type]
         )
-        return [f"{act.params['amount']}" for act in make_plans(problem).actions]
+        return tuple(make_plans(problem).actions)
 
     def test_the_amount_that_carries_the_peak_is_chosen(self) -> None:
         assert self.plan(np.where(np.arange(30) < 3, 2.0, 4.5), 3) == ["6"]
+
+    def test_what_sets_an_amount_carries_the_guards_of_its_objective(self) -> None:
+        self.guards = ("errors",)
+        (act,) = self.acts(np.where(np.arange(30) < 3, 2.0, 4.5), 3)
+        assert (act.series, act.guards) == (None, ("errors",))
 
     def test_it_waits_while_the_peak_is_far(self) -> None:
         assert self.plan(np.where(np.arange(30) < 15, 2.0, 4.7), 3) == []

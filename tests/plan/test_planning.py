@@ -266,9 +266,13 @@ class TestDrawing:
         assert len(idle) / 300 == pytest.approx(0.3, abs=0.08)
         assert "Nothing on purpose" in idle[0].decisions[0].explanation
 
-    def test_a_severe_objective_is_never_left_alone_by_chance(self) -> None:
+    @pytest.mark.parametrize("explore", [False, True])
+    def test_a_severe_objective_is_never_left_alone_by_chance(self, explore: bool) -> None:
         severe = (view_of(goal_of(severity=0.95, in_s=0.0)),)
-        assert all(result.actions for result in self.many(goals=severe, nothing_floor=0.3))
+        assert all(result.actions for result in self.many(goals=severe, nothing_floor=0.3, explore=explore))
+
+    def test_without_a_holdout_nothing_is_left_undone_in_order_to_learn(self) -> None:
+        assert all(result.actions for result in self.many(explore=True, nothing_floor=0.0))
 
     def test_a_chance_of_doing_nothing_lasts_a_measurement_window(self) -> None:
         drawn = []

@@ -48,8 +48,7 @@ def _of_series(evidence: Evidence, objective: Objective, series: str) -> Proposa
     return Proposal(
         goal_type=GOAL_TYPE,
         cause=f"{GOAL_TYPE.value}:{objective.name}:{series}",
-        description=f"Keep {series} {limit(objective.side, objective.bound, unit)}: "
-        + ("it is broken now" if is_broken else f"{percent(probability)} likely to break by {moment(deadline)}"),
+        description=f"Keep {series} {limit(objective.side, objective.bound, unit)}",
         severity=objective.severity,
         probability=probability,
         deadline=deadline,
