@@ -51,6 +51,11 @@ class Surroundings:
         since = self.context.tick - timedelta(days=ACTS_DAYS)
         return acts_of(self.context.store.actions.finished(since))
 
+    @cached_property
+    def looked_at(self) -> datetime | None:
+        """Return the tick at which acts were last looked at before this turn."""
+        return self.context.store.cycles.measured_before(self.context.tick)
+
     def forecasts(self, cycle_id: str, names: Sequence[str]) -> dict[str, Forecast | None]:
         """Return the forecasts that a cycle issued of some series; None where there is none, or it was refused."""
         known = self._forecasts.setdefault(cycle_id, {})

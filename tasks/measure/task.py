@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -104,10 +104,12 @@ def _worse_by(around: Surroundings, view: ActionView, estimand: Estimand, roles:
     age_s = (context.tick - receipt.finished_at).total_seconds()
     if not estimand.guards and age_s < EARLIEST_GUARD_STEPS * estimand.step_s:
         return ""
+    if _is_over(around, _over_at(context, receipt, LONGEST_STEP_S if estimand.guards else estimand.step_s)):
+        return ""
     objectives = context.objectives()
     better = {name: better_of(objectives, name, action) for name in roles}
     for grid in around.grids(estimand, receipt, roles, context.tick):
-        watched = _watched(context, grid, receipt)
+        watched = _watched(around, grid, receipt)
         if watched is None:
             continue
         suspects = {
@@ -118,14 +120,27 @@ def _worse_by(around: Surroundings, view: ActionView, estimand: Estimand, roles:
     return ""
 
 
-def _watched(context: Context, grid: Grid, receipt: Receipt) -> Grid | None:
+def _over_at(context: Context, receipt: Receipt, step_s: float) -> datetime:
+    """Return when an act is no longer watched in a metric of some step."""
+    return receipt.finished_at + timedelta(
+        seconds=max(context.settings.executor.stabilisation_seconds, WATCHED_STEPS * step_s)
+    )
+
+
+def _is_over(around: Surroundings, over_at: datetime) -> bool:
+    """Tell whether that moment had passed when acts were last looked at, or passed too long ago."""
+    tick = around.context.tick
+    if tick <= over_at:
+        return False
+    return over_at <= tick - LATEST_LOOK or (around.looked_at is not None and over_at <= around.looked_at)
+
+
+def _watched(around: Surroundings, grid: Grid, receipt: Receipt) -> Grid | None:
     """Return what was seen while an act was watched; None where that was over when it was last looked at."""
-    watched_s = max(context.settings.executor.stabilisation_seconds, WATCHED_STEPS * grid.any_forecast.step_s)
-    over_at = receipt.finished_at + timedelta(seconds=watched_s)
-    if context.tick <= over_at:
+    over_at = _over_at(around.context, receipt, grid.any_forecast.step_s)
+    if around.context.tick <= over_at:
         return grid
-    looked_at = context.store.cycles.measured_before(context.tick) or receipt.finished_at
-    return grid.up_to(over_at) if over_at > max(looked_at, context.tick - LATEST_LOOK) else None
+    return None if _is_over(around, over_at) else grid.up_to(over_at)
 
 
 def _looks_worse(grid: Grid, series: str, better: Mapping[str, Better]) -> bool:
