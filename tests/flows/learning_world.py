@@ -11,11 +11,9 @@ from typing import Any
 import numpy as np
 
 from flows.simulate import TickClock
-from flows.wiring import live_context
 from settings import Settings, load_settings
 from storage import Store, open_store
-from storage.records import Action, Approval, Autonomy, Event, Objective, Receipt, ReceiptStatus, Sample
-from tasks.measure.task import plan_undo
+from storage.records import Action, Approval, Autonomy, Event, Objective, Receipt, ReceiptStatus, Sample, stable_id
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
 STEP = timedelta(minutes=5)
@@ -40,7 +38,6 @@ class WanderingMachine:
     acts: list[tuple[datetime, Action]] = field(default_factory=list)
     store: Store | None = None
     clock: TickClock = field(default_factory=lambda: TickClock(START))
-    settings: Settings | None = None
 
     def __post_init__(self) -> None:
         self.rng = np.random.default_rng(self.seed)
@@ -88,14 +85,25 @@ class WanderingMachine:
 
     def _exercise_undo(self, tick: datetime) -> None:
         assert self.store is not None
-        assert self.settings is not None
         for name in (SHED, STIR):
             undone = {action.undo_of for _, action in self.acts if action.undo_of and action.name == name}
             done = [(at, a) for at, a in self.acts if a.name == name and not a.undo_of and a.action_id not in undone]
             ripe = [a for at, a in done if LASTS < tick - at < 4 * LASTS]
             if ripe and len(undone) < EXERCISED_UNDOS and self.store.actions.undo_for(ripe[0].action_id) is None:
-                context = live_context(self.settings, self.store, tick, "cycle", actions={}, world=self)
-                plan_undo(context, ripe[0], "somebody wanted to see whether it can be undone")
+                self.store.actions.append([_undo_of(ripe[0], tick)], "by hand")
+                self.store.audit.append("somebody", "undo action", ripe[0].action_id, {"note": "does that work?"})
+
+
+def _undo_of(action: Action, tick: datetime) -> Action:
+    changes = {
+        "action_id": stable_id("action", "undo", action.action_id),
+        "undo_of": action.action_id,
+        "level": Autonomy.AUTO,
+        "created_at": tick,
+        "due_at": tick,
+        "expires_at": tick + timedelta(days=1),
+    }
+    return action.model_copy(update=changes)
 
 
 def machine(folder: Path, seed: int = 1) -> tuple[WanderingMachine, Settings]:
@@ -123,7 +131,7 @@ def machine(folder: Path, seed: int = 1) -> tuple[WanderingMachine, Settings]:
         "actions": dict.fromkeys((SHED, STIR, CHURN), declared),
     }
     settings = load_settings(folder, home=folder, **changes)
-    made = WanderingMachine(seed=seed, settings=settings)
+    made = WanderingMachine(seed=seed)
     made.store = open_store(clock=made.clock)
     return made, settings
 

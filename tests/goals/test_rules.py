@@ -41,7 +41,7 @@ class TestBottleneckPrevention:
         objective = Objective(name="room", metric="memory_available_bytes", side="above", bound=2e9)
         values = {"memory_available_bytes": np.full(100, 1.25e9), "latency": np.full(100, 480.0)}
         (found,) = proposals(GoalType.BOTTLENECK_PREVENTION, evidence_of(objective, values, probability=0.8))
-        assert found.description == "Keep memory_available_bytes at least 2 GB: it is broken now"
+        assert found.description == "Keep memory_available_bytes at least 2 GB"
         assert found.because["sentence"] == "memory_available_bytes is 1.25 GB and should be at least 2 GB."
         slow = Objective(name="slow", metric="latency", bound=300)
         frame = frame_of(values).model_copy(update={"units": {"latency": "ms"}})
