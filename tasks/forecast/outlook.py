@@ -17,6 +17,7 @@ from tasks.forecast.crossing import Crossing, crossing_share, first_beyond, lead
 from tasks.forecast.kept import NO_BLOCKS, STORED_LEVELS, Blocks
 from tasks.forecast.recalibrate import UNTOUCHED, Recalibration
 from tasks.forecast.state import JOINT_PATHS, Hit, Shares, joint_paths, overall
+from tasks.text import percent
 
 ENOUGH_BLOCKS = 30
 
@@ -168,11 +169,11 @@ def predicted_state(
     state = max(shares, key=lambda name: shares[name])
     resolved = min(recalibration.unhealthy.forecasts, recalibration.critical.forecasts)
     n_paths, n_objectives = max(len(hit.broken) for hit in hits), len({hit.objective for hit in hits})
-    reason = f"{raw.by_name()[state]:.0%} of {n_paths} joint paths over {n_objectives} objectives end there"
+    reason = f"{percent(raw.by_name()[state])} of {n_paths} joint paths over {n_objectives} objectives end there"
     if needed > 1:
         reason += f", as {min(needed, n_objectives)} of {n_objectives} must be broken to count"
     if recalibration.unhealthy.serves:
-        reason += f"; {shares[state]:.0%} by how {resolved} such forecasts turned out"
+        reason += f"; {percent(shares[state])} by how {resolved} such forecasts turned out"
     at = tick + timedelta(seconds=max(_reach_s(part) for part in parts if part.crossings))
     return StatePrediction(at=at, state=state, probabilities=shares, reason=reason), raw
 

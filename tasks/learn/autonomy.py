@@ -11,6 +11,7 @@ import numpy as np
 from storage.records import Autonomy
 from tasks.learn.outcomes import OutcomeRow, once_each
 from tasks.learn.pooled import always_valid_low, pooled_effect
+from tasks.text import percent
 
 EFFECT_LIMIT_SD = 2.0
 
@@ -158,7 +159,9 @@ def _lost(level: Autonomy, evidence: Evidence, limits: Thresholds) -> tuple[Auto
     """Return the level that bad results leave, and which; the same level where there are none."""
     falls: list[tuple[Autonomy, str]] = []
     if evidence.undos and evidence.undo_ratio < 0.5:
-        falls.append((Autonomy.RECOMMEND, f"undoing it worked in {evidence.undo_ratio:.0%} of {evidence.undos} cases"))
+        falls.append(
+            (Autonomy.RECOMMEND, f"undoing it worked in {percent(evidence.undo_ratio)} of {evidence.undos} cases")
+        )
     if evidence.recent_failures >= limits.failures_lost:
         falls.append((Autonomy.RECOMMEND, f"{evidence.recent_failures} of its last {limits.recent} runs failed"))
     if evidence.recent_worse >= limits.worse_lost:
@@ -174,7 +177,10 @@ def _lost(level: Autonomy, evidence: Evidence, limits: Thresholds) -> tuple[Auto
         )
     if evidence.forecasts >= limits.fewest_forecasts and evidence.coverage_ratio < limits.coverage_lost:
         falls.append(
-            (Autonomy.APPROVE, f"the forecast interval held {evidence.coverage_ratio:.0%} of values instead of 90 %")
+            (
+                Autonomy.APPROVE,
+                f"the forecast interval held {percent(evidence.coverage_ratio)} of values instead of 90 %",
+            )
         )
     lower = [fall for fall in falls if fall[0].rank < level.rank]
     return min(lower, key=lambda fall: fall[0].rank) if lower else (level, "")
@@ -186,7 +192,7 @@ def _missing(wanted: Autonomy, evidence: Evidence, limits: Thresholds) -> list[s
         (evidence.forecasts >= limits.fewest_forecasts, f"{limits.fewest_forecasts} resolved forecasts"),
         (
             limits.coverage_low <= evidence.coverage_ratio <= limits.coverage_high,
-            f"a forecast interval that holds 90 % of values (it holds {evidence.coverage_ratio:.0%})",
+            f"a forecast interval that holds 90 % of values (it holds {percent(evidence.coverage_ratio)})",
         ),
     ]
     if wanted.rank >= Autonomy.APPROVE.rank:
@@ -202,13 +208,15 @@ def _missing(wanted: Autonomy, evidence: Evidence, limits: Thresholds) -> list[s
             (evidence.outcomes >= limits.fewest_outcomes, f"{limits.fewest_outcomes} measured outcomes"),
             (evidence.effect_surely_above > 0, "an effect that is surely above zero"),
             (evidence.failure_ratio <= limits.highest_failure_ratio, "fewer failed runs"),
-            (undone, f"{limits.fewest_undos} undos of which {limits.lowest_undo_ratio:.0%} worked"),
+            (undone, f"{limits.fewest_undos} undos of which {percent(limits.lowest_undo_ratio)} worked"),
         ]
     return [what for holds, what in checks if not holds]
 
 
 def _earned(wanted: Autonomy, evidence: Evidence) -> str:
-    forecast = f"{evidence.coverage_ratio:.0%} of values inside the 90 % interval over {evidence.forecasts} forecasts"
+    forecast = (
+        f"{percent(evidence.coverage_ratio)} of values inside the 90 % interval over {evidence.forecasts} forecasts"
+    )
     if wanted is Autonomy.RECOMMEND:
         return forecast
     lead = f"warnings {evidence.lead_time_s:.0f} s ahead"
@@ -216,6 +224,6 @@ def _earned(wanted: Autonomy, evidence: Evidence) -> str:
         return f"{forecast}, {lead}"
     return (
         f"{forecast}, {lead}, {evidence.outcomes} outcomes with a mean effect of {evidence.effect_mean:+.2f} sd, "
-        f"surely above {evidence.effect_surely_above:.2f}, and {evidence.undo_ratio:.0%} of {evidence.undos} undos "
-        "worked"
+        f"surely above {evidence.effect_surely_above:.2f}, and {percent(evidence.undo_ratio)} of {evidence.undos} "
+        "undos worked"
     )

@@ -11,6 +11,7 @@ from tasks.learn.beliefs import Learner, Observation, replay
 from tasks.learn.features import Context
 from tasks.learn.outcomes import OutcomeRow, hour_of_day, is_action, once_each
 from tasks.special import ndtr
+from tasks.text import percent
 
 FEWEST_OUTCOMES = 5
 SURE_RATIO = 0.8
@@ -52,9 +53,9 @@ class StrategyAdvice:
             return StrategyChoice(proposed, why)
         best = max(rivals, key=lambda name: (rivals[name], name))
         if rivals[best] < SURE_RATIO:
-            why = f"{best} beats {proposed} with a probability of {rivals[best]:.0%}: not enough"
+            why = f"{best} beats {proposed} with a probability of {percent(rivals[best])}: not enough"
             return StrategyChoice(proposed, why, False, rivals)
-        why = f"{best} beat {proposed} with a probability of {rivals[best]:.0%}"
+        why = f"{best} beat {proposed} with a probability of {percent(rivals[best])}"
         return StrategyChoice(best, why, True, rivals)
 
     def best(self, goal_type: str) -> str | None:

@@ -13,7 +13,7 @@ from tasks.plan.make import action_of, decision_id, plan_of
 from tasks.plan.problem import Dropped, PlanResult
 from tasks.plan.round import Round
 from tasks.plan.taken import Taken
-from tasks.text import number
+from tasks.text import number, percent
 
 
 def write(round_: Round, dropped: Sequence[Dropped]) -> PlanResult:
@@ -152,5 +152,5 @@ def _why_not(round_: Round, column: Column, others: Taken) -> str:
     if column.worth.is_planned and not round_.is_worth_it(column):
         return f"it saves too little over what is there: {number(column.worth.needed)} a step is asked for"
     if not round_.is_worth_it(column):
-        return f"it does not save {round_.problem.margin:.0%} of the risk of doing nothing"
+        return f"it does not save {percent(round_.problem.margin)} of the risk of doing nothing"
     return "something else was worth more, or was drawn"

@@ -24,6 +24,9 @@ BOUND = 0.8
 HISTORY_S = 110.0
 BUSY_RATIO = 0.6
 RISING = ("0.2", "0.35", "0.5", "0.65", "0.8", "1.0")
+STEP_S = 5
+KNOWN_S = 60.0
+"""So long the load lasts at its highest before it is confined: what would come without that must be known by then."""
 
 CONFIGURATION: dict[str, dict[str, Any]] = {
     "agent": {"analysis_interval_minutes": CYCLE_S / 60, "goal_sync_interval_seconds": 2},
@@ -77,7 +80,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 @contextmanager
 def load(*shares: str) -> Iterator[psutil.Process]:
     """Run a real load in steps of five seconds, the last of which lasts."""
-    with subprocess.Popen([sys.executable, str(LOAD), NAME, "5", *shares]) as child:
+    with subprocess.Popen([sys.executable, str(LOAD), NAME, str(STEP_S), *shares]) as child:
         try:
             yield psutil.Process(child.pid)
         finally:
@@ -131,6 +134,7 @@ def test_a_real_load_is_foreseen_acted_on_measured_and_learned_from(loaded: Stac
     time.sleep(max(0.0, HISTORY_S - (time.monotonic() - stack.started_s)))
     skip_if_busy()
 
+    begun_s = time.monotonic()
     with load(*RISING) as child:
         goal = wait_for("a goal", lambda: bottleneck(stack), 90)
         assert goal["series"] == "cpu_used_ratio"
@@ -141,6 +145,7 @@ def test_a_real_load_is_foreseen_acted_on_measured_and_learned_from(loaded: Stac
         measured = wait_for("its outcome", lambda: outcomes(stack, "renice_process", child.pid), 60)
         assert measured[0]["low"] < measured[0]["high"]
 
+        time.sleep(max(0.0, begun_s + len(RISING) * STEP_S + KNOWN_S - time.monotonic()))
         allow_limiting(stack)
         wait_for("confining the load", lambda: acts(stack, "limit_process_affinity", child.pid), 90)
         assert len(child.cpu_affinity()) < psutil.cpu_count()
