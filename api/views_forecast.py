@@ -171,7 +171,7 @@ def _reach_note(horizon_hours: float, available_hours: float) -> str | None:
     if available_hours >= horizon_hours * 0.999:
         return None
     if available_hours == 0:
-        return "No series could be forecast yet; each says why under `refusal`."
+        return "No series could be forecast yet; each says why."
     return (
         f"The history supports {span(available_hours * 3_600)} ahead so far, less than the "
         f"{span(horizon_hours * 3_600)} that were asked for; the reach grows with the history."

@@ -16,6 +16,7 @@ from hypothesis.extra.numpy import arrays
 from api.dashboard import charts, words
 from settings import Settings
 from storage import Store
+from storage.records import Breach
 from tests.api import worlds
 
 finite = st.floats(-1e300, 1e300, allow_nan=False)
@@ -101,6 +102,16 @@ def test_an_empty_page_says_what_to_do_next(
     assert said in text
     assert "No goals yet" in text
     assert "No actions yet" in text
+
+
+def test_a_risk_that_nothing_is_known_of_is_not_shown_as_none(client: TestClient, store: Store, tick: datetime) -> None:
+    worlds.samples(store, tick)
+    worlds.samples(store, tick, 12, "short_series")
+    worlds.a_turn(store, tick)
+    store.forecasts.breaches.append([Breach(objective="short", series="short_series", probability=0.0)], "cycle-1")
+    text = client.get("/").text
+    assert "risk not known yet" in text
+    assert ">0 % risk" not in text
 
 
 def test_the_kill_switch_cannot_be_overlooked(client: TestClient, settings: Settings) -> None:
