@@ -46,9 +46,9 @@ def tone(word: str) -> str:
     return _TONES.get(word, "plain")
 
 
-def code(text: str) -> Markup:
+def code(sentence: str) -> Markup:
     """Return a sentence whose `words in backticks` are shown as code."""
-    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(sentence))))
 
 
 def title(name: str) -> str:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
-from scipy.special import ndtr
 
 from storage.records import FloatArray, metric_of
 from tasks.goals.evidence import Evidence
 from tasks.goals.measures import effective_size
+from tasks.special import ndtr
 
 _RATE_UNITS_S = {"_per_second": 1.0, "_per_minute": 60.0, "_per_hour": 3_600.0, "_per_day": 86_400.0}
 _RECENT_HOURS = 14 * 24
@@ -40,7 +40,7 @@ class Projection:
             return 1.0
         if self.standard_error <= 0:
             return float(self.projected > budget)
-        return float(ndtr((self.projected - budget) / self.standard_error))
+        return ndtr((self.projected - budget) / self.standard_error)
 
     def exhausted_in_hours(self, budget: float) -> float:
         """Return the hours until the budget is gone at the present rate, at most to the end of the month."""

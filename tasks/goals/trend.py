@@ -6,11 +6,11 @@ import itertools
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtr, ndtri
 
 from storage.records import FloatArray
 from tasks.goals.evidence import Window
 from tasks.goals.measures import Side, toward
+from tasks.special import ndtr, ndtri
 
 _MIN_BLOCKS = 8
 _MAX_BLOCKS = 96
@@ -48,11 +48,11 @@ class Trend:
         needed = self.gap / ahead_s
         if self.standard_error <= 0:
             return float(self.growth_per_s >= needed)
-        return float(ndtr((self.growth_per_s - needed) / self.standard_error))
+        return ndtr((self.growth_per_s - needed) / self.standard_error)
 
     def date_s(self, quantile: float = 0.5) -> float:
         """Return a quantile of the time until the bound is reached: .5 for the middle, .05 for the earliest."""
-        growth = self.growth_per_s - float(ndtri(quantile)) * self.standard_error
+        growth = self.growth_per_s - ndtri(quantile) * self.standard_error
         if self.gap <= 0:
             return 0.0
         return self.gap / growth if growth > 0 else np.inf
@@ -139,7 +139,7 @@ def _fit(times_s: FloatArray, levels: FloatArray, around: tuple[FloatArray, Floa
 
     slope, intercept, low, high = theilslopes(levels, times_s, alpha=_CONFIDENCE)
     residuals = levels - (intercept + slope * times_s)
-    half = (high - low) / 2 / float(ndtri((1 + _CONFIDENCE) / 2))
+    half = (high - low) / 2 / ndtri((1 + _CONFIDENCE) / 2)
     lift = 0.0
     if around is not None:
         lift = max(0.0, float(np.quantile(around[1] - (intercept + slope * around[0]), _PEAK)))

@@ -39,7 +39,7 @@ HISTORY_DAYS = 2
 def _summary(result: PlanResult) -> Mapping[str, Any]:
     return {
         "decisions": len(result.decisions),
-        "actions": [f"{action.name} {action.target}".strip() for action in result.actions],
+        "actions": [action.title for action in result.actions],
     }
 
 
