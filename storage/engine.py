@@ -25,6 +25,7 @@ from storage.errors import ForeactError, TransientError
 from storage.recall import ANYTHING, CLOCK, Recall, Sizes, written
 
 Rows = list[tuple[Any, ...]]
+Columns = Mapping[str, Sequence[Any] | np.ndarray[Any, Any]]
 Params = Mapping[str, Any]
 T = TypeVar("T")
 
@@ -61,8 +62,12 @@ class Engine(Protocol):
         """Run one query and return its columns as arrays."""
         ...
 
-    def append(self, table: str, columns: Mapping[str, Sequence[Any] | np.ndarray[Any, Any]]) -> None:
-        """Append columns of equal length to a table; durable when it returns."""
+    def append(self, table: str, columns: Columns) -> None:
+        """Append columns of equal length to a table; durable when it returns, where anything is."""
+        ...
+
+    def append_of_cycle(self, table: str, columns: Columns) -> bool:
+        """Append the rows of a cycle where it is known that they are its first there; False: nothing was done."""
         ...
 
     def transaction(self) -> Any:
@@ -186,6 +191,7 @@ class LocalEngine:
         if not hasattr(self._local, "cursor"):
             self._local.cursor = self._connection.cursor()
             self._local.depth = 0
+            self._local.is_begun = False
             self._local.is_hopeful = False
             self._local.written = set()
         cursor: duckdb.DuckDBPyConnection = self._local.cursor
@@ -203,14 +209,25 @@ class LocalEngine:
 
     def _run(self, step: Callable[[], T], sql: str) -> T:
         """Retry conflicts, but not inside a transaction: there the whole of it must be tried again."""
-        self._cursor()
+        self._begin()
         table = written(sql)
         try:
             return step() if self._local.depth else _retry_conflicts(step, sql)
         finally:
             if table is not None:
-                self._recall.touch(table)
-                self._local.written.add(table)
+                self._touch(table)
+
+    def _begin(self) -> None:
+        """Begin the transaction that this thread is in, with its first statement: it may have none."""
+        cursor = self._cursor()
+        if self._local.depth and not self._local.is_begun:
+            cursor.execute("BEGIN")
+            self._local.is_begun = True
+
+    def _touch(self, table: str) -> None:
+        self._cursor()
+        self._recall.touch(table)
+        self._local.written.add(table)
 
     def recall(self, tables: tuple[str, ...], key: Hashable, read: Callable[[], T]) -> T:
         self._cursor()
@@ -238,9 +255,12 @@ class LocalEngine:
     def columns(self, sql: str, params: Params | None = None) -> dict[str, np.ndarray[Any, Any]]:
         return dict(self._run(lambda: self._execute(sql, params).fetchnumpy(), sql))
 
-    def append(self, table: str, columns: Mapping[str, Sequence[Any] | np.ndarray[Any, Any]]) -> None:
+    def append(self, table: str, columns: Columns) -> None:
         sql = f"INSERT INTO {table} BY NAME SELECT * FROM incoming_rows"
-        self._run(lambda: _insert(self._cursor(), sql, arrays(columns)), sql)
+        self._run(lambda: insert(self._cursor(), sql, arrays(columns)), sql)
+
+    def append_of_cycle(self, table: str, columns: Columns) -> bool:
+        return False
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -248,14 +268,15 @@ class LocalEngine:
         if self._local.depth:
             yield
             return
-        cursor.execute("BEGIN")
-        self._local.depth = 1
+        self._local.depth, self._local.is_begun = 1, False
         self._local.written.clear()
         try:
             yield
-            cursor.execute("COMMIT")
+            if self._local.is_begun:
+                cursor.execute("COMMIT")
         except BaseException:
-            _quiet(lambda: cursor.execute("ROLLBACK"))
+            if self._local.is_begun:
+                _quiet(lambda: cursor.execute("ROLLBACK"))
             raise
         finally:
             self._local.depth = 0
@@ -353,9 +374,12 @@ class RemoteEngine:
     def state(self, table: str) -> tuple[int, ...] | None:
         return None
 
-    def append(self, table: str, columns: Mapping[str, Sequence[Any] | np.ndarray[Any, Any]]) -> None:
+    def append_of_cycle(self, table: str, columns: Columns) -> bool:
+        return False
+
+    def append(self, table: str, columns: Columns) -> None:
         sql = f"INSERT INTO owner.{table} BY NAME SELECT * FROM incoming_rows"
-        self._run(lambda: _insert(self._connection, sql, arrays(columns)), sql)
+        self._run(lambda: insert(self._connection, sql, arrays(columns)), sql)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -383,7 +407,7 @@ class RemoteEngine:
         self._connection.close()
 
 
-def arrays(columns: Mapping[str, Sequence[Any] | np.ndarray[Any, Any]]) -> dict[str, np.ndarray[Any, Any]]:
+def arrays(columns: Columns) -> dict[str, np.ndarray[Any, Any]]:
     """Return columns as arrays that DuckDB reads as they lie in memory; moments in UTC microseconds."""
     return {name: _array(values) for name, values in columns.items()}
 
@@ -403,7 +427,7 @@ def _array(values: Sequence[Any] | np.ndarray[Any, Any]) -> np.ndarray[Any, Any]
     return found
 
 
-def _insert(
+def insert(
     connection: duckdb.DuckDBPyConnection, sql: str, incoming_rows: dict[str, np.ndarray[Any, Any]]
 ) -> duckdb.DuckDBPyConnection:
     """Run an INSERT from `incoming_rows`, which DuckDB finds by the name of the argument."""

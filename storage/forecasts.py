@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,7 +16,7 @@ from storage.maturity import Maturity
 from storage.packed import Packed, from_bytes, packed, stretch_of, to_bytes, unpacked
 from storage.records import Breach, Forecast, StatePrediction
 from storage.states import States
-from storage.table import Clock, RecordTable
+from storage.table import Clock, RecordTable, plain
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class Forecasts:
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self._engine, self._clock = engine, clock
         keys = {"objective": "objective", "series": "series"}
-        self.breaches = RecordTable(engine, clock, "breaches", Breach, keys)
+        self.breaches = RecordTable(engine, clock, "breaches", Breach, keys, of_cycle=True)
         self.states = States(engine, clock)
         self.fitted = FittedTable(engine, clock)
         self._maturity = Maturity(engine, "forecasts", "refusal IS NULL", "errors")
@@ -306,14 +306,8 @@ class Forecasts:
 
 def wide_rows(engine: Engine, sql: str, params: Mapping[str, Any]) -> list[tuple[Any, ...]]:
     """Return rows with lists of numbers as arrays: a third of the time that lists of Python's numbers take."""
-    columns = [_plain(column) for column in engine.columns(sql, params).values()]
+    columns = [plain(column) for column in engine.columns(sql, params).values()]
     return list(zip(*columns, strict=True))
-
-
-def _plain(column: np.ndarray[Any, Any]) -> list[Any]:
-    """Return a column as a list, with None where nothing is, and moments in UTC."""
-    values: list[Any] = column.tolist()
-    return [value.replace(tzinfo=UTC) for value in values] if column.dtype.kind == "M" else values
 
 
 def forecast_of_row(row: tuple[Any, ...]) -> Forecast:

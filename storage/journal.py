@@ -10,9 +10,9 @@ from typing import Any
 
 import duckdb
 
-from storage.engine import CONFLICT_ATTEMPTS, Engine, literal
+from storage.engine import CONFLICT_ATTEMPTS, Engine
 from storage.records import AuditEntry, Cycle, Pattern
-from storage.table import Clock, RecordTable, asked, next_number
+from storage.table import Clock, RecordTable, append_few, asked, next_number
 
 GENESIS = "0" * 64
 
@@ -23,7 +23,7 @@ class Cycles:
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self._engine, self._clock = engine, clock
         keys = {"cycle_id": "cycle_id", "agent": "agent", "tick": "tick", "kind": "kind"}
-        self._cycles = RecordTable(engine, clock, "cycles", Cycle, keys)
+        self._cycles = RecordTable(engine, clock, "cycles", Cycle, keys, of_cycle=True)
 
     def begin(self, cycle: Cycle) -> bool:
         """Record that a cycle runs; False where this (agent, tick) already ran or runs."""
@@ -31,12 +31,17 @@ class Cycles:
 
     def stages_done(self, cycle_id: str, stages: Sequence[tuple[str, datetime, float, Mapping[str, Any]]]) -> None:
         """Record stages that finished: name, moment, duration in seconds, and what each came to."""
-        rows = ", ".join(
-            "(" + ", ".join(map(literal, (cycle_id, stage, at, took_s, json.dumps(summary, default=str)))) + ")"
-            for stage, at, took_s, summary in stages
-        )
-        if rows:
-            self._engine.rows(f"INSERT INTO cycle_stages VALUES {rows}")
+        if not stages:
+            return
+        names, moments, taken_s, summaries = zip(*stages, strict=True)
+        columns = {
+            "cycle_id": [cycle_id] * len(stages),
+            "stage": list(names),
+            "recorded_at": list(moments),
+            "duration_s": list(taken_s),
+            "summary": [json.dumps(summary, default=str) for summary in summaries],
+        }
+        append_few(self._engine, "cycle_stages", columns)
 
     def stages(self, cycle_id: str) -> list[dict[str, Any]]:
         """Return the finished stages of a cycle in order."""
@@ -77,7 +82,7 @@ class Patterns:
     def __init__(self, engine: Engine, clock: Clock) -> None:
         keys = {"pattern_id": "pattern_id", "kind": "kind", "subject": "subject"}
         self._engine = engine
-        self._patterns = RecordTable(engine, clock, "patterns", Pattern, keys)
+        self._patterns = RecordTable(engine, clock, "patterns", Pattern, keys, of_cycle=True)
 
     def append(self, patterns: Sequence[Pattern], cycle_id: str) -> None:
         """Record the patterns that a cycle found."""

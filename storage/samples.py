@@ -13,14 +13,12 @@ import numpy as np
 
 from storage.engine import Engine, literal
 from storage.records import Frame, Sample
-from storage.table import Clock, insert_of
+from storage.table import Clock, append_few
 from storage.window import Rows, SampleWindow, SeriesInfo, micros, read_rows, series_id
 
 __all__ = ["SampleWindow", "Samples", "SeriesInfo", "series_id"]
 
 
-FEW = 20
-"""So many rows travel to the owner faster as one statement than as columns."""
 RECENT = timedelta(days=2)
 MOST_KEPT = 1_000_000
 """Kept rows are read anew when they reach this much further back than is asked for, or are so many."""
@@ -75,11 +73,7 @@ class Samples:
         }
         with self._lock:
             before = self._engine.state("samples")
-            if len(rows) <= FEW and not self._engine.is_local:
-                few = columns | {"series_id": rows.numbers.tolist(), "ts": list(moments), "value": rows.values.tolist()}
-                self._engine.rows(*insert_of("samples", few))
-            else:
-                self._engine.append("samples", columns)
+            append_few(self._engine, "samples", columns)
             self._remember(rows, before)
 
     def known(self) -> list[SeriesInfo]:

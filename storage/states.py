@@ -72,7 +72,7 @@ class States:
             "unhealthy": [float(raw.unhealthy) if raw else None],
             "critical": [float(raw.critical) if raw else None],
         }
-        return bool(insert_new(self._engine, "states", columns))
+        return bool(insert_new(self._engine, "states", columns, of_cycle=True))
 
     def get(self, cycle_id: str) -> StatePrediction | None:
         """Return the state that a cycle predicts."""

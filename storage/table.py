@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
 import duckdb
+import numpy as np
 
 from storage.engine import Engine, Params
 from storage.records import Record
+
+FEW = 20
+"""So many rows travel to the owner faster as one statement than as columns."""
 
 R = TypeVar("R", bound=Record)
 Clock = Callable[[], datetime]
@@ -34,11 +38,16 @@ def asked(params: Mapping[str, Any] | None) -> tuple[tuple[str, Any], ...]:
     return tuple(sorted((params or {}).items()))
 
 
-def insert_new(engine: Engine, table: str, columns: Mapping[str, Sequence[Any]]) -> int:
-    """Write rows, given as columns of equal length, that are not there yet; return how many were new."""
+def insert_new(engine: Engine, table: str, columns: Mapping[str, Sequence[Any]], *, of_cycle: bool = False) -> int:
+    """Write rows, given as columns of equal length, that are not there yet; return how many were new.
+
+    `of_cycle` says that a row can only be there already if rows of its `cycle_id` are.
+    """
     count = len(next(iter(columns.values())))
     if not count:
         return 0
+    if of_cycle and engine.append_of_cycle(table, columns):
+        return count
     insert, params = insert_of(table, columns)
     if engine.expects_new:
         try:
@@ -49,6 +58,22 @@ def insert_new(engine: Engine, table: str, columns: Mapping[str, Sequence[Any]])
         else:
             return count
     return len(engine.rows(f"{insert} ON CONFLICT DO NOTHING RETURNING 1", params))
+
+
+def append_few(engine: Engine, table: str, columns: Mapping[str, Sequence[Any] | np.ndarray[Any, Any]]) -> None:
+    """Append columns of equal length, which are seldom more than a few rows."""
+    if engine.is_local or len(next(iter(columns.values()))) > FEW:
+        engine.append(table, columns)
+        return
+    engine.rows(*insert_of(table, {name: plain(part) for name, part in columns.items()}))
+
+
+def plain(column: Sequence[Any] | np.ndarray[Any, Any]) -> Sequence[Any]:
+    """Return a column as Python's own values, with moments in UTC."""
+    if not isinstance(column, np.ndarray):
+        return column
+    values: list[Any] = column.tolist()
+    return [value.replace(tzinfo=UTC) for value in values] if column.dtype.kind == "M" else values
 
 
 def insert_of(table: str, columns: Mapping[str, Sequence[Any]]) -> tuple[str, Params]:
@@ -71,9 +96,19 @@ def _type_of(parts: Sequence[Any]) -> str:
 class RecordTable(Generic[R]):
     """Append-only rows of one kind of record; writing the same row twice changes nothing."""
 
-    def __init__(self, engine: Engine, clock: Clock, name: str, model: type[R], keys: Mapping[str, str]) -> None:
-        """Bind a table: `keys` maps each key column to the record's attribute that fills it."""
+    def __init__(
+        self,
+        engine: Engine,
+        clock: Clock,
+        name: str,
+        model: type[R],
+        keys: Mapping[str, str],
+        *,
+        of_cycle: bool = False,
+    ) -> None:
+        """Bind a table: `keys` maps each key column to the record's attribute that fills it; see `insert_new`."""
         self._engine, self._clock, self._name, self._model, self._keys = engine, clock, name, model, keys
+        self._of_cycle = of_cycle
 
     def append(self, records: Iterable[R], cycle_id: str | None = None) -> int:
         """Write records that are not there yet; return how many were new."""
@@ -82,7 +117,7 @@ class RecordTable(Generic[R]):
             return 0
         columns = [*self._keys, *(["cycle_id"] if cycle_id is not None else []), "recorded_at", "body"]
         lists = {column: list(parts) for column, parts in zip(columns, zip(*rows, strict=True), strict=True)}
-        return insert_new(self._engine, self._name, lists)
+        return insert_new(self._engine, self._name, lists, of_cycle=self._of_cycle)
 
     def select(self, tail: str = "", params: Mapping[str, Any] | None = None) -> list[R]:
         """Read records; `tail` is the SQL after FROM (WHERE, ORDER BY, LIMIT)."""
