@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -15,6 +17,18 @@ _VIEW = """SELECT g.body, s.state, s.progress, s.reason, s.since
 _OPEN = "('proposed', 'active', 'blocked')"
 
 
+State = tuple[tuple[int, ...], tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """Goals by id: all that are open or were closed since a moment, right while the tables are in this state."""
+
+    state: State
+    since: datetime
+    views: dict[str, GoalView]
+
+
 class Goals:
     """The `goals` and `goal_transitions` tables."""
 
@@ -22,21 +36,29 @@ class Goals:
         self._engine, self._clock = engine, clock
         keys = {"goal_id": "goal_id", "goal_type": "goal_type", "cause": "cause"}
         self._goals = RecordTable(engine, clock, "goals", Goal, keys)
+        self._kept: _Kept | None = None
+        self._lock = threading.RLock()
 
     def append(self, goals: Sequence[Goal], transitions: Sequence[Transition], cycle_id: str) -> None:
         """Record new goals and where goals moved to, together."""
 
         def write() -> None:
             self._goals.append(goals, cycle_id)
-            self.move(transitions, cycle_id)
+            self._append_moves(transitions, cycle_id)
 
-        if goals:
-            self._engine.together(write)
-        elif transitions:
-            self.move(transitions, cycle_id)
+        with self._lock:
+            before = self._state()
+            if goals:
+                self._engine.together(write)
+            elif transitions:
+                self._append_moves(transitions, cycle_id)
+            self._follow(goals, transitions, before)
 
     def move(self, transitions: Sequence[Transition], cycle_id: str) -> None:
         """Record where goals moved to."""
+        self.append((), transitions, cycle_id)
+
+    def _append_moves(self, transitions: Sequence[Transition], cycle_id: str) -> None:
         count, first = len(transitions), next_number()
         columns: dict[str, list[Any]] = {
             "seq": list(range(first, first + count)),
@@ -48,7 +70,7 @@ class Goals:
             "cycle_id": [cycle_id] * count,
             "recorded_at": [self._clock()] * count,
         }
-        insert_new(self._engine, "goal_transitions", columns)
+        insert_new(self._engine, "goal_transitions", columns, of_cycle=True)
 
     def open(self) -> list[GoalView]:
         """Return the goals that still ask for something, most important first."""
@@ -62,7 +84,7 @@ class Goals:
 
     def lately(self, since: datetime, limit: int = 200) -> tuple[list[GoalView], list[GoalView]]:
         """Return in one reading the open goals, as `open` does, and those closed after a moment, newest first."""
-        views = self._views(f"WHERE s.state IN {_OPEN} OR s.since > $since", {"since": whole_day(since)})
+        views = _in_order(self._kept_since(whole_day(since)).values())
         closed = [view for view in views if not view.is_open and view.since > since]
         newest = sorted(closed, key=lambda view: view.since, reverse=True)[:limit]
         return [view for view in views if view.is_open], newest
@@ -105,4 +127,40 @@ class Goals:
             )
 
         views = list(self._engine.recall(("goals", "goal_transitions"), ("goal views", tail, asked(params)), read))
-        return views if "ORDER BY" in tail else sorted(views, key=lambda v: (-v.goal.priority, v.goal.goal_id))
+        return views if "ORDER BY" in tail else _in_order(views)
+
+    def _state(self) -> State | None:
+        """Return the state of both tables, by which what is kept of them is right or not; None where unknown."""
+        goals, moves = self._engine.state("goals"), self._engine.state("goal_transitions")
+        return None if goals is None or moves is None else (goals, moves)
+
+    def _kept_since(self, day: datetime) -> dict[str, GoalView]:
+        """Return the goals that are open or were closed after a moment, by id, and those closed since they were read."""
+        with self._lock:
+            state, kept = self._state(), self._kept
+            if kept is not None and kept.state == state and kept.since == day:
+                return kept.views
+            found = self._views(f"WHERE s.state IN {_OPEN} OR s.since > $since", {"since": day})
+            views = {view.goal.goal_id: view for view in found}
+            self._kept = None if state is None else _Kept(state, day, views)
+            return views
+
+    def _follow(self, goals: Sequence[Goal], transitions: Sequence[Transition], before: State | None) -> None:
+        """Move the goals that are kept as those just written; forget them where they were not up to date."""
+        kept, now = self._kept, self._state()
+        self._kept = None
+        if kept is None or now is None or kept.state != before:
+            return
+        known = {goal_id: view.goal for goal_id, view in kept.views.items()} | {goal.goal_id: goal for goal in goals}
+        if all(each.goal_id in known for each in transitions):
+            moved = {each.goal_id: _view(known[each.goal_id], each) for each in transitions}
+            self._kept = _Kept(now, kept.since, kept.views | moved)
+
+
+def _view(goal: Goal, last: Transition) -> GoalView:
+    return GoalView(goal=goal, state=last.state, progress=last.progress, reason=last.reason, since=last.at)
+
+
+def _in_order(views: Iterable[GoalView]) -> list[GoalView]:
+    """Return goals, the most important first."""
+    return sorted(views, key=lambda view: (-view.goal.priority, view.goal.goal_id))

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import duckdb
@@ -24,9 +25,12 @@ class Cycles:
         self._engine, self._clock = engine, clock
         keys = {"cycle_id": "cycle_id", "agent": "agent", "tick": "tick", "kind": "kind"}
         self._cycles = RecordTable(engine, clock, "cycles", Cycle, keys, of_cycle=True)
+        self._begun: tuple[str, datetime] | None = None
+        self._measured_at: datetime | None = None
 
     def begin(self, cycle: Cycle) -> bool:
         """Record that a cycle runs; False where this (agent, tick) already ran or runs."""
+        self._begun = cycle.cycle_id, cycle.tick
         return bool(self._cycles.append([cycle]))
 
     def stages_done(self, cycle_id: str, stages: Sequence[tuple[str, datetime, float, Mapping[str, Any]]]) -> None:
@@ -42,6 +46,8 @@ class Cycles:
             "summary": [json.dumps(summary, default=str) for summary in summaries],
         }
         append_few(self._engine, "cycle_stages", columns)
+        if "measure" in names and self._begun is not None and self._begun[0] == cycle_id:
+            self._measured_at = max(self._begun[1], self._measured_at or self._begun[1])
 
     def stages(self, cycle_id: str) -> list[dict[str, Any]]:
         """Return the finished stages of a cycle in order."""
@@ -57,6 +63,8 @@ class Cycles:
 
     def measured_before(self, tick: datetime) -> datetime | None:
         """Return the tick of the last turn before one that measured, and so looked at what was done."""
+        if self._engine.is_alone and self._measured_at is not None and self._measured_at < tick:
+            return self._measured_at
         sql = """SELECT max(tick) FROM cycles SEMI JOIN (FROM cycle_stages WHERE stage = 'measure') USING (cycle_id)
                  WHERE tick < $tick"""
         found: datetime | None = self._engine.rows(sql, {"tick": tick})[0][0]
@@ -119,16 +127,29 @@ class Facts:
 
     def get(self, name: str, default: Any = None) -> Any:
         """Return the value in force, or the default."""
-        # Not ORDER BY … LIMIT 1, which takes DuckDB three times as long.
-        sql = "SELECT arg_max(value, seq) FROM facts WHERE name = $name"
-        rows = self._engine.recall(("facts",), ("fact", name), lambda: self._engine.rows(sql, {"name": name}))
-        return default if rows[0][0] is None else json.loads(rows[0][0])
+        if self._engine.is_alone:
+            value = self._in_force().get(name)
+        else:
+            # Not ORDER BY … LIMIT 1, which takes DuckDB three times as long.
+            sql = "SELECT arg_max(value, seq) FROM facts WHERE name = $name"
+            rows = self._engine.recall(("facts",), ("fact", name), lambda: self._engine.rows(sql, {"name": name}))
+            value = rows[0][0]
+        return default if value is None else json.loads(value)
 
     def matching(self, prefix: str) -> dict[str, Any]:
         """Return the values in force of all names with a prefix, keyed by what follows it."""
-        sql = "SELECT name, arg_max(value, seq) FROM facts WHERE starts_with(name, $prefix) GROUP BY name"
-        rows = self._engine.recall(("facts",), ("facts", prefix), lambda: self._engine.rows(sql, {"prefix": prefix}))
-        return {name[len(prefix) :]: json.loads(value) for name, value in rows}
+        if self._engine.is_alone:
+            values = {name: value for name, value in self._in_force().items() if name.startswith(prefix)}
+        else:
+            sql = "SELECT name, arg_max(value, seq) FROM facts WHERE starts_with(name, $prefix) GROUP BY name"
+            read = partial(self._engine.rows, sql, {"prefix": prefix})
+            values = dict(self._engine.recall(("facts",), ("facts", prefix), read))
+        return {name[len(prefix) :]: json.loads(value) for name, value in values.items()}
+
+    def _in_force(self) -> dict[str, str]:
+        """Return the values in force of all names as text: one reading for the dozen that a turn asks for."""
+        sql = "SELECT name, arg_max(value, seq) FROM facts GROUP BY name"
+        return self._engine.recall(("facts",), "facts in force", lambda: dict(self._engine.rows(sql)))
 
 
 class Audit:
