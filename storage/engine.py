@@ -55,11 +55,11 @@ class Engine(Protocol):
         ...
 
     def rows(self, sql: str, params: Params | None = None) -> Rows:
-        """Run one statement and return its rows."""
+        """Run one statement and return its rows; one with `$cycle_id` looks at rows of that cycle alone."""
         ...
 
     def columns(self, sql: str, params: Params | None = None) -> dict[str, np.ndarray[Any, Any]]:
-        """Run one query and return its columns as arrays."""
+        """Run one query, as `rows` does, and return its columns as arrays."""
         ...
 
     def append(self, table: str, columns: Columns) -> None:
@@ -76,6 +76,13 @@ class Engine(Protocol):
 
     def together(self, write: Callable[[], T]) -> T:
         """Make all that `write` does happen, or none; it may be called twice, and must only write."""
+        ...
+
+    def when_written(self, step: Callable[[], object]) -> None:
+        """Take a step once what was written before it stays: at once, or when the transaction that it is in is through.
+
+        A transaction that fails takes none.
+        """
         ...
 
     def recall(self, tables: tuple[str, ...], key: Hashable, read: Callable[[], T]) -> T:
@@ -239,6 +246,12 @@ class LocalEngine:
         is_untouched = self.is_alone and sees_all and self._local.written.isdisjoint((*tables, ANYTHING))
         return self._recall.get(tables, key, read, keep=False) if is_untouched else read()
 
+    def when_written(self, step: Callable[[], object]) -> None:
+        if self.in_transaction:
+            self._local.steps.append(step)
+        else:
+            step()
+
     def state(self, table: str) -> tuple[int, ...] | None:
         self._cursor()
         return self._recall.state(table) if self.is_alone and not self._local.depth else None
@@ -268,7 +281,7 @@ class LocalEngine:
         if self._local.depth:
             yield
             return
-        self._local.depth, self._local.is_begun = 1, False
+        self._local.depth, self._local.is_begun, self._local.steps = 1, False, []
         self._local.written.clear()
         try:
             yield
@@ -282,6 +295,7 @@ class LocalEngine:
             self._local.depth = 0
             for table in self._local.written:
                 self._recall.touch(table)
+        _take(self._local.steps)
 
     def together(self, write: Callable[[], T]) -> T:
         self._cursor()
@@ -313,6 +327,7 @@ class RemoteEngine:
         self._uri, self._token = uri, token
         self._lock = threading.RLock()
         self._depth = 0
+        self._steps: list[Callable[[], object]] = []
         self._connection = connect(":memory:")
         load_quack(self._connection)
         self._attach()
@@ -368,6 +383,12 @@ class RemoteEngine:
     def columns(self, sql: str, params: Params | None = None) -> dict[str, np.ndarray[Any, Any]]:
         return dict(self._run(lambda: self._send(sql, params).fetchnumpy(), sql))
 
+    def when_written(self, step: Callable[[], object]) -> None:
+        if self._depth:
+            self._steps.append(step)
+        else:
+            step()
+
     def recall(self, tables: tuple[str, ...], key: Hashable, read: Callable[[], T]) -> T:
         return read()
 
@@ -388,7 +409,7 @@ class RemoteEngine:
                 yield
                 return
             self._run(lambda: self._send("BEGIN", None), "BEGIN")
-            self._depth = 1
+            self._depth, self._steps = 1, []
             try:
                 yield
                 self._send("COMMIT", None)
@@ -397,6 +418,7 @@ class RemoteEngine:
                 raise
             finally:
                 self._depth = 0
+            _take(self._steps)
 
     def together(self, write: Callable[[], T]) -> T:
         with self.transaction():
@@ -439,6 +461,11 @@ def _used(sql: str, params: Params | None) -> dict[str, Any]:
     if not params:
         return {}
     return {name: params[name] for name in set(_PARAMETER.findall(sql))}
+
+
+def _take(steps: Sequence[Callable[[], object]]) -> None:
+    for step in steps:
+        step()
 
 
 def _quiet(step: Callable[[], object]) -> None:

@@ -124,7 +124,7 @@ class Forecasts:
             return
         now = self._clock()
         matures_at = [f.issued_at + timedelta(seconds=f.step_s * len(f.point)) for f in forecasts]
-        self._maturity.written(at for at, each in zip(matures_at, forecasts, strict=True) if each.refusal is None)
+        self._maturity.written([at for at, each in zip(matures_at, forecasts, strict=True) if each.refusal is None])
         known = [spreads.get(f.series) for f in forecasts]
         centres = [_centre(f) for f in forecasts]
         stretches = [stretch_of(f.quantiles, centre) for f, centre in zip(forecasts, centres, strict=True)]
@@ -208,6 +208,7 @@ class Forecasts:
         """Add resolved forecasts to the ledger."""
         if not errors:
             return
+        self._maturity.resolved([e.matures_at for e in errors])
         stretches = [stretch_of(e.errors) for e in errors]
         self._engine.append(
             "errors",

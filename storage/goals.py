@@ -135,7 +135,7 @@ class Goals:
         return None if goals is None or moves is None else (goals, moves)
 
     def _kept_since(self, day: datetime) -> dict[str, GoalView]:
-        """Return the goals that are open or were closed after a moment, by id, and those closed since they were read."""
+        """Return by id the goals that are open or were closed after a moment."""
         with self._lock:
             state, kept = self._state(), self._kept
             if kept is not None and kept.state == state and kept.since == day:

@@ -59,11 +59,11 @@ class MemoryEngine(LocalEngine):
         self._waiting_lock = RLock()
 
     def rows(self, sql: str, params: Params | None = None) -> Rows:
-        self._write_out(self._asked_for(sql))
+        self._write_out(self._asked_for(sql, params))
         return super().rows(sql, params)
 
     def columns(self, sql: str, params: Params | None = None) -> dict[str, np.ndarray[Any, Any]]:
-        self._write_out(self._asked_for(sql))
+        self._write_out(self._asked_for(sql, params))
         return super().columns(sql, params)
 
     def append(self, table: str, columns: Columns) -> None:
@@ -105,11 +105,18 @@ class MemoryEngine(LocalEngine):
             self._waiting.join(self._local.waiting)
         self._write_out_many()
 
-    def _asked_for(self, sql: str) -> Iterable[str]:
-        """Return the tables that a statement may look at, or write behind the back of those that wait."""
-        if written(sql) == ANYTHING:
-            return list(self._waiting.parts)
-        return {VIEWS.get(word, word) for word in _WORD.findall(sql.lower())}
+    def _asked_for(self, sql: str, params: Params | None) -> list[str]:
+        """Return the tables that wait and that a statement may look at, or write where their rows should be first."""
+        apart = self._local.waiting.parts if self.in_transaction else {}
+        waiting = self._waiting.parts.keys() | apart.keys()
+        if not waiting or written(sql) == ANYTHING:
+            return list(waiting)
+        named = waiting & {VIEWS.get(word, word) for word in _WORD.findall(sql.lower())}
+        cycle_id = (params or {}).get("cycle_id")
+        if not isinstance(cycle_id, str):
+            return list(named)
+        parts = {table: [*self._waiting.parts.get(table, ()), *apart.get(table, ())] for table in named}
+        return [table for table in named if any(cycle_id in part.get("cycle_id", ()) for part in parts[table])]
 
     def _write_out_many(self) -> None:
         self._write_out([table for table in list(self._waiting.parts) if self._waiting.count(table) >= MOST_WAITING])

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from storage.engine import Engine, literal
-from storage.maturity import Maturity
+from storage.engine import Engine
+from storage.maturity import NEVER
 from storage.records import StatePrediction
 from storage.table import Clock, RecordTable, insert_new
 
 UNKNOWN = "unknown"
+LAST = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -41,13 +44,21 @@ class StateResult:
     foretold: ForetoldState
     came: str
 
-    def row(self, now: datetime) -> Sequence[Any]:
-        """Return the values of the table's row."""
+    def row(self, now: datetime) -> dict[str, Any]:
+        """Return the values of the table's row by column."""
         shares = self.foretold.prediction.probabilities
         critical = shares.get("critical", 0.0)
         unhealthy = shares.get("degraded", 0.0) + critical
-        raw, at = self.foretold.raw, self.foretold.prediction.at
-        return self.foretold.cycle_id, now, at, unhealthy, critical, raw.unhealthy, raw.critical, self.came
+        return {
+            "cycle_id": self.foretold.cycle_id,
+            "recorded_at": now,
+            "matures_at": self.foretold.prediction.at,
+            "unhealthy": unhealthy,
+            "critical": critical,
+            "raw_unhealthy": self.foretold.raw.unhealthy,
+            "raw_critical": self.foretold.raw.critical,
+            "came": self.came,
+        }
 
 
 class States:
@@ -56,14 +67,14 @@ class States:
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self._engine, self._clock = engine, clock
         self._states = RecordTable(engine, clock, "states", StatePrediction, {})
-        self._maturity = Maturity(engine, "states", "unhealthy IS NOT NULL", "state_results")
+        self._open: dict[str, ForetoldState] | None = None
+        self._lock = threading.Lock()
 
     def append(self, state: StatePrediction, cycle_id: str, raw: RawState | None = None) -> bool:
         """Record the state that a cycle predicts; False where it has one already.
 
         Without `raw` the prediction is never compared with what came.
         """
-        self._maturity.written([state.at] if raw else [])
         columns: dict[str, list[Any]] = {
             "cycle_id": [cycle_id],
             "recorded_at": [self._clock()],
@@ -72,7 +83,10 @@ class States:
             "unhealthy": [float(raw.unhealthy) if raw else None],
             "critical": [float(raw.critical) if raw else None],
         }
-        return bool(insert_new(self._engine, "states", columns, of_cycle=True))
+        is_new = bool(insert_new(self._engine, "states", columns, of_cycle=True))
+        if is_new and raw is not None:
+            self._engine.when_written(partial(self._opened, ForetoldState(cycle_id, state, raw)))
+        return is_new
 
     def get(self, cycle_id: str) -> StatePrediction | None:
         """Return the state that a cycle predicts."""
@@ -80,24 +94,47 @@ class States:
         return found[0] if found else None
 
     def unresolved(self, matured_before: datetime, limit: int) -> list[ForetoldState]:
-        """Return predictions whose moment has passed and that were not yet compared with what came, oldest first."""
-        if not self._maturity.may_be_due(matured_before):
-            return []
+        """Return predictions whose moment has passed and that were not yet compared with what came, oldest first.
+
+        They are resolved in the order in which they mature. Who writes alone reads once which are open, and follows.
+        """
+        if not self._engine.is_alone:
+            return self._unresolved(matured_before, limit)
+        with self._lock:
+            if self._open is None:
+                self._open = {each.cycle_id: each for each in self._unresolved(LAST, None)}
+            due = [each for each in self._open.values() if each.prediction.at <= matured_before]
+        return sorted(due, key=lambda each: each.prediction.at)[:limit]
+
+    def _unresolved(self, until: datetime, limit: int | None) -> list[ForetoldState]:
         sql = """SELECT cycle_id, body, unhealthy, critical FROM states
-                 WHERE matures_at > $newest AND matures_at <= $until AND unhealthy IS NOT NULL
+                 WHERE matures_at > (SELECT coalesce(max(matures_at), $never) FROM state_results)
+                   AND matures_at <= $until AND unhealthy IS NOT NULL
                  ORDER BY matures_at LIMIT $limit"""
-        params = {"newest": self._maturity.newest_resolved(), "until": matured_before, "limit": limit}
+        rows = self._engine.rows(sql, {"never": NEVER, "until": until, "limit": limit})
         return [
             ForetoldState(cycle_id, StatePrediction.model_validate_json(body), RawState(unhealthy, critical))
-            for cycle_id, body, unhealthy, critical in self._engine.rows(sql, params)
+            for cycle_id, body, unhealthy, critical in rows
         ]
 
     def append_results(self, results: Sequence[StateResult]) -> None:
         """Record what became of predictions."""
         now = self._clock()
-        rows = ", ".join("(" + ", ".join(map(literal, result.row(now))) + ")" for result in results)
-        if rows:
-            self._engine.rows(f"INSERT INTO state_results VALUES {rows} ON CONFLICT DO NOTHING")
+        rows = [result.row(now) for result in results]
+        left = [row for row in rows if not self._engine.append_of_cycle("state_results", _columns([row]))]
+        if left:
+            insert_new(self._engine, "state_results", _columns(left))
+        self._engine.when_written(partial(self._resolved, results))
+
+    def _opened(self, state: ForetoldState) -> None:
+        with self._lock:
+            if self._open is not None:
+                self._open[state.cycle_id] = state
+
+    def _resolved(self, results: Sequence[StateResult]) -> None:
+        with self._lock:
+            for result in results:
+                (self._open or {}).pop(result.foretold.cycle_id, None)
 
     def results(self, last: int) -> dict[str, np.ndarray[Any, Any]]:
         """Return the newest resolved predictions as columns, without those whose outcome is unknown."""
@@ -107,3 +144,7 @@ class States:
         return self._engine.recall(
             ("state_results",), ("state results", last), lambda: self._engine.columns(sql, params)
         )
+
+
+def _columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    return {name: [row[name] for row in rows] for name in rows[0]}

@@ -98,7 +98,7 @@ def patterns_in_force(store: Store, cycle_id: str) -> tuple[Pattern, ...]:
 
 def breaches_in_force(store: Store, cycle_id: str) -> tuple[Breach, ...]:
     """Return the breaches that a cycle went by: of driven objectives those that the driver foretells."""
-    own = store.forecasts.breaches.select("WHERE cycle_id = $id", {"id": cycle_id})
+    own = store.forecasts.breaches.select("WHERE cycle_id = $cycle_id", {"cycle_id": cycle_id})
     known = store.facts.get(DRIVEN_FACT)
     if known is None or known["cycle_id"] != cycle_id:
         return tuple(own)

@@ -195,7 +195,7 @@ def _looks(context: Context, states: Sequence[ForetoldState]) -> list[StateLook]
     return [
         StateLook(
             state,
-            tuple(context.store.forecasts.breaches.select("WHERE cycle_id = $id", {"id": state.cycle_id})),
+            tuple(context.store.forecasts.breaches.select("WHERE cycle_id = $cycle_id", {"cycle_id": state.cycle_id})),
             context.store.forecasts.grids(state.cycle_id),
         )
         for state in states
