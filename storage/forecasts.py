@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from storage.engine import Engine
 from storage.fitted import FittedTable
 from storage.maturity import Maturity
-from storage.packed import Packed, from_bytes, packed, stretch_of, to_bytes, unpacked
+from storage.packed import Packed, from_bytes, packed, span_of, stretch_of, to_bytes, unpacked
 from storage.records import Breach, Forecast, StatePrediction
 from storage.states import States
 from storage.table import Clock, RecordTable, plain
@@ -126,8 +126,9 @@ class Forecasts:
         matures_at = [f.issued_at + timedelta(seconds=f.step_s * len(f.point)) for f in forecasts]
         self._maturity.written([at for at, each in zip(matures_at, forecasts, strict=True) if each.refusal is None])
         known = [spreads.get(f.series) for f in forecasts]
-        centres = [_centre(f) for f in forecasts]
-        stretches = [stretch_of(f.quantiles, centre) for f, centre in zip(forecasts, centres, strict=True)]
+        spans = [span_of(f.quantiles) for f in forecasts]
+        centres = [_centre(f, span) for f, span in zip(forecasts, spans, strict=True)]
+        stretches = [stretch_of(span, centre) for span, centre in zip(spans, centres, strict=True)]
         parts = list(zip(forecasts, centres, stretches, strict=True))
         self._engine.append(
             "forecasts",
@@ -209,7 +210,7 @@ class Forecasts:
         if not errors:
             return
         self._maturity.resolved([e.matures_at for e in errors])
-        stretches = [stretch_of(e.errors) for e in errors]
+        stretches = [stretch_of(span_of(e.errors)) for e in errors]
         self._engine.append(
             "errors",
             {
@@ -332,13 +333,13 @@ def _stored(band: bytes | None, listed: Sequence[float] | Packed | None) -> Sequ
     return from_bytes(band) if band is not None else listed if listed is not None else ()
 
 
-def _centre(forecast: Forecast) -> float:
+def _centre(forecast: Forecast, span: tuple[float, float]) -> float:
     """Return the value around which a forecast is stored: its first where that dwarfs all it moves by, or else 0.
 
     Around 0 figures of a usual level share their leading digits, and take a seventh less room on disk.
     """
     first = float(forecast.point[0]) if len(forecast.point) else 0.0
-    is_far = np.isfinite(first) and abs(first) > FAR_RATIO * stretch_of(forecast.quantiles, first)
+    is_far = np.isfinite(first) and abs(first) > FAR_RATIO * stretch_of(span, first)
     return first if is_far else 0.0
 
 

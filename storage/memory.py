@@ -8,7 +8,7 @@ nobody sees a difference but the time it takes. A file or an owner gets every ro
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
@@ -32,22 +32,30 @@ class Waiting:
     """Appended columns by table, in the order in which they came, and the cycles whose rows are among them."""
 
     parts: dict[str, list[Columns]] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
     cycles: dict[str, set[str]] = field(default_factory=dict)
 
     def add(self, table: str, columns: Columns) -> None:
         """Let rows wait."""
         self.parts.setdefault(table, []).append(columns)
+        self.counts[table] = self.counts.get(table, 0) + _length(columns)
+
+    def take(self, table: str) -> list[Columns]:
+        """Return the rows of a table that wait, and let them wait no more."""
+        self.counts.pop(table, None)
+        return self.parts.pop(table, [])
+
+    def has(self, table: str, cycle_id: str) -> bool:
+        """Tell whether rows of a cycle may be among those of a table that wait."""
+        return any(cycle_id in part.get("cycle_id", (cycle_id,)) for part in self.parts.get(table, ()))
 
     def join(self, later: Waiting) -> None:
         """Take over what waited elsewhere."""
         for table, parts in later.parts.items():
-            self.parts.setdefault(table, []).extend(parts)
+            for columns in parts:
+                self.add(table, columns)
         for table, cycles in later.cycles.items():
             self.cycles.setdefault(table, set()).update(cycles)
-
-    def count(self, table: str) -> int:
-        """Count the rows of a table that wait."""
-        return sum(map(_length, self.parts.get(table, ())))
 
 
 class MemoryEngine(LocalEngine):
@@ -59,11 +67,11 @@ class MemoryEngine(LocalEngine):
         self._waiting_lock = RLock()
 
     def rows(self, sql: str, params: Params | None = None) -> Rows:
-        self._write_out(self._asked_for(sql, params))
+        self._write_out_for(sql, params)
         return super().rows(sql, params)
 
     def columns(self, sql: str, params: Params | None = None) -> dict[str, np.ndarray[Any, Any]]:
-        self._write_out(self._asked_for(sql, params))
+        self._write_out_for(sql, params)
         return super().columns(sql, params)
 
     def append(self, table: str, columns: Columns) -> None:
@@ -105,39 +113,38 @@ class MemoryEngine(LocalEngine):
             self._waiting.join(self._local.waiting)
         self._write_out_many()
 
-    def _asked_for(self, sql: str, params: Params | None) -> list[str]:
-        """Return the tables that wait and that a statement may look at, or write where their rows should be first."""
-        apart = self._local.waiting.parts if self.in_transaction else {}
-        waiting = self._waiting.parts.keys() | apart.keys()
-        if not waiting or written(sql) == ANYTHING:
-            return list(waiting)
-        named = waiting & {VIEWS.get(word, word) for word in _WORD.findall(sql.lower())}
+    def _write_out_for(self, sql: str, params: Params | None) -> None:
+        """Write the rows that a statement may look at, or that should lie before those that it writes."""
         cycle_id = (params or {}).get("cycle_id")
-        if not isinstance(cycle_id, str):
-            return list(named)
-        parts = {table: [*self._waiting.parts.get(table, ()), *apart.get(table, ())] for table in named}
-        return [table for table in named if any(cycle_id in part.get("cycle_id", ()) for part in parts[table])]
+        with self._waiting_lock:
+            places = [self._waiting, self._local.waiting] if self.in_transaction else [self._waiting]
+            for table in _named(sql, {table for place in places for table in place.parts}):
+                if not isinstance(cycle_id, str) or any(place.has(table, cycle_id) for place in places):
+                    self._write_out(table)
 
     def _write_out_many(self) -> None:
-        self._write_out([table for table in list(self._waiting.parts) if self._waiting.count(table) >= MOST_WAITING])
-
-    def _write_out(self, tables: Iterable[str]) -> None:
-        """Write the rows of some tables that wait, before anybody looks at these."""
-        is_apart = self.in_transaction
         with self._waiting_lock:
-            for table in tables:
-                parts = self._waiting.parts.pop(table, [])
-                if is_apart:
-                    self._local.taken.parts.setdefault(table, []).extend(parts)
-                    parts = parts + self._local.waiting.parts.pop(table, [])
-                if parts:
-                    self._write(table, _together(parts))
+            for table in [table for table, count in self._waiting.counts.items() if count >= MOST_WAITING]:
+                self._write_out(table)
 
-    def _write(self, table: str, columns: Columns) -> None:
-        """Write rows; that they changed the table was noted when they came."""
+    def _write_out(self, table: str) -> None:
+        """Write the rows of a table that wait; that they changed it was noted when they came."""
+        parts = self._waiting.take(table)
+        if self.in_transaction:
+            for columns in parts:
+                self._local.taken.add(table, columns)
+            parts += self._local.waiting.take(table)
+        columns = _together(parts)
         once = "ON CONFLICT DO NOTHING" if table in self._waiting.cycles else ""
         self._begin()
         insert(self._cursor(), f"INSERT INTO {table} BY NAME SELECT * FROM incoming_rows {once}", arrays(columns))
+
+
+def _named(sql: str, tables: set[str]) -> set[str]:
+    """Return those of some tables that a statement names, or all where that cannot be told."""
+    if not tables or written(sql) == ANYTHING:
+        return tables
+    return tables & {VIEWS.get(word, word) for word in _WORD.findall(sql.lower())}
 
 
 def _together(parts: Sequence[Columns]) -> Columns:

@@ -16,14 +16,20 @@ Floats = NDArray[np.float64]
 Packed = NDArray[np.float32]
 
 
-def stretch_of(values: Floats, centre: float = 0.0) -> float:
-    """Return the power of two below the largest distance from the centre, NaN left out: to divide by it loses nothing.
+def span_of(values: Floats) -> tuple[float, float]:
+    """Return the smallest and the largest value, NaN left out; NaN where there is none."""
+    if not values.size:
+        return math.nan, math.nan
+    return float(np.fmin.reduce(values, axis=None)), float(np.fmax.reduce(values, axis=None))
+
+
+def stretch_of(span: tuple[float, float], centre: float = 0.0) -> float:
+    """Return the power of two below the largest distance from the centre: to divide by it loses nothing.
 
     1 where there is no distance, or none that is finite.
     """
-    with np.errstate(over="ignore"):
-        reach = float(np.fmax.reduce(np.abs(values - centre), axis=None, initial=0.0))
-    return math.ldexp(1.0, math.frexp(reach)[1] - 1) if 0 < reach < np.inf else 1.0
+    reach = max(span[1] - centre, centre - span[0])
+    return math.ldexp(1.0, math.frexp(reach)[1] - 1) if 0 < reach < math.inf else 1.0
 
 
 def packed(values: Floats, centre: float, stretch: float) -> Packed:

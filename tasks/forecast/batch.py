@@ -183,13 +183,36 @@ def path_quantiles(paths: Float32s, levels: tuple[float, ...]) -> Float32s:
 
 def quantiles_of_sorted(ordered: Float32s, levels: tuple[float, ...]) -> Float32s:
     """Quantiles (n, h, q) of values (n, h, s) already in order along s; see `path_quantiles`."""
-    count = ordered.shape[2]
-    position = np.clip(np.asarray(levels) * (count + 1) - 1, 0, count - 1)
-    below = np.minimum(position.astype(np.intp), max(count - 2, 0))
-    above = np.minimum(below + 1, count - 1)
-    share = (position - below).astype(np.float32)
+    below, above, share = _ranks(ordered.shape[2], levels)
     low = ordered[:, :, below]
     return np.asarray(low + (ordered[:, :, above] - low) * share)
+
+
+def quantiles_around(centre: Float32s, distances: Float32s, levels: tuple[float, ...]) -> Float32s:
+    """Quantiles (n, h, q) of a centre (n, h) with each of `distances` (n, h, s) added and taken away.
+
+    The same as of all 2·s values in order, for half the sorting.
+    """
+    ordered = np.abs(np.ascontiguousarray(distances))
+    ordered.sort(axis=2)
+    count = ordered.shape[2]
+    below, above, share = _ranks(2 * count, levels)
+
+    def at(rank: NDArray[np.intp]) -> Float32s:
+        side = np.where(rank < count, -1, 1).astype(np.float32)
+        return np.asarray(
+            centre[:, :, None] + side * ordered[:, :, np.where(rank < count, count - 1 - rank, rank - count)]
+        )
+
+    low = at(below)
+    return np.asarray(low + (at(above) - low) * share)
+
+
+def _ranks(count: int, levels: tuple[float, ...]) -> tuple[NDArray[np.intp], NDArray[np.intp], Float32s]:
+    """The ranks below and above each level among so many values in order, and how far it lies between them."""
+    position = np.clip(np.asarray(levels) * (count + 1) - 1, 0, count - 1)
+    below = np.minimum(position.astype(np.intp), max(count - 2, 0))
+    return below, np.minimum(below + 1, count - 1), (position - below).astype(np.float32)
 
 
 def median_of(quantiles: Floats, levels: tuple[float, ...]) -> Floats:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import pairwise
+from functools import lru_cache
+from itertools import groupby, pairwise
 
 import numpy as np
 
@@ -52,16 +52,20 @@ def pooled_coefficients(arrays: Seasonal, origins: Ints, horizon: int, prior: Fl
 def series_coefficients(arrays: Seasonal, origins: Ints, horizon: int, pooled: Floats, shrinkage: float) -> Floats:
     """Coefficients (n, buckets, features) of each series, shrunk toward the pooled ones."""
     n, (count, width) = len(arrays.values), pooled.shape
-    chosen = list(_bucket_steps(horizon))
+    chosen = _bucket_steps(horizon)
     rows = _design(arrays, origins, np.concatenate(chosen))
     grams = np.empty((n, count, width + 1, width + 1))
     observations = np.array([len(origins) * len(steps) for steps in chosen])
-    ends = np.cumsum(observations).tolist()
-    for index, (begin, end) in enumerate(pairwise([0, *ends])):
-        part = rows[:, :, begin:end]
+    begin = 0
+    # Neighbouring buckets with as many steps at once.
+    for size, members in groupby(range(count), lambda index: int(observations[index])):
+        index = list(members)
+        end = begin + size * len(index)
+        part = rows[:, :, begin:end].reshape(n, width + 1, len(index), size).swapaxes(1, 2)
         residual = np.abs(_residual(part, pooled[index].astype(np.float32)))
-        typical = residual.mean(axis=1, keepdims=True) + np.float32(1e-6)
+        typical = residual.mean(axis=-1, keepdims=True) + np.float32(1e-6)
         grams[:, index] = _weighted_gram(part, 1 / np.maximum(1, residual / (HUBER_LIMIT * typical)))
+        begin = end
     square, cross = grams[:, :, :-1, :-1], grams[:, :, :-1, -1]
     ridge = shrinkage * np.einsum("nbpp->nbp", square) + 1e-3 * observations[:, None]
     left = square + ridge[..., None] * np.eye(width)
@@ -70,16 +74,22 @@ def series_coefficients(arrays: Seasonal, origins: Ints, horizon: int, pooled: F
 
 def by_step(coefficients: Floats, horizon: int) -> Float32s:
     """Coefficients (n, h, features) for each step, from (n, buckets, features) linearly in log(step)."""
+    return np.asarray(_hats(horizon) @ coefficients.astype(np.float32))
+
+
+@lru_cache(maxsize=64)
+def _hats(horizon: int) -> Float32s:
+    """How much each bucket counts at each step, (h, buckets): linearly in log(step) between their middles."""
     centres = np.log([(first + end - 1) / 2 for first, end in buckets(horizon)])
     steps = np.log(np.arange(1, horizon + 1))
-    hats = np.stack([np.interp(steps, centres, row) for row in np.eye(len(centres))], axis=1)
-    return np.asarray(hats.astype(np.float32) @ coefficients.astype(np.float32))
+    return np.stack([np.interp(steps, centres, row) for row in np.eye(len(centres))], axis=1).astype(np.float32)
 
 
-def _bucket_steps(horizon: int) -> Iterator[Ints]:
+@lru_cache(maxsize=64)
+def _bucket_steps(horizon: int) -> tuple[Ints, ...]:
     """Up to four horizon steps that stand for each bucket."""
-    for first, end in buckets(horizon):
-        yield np.unique(np.linspace(first, end - 1, STEPS_PER_BUCKET).astype(np.intp))
+    spans = [np.linspace(first, end - 1, STEPS_PER_BUCKET) for first, end in buckets(horizon)]
+    return tuple(np.unique(span.astype(np.intp)) for span in spans)
 
 
 def _design(arrays: Seasonal, origins: Ints, steps: Ints) -> Float32s:
@@ -94,12 +104,13 @@ def _design(arrays: Seasonal, origins: Ints, steps: Ints) -> Float32s:
 
 
 def _residual(rows: Float32s, coefficients: Float32s) -> Float32s:
-    return np.asarray(rows[:, -1] - (coefficients[None, None, :] @ rows[:, :-1])[:, 0])
+    """Target minus prediction (…, m) of rows (…, p + 1, m), with coefficients that broadcast to (…, p)."""
+    return np.asarray(rows[..., -1, :] - (coefficients[..., None, :] @ rows[..., :-1, :])[..., 0, :])
 
 
 def _weighted_gram(rows: Float32s, weight: Float32s) -> Floats:
-    """Sum of weighted outer products, (n, p, p): one small matrix product a series, whatever the chunk."""
-    return np.asarray(((rows * weight[:, None, :]) @ rows.transpose(0, 2, 1)).astype(float))
+    """Sum of weighted outer products, (…, p, p): one small matrix product a series, whatever the chunk."""
+    return np.asarray(((rows * weight[..., None, :]) @ rows.swapaxes(-1, -2)).astype(float))
 
 
 def _solve_pooled(gram: Floats, prior: Floats, ridge: float) -> Floats:

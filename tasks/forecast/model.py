@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tasks.forecast import opinions
-from tasks.forecast.batch import Float32s, Floats, quantiles_of_sorted
+from tasks.forecast.batch import Float32s, Floats, quantiles_around, quantiles_of_sorted
 from tasks.forecast.coefficients import by_step, series_coefficients
 from tasks.forecast.paths import phase_scale, raw_windows, rescale_errors
 from tasks.forecast.prepare import Ints, Scaled
@@ -47,6 +47,8 @@ class SeasonalForecast:
         h = self.predicted.shape[1]
         # Over a long horizon every other origin gives the same quantiles to a thousandth, in half the time.
         errors = (self.errors[:, ::2] if h > LONG_HORIZON else self.errors).transpose(0, 2, 1)
+        if not self.raw.shape[1]:
+            return quantiles_around(self.predicted, errors, levels)
         raws = [self.raw.transpose(0, 2, 1)] * (1 if h > LONG_HORIZON else 2)
         ahead = self.predicted[:, :, None]
         values = np.concatenate([ahead + errors, ahead - errors, *raws], axis=2)
