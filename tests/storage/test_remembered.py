@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from storage import Store, open_store, own_store
 from storage.forecasts import ForecastError
-from storage.records import Event, Forecast, GoalState, GoalView, Sample, StatePrediction, Transition
+from storage.records import Cycle, Event, Forecast, GoalState, GoalView, Sample, StatePrediction, Transition
 from storage.states import ForetoldState, RawState, StateResult
 from tests.storage.test_store import a_goal
 
@@ -178,3 +178,40 @@ def test_what_is_written_together_is_taken_back_together(store: Store) -> None:
     assert store.goals.transitions("a") == []
     store.goals.move([move("a", GoalState.ACTIVE, NOW)], "one")
     assert len(store.goals.transitions("a")) == 1
+
+
+def test_the_last_turn_that_measured_is_the_newest_before_a_tick(store: Store) -> None:
+    def turn(minute: int, *stages: str) -> None:
+        tick = NOW + minute * MINUTE
+        cycle = Cycle(
+            cycle_id=f"c{minute}",
+            agent="a",
+            tick=tick,
+            autonomous=True,
+            configuration_hash="",
+            code_version="",
+            seed=0,
+        )
+        store.cycles.begin(cycle)
+        store.cycles.stages_done(cycle.cycle_id, [(stage, tick, 0.1, {}) for stage in stages])
+
+    assert store.cycles.measured_before(NOW) is None
+    turn(1, "monitor", "measure")
+    turn(3, "monitor", "measure")
+    turn(2, "monitor", "measure")
+    turn(4, "monitor")
+    assert [store.cycles.measured_before(NOW + minute * MINUTE) for minute in (9, 3, 1)] == [
+        NOW + 3 * MINUTE,
+        NOW + 2 * MINUTE,
+        None,
+    ]
+
+
+def test_the_value_in_force_of_a_fact_is_its_last(store: Store) -> None:
+    store.facts.set("level:a", "auto")
+    store.facts.set("level:b", [1, 2])
+    assert store.facts.get("level:a") == "auto"
+    store.facts.set("level:a", None)
+    assert store.facts.get("level:a", "none") is None
+    assert store.facts.matching("level:") == {"a": None, "b": [1, 2]}
+    assert store.facts.get("other", 7) == 7
