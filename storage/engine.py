@@ -384,10 +384,11 @@ class RemoteEngine:
         return dict(self._run(lambda: self._send(sql, params).fetchnumpy(), sql))
 
     def when_written(self, step: Callable[[], object]) -> None:
-        if self._depth:
-            self._steps.append(step)
-        else:
-            step()
+        with self._lock:
+            if self._depth:
+                self._steps.append(step)
+                return
+        step()
 
     def recall(self, tables: tuple[str, ...], key: Hashable, read: Callable[[], T]) -> T:
         return read()

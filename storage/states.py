@@ -68,6 +68,7 @@ class States:
         self._engine, self._clock = engine, clock
         self._states = RecordTable(engine, clock, "states", StatePrediction, {})
         self._open: dict[str, ForetoldState] | None = None
+        self._newest = NEVER
         self._lock = threading.Lock()
 
     def append(self, state: StatePrediction, cycle_id: str, raw: RawState | None = None) -> bool:
@@ -96,12 +97,14 @@ class States:
     def unresolved(self, matured_before: datetime, limit: int) -> list[ForetoldState]:
         """Return predictions whose moment has passed and that were not yet compared with what came, oldest first.
 
-        They are resolved in the order in which they mature. Who writes alone reads once which are open, and follows.
+        They are resolved in the order in which they mature: the newest resolved parts those that are open from the
+        rest. Who writes alone reads once which are open, and follows what is written from then on.
         """
         if not self._engine.is_alone:
             return self._unresolved(matured_before, limit)
         with self._lock:
             if self._open is None:
+                self._newest = self._engine.rows("SELECT max(matures_at) FROM state_results")[0][0] or NEVER
                 self._open = {each.cycle_id: each for each in self._unresolved(LAST, None)}
             due = [each for each in self._open.values() if each.prediction.at <= matured_before]
         return sorted(due, key=lambda each: each.prediction.at)[:limit]
@@ -128,13 +131,14 @@ class States:
 
     def _opened(self, state: ForetoldState) -> None:
         with self._lock:
-            if self._open is not None:
+            if self._open is not None and state.prediction.at > self._newest:
                 self._open[state.cycle_id] = state
 
     def _resolved(self, results: Sequence[StateResult]) -> None:
         with self._lock:
-            for result in results:
-                (self._open or {}).pop(result.foretold.cycle_id, None)
+            self._newest = max([self._newest, *(result.foretold.prediction.at for result in results)])
+            if self._open is not None:
+                self._open = {key: each for key, each in self._open.items() if each.prediction.at > self._newest}
 
     def results(self, last: int) -> dict[str, np.ndarray[Any, Any]]:
         """Return the newest resolved predictions as columns, without those whose outcome is unknown."""
