@@ -212,24 +212,25 @@ class Amounts(Section):
 
 
 class Declaration(BaseModel):
-    """What an action that the configuration declares may say of itself, beside its limits."""
+    """What only an action that the configuration declares says of itself."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
     candidates: tuple[dict[str, Any], ...] = ()
-    goal_types: tuple[GoalType, ...] = ()
-    metrics: tuple[str, ...] = ()
-    expected_effect: dict[str, float] = Field(default_factory=dict)
-    latency_seconds: float = Field(default=0.0, ge=0)
-    cost: float = Field(default=0.0, ge=0)
     risk: Literal["low", "medium", "high"] = "low"
     reversible: bool = True
     summary: str = ""
     target: str = ""
 
 
+TRAITS = (
+    *("goal_types", "metrics", "expected_effect", "expected_change", "latency_seconds", "cost"),
+    *("sets", "unit_cost", "most_up", "duration_seconds"),
+)
+
+
 class ActionSettings(Section):
-    """What one action may do: its autonomy level, its limits, and options of its own."""
+    """What one action may do: its autonomy level, its limits, what it is for and does, and options of its own."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
@@ -240,11 +241,23 @@ class ActionSettings(Section):
     cooldown_seconds: float | None = Field(default=None, ge=0)
     timeout_seconds: float | None = Field(default=None, gt=0)
     rate_limits: tuple[RateLimit, ...] | None = None
+    goal_types: tuple[GoalType, ...] | None = Field(default=None, description="the goals it serves; empty: all")
+    metrics: tuple[str, ...] | None = Field(default=None, description="the metrics it can move; empty: any")
+    expected_effect: dict[str, float] | None = Field(default=None, description="in standard deviations of each metric")
+    expected_change: dict[str, float] | None = Field(default=None, description="in each metric's own unit")
+    latency_seconds: float | None = Field(default=None, ge=0, description="until it works")
+    cost: float | None = Field(default=None, ge=0, description="of one act, in broken objectives")
+    controls: tuple[str, ...] = Field(default=(), description="metrics that it does not touch")
     sets: str | None = Field(default=None, description="the series whose amount it sets, by its parameter `amount`")
     amounts: Amounts | None = None
     unit_cost: float | None = Field(default=None, ge=0, description="running cost of a unit, in broken objectives")
     most_up: float | None = Field(default=None, gt=0, description="the largest increase at a time")
     duration_seconds: float | None = Field(default=None, gt=0, description="how long its effect lasts")
+
+    @field_validator("controls", "metrics", mode="before")
+    @classmethod
+    def _one_is_a_list_of_one(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _amounts_are_of_something(self) -> ActionSettings:
@@ -273,10 +286,21 @@ class ActionSettings(Section):
     def declaration(self) -> dict[str, Any]:
         """Return all that is declared of an action which its world carries out; amounts as candidates."""
         amounts = [{"amount": value} for value in self.amounts.values] if self.amounts else []
-        traits = {name: getattr(self, name) for name in ("sets", "unit_cost", "most_up", "duration_seconds")}
+        traits = {name: getattr(self, name) for name in TRAITS}
         given = {name: value for name, value in traits.items() if value is not None}
         offers = {"candidates": [*self.options.get("candidates", ()), *amounts]} if self.is_declared else {}
         return self.options | given | offers | {"level": self.level or "auto"}
+
+    @property
+    def priors(self) -> dict[str, Any]:
+        """Return what is said of latency, cost and effects, by the names that a candidate has for them.
+
+        An effect that is configured, in either unit, goes before all that the action says of its effects.
+        """
+        said: dict[str, Any] = {"latency_s": self.latency_seconds, "cost": self.cost}
+        if self.expected_effect is not None or self.expected_change is not None:
+            said |= {"expected_effect": self.expected_effect or {}, "expected_change": self.expected_change or {}}
+        return {name: value for name, value in said.items() if value is not None}
 
     @property
     def options(self) -> dict[str, Any]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from handlers import ActionHandler, discover_actions, discover_sources
 from handlers.worlds import World
 from handlers.worlds.live import LiveWorld
-from settings import VERSION, Settings, utc_now
+from settings import VERSION, ActionSettings, Settings, utc_now
 from storage import Store, TransientError, open_store
 from storage.records import Cycle, stable_id
 from tasks.authority import is_autonomous, note_configuration
@@ -53,6 +54,20 @@ def live_world(
     )
 
 
+def configured_actions(settings: Settings, known: Mapping[str, ActionHandler]) -> dict[str, ActionHandler]:
+    """Return actions with what the configuration says of what they are for, what they do and what they cost."""
+    return {name: _configured(handler, settings.action(name)) for name, handler in known.items()}
+
+
+def _configured(handler: ActionHandler, said: ActionSettings) -> ActionHandler:
+    changes = said.priors
+    if said.goal_types is not None:
+        changes["goal_type_names"] = frozenset(map(str, said.goal_types))
+    if said.metrics is not None:
+        changes["metrics"] = said.metrics
+    return replace(handler, **changes)
+
+
 def _since(store: Store, source: str) -> datetime | None:
     text = store.facts.get(f"{SOURCE_FACT}{source}")
     return datetime.fromisoformat(text) if text else None
@@ -85,6 +100,6 @@ def live_context(
     now: Callable[[], datetime] = utc_now,
 ) -> Context:
     """Put together what every stage of a live turn is given."""
-    known = discover_actions() if actions is None else actions
+    known = configured_actions(settings, discover_actions() if actions is None else actions)
     cycle = new_cycle(settings, store, tick, kind, flow_run_id)
     return Context(store, world or live_world(settings, store, known, now), settings, cycle, known)

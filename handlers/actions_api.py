@@ -90,10 +90,11 @@ class ActionHandler:
     """One registered action.
 
     `goal_type_names` empty means every goal type, `metrics` empty any metric (otherwise glob patterns of metric
-    names). `expected_effect` is the prior effect per metric pattern in standard deviations of the metric,
-    negative where it lowers it; it lasts `duration_s`, for good where that is None. An action that sets an amount
-    names the series that it `sets`, the amount being its parameter `amount`; `unit_cost` is the running cost of one
-    unit (1 for as bad as a broken objective of severity 1), `most_up` the largest increase at a time.
+    names). `expected_effect` is the prior effect per metric pattern in standard deviations of the metric, negative
+    where it lowers it, `expected_change` the same in the metric's own unit, which goes before; it lasts
+    `duration_s`, for good where that is None. An action that sets an amount names the series that it `sets`, the
+    amount being its parameter `amount`; `unit_cost` is the running cost of one unit (1 for as bad as a broken
+    objective of severity 1), `most_up` the largest increase at a time.
     `informs_only` marks actions that report and change no metric. `options` says
     what each key of the action's configuration means. With `runs_in_process` the action shares this process's
     memory and cannot be ended from outside. `source` is the "module:name" under which a child process finds the
@@ -113,6 +114,7 @@ class ActionHandler:
     latency_s: float = 5.0
     cost: float = 0.0
     expected_effect: Mapping[str, float] = field(default_factory=dict)
+    expected_change: Mapping[str, float] = field(default_factory=dict)
     duration_s: float | None = None
     sets: str | None = None
     unit_cost: float = 0.0
@@ -223,6 +225,8 @@ class ActionHandler:
         missing: dict[str, Any] = {}
         if not candidate.expected_effect:
             missing["expected_effect"] = dict(self.expected_effect)
+        if not candidate.expected_change:
+            missing["expected_change"] = dict(self.expected_change)
         if not candidate.cost:
             missing["cost"] = self.cost
         if not candidate.latency_s:

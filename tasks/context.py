@@ -65,8 +65,8 @@ class Context:
     def latency_s(self, action: str) -> float:
         """Return how long it takes until an action works, as configured or as it says of itself."""
         handler = self.actions.get(action)
-        configured = self.settings.action(action).options.get("latency_seconds")
-        return float(configured if configured is not None else handler.latency_s if handler else 0.0)
+        configured = self.settings.action(action).latency_seconds
+        return configured if configured is not None else handler.latency_s if handler else 0.0
 
     def report(self, stage: str, duration_s: float, summary: Mapping[str, Any]) -> None:
         """Record that a stage of this turn is done, at once or with the others of `reports_together`."""

@@ -41,6 +41,7 @@ def _handler(name: str, options: Mapping[str, Any]) -> ActionHandler:
         latency_s=float(options.get("latency_seconds", 0.0)),
         cost=float(options.get("cost", 0.0)),
         expected_effect=dict(options.get("expected_effect", {})),
+        expected_change=dict(options.get("expected_change", {})),
         sets=options.get("sets"),
         unit_cost=float(options.get("unit_cost", 0.0)),
         most_up=float(options.get("most_up", math.inf)),
@@ -76,6 +77,7 @@ class DeclaredWorld:
                 params=dict(params),
                 target=str(self.options[name].get("target", name)),
                 expected_effect=dict(handler.expected_effect),
+                expected_change=dict(handler.expected_change),
                 cost=handler.cost,
                 latency_s=handler.latency_s,
             )

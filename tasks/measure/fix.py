@@ -22,7 +22,6 @@ from tasks.plan.beliefs import effect_of
 from tasks.plan.problem import PlanProblem
 
 MOST_SIDE_EFFECTS = 100
-CONTROLS_OPTION = "controls"
 
 
 def fix_before_act(context: Context, action: Action) -> Estimand | None:
@@ -99,9 +98,9 @@ def _controls(
     context: Context, action: Action, objectives: Sequence[Objective], known: Sequence[str]
 ) -> tuple[str, ...]:
     """Return the metrics that the act does not touch: those configured for the action, and the objective's driver."""
-    configured = context.settings.action(action.name).options.get(CONTROLS_OPTION, ())
+    configured = context.settings.action(action.name).controls
     drivers = [each.driver for each in objectives if each.driver and action.series and each.matches(action.series)]
-    return named([*([configured] if isinstance(configured, str) else configured), *drivers], known)
+    return named([*configured, *drivers], known)
 
 
 def _side_effects(objectives: Sequence[Objective], others: Sequence[str]) -> tuple[str, ...]:
@@ -124,6 +123,9 @@ def _predicted(context: Context, action: Action) -> float | None:
         candidates={},
         beliefs=planner_beliefs(context),
     )
-    declared = Candidate(action=action.name, expected_effect=dict(handler.expected_effect) if handler else {})
+    declared = Candidate(action=action.name)
+    if handler is not None:
+        effect, change = dict(handler.expected_effect), dict(handler.expected_change)
+        declared = Candidate(action=action.name, expected_effect=effect, expected_change=change)
     believed, _ = effect_of(problem, declared, goal.goal)
     return believed if isfinite(believed) else None

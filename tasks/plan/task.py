@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from handlers.worlds import candidates_in
-from settings import Declaration
 from storage.actions import ActionView
 from storage.records import NOTHING, Autonomy, Candidate, FloatArray, Frame, GoalType, GoalView, Receipt, ReceiptStatus
 from tasks.authority import is_autonomous
@@ -138,23 +137,20 @@ def _candidates(context: Context, view: GoalView) -> tuple[Candidate, ...]:
     names = {each.action for each in offered}
     other = {name for name in names if (sets := _traits(context, name).sets) and meant and sets != meant}
     usable = (each for each in offered if each.action not in other and context.settings.action(each.action).enabled)
-    return tuple(concrete for each in usable for concrete in with_amounts(context, each))
+    return tuple(concrete for each in usable for concrete in as_configured(context, each))
 
 
-def with_amounts(context: Context, candidate: Candidate) -> tuple[Candidate, ...]:
-    """Return a candidate once for each amount that the configuration gives its action, unless it names one itself.
+def as_configured(context: Context, candidate: Candidate) -> tuple[Candidate, ...]:
+    """Return a candidate with what the configuration says of its action, which goes before what its handler says.
 
-    What the configuration says of the action's latency and cost goes before what its handler says.
+    Once for each amount that the configuration gives the action, unless the candidate names one itself.
     """
-    configured = context.settings.action(candidate.action)
-    if configured.amounts is None or "amount" in candidate.params:
-        return (candidate,)
-    known = Declaration.model_validate(
-        {"latency_seconds": candidate.latency_s, "cost": candidate.cost} | configured.options
-    )
-    timed = candidate.model_copy(update={"latency_s": known.latency_seconds, "cost": known.cost})
+    said = context.settings.action(candidate.action)
+    meant = candidate.model_copy(update=said.priors)
+    if said.amounts is None or "amount" in candidate.params:
+        return (meant,)
     return tuple(
-        timed.model_copy(update={"params": {**timed.params, "amount": amount}}) for amount in configured.amounts.values
+        meant.model_copy(update={"params": {**meant.params, "amount": amount}}) for amount in said.amounts.values
     )
 
 

@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from api.processes.preflight import unread_in
+from flows.wiring import configured_actions
+from handlers import discover_actions
+from handlers.actions_api import ActionContext
 from handlers.registration import action
 from handlers.worlds.declared import DeclaredWorld, declared_actions
 from settings import Amounts, load_settings
@@ -87,6 +91,31 @@ def test_amounts_become_candidates_of_a_declared_action(tmp_path: Path) -> None:
     offered = world.propose(goal_of(series="load"), datetime(2026, 1, 1, tzinfo=UTC))
     assert [each.params for each in offered] == [{"amount": 1.0}, {"amount": 2.0}, {"amount": 3.0}]
     assert {each.latency_s for each in offered} == {180.0}
+
+
+SAID = """
+[actions.call_webhook]
+url = "http://127.0.0.1/act"
+goal_types = ["BOTTLENECK_PREVENTION"]
+metrics = "queue_length"
+expected_change = { queue_length = -40 }
+latency_seconds = 60
+cost = 0.02
+controls = "requests"
+"""
+
+
+def test_what_any_action_is_for_and_does_can_be_said_in_the_configuration(tmp_path: Path) -> None:
+    (tmp_path / "foreact.toml").write_text(SAID)
+    settings = load_settings(tmp_path)
+    assert unread_in(settings) == []
+    handler = configured_actions(settings, discover_actions())["call_webhook"]
+    assert handler.goal_type_names == {"BOTTLENECK_PREVENTION"}
+    assert (handler.metrics, handler.latency_s, handler.cost) == (("queue_length",), 60.0, 0.02)
+    context = ActionContext(tick=datetime(2026, 1, 1, tzinfo=UTC), options=settings.action("call_webhook").options)
+    (offered,) = handler.propose(goal_of(series="queue_length"), context)
+    assert offered.expected_change == {"queue_length": -40}
+    assert settings.action("call_webhook").controls == ("requests",)
 
 
 def test_an_action_says_what_it_sets_in_its_decorator() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from flows.cycle import bare
 from flows.simulate import TickClock
-from flows.wiring import live_context, live_world
+from flows.wiring import configured_actions, live_context, live_world
 from handlers import ActionHandler, from_callable
 from settings import ActionSettings, Settings, load_settings
 from storage import Store, open_store
@@ -35,6 +35,7 @@ from tasks.monitor.task import monitor
 from tasks.plan import PlanProblem, Realised
 from tasks.plan.task import plan, problem
 from tests.flows.worlds import DRIVEN, MINUTE, START
+from tests.plan.worlds import goal_of
 
 LOAD = DRIVEN.model_copy(update={"metric": "busy", "denominator": "workers"})
 
@@ -142,6 +143,24 @@ def test_latency_and_cost_of_the_configuration_go_before_what_an_action_says_of_
     rig.settings = rig.settings.model_copy(update={"actions": {"scale": ActionSettings(**scale)}})
     (offered, *_) = rig.asked(93).candidates.popitem()[1]
     assert (offered.latency_s, offered.cost) == (120.0, 0.01)
+
+
+def test_effects_of_the_configuration_go_before_what_an_action_says_of_itself(rig: Rig) -> None:
+    scale = rig.settings.actions["scale"].model_dump() | {"expected_change": {"busy/workers": -0.4}}
+    rig.settings = rig.settings.model_copy(update={"actions": {"scale": ActionSettings(**scale)}})
+    context = rig.context(92)
+    handler = context.actions["scale"]
+    assert (dict(handler.expected_effect), dict(handler.expected_change)) == ({}, {"busy/workers": -0.4})
+    (offered, *_) = rig.asked(93).candidates.popitem()[1]
+    assert (offered.expected_effect, offered.expected_change) == ({}, {"busy/workers": -0.4})
+
+
+def test_an_action_serves_the_metrics_and_goals_that_the_configuration_names(rig: Rig) -> None:
+    for said in ({"metrics": "other_*"}, {"goal_types": ["COST_REDUCTION"]}):
+        scale = rig.settings.actions["scale"].model_dump() | said
+        changed = rig.settings.model_copy(update={"actions": {"scale": ActionSettings(**scale)}})
+        handler = configured_actions(changed, rig.context(92).actions)["scale"]
+        assert not handler.serves(goal_of(series="busy/workers"))
 
 
 def test_what_was_added_lately_is_known_to_be_on_its_way(rig: Rig) -> None:
