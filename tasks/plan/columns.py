@@ -38,6 +38,12 @@ class Column(NamedTuple):
         """Return the action's name."""
         return self.candidate.action
 
+    @property
+    def loss(self) -> str:
+        """Say what is wrong with it where its value is below nothing."""
+        does_harm = float(self.worth.gain[self.slot]) < 0
+        return "do more harm than good" if does_harm else "cost more than it saves"
+
 
 @dataclass(frozen=True)
 class Partner:

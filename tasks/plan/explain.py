@@ -123,8 +123,8 @@ def explain_nothing(
         return "Nothing, since no simulated future breaks the bound within the horizon."
     if best.value <= 0:
         return (
-            f"Nothing: even the best candidate, {named(problem, best.candidate)}, is expected to do more harm than "
-            f"good, by {number(-best.value)} where doing nothing risks {number(risk)}."
+            f"Nothing: even the best candidate, {named(problem, best.candidate)}, is expected to {best.loss}, "
+            f"by {number(-best.value)} where doing nothing risks {number(risk)}."
         )
     if best.value >= best.worth.needed:
         return f"Nothing: {named(problem, best.candidate)} gives way to weightier goals."

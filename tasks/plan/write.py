@@ -148,7 +148,7 @@ def _why_not(round_: Round, column: Column, others: Taken) -> str:
     if in_the_way is not None:
         return in_the_way
     if column.value <= 0:
-        return "it is expected to do more harm than good"
+        return f"it is expected to {column.loss}"
     if column.worth.is_planned and not round_.is_worth_it(column):
         return f"it saves too little over what is there: {number(column.worth.needed)} a step is asked for"
     if not round_.is_worth_it(column):

@@ -52,6 +52,13 @@ class TestChoice:
         dear = LIMIT.model_copy(update={"cost": 5.0})
         (decision,) = make_plans(simple(candidates={"g": (dear,)})).decisions
         assert decision.chosen.action == NOTHING
+        assert "is expected to cost more than it saves" in decision.explanation
+        assert decision.alternatives[0].reason == "it is expected to cost more than it saves"
+
+    def test_an_action_that_makes_it_worse_is_left(self) -> None:
+        (decision,) = make_plans(simple(beliefs=KnownEffects({"limit": -1.0, "renice": -1.0}))).decisions
+        assert decision.chosen.action == NOTHING
+        assert "is expected to do more harm than good" in decision.explanation
 
     def test_without_any_candidate_nothing_is_done_and_said_so(self) -> None:
         (decision,) = make_plans(simple(candidates={})).decisions
