@@ -151,12 +151,28 @@ class ForecastingSettings(Section):
         return int(found[1] or 1) if found else 1
 
 
+LONG_DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+DAYS = tuple(day[:3] for day in LONG_DAYS)
+
+
+def _short_day(text: str) -> str:
+    given = text.strip().lower()
+    meant = [day[:3] for day in LONG_DAYS if len(given) >= 3 and day.startswith(given)]
+    if not meant:
+        raise ValueError(f"this is no day of the week; write {', '.join(DAYS)}")
+    return meant[0]
+
+
+Day = Annotated[str, AfterValidator(_short_day)]
+"""A day of the week, in full or by its first three letters."""
+
+
 class MaintenanceWindow(Section):
     """A span in which nothing is done: `start` and `end` as HH:MM in UTC, on `days` (mon … sun)."""
 
     start: str = Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")
     end: str = Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")
-    days: tuple[str, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+    days: tuple[Day, ...] = Field(default=DAYS, min_length=1)
 
 
 def _is_rate_limit(text: str) -> str:

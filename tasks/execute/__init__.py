@@ -2,7 +2,7 @@
 
 from tasks.execute.guards import WAITS_FACT, ActionLimits, Answer, Circumstances, Ruling, effective_level, judge
 from tasks.execute.limits import exceeded, parse_limit
-from tasks.execute.maintenance import is_open, spans_between
+from tasks.execute.maintenance import open_until, spans_between
 
 __all__ = [
     "WAITS_FACT",
@@ -12,8 +12,8 @@ __all__ = [
     "Ruling",
     "effective_level",
     "exceeded",
-    "is_open",
     "judge",
+    "open_until",
     "parse_limit",
     "spans_between",
 ]

@@ -56,7 +56,7 @@ class Circumstances:
     tick: datetime
     autonomous: bool = True
     kill_switch: bool = False
-    in_maintenance: bool = False
+    maintenance_until: datetime | None = None
     finished: Sequence[ActionView] = ()
     open_goals: frozenset[str] = frozenset()
     silent_series: frozenset[str] = frozenset()
@@ -116,8 +116,11 @@ def _consent(view: ActionView, now: Circumstances) -> Ruling | None:
     if approval is not None:
         if not approval.approved:
             return Ruling(Answer.DROP, f"{approval.by} rejected it. {approval.note}".strip())
-        if approval.at > action.expires_at or now.tick > approval.expires_at:
+        if approval.at > action.expires_at:
             return Ruling(Answer.DROP, "The approval came after the action had expired.")
+        if now.tick > approval.expires_at:
+            ended = f"{approval.expires_at:%Y-%m-%d %H:%M} UTC"
+            return Ruling(Answer.DROP, f"The approval ran out at {ended} before it could be done.")
         return None
     level = effective_level(action, now.autonomous)
     if level is Autonomy.AUTO:
@@ -130,8 +133,8 @@ def _consent(view: ActionView, now: Circumstances) -> Ruling | None:
 
 
 def _calm(view: ActionView, now: Circumstances) -> Ruling | None:
-    if now.in_maintenance:
-        return Ruling(Answer.WAIT, "A maintenance window is open.")
+    if now.maintenance_until is not None:
+        return Ruling(Answer.WAIT, f"A maintenance window is open until {now.maintenance_until:%Y-%m-%d %H:%M} UTC.")
     if view.action.series in now.silent_series:
         return Ruling(Answer.WAIT, f"{view.action.series} is silent; nothing is changed blindly.")
     unseen = [guard for guard in view.action.guards if guard in now.silent_series | now.silent_metrics]

@@ -35,6 +35,6 @@ def spans_between(windows: Iterable[DailySpan], since: datetime, until: datetime
     return sorted(found)
 
 
-def is_open(windows: Iterable[DailySpan], tick: datetime) -> bool:
-    """Tell whether a moment lies inside a maintenance window."""
-    return any(start <= tick < end for start, end in spans_between(windows, tick, tick))
+def open_until(windows: Iterable[DailySpan], tick: datetime) -> datetime | None:
+    """Return when the maintenance window ends in which a moment lies; None where it lies in none."""
+    return max((end for start, end in spans_between(windows, tick, tick) if start <= tick < end), default=None)

@@ -9,7 +9,7 @@ from storage.records import metric_of
 from tasks.authority import is_autonomous
 from tasks.context import Context
 from tasks.execute.guards import ActionLimits, Circumstances
-from tasks.execute.maintenance import is_open
+from tasks.execute.maintenance import open_until
 
 HISTORY_DAYS = 8
 SILENT_AFTER_S = 600.0
@@ -43,7 +43,7 @@ def circumstances(context: Context, silence: Silence) -> Circumstances:
         tick=context.tick,
         autonomous=is_autonomous(context.settings, store),
         kill_switch=context.settings.kill_switch_path.exists(),
-        in_maintenance=is_open(options.maintenance, context.tick),
+        maintenance_until=open_until(options.maintenance, context.tick),
         finished=store.actions.finished(context.tick - timedelta(days=HISTORY_DAYS)),
         open_goals=frozenset(view.goal.goal_id for view in store.goals.open()),
         silent_series=silence.series,

@@ -74,7 +74,7 @@ def situations(draw: Callable[..., Any]) -> Circumstances:
     return now(
         autonomous=draw(st.booleans()),
         kill_switch=draw(st.booleans()),
-        in_maintenance=draw(st.booleans()),
+        maintenance_until=draw(st.sampled_from([None, TICK + HOUR])),
         finished=draw(histories()),
         silent_series=draw(st.sampled_from([frozenset(), frozenset([SERIES])])),
         limits={"restart": limits},
@@ -108,7 +108,7 @@ def test_what_goes_is_within_every_limit_and_still_wanted(view: ActionView, circ
     ends = [(act, r.finished_at) for act, r in acts if r is not None and r.status in acted]
     last_hour = [act for act, end in ends if end > TICK - HOUR]
     assert action.goal_id in circumstances.open_goals
-    assert not circumstances.in_maintenance
+    assert circumstances.maintenance_until is None
     assert action.series not in circumstances.silent_series
     assert sum(act.target == action.target for act in last_hour if action.target) < circumstances.blast_radius
     if circumstances.rate_limits == ("2/hour",):

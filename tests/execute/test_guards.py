@@ -63,13 +63,16 @@ def test_a_rejected_action_is_dropped_with_the_persons_name_and_words() -> None:
 
 def test_an_approval_given_after_the_action_expired_is_void() -> None:
     late = answer_of(at=TICK + 2 * HOUR, expires_at=TICK + 3 * HOUR)
-    assert answer(waiting(approval=late), now()) is Answer.DROP
+    ruling = judge(waiting(approval=late), now())
+    assert ruling.answer is Answer.DROP
+    assert ruling.reason == "The approval came after the action had expired."
 
 
 def test_an_approval_that_ran_out_is_void() -> None:
     stale = answer_of(at=TICK - HOUR, expires_at=TICK - MINUTE)
     ruling = judge(waiting(approval=stale), now())
     assert ruling.answer is Answer.DROP
+    assert ruling.reason == f"The approval ran out at {TICK - MINUTE:%Y-%m-%d %H:%M} UTC before it could be done."
 
 
 def test_an_expired_action_is_dropped() -> None:
@@ -90,7 +93,7 @@ def test_an_action_whose_goal_has_closed_is_dropped() -> None:
 def test_an_undo_needs_no_open_goal_and_no_room_within_limits() -> None:
     busy = now(
         open_goals=frozenset(),
-        in_maintenance=True,
+        maintenance_until=TICK + HOUR,
         silent_series=frozenset([SERIES]),
         rate_limits=("0/day",),
         limits={"restart": ActionLimits(cooldown_s=3_600)},
@@ -150,7 +153,9 @@ def test_the_blast_radius_counts_all_actions_on_one_target() -> None:
 
 
 def test_nothing_is_done_in_a_maintenance_window() -> None:
-    assert answer(waiting(), now(in_maintenance=True)) is Answer.WAIT
+    ruling = judge(waiting(), now(maintenance_until=TICK + HOUR))
+    assert ruling.answer is Answer.WAIT
+    assert ruling.reason == f"A maintenance window is open until {TICK + HOUR:%Y-%m-%d %H:%M} UTC."
 
 
 def test_a_silent_series_freezes_its_actions_as_they_are() -> None:
@@ -246,7 +251,7 @@ def test_a_rehearsal_is_held_up_by_nothing_that_limits_touching() -> None:
     busy = now(
         finished=failures,
         rate_limits=("0/day",),
-        in_maintenance=True,
+        maintenance_until=TICK + HOUR,
         silent_series=frozenset([SERIES]),
         limits={"restart": ActionLimits(cooldown_s=3_600)},
     )
@@ -287,4 +292,4 @@ def test_the_breaker_of_one_action_leaves_others_alone() -> None:
 @pytest.mark.parametrize("circumstances", [now(autonomous=False), now(kill_switch=True)])
 def test_doing_nothing_needs_nobodys_leave(circumstances: Circumstances) -> None:
     assert answer(waiting(name=NOTHING), circumstances) is Answer.GO
-    assert answer(waiting(name=NOTHING), now(in_maintenance=True)) is Answer.WAIT
+    assert answer(waiting(name=NOTHING), now(maintenance_until=TICK + HOUR)) is Answer.WAIT

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from storage import ForeactError
-from tasks.execute import exceeded, is_open, parse_limit, spans_between
+from tasks.execute import exceeded, open_until, parse_limit, spans_between
 from tests.execute.acts import HOUR, TICK
 
 MINUTE = timedelta(minutes=1)
@@ -57,11 +57,16 @@ def at(text: str) -> datetime:
 def test_a_window_past_midnight_belongs_to_the_day_on_which_it_begins() -> None:
     # 2026-03-02 is a Monday.
     night = [Span("22:00", "02:00", ("mon",))]
-    assert is_open(night, at("2026-03-02T23:30"))
-    assert is_open(night, at("2026-03-03T01:59:59"))
-    assert not is_open(night, at("2026-03-03T02:00"))
-    assert not is_open(night, at("2026-03-02T01:00"))
-    assert not is_open(night, at("2026-03-03T23:30"))
+    assert open_until(night, at("2026-03-02T23:30")) == at("2026-03-03T02:00")
+    assert open_until(night, at("2026-03-03T01:59:59")) == at("2026-03-03T02:00")
+    assert open_until(night, at("2026-03-03T02:00")) is None
+    assert open_until(night, at("2026-03-02T01:00")) is None
+    assert open_until(night, at("2026-03-03T23:30")) is None
+
+
+def test_of_two_windows_that_are_open_the_longer_counts() -> None:
+    both = [Span("22:00", "02:00"), Span("23:00", "23:45")]
+    assert open_until(both, at("2026-03-02T23:30")) == at("2026-03-03T02:00")
 
 
 def test_the_spans_of_a_day_ahead_include_one_that_began_yesterday() -> None:
@@ -81,4 +86,4 @@ def test_a_daily_window_is_open_exactly_between_its_times(start: str, end: str, 
     moment = at("2026-03-02T00:00") + minutes * MINUTE
     clock = f"{moment:%H:%M}"
     expected = start <= clock < end if start < end else (clock >= start or clock < end)
-    assert is_open([Span(start, end)], moment) == expected
+    assert (open_until([Span(start, end)], moment) is not None) == expected

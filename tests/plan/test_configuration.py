@@ -57,6 +57,13 @@ UNUSABLE = {
         '[[objectives]]\nname = "a"\nmetric = "m"\nbound = 1\ndriver = "d"\ncapacity = "c"\n'
         'response = { form = "cubic" }', "objectives.0.response.form", "cubic",
     ),
+    "a day that there is not": (
+        '[executor]\nmaintenance = [{ start = "22:00", end = "23:00", days = ["sunndag"] }]',
+        "executor.maintenance.0.days.0", "mon, tue",
+    ),
+    "a window on no day": (
+        '[executor]\nmaintenance = [{ start = "22:00", end = "23:00", days = [] }]', "maintenance.0.days", "1",
+    ),
     "a spread of nothing": ('[[objectives]]\nname = "a"\nmetric = "m"\nbound = 1\nspread = 0', "spread", "0"),
 }  # fmt: skip
 
@@ -125,6 +132,13 @@ def test_an_action_says_what_it_sets_in_its_decorator() -> None:
         return {"success": True}
 
     assert (scale.handler.sets, scale.handler.most_up, scale.handler.duration_s) == ("servers", 2.0, 60.0)
+
+
+def test_days_of_a_maintenance_window_may_be_written_in_full(tmp_path: Path) -> None:
+    text = '[executor]\nmaintenance = [{ start = "22:00", end = "23:00", days = ["Sunday", "thurs", "mon"] }]'
+    (tmp_path / "foreact.toml").write_text(text)
+    (window,) = load_settings(tmp_path).executor.maintenance
+    assert window.days == ("sun", "thu", "mon")
 
 
 def test_amounts_ascend_without_rounding_dust() -> None:
