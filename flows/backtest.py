@@ -18,7 +18,7 @@ from prefect.states import Completed
 
 from flows.episodes import Episode, false_alarms, find_episodes
 from flows.simulate import SimulationReport, simulate, told_goal, write_text
-from flows.wiring import open_configured_store
+from flows.wiring import configured_actions, open_configured_store
 from handlers import ActionHandler, discover_actions
 from handlers.worlds.declared import declared_actions
 from handlers.worlds.replay import Recording, ReplayWorld
@@ -194,9 +194,10 @@ def _with_objectives(settings: Settings, store: Store) -> Settings:
 
 
 def _actions(settings: Settings) -> dict[str, ActionHandler]:
-    """Return every action there is, and those that the configuration declares."""
+    """Return every action that the configuration lets propose something, and those that it declares."""
     declared = declared_actions({name: each.declaration for name, each in settings.actions.items()})
-    return {**discover_actions(), **declared}
+    known = {name: each for name, each in discover_actions().items() if each.is_ready(settings.action(name).options)}
+    return configured_actions(settings, {**known, **declared})
 
 
 def _would_do(views: Iterable[ActionView], handlers: dict[str, ActionHandler]) -> Iterator[WouldDo]:

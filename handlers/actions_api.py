@@ -96,7 +96,8 @@ class ActionHandler:
     amount being its parameter `amount`; `unit_cost` is the running cost of one unit (1 for as bad as a broken
     objective of severity 1), `most_up` the largest increase at a time.
     `informs_only` marks actions that report and change no metric. `options` says
-    what each key of the action's configuration means. With `runs_in_process` the action shares this process's
+    what each key of the action's configuration means, `needs` names those of which one must be set before the action
+    proposes anything. With `runs_in_process` the action shares this process's
     memory and cannot be ended from outside. `source` is the "module:name" under which a child process finds the
     action, empty where it must be pickled.
     """
@@ -124,6 +125,7 @@ class ActionHandler:
     runs_in_process: bool = False
     example_params: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, str] = field(default_factory=dict)
+    needs: tuple[str, ...] = ()
     source: str = ""
 
     @property
@@ -145,6 +147,10 @@ class ActionHandler:
         """Tell whether it can be undone by this process, with the permissions it has."""
         permitted = self.hooks.undo_permitted
         return self.hooks.undo is not None and (permitted is None or permitted())
+
+    def is_ready(self, options: Mapping[str, Any]) -> bool:
+        """Tell whether the configuration gives it what it cannot do without."""
+        return not self.needs or any(options.get(name) for name in self.needs)
 
     def serves(self, goal: Goal) -> bool:
         """Tell whether it is meant for the goal's type and can move the goal's metric."""

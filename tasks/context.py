@@ -12,7 +12,8 @@ from handlers import ActionHandler
 from handlers.worlds import World
 from settings import Settings
 from storage import Store
-from storage.records import Autonomy, Breach, Cycle, GoalType, Objective, Pattern
+from storage.actions import ActionView
+from storage.records import Autonomy, Breach, Cycle, GoalType, Objective, Pattern, ReceiptStatus
 from tasks.authority import level_in_force
 from tasks.goals import default_objectives
 from tasks.patterns.kept import of_long_search, overlay
@@ -68,6 +69,14 @@ class Context:
         configured = self.settings.action(action).latency_seconds
         return configured if configured is not None else handler.latency_s if handler else 0.0
 
+    def finished(self, since: datetime) -> list[ActionView]:
+        """Return the actions that ended after a moment, oldest first, as what limits further acts.
+
+        In a world that only rehearses, as a recording does, what it was told to do counts as if it had been done.
+        """
+        views = self.store.actions.finished(since)
+        return [_as_if_done(view) for view in views] if getattr(self.world, "rehearses", False) else views
+
     def report(self, stage: str, duration_s: float, summary: Mapping[str, Any]) -> None:
         """Record that a stage of this turn is done, at once or with the others of `reports_together`."""
         done = (stage, self.store.clock(), duration_s, summary)
@@ -84,6 +93,12 @@ class Context:
             yield replace(self, _held=held)
         finally:
             self.store.cycles.stages_done(self.cycle_id, held)
+
+
+def _as_if_done(view: ActionView) -> ActionView:
+    if view.receipt is None or view.receipt.status is not ReceiptStatus.DRY_RUN:
+        return view
+    return replace(view, receipt=view.receipt.model_copy(update={"status": ReceiptStatus.SUCCEEDED}))
 
 
 def patterns_in_force(store: Store, cycle_id: str) -> tuple[Pattern, ...]:

@@ -225,8 +225,8 @@ def _actions(layout: Layout) -> Iterator[Check]:
             yield Check(f"action {name}", "note", text)
             continue
         nature = "reports only" if handler.informs_only else "reversible" if handler.reversible else "cannot be undone"
-        is_idle = "allow_names" in handler.options and not setting.options.get("allow_names")
-        limits = f"{'; dry run' if setting.dry_run else ''}{'; touches no process without allow_names' * is_idle}"
+        idle = "" if handler.is_ready(setting.options) else f"; proposes nothing without {' or '.join(handler.needs)}"
+        limits = f"{'; dry run' if setting.dry_run else ''}{idle}"
         yield Check(f"action {name}", "ok", f"level {level}; {nature}{limits}")
 
 

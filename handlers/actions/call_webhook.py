@@ -28,6 +28,7 @@ REMEDY = "Set url, or add the URL's beginning to allow_urls, under [actions.call
     latency_s=30.0,
     cost=0.1,
     explains_dry_run=True,
+    needs=("url",),
     options={
         "url": "the address to POST to",
         "allow_urls": "beginnings of further addresses that parameters may name",

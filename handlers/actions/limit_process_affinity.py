@@ -46,6 +46,7 @@ def has_affinity() -> bool:
     cost=0.1,
     expected_effect={"cpu_used_ratio": -1.0, "load1_per_core": -0.3},
     explains_dry_run=True,
+    needs=("allow_names",),
     options={**PROCESS_OPTIONS, "cpus": "how many CPUs to leave; by default half of them"},
     example_params={"pid": 4242, "create_time": 1700000000.0, "name": "batch-job", "cpus": 1, "include_children": True},
 )

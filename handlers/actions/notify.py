@@ -24,6 +24,7 @@ REMEDY = "Add at least one Apprise URL under [actions.notify] urls in foreact.to
     rate_limits=("6/hour", "30/day"),
     informs_only=True,
     explains_dry_run=True,
+    needs=("urls",),
     options={
         "urls": "Apprise URLs of those to tell; none by default",
         "title": "title of messages that have none of their own; foreact",

@@ -43,6 +43,7 @@ RESUME_AFTER_S = 1_800.0
     cost=0.3,
     expected_effect={"cpu_used_ratio": -1.5, "load1_per_core": -1.5},
     explains_dry_run=True,
+    needs=("allow_names",),
     options={**PROCESS_OPTIONS, "resume_after_s": "seconds after which a pause ends by itself; 1800"},
     example_params={"pid": 4242, "create_time": 1700000000.0, "name": "batch-job", "include_children": True},
 )

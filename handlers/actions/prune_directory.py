@@ -67,6 +67,7 @@ class _Job:
     cost=0.2,
     expected_effect={"disk_used_ratio": -0.5},
     explains_dry_run=True,
+    needs=("roots",),
     options={
         "roots": "the folders that may be pruned, as absolute paths; none by default",
         "older_than_days": "days since the last change after which a file is old; 30",

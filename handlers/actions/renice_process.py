@@ -58,6 +58,7 @@ def may_lower_nice() -> bool:
     cost=0.02,
     expected_effect={"cpu_used_ratio": -0.3, "load1_per_core": -0.3, "*latency*": -0.5},
     explains_dry_run=True,
+    needs=("allow_names",),
     options={**PROCESS_OPTIONS, "nice": "the nice value to set, 0 to 19; 10"},
     example_params={"pid": 4242, "create_time": 1700000000.0, "name": "batch-job", "nice": 10},
 )

@@ -27,6 +27,7 @@ REMEDY = "Add its name, as in 'flow/deployment', to deployments under [actions.r
     latency_s=60.0,
     cost=0.1,
     explains_dry_run=True,
+    needs=("deployment", "for_goal_types"),
     options={
         "deployment": "the deployment to run by default, as in flow/deployment",
         "deployments": "glob patterns of further deployments that parameters may name",

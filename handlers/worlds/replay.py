@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,8 +28,9 @@ class Recording:
 
 @dataclass
 class ReplayWorld:
-    """A recording, shown up to each tick once; every action gets a dry-run receipt."""
+    """A recording, shown up to each tick once; every action gets a dry-run receipt, and counts against limits."""
 
+    rehearses: ClassVar[bool] = True
     recording: Recording
     actions: dict[str, ActionHandler] = field(default_factory=dict)
     _sample: int = 0

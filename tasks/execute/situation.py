@@ -44,7 +44,7 @@ def circumstances(context: Context, silence: Silence) -> Circumstances:
         autonomous=is_autonomous(context.settings, store),
         kill_switch=context.settings.kill_switch_path.exists(),
         maintenance_until=open_until(options.maintenance, context.tick),
-        finished=store.actions.finished(context.tick - timedelta(days=HISTORY_DAYS)),
+        finished=context.finished(context.tick - timedelta(days=HISTORY_DAYS)),
         open_goals=frozenset(view.goal.goal_id for view in store.goals.open()),
         silent_series=silence.series,
         silent_metrics=silence.metrics,

@@ -78,7 +78,7 @@ def problem(context: Context, goals: tuple[GoalView, ...], outlook: Outlook) -> 
     """Gather everything that the choice depends on."""
     options = context.settings.executor
     candidates = {view.goal.goal_id: _candidates(context, view) for view in goals}
-    recent = context.store.actions.finished(context.tick - timedelta(days=HISTORY_DAYS))
+    recent = context.finished(context.tick - timedelta(days=HISTORY_DAYS))
     pending = [view for view in context.store.actions.pending() if view.action.name != NOTHING]
     names = {candidate.action for offered in candidates.values() for candidate in offered}
     objectives = context.objectives()

@@ -62,7 +62,7 @@ def test_the_doctor_names_actions_that_may_touch_no_process_yet(tmp_path: Path) 
     (tmp_path / "foreact.toml").write_text('[actions.renice_process]\nallow_names = ["load"]\n')
     said = {check.what: check.text for check in examine(new_layout(load_settings(tmp_path), tmp_path))}
     assert said["action renice_process"] == "level approve; reversible"
-    assert said["action pause_process"] == "level approve; reversible; touches no process without allow_names"
+    assert said["action pause_process"] == "level approve; reversible; proposes nothing without allow_names"
 
 
 @pytest.mark.parametrize("command", ["up", "status", "demo"])

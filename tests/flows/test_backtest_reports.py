@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import replace
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,23 @@ def test_actions_that_would_have_been_done_are_counted_and_priced(watchful: Back
     assert {each.action for each in watchful.actions} == {"shed"}
     assert watchful.summary()["actions_by_name"] == {"shed": len(watchful.actions)}
     assert watchful.summary()["cost"] == 0
+
+
+def test_limits_bind_in_a_backtest_as_they_would_have(watchful: BacktestReport, store: Store, tmp_path: Path) -> None:
+    """An act that is only rehearsed counts as done there, or a breach that lasts would be answered at every turn."""
+    given = overrides("shed")
+    given["actions"] = {"shed": given["actions"]["shed"] | {"rate_limits": ["1/day"], "cost": 0.01}}
+    report = backtest(store, load_settings(tmp_path, home=tmp_path, **given), START, END, every_s=1_200)
+    assert len(watchful.actions) > len(report.actions) == 1
+    assert report.summary()["cost"] == 0.01
+    gaps = [later.at - earlier.at for earlier, later in pairwise(watchful.actions)]
+    assert min(gaps) >= timedelta(seconds=1_200)
+
+
+def test_a_backtest_offers_no_action_that_is_not_set_up(watchful: BacktestReport) -> None:
+    """Reniced would be processes that nobody allowed: live, nothing is proposed without `allow_names`."""
+    planned = {view.action.name for view in watchful.simulation.actions}
+    assert planned <= {"shed", "nothing", "analyze_processes", "free_memory_report"}
 
 
 def test_a_page_is_one_file_that_loads_nothing(watchful: BacktestReport, blind: BacktestReport, tmp_path: Path) -> None:

@@ -217,7 +217,7 @@ def recorded() -> Iterator[Store]:
 def replay(recorded: Store, tmp_path_factory: pytest.TempPathFactory) -> tuple[BacktestReport, list[tuple[int, int]]]:
     """Return what a backtest of it says, and how far it said it was."""
     folder = tmp_path_factory.mktemp("backtest")
-    settings, seen = load_settings(folder, home=folder, **overrides()), list[tuple[int, int]]()
+    settings, seen = load_settings(folder, home=folder, **overrides("shed")), list[tuple[int, int]]()
     return backtest(recorded, settings, START, END, every_s=1_200, progress=lambda *both: seen.append(both)), seen
 
 

@@ -109,6 +109,14 @@ def test_it_proposes_nothing_that_the_options_do_not_allow(action: ActionHandler
     assert all(candidate.action == action.name for candidate in proposed)
 
 
+def test_what_it_needs_is_an_option_without_which_it_proposes_nothing(action: ActionHandler) -> None:
+    assert set(action.needs) <= action.options.keys()
+    assert action.is_ready({}) == (not action.needs)
+    assert all(action.is_ready({name: "set"}) for name in action.needs)
+    if action.needs:
+        assert action.propose(make_goal(), context_for()) == []
+
+
 def test_what_it_captures_for_a_target_that_is_not_there_is_json(action: ActionHandler) -> None:
     result = call(action, "capture", action.example_params, None, context_for(), 20)
     assert result.status is ReceiptStatus.SUCCEEDED
