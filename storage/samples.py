@@ -20,6 +20,7 @@ __all__ = ["SampleWindow", "Samples", "SeriesInfo", "series_id"]
 
 
 RECENT = timedelta(days=2)
+SOON_LOOKED_THROUGH = 200_000
 MOST_KEPT = 1_000_000
 """Kept rows are read anew when they reach this much further back than is asked for, or are so many."""
 
@@ -103,7 +104,9 @@ class Samples:
         self, since: datetime, until: datetime, as_of: datetime | None = None, series: Sequence[str] | None = None
     ) -> SampleWindow:
         """Return the samples in (since, until], of all series or of some, to be looked at in several ways."""
-        return SampleWindow(self._engine, self.known, since, until, as_of, series)
+        window = SampleWindow(self._engine, self.known, since, until, as_of, series)
+        kept = self._kept_rows(since) if as_of is None else None
+        return window if kept is None else replace(window, known_rows=lambda _: kept)
 
     def recent(self, since: datetime, until: datetime) -> SampleWindow:
         """Return the samples in (since, until] of all series, as a loop asks for them turn after turn.
@@ -153,6 +156,13 @@ class Samples:
     def prune(self, before: datetime) -> None:
         """Forget raw samples older than a moment."""
         self._engine.rows("DELETE FROM samples WHERE ts < $before", {"before": before})
+
+    def _kept_rows(self, since: datetime) -> Rows | None:
+        """Return the rows that are kept, where they are right, reach back far enough and are soon looked through."""
+        with self._lock:
+            kept = self._kept
+            is_right = kept is not None and kept.state == self._engine.state("samples") and kept.since <= since
+            return kept.rows if kept is not None and is_right and len(kept.rows) <= SOON_LOOKED_THROUGH else None
 
     def _rows_since(self, since: datetime) -> Rows:
         with self._lock:

@@ -104,10 +104,11 @@ class SampleWindow:
     def spans(self) -> list[SeriesInfo]:
         """Return the series with samples, by name, with the first and last of them and how many moments they have."""
         told = self._spans_here() if self.engine.is_local else self._spans_there()
+        meant = set(self.series) if self.series else None
         return [
             replace(info, first=f, last=e, count=n)
             for info in self.known()
-            if (number := series_id(info.series)) in told
+            if (meant is None or info.series in meant) and (number := series_id(info.series)) in told
             for f, e, n in [told[number]]
         ]
 

@@ -84,9 +84,9 @@ WRITES: dict[str, Callable[[Store, int, int], object]] = {
     "begin": lambda store, a, b: store.cycles.begin(a_cycle(a)),
     "stage": lambda store, a, b: store.cycles.stages_done(f"c{a}", [("measure", NOW, float(b), {})]),
     "patterns": lambda store, a, b: store.patterns.append([a_pattern(b), a_pattern(b + 1)], f"c{a}"),
-    "state": lambda store, a, b: store.forecasts.states.append(a_state(b), f"c{a}", RawState(0.1, 0.1)),
+    "state": lambda store, a, b: store.forecasts.states.append(a_state(a), f"c{a}", RawState(0.1, 0.1)),
     "came": lambda store, a, b: store.forecasts.states.append_results(
-        [StateResult(ForetoldState(f"c{a}", a_state(b), RawState(0.1, 0.1)), "healthy")]
+        [StateResult(ForetoldState(f"c{a}", a_state(a), RawState(0.1, 0.1)), "healthy")]
     ),
     "breaches": lambda store, a, b: store.forecasts.breaches.append([a_breach(b)], f"c{a}"),
     "goal": lambda store, a, b: store.goals.append([a_goal(f"g{b}", NOW)], [a_move(b, b)], f"c{a}"),
