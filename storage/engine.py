@@ -55,7 +55,7 @@ class Engine(Protocol):
         ...
 
     def rows(self, sql: str, params: Params | None = None) -> Rows:
-        """Run one statement and return its rows; one with `$cycle_id` looks at rows of that cycle alone."""
+        """Run one statement and return its rows; a read with `$cycle_id` looks at rows of that cycle alone."""
         ...
 
     def columns(self, sql: str, params: Params | None = None) -> dict[str, np.ndarray[Any, Any]]:
@@ -66,8 +66,11 @@ class Engine(Protocol):
         """Append columns of equal length to a table; durable when it returns, where anything is."""
         ...
 
-    def append_of_cycle(self, table: str, columns: Columns) -> bool:
-        """Append the rows of a cycle where it is known that they are its first there; False: nothing was done."""
+    def append_first(self, table: str, columns: Columns, by: tuple[str, ...]) -> bool:
+        """Append rows where it is known that none with the same values in the columns `by` is there.
+
+        False where it is not known or one is: then nothing was done.
+        """
         ...
 
     def transaction(self) -> Any:
@@ -272,7 +275,7 @@ class LocalEngine:
         sql = f"INSERT INTO {table} BY NAME SELECT * FROM incoming_rows"
         self._run(lambda: insert(self._cursor(), sql, arrays(columns)), sql)
 
-    def append_of_cycle(self, table: str, columns: Columns) -> bool:
+    def append_first(self, table: str, columns: Columns, by: tuple[str, ...]) -> bool:
         return False
 
     @contextmanager
@@ -396,7 +399,7 @@ class RemoteEngine:
     def state(self, table: str) -> tuple[int, ...] | None:
         return None
 
-    def append_of_cycle(self, table: str, columns: Columns) -> bool:
+    def append_first(self, table: str, columns: Columns, by: tuple[str, ...]) -> bool:
         return False
 
     def append(self, table: str, columns: Columns) -> None:

@@ -108,7 +108,7 @@ class Forecasts:
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self._engine, self._clock = engine, clock
         keys = {"objective": "objective", "series": "series"}
-        self.breaches = RecordTable(engine, clock, "breaches", Breach, keys, of_cycle=True)
+        self.breaches = RecordTable(engine, clock, "breaches", Breach, keys, first_by=("cycle_id",))
         self.states = States(engine, clock)
         self.fitted = FittedTable(engine, clock)
         self._maturity = Maturity(engine, "forecasts", "refusal IS NULL", "errors")

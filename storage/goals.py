@@ -42,23 +42,22 @@ class Goals:
     def append(self, goals: Sequence[Goal], transitions: Sequence[Transition], cycle_id: str) -> None:
         """Record new goals and where goals moved to, together."""
 
-        def write() -> None:
-            self._goals.append(goals, cycle_id)
-            self._append_moves(transitions, cycle_id)
+        def write() -> int:
+            return self._goals.append(goals, cycle_id) + self._append_moves(transitions, cycle_id)
 
         with self._lock:
             before = self._state()
-            if goals:
-                self._engine.together(write)
-            elif transitions:
-                self._append_moves(transitions, cycle_id)
-            self._follow(goals, transitions, before)
+            new = self._engine.together(write) if goals else self._append_moves(transitions, cycle_id)
+            if new == len(goals) + len(transitions):
+                self._follow(goals, transitions, before)
+            else:
+                self._kept = None
 
     def move(self, transitions: Sequence[Transition], cycle_id: str) -> None:
         """Record where goals moved to."""
         self.append((), transitions, cycle_id)
 
-    def _append_moves(self, transitions: Sequence[Transition], cycle_id: str) -> None:
+    def _append_moves(self, transitions: Sequence[Transition], cycle_id: str) -> int:
         count, first = len(transitions), next_number()
         columns: dict[str, list[Any]] = {
             "seq": list(range(first, first + count)),
@@ -70,7 +69,7 @@ class Goals:
             "cycle_id": [cycle_id] * count,
             "recorded_at": [self._clock()] * count,
         }
-        insert_new(self._engine, "goal_transitions", columns, of_cycle=True)
+        return insert_new(self._engine, "goal_transitions", columns, first_by=("goal_id", "moved_at", "state"))
 
     def open(self) -> list[GoalView]:
         """Return the goals that still ask for something, most important first."""

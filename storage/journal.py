@@ -24,14 +24,15 @@ class Cycles:
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self._engine, self._clock = engine, clock
         keys = {"cycle_id": "cycle_id", "agent": "agent", "tick": "tick", "kind": "kind"}
-        self._cycles = RecordTable(engine, clock, "cycles", Cycle, keys, of_cycle=True)
+        self._cycles = RecordTable(engine, clock, "cycles", Cycle, keys, first_by=("cycle_id",))
         self._begun: tuple[str, datetime] | None = None
         self._measured_at: datetime | None = None
 
     def begin(self, cycle: Cycle) -> bool:
         """Record that a cycle runs; False where this (agent, tick) already ran or runs."""
-        self._begun = cycle.cycle_id, cycle.tick
-        return bool(self._cycles.append([cycle]))
+        is_new = bool(self._cycles.append([cycle]))
+        self._engine.when_written(partial(self._note_begun, cycle))
+        return is_new
 
     def stages_done(self, cycle_id: str, stages: Sequence[tuple[str, datetime, float, Mapping[str, Any]]]) -> None:
         """Record stages that finished: name, moment, duration in seconds, and what each came to."""
@@ -46,7 +47,14 @@ class Cycles:
             "summary": [json.dumps(summary, default=str) for summary in summaries],
         }
         append_few(self._engine, "cycle_stages", columns)
-        if "measure" in names and self._begun is not None and self._begun[0] == cycle_id:
+        if "measure" in names:
+            self._engine.when_written(partial(self._note_measured, cycle_id))
+
+    def _note_begun(self, cycle: Cycle) -> None:
+        self._begun = cycle.cycle_id, cycle.tick
+
+    def _note_measured(self, cycle_id: str) -> None:
+        if self._begun is not None and self._begun[0] == cycle_id:
             self._measured_at = max(self._begun[1], self._measured_at or self._begun[1])
 
     def stages(self, cycle_id: str) -> list[dict[str, Any]]:
@@ -90,7 +98,7 @@ class Patterns:
     def __init__(self, engine: Engine, clock: Clock) -> None:
         keys = {"pattern_id": "pattern_id", "kind": "kind", "subject": "subject"}
         self._engine = engine
-        self._patterns = RecordTable(engine, clock, "patterns", Pattern, keys, of_cycle=True)
+        self._patterns = RecordTable(engine, clock, "patterns", Pattern, keys, first_by=("cycle_id",))
 
     def append(self, patterns: Sequence[Pattern], cycle_id: str) -> None:
         """Record the patterns that a cycle found."""

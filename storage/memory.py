@@ -23,17 +23,18 @@ from storage.recall import ANYTHING, written
 
 MOST_WAITING = 400
 """Rows of a table that wait, until they are written unasked."""
+Key = tuple[Any, ...]
 VIEWS = {"goal_states": "goal_transitions", "sample_values": "samples"}
 _WORD = re.compile(r"\w+")
 
 
 @dataclass
 class Waiting:
-    """Appended columns by table, in the order in which they came, and the cycles whose rows are among them."""
+    """Appended columns by table, in the order in which they came, and by what rows of a table are known to be there."""
 
     parts: dict[str, list[Columns]] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
-    cycles: dict[str, set[str]] = field(default_factory=dict)
+    keys: dict[str, set[Key]] = field(default_factory=dict)
 
     def add(self, table: str, columns: Columns) -> None:
         """Let rows wait."""
@@ -54,8 +55,8 @@ class Waiting:
         for table, parts in later.parts.items():
             for columns in parts:
                 self.add(table, columns)
-        for table, cycles in later.cycles.items():
-            self.cycles.setdefault(table, set()).update(cycles)
+        for table, keys in later.keys.items():
+            self.keys.setdefault(table, set()).update(keys)
 
 
 class MemoryEngine(LocalEngine):
@@ -82,15 +83,14 @@ class MemoryEngine(LocalEngine):
         if not is_apart:
             self._write_out_many()
 
-    def append_of_cycle(self, table: str, columns: Columns) -> bool:
-        """Append the rows of a cycle that has none there yet: all were written by this process, so it knows."""
-        (cycle_id,) = set(columns["cycle_id"])
-        is_apart = self.in_transaction
+    def append_first(self, table: str, columns: Columns, by: tuple[str, ...]) -> bool:
+        """Append rows that are not there yet: all that are there were written by this process, so it knows."""
+        keys = set(zip(*(columns[column] for column in by), strict=True))
         with self._waiting_lock:
-            places = [self._waiting, self._local.waiting] if is_apart else [self._waiting]
-            if any(cycle_id in place.cycles.get(table, ()) for place in places):
+            places = [self._waiting, self._local.waiting] if self.in_transaction else [self._waiting]
+            if not all(keys.isdisjoint(place.keys.get(table, ())) for place in places):
                 return False
-            places[-1].cycles.setdefault(table, set()).add(cycle_id)
+            places[-1].keys.setdefault(table, set()).update(keys)
         self.append(table, columns)
         return True
 
@@ -115,7 +115,7 @@ class MemoryEngine(LocalEngine):
 
     def _write_out_for(self, sql: str, params: Params | None) -> None:
         """Write the rows that a statement may look at, or that should lie before those that it writes."""
-        cycle_id = (params or {}).get("cycle_id")
+        cycle_id = (params or {}).get("cycle_id") if written(sql) is None else None
         with self._waiting_lock:
             places = [self._waiting, self._local.waiting] if self.in_transaction else [self._waiting]
             for table in _named(sql, {table for place in places for table in place.parts}):
@@ -135,7 +135,7 @@ class MemoryEngine(LocalEngine):
                 self._local.taken.add(table, columns)
             parts += self._local.waiting.take(table)
         columns = _together(parts)
-        once = "ON CONFLICT DO NOTHING" if table in self._waiting.cycles else ""
+        once = "ON CONFLICT DO NOTHING" if table in self._waiting.keys else ""
         self._begin()
         insert(self._cursor(), f"INSERT INTO {table} BY NAME SELECT * FROM incoming_rows {once}", arrays(columns))
 

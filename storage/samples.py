@@ -7,6 +7,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,7 @@ class Samples:
 
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self._engine, self._clock = engine, clock
-        self._known: dict[str, int] = {}
+        self._introduced: set[str] = set()
         self._kept: _Kept | None = None
         self._lock = threading.Lock()
 
@@ -49,7 +50,7 @@ class Samples:
             return 0
         self._introduce(samples)
         recorded_at = self._clock()
-        numbers = [self._known[sample.series] for sample in samples]
+        numbers = [series_id(sample.series) for sample in samples]
         self.append_columns(numbers, [s.ts for s in samples], [s.value for s in samples], recorded_at)
         return len(samples)
 
@@ -186,7 +187,7 @@ class Samples:
 
     def _introduce(self, samples: Sequence[Sample]) -> None:
         with self._lock:
-            fresh = {s.series: s for s in samples if s.series not in self._known}
+            fresh = {s.series: s for s in samples if s.series not in self._introduced}
             if not fresh:
                 return
             rows = ", ".join(
@@ -198,4 +199,4 @@ class Samples:
                 for n, s in fresh.items()
             )
             self._engine.rows(f"INSERT INTO series VALUES {rows} ON CONFLICT DO NOTHING")
-            self._known.update({name: series_id(name) for name in fresh})
+            self._engine.when_written(partial(self._introduced.update, fresh))

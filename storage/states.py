@@ -84,7 +84,7 @@ class States:
             "unhealthy": [float(raw.unhealthy) if raw else None],
             "critical": [float(raw.critical) if raw else None],
         }
-        is_new = bool(insert_new(self._engine, "states", columns, of_cycle=True))
+        is_new = bool(insert_new(self._engine, "states", columns, first_by=("cycle_id",)))
         if is_new and raw is not None:
             self._engine.when_written(partial(self._opened, ForetoldState(cycle_id, state, raw)))
         return is_new
@@ -124,7 +124,7 @@ class States:
         """Record what became of predictions."""
         now = self._clock()
         rows = [result.row(now) for result in results]
-        left = [row for row in rows if not self._engine.append_of_cycle("state_results", _columns([row]))]
+        left = [row for row in rows if not self._engine.append_first("state_results", _columns([row]), ("cycle_id",))]
         if left:
             insert_new(self._engine, "state_results", _columns(left))
         self._engine.when_written(partial(self._resolved, results))

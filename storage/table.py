@@ -38,15 +38,17 @@ def asked(params: Mapping[str, Any] | None) -> tuple[tuple[str, Any], ...]:
     return tuple(sorted((params or {}).items()))
 
 
-def insert_new(engine: Engine, table: str, columns: Mapping[str, Sequence[Any]], *, of_cycle: bool = False) -> int:
+def insert_new(
+    engine: Engine, table: str, columns: Mapping[str, Sequence[Any]], *, first_by: tuple[str, ...] = ()
+) -> int:
     """Write rows, given as columns of equal length, that are not there yet; return how many were new.
 
-    `of_cycle` says that a row can only be there already if rows of its `cycle_id` are.
+    `first_by` names columns: a row can only be there already if one with the same values in them is, of another call.
     """
     count = len(next(iter(columns.values())))
     if not count:
         return 0
-    if of_cycle and engine.append_of_cycle(table, columns):
+    if first_by and engine.append_first(table, columns, first_by):
         return count
     insert, params = insert_of(table, columns)
     if engine.expects_new:
@@ -104,11 +106,11 @@ class RecordTable(Generic[R]):
         model: type[R],
         keys: Mapping[str, str],
         *,
-        of_cycle: bool = False,
+        first_by: tuple[str, ...] = (),
     ) -> None:
         """Bind a table: `keys` maps each key column to the record's attribute that fills it; see `insert_new`."""
         self._engine, self._clock, self._name, self._model, self._keys = engine, clock, name, model, keys
-        self._of_cycle = of_cycle
+        self._first_by = first_by
 
     def append(self, records: Iterable[R], cycle_id: str | None = None) -> int:
         """Write records that are not there yet; return how many were new."""
@@ -117,7 +119,7 @@ class RecordTable(Generic[R]):
             return 0
         columns = [*self._keys, *(["cycle_id"] if cycle_id is not None else []), "recorded_at", "body"]
         lists = {column: list(parts) for column, parts in zip(columns, zip(*rows, strict=True), strict=True)}
-        return insert_new(self._engine, self._name, lists, of_cycle=self._of_cycle)
+        return insert_new(self._engine, self._name, lists, first_by=self._first_by)
 
     def select(self, tail: str = "", params: Mapping[str, Any] | None = None) -> list[R]:
         """Read records; `tail` is the SQL after FROM (WHERE, ORDER BY, LIMIT)."""

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -42,6 +42,7 @@ class SeriesInfo:
         return (self.last - self.first).total_seconds() / (self.count - 1)
 
 
+@lru_cache(maxsize=100_000)
 def series_id(series: str) -> int:
     """Return a series' 63-bit number: the same on every machine, derived from its name."""
     return int.from_bytes(hashlib.sha256(series.encode()).digest()[:8], "big") >> 1

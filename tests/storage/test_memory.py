@@ -142,7 +142,7 @@ def done(store: Store, step: Step) -> list[object]:
     return [told, shown(store, step.looks_at)]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.lists(steps, max_size=8))
 def test_a_store_in_memory_and_a_file_hold_the_same(tmp_path_factory: pytest.TempPathFactory, told: list[Step]) -> None:
     """Rows written twice, transactions that fail, and reads in between included."""
