@@ -148,6 +148,11 @@ class ActionHandler:
         permitted = self.hooks.undo_permitted
         return self.hooks.undo is not None and (permitted is None or permitted())
 
+    @property
+    def effects(self) -> dict[str, Any]:
+        """Return what it declares to change, by the names that a candidate has for it."""
+        return {"expected_effect": dict(self.expected_effect), "expected_change": dict(self.expected_change)}
+
     def is_ready(self, options: Mapping[str, Any]) -> bool:
         """Tell whether the configuration gives it what it cannot do without."""
         return not self.needs or any(options.get(name) for name in self.needs)
@@ -228,13 +233,5 @@ class ActionHandler:
         return {}
 
     def _with_priors(self, candidate: Candidate) -> Candidate:
-        missing: dict[str, Any] = {}
-        if not candidate.expected_effect:
-            missing["expected_effect"] = dict(self.expected_effect)
-        if not candidate.expected_change:
-            missing["expected_change"] = dict(self.expected_change)
-        if not candidate.cost:
-            missing["cost"] = self.cost
-        if not candidate.latency_s:
-            missing["latency_s"] = self.latency_s
-        return candidate.model_copy(update=missing)
+        priors = self.effects | {"cost": self.cost, "latency_s": self.latency_s}
+        return candidate.model_copy(update={name: own for name, own in priors.items() if not getattr(candidate, name)})

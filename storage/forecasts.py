@@ -111,7 +111,7 @@ class Forecasts:
         self.breaches = RecordTable(engine, clock, "breaches", Breach, keys, first_by=("cycle_id",))
         self.states = States(engine, clock)
         self.fitted = FittedTable(engine, clock)
-        self._maturity = Maturity(engine, "forecasts", "refusal IS NULL", "errors")
+        self._maturity = Maturity(engine, "errors", self._moments_open, lambda moment: moment)
 
     def append(self, forecasts: Sequence[Forecast], cycle_id: str, spreads: Mapping[str, Spread] | None = None) -> None:
         """Record the forecasts of a cycle, once; `spreads` by series makes them count for calibration."""
@@ -124,7 +124,7 @@ class Forecasts:
             return
         now = self._clock()
         matures_at = [f.issued_at + timedelta(seconds=f.step_s * len(f.point)) for f in forecasts]
-        self._maturity.written([at for at, each in zip(matures_at, forecasts, strict=True) if each.refusal is None])
+        self._maturity.written({at for at, each in zip(matures_at, forecasts, strict=True) if each.refusal is None})
         known = [spreads.get(f.series) for f in forecasts]
         spans = [span_of(f.quantiles) for f in forecasts]
         centres = [_centre(f, span) for f, span in zip(forecasts, spans, strict=True)]
@@ -194,7 +194,7 @@ class Forecasts:
         They are resolved in the order in which they mature, and with them all that mature at the same moment: so none
         lies behind the newest that is resolved. About `limit` of them are returned.
         """
-        if not self._maturity.may_be_due(matured_before):
+        if self._maturity.due(matured_before) == []:
             return []
         sql = f"""SELECT cycle_id, {FORECAST_COLUMNS}, matures_at FROM forecasts
                   WHERE matures_at > $newest AND matures_at <= $until AND refusal IS NULL
@@ -204,6 +204,10 @@ class Forecasts:
         if len(rows) == limit:
             rows = wide_rows(self._engine, sql, params | {"until": rows[-1][-1]})
         return [(row[0], forecast_of_row(row[1:-1])) for row in rows]
+
+    def _moments_open(self, newest: datetime) -> list[datetime]:
+        sql = "SELECT DISTINCT matures_at FROM forecasts WHERE matures_at > $newest AND refusal IS NULL"
+        return [moment for (moment,) in self._engine.rows(sql, {"newest": newest})]
 
     def append_errors(self, errors: Sequence[ForecastError]) -> None:
         """Add resolved forecasts to the ledger."""

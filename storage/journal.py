@@ -135,29 +135,24 @@ class Facts:
 
     def get(self, name: str, default: Any = None) -> Any:
         """Return the value in force, or the default."""
-        if self._engine.is_alone:
-            value = self._in_force().get(name)
-        else:
-            # Not ORDER BY … LIMIT 1, which takes DuckDB three times as long.
-            sql = "SELECT arg_max(value, seq) FROM facts WHERE name = $name"
-            rows = self._engine.recall(("facts",), ("fact", name), lambda: self._engine.rows(sql, {"name": name}))
-            value = rows[0][0]
+        value = self._in_force(name).get(name)
         return default if value is None else json.loads(value)
 
     def matching(self, prefix: str) -> dict[str, Any]:
         """Return the values in force of all names with a prefix, keyed by what follows it."""
-        if self._engine.is_alone:
-            values = {name: value for name, value in self._in_force().items() if name.startswith(prefix)}
-        else:
-            sql = "SELECT name, arg_max(value, seq) FROM facts WHERE starts_with(name, $prefix) GROUP BY name"
-            read = partial(self._engine.rows, sql, {"prefix": prefix})
-            values = dict(self._engine.recall(("facts",), ("facts", prefix), read))
-        return {name[len(prefix) :]: json.loads(value) for name, value in values.items()}
+        values = self._in_force(prefix)
+        return {name[len(prefix) :]: json.loads(value) for name, value in values.items() if name.startswith(prefix)}
 
-    def _in_force(self) -> dict[str, str]:
-        """Return the values in force of all names as text: one reading for the dozen that a turn asks for."""
-        sql = "SELECT name, arg_max(value, seq) FROM facts GROUP BY name"
-        return self._engine.recall(("facts",), "facts in force", lambda: dict(self._engine.rows(sql)))
+    def _in_force(self, prefix: str) -> dict[str, str]:
+        """Return as text the values in force of names with a prefix, and perhaps others.
+
+        Where answers are remembered, one reading serves the dozen names that a turn asks for.
+        """
+        asked_for = "" if self._engine.is_alone else prefix
+        # Not ORDER BY … LIMIT 1, which takes DuckDB three times as long.
+        sql = "SELECT name, arg_max(value, seq) FROM facts WHERE starts_with(name, $prefix) GROUP BY name"
+        read = partial(self._engine.rows, sql, {"prefix": asked_for})
+        return self._engine.recall(("facts",), ("facts", asked_for), lambda: dict(read()))
 
 
 class Audit:

@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, datetime
 from functools import partial
 from threading import Lock
+from typing import Generic, TypeVar
 
 from storage.engine import Engine
 
+T = TypeVar("T")
+
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
+LAST = datetime(9999, 1, 1, tzinfo=UTC)
 
 
-class Maturity:
-    """When the rows of a table of predictions mature that are to be resolved, those under a condition.
+class Maturity(Generic[T]):
+    """What is open of a table of predictions, and when it matures.
 
-    They are resolved in the order in which they mature: the newest resolved parts those that are open from the rest.
-    Who writes alone reads both once, and follows what is written from then on.
+    Predictions are resolved in the order in which they mature: the newest resolved parts those that are open from the
+    rest. Who writes alone reads both once, and follows what is written from then on.
     """
 
-    def __init__(self, engine: Engine, table: str, condition: str, resolved: str) -> None:
-        self._engine, self._table, self._condition, self._resolved = engine, table, condition, resolved
-        self._open: set[datetime] | None = None
+    def __init__(
+        self,
+        engine: Engine,
+        resolved: str,
+        read_open: Callable[[datetime], Iterable[T]],
+        matures_at: Callable[[T], datetime],
+    ) -> None:
+        """Bind the table of what is `resolved`; `read_open` reads what matures after a moment."""
+        self._engine, self._resolved, self._read_open, self._matures_at = engine, resolved, read_open, matures_at
+        self._open: list[T] | None = None
         self._newest = NEVER
         self._lock = Lock()
 
@@ -33,32 +44,32 @@ class Maturity:
             self._read_once()
             return self._newest
 
-    def written(self, moments: Collection[datetime]) -> None:
-        """Note that rows are written which mature at some moments: the table is written nowhere else."""
-        self._engine.when_written(partial(self._note, set(moments), NEVER))
+    def written(self, items: Collection[T]) -> None:
+        """Note what is written: the table is written nowhere else."""
+        self._engine.when_written(partial(self._note, items, NEVER))
 
     def resolved(self, moments: Collection[datetime]) -> None:
         """Note that rows are resolved which matured at some moments."""
-        self._engine.when_written(partial(self._note, set(), max(moments, default=NEVER)))
+        self._engine.when_written(partial(self._note, (), max(moments, default=NEVER)))
 
-    def may_be_due(self, until: datetime) -> bool:
-        """Tell whether a row that is open may mature up to a moment; always where others write as well."""
+    def due(self, until: datetime) -> list[T] | None:
+        """Return what is open and matures up to a moment, the first first; None where others write as well."""
         if not self._engine.is_alone:
-            return True
+            return None
         with self._lock:
-            return any(moment <= until for moment in self._read_once())
+            found = [item for item in self._read_once() if self._matures_at(item) <= until]
+        return sorted(found, key=self._matures_at)
 
-    def _note(self, opened: set[datetime], newest: datetime) -> None:
+    def _note(self, items: Collection[T], newest: datetime) -> None:
         with self._lock:
             self._newest = max(self._newest, newest)
             if self._open is not None:
-                self._open = {moment for moment in self._open | opened if moment > self._newest}
+                self._open = [each for each in (*self._open, *items) if self._matures_at(each) > self._newest]
 
-    def _read_once(self) -> set[datetime]:
+    def _read_once(self) -> list[T]:
         if self._open is None:
             self._newest = self._read_newest()
-            sql = f"SELECT DISTINCT matures_at FROM {self._table} WHERE matures_at > $newest AND {self._condition}"
-            self._open = {moment for (moment,) in self._engine.rows(sql, {"newest": self._newest})}
+            self._open = list(self._read_open(self._newest))
         return self._open
 
     def _read_newest(self) -> datetime:

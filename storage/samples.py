@@ -20,8 +20,9 @@ from storage.window import Rows, SampleWindow, SeriesInfo, micros, read_rows, se
 __all__ = ["SampleWindow", "Samples", "SeriesInfo", "series_id"]
 
 
-RECENT = timedelta(days=2)
 SOON_LOOKED_THROUGH = 200_000
+"""More kept rows than these take longer to look through than to read the few that are asked for."""
+RECENT = timedelta(days=2)
 MOST_KEPT = 1_000_000
 """Kept rows are read anew when they reach this much further back than is asked for, or are so many."""
 
@@ -106,15 +107,18 @@ class Samples:
     ) -> SampleWindow:
         """Return the samples in (since, until], of all series or of some, to be looked at in several ways."""
         window = SampleWindow(self._engine, self.known, since, until, as_of, series)
-        kept = self._kept_rows(since) if as_of is None else None
-        return window if kept is None else replace(window, known_rows=lambda _: kept)
+        with self._lock:
+            kept = self._covering(since) if as_of is None else None
+        is_soon = kept is not None and len(kept.rows) <= SOON_LOOKED_THROUGH
+        return replace(window, known_rows=lambda _: kept.rows) if kept is not None and is_soon else window
 
     def recent(self, since: datetime, until: datetime) -> SampleWindow:
         """Return the samples in (since, until] of all series, as a loop asks for them turn after turn.
 
         Where nobody else writes, they are read once; what is recorded from then on is laid beside them.
         """
-        return replace(self.window(since, until), known_rows=self._rows_since if self._engine.is_local else None)
+        known_rows = self._rows_since if self._engine.is_local else None
+        return SampleWindow(self._engine, self.known, since, until, known_rows=known_rows)
 
     def columns(
         self, since: datetime, until: datetime, series: Sequence[str] | None = None
@@ -158,17 +162,16 @@ class Samples:
         """Forget raw samples older than a moment."""
         self._engine.rows("DELETE FROM samples WHERE ts < $before", {"before": before})
 
-    def _kept_rows(self, since: datetime) -> Rows | None:
-        """Return the rows that are kept, where they are right, reach back far enough and are soon looked through."""
-        with self._lock:
-            kept = self._kept
-            is_right = kept is not None and kept.state == self._engine.state("samples") and kept.since <= since
-            return kept.rows if kept is not None and is_right and len(kept.rows) <= SOON_LOOKED_THROUGH else None
+    def _covering(self, since: datetime) -> _Kept | None:
+        """Return what is kept, where it is right and reaches back far enough."""
+        kept = self._kept
+        is_right = kept is not None and kept.state == self._engine.state("samples") and kept.since <= since
+        return kept if is_right else None
 
     def _rows_since(self, since: datetime) -> Rows:
         with self._lock:
-            state, kept = self._engine.state("samples"), self._kept
-            if kept is not None and kept.state == state and kept.since <= since < kept.since + RECENT:
+            state, kept = self._engine.state("samples"), self._covering(since)
+            if kept is not None and since < kept.since + RECENT:
                 return kept.rows
             rows = read_rows(self._engine, "ts > $since", {"since": since})
             is_kept = state is not None and len(rows) <= MOST_KEPT

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import partial
+from datetime import datetime
 from typing import Any
 
 import numpy as np
 
 from storage.engine import Engine
-from storage.maturity import NEVER
+from storage.maturity import LAST, Maturity
 from storage.records import StatePrediction
 from storage.table import Clock, RecordTable, insert_new
 
 UNKNOWN = "unknown"
-LAST = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -67,9 +64,7 @@ class States:
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self._engine, self._clock = engine, clock
         self._states = RecordTable(engine, clock, "states", StatePrediction, {})
-        self._open: dict[str, ForetoldState] | None = None
-        self._newest = NEVER
-        self._lock = threading.Lock()
+        self._maturity = Maturity(engine, "state_results", self._foretold, lambda state: state.prediction.at)
 
     def append(self, state: StatePrediction, cycle_id: str, raw: RawState | None = None) -> bool:
         """Record the state that a cycle predicts; False where it has one already.
@@ -86,7 +81,7 @@ class States:
         }
         is_new = bool(insert_new(self._engine, "states", columns, first_by=("cycle_id",)))
         if is_new and raw is not None:
-            self._engine.when_written(partial(self._opened, ForetoldState(cycle_id, state, raw)))
+            self._maturity.written([ForetoldState(cycle_id, state, raw)])
         return is_new
 
     def get(self, cycle_id: str) -> StatePrediction | None:
@@ -95,26 +90,15 @@ class States:
         return found[0] if found else None
 
     def unresolved(self, matured_before: datetime, limit: int) -> list[ForetoldState]:
-        """Return predictions whose moment has passed and that were not yet compared with what came, oldest first.
+        """Return predictions whose moment has passed and that were not yet compared with what came, oldest first."""
+        due = self._maturity.due(matured_before)
+        return self._foretold(self._maturity.newest_resolved(), matured_before, limit) if due is None else due[:limit]
 
-        They are resolved in the order in which they mature: the newest resolved parts those that are open from the
-        rest. Who writes alone reads once which are open, and follows what is written from then on.
-        """
-        if not self._engine.is_alone:
-            return self._unresolved(matured_before, limit)
-        with self._lock:
-            if self._open is None:
-                self._newest = self._engine.rows("SELECT max(matures_at) FROM state_results")[0][0] or NEVER
-                self._open = {each.cycle_id: each for each in self._unresolved(LAST, None)}
-            due = [each for each in self._open.values() if each.prediction.at <= matured_before]
-        return sorted(due, key=lambda each: each.prediction.at)[:limit]
-
-    def _unresolved(self, until: datetime, limit: int | None) -> list[ForetoldState]:
+    def _foretold(self, newest: datetime, until: datetime = LAST, limit: int | None = None) -> list[ForetoldState]:
         sql = """SELECT cycle_id, body, unhealthy, critical FROM states
-                 WHERE matures_at > (SELECT coalesce(max(matures_at), $never) FROM state_results)
-                   AND matures_at <= $until AND unhealthy IS NOT NULL
+                 WHERE matures_at > $newest AND matures_at <= $until AND unhealthy IS NOT NULL
                  ORDER BY matures_at LIMIT $limit"""
-        rows = self._engine.rows(sql, {"never": NEVER, "until": until, "limit": limit})
+        rows = self._engine.rows(sql, {"newest": newest, "until": until, "limit": limit})
         return [
             ForetoldState(cycle_id, StatePrediction.model_validate_json(body), RawState(unhealthy, critical))
             for cycle_id, body, unhealthy, critical in rows
@@ -122,23 +106,13 @@ class States:
 
     def append_results(self, results: Sequence[StateResult]) -> None:
         """Record what became of predictions."""
+        if not results:
+            return
         now = self._clock()
         rows = [result.row(now) for result in results]
-        left = [row for row in rows if not self._engine.append_first("state_results", _columns([row]), ("cycle_id",))]
-        if left:
-            insert_new(self._engine, "state_results", _columns(left))
-        self._engine.when_written(partial(self._resolved, results))
-
-    def _opened(self, state: ForetoldState) -> None:
-        with self._lock:
-            if self._open is not None and state.prediction.at > self._newest:
-                self._open[state.cycle_id] = state
-
-    def _resolved(self, results: Sequence[StateResult]) -> None:
-        with self._lock:
-            self._newest = max([self._newest, *(result.foretold.prediction.at for result in results)])
-            if self._open is not None:
-                self._open = {key: each for key, each in self._open.items() if each.prediction.at > self._newest}
+        columns = {name: [row[name] for row in rows] for name in rows[0]}
+        insert_new(self._engine, "state_results", columns, first_by=("cycle_id",))
+        self._maturity.resolved(columns["matures_at"])
 
     def results(self, last: int) -> dict[str, np.ndarray[Any, Any]]:
         """Return the newest resolved predictions as columns, without those whose outcome is unknown."""
@@ -148,7 +122,3 @@ class States:
         return self._engine.recall(
             ("state_results",), ("state results", last), lambda: self._engine.columns(sql, params)
         )
-
-
-def _columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    return {name: [row[name] for row in rows] for name in rows[0]}

@@ -76,8 +76,7 @@ class DeclaredWorld:
                 action=name,
                 params=dict(params),
                 target=str(self.options[name].get("target", name)),
-                expected_effect=dict(handler.expected_effect),
-                expected_change=dict(handler.expected_change),
+                **handler.effects,
                 cost=handler.cost,
                 latency_s=handler.latency_s,
             )

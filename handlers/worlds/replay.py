@@ -50,12 +50,7 @@ class ReplayWorld:
     def propose(self, goal: Goal, tick: datetime) -> list[Candidate]:
         """Return the actions that serve a goal, without parameters: what they would touch is gone."""
         return [
-            Candidate(
-                action=name,
-                target=goal.series or "",
-                expected_effect=dict(handler.expected_effect),
-                expected_change=dict(handler.expected_change),
-            )
+            Candidate(action=name, target=goal.series or "", **handler.effects)
             for name, handler in self.actions.items()
             if handler.serves(goal) and not handler.informs_only
         ]

@@ -123,9 +123,6 @@ def _predicted(context: Context, action: Action) -> float | None:
         candidates={},
         beliefs=planner_beliefs(context),
     )
-    declared = Candidate(action=action.name)
-    if handler is not None:
-        effect, change = dict(handler.expected_effect), dict(handler.expected_change)
-        declared = Candidate(action=action.name, expected_effect=effect, expected_change=change)
+    declared = Candidate(action=action.name, **(handler.effects if handler else {}))
     believed, _ = effect_of(problem, declared, goal.goal)
     return believed if isfinite(believed) else None
