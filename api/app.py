@@ -13,16 +13,16 @@ import anyio.to_thread
 import uvicorn
 from fastapi import FastAPI
 
-from api import problems
-from api.dashboard import pages
-from api.deps import Facade
-from api.gate import Gate
-from api.herald import Herald
-from api.lookout import LOOK_EVERY_S, Lookout
+from api import error_responses
+from api.background.cache_refresher import LOOK_EVERY_S, CacheRefresher
+from api.background.notifier import Notifier
+from api.background.sampler import Sampler, Worker
+from api.background.tend_starter import TendStarter
+from api.dashboard import views
+from api.facade import Facade
+from api.middleware import RequestFilter
+from api.prefect_client import PrefectTrigger, Trigger
 from api.routes import actions, agent, executor, forecasts, goals, health, history, ingest, objectives, outcomes
-from api.sampler import Sampler, Worker
-from api.triggers import PrefectTrigger, Trigger
-from api.watch import Watcher
 from handlers.sources.host import HostSampler
 from settings import VERSION, Settings, settings_in_force, utc_now
 from storage import ForeactError, Store, own_store
@@ -49,16 +49,16 @@ def create_app(
         lifespan=_lifespan(settings, store, trigger, clock),
         docs_url=None,
         redoc_url=None,
-        responses=problems.documented(),
+        responses=error_responses.documented(),
     )
-    problems.install(app)
+    error_responses.install(app)
     app.add_middleware(
-        Gate, max_body_bytes=settings.server.max_body_bytes, is_loopback=_is_loopback(settings.server.host)
+        RequestFilter, max_body_bytes=settings.server.max_body_bytes, is_loopback=_is_loopback(settings.server.host)
     )
     for module in (agent, goals, forecasts, actions, executor, outcomes, ingest, objectives, history):
         app.include_router(module.router, prefix=PREFIX)
     app.include_router(health.router)
-    pages.mount(app)
+    views.mount(app)
     return app
 
 
@@ -87,11 +87,11 @@ def _workers(facade: Facade) -> list[Worker]:
     settings = facade.settings
     sync_s = settings.agent.goal_sync_interval_seconds
     workers = {
-        "watcher": Worker("watcher", sync_s, Watcher(facade).step),
-        "lookout": Worker("lookout", LOOK_EVERY_S, Lookout(facade).step),
+        "watcher": Worker("watcher", sync_s, TendStarter(facade).step),
+        "lookout": Worker("lookout", LOOK_EVERY_S, CacheRefresher(facade).step),
     }
     if isinstance(facade.trigger, PrefectTrigger):
-        workers["herald"] = Worker("herald", sync_s, Herald(facade).step)
+        workers["herald"] = Worker("herald", sync_s, Notifier(facade).step)
     if settings.sampler.enabled:
         interval_s = settings.sampler.interval_seconds
         sampler = Sampler(HostSampler(), facade.store, facade.clock, interval_s)

@@ -71,7 +71,7 @@ def main() -> None:
 
 
 @dataclass(frozen=True)
-class Taken:
+class TurnTimes:
     """Milliseconds of one cycle: processor time of the whole and of each stage, and by the clock on the wall."""
 
     cpu_ms: float
@@ -143,7 +143,7 @@ class Bench:
         self.store.events.append([Event(event_type="batch", ts=START + STEP * step) for step in range(0, POINTS, 36)])
         self.fleet.step = POINTS
 
-    def cycle(self, profile: str | None = None) -> Taken:
+    def cycle(self, profile: str | None = None) -> TurnTimes:
         """Run one cycle at the next step and time it."""
         tick = START + STEP * self.fleet.step
         self.clock.now = tick
@@ -164,7 +164,7 @@ class Bench:
         with context.reports_together() as together:
             turn(timed, together)
         cpu_ms, wall_ms = 1e3 * (time.process_time() - begun_s), 1e3 * (time.perf_counter() - begun_wall_s)
-        return Taken(cpu_ms, wall_ms, stages)
+        return TurnTimes(cpu_ms, wall_ms, stages)
 
     def yardstick(self) -> float:
         """Return the processor time in milliseconds of a task that is the same whatever this project does."""
@@ -231,7 +231,7 @@ def serve(folder: Path) -> None:
         sys.stdin.read()
 
 
-def report(first: Taken, later: list[Taken], series: int) -> None:
+def report(first: TurnTimes, later: list[TurnTimes], series: int) -> None:
     """Print the table."""
     print(f"{'one bare cycle, ' + str(series) + ' series, ms':36}{'median':>9}{'p95':>9}{'first':>9}")
     for stage in (*STAGES, "act"):

@@ -19,11 +19,11 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.forecast_sets import DEFAULT_DATA, Floats, Windows, load
+from benchmarks.forecast_sets import DEFAULT_DATA, Floats, HistoryWindows, load
 from tasks.forecast import LEVELS, FleetState, ForecastBatch, fit_fleet, forecast_batch
 from tasks.forecast.forecasters import get
-from tasks.forecast.recalibrate import auc
-from tasks.forecast.scores import crossing, interval_coverage, mase, quantile_loss, seasonal_scale
+from tasks.forecast.risk.recalibration import auc
+from tasks.forecast.verification.scores import crossing, interval_coverage, mase, quantile_loss, seasonal_scale
 
 SETS = ("ops5m", "opsh", "m4h")
 BARS = {  # MASE, scaled CRPS, Brier short and long, coverage, ms per series
@@ -35,12 +35,12 @@ DECILES = tuple(i for i, level in enumerate(LEVELS) if round(level * 100) % 10 =
 SHORT_STEPS = 36
 
 
-def scale_of(windows: Windows) -> Floats:
+def scale_of(windows: HistoryWindows) -> Floats:
     extent = windows.history.max(axis=1) - windows.history.min(axis=1)
     return np.maximum(seasonal_scale(windows.history, windows.seasons[0]), 0.01 * extent)
 
 
-def breach(windows: Windows, forecast: ForecastBatch, level: float, within: int) -> tuple[float, float]:
+def breach(windows: HistoryWindows, forecast: ForecastBatch, level: float, within: int) -> tuple[float, float]:
     """Brier score and AUC for crossing a quantile of the history, of series not above it at the origin."""
     threshold = np.quantile(windows.history, level, axis=1)
     below = windows.history[:, -1] <= threshold
@@ -49,7 +49,7 @@ def breach(windows: Windows, forecast: ForecastBatch, level: float, within: int)
     return float(((probability - happened)[below] ** 2).mean()), auc(probability[below], happened[below])
 
 
-def judge(windows: Windows, forecast: ForecastBatch) -> tuple[str, ...]:
+def judge(windows: HistoryWindows, forecast: ForecastBatch) -> tuple[str, ...]:
     scale = scale_of(windows)
     loss = quantile_loss(windows.future, forecast.quantiles, LEVELS).mean(axis=(1, 2)) / scale
     covered = interval_coverage(windows.future, forecast.quantiles[:, :, 0], forecast.quantiles[:, :, -1])
@@ -153,7 +153,7 @@ def seconds_of(run: Callable[[], object]) -> float:
     return time.process_time() - began
 
 
-def many(data: Path, count: int) -> tuple[Floats, Windows]:
+def many(data: Path, count: int) -> tuple[Floats, HistoryWindows]:
     """So many series of 2016 steps, repeated from the set of five minutes and slightly varied."""
     windows = load("ops5m", data)
     values = np.empty((count, windows.history.shape[1]))
@@ -163,7 +163,7 @@ def many(data: Path, count: int) -> tuple[Floats, Windows]:
     return values, windows
 
 
-def one_turn(values: Floats, windows: Windows, state: FleetState | None = None) -> None:
+def one_turn(values: Floats, windows: HistoryWindows, state: FleetState | None = None) -> None:
     """A whole cycle: 19 quantiles, breach probability and time, after a fit of the fleet unless one was kept."""
     forecast = forecast_batch(values, season_lengths=windows.seasons, horizon=windows.horizon, state=state)
     forecast.breach(upper=1.1 * np.abs(values[:, -1]))
@@ -184,7 +184,7 @@ def speed(data: Path, console: Console) -> None:
     console.print(f"10,000 series take {many_s / few:.1f} × the processor time of 1,000, the system's included")
 
 
-def side_by_side(thousand: Floats, more: Floats, windows: Windows, state: FleetState) -> tuple[float, float]:
+def side_by_side(thousand: Floats, more: Floats, windows: HistoryWindows, state: FleetState) -> tuple[float, float]:
     """Median seconds of a turn of each fleet, ten of the smaller between two of the larger.
 
     The least of many short turns would be compared with that of few long ones, for which no quiet moment of a shared

@@ -17,30 +17,31 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.forecast import scale_of
-from benchmarks.forecast_sets import DEFAULT_DATA, Windows, load
-from tasks.forecast import LEVELS, analogs, forecast_batch, opinions, seasonal, tune
-from tasks.forecast.scores import mase, quantile_loss
+from benchmarks.forecast_sets import DEFAULT_DATA, HistoryWindows, load
+from tasks.forecast import LEVELS, forecast_batch
+from tasks.forecast.fleet import ensemble, seasonal, tuning
+from tasks.forecast.verification.scores import mase, quantile_loss
 
 SETS = ("m4h", "opsh")
 DAYS_BACK = (0, 1, 2, 3, 4, 5, 6)
-LAG_SETS = opinions.lag_sets
+LAG_SETS = ensemble.lag_sets
 Change = tuple[ModuleType, str, object]
 VARIANTS: dict[str, tuple[Change, ...]] = {
     "as it is": (),
-    "no second opinions": ((tune, "OPINIONS_SHARES", (0.0,)),),
-    "a third of second opinions at most": ((tune, "OPINIONS_SHARES", (0.3, 0.0)),),
-    "no autoregression around two weeks": ((opinions, "lag_sets", lambda *seasons: LAG_SETS(*seasons)[:1]),),
-    "no autoregression around one week": ((opinions, "lag_sets", lambda *seasons: LAG_SETS(*seasons)[1:]),),
-    "past days alike instead of those like today": ((analogs, "SHARPNESS", 0.0),),
-    "errors of second opinions no wider": ((opinions, "OPTIMISM", 0.0),),
+    "no second opinions": ((tuning, "OPINIONS_SHARES", (0.0,)),),
+    "a third of second opinions at most": ((tuning, "OPINIONS_SHARES", (0.3, 0.0)),),
+    "no autoregression around two weeks": ((ensemble, "lag_sets", lambda *seasons: LAG_SETS(*seasons)[:1]),),
+    "no autoregression around one week": ((ensemble, "lag_sets", lambda *seasons: LAG_SETS(*seasons)[1:]),),
+    "past days alike instead of those like today": ((ensemble, "SHARPNESS", 0.0),),
+    "errors of second opinions no wider": ((ensemble, "OPTIMISM", 0.0),),
     "last week alone instead of four": ((seasonal, "WEEKS", 1),),
     "level of six steps instead of three": ((seasonal, "LEVEL_STEPS", 6),),
     "no tuning by backtest": (
-        (tune, "OPINIONS_SHARES", (0.3,)),
-        (tune, "RAW_SHARES", (1 / 3,)),
-        (tune, "SHRINKAGES", {8.0: (0.3,)}),
+        (tuning, "OPINIONS_SHARES", (0.3,)),
+        (tuning, "RAW_SHARES", (1 / 3,)),
+        (tuning, "SHRINKAGES", {8.0: (0.3,)}),
     ),
-    "one standard error, not two, to leave the default": ((tune, "CERTAINTY", 1.0),),
+    "one standard error, not two, to leave the default": ((tuning, "CERTAINTY", 1.0),),
 }
 
 
@@ -57,15 +58,15 @@ def changed(changes: tuple[Change, ...]) -> Iterator[None]:
             setattr(module, name, value)
 
 
-def ending_earlier(windows: Windows, steps: int) -> Windows:
+def ending_earlier(windows: HistoryWindows, steps: int) -> HistoryWindows:
     """The same series with their history cut so many steps earlier."""
     values = np.concatenate([windows.history, windows.future], axis=1)
     end = windows.history.shape[1] - steps
     future = values[:, end : end + windows.horizon]
-    return Windows(windows.name, values[:, :end], future, windows.seasons, windows.synthetic)
+    return HistoryWindows(windows.name, values[:, :end], future, windows.seasons, windows.synthetic)
 
 
-def errors(windows: Windows) -> tuple[float, float]:
+def errors(windows: HistoryWindows) -> tuple[float, float]:
     """MASE and scaled CRPS."""
     forecast = forecast_batch(windows.history, season_lengths=windows.seasons, horizon=windows.horizon)
     scale = scale_of(windows)

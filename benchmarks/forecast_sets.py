@@ -13,7 +13,7 @@ DEFAULT_DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 
 
 @dataclass(frozen=True)
-class Windows:
+class HistoryWindows:
     """Windows of history (n, t) and what followed (n, h); `seasons` are a day and a week in steps."""
 
     name: str
@@ -34,17 +34,17 @@ SHAPES = {  # name: windows, history, horizon, seasons of the synthetic twin
 }
 
 
-def load(name: str, data: Path) -> Windows:
+def load(name: str, data: Path) -> HistoryWindows:
     """A set by name; the twin of it where the file is absent."""
     path = data / "forecast" / f"{name}_dev.npz"
     if not path.exists():
         return _twin(name)
     with np.load(path, allow_pickle=False) as file:
         values, cut = file["Y"].astype(float), int(file["T"])
-        return Windows(name, values[:, :cut], values[:, cut:], tuple(int(m) for m in file["m"]), synthetic=False)
+        return HistoryWindows(name, values[:, :cut], values[:, cut:], tuple(int(m) for m in file["m"]), synthetic=False)
 
 
-def _twin(name: str) -> Windows:
+def _twin(name: str) -> HistoryWindows:
     """Daily and weekly shapes, a wandering level, bursts and noise; the hourly M4 twin is nearly free of noise."""
     count, length, horizon, seasons = SHAPES[name]
     rng = np.random.default_rng([1, *name.encode()])
@@ -57,4 +57,4 @@ def _twin(name: str) -> Windows:
     level = np.cumsum(rng.normal(0, 0.5 / np.sqrt(week), (count, len(t))), axis=1)
     bursts = rng.exponential(2, (count, len(t))) * (rng.random((count, len(t))) < (0 if name == "m4h" else 0.01))
     values = 10.0 ** rng.uniform(-1, 4, (count, 1)) * np.maximum(4 + weekday * shape + level + noise + bursts, 0)
-    return Windows(name, values[:, :length], values[:, length:], seasons, synthetic=True)
+    return HistoryWindows(name, values[:, :length], values[:, length:], seasons, synthetic=True)

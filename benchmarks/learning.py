@@ -26,7 +26,7 @@ import numpy as np
 
 from benchmarks.rolling import DAY_STEPS, DEFAULT_DATA, FloatArray, IntArray, RolledSeries, recorded_series, roll
 from storage.records import NOTHING
-from tasks.learn import Context, HierarchicalLearner, Learner, Observation, choose
+from tasks.learn import HierarchicalLearner, Learner, Observation, Situation, choose
 from tasks.measure import build_ledger, measure_effect
 
 GOALS = tuple(f"goal-{i}" for i in range(7))
@@ -45,7 +45,7 @@ ONSET_STEPS = 60
 
 
 @dataclass(frozen=True)
-class World:
+class LearningWorld:
     """Goals and hours (n,), the true effects (n, arms), and the measurement's error and its size (n,)."""
 
     goals: IntArray
@@ -55,7 +55,7 @@ class World:
     standard_errors: FloatArray
 
 
-def drawn_world(seed: int, flips: bool) -> World:
+def drawn_world(seed: int, flips: bool) -> LearningWorld:
     """Draw a world: an action's effect, plus what differs for the goal type and by time of day; nothing is
     0."""
     rng = np.random.default_rng(seed)
@@ -73,16 +73,16 @@ def drawn_world(seed: int, flips: bool) -> World:
     effects = np.concatenate([np.zeros((DECISIONS, 1)), acted], axis=1)
     sizes = rng.choice(STANDARD_ERRORS, DECISIONS)
     errors = rng.normal(0, sizes) + rng.normal(0, np.sqrt(0.02), DECISIONS)
-    return World(goals, hours, effects, errors, sizes)
+    return LearningWorld(goals, hours, effects, errors, sizes)
 
 
-def learner_regret(world: World, seed: int) -> float:
+def learner_regret(world: LearningWorld, seed: int) -> float:
     """Return the regret of the learner as it ships, holdout and all."""
     learner: Learner = HierarchicalLearner()
     regret = 0.0
     for i in range(DECISIONS):
         goal, hour = GOALS[world.goals[i]], float(world.hours[i])
-        arm = ARMS.index(choose(learner, Context(goal, hour), ARMS, seed * 1000 + i).chosen)
+        arm = ARMS.index(choose(learner, Situation(goal, hour), ARMS, seed * 1000 + i).chosen)
         measured = float(world.effects[i, arm] + world.errors[i])
         size = float(world.standard_errors[i])
         learner = learner.update(Observation(f"o{i}", ARMS[arm], goal, hour, measured, size))
@@ -90,7 +90,7 @@ def learner_regret(world: World, seed: int) -> float:
     return regret
 
 
-def greedy_regret(world: World, seed: int) -> float:
+def greedy_regret(world: LearningWorld, seed: int) -> float:
     """Return the regret of choosing by (successes + 1) / (tries + 2) for each goal type."""
     rng = np.random.default_rng([seed, 7])
     tries, successes = np.zeros((2, len(GOALS), len(ARMS)))
@@ -103,7 +103,7 @@ def greedy_regret(world: World, seed: int) -> float:
     return regret
 
 
-def random_regret(world: World, seed: int) -> float:
+def random_regret(world: LearningWorld, seed: int) -> float:
     """Return the expected regret of choosing blindly."""
     return float((world.effects.max(axis=1) - world.effects.mean(axis=1)).sum())
 
@@ -147,7 +147,7 @@ def onset_learner(act: Acted, seed: int) -> IntArray:
     learner: Learner = HierarchicalLearner()
     goal, hour, taken = "BOTTLENECK_PREVENTION", 12.0, []
     for i in range(ONSET_DECISIONS):
-        arm = ONSET_ARMS.index(choose(learner, Context(goal, hour), ONSET_ARMS, seed * 1000 + i).chosen)
+        arm = ONSET_ARMS.index(choose(learner, Situation(goal, hour), ONSET_ARMS, seed * 1000 + i).chosen)
         measured, size, _ = act(arm)
         seen = Observation(f"o{i}", ONSET_ARMS[arm], goal, hour, measured, size)
         learner = learner.update(seen)

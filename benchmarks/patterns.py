@@ -19,20 +19,20 @@ import numpy as np
 
 from benchmarks import patterns_nab as nab
 from benchmarks import patterns_worlds as worlds
-from tasks.patterns import PatternSettings, find_patterns
-from tasks.patterns.changes import find_changes
+from tasks.patterns import SearchSettings, find_patterns
 from tasks.patterns.comovement import find_comovement, spearman
 from tasks.patterns.effects import find_effects, jumps_at_every_step
 from tasks.patterns.inputs import DAY_S, Floats
+from tasks.patterns.level_changes import find_changes
 from tasks.patterns.recurrence import collapse_bursts, recurrence_of
 from tasks.patterns.seasonality import find_seasonality
 from tasks.patterns.sequences import find_sequences, followers
 
-SETTINGS = PatternSettings()
+SETTINGS = SearchSettings()
 
 
 @dataclass(frozen=True)
-class Row:
+class FigureRow:
     what: str
     here: float
     baseline: float
@@ -43,7 +43,7 @@ class Row:
 def main() -> None:
     """Run every part and print one table."""
     arguments = _arguments()
-    parts: tuple[Callable[[argparse.Namespace], Iterator[Row]], ...] = (
+    parts: tuple[Callable[[argparse.Namespace], Iterator[FigureRow]], ...] = (
         recurrence_rows,
         effect_rows,
         sequence_rows,
@@ -60,7 +60,7 @@ def main() -> None:
             print(f"{row.what:58} {row.here:8.3f} {row.baseline:9.3f} {ratio}  {row.bar:10} {row.baseline_name}")
 
 
-def recurrence_rows(arguments: argparse.Namespace) -> Iterator[Row]:
+def recurrence_rows(arguments: argparse.Namespace) -> Iterator[FigureRow]:
     """Yield the share of nightly and weekly jobs found, and of irregular events mistaken for one."""
     jobs: dict[str, tuple[float, str, Callable[[np.random.Generator], Floats]]] = {
         "nightly, 10 min jitter, 15 % missing, 7 days": (DAY_S, "", lambda rng: worlds.nightly_job(rng, 7)),
@@ -75,12 +75,14 @@ def recurrence_rows(arguments: argparse.Namespace) -> Iterator[Row]:
     }
     for name, (period_s, bar, job) in jobs.items():
         found = [_recurrence(job(_rng(arguments, run)), period_s) for run in range(arguments.repeats)]
-        yield Row(f"recurrence found: {name}", *np.mean(found, axis=0), "gap variation", bar)
+        yield FigureRow(f"recurrence found: {name}", *np.mean(found, axis=0), "gap variation", bar)
     for expected in (5, 20, 100, 1000):
         alarms = [
             _recurrence(worlds.irregular(_rng(arguments, run), expected), None) for run in range(arguments.repeats)
         ]
-        yield Row(f"recurrence false: {expected} Poisson events", *np.mean(alarms, axis=0), "gap variation", "≤ .01")
+        yield FigureRow(
+            f"recurrence false: {expected} Poisson events", *np.mean(alarms, axis=0), "gap variation", "≤ .01"
+        )
 
 
 def _recurrence(times: Floats, period_s: float | None) -> tuple[bool, bool]:
@@ -94,7 +96,7 @@ def _recurrence(times: Floats, period_s: float | None) -> tuple[bool, bool]:
     return by_arc and found is not None and found.period_s == period_s, by_gaps
 
 
-def effect_rows(arguments: argparse.Namespace) -> Iterator[Row]:
+def effect_rows(arguments: argparse.Namespace) -> Iterator[FigureRow]:
     """Yield false discovery proportion and power of event → metric, beside a t-test per pair at 5 %."""
     repeats = max(arguments.repeats // 2, 10)
     for name, bars, options in (
@@ -110,7 +112,7 @@ def effect_rows(arguments: argparse.Namespace) -> Iterator[Row]:
             here.append(_rates(pairs, world.truth))
             uncorrected.append(_rates(_t_test_effects(world), world.truth))
         for column, rate in enumerate(("false discoveries", "power")):
-            yield Row(
+            yield FigureRow(
                 f"effect {rate}: {name}",
                 float(np.mean(here, axis=0)[column]),
                 float(np.mean(uncorrected, axis=0)[column]),
@@ -119,7 +121,7 @@ def effect_rows(arguments: argparse.Namespace) -> Iterator[Row]:
             )
 
 
-def _t_test_effects(world: worlds.World) -> set[tuple[str, str]]:
+def _t_test_effects(world: worlds.PatternWorld) -> set[tuple[str, str]]:
     frame = world.frame
     jumps = jumps_at_every_step(frame.values, 6)
     types, found = np.asarray(frame.event_types), set()
@@ -131,7 +133,7 @@ def _t_test_effects(world: worlds.World) -> set[tuple[str, str]]:
     return found
 
 
-def sequence_rows(arguments: argparse.Namespace) -> Iterator[Row]:
+def sequence_rows(arguments: argparse.Namespace) -> Iterator[FigureRow]:
     """Yield false discovery proportion and power of A → B, beside "twice as often as its rate says"."""
     for shape in ("poisson", "bursty", "daily"):
         here, by_lift = [], []
@@ -141,7 +143,7 @@ def sequence_rows(arguments: argparse.Namespace) -> Iterator[Row]:
             here.append(_rates({(str(f.evidence["first"]), str(f.evidence["then"])) for f in found}, world.truth))
             by_lift.append(_rates(_lifted_pairs(world), world.truth))
         for column, rate, bar in ((0, "false discoveries", "≤ .10"), (1, "power", "≥ .90")):
-            yield Row(
+            yield FigureRow(
                 f"sequence {rate}: {shape} events",
                 float(np.mean(here, axis=0)[column]),
                 float(np.mean(by_lift, axis=0)[column]),
@@ -150,7 +152,7 @@ def sequence_rows(arguments: argparse.Namespace) -> Iterator[Row]:
             )
 
 
-def _lifted_pairs(world: worlds.World) -> set[tuple[str, str]]:
+def _lifted_pairs(world: worlds.PatternWorld) -> set[tuple[str, str]]:
     events = world.frame.events_between(-np.inf, worlds.END_S)
     pairs = set()
     for first, first_s in events.items():
@@ -168,7 +170,7 @@ def _rates(found: set[tuple[str, str]], truth: frozenset[tuple[str, str]]) -> tu
     return len(false) / max(len(found), 1), len(found & truth) / max(len(truth), 1)
 
 
-def change_rows(arguments: argparse.Namespace) -> Iterator[Row]:
+def change_rows(arguments: argparse.Namespace) -> Iterator[FigureRow]:
     """Yield the share of level shifts placed within an hour, and shifts seen where there is none, a series."""
     repeats = max(arguments.repeats // 10, 5)
     for memory in (0.0, 0.8, 0.95):
@@ -183,8 +185,8 @@ def change_rows(arguments: argparse.Namespace) -> Iterator[Row]:
                 ]
                 false.append(sum(int(name[1:]) >= len(at) for name, _ in pairs) / (len(values) - len(at)))
         name = f"2.5 sd, memory {memory:g}"
-        yield Row(f"change point found: {name}", float(np.mean(hits)), float(np.mean(plain_hits)), "BIC penalty")
-        yield Row(
+        yield FigureRow(f"change point found: {name}", float(np.mean(hits)), float(np.mean(plain_hits)), "BIC penalty")
+        yield FigureRow(
             f"change points false a series: {name}", float(np.mean(extra)), float(np.mean(plain_extra)), "BIC penalty"
         )
 
@@ -199,7 +201,7 @@ def _plain_changes(series: Floats) -> list[int]:
     return [4 * end for end in ends[:-1]]
 
 
-def season_rows(arguments: argparse.Namespace) -> Iterator[Row]:
+def season_rows(arguments: argparse.Namespace) -> Iterator[FigureRow]:
     """Yield how often a daily wave is found and one seen where there is none, beside in-sample variance ≥ 5 %."""
     for memory in (0.0, 0.8, 0.95):
         found, false, plain_found, plain_false = [], [], [], []
@@ -219,11 +221,13 @@ def season_rows(arguments: argparse.Namespace) -> Iterator[Row]:
             ):
                 hits.append(sum(row < 10 for row in seen) / 10)
                 misses.append(sum(row >= 10 for row in seen) / 10)
-        yield Row(f"season found: wave of 1 sd, memory {memory:g}", np.mean(found), np.mean(plain_found), "in sample")
-        yield Row(f"season false: memory {memory:g}", np.mean(false), np.mean(plain_false), "in sample", "≤ .10")
+        yield FigureRow(
+            f"season found: wave of 1 sd, memory {memory:g}", np.mean(found), np.mean(plain_found), "in sample"
+        )
+        yield FigureRow(f"season false: memory {memory:g}", np.mean(false), np.mean(plain_false), "in sample", "≤ .10")
 
 
-def comovement_rows(arguments: argparse.Namespace) -> Iterator[Row]:
+def comovement_rows(arguments: argparse.Namespace) -> Iterator[FigureRow]:
     """Yield the share of unrelated pairs called related, beside rank correlations of levels, and of groups found."""
     false, by_level, found = [], [], []
     for run in range(max(arguments.repeats // 5, 10)):
@@ -237,11 +241,13 @@ def comovement_rows(arguments: argparse.Namespace) -> Iterator[Row]:
         false.append(sum(len(f.evidence["pairs"]) for f in groups) / len(pairs[0]))  # type: ignore[arg-type]
         values[:3] += worlds.noise(rng, 1, values.shape[1], 0.95)
         found.append(any(f.subject == "m0, m1, m2" for f in find_comovement(worlds.frame_of(values), SETTINGS)))
-    yield Row("co-movement false: unrelated pairs", float(np.mean(false)), float(np.mean(by_level)), "levels at 5 %")
-    yield Row("co-movement found: group of three", float(np.mean(found)), 0.0, "")
+    yield FigureRow(
+        "co-movement false: unrelated pairs", float(np.mean(false)), float(np.mean(by_level)), "levels at 5 %"
+    )
+    yield FigureRow("co-movement found: group of three", float(np.mean(found)), 0.0, "")
 
 
-def anomaly_rows(arguments: argparse.Namespace) -> Iterator[Row]:
+def anomaly_rows(arguments: argparse.Namespace) -> Iterator[FigureRow]:
     """Yield the NAB standard-profile score, window recall and false flags, at the best threshold and at the default."""
     present = (arguments.data / "nab" / "combined_windows.json").exists()
     recordings = nab.recorded(arguments.data) if present else nab.synthetic(arguments.seed)
@@ -257,11 +263,13 @@ def anomaly_rows(arguments: argparse.Namespace) -> Iterator[Row]:
         scores = [detector(recording.values) for recording in recordings]
         best = nab.nab_score(recordings, scores)
         threshold = f"best threshold {best.threshold:.2f}"
-        yield Row(f"{corpus} score: {name}, {threshold}", best.score, base.score, "windowed Gaussian")
-        yield Row(f"{corpus} window recall there", best.window_recall, base.window_recall, "windowed Gaussian")
-        yield Row(f"{corpus} false flag rate there, %", 100 * best.false_flag_rate, 100 * base.false_flag_rate, "same")
+        yield FigureRow(f"{corpus} score: {name}, {threshold}", best.score, base.score, "windowed Gaussian")
+        yield FigureRow(f"{corpus} window recall there", best.window_recall, base.window_recall, "windowed Gaussian")
+        yield FigureRow(
+            f"{corpus} false flag rate there, %", 100 * best.false_flag_rate, 100 * base.false_flag_rate, "same"
+        )
         at_rate = nab.recall_at(recordings, scores)
-        yield Row(
+        yield FigureRow(
             f"{corpus} window recall at .2 % false flags: {name}",
             at_rate,
             nab.recall_at(recordings, gaussian),
@@ -270,10 +278,12 @@ def anomaly_rows(arguments: argparse.Namespace) -> Iterator[Row]:
         )
         if detector is nab.room_alerts:
             ours = nab.nab_score(recordings, scores, SETTINGS.anomaly_threshold)
-            yield Row(f"{corpus} score at the default threshold", ours.score, base.score, "windowed Gaussian, best")
+            yield FigureRow(
+                f"{corpus} score at the default threshold", ours.score, base.score, "windowed Gaussian, best"
+            )
 
 
-def time_rows(arguments: argparse.Namespace) -> Iterator[Row]:
+def time_rows(arguments: argparse.Namespace) -> Iterator[FigureRow]:
     """Yield the seconds of one cycle over 20 series × 2016 steps and 2,000 events, beside reading the input once."""
     rng = _rng(arguments, 0)
     values = worlds.noise(rng, 20, 2016, 0.8) + worlds.daily_waves(rng, 20, 2016)
@@ -282,7 +292,7 @@ def time_rows(arguments: argparse.Namespace) -> Iterator[Row]:
     find_patterns(frame, SETTINGS, worlds.END_S, 0)
     here = min(_seconds(lambda: find_patterns(frame, SETTINGS, worlds.END_S, 0)) for _ in range(5))
     sorting = min(_seconds(lambda: np.sort(values, axis=1)) for _ in range(5))
-    yield Row("seconds a cycle: 20 series × 2016, 2,000 events", here, sorting, "sorting the series", "< 0.5")
+    yield FigureRow("seconds a cycle: 20 series × 2016, 2,000 events", here, sorting, "sorting the series", "< 0.5")
 
 
 def _seconds(call: Callable[[], object]) -> float:

@@ -27,7 +27,7 @@ _PROBATION_ROWS = 5000
 
 
 @dataclass(frozen=True)
-class Recording:
+class NabRecording:
     """One labelled series: `windows` are inclusive (first, last) rows of its anomalies."""
 
     name: str
@@ -49,13 +49,13 @@ class NabScore:
     false_flag_rate: float
 
 
-def recorded(data: Path) -> list[Recording]:
+def recorded(data: Path) -> list[NabRecording]:
     """Return the recordings under `data`/nab with their labels."""
     labels = json.loads((data / "nab" / "combined_windows.json").read_text())
     return [_recording(path, labels) for path in sorted((data / "nab").glob("*/*.csv"))]
 
 
-def synthetic(seed: int, n_recordings: int = 8, n_steps: int = 4000) -> list[Recording]:
+def synthetic(seed: int, n_recordings: int = 8, n_steps: int = 4000) -> list[NabRecording]:
     """Return a seeded stand-in: daily series of several characters, each with two spikes or jumps in a window."""
     recordings = []
     for number in range(n_recordings):
@@ -67,11 +67,11 @@ def synthetic(seed: int, n_recordings: int = 8, n_steps: int = 4000) -> list[Rec
             at = start + int(rng.integers(0, 300))
             values[at : at + (3 if number % 2 else 200)] += rng.choice([-1, 1]) * rng.uniform(6, 12)
             windows.append((at - 100, at + 100))
-        recordings.append(Recording(f"synthetic-{number}", values, tuple(windows)))
+        recordings.append(NabRecording(f"synthetic-{number}", values, tuple(windows)))
     return recordings
 
 
-def nab_score(recordings: Sequence[Recording], scores: Sequence[Floats], threshold: float | None = None) -> NabScore:
+def nab_score(recordings: Sequence[NabRecording], scores: Sequence[Floats], threshold: float | None = None) -> NabScore:
     """Return the normalised score (0 for no detection at all, 100 for a perfect one) of anomaly scores a row.
 
     One threshold serves all recordings: the given one, or the best, as NAB chooses it. Of several flags in a window
@@ -124,7 +124,7 @@ class _Tally:
         return self.total, level, len(self._best), self._false_flags
 
 
-def row_gains(recording: Recording) -> tuple[NDArray[np.intp], Floats]:
+def row_gains(recording: NabRecording) -> tuple[NDArray[np.intp], Floats]:
     """Return per row (number of the window it lies in, or −1; what flagging it is worth before weighting)."""
     n_rows = len(recording.values)
     window, gain = np.full(n_rows, -1), np.full(n_rows, -1.0)
@@ -138,7 +138,7 @@ def row_gains(recording: Recording) -> tuple[NDArray[np.intp], Floats]:
     return window, gain
 
 
-def _rows(recordings: Sequence[Recording], scores: Sequence[Floats]) -> tuple[Floats, NDArray[np.intp], Floats]:
+def _rows(recordings: Sequence[NabRecording], scores: Sequence[Floats]) -> tuple[Floats, NDArray[np.intp], Floats]:
     flat, windows, gains, offset = [], [], [], 0
     for recording, own in zip(recordings, scores, strict=True):
         window, gain = row_gains(recording)
@@ -154,7 +154,7 @@ def _sigmoid(position: Floats) -> Floats:
     return value
 
 
-def recall_at(recordings: Sequence[Recording], scores: Sequence[Floats], false_flag_rate: float = 0.002) -> float:
+def recall_at(recordings: Sequence[NabRecording], scores: Sequence[Floats], false_flag_rate: float = 0.002) -> float:
     """Return the share of windows flagged at the threshold that flags this share of all rows outside windows."""
     flat, window, _ = _rows(recordings, scores)
     outside = np.sort(flat[window < 0])[::-1]
@@ -197,7 +197,7 @@ def windowed_gaussian(values: Floats) -> Floats:
     return np.concatenate(([0.0], np.abs(centred[1:] - mean) / deviation))
 
 
-def _recording(path: Path, labels: dict[str, list[list[str]]]) -> Recording:
+def _recording(path: Path, labels: dict[str, list[list[str]]]) -> NabRecording:
     with path.open() as file:
         rows = list(csv.DictReader(file))
     at = np.array([_unix_s(row["timestamp"]) for row in rows])
@@ -205,7 +205,7 @@ def _recording(path: Path, labels: dict[str, list[list[str]]]) -> Recording:
         (int(np.searchsorted(at, _unix_s(first))), int(np.searchsorted(at, _unix_s(last), side="right")) - 1)
         for first, last in labels[f"{path.parent.name}/{path.name}"]
     ]
-    return Recording(path.stem, np.array([float(row["value"]) for row in rows]), tuple(windows))
+    return NabRecording(path.stem, np.array([float(row["value"]) for row in rows]), tuple(windows))
 
 
 def _unix_s(text: str) -> float:

@@ -17,7 +17,7 @@ END_S = 1_700_000_000.0
 
 
 @dataclass(frozen=True)
-class World:
+class PatternWorld:
     """An input and the findings it holds: pairs for effects and sequences, rows for the rest."""
 
     frame: PatternInput
@@ -75,7 +75,7 @@ def effect_world(
     size: float = 1.5,
     heavy: bool = False,
     n_steps: int = 7 * DAY_STEPS,
-) -> World:
+) -> PatternWorld:
     """Return a week of noisy daily series in which some event types lift some metrics for about an hour."""
     values = noise(rng, n_series, n_steps, 0.8, heavy=heavy) + daily_waves(rng, n_series, n_steps)
     cells = rng.choice(n_types * n_series, n_effects, replace=False)
@@ -89,7 +89,7 @@ def effect_world(
         for row in cells[cells // n_series == kind] % n_series:
             _respond(values[row], np.ceil(at).astype(int), response)
     truth = frozenset((f"e{cell // n_series}", f"m{cell % n_series}") for cell in cells.tolist())
-    return World(frame_of(values, types, np.array(times)), truth)
+    return PatternWorld(frame_of(values, types, np.array(times)), truth)
 
 
 def _respond(series: Floats, steps: NDArray[np.intp], response: Floats) -> None:
@@ -98,7 +98,9 @@ def _respond(series: Floats, steps: NDArray[np.intp], response: Floats) -> None:
         series[step : step + room] += response[:room]
 
 
-def sequence_world(rng: np.random.Generator, *, shape: str = "poisson", n_chains: int = 4, n_types: int = 10) -> World:
+def sequence_world(
+    rng: np.random.Generator, *, shape: str = "poisson", n_chains: int = 4, n_types: int = 10
+) -> PatternWorld:
     """Return a week of events in which e1 follows e0, e3 follows e2, … in 60 % of cases after about 10 minutes.
 
     `shape` says how the rest is strewn: 'poisson', 'bursty' or 'daily' (all types during the same working hours).
@@ -112,7 +114,7 @@ def sequence_world(rng: np.random.Generator, *, shape: str = "poisson", n_chains
         events[2 * chain + 1] = np.concatenate((own[: len(own) // 3], cause + rng.exponential(600.0, len(cause))))
     types = [f"e{kind}" for kind, times in enumerate(events) for _ in times]
     truth = frozenset((f"e{2 * chain}", f"e{2 * chain + 1}") for chain in range(n_chains))
-    return World(frame_of(np.empty((0, 0)), types, END_S - span_s + np.concatenate(events)), truth)
+    return PatternWorld(frame_of(np.empty((0, 0)), types, END_S - span_s + np.concatenate(events)), truth)
 
 
 def _strewn(rng: np.random.Generator, n: int, span_s: float, shape: str) -> Floats:

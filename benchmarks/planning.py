@@ -28,10 +28,10 @@ from storage.records import (
     Objective,
 )
 from tasks.plan import ActionTraits, PlanProblem, Realised, make_plans
+from tasks.plan.optimise.round import prepare
+from tasks.plan.optimise.solve import solve_greedy, solve_milp, utility
 from tasks.plan.planning import plannable
-from tasks.plan.risk import excess_of, losses_of, ramps_of
-from tasks.plan.round import prepare
-from tasks.plan.solve import solve_greedy, solve_milp, utility
+from tasks.plan.valuation.risk import excess_of, losses_of, ramps_of
 
 TICK = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
 BAR_MS = 100.0

@@ -7,13 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from storage.records import BoolArray, FloatArray, IntArray
 from tasks.forecast import fit_fleet, forecast_batch
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
-BoolArray = NDArray[np.bool_]
 
 DAY_STEPS = 288
 WEEK_STEPS = 7 * DAY_STEPS

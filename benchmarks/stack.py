@@ -28,7 +28,7 @@ LOOK_EVERY_S = 2.0
 
 
 @dataclass(frozen=True)
-class Usage:
+class StackUsage:
     """Processor seconds and resident bytes of one process."""
 
     cpu_s: float
@@ -62,7 +62,7 @@ def stack(folder: Path, interval_minutes: float) -> Iterator[tuple[psutil.Proces
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "FOREACT_"))}
     with (folder / "output.txt").open("wb") as output:
         running = subprocess.Popen(
-            [sys.executable, "-P", "-m", "api.cli", "-C", str(folder), "up"],
+            [sys.executable, "-P", "-m", "cli.app", "-C", str(folder), "up"],
             env={**environment, "PYTHONPATH": str(PROJECT)},
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -91,18 +91,20 @@ def wait_for_line(file: Path, text: str, within_s: float = 180.0) -> float:
     return time.monotonic() - started_s
 
 
-def usages(root: psutil.Process) -> dict[int, Usage]:
+def usages(root: psutil.Process) -> dict[int, StackUsage]:
     """Return what each process of the group has used so far."""
     found = {}
     for process in [root, *root.children(recursive=True)]:
         with contextlib.suppress(psutil.Error), process.oneshot():
             spent = process.cpu_times()
             words = [word for word in process.cmdline()[1:] if not word.startswith("-")]
-            found[process.pid] = Usage(spent.user + spent.system, process.memory_info().rss, " ".join(words)[:40])
+            found[process.pid] = StackUsage(spent.user + spent.system, process.memory_info().rss, " ".join(words)[:40])
     return found
 
 
-def watch(root: psutil.Process, seconds: float) -> tuple[dict[int, Usage], dict[int, Usage], float, list[int]]:
+def watch(
+    root: psutil.Process, seconds: float
+) -> tuple[dict[int, StackUsage], dict[int, StackUsage], float, list[int]]:
     """Return usage before and after, the time in between, and the group's memory at every look."""
     before, started_s, memory = usages(root), time.monotonic(), []
     after = dict(before)
@@ -114,7 +116,9 @@ def watch(root: psutil.Process, seconds: float) -> tuple[dict[int, Usage], dict[
     return before, after, time.monotonic() - started_s, memory
 
 
-def report_idle(before: dict[int, Usage], after: dict[int, Usage], elapsed_s: float, memory: list[int]) -> None:
+def report_idle(
+    before: dict[int, StackUsage], after: dict[int, StackUsage], elapsed_s: float, memory: list[int]
+) -> None:
     """Print processor and memory use, in all and by process."""
     spent = {pid: usage.cpu_s - (before[pid].cpu_s if pid in before else 0.0) for pid, usage in after.items()}
     print(f"{'process':<42}{'CPU %':>8}{'RSS MB':>9}")

@@ -17,12 +17,12 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from api import ingest, reads
-from api.alerts import Alerts
-from api.deps import Facade
+from api import commands, queries
+from api.background.alerts import Alerts
+from api.background.tend_starter import due
+from api.facade import Facade
 from api.models.ingest import EventIn, MetricIn
-from api.triggers import Started, Trigger
-from api.watch import due
+from api.prefect_client import Started, Trigger
 from flows.cycle import bare_turn, second_half
 from flows.wiring import live_context, open_configured_store
 from handlers import ActionHandler, discover_actions, from_callable
@@ -108,7 +108,7 @@ class GoalDrivenAgent:
         Raises `item_invalid` for what is no finite number and `timestamp_out_of_range`, as REST does.
         """
         given = {"metric_name": metric_name, "value": _number(value), "timestamp": timestamp, "unit": unit}
-        ingest.record_metrics(
+        commands.ingest.record_metrics(
             self._facade, [_checked(MetricIn, {**given, "labels": dict(labels or {})})], is_list=False
         )
 
@@ -117,7 +117,7 @@ class GoalDrivenAgent:
     ) -> None:
         """Record that something happened; it is kept when this returns. Raises as `record_metric` does."""
         given = {"event_type": event_type, "metadata": dict(metadata or {}), "timestamp": timestamp}
-        ingest.record_events(self._facade, [_checked(EventIn, given)], is_list=False)
+        commands.ingest.record_events(self._facade, [_checked(EventIn, given)], is_list=False)
 
     def register_action_handler(self, name: str, handler: Callable[..., Any], level: str = "auto", **meta: Any) -> None:
         """Offer an action to the planner: `handler(params, goal_id)` returning `{"success": bool, "impact": {…}}`.
@@ -136,23 +136,23 @@ class GoalDrivenAgent:
 
     def get_goal_overview(self) -> dict[str, Any]:
         """Return the open goals, most important first."""
-        return reads.goals(self._facade).model_dump(mode="json")
+        return queries.goals.overview(self._facade).model_dump(mode="json")
 
     def get_agent_status(self) -> dict[str, Any]:
         """Return whether it runs, since when, and what it has done."""
-        return reads.status(self._facade).model_dump(mode="json")
+        return queries.agent.status(self._facade).model_dump(mode="json")
 
     def get_comprehensive_report(self) -> dict[str, Any]:
         """Return everything that the agent did and expects."""
-        return reads.report(self._facade).model_dump(mode="json")
+        return queries.agent.report(self._facade).model_dump(mode="json")
 
     def get_predictions(self, horizon_hours: float = 24) -> dict[str, Any]:
         """Return the forecasts of the newest turn, cut to a horizon."""
-        return reads.predictions(self._facade, horizon_hours).model_dump(mode="json")
+        return queries.forecasts.predictions(self._facade, horizon_hours).model_dump(mode="json")
 
     def set_autonomous_mode(self, autonomous: bool) -> None:
         """Let the loop act by itself, or only recommend."""
-        from api.commands import set_mode
+        from api.commands.operator import set_mode
 
         set_mode(self._facade, autonomous, "agent object")
 
@@ -212,7 +212,7 @@ def _checked(model: type[M], given: Mapping[str, Any]) -> M:
         return model.model_validate(given)
     except ValidationError as trouble:
         first = trouble.errors()[0]
-        raise ingest.unusable(first["msg"], None, first["loc"]) from None
+        raise commands.ingest.unusable(first["msg"], None, first["loc"]) from None
 
 
 class Executor:
@@ -223,11 +223,11 @@ class Executor:
 
     def get_statistics(self) -> dict[str, Any]:
         """Return what was executed, and how it went."""
-        return reads.executor_statistics(self._agent._facade).model_dump(mode="json")
+        return queries.agent.executor_statistics(self._agent._facade).model_dump(mode="json")
 
     def get_learning_insights(self) -> dict[str, Any]:
         """Return what was learned about each action."""
-        return reads.insights(self._agent._facade)
+        return queries.agent.insights(self._agent._facade)
 
 
 class _Inline(Trigger):

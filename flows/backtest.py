@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime, timedelta
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,10 @@ from prefect.artifacts import create_table_artifact
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from flows.episodes import Episode, false_alarms, find_episodes
-from flows.simulate import SimulationReport, simulate, told_goal, write_text
+from flows.reports.episodes import false_alarms, find_episodes
+from flows.reports.pages import write_page
+from flows.reports.results import BacktestReport, WouldDo
+from flows.simulate import simulate
 from flows.wiring import configured_actions, open_configured_store
 from handlers import ActionHandler, discover_actions
 from handlers.worlds.declared import declared_actions
@@ -25,129 +26,12 @@ from handlers.worlds.replay import Recording, ReplayWorld
 from settings import Settings, load_settings, utc_now
 from storage import ForeactError, Store
 from storage.actions import ActionView
-from storage.records import NOTHING, GoalView, Objective, ObjectiveKind, ReceiptStatus, Sample, metric_of
-from tasks.context import objectives_in_force
+from storage.records import NOTHING, ReceiptStatus, Sample, metric_of
 from tasks.monitor.windows import LONGEST_STEP_S, SPARSE_REACH_S, sparse
+from tasks.objectives.in_force import objectives_in_force
 
 MOST_TICKS = 2_000
 BACKTEST_FACT = "backtest"
-
-
-@dataclass(frozen=True)
-class ObjectiveFigures:
-    """How one objective fared: its breaches, and what became of the warnings."""
-
-    objective: str
-    breaches: int
-    foretold: int
-    late: int
-    missed: int
-    false_alarms: int
-    median_lead_time_s: float | None
-    breach_s: float
-
-
-@dataclass(frozen=True)
-class WouldDo:
-    """An action that the loop would have carried out."""
-
-    at: datetime
-    action: str
-    target: str
-    goal_id: str
-    cost: float
-
-
-@dataclass(frozen=True)
-class BacktestReport:
-    """What the loop would have made of a stretch of history."""
-
-    start: datetime
-    end: datetime
-    every_s: float
-    configuration: str
-    simulation: SimulationReport
-    episodes: tuple[Episode, ...]
-    false_alarms: tuple[GoalView, ...]
-    objectives: tuple[Objective, ...]
-    actions: tuple[WouldDo, ...]
-
-    @property
-    def missed(self) -> tuple[Episode, ...]:
-        """Return the breaches that no goal foretold or met."""
-        return tuple(episode for episode in self.episodes if episode.warning == "missed")
-
-    @cached_property
-    def by_objective(self) -> tuple[ObjectiveFigures, ...]:
-        """Return how each bounded objective of a metric in this history fared."""
-        series = [info.series for info in self.simulation.store.samples.known()]
-        return tuple(
-            _figures(objective.name, self.episodes, self.false_alarms)
-            for objective in self.objectives
-            if objective.kind is ObjectiveKind.BOUND and any(map(objective.matches, series))
-        )
-
-    def summary(self) -> dict[str, Any]:
-        """Return the figures, ready for JSON."""
-        warnings = [episode.warning for episode in self.episodes]
-        leads_s = [e.lead_time_s for e in self.episodes if e.lead_time_s is not None]
-        return {
-            **self.simulation.summary(),
-            "every_s": self.every_s,
-            "breaches": len(warnings),
-            "foretold_breaches": warnings.count("foretold"),
-            "late_breaches": warnings.count("late"),
-            "missed_breaches": warnings.count("missed"),
-            "false_alarms": len(self.false_alarms),
-            "median_lead_time_s": float(np.median(leads_s)) if leads_s else None,
-            "breach_minutes": round(sum(episode.duration_s for episode in self.episodes) / 60, 1),
-            "actions_taken": len(self.actions),
-            "actions_by_name": _counted(each.action for each in self.actions),
-            "cost": round(sum(each.cost for each in self.actions), 6),
-        }
-
-    def to_record(self) -> dict[str, Any]:
-        """Return the figures, every objective, breach, goal and action."""
-        return {
-            "configuration": self.configuration,
-            "summary": self.summary(),
-            "objectives": [asdict(each) for each in self.by_objective],
-            "episodes": [asdict(each) | {"warning": each.warning} for each in self.episodes],
-            "goals": [told_goal(view) for view in self.simulation.goals],
-            "false_alarms": [view.goal.goal_id for view in self.false_alarms],
-            "actions": [asdict(each) for each in self.actions],
-        }
-
-    def to_json(self) -> str:
-        """Return the figures, every objective, breach, goal and action as JSON."""
-        return json.dumps(self.to_record(), default=str, indent=2)
-
-    def write_page(self, file: Path) -> Path:
-        """Write one HTML file that shows all of it and loads nothing; return where."""
-        from flows.pages import backtest_page
-
-        return write_text(file, backtest_page(self))
-
-
-def _figures(name: str, episodes: Iterable[Episode], alarms: Iterable[GoalView]) -> ObjectiveFigures:
-    own = [each for each in episodes if each.objective == name]
-    warnings = [each.warning for each in own]
-    leads_s = [each.lead_time_s for each in own if each.lead_time_s is not None]
-    return ObjectiveFigures(
-        objective=name,
-        breaches=len(own),
-        foretold=warnings.count("foretold"),
-        late=warnings.count("late"),
-        missed=warnings.count("missed"),
-        false_alarms=sum(view.goal.objective == name for view in alarms),
-        median_lead_time_s=float(np.median(leads_s)) if leads_s else None,
-        breach_s=sum(each.duration_s for each in own),
-    )
-
-
-def _counted(words: Iterable[str]) -> dict[str, int]:
-    found = sorted(words)
-    return {word: found.count(word) for word in dict.fromkeys(found)}
 
 
 def backtest(
@@ -254,7 +138,7 @@ async def replay_history(days: float = 7.0, every_minutes: float | None = None) 
     every_s = every_minutes * 60 if every_minutes else None
     with open_configured_store(settings) as store:
         report = backtest(store, settings, end - timedelta(days=days), end, every_s=every_s)
-        page = report.write_page(page_of(settings, end))
+        page = write_page(report, page_of(settings, end))
         store.facts.set(BACKTEST_FACT, report.summary() | {"page": str(page)})
     rows = [asdict(episode) | {"warning": episode.warning} for episode in report.episodes]
     await create_table_artifact(  # type: ignore[misc]

@@ -26,10 +26,12 @@ from flows.wiring import live_context, open_configured_store
 from settings import settings_in_force, utc_now
 from tasks.context import Context
 from tasks.execute.task import act_task, execute
-from tasks.forecast.shards import RunShards, in_process
+from tasks.forecast import earlier_residuals
+from tasks.forecast.fleet.shards import RunShards, in_process
 from tasks.forecast.task import forecast
 from tasks.goals.task import goals
 from tasks.learn.task import learn
+from tasks.measure import fix_before_act
 from tasks.measure.task import measure
 from tasks.monitor.task import monitor
 from tasks.patterns.task import patterns
@@ -43,7 +45,7 @@ logger = logging.getLogger(__name__)
 def turn(run: Run, context: Context) -> None:
     """Run one turn of the loop; `run(stage, context, …)` says how a stage is run."""
     frames = run(monitor, context)
-    found = run(patterns, context, frames)
+    found = run(patterns, context, frames, earlier_residuals)
     outlook = run(forecast, context, frames, found, _shards_with(run, context))
     wanted = run(goals, context, outlook, found)
     run(plan, context, wanted, outlook)
@@ -52,7 +54,7 @@ def turn(run: Run, context: Context) -> None:
 
 def second_half(run: Run, context: Context) -> None:
     """Carry out what is due, measure what has matured, learn from it."""
-    run(execute, context, _act_with(run))
+    run(execute, context, acting(run))
     run(measure, context)
     run(learn, context)
 
@@ -73,9 +75,11 @@ def as_task(stage: Task[..., Any], *args: Any) -> Any:
     return stage(*(quote(argument) for argument in args))
 
 
-def _act_with(run: Run) -> Callable[..., Any]:
+def acting(run: Run) -> Callable[..., Any]:
+    """Return how one action is carried out: by `run`, once it is written down what it will be judged by."""
+
     def act(*args: Any) -> Any:
-        return run(act_task, *args)
+        return run(act_task, *args, fix_before_act)
 
     return act
 

@@ -6,7 +6,8 @@ import shutil
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from flows.simulate import Progress, SimulationReport, simulate
+from flows.reports.results import SimulationReport
+from flows.simulate import Progress, simulate
 from handlers.worlds.shop import CONFIGURATION, Shop
 from settings import CONFIG_NAME, Settings, load_settings
 

@@ -1,9 +1,9 @@
 """The only code that touches the outside world: sources to read from, actions to take, worlds to do both in."""
 
-from handlers.actions_api import ActionContext, ActionHandler
-from handlers.registration import ActionBuilder, action, discover_actions, from_callable
-from handlers.results import ActionResult
-from handlers.sources_api import SourceHandler, discover_sources, source
+from handlers.contract.action import ActionContext, ActionHandler
+from handlers.contract.registration import ActionBuilder, action, discover_actions, from_callable
+from handlers.contract.results import ActionResult
+from handlers.contract.source import SourceHandler, discover_sources, source
 
 __all__ = [
     "ActionBuilder",

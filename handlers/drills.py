@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from handlers.actions_api import ActionContext, ActionHandler
-from handlers.isolate import CallResult, call
+from handlers.contract.action import ActionContext, ActionHandler
+from handlers.sandbox.parent import CallResult, call
 from storage.records import ReceiptStatus
 
 DRILL_FACT = "drill:"

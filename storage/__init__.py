@@ -1,7 +1,7 @@
 """Everything that is kept: the only code that talks to DuckDB."""
 
+from storage.engine.lock import holder_of, is_reserved, lock_file
 from storage.errors import ForeactError, TransientError
-from storage.lock import holder_of, is_reserved, lock_file
 from storage.store import Store, open_store, own_store
 
 __all__ = [

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from storage.engine import Engine
+from storage.engine.protocol import Engine
 from storage.records import NOTHING, Action, Approval, Intent, Receipt, ReceiptStatus
 from storage.table import Clock, RecordTable, asked, whole_day
 
@@ -32,7 +32,7 @@ class ActionView:
         return self.receipt if is_act else None
 
 
-class Actions:
+class ActionTable:
     """The `actions`, `approvals`, `intents` and `receipts` tables."""
 
     def __init__(self, engine: Engine, clock: Clock) -> None:

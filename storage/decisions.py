@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from storage.engine import Engine
+from storage.engine.protocol import Engine
 from storage.records import Decision, Plan
 from storage.table import Clock, RecordTable
 
 _OF_GOAL = "WHERE goal_id = $goal_id ORDER BY recorded_at DESC LIMIT $limit"
 
 
-class Decisions:
+class DecisionTable:
     """The `decisions` and `plans` tables."""
 
     def __init__(self, engine: Engine, clock: Clock) -> None:

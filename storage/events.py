@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from storage.engine import Engine, literal
+from storage.engine.protocol import Engine, literal
 from storage.records import Event, stable_id
 from storage.table import Clock, whole_day
 
 
-class Events:
+class EventTable:
     """The `events` table."""
 
     def __init__(self, engine: Engine, clock: Clock) -> None:

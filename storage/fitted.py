@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from storage.engine import Engine
+from storage.engine.protocol import Engine
 from storage.table import Clock
 
 

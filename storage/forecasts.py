@@ -10,12 +10,12 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from storage.engine import Engine
+from storage.array_codec import Packed, from_bytes, packed, span_of, stretch_of, to_bytes, unpacked
+from storage.engine.protocol import Engine
 from storage.fitted import FittedTable
-from storage.maturity import Maturity
-from storage.packed import Packed, from_bytes, packed, span_of, stretch_of, to_bytes, unpacked
+from storage.open_predictions import OpenPredictions
 from storage.records import Breach, Forecast, StatePrediction
-from storage.states import States
+from storage.state_predictions import StateTable
 from storage.table import Clock, RecordTable, plain
 
 
@@ -61,7 +61,7 @@ class BreachResult:
 
 
 @dataclass(frozen=True)
-class Grid:
+class ForecastSteps:
     """The steps of a forecast."""
 
     issued_at: datetime
@@ -102,16 +102,16 @@ FORECAST_COLUMNS = (
 )
 
 
-class Forecasts:
+class ForecastTable:
     """The `forecasts`, `breaches`, `errors`, `breach_results` and `fitted` tables."""
 
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self._engine, self._clock = engine, clock
         keys = {"objective": "objective", "series": "series"}
         self.breaches = RecordTable(engine, clock, "breaches", Breach, keys, first_by=("cycle_id",))
-        self.states = States(engine, clock)
+        self.states = StateTable(engine, clock)
         self.fitted = FittedTable(engine, clock)
-        self._maturity = Maturity(engine, "errors", self._moments_open, lambda moment: moment)
+        self._maturity = OpenPredictions(engine, "errors", self._moments_open, lambda moment: moment)
 
     def append(self, forecasts: Sequence[Forecast], cycle_id: str, spreads: Mapping[str, Spread] | None = None) -> None:
         """Record the forecasts of a cycle, once; `spreads` by series makes them count for calibration."""
@@ -167,12 +167,12 @@ class Forecasts:
         sql = f"SELECT {FORECAST_COLUMNS} FROM forecasts WHERE cycle_id = $cycle_id ORDER BY series"
         return [forecast_of_row(row) for row in wide_rows(self._engine, sql, {"cycle_id": cycle_id})]
 
-    def grids(self, cycle_id: str) -> dict[str, Grid]:
+    def grids(self, cycle_id: str) -> dict[str, ForecastSteps]:
         """Return the steps of the forecasts of one cycle by series, refused ones left out."""
         sql = """SELECT series, issued_at, step_s, len(point) FROM forecasts
                  WHERE cycle_id = $cycle_id AND refusal IS NULL"""
         rows = self._engine.rows(sql, {"cycle_id": cycle_id})
-        return {series: Grid(issued_at, step_s, steps) for series, issued_at, step_s, steps in rows}
+        return {series: ForecastSteps(issued_at, step_s, steps) for series, issued_at, step_s, steps in rows}
 
     def latest_cycle(self) -> str | None:
         """Return the id of the newest cycle with forecasts."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from storage.engine import Engine
+from storage.engine.protocol import Engine
 from storage.records import Goal, GoalState, GoalView, Transition
 from storage.table import Clock, RecordTable, asked, insert_new, next_number, whole_day
 
@@ -29,7 +29,7 @@ class _Kept:
     views: dict[str, GoalView]
 
 
-class Goals:
+class GoalTable:
     """The `goals` and `goal_transitions` tables."""
 
     def __init__(self, engine: Engine, clock: Clock) -> None:

@@ -9,9 +9,9 @@ from datetime import datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from storage.engine import Engine, literal
+from storage.array_codec import unpacked
+from storage.engine.protocol import Engine, literal
 from storage.forecasts import FORECAST_COLUMNS, forecast_of_row, wide_rows
-from storage.packed import unpacked
 from storage.records import Forecast
 
 
@@ -26,7 +26,7 @@ class IssuedPaths:
     points: NDArray[np.float64]
 
 
-class Issued:
+class IssuedForecasts:
     """Questions about the `forecasts` table that measuring asks."""
 
     def __init__(self, engine: Engine) -> None:

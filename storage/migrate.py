@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from storage.engine import Engine
+from storage.engine.protocol import Engine
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 

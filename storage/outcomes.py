@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from storage.engine import Engine
-from storage.issued import Issued
+from storage.engine.protocol import Engine
+from storage.issued import IssuedForecasts
 from storage.records import Belief, Decision, Estimand, Outcome
 from storage.table import Clock, RecordTable
 
 
-class Outcomes:
+class OutcomeTable:
     """The `estimands`, `outcomes` and `beliefs` tables; `issued` are the forecasts that outcomes are judged by."""
 
     def __init__(self, engine: Engine, clock: Clock) -> None:
@@ -39,7 +39,7 @@ class Outcomes:
         self._estimands = RecordTable(
             engine, clock, "estimands", Estimand, {"action_id": "action_id", "series": "series"}
         )
-        self.issued = Issued(engine)
+        self.issued = IssuedForecasts(engine)
         self._beliefs = RecordTable(
             engine, clock, "beliefs", Belief, {"belief_id": "belief_id", "outcome_count": "outcome_count"}
         )

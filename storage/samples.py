@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from storage.engine import Engine, literal
+from storage.engine.protocol import Engine, literal
 from storage.records import Frame, Sample
+from storage.sample_window import Rows, SampleWindow, SeriesInfo, micros, read_rows, series_id
 from storage.table import Clock, append_few
-from storage.window import Rows, SampleWindow, SeriesInfo, micros, read_rows, series_id
 
-__all__ = ["SampleWindow", "Samples", "SeriesInfo", "series_id"]
+__all__ = ["SampleTable", "SampleWindow", "SeriesInfo", "series_id"]
 
 
 SOON_LOOKED_THROUGH = 200_000
@@ -36,7 +36,7 @@ class _Kept:
     rows: Rows
 
 
-class Samples:
+class SampleTable:
     """The `samples` and `series` tables."""
 
     def __init__(self, engine: Engine, clock: Clock) -> None:

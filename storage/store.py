@@ -15,19 +15,24 @@ from typing import TypeVar
 
 import duckdb
 
-from storage.actions import Actions
-from storage.decisions import Decisions
-from storage.engine import Engine, LocalEngine, RemoteEngine, connect, literal, load_quack
+from storage.actions import ActionTable
+from storage.audit import AuditTrail
+from storage.cycles import CycleTable
+from storage.decisions import DecisionTable
+from storage.engine.local import LocalEngine
+from storage.engine.lock import holder_of, is_reserved
+from storage.engine.protocol import Engine, connect, literal, load_quack
+from storage.engine.remote import RemoteEngine
+from storage.engine.write_buffer import MemoryEngine
 from storage.errors import ForeactError, TransientError
-from storage.events import Events
-from storage.forecasts import Forecasts
-from storage.goals import Goals
-from storage.journal import Audit, Cycles, Facts, Patterns
-from storage.lock import holder_of, is_reserved
-from storage.memory import MemoryEngine
+from storage.events import EventTable
+from storage.facts import FactTable
+from storage.forecasts import ForecastTable
+from storage.goals import GoalTable
 from storage.migrate import migrate
-from storage.outcomes import Outcomes
-from storage.samples import Samples
+from storage.outcomes import OutcomeTable
+from storage.patterns import PatternTable
+from storage.samples import SampleTable
 
 T = TypeVar("T")
 
@@ -45,17 +50,17 @@ class Store:
     def __init__(self, engine: Engine, clock: Callable[[], datetime] = wall_clock) -> None:
         self.engine = engine
         self.clock = clock
-        self.samples = Samples(engine, clock)
-        self.events = Events(engine, clock)
-        self.cycles = Cycles(engine, clock)
-        self.patterns = Patterns(engine, clock)
-        self.forecasts = Forecasts(engine, clock)
-        self.goals = Goals(engine, clock)
-        self.decisions = Decisions(engine, clock)
-        self.actions = Actions(engine, clock)
-        self.outcomes = Outcomes(engine, clock)
-        self.facts = Facts(engine, clock)
-        self.audit = Audit(engine, clock)
+        self.samples = SampleTable(engine, clock)
+        self.events = EventTable(engine, clock)
+        self.cycles = CycleTable(engine, clock)
+        self.patterns = PatternTable(engine, clock)
+        self.forecasts = ForecastTable(engine, clock)
+        self.goals = GoalTable(engine, clock)
+        self.decisions = DecisionTable(engine, clock)
+        self.actions = ActionTable(engine, clock)
+        self.outcomes = OutcomeTable(engine, clock)
+        self.facts = FactTable(engine, clock)
+        self.audit = AuditTrail(engine, clock)
 
     def transaction(self) -> AbstractContextManager[None]:
         """Make the writes inside a `with` all happen, or none."""

@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 import duckdb
 import numpy as np
 
-from storage.engine import Engine, Params
+from storage.engine.protocol import Engine, Params
 from storage.records import Record
 
 FEW = 20

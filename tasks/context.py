@@ -13,12 +13,9 @@ from handlers.worlds import World
 from settings import Settings
 from storage import Store
 from storage.actions import ActionView
-from storage.records import Autonomy, Breach, Cycle, GoalType, Objective, Pattern, ReceiptStatus
+from storage.records import Autonomy, Cycle, GoalType, ReceiptStatus
 from tasks.authority import level_in_force
-from tasks.goals import default_objectives
-from tasks.patterns.kept import of_long_search, overlay
 
-OBJECTIVE_FACT = "objective:"
 SOURCE_FACT = "source:"
 SEARCHED_FACT = "patterns.searched"
 DRIVEN_FACT = "breaches.driven"
@@ -47,10 +44,6 @@ class Context:
     def cycle_id(self) -> str:
         """Return the id under which this turn's rows are kept."""
         return self.cycle.cycle_id
-
-    def objectives(self) -> tuple[Objective, ...]:
-        """Return the objectives in force: the file's, then those set by hand, then defaults of other names."""
-        return objectives_in_force(self.settings, self.store)
 
     def level(self, goal_type: GoalType, action: str) -> Autonomy:
         """Return what the loop may do with a pair: as earned since it was configured, as configured, or by default."""
@@ -99,38 +92,3 @@ def _as_if_done(view: ActionView) -> ActionView:
     if view.receipt is None or view.receipt.status is not ReceiptStatus.DRY_RUN:
         return view
     return replace(view, receipt=view.receipt.model_copy(update={"status": ReceiptStatus.SUCCEEDED}))
-
-
-def patterns_in_force(store: Store, cycle_id: str) -> tuple[Pattern, ...]:
-    """Return the patterns that a cycle went by: those of the last long search, and on top those it found itself."""
-    own = store.patterns.of_cycle(cycle_id)
-    searched = store.facts.get(SEARCHED_FACT)
-    if searched is None or searched[0] == cycle_id:
-        return tuple(own)
-    found = overlay(of_long_search(store.patterns.of_search(searched[0])), own)
-    return tuple(sorted(found, key=lambda each: (-each.strength, each.pattern_id)))
-
-
-def breaches_in_force(store: Store, cycle_id: str) -> tuple[Breach, ...]:
-    """Return the breaches that a cycle went by: of driven objectives those that the driver foretells."""
-    own = store.forecasts.breaches.select("WHERE cycle_id = $cycle_id", {"cycle_id": cycle_id})
-    known = store.facts.get(DRIVEN_FACT)
-    if known is None or known["cycle_id"] != cycle_id:
-        return tuple(own)
-    driven = [Breach.model_validate(each) for each in known["breaches"]]
-    replaced = {breach.objective for breach in driven}
-    return (*(breach for breach in own if breach.objective not in replaced), *driven)
-
-
-def objectives_in_force(settings: Settings, store: Store) -> tuple[Objective, ...]:
-    """Return the objectives in force; one set by hand replaces the file's of the same name, null removes it."""
-    known = {
-        objective.name: objective for objective in (default_objectives() if settings.use_default_objectives else ())
-    }
-    known |= {objective.name: objective for objective in settings.objectives}
-    for name, value in store.facts.matching(OBJECTIVE_FACT).items():
-        if value is None:
-            known.pop(name, None)
-        else:
-            known[name] = Objective.model_validate(value)
-    return tuple(known.values())

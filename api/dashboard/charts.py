@@ -11,7 +11,7 @@ import numpy as np
 from markupsafe import Markup
 
 from api.dashboard.drawing import Box, Scale, kept, line, nice_step
-from api.dashboard.words import value
+from api.dashboard.formatting import value
 from storage.records import FloatArray
 from tasks.text import percent, span
 

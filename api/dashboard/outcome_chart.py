@@ -15,7 +15,7 @@ import numpy as np
 from markupsafe import Markup
 
 from api.dashboard.drawing import Box, Scale, kept, line
-from api.dashboard.words import tone, value
+from api.dashboard.formatting import tone, value
 from storage.records import FloatArray
 from tasks.text import span
 

@@ -11,7 +11,7 @@ import numpy as np
 from markupsafe import Markup
 
 from api.dashboard.drawing import Box, Scale, nice_step
-from api.dashboard.words import value
+from api.dashboard.formatting import value
 from storage.records import FloatArray
 
 WIDTH, HEIGHT = 1080.0, 220.0

@@ -74,7 +74,7 @@ def unread_in(settings: Settings) -> list[str]:
     """Return a sentence for each action, source or option in the configuration that nobody reads."""
     # Imported late: the supervisor, which lives as long as the stack, is spared the handlers.
     from handlers import discover_actions, discover_sources
-    from handlers.misspelt import unread
+    from handlers.unknown_keys import unread
 
     options = {name: each.options for name, each in settings.actions.items() if not each.is_declared}
     return list(unread(options, settings.sources, discover_actions(), discover_sources()))

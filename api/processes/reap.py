@@ -22,7 +22,7 @@ GONE = "The process of this run is gone."
 
 
 @dataclass(frozen=True)
-class Verdict:
+class ReapPlan:
     """What is to be done: runs to end as crashed or cancelled, processes to end, runs to look at again."""
 
     crashed: tuple[Run, ...] = ()
@@ -31,7 +31,7 @@ class Verdict:
     suspects: frozenset[str] = frozenset()
 
 
-def judge(runs: Iterable[Run], living: Iterable[Member], worker_pid: int | None, suspects: Collection[str]) -> Verdict:
+def judge(runs: Iterable[Run], living: Iterable[Member], worker_pid: int | None, suspects: Collection[str]) -> ReapPlan:
     """Compare what Prefect believes with the processes that there are.
 
     A run without a process is ended at the second look: at the first its process may be about to start. A cancelled
@@ -45,7 +45,7 @@ def judge(runs: Iterable[Run], living: Iterable[Member], worker_pid: int | None,
         for run in runs
         if run.state == "CANCELLING" and run.id in processes and processes[run.id].parent_pid != worker_pid
     ]
-    return Verdict(
+    return ReapPlan(
         crashed=tuple(run for run in sure if run.state != "CANCELLING"),
         cancelled=tuple(run for run in sure if run.state == "CANCELLING"),
         stray_pids=tuple(stray),
@@ -66,12 +66,12 @@ def superseded(missed: Sequence[Run], restarted: Collection[str] = ()) -> list[R
 
 async def reap(
     prefect: PrefectRest, living: Iterable[Member], worker_pid: int | None, suspects: Collection[str]
-) -> Verdict:
+) -> ReapPlan:
     """Judge all runs of our pool and carry the verdict out; a server that is away changes nothing."""
-    verdict = Verdict(suspects=frozenset(suspects))
+    verdict = ReapPlan(suspects=frozenset(suspects))
     with contextlib.suppress(httpx.HTTPError):
         runs = await prefect.unfinished()
-        verdict = judge(runs, living, worker_pid, suspects) if runs else Verdict()
+        verdict = judge(runs, living, worker_pid, suspects) if runs else ReapPlan()
         for pid in verdict.stray_pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)

@@ -12,12 +12,12 @@ from datetime import datetime
 
 import httpx
 
-from api.processes.child import Child, Program
 from api.processes.console import Console
 from api.processes.flow_log import follow
 from api.processes.layout import POOL, Layout, process_environment, python
 from api.processes.living import members
 from api.processes.prefect_rest import PrefectRest
+from api.processes.program import Child, Program
 from api.processes.reap import MISSED, reap, reap_all, superseded
 from settings import Settings, utc_now
 from storage.errors import ForeactError

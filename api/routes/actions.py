@@ -7,8 +7,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
-from api import commands, reads
-from api.deps import FacadeDep
+from api import commands, queries
+from api.facade import FacadeDep
 from api.models.goals import ActionDetail, Actions, Answer, Answered
 from handlers.drills import DRILL_FACT, Drill, DrillReport
 
@@ -25,7 +25,7 @@ class Drills(BaseModel):
 @router.get("/actions")
 def actions(facade: FacadeDep, limit: Annotated[int, Query(ge=1, le=500)] = 50) -> Actions:
     """Return the newest actions, newest first, with approval, intent, receipt and outcomes."""
-    return reads.actions(facade, limit)
+    return queries.goals.latest_actions(facade, limit)
 
 
 @router.get("/actions/drills")
@@ -38,7 +38,7 @@ def drills(facade: FacadeDep) -> Drills:
 @router.get("/actions/{action_id}")
 def action(action_id: str, facade: FacadeDep) -> ActionDetail:
     """Return one action with everything recorded of it."""
-    return reads.detail(facade, commands.existing(facade, action_id), facade.clock())
+    return queries.goals.action_detail(facade, commands.operator.existing(facade, action_id), facade.clock())
 
 
 @router.post("/actions/{action_id}/approve")
@@ -50,17 +50,17 @@ def approve_action(
 ) -> Answered:
     """Let an action be done, with other parameters where some are given; the first answer counts."""
     if dry_run:
-        return commands.rehearse_action(facade, action_id, body or Answer())
-    return commands.answer_action(facade, action_id, body or Answer(), approved=True)
+        return commands.operator.rehearse_action(facade, action_id, body or Answer())
+    return commands.operator.answer_action(facade, action_id, body or Answer(), approved=True)
 
 
 @router.post("/actions/{action_id}/reject")
 def reject_action(action_id: str, facade: FacadeDep, body: Answer | None = None) -> Answered:
     """Keep an action from being done; the first answer counts."""
-    return commands.answer_action(facade, action_id, body or Answer(), approved=False)
+    return commands.operator.answer_action(facade, action_id, body or Answer(), approved=False)
 
 
 @router.post("/actions/{action_id}/undo", status_code=202)
 def undo_action(action_id: str, facade: FacadeDep, body: Answer | None = None) -> Answered:
     """Ask for what an action did to be undone; the undo is recorded and guarded like any action."""
-    return commands.undo_action(facade, action_id, body or Answer())
+    return commands.operator.undo_action(facade, action_id, body or Answer())

@@ -6,8 +6,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header
 
-from api import commands, reads
-from api.deps import FacadeDep
+from api import commands, queries
+from api.facade import FacadeDep
 from api.models.agent import Mode, ModeIn, RunStarted, Status
 
 router = APIRouter(tags=["agent"])
@@ -16,14 +16,14 @@ router = APIRouter(tags=["agent"])
 @router.get("/status")
 def status(facade: FacadeDep) -> Status:
     """Tell how the agent is: uptime, goals, mode, statistics."""
-    return reads.status(facade)
+    return queries.agent.status(facade)
 
 
 @router.post("/mode")
 def set_mode(body: ModeIn, facade: FacadeDep) -> Mode:
     """Let the loop act by itself, or let it recommend only."""
-    commands.set_mode(facade, body.autonomous, body.by)
-    return reads.mode(facade)
+    commands.operator.set_mode(facade, body.autonomous, body.by)
+    return queries.agent.mode(facade)
 
 
 @router.post("/analysis/trigger", status_code=202)
@@ -34,5 +34,5 @@ def trigger_analysis(
     ] = None,
 ) -> RunStarted:
     """Start a whole cycle now, as a run of the deployment `cycle/cycle`; refused with 409 while one is running."""
-    started = commands.start_cycle(facade, idempotency_key)
+    started = commands.operator.start_cycle(facade, idempotency_key)
     return RunStarted(flow_run_id=started.flow_run_id, flow_run_url=started.url, deployment="cycle/cycle")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from api import reads, reads_learned
-from api.deps import FacadeDep
+from api import queries
+from api.facade import FacadeDep
 from api.models.agent import ExecutorStatistics, Report
 from api.models.learned import Insights, Monitoring
 from handlers.drills import DRILL_FACT, DrillReport
@@ -16,7 +16,7 @@ router = APIRouter(tags=["executor"])
 @router.get("/executor/statistics")
 def executor_statistics(facade: FacadeDep) -> ExecutorStatistics:
     """Tell what was executed, and how it went."""
-    return reads.executor_statistics(facade)
+    return queries.agent.executor_statistics(facade)
 
 
 @router.get("/executor/insights")
@@ -24,16 +24,16 @@ def executor_insights(facade: FacadeDep) -> Insights:
     """Tell what was learned: which actions work, for what, when, and which fail; and how undo drills went."""
     drills = DrillReport.of_facts(facade.store.facts.matching(DRILL_FACT))
     practised = {} if drills.success_ratio is None else {"drill_success_rate": drills.success_ratio}
-    return Insights.model_validate({**reads.insights(facade), **practised})
+    return Insights.model_validate({**queries.agent.insights(facade), **practised})
 
 
 @router.get("/executor/monitoring")
 def executor_monitoring(facade: FacadeDep) -> Monitoring:
     """Return goals per hour, achievement and success rate, execution time, impact and convergence of the last day."""
-    return reads_learned.monitoring(facade, reads.insights(facade), facade.clock())
+    return queries.outcomes.monitoring(facade, queries.agent.insights(facade), facade.clock())
 
 
 @router.get("/report")
 def report(facade: FacadeDep) -> Report:
     """Return everything at once: status, goals, forecasts, execution, insights."""
-    return reads.report(facade)
+    return queries.agent.report(facade)

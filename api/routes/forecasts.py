@@ -6,8 +6,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from api import reads
-from api.deps import FacadeDep
+from api import queries
+from api.facade import FacadeDep
 from api.models.forecasts import Predictions
 
 router = APIRouter(tags=["forecasts"])
@@ -22,4 +22,4 @@ def predictions(
     series: Annotated[str | None, Query(max_length=10_000, description="One series only")] = None,
 ) -> Predictions:
     """Return the forecasts of the newest cycle with intervals, likely breaches and the predicted state."""
-    return reads.predictions(facade, horizon_hours, series)
+    return queries.forecasts.predictions(facade, horizon_hours, series)

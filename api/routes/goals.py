@@ -6,8 +6,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from api import commands, reads
-from api.deps import FacadeDep
+from api import commands, queries
+from api.facade import FacadeDep
 from api.models.goals import Answer, Answered, GoalDetail, GoalsOverview
 from storage.errors import ForeactError
 from storage.records import Decision
@@ -17,28 +17,28 @@ router = APIRouter(tags=["goals"])
 
 @router.get("/goals")
 def goals(
-    facade: FacadeDep, state: Annotated[reads.GoalFilter, Query(description="Which goals")] = "open"
+    facade: FacadeDep, state: Annotated[queries.goals.GoalFilter, Query(description="Which goals")] = "open"
 ) -> GoalsOverview:
     """Return the active goals with type, priority and progress, most important first."""
-    return reads.goals(facade, state)
+    return queries.goals.overview(facade, state)
 
 
 @router.get("/goals/{goal_id}")
 def goal(goal_id: str, facade: FacadeDep) -> GoalDetail:
     """Return one goal: why it was set, what was decided, what was done and what that changed."""
-    return reads.goal(facade, goal_id)
+    return queries.goals.detail(facade, goal_id)
 
 
 @router.post("/goals/{goal_id}/approve")
 def approve_goal(goal_id: str, facade: FacadeDep, body: Answer | None = None) -> Answered:
     """Approve every action of the goal that waits for approval."""
-    return commands.approve_goal(facade, goal_id, body or Answer())
+    return commands.operator.approve_goal(facade, goal_id, body or Answer())
 
 
 @router.post("/goals/{goal_id}/cancel")
 def cancel_goal(goal_id: str, facade: FacadeDep, body: Answer | None = None) -> Answered:
     """Give the goal up; its actions that wait are rejected."""
-    return commands.cancel_goal(facade, goal_id, body or Answer())
+    return commands.operator.cancel_goal(facade, goal_id, body or Answer())
 
 
 @router.get("/decisions/{decision_id}")

@@ -6,8 +6,8 @@ from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
 
-from api.deps import FacadeDep
-from api.telemetry import registry
+from api.facade import FacadeDep
+from api.queries.telemetry import registry
 from storage.errors import ForeactError
 
 router = APIRouter(tags=["health"])

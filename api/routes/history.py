@@ -6,10 +6,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from api import reads
-from api.deps import FacadeDep
+from api import queries
+from api.facade import FacadeDep
 from api.models.agent import CycleDetail, RunStarted
-from api.models.records import Audit, BacktestIn, Backtests, Cycles, Patterns
+from api.models.history import Audit, BacktestIn, Backtests, Cycles, Patterns
 
 router = APIRouter(tags=["history"])
 
@@ -20,7 +20,7 @@ Limit = Annotated[int, Query(ge=1, le=1_000)]
 @router.get("/patterns")
 def patterns(facade: FacadeDep) -> Patterns:
     """Return the regularities that the newest cycle found, with evidence, strongest first."""
-    return reads.patterns(facade)
+    return queries.agent.patterns(facade)
 
 
 @router.get("/cycles")
@@ -32,7 +32,7 @@ def cycles(facade: FacadeDep, limit: Limit = 50) -> Cycles:
 @router.get("/cycles/{cycle_id}")
 def cycle(cycle_id: str, facade: FacadeDep) -> CycleDetail:
     """Return one turn of the loop, stage by stage."""
-    return reads.cycle(facade, cycle_id)
+    return queries.agent.cycle(facade, cycle_id)
 
 
 @router.get("/audit")

@@ -8,8 +8,8 @@ from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from api import ingest
-from api.deps import Facade, FacadeDep
+from api import commands
+from api.facade import Facade, FacadeDep
 from api.models.ingest import EventIn, MetricIn, Recorded
 from storage.errors import ForeactError
 
@@ -64,11 +64,11 @@ async def record_events(request: Request, facade: FacadeDep) -> Recorded:
 
 
 def _record_metrics(facade: Facade, body: bytes) -> Recorded:
-    return Recorded(recorded=ingest.record_metrics(facade, *_parse(_METRICS, body)))
+    return Recorded(recorded=commands.ingest.record_metrics(facade, *_parse(_METRICS, body)))
 
 
 def _record_events(facade: Facade, body: bytes) -> Recorded:
-    return Recorded(recorded=ingest.record_events(facade, *_parse(_EVENTS, body)))
+    return Recorded(recorded=commands.ingest.record_events(facade, *_parse(_EVENTS, body)))
 
 
 def _parse(adapter: TypeAdapter[list[M]], body: bytes) -> tuple[list[M], bool]:
@@ -89,4 +89,4 @@ def _unusable(trouble: ValidationError, is_list: bool) -> ForeactError:
         detail = f"The body is not valid JSON: {error['msg'].partition(': ')[2]}."
         return ForeactError("json_invalid", detail, "Send one JSON document.")
     index, *where = error["loc"]
-    return ingest.unusable(error["msg"], int(index) if is_list else None, where)
+    return commands.ingest.unusable(error["msg"], int(index) if is_list else None, where)

@@ -6,9 +6,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
 
-from api import objectives
-from api.deps import FacadeDep
-from api.models.records import ObjectiveIn, Objectives, ObjectiveView
+from api import commands
+from api.facade import FacadeDep
+from api.models.history import ObjectiveIn, Objectives, ObjectiveView
 
 router = APIRouter(tags=["objectives"])
 
@@ -19,16 +19,16 @@ By = Annotated[str, Query(min_length=1, max_length=200, description="Who does th
 @router.get("/objectives")
 def list_objectives(facade: FacadeDep) -> Objectives:
     """Return the objectives in force: defaults, those of foreact.toml, and those set by hand."""
-    return objectives.listed(facade)
+    return commands.objectives.listed(facade)
 
 
 @router.put("/objectives/{name}")
 def put_objective(name: Name, body: ObjectiveIn, facade: FacadeDep, by: By = "api") -> ObjectiveView:
     """Put an objective in force from the next cycle on; one of the same name gives way to it."""
-    return objectives.put(facade, name, body, by)
+    return commands.objectives.put(facade, name, body, by)
 
 
 @router.delete("/objectives/{name}", status_code=204)
 def delete_objective(name: Name, facade: FacadeDep, by: By = "api") -> None:
     """Take an objective out of force from the next cycle on, wherever it comes from."""
-    objectives.delete(facade, name, by)
+    commands.objectives.delete(facade, name, by)

@@ -7,8 +7,9 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from fastapi.responses import Response
 
-from api import reads_learned
-from api.deps import FacadeDep
+from api import queries
+from api.dashboard import outcome_pictures
+from api.facade import FacadeDep
 from api.models.outcomes import OutcomeDetail, Outcomes
 
 router = APIRouter(tags=["outcomes"])
@@ -34,13 +35,13 @@ def outcomes(
     action_id: Annotated[str | None, Query(description="All outcomes of one action, side effects included")] = None,
 ) -> Outcomes:
     """Return the newest outcomes on targets and guards, newest first, or all of one action."""
-    return reads_learned.outcomes(facade, limit, action_id)
+    return queries.outcomes.latest(facade, limit, action_id)
 
 
 @router.get("/outcomes/{outcome_id}")
 def outcome(outcome_id: str, facade: FacadeDep) -> OutcomeDetail:
     """Return one outcome with what was fixed before its act."""
-    return reads_learned.outcome(facade, outcome_id)
+    return queries.outcomes.detail(facade, outcome_id)
 
 
 @router.get(
@@ -50,4 +51,4 @@ def outcome(outcome_id: str, facade: FacadeDep) -> OutcomeDetail:
 )
 def picture(outcome_id: str, facade: FacadeDep) -> Response:
     """Draw an outcome: history, what was expected with its band, what came, the act and its effect."""
-    return SvgResponse(reads_learned.picture(facade, outcome_id), headers=SVG_HEADERS)
+    return SvgResponse(outcome_pictures.picture(facade, outcome_id), headers=SVG_HEADERS)

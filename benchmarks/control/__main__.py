@@ -15,11 +15,11 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from benchmarks.cluster.simulator import ClusterConfig
 from benchmarks.control.contenders import FORESIGHT, REACTIVE, measure
 from benchmarks.control.run import RunResult
 from benchmarks.control.score import Results, day_scores, table
 from benchmarks.control.traffic import MATCH_DAYS, OTHER_DAYS, Calendar
-from handlers.worlds.cluster import ClusterConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / "benchmarks" / "results" / "control"

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from benchmarks.cluster.simulator import ClusterConfig, Period
 from benchmarks.control.run import ADD, REMOVE, Command, dim, toward
-from handlers.worlds.cluster import ClusterConfig, Period
 from storage.records import FloatArray
 
 TARGET_LOAD = 0.70

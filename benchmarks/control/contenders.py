@@ -8,12 +8,12 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks.control import baselines, hindsight, loop, planner, profile, run, traffic
+from benchmarks.cluster import demand, queue, simulator
+from benchmarks.cluster.simulator import ClusterConfig
+from benchmarks.control import baselines, hindsight, loop, planner, profile_rule, run, traffic
 from benchmarks.control.run import Drive, Policy, RunResult
-from benchmarks.control.traffic import PERIODS_PER_DAY, Episode
-from handlers.worlds import cluster, cluster_queue, cluster_traffic
-from handlers.worlds.cluster import ClusterConfig
-from tasks.plan import driver
+from benchmarks.control.traffic import PERIODS_PER_DAY, TrafficDay
+from tasks.plan.valuation import amount_schedule
 
 Variants = list[Callable[[], Policy]]
 """Makers of fresh policies; where there are several, the best of them in hindsight counts."""
@@ -21,12 +21,12 @@ Variants = list[Callable[[], Policy]]
 REACTIVE, FORESIGHT, FOREACT = "reactive", "foresight", "foreact"
 SMALLEST_CONSTANT = 4
 
-_WORLD = (run, traffic, cluster, cluster_queue, cluster_traffic)
+_WORLD = (run, traffic, simulator, queue, demand)
 _ROOT = Path(__file__).resolve().parents[2]
 _LOOP = ("tasks/monitor", "tasks/forecast", "tasks/goals", "tasks/plan", "handlers/worlds", "flows/simulate.py")
 
 
-def contenders(episode: Episode, config: ClusterConfig) -> dict[str, Variants | Drive]:
+def contenders(episode: TrafficDay, config: ClusterConfig) -> dict[str, Variants | Drive]:
     """Return the policies of the comparison, in the order of the table; foreact drives the world by itself."""
     sizes = range(SMALLEST_CONSTANT, config.max_servers + 1)
     return {
@@ -35,7 +35,7 @@ def contenders(episode: Episode, config: ClusterConfig) -> dict[str, Variants | 
         "HPA": [lambda: baselines.Autoscaler(config)],
         "predict_linear": [lambda: baselines.PredictLinear(config)],
         "Holt-Winters": [lambda: baselines.HoltWinters(config, PERIODS_PER_DAY)],
-        "profile": [lambda: profile.ProfileRule(config, PERIODS_PER_DAY)],
+        "profile": [lambda: profile_rule.ProfileRule(config, PERIODS_PER_DAY)],
         FOREACT: loop.drive(loop.configured(config)),
         "driver plan": [lambda: planner.DriverPlanner(config, PERIODS_PER_DAY)],
         "constant": _constants(config, sizes, config.initial_dimmer),
@@ -49,7 +49,7 @@ def contenders(episode: Episode, config: ClusterConfig) -> dict[str, Variants | 
 
 
 def measure(
-    episode: Episode, config: ClusterConfig, cache: Path, names: list[str] | None = None
+    episode: TrafficDay, config: ClusterConfig, cache: Path, names: list[str] | None = None
 ) -> dict[str, RunResult]:
     """Return the figures of each named policy (all where None) on a day, running only what `cache` lacks."""
     results = {}
@@ -66,7 +66,7 @@ def measure(
     return results
 
 
-def _best(variants: Variants | Drive, episode: Episode, config: ClusterConfig) -> RunResult:
+def _best(variants: Variants | Drive, episode: TrafficDay, config: ClusterConfig) -> RunResult:
     if not isinstance(variants, list):
         return run.run_world(variants, episode, config)[0]
     return max((run.run(variant(), episode, config)[0] for variant in variants), key=lambda one: one.utility)
@@ -76,13 +76,15 @@ def _constants(config: ClusterConfig, sizes: range, dimmer: float) -> Variants:
     return [lambda size=size: hindsight.Constant(config, size, dimmer) for size in sizes]  # type: ignore[misc]
 
 
-def _foresight(config: ClusterConfig, episode: Episode, load: float, ahead: int) -> Callable[[], Policy]:
+def _foresight(config: ClusterConfig, episode: TrafficDay, load: float, ahead: int) -> Callable[[], Policy]:
     return lambda: hindsight.Foresight(config, episode.rates, load, ahead)
 
 
-def _key(name: str, episode: Episode, config: ClusterConfig) -> str:
+def _key(name: str, episode: TrafficDay, config: ClusterConfig) -> str:
     """Name a result by everything that decides it, the code included, so that a stale one is never read."""
-    own = {"driver plan": (planner, profile, driver), "profile": (profile,)}.get(name, (baselines, hindsight))
+    own = {"driver plan": (planner, profile_rule, amount_schedule), "profile": (profile_rule,)}.get(
+        name, (baselines, hindsight)
+    )
     code = "".join(Path(str(module.__file__)).read_text() for module in (*_WORLD, *own))
     if name == FOREACT:
         code += "".join(path.read_text() for path in _sources())

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from benchmarks.cluster.simulator import ClusterConfig, Period
 from benchmarks.control.run import Command, dim, toward
-from handlers.worlds.cluster import ClusterConfig, Period
 from storage.records import FloatArray
 
 FULL_SERVICE_S = 0.03863

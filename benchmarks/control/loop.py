@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from pathlib import Path
 
+from benchmarks.cluster.cluster_world import ClusterWorld
+from benchmarks.cluster.simulator import ClusterConfig
 from benchmarks.control.run import Drive
 from flows.simulate import simulate
-from handlers.worlds.cluster import ClusterConfig
-from handlers.worlds.cluster_world import ClusterWorld
 from settings import Settings, load_settings
 
 CONFIGURATION = Path(__file__).parent / "cluster"

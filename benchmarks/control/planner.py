@@ -12,11 +12,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from benchmarks.control.profile import LEVEL_PERIODS, profile_ahead
+from benchmarks.cluster.simulator import ClusterConfig, Period
+from benchmarks.control.profile_rule import LEVEL_PERIODS, profile_ahead
 from benchmarks.control.run import Command, dim, toward
-from handlers.worlds.cluster import ClusterConfig, Period
 from storage.records import FloatArray
-from tasks.plan import AmountRules, RatioResponse, plan_amounts, stage_losses
+from tasks.drivers.responses import RatioResponse
+from tasks.plan import AmountRules, plan_amounts, stage_losses
 
 FULL_SERVICE_S = 0.0386
 LIGHT_SHARE = 0.034

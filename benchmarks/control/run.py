@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from benchmarks.control.traffic import DAY_S, PERIOD_S, Episode
-from handlers.worlds.cluster import ClusterConfig, ClusterSim, Period, is_late, period_utility
-from handlers.worlds.cluster_world import ClusterWorld
+from benchmarks.cluster.cluster_world import ClusterWorld
+from benchmarks.cluster.simulator import ClusterConfig, ClusterSim, Period, is_late, period_utility
+from benchmarks.control.traffic import DAY_S, PERIOD_S, TrafficDay
 from storage.records import FloatArray
 
 FIRST_DECISION_S = 540.0
@@ -44,7 +44,7 @@ class RunResult:
     actions: float
 
 
-def run(policy: Policy, episode: Episode, config: ClusterConfig) -> tuple[RunResult, list[Period]]:
+def run(policy: Policy, episode: TrafficDay, config: ClusterConfig) -> tuple[RunResult, list[Period]]:
     """Run a whole day under a policy; the same episode and policy give the same result."""
     sim = ClusterSim(episode.requests, config)
     periods: list[Period] = []
@@ -56,7 +56,7 @@ def run(policy: Policy, episode: Episode, config: ClusterConfig) -> tuple[RunRes
     return summarise(periods, config, actions), periods
 
 
-def run_world(drive: Drive, episode: Episode, config: ClusterConfig) -> tuple[RunResult, list[Period]]:
+def run_world(drive: Drive, episode: TrafficDay, config: ClusterConfig) -> tuple[RunResult, list[Period]]:
     """Run a whole day under a loop that sees a World: first its history, then each period, and acts in it."""
     world = ClusterWorld(ClusterSim(episode.requests, config), WORLD_START, episode.history)
     decisions = range(int(FIRST_DECISION_S), int(DAY_S), int(PERIOD_S))

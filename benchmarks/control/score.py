@@ -16,7 +16,7 @@ RESAMPLES = 4000
 
 
 @dataclass(frozen=True)
-class Row:
+class PolicyRow:
     """One policy over a set of days: its score with a 90 % interval, and its mean figures."""
 
     policy: str
@@ -36,7 +36,7 @@ def day_scores(results: Results, policy: str) -> dict[str, float]:
     return {day: gain / most for day, (gain, most) in gains.items()}
 
 
-def table(results: Results, policies: list[str], seed: int = 0) -> list[Row]:
+def table(results: Results, policies: list[str], seed: int = 0) -> list[PolicyRow]:
     """Return a row a policy; the interval comes from drawing days anew, for days differ and seeds hardly do."""
     rng = np.random.default_rng(seed)
     rows = []
@@ -44,7 +44,7 @@ def table(results: Results, policies: list[str], seed: int = 0) -> list[Row]:
         scores = np.array(list(day_scores(results, policy).values()))
         draws = rng.choice(scores, size=(RESAMPLES, len(scores))).mean(axis=1)
         low, high = np.quantile(draws, [0.05, 0.95])
-        rows.append(Row(policy, float(scores.mean()), float(low), float(high), _means(results, policy)))
+        rows.append(PolicyRow(policy, float(scores.mean()), float(low), float(high), _means(results, policy)))
     return rows
 
 

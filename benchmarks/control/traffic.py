@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from handlers.worlds.cluster import Requests
-from handlers.worlds.cluster_traffic import Demand, poisson_arrivals, synthetic_days
+from benchmarks.cluster.demand import Demand, poisson_arrivals, synthetic_days
+from benchmarks.cluster.simulator import Requests
 from storage.records import FloatArray
 
 DAY_S = 6300.0
@@ -39,7 +39,7 @@ OTHER_DAYS = (
 
 
 @dataclass(frozen=True)
-class Episode:
+class TrafficDay:
     """One day to be run: its demand, its arrivals under a seed, and what a policy may know of the days before.
 
     `history` is (420,): the mean request rate of each 60 s period of the four days before, oldest first.
@@ -106,7 +106,7 @@ class Calendar:
         """Return the days that have four days before them, in order."""
         return list(self._days)[HISTORY_DAYS:]
 
-    def episode(self, day: str, seed: int, *, peak: float = 240.0, scale_from: str = "day") -> Episode:
+    def episode(self, day: str, seed: int, *, peak: float = 240.0, scale_from: str = "day") -> TrafficDay:
         """Prepare a day, scaled so that its busiest period (or its past's: `scale_from="past"`) has `peak`/s."""
         names = list(self._days)
         position = names.index(day)
@@ -116,4 +116,4 @@ class Calendar:
         history = np.concatenate([one.mean_rates(PERIOD_S) for one in past])
         today = self._days[day]
         busiest = float((today.mean_rates(PERIOD_S) if scale_from == "day" else history).max())
-        return Episode(day, seed, today.scaled(peak / busiest), history * (peak / busiest))
+        return TrafficDay(day, seed, today.scaled(peak / busiest), history * (peak / busiest))

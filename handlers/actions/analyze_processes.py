@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from handlers.actions_api import ActionContext, Params
-from handlers.registration import action
-from handlers.results import ActionResult
+from handlers.contract.action import ActionContext, Params
+from handlers.contract.registration import action
+from handlers.contract.results import ActionResult
 
 
 @action(
@@ -25,7 +25,7 @@ def analyze_processes(params: Params, context: ActionContext) -> ActionResult:
     """Name the top consumers of CPU, memory and I/O, with figures."""
     import psutil
 
-    from handlers.processes import Usage, usage
+    from handlers.support.processes import Usage, usage
 
     count = int(params.get("count", context.options.get("count", 5)))
     over_s = float(params.get("over_s", context.options.get("over_s", 0.5)))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from handlers.actions_api import ActionContext, CheckAnswer, Params, amount_in
-from handlers.registration import action
-from handlers.results import ActionResult
+from handlers.contract.action import ActionContext, CheckAnswer, Params, amount_in
+from handlers.contract.registration import action
+from handlers.contract.results import ActionResult
 
 if TYPE_CHECKING:
     import httpx

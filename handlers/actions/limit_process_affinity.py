@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from handlers.actions_api import ActionContext, CheckAnswer, Params
-from handlers.process_actions import (
+from handlers.contract.action import ActionContext, CheckAnswer, Params
+from handlers.contract.registration import action
+from handlers.contract.results import ActionResult
+from handlers.support.process_actions import (
     PROCESS_GOALS,
     PROCESS_METRICS,
     PROCESS_OPTIONS,
@@ -14,9 +16,7 @@ from handlers.process_actions import (
     propose_busiest,
     target_or_refusal,
 )
-from handlers.processes import Usage, end_drill_target, find, start_drill_target, threads_of, with_children
-from handlers.registration import action
-from handlers.results import ActionResult
+from handlers.support.processes import Usage, end_drill_target, find, start_drill_target, threads_of, with_children
 
 if TYPE_CHECKING:
     import psutil

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from handlers.actions_api import ActionContext, Params
-from handlers.registration import action
-from handlers.results import ActionResult
+from handlers.contract.action import ActionContext, Params
+from handlers.contract.registration import action
+from handlers.contract.results import ActionResult
 
 if TYPE_CHECKING:
     from storage.records import Candidate, Goal

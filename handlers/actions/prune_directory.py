@@ -11,10 +11,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from handlers.actions_api import ActionContext, CheckAnswer, Params
-from handlers.quarantine import OldFile, find_old, folder_name, held, move_back, move_out, purge, quarantines
-from handlers.registration import action
-from handlers.results import ActionResult
+from handlers.contract.action import ActionContext, CheckAnswer, Params
+from handlers.contract.registration import action
+from handlers.contract.results import ActionResult
+from handlers.support.quarantine import OldFile, find_old, folder_name, held, move_back, move_out, purge, quarantines
 
 if TYPE_CHECKING:
     from storage.records import Candidate, Goal

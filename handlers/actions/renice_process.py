@@ -7,8 +7,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from handlers.actions_api import ActionContext, CheckAnswer, Params
-from handlers.process_actions import (
+from handlers.contract.action import ActionContext, CheckAnswer, Params
+from handlers.contract.registration import action
+from handlers.contract.results import ActionResult
+from handlers.support.process_actions import (
     PROCESS_GOALS,
     PROCESS_METRICS,
     PROCESS_OPTIONS,
@@ -16,9 +18,7 @@ from handlers.process_actions import (
     propose_busiest,
     target_or_refusal,
 )
-from handlers.processes import end_drill_target, find, start_drill_target, threads_of, with_children
-from handlers.registration import action
-from handlers.results import ActionResult
+from handlers.support.processes import end_drill_target, find, start_drill_target, threads_of, with_children
 
 if TYPE_CHECKING:
     import psutil

@@ -5,9 +5,9 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
-from handlers.actions_api import AMOUNT, ActionContext, CheckAnswer, Params, amount_in
-from handlers.registration import action
-from handlers.results import ActionResult
+from handlers.contract.action import AMOUNT, ActionContext, CheckAnswer, Params, amount_in
+from handlers.contract.registration import action
+from handlers.contract.results import ActionResult
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun
@@ -99,7 +99,7 @@ def _start(name: str, parameters: dict[str, Any], context: ActionContext) -> Flo
         idempotency_key=_key(context),
         tags=["foreact", f"goal:{context.goal_id}"],
     )
-    from handlers.results import resolve
+    from handlers.contract.results import resolve
 
     started: FlowRun = resolve(run)
     return started

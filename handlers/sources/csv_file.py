@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, TextIO
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from handlers.sources_api import source
+from handlers.contract.source import source
 from storage.errors import ForeactError
 from storage.records import Sample
 

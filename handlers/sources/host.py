@@ -12,7 +12,7 @@ from typing import Any
 
 import psutil
 
-from handlers.sources_api import source
+from handlers.contract.source import source
 from storage.records import Sample
 
 PSEUDO_DEVICES = ("loop", "ram", "zram", "fd", "sr", "dm-")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
-from handlers.sources_api import source
+from handlers.contract.source import source
 from storage.errors import ForeactError, TransientError
 from storage.records import Sample
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from handlers.actions_api import ActionHandler
-from handlers.registration import from_callable
+from handlers.contract.action import ActionHandler
+from handlers.contract.registration import from_callable
 from handlers.worlds.world import World
 from storage.errors import ForeactError
 from storage.records import Action, Candidate, Event, Goal, Intent, Receipt, ReceiptStatus, Sample

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from handlers.actions_api import ActionContext, ActionHandler
-from handlers.isolate import CallResult, call
-from handlers.sources_api import SourceHandler
+from handlers.contract.action import ActionContext, ActionHandler
+from handlers.contract.source import SourceHandler
+from handlers.sandbox.parent import CallResult, call
 from handlers.worlds.world import context_for
 from storage.records import Action, Candidate, Event, Goal, Intent, Receipt, ReceiptStatus, Sample
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
 
-from handlers.actions_api import ActionContext
-from handlers.results import explain
+from handlers.contract.action import ActionContext
+from handlers.contract.results import explain
 from storage.records import Action, Candidate, Event, Goal, Intent, Receipt, ReceiptStatus, Sample
 
 

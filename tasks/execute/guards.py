@@ -20,7 +20,7 @@ _BLAST_SPAN = timedelta(hours=1)
 _NOT_UNDONE = {*_TROUBLE, ReceiptStatus.UNKNOWN}
 
 
-class Answer(StrEnum):
+class GuardAnswer(StrEnum):
     """What the guards say: act now, wait and ask again, or never."""
 
     GO = "go"
@@ -32,7 +32,7 @@ class Answer(StrEnum):
 class Ruling:
     """The guards' answer and, unless it is to go, the reason."""
 
-    answer: Answer
+    answer: GuardAnswer
     reason: str = ""
 
 
@@ -77,7 +77,7 @@ def judge(view: ActionView, now: Circumstances) -> Ruling:
         ruling = check(view, now)
         if ruling is not None:
             return ruling
-    return Ruling(Answer.GO)
+    return Ruling(GuardAnswer.GO)
 
 
 def effective_level(action: Action, autonomous: bool) -> Autonomy:
@@ -90,23 +90,23 @@ def effective_level(action: Action, autonomous: bool) -> Autonomy:
 def _lifetime(view: ActionView, now: Circumstances) -> Ruling | None:
     expires_at = view.action.expires_at
     if now.tick > expires_at:
-        return Ruling(Answer.DROP, f"It expired at {expires_at:%Y-%m-%d %H:%M} UTC before it could be done.")
+        return Ruling(GuardAnswer.DROP, f"It expired at {expires_at:%Y-%m-%d %H:%M} UTC before it could be done.")
     return None
 
 
 def _purpose(view: ActionView, now: Circumstances) -> Ruling | None:
     if view.action.goal_id not in now.open_goals:
-        return Ruling(Answer.DROP, "Its goal is no longer open.")
+        return Ruling(GuardAnswer.DROP, "Its goal is no longer open.")
     return None
 
 
 def _kill_switch(view: ActionView, now: Circumstances) -> Ruling | None:
-    return Ruling(Answer.WAIT, "The kill switch is on.") if now.kill_switch else None
+    return Ruling(GuardAnswer.WAIT, "The kill switch is on.") if now.kill_switch else None
 
 
 def _enabled(view: ActionView, now: Circumstances) -> Ruling | None:
     if not now.limits.get(view.action.name, ActionLimits()).enabled:
-        return Ruling(Answer.DROP, "This action is switched off in the configuration.")
+        return Ruling(GuardAnswer.DROP, "This action is switched off in the configuration.")
     return None
 
 
@@ -115,31 +115,35 @@ def _consent(view: ActionView, now: Circumstances) -> Ruling | None:
     action, approval = view.action, view.approval
     if approval is not None:
         if not approval.approved:
-            return Ruling(Answer.DROP, f"{approval.by} rejected it. {approval.note}".strip())
+            return Ruling(GuardAnswer.DROP, f"{approval.by} rejected it. {approval.note}".strip())
         if approval.at > action.expires_at:
-            return Ruling(Answer.DROP, "The approval came after the action had expired.")
+            return Ruling(GuardAnswer.DROP, "The approval came after the action had expired.")
         if now.tick > approval.expires_at:
             ended = f"{approval.expires_at:%Y-%m-%d %H:%M} UTC"
-            return Ruling(Answer.DROP, f"The approval ran out at {ended} before it could be done.")
+            return Ruling(GuardAnswer.DROP, f"The approval ran out at {ended} before it could be done.")
         return None
     level = effective_level(action, now.autonomous)
     if level is Autonomy.AUTO:
         return None
     if level is Autonomy.APPROVE:
-        return Ruling(Answer.WAIT, "It waits for a person's approval.")
+        return Ruling(GuardAnswer.WAIT, "It waits for a person's approval.")
     if action.level.rank > Autonomy.RECOMMEND.rank:
-        return Ruling(Answer.WAIT, "Autonomous mode is off: this is a recommendation that a person can approve.")
-    return Ruling(Answer.WAIT, "At this level of autonomy it is a recommendation only.")
+        return Ruling(GuardAnswer.WAIT, "Autonomous mode is off: this is a recommendation that a person can approve.")
+    return Ruling(GuardAnswer.WAIT, "At this level of autonomy it is a recommendation only.")
 
 
 def _calm(view: ActionView, now: Circumstances) -> Ruling | None:
     if now.maintenance_until is not None:
-        return Ruling(Answer.WAIT, f"A maintenance window is open until {now.maintenance_until:%Y-%m-%d %H:%M} UTC.")
+        return Ruling(
+            GuardAnswer.WAIT, f"A maintenance window is open until {now.maintenance_until:%Y-%m-%d %H:%M} UTC."
+        )
     if view.action.series in now.silent_series:
-        return Ruling(Answer.WAIT, f"{view.action.series} is silent; nothing is changed blindly.")
+        return Ruling(GuardAnswer.WAIT, f"{view.action.series} is silent; nothing is changed blindly.")
     unseen = [guard for guard in view.action.guards if guard in now.silent_series | now.silent_metrics]
     if unseen:
-        return Ruling(Answer.WAIT, f"{unseen[0]}, which must not get worse, is silent; nothing is changed blindly.")
+        return Ruling(
+            GuardAnswer.WAIT, f"{unseen[0]}, which must not get worse, is silent; nothing is changed blindly."
+        )
     return None
 
 
@@ -150,7 +154,7 @@ def _undone_well(view: ActionView, now: Circumstances) -> Ruling | None:
     if last is None or last.status not in _NOT_UNDONE or view.approval is not None:
         return None
     when = f"{last.finished_at:%Y-%m-%d %H:%M} UTC"
-    return Ruling(Answer.WAIT, f"Undoing it failed at {when}; it is not done again before a person approves it.")
+    return Ruling(GuardAnswer.WAIT, f"Undoing it failed at {when}; it is not done again before a person approves it.")
 
 
 def _room(view: ActionView, now: Circumstances) -> Ruling | None:
@@ -164,7 +168,7 @@ def _room(view: ActionView, now: Circumstances) -> Ruling | None:
     others = busy - {view.action.goal_id}
     if view.action.series is None or len(others) < now.max_concurrent_goals:
         return None
-    return Ruling(Answer.WAIT, f"{len(others)} other goals are acted for just now, as many as may be at once.")
+    return Ruling(GuardAnswer.WAIT, f"{len(others)} other goals are acted for just now, as many as may be at once.")
 
 
 def _breaker(view: ActionView, now: Circumstances) -> Ruling | None:
@@ -178,7 +182,7 @@ def _breaker(view: ActionView, now: Circumstances) -> Ruling | None:
         return None
     closes_at = tail[-1].finished_at + pause
     return Ruling(
-        Answer.WAIT, f"It failed {len(tail)} times in a row; it is tried again from {closes_at:%H:%M} UTC on."
+        GuardAnswer.WAIT, f"It failed {len(tail)} times in a row; it is tried again from {closes_at:%H:%M} UTC on."
     )
 
 
@@ -191,16 +195,16 @@ def _limits(view: ActionView, now: Circumstances) -> Ruling | None:
     again = [_when(each) for each in acts if (each.action.name, each.action.target) == (action.name, action.target)]
     cooldown = timedelta(seconds=limits.cooldown_s)
     if any(is_within(moment, now.tick, cooldown) for moment in again):
-        return Ruling(Answer.WAIT, f"It cools down for {limits.cooldown_s:g} s after the last time.")
+        return Ruling(GuardAnswer.WAIT, f"It cools down for {limits.cooldown_s:g} s after the last time.")
     if (text := exceeded(limits.rate_limits, same, now.tick)) is not None:
-        return Ruling(Answer.WAIT, f"The limit of {text} for this action is used up.")
+        return Ruling(GuardAnswer.WAIT, f"The limit of {text} for this action is used up.")
     if (text := exceeded(now.rate_limits, map(_when, acts), now.tick)) is not None:
-        return Ruling(Answer.WAIT, f"The limit of {text} for all actions is used up.")
+        return Ruling(GuardAnswer.WAIT, f"The limit of {text} for all actions is used up.")
     if exceeded([f"{now.blast_radius}/hour"], on_target, now.tick):
-        return Ruling(Answer.WAIT, f"{action.target} was acted on {now.blast_radius} times within an hour.")
+        return Ruling(GuardAnswer.WAIT, f"{action.target} was acted on {now.blast_radius} times within an hour.")
     reached = [labels_of(each.action) for each in acts if is_within(_when(each), now.tick, _BLAST_SPAN)]
     if (reason := spread_too_far(labels_of(action), reached, now.blast_radius_labels)) is not None:
-        return Ruling(Answer.WAIT, reason)
+        return Ruling(GuardAnswer.WAIT, reason)
     return None
 
 

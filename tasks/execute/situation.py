@@ -9,7 +9,7 @@ from storage.records import metric_of
 from tasks.authority import is_autonomous
 from tasks.context import Context
 from tasks.execute.guards import ActionLimits, Circumstances
-from tasks.execute.maintenance import open_until
+from tasks.maintenance import open_until
 
 HISTORY_DAYS = 8
 SILENT_AFTER_S = 600.0

@@ -14,22 +14,22 @@ from typing import Any
 from prefect import Task
 from prefect.cache_policies import NO_CACHE
 
-from handlers.results import explain
+from handlers.contract.results import explain
 from handlers.worlds import act_in, capture_in, check_in
 from storage import ForeactError, TransientError
 from storage.actions import ActionView
 from storage.records import NOTHING, Action, Intent, Receipt, ReceiptStatus
 from tasks.authority import as_allowed_now
 from tasks.context import Context
-from tasks.execute import WAITS_FACT, Answer, judge
+from tasks.execute import WAITS_FACT, GuardAnswer, judge
 from tasks.execute.situation import Silence, circumstances, silence_now
-from tasks.measure.fix import fix_before_act
 from tasks.stage import stage
 
 logger = logging.getLogger(__name__)
 
 Receipts = tuple[Receipt, ...]
 Act = Callable[[Context, ActionView], Receipt | None]
+Preregister = Callable[[Context, Action], object]
 
 ACT_TIMEOUT_S = 900.0
 NOT_UNDONE = {ReceiptStatus.FAILED, ReceiptStatus.TIMED_OUT, ReceiptStatus.UNKNOWN}
@@ -47,7 +47,7 @@ def _summary(receipts: Receipts) -> Mapping[str, Any]:
 
 
 @stage("execute", _summary, timeout_s=3_600)
-def execute(context: Context, act: Act | None = None) -> Receipts:
+def execute(context: Context, act: Act) -> Receipts:
     """Resolve what a crash left open, then carry out what is due and allowed, most important first.
 
     `act` carries out one action; live it is a Prefect task, so that each action has a run of its own.
@@ -58,7 +58,7 @@ def execute(context: Context, act: Act | None = None) -> Receipts:
     receipts = [resolve(context, view) for view in begun if _is_interrupted(context, view)]
     silence = silence_now(context) if waiting else Silence()
     waits: dict[str, str] = {}
-    receipts += [_tried(context, view, silence, act or act_once, waits) for view in waiting]
+    receipts += [_tried(context, view, silence, act, waits) for view in waiting]
     if waiting and waits != context.store.facts.get(WAITS_FACT, {}):
         context.store.facts.set(WAITS_FACT, waits)
     return tuple(receipt for receipt in receipts if receipt is not None)
@@ -89,23 +89,26 @@ def _ruled(
 ) -> Receipt | None:
     """Carry out an action, or give it up, as the guards say; None where it waits, and `waits` then says for what."""
     ruling = judge(view, circumstances(context, silence))
-    if ruling.answer is Answer.GO:
+    if ruling.answer is GuardAnswer.GO:
         return carry_out(context, view)
-    if ruling.answer is Answer.DROP:
+    if ruling.answer is GuardAnswer.DROP:
         return _finish(context, view.action, _receipt(context, view, ReceiptStatus.SKIPPED, ruling.reason))
     waits[view.action.action_id] = ruling.reason
     return None
 
 
-def act_once(context: Context, view: ActionView) -> Receipt | None:
-    """Carry out one action: state before, intent, act, receipt. None where another run was faster."""
+def act_once(context: Context, view: ActionView, preregister: Preregister) -> Receipt | None:
+    """Carry out one action: state before, intent, act, receipt. None where another run was faster.
+
+    `preregister` writes down what the act will be judged by; it comes before the intent.
+    """
     action = as_decided(context, view)
     action = action.model_copy(update={"dry_run": action.dry_run or _is_dry(context, action)})
     try:
         before = _before(context, action)
     except LookupError as trouble:
         return _finish(context, action, _receipt(context, view, ReceiptStatus.SKIPPED, str(trouble)))
-    fix_before_act(context, action)
+    preregister(context, action)
     begun_at = context.store.clock()
     intent = Intent(action_id=action.action_id, at=begun_at, flow_run_id=context.cycle.flow_run_id, before=before)
     if not context.store.actions.claim(intent):
@@ -113,7 +116,7 @@ def act_once(context: Context, view: ActionView) -> Receipt | None:
     return _finish(context, action, _act(context, action, before))
 
 
-act_task: Task[[Context, ActionView], Receipt | None] = Task(
+act_task: Task[[Context, ActionView, Preregister], Receipt | None] = Task(
     fn=act_once,
     name="act",
     task_run_name="{view.action.title}",

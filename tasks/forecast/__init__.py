@@ -5,21 +5,25 @@ fitted. What became of forecasts: `ledger`, `recalibrate`, `state`.
 """
 
 from tasks.forecast.batch import LEVELS, ForecastBatch, concatenate
-from tasks.forecast.fit import FleetState, fit_fleet
-from tasks.forecast.fleet import forecast_batch, forecast_chunk
-from tasks.forecast.ledger import Ledger, calibration_offsets, error_blocks
-from tasks.forecast.recalibrate import Recalibration, Reliability, fit_recalibration, reliability
-from tasks.forecast.state import joint_paths
+from tasks.forecast.fleet.fit import FleetState, fit_fleet
+from tasks.forecast.fleet.forecast import forecast_batch, forecast_chunk
+from tasks.forecast.model_store import earlier_residuals
+from tasks.forecast.risk.outlook import Outlook
+from tasks.forecast.risk.recalibration import Recalibration, Reliability, fit_recalibration, reliability
+from tasks.forecast.risk.state import joint_paths
+from tasks.forecast.verification.error_ledger import Ledger, calibration_offsets, error_blocks
 
 __all__ = [
     "LEVELS",
     "FleetState",
     "ForecastBatch",
     "Ledger",
+    "Outlook",
     "Recalibration",
     "Reliability",
     "calibration_offsets",
     "concatenate",
+    "earlier_residuals",
     "error_blocks",
     "fit_fleet",
     "fit_recalibration",

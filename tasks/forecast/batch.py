@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.forecast.pages import unwritten
+from tasks.forecast.allocation import unwritten
 
 Floats = NDArray[np.float64]
 Float32s = NDArray[np.float32]

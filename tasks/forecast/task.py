@@ -7,20 +7,21 @@ from typing import Any
 
 from storage.forecasts import Spread
 from storage.records import Frame, Pattern
-from storage.states import RawState
+from storage.state_predictions import RawState
 from tasks.context import Context
-from tasks.forecast.acts import passing_touches
 from tasks.forecast.batch import ForecastBatch
-from tasks.forecast.changed import known_changes
-from tasks.forecast.crossing import crossings
-from tasks.forecast.kept import Kept
-from tasks.forecast.learned import Learned, keep_pace, learned, serving_of
-from tasks.forecast.outlook import FramePaths, Outlook, breaches_at, forecasts_of, predicted_state
-from tasks.forecast.past import CALIBRATED_METHOD
-from tasks.forecast.serve import Serving, forecast_frame
-from tasks.forecast.settle import settle, settled
-from tasks.forecast.shards import RunShards, in_process
-from tasks.forecast.untouched import untouched
+from tasks.forecast.fleet.level_shifts import known_changes
+from tasks.forecast.fleet.shards import RunShards, in_process
+from tasks.forecast.fleet_snapshot import FleetSnapshot
+from tasks.forecast.method_per_series import MethodPerSeries, forecast_frame
+from tasks.forecast.model_store import StoredModels, keep_pace, serving_of, stored_models
+from tasks.forecast.risk.crossings import crossings
+from tasks.forecast.risk.outlook import FramePaths, Outlook, breaches_at, forecasts_of, predicted_state
+from tasks.forecast.verification.resolved import CALIBRATED_METHOD
+from tasks.forecast.verification.settle import settle, settled
+from tasks.interventions.recent import passing_effects
+from tasks.interventions.removed_from_history import without_effects
+from tasks.objectives.in_force import objectives_in_force
 from tasks.stage import stage
 
 __all__ = ["forecast", "settle"]
@@ -46,9 +47,9 @@ def forecast(
     run_shards: RunShards = in_process,
 ) -> Outlook:
     """Forecast every window, read each objective off the joint paths, and settle forecasts that matured."""
-    objectives = context.objectives()
+    objectives = objectives_in_force(context.settings, context.store)
     serving = serving_of(context)
-    known = learned(context, frames, objectives)
+    known = stored_models(context, frames, objectives)
     batches = _batches(context, frames, serving, known, patterns, run_shards)
     parts = [
         FramePaths(frame, batch, tuple(crossings(frame, batch, objectives)), kept.blocks)
@@ -69,15 +70,15 @@ def forecast(
 def _batches(
     context: Context,
     frames: Sequence[Frame],
-    serving: Serving,
-    known: Learned,
+    serving: MethodPerSeries,
+    known: StoredModels,
     patterns: Sequence[Pattern],
     run_shards: RunShards,
 ) -> tuple[ForecastBatch, ...]:
-    options, touches = context.settings.forecasting.forecaster, passing_touches(context)
+    options, touches = context.settings.forecasting.forecaster, passing_effects(context)
     return tuple(
         forecast_frame(
-            untouched(frame, touches),
+            without_effects(frame, touches),
             serving,
             options.horizon_steps,
             context.cycle.seed,
@@ -92,7 +93,7 @@ def _batches(
     )
 
 
-def _outlook(context: Context, parts: Sequence[FramePaths], known: Learned) -> Outlook:
+def _outlook(context: Context, parts: Sequence[FramePaths], known: StoredModels) -> Outlook:
     needed = context.settings.forecasting.state_needs
     state, raw = predicted_state(parts, context.tick, known.state, context.cycle.seed, needed)
     return Outlook(
@@ -106,7 +107,7 @@ def _outlook(context: Context, parts: Sequence[FramePaths], known: Learned) -> O
     )
 
 
-def _record(context: Context, outlook: Outlook, known: Learned) -> None:
+def _record(context: Context, outlook: Outlook, known: StoredModels) -> None:
     """Write what was foretold; a turn that is tried again finds its state there."""
     raw = RawState(outlook.raw_state.unhealthy, outlook.raw_state.critical) if outlook.raw_state else None
     store = context.store.forecasts
@@ -115,7 +116,7 @@ def _record(context: Context, outlook: Outlook, known: Learned) -> None:
         store.breaches.append(outlook.breaches, context.cycle_id)
 
 
-def _spreads(outlook: Outlook, fleets: Sequence[Kept]) -> dict[str, Spread]:
+def _spreads(outlook: Outlook, fleets: Sequence[FleetSnapshot]) -> dict[str, Spread]:
     """Return by series what makes a forecast count for calibration; only the seasonal method takes offsets."""
     found: dict[str, Spread] = {}
     for frame, batch, kept in zip(outlook.frames, outlook.batches, fleets, strict=True):

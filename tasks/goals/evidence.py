@@ -41,7 +41,7 @@ class WindowCount:
 
 
 @dataclass(frozen=True)
-class Window:
+class ObservedWindow:
     """A stretch of one series, oldest first, NaN where nothing was recorded; `end` is the moment of the last."""
 
     values: FloatArray
@@ -60,10 +60,10 @@ class Window:
         recorded = np.flatnonzero(np.isfinite(self.values))
         return 0.0 if len(recorded) == 0 else float(len(self.values) - recorded[0]) * self.step_s
 
-    def tail(self, span_s: float) -> Window:
+    def tail(self, span_s: float) -> ObservedWindow:
         """Return the last `span_s` seconds, at least one step."""
         steps = max(1, min(len(self.values), round(span_s / self.step_s)))
-        return Window(self.values[-steps:], self.step_s, self.end)
+        return ObservedWindow(self.values[-steps:], self.step_s, self.end)
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ class Evidence:
         wanted = (objective, series)
         return next((each for each in self.breaches if (each.objective, each.series) == wanted), None)
 
-    def window(self, series: str, span_s: float) -> Window | None:
+    def window(self, series: str, span_s: float) -> ObservedWindow | None:
         """Return the last `span_s` seconds of a series from the finest frame that reaches so far back.
 
         Where no frame does, the one that reaches furthest serves. None where no frame knows the series.
@@ -155,20 +155,20 @@ class Evidence:
         is_silent = age_s > _SILENT_AFTER_S and age_s > _SILENT_AFTER_GAPS * _usual_gap_s(window, recorded)
         return Reading(last_three[-1], median(last_three), age_s, is_silent)
 
-    def _windows(self, series: str) -> list[Window]:
+    def _windows(self, series: str) -> list[ObservedWindow]:
         return [window for frame in self._all_frames if (window := _window_of(frame, series))]
 
-    def _age_s(self, window: Window, recorded: IntArray) -> float:
+    def _age_s(self, window: ObservedWindow, recorded: IntArray) -> float:
         steps_ago = len(window.values) - 1 - int(recorded[-1])
         return max(0.0, (self.tick - window.end).total_seconds()) + steps_ago * window.step_s
 
 
-def _usual_gap_s(window: Window, recorded: IntArray) -> float:
+def _usual_gap_s(window: ObservedWindow, recorded: IntArray) -> float:
     return float(np.median(np.diff(recorded))) * window.step_s if len(recorded) > 1 else window.step_s
 
 
-def _window_of(frame: Frame, series: str) -> Window | None:
-    return Window(frame.row(series), frame.step_s, frame.end) if series in frame.series else None
+def _window_of(frame: Frame, series: str) -> ObservedWindow | None:
+    return ObservedWindow(frame.row(series), frame.step_s, frame.end) if series in frame.series else None
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from storage.records import GoalState, GoalView, Transition
 from tasks.goals.changes import Declined
 from tasks.goals.evidence import Evidence
 from tasks.goals.policy import GoalPolicy
-from tasks.goals.tree import counts_for_parent, refuse_cycles, tree_progress
+from tasks.objectives.tree import counts_for_parent, refuse_cycles, tree_progress
 
 _WAITS = "waits for"
 

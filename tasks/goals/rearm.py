@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from storage.records import GoalState, GoalView, Objective
-from tasks.goals.evidence import Evidence, Proposal, Window
-from tasks.goals.measures import held_for_s, longest_clear_s, margin_of
+from tasks.goals.evidence import Evidence, ObservedWindow, Proposal
 from tasks.goals.policy import GoalPolicy
+from tasks.goals.statistics.measures import held_for_s, longest_clear_s, margin_of
 from tasks.text import span
 
 _FRUITLESS = {GoalState.FAILED, GoalState.EXPIRED}
@@ -63,7 +63,7 @@ def _too_early(
     return f"it {last.state.value} {span(since_s)} ago and is tried again {span(wait_s)} after that"
 
 
-def _window(evidence: Evidence, proposal: Proposal, span_s: float) -> Window | None:
+def _window(evidence: Evidence, proposal: Proposal, span_s: float) -> ObservedWindow | None:
     is_bounded = proposal.series is not None and proposal.bound is not None and span_s > 0
     return evidence.window(str(proposal.series), span_s) if is_bounded else None
 

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 from storage.records import Goal, GoalState, GoalView, Transition, stable_id
 from tasks.goals.changes import Declined, GoalChanges
-from tasks.goals.conflicts import contradictions
 from tasks.goals.discovery import discover_rules
 from tasks.goals.evidence import Evidence, Proposal, Rule
 from tasks.goals.family import with_children
-from tasks.goals.measures import priority_of, urgency_of
 from tasks.goals.policy import GoalPolicy
 from tasks.goals.rearm import not_rearmed
 from tasks.goals.review import review
+from tasks.goals.statistics.measures import priority_of, urgency_of
+from tasks.objectives.conflicts import contradictions
 from tasks.text import number
 
 _BLOCKED_WEIGHT = 0.5

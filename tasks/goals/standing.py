@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from storage.records import Goal
-from tasks.goals.evidence import Evidence, Standing, Window
-from tasks.goals.measures import Side, closed_ratio, held_for_s, margin_of
+from tasks.goals.evidence import Evidence, ObservedWindow, Standing
+from tasks.goals.statistics.measures import Side, closed_ratio, held_for_s, margin_of
 from tasks.text import limit, span, value
 
 _LONGEST_LOOK_S = 7 * 86_400.0
@@ -56,7 +56,7 @@ def series_standing(goal: Goal, evidence: Evidence, *, probability: float, worst
     )
 
 
-def held_clear_s(window: Window, bound: float, side: Side) -> float:
+def held_clear_s(window: ObservedWindow, bound: float, side: Side) -> float:
     """Return how long a series has kept clear of its bound by the hysteresis margin.
 
     Keeping it at all counts a third: a share that is wanted at 1 cannot be clear of that.

@@ -10,9 +10,11 @@ import numpy as np
 
 from storage.records import Breach, Frame, GoalView, Objective, ObjectiveKind, Pattern
 from tasks.context import DRIVEN_FACT, Context
-from tasks.forecast.outlook import Outlook
+from tasks.drivers.breaches import driven_breaches
+from tasks.drivers.fitting import fit_driven
+from tasks.forecast import Outlook
 from tasks.goals import BurnWindows, Evidence, GoalChanges, WindowCount, burn_windows, set_goals
-from tasks.plan import driven_breaches, fit_driven
+from tasks.objectives.in_force import objectives_in_force
 from tasks.stage import stage
 
 LONG_KINDS = (
@@ -70,7 +72,7 @@ def _lately(context: Context) -> tuple[list[GoalView], list[GoalView]]:
 
 def evidence(context: Context, outlook: Outlook, patterns: tuple[Pattern, ...]) -> Evidence:
     """Return all that this turn knows; breaches of driven objectives are those that their driver foretells."""
-    objectives = context.objectives()
+    objectives = objectives_in_force(context.settings, context.store)
     return Evidence(
         tick=context.tick,
         objectives=objectives,

@@ -1,6 +1,6 @@
 """Learn which actions work: the public names of the stage."""
 
-from tasks.learn.autonomy import Evidence, Review, Thresholds, gather, review
+from tasks.learn.autonomy import Review, Thresholds, TrackRecord, gather, review
 from tasks.learn.beliefs import (
     HierarchicalLearner,
     Learner,
@@ -11,12 +11,15 @@ from tasks.learn.beliefs import (
     unlearned,
 )
 from tasks.learn.choice import Choice, Rejected, choose, propensities
-from tasks.learn.contribution import contributions
-from tasks.learn.convergence import Convergence, convergence
-from tasks.learn.features import Context
-from tasks.learn.insights import insights
-from tasks.learn.monitoring import GoalTrace, monitoring_figures
-from tasks.learn.off_policy import (
+from tasks.learn.features import Situation
+from tasks.learn.knowledge import learned_strategies, planner_beliefs, realised_by_action
+from tasks.learn.outcome_rows import OutcomeRow, observations
+from tasks.learn.pooled_effect import PooledEffect, always_valid_low, pooled_effect
+from tasks.learn.reports.contribution import contributions
+from tasks.learn.reports.convergence import Convergence, convergence
+from tasks.learn.reports.insights import insights
+from tasks.learn.reports.monitoring import GoalTrace, monitoring_figures
+from tasks.learn.reports.off_policy import (
     LoggedDecision,
     PolicyValue,
     always,
@@ -25,17 +28,13 @@ from tasks.learn.off_policy import (
     policy_report,
     vetoes,
 )
-from tasks.learn.outcomes import OutcomeRow, observations
-from tasks.learn.pooled import PooledEffect, always_valid_low, pooled_effect
-from tasks.learn.realised import RealisedGain, realised_gains
-from tasks.learn.strategy import StrategyAdvice, StrategyChoice, strategy_advice, strategy_learner
-from tasks.learn.timing import SlotScore, best_slots, slot_scores
+from tasks.learn.reports.realised import RealisedGain, realised_gains
+from tasks.learn.reports.timing import SlotScore, best_slots, slot_scores
+from tasks.learn.strategy_advice import StrategyAdvice, StrategyChoice, strategy_advice, strategy_learner
 
 __all__ = [
     "Choice",
-    "Context",
     "Convergence",
-    "Evidence",
     "GoalTrace",
     "HierarchicalLearner",
     "Learner",
@@ -48,10 +47,12 @@ __all__ = [
     "Rejected",
     "Restored",
     "Review",
+    "Situation",
     "SlotScore",
     "StrategyAdvice",
     "StrategyChoice",
     "Thresholds",
+    "TrackRecord",
     "always",
     "always_valid_low",
     "best_believed",
@@ -62,11 +63,14 @@ __all__ = [
     "evaluate_policies",
     "gather",
     "insights",
+    "learned_strategies",
     "monitoring_figures",
     "observations",
+    "planner_beliefs",
     "policy_report",
     "pooled_effect",
     "propensities",
+    "realised_by_action",
     "realised_gains",
     "replay",
     "restore",

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from storage.records import Autonomy
-from tasks.learn.outcomes import OutcomeRow, once_each
-from tasks.learn.pooled import always_valid_low, pooled_effect
+from tasks.learn.outcome_rows import OutcomeRow, once_each
+from tasks.learn.pooled_effect import always_valid_low, pooled_effect
 from tasks.text import percent
 
 EFFECT_LIMIT_SD = 2.0
@@ -39,7 +39,7 @@ DEFAULTS = Thresholds()
 
 
 @dataclass(frozen=True)
-class Evidence:
+class TrackRecord:
     """What is known of a (goal type, action) pair when its autonomy is reviewed.
 
     `coverage_ratio` is the measured share of values inside the 90 % forecast interval over `forecasts`
@@ -98,7 +98,7 @@ def gather(
     undos: int = 0,
     undo_ratio: float = 0.0,
     thresholds: Thresholds = DEFAULTS,
-) -> Evidence:
+) -> TrackRecord:
     """Gather the evidence on a pair from outcomes in the order recorded; other pairs' are left out."""
     mine = [row for row in once_each(rows) if (row.action, row.goal_type) == (action, goal_type)]
     measured = [row for row in mine if row.is_measured]
@@ -108,7 +108,7 @@ def gather(
     windows = np.array([row.past_windows for row in measured])
     pooled = pooled_effect(effects, errors, past_windows=windows) if measured else None
     recent = mine[-thresholds.recent :]
-    return Evidence(
+    return TrackRecord(
         action,
         goal_type,
         is_reversible,
@@ -129,7 +129,7 @@ def gather(
     )
 
 
-def review(level: Autonomy, evidence: Evidence, thresholds: Thresholds = DEFAULTS) -> Review:
+def review(level: Autonomy, evidence: TrackRecord, thresholds: Thresholds = DEFAULTS) -> Review:
     """Decide a pair's level from its evidence: down as soon as results say so, up one step when all agree.
 
     The level never exceeds `approve` where the action cannot be undone or has not gone through once. The step to
@@ -155,7 +155,7 @@ def review(level: Autonomy, evidence: Evidence, thresholds: Thresholds = DEFAULT
     return Review(wanted, _earned(wanted, evidence), True)
 
 
-def _lost(level: Autonomy, evidence: Evidence, limits: Thresholds) -> tuple[Autonomy, str]:
+def _lost(level: Autonomy, evidence: TrackRecord, limits: Thresholds) -> tuple[Autonomy, str]:
     """Return the level that bad results leave, and which; the same level where there are none."""
     falls: list[tuple[Autonomy, str]] = []
     if evidence.undos and evidence.undo_ratio < 0.5:
@@ -186,7 +186,7 @@ def _lost(level: Autonomy, evidence: Evidence, limits: Thresholds) -> tuple[Auto
     return min(lower, key=lambda fall: fall[0].rank) if lower else (level, "")
 
 
-def _missing(wanted: Autonomy, evidence: Evidence, limits: Thresholds) -> list[str]:
+def _missing(wanted: Autonomy, evidence: TrackRecord, limits: Thresholds) -> list[str]:
     """Say what the evidence lacks for a level."""
     checks = [
         (evidence.forecasts >= limits.fewest_forecasts, f"{limits.fewest_forecasts} resolved forecasts"),
@@ -213,7 +213,7 @@ def _missing(wanted: Autonomy, evidence: Evidence, limits: Thresholds) -> list[s
     return [what for holds, what in checks if not holds]
 
 
-def _earned(wanted: Autonomy, evidence: Evidence) -> str:
+def _earned(wanted: Autonomy, evidence: TrackRecord) -> str:
     forecast = (
         f"{percent(evidence.coverage_ratio)} of values inside the 90 % interval over {evidence.forecasts} forecasts"
     )

@@ -12,7 +12,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from storage.errors import ForeactError
-from tasks.learn.features import Context, FeatureMap, FloatArray, describe
+from storage.records import FloatArray
+from tasks.learn.features import FeatureMap, Situation, describe
 
 DECAY = 0.995
 PRIOR_SHAPE = 5.0
@@ -57,15 +58,15 @@ class Learner(Protocol):
         """Return the learner that has seen one more outcome; one seen before changes nothing."""
         ...
 
-    def effects(self, context: Context, arms: Sequence[str]) -> tuple[FloatArray, FloatArray]:
+    def effects(self, context: Situation, arms: Sequence[str]) -> tuple[FloatArray, FloatArray]:
         """Return the believed mean effect of each arm and its standard deviation, both (n_arms,)."""
         ...
 
-    def draws(self, context: Context, arms: Sequence[str], count: int, seed: int) -> FloatArray:
+    def draws(self, context: Situation, arms: Sequence[str], count: int, seed: int) -> FloatArray:
         """Draw the arms' effects jointly from what is believed: (count, n_arms)."""
         ...
 
-    def gain(self, context: Context, action: str, than: str, at: Context | None = None) -> tuple[float, float]:
+    def gain(self, context: Situation, action: str, than: str, at: Situation | None = None) -> tuple[float, float]:
         """Return how much more an action is believed to do than another, and the standard deviation of that.
 
         `at` is the other's context where it differs.
@@ -104,7 +105,7 @@ class HierarchicalLearner:
         if observation.outcome_id in self.recent_ids:
             return self
         _check(observation)
-        named = describe(observation.action, Context(observation.goal_type, observation.hour))
+        named = describe(observation.action, Situation(observation.goal_type, observation.hour))
         prior = self._grown(named)._faded()
         # Scaling the row, not passing a weight: the library's weights count repeated rows, which would make a
         # precise outcome many outcomes and the noise look small.
@@ -125,19 +126,19 @@ class HierarchicalLearner:
             recent_ids=(*self.recent_ids, observation.outcome_id)[-REMEMBERED_IDS:],
         )
 
-    def effects(self, context: Context, arms: Sequence[str]) -> tuple[FloatArray, FloatArray]:
+    def effects(self, context: Situation, arms: Sequence[str]) -> tuple[FloatArray, FloatArray]:
         """Return the believed mean effect of each arm and its standard deviation, both (n_arms,)."""
         known, rows = self._rows(context, arms)
         spread = np.linalg.solve(known.precision, rows.T)
         variance = known.rate / (known.shape - 1) * np.einsum("af,fa->a", rows, spread)
         return rows @ known.mean, np.sqrt(variance)
 
-    def draws(self, context: Context, arms: Sequence[str], count: int, seed: int) -> FloatArray:
+    def draws(self, context: Situation, arms: Sequence[str], count: int, seed: int) -> FloatArray:
         """Draw the arms' effects jointly from what is believed: (count, n_arms)."""
         known, rows = self._rows(context, arms)
         return np.asarray(known._regressor(seed).sample(rows, size=count), dtype=np.float64)
 
-    def gain(self, context: Context, action: str, than: str, at: Context | None = None) -> tuple[float, float]:
+    def gain(self, context: Situation, action: str, than: str, at: Situation | None = None) -> tuple[float, float]:
         """Return how much more an action is believed to do than another, and the standard deviation of that.
 
         `at` is the other's context where it differs, so that an action can be compared with itself at another
@@ -223,7 +224,7 @@ class HierarchicalLearner:
             rate=PRIOR_RATE + max(0.0, left) / 2,
         )
 
-    def _rows(self, context: Context, arms: Sequence[str]) -> tuple[HierarchicalLearner, FloatArray]:
+    def _rows(self, context: Situation, arms: Sequence[str]) -> tuple[HierarchicalLearner, FloatArray]:
         named = [describe(arm, context) for arm in arms]
         known = self._grown(name for features in named for name in features)
         return known, np.stack([known.features.vector(features) for features in named])

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from storage.errors import ForeactError
-from storage.records import NOTHING
+from storage.records import NOTHING, FloatArray
 from tasks.learn.beliefs import Learner
-from tasks.learn.features import Context, FloatArray
+from tasks.learn.features import Situation
 
 DRAWS = 300
 CURIOSITY = 0.5
@@ -44,7 +44,7 @@ class Choice:
 
 def propensities(
     learner: Learner,
-    context: Context,
+    context: Situation,
     arms: Sequence[str],
     seed: int,
     *,
@@ -93,7 +93,7 @@ def exploration(arms: Sequence[str], uniform_share: float, nothing_floor: float)
 
 def choose(
     learner: Learner,
-    context: Context,
+    context: Situation,
     arms: Sequence[str],
     seed: int,
     *,
@@ -120,7 +120,7 @@ def choose(
     return draw(learner, context, arms, chances, seed)
 
 
-def draw(learner: Learner, context: Context, arms: Sequence[str], chances: FloatArray, seed: int) -> Choice:
+def draw(learner: Learner, context: Situation, arms: Sequence[str], chances: FloatArray, seed: int) -> Choice:
     """Draw from given probabilities (n_arms,) and keep what was believed about every arm."""
     # A stream of its own: the seed already made the posterior draws.
     place = int(np.random.default_rng([seed, 1]).choice(len(arms), p=chances / chances.sum()))

@@ -7,18 +7,15 @@ from dataclasses import dataclass
 from math import cos, pi, sin
 
 import numpy as np
-from numpy.typing import NDArray
 
-from storage.records import NOTHING
-
-FloatArray = NDArray[np.float64]
+from storage.records import NOTHING, FloatArray
 
 PRIOR_SD = {"base": 0.3, "goal": 0.3, "action": 0.5, "pair": 0.4, "sin": 0.35, "cos": 0.35}
 """How large each kind of feature's effect may be, in standard deviations of the metric."""
 
 
 @dataclass(frozen=True)
-class Context:
+class Situation:
     """The situation of a choice: the goal's type and the hour of day, 0 to 24, in local time.
 
     Without an hour it stands for the average over the day.
@@ -28,7 +25,7 @@ class Context:
     hour: float | None = None
 
 
-def describe(action: str, context: Context) -> dict[str, float]:
+def describe(action: str, context: Situation) -> dict[str, float]:
     """Name an action's features in a context and give their values, each times its prior's standard
     deviation.
 

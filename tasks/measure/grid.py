@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from storage.records import Forecast
-from tasks.measure.ledger import FloatArray
+from storage.records import FloatArray, Forecast
 
 
 @dataclass(frozen=True)
-class Grid:
+class MetricGrid:
     """Metrics with a common step around one act: steps `first_step` to `first_step + steps` of their forecasts.
 
     `observed` is (n_series, steps), NaN where nothing was recorded.
@@ -37,7 +36,7 @@ class Grid:
         """Return when the last step of the window ends."""
         return self.any_forecast.at_step(self.first_step + self.steps - 1)
 
-    def up_to(self, moment: datetime) -> Grid | None:
+    def up_to(self, moment: datetime) -> MetricGrid | None:
         """Return the part of the window that ends by a moment; None where there is none."""
         step_s, first = self.any_forecast.step_s, self.any_forecast.at_step(self.first_step)
         steps = min(self.steps, int((moment - first).total_seconds() // step_s) + 1)

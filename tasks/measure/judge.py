@@ -12,12 +12,13 @@ import numpy as np
 from storage.actions import ActionView
 from storage.records import Action, Estimand, Outcome, Receipt, ReceiptStatus, Verdict, stable_id
 from tasks.context import Context
-from tasks.measure.around import Surroundings
-from tasks.measure.batch import MetricWindow, Role, measure_many
-from tasks.measure.claims import Claim, check_claims
-from tasks.measure.effect import Better, Effect
-from tasks.measure.fix import better_of, derive
-from tasks.measure.grid import Grid
+from tasks.measure.data_around_act import DataAroundAct
+from tasks.measure.grid import MetricGrid
+from tasks.measure.inference.claims import Claim, check_claims
+from tasks.measure.inference.effect import Better, Effect
+from tasks.measure.inference.many_metrics import MetricWindow, Role, measure_many
+from tasks.measure.preregister import better_of, derive
+from tasks.objectives.in_force import objectives_in_force
 
 MOST_PATIENCE_S = 3_600.0
 NO_FORECAST = "no forecast issued before the act tells of this series and time"
@@ -33,15 +34,15 @@ class Judged:
     estimand: Estimand | None
     is_fixed: bool
     until: datetime
-    grids: tuple[Grid, ...]
+    grids: tuple[MetricGrid, ...]
 
     @property
-    def target(self) -> Grid | None:
+    def target(self) -> MetricGrid | None:
         """Return the grid that holds the target; None where nothing was forecast of it."""
         return next((grid for grid in self.grids if self.action.series in grid.forecasts), None)
 
 
-def judged(around: Surroundings, view: ActionView) -> Judged | None:
+def judged(around: DataAroundAct, view: ActionView) -> Judged | None:
     """Return an act whose time has come; None while its window lasts, or late values may still arrive.
 
     Values are waited for as long as the window was, an hour at most: after that, what is missing stays missing.
@@ -81,7 +82,7 @@ def ends_at(context: Context, action: Action, receipt: Receipt) -> datetime:
     return max(receipt.finished_at, min(end, undone.started_at))
 
 
-def outcomes_of(around: Surroundings, found: Judged) -> list[Outcome]:
+def outcomes_of(around: DataAroundAct, found: Judged) -> list[Outcome]:
     """Return what an act changed on every metric, its target first."""
     windows, grids = _windows(around, found)
     confidence = {} if found.estimand is None else _level(found.estimand)
@@ -101,8 +102,8 @@ def _level(estimand: Estimand) -> dict[str, float]:
     return {"confidence": estimand.confidence, "alpha": estimand.alpha}
 
 
-def _windows(around: Surroundings, found: Judged) -> tuple[list[MetricWindow], dict[str, Grid]]:
-    estimand, windows, grids = found.estimand, list[MetricWindow](), dict[str, Grid]()
+def _windows(around: DataAroundAct, found: Judged) -> tuple[list[MetricWindow], dict[str, MetricGrid]]:
+    estimand, windows, grids = found.estimand, list[MetricWindow](), dict[str, MetricGrid]()
     if estimand is None:
         return windows, grids
     roles: dict[str, Role] = {
@@ -127,7 +128,7 @@ def _windows(around: Surroundings, found: Judged) -> tuple[list[MetricWindow], d
 
 
 def _better(context: Context, action: Action, names: Mapping[str, Role]) -> dict[str, Better]:
-    objectives = context.objectives()
+    objectives = objectives_in_force(context.settings, context.store)
     return {name: better_of(objectives, name, action) for name in names}
 
 
@@ -148,7 +149,7 @@ def _outcome(
     series: str,
     role: Any,
     effect: Effect,
-    grid: Grid | None,
+    grid: MetricGrid | None,
     claims: Mapping[str, Claim],
 ) -> Outcome:
     claim = claims.get(series, claims.get(series.partition("{")[0]))
@@ -213,7 +214,7 @@ def _remarks(found: Judged, effect: Effect, claim: Claim | None) -> list[str]:
     return said
 
 
-def _evidence(found: Judged, series: str, role: str, effect: Effect, grid: Grid | None) -> dict[str, Any]:
+def _evidence(found: Judged, series: str, role: str, effect: Effect, grid: MetricGrid | None) -> dict[str, Any]:
     estimand = found.estimand
     if estimand is None or grid is None:
         return {}

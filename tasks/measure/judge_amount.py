@@ -12,10 +12,12 @@ import numpy as np
 from storage.actions import ActionView
 from storage.records import Estimand, Objective, Outcome, Verdict
 from tasks.context import Context
-from tasks.measure.amounts import history_of, names_of, response_to
-from tasks.measure.effect import Effect
-from tasks.measure.held import DrivenHistory, Response, at_old_amount, held_ledger, measure_amount
+from tasks.drivers.responses import Response
+from tasks.measure.amount_history import history_of, names_of, response_to
+from tasks.measure.inference.amount_effect import DrivenHistory, at_old_amount, held_ledger, measure_amount
+from tasks.measure.inference.effect import Effect
 from tasks.measure.judge import MOST_PATIENCE_S, Judged, ends_at, number, numbers, outcome_of
+from tasks.objectives.in_force import objectives_in_force
 
 
 def judge_amount(context: Context, view: ActionView, estimand: Estimand) -> Outcome | None:
@@ -28,7 +30,9 @@ def judge_amount(context: Context, view: ActionView, estimand: Estimand) -> Outc
     if context.tick < end:
         return None
     found = Judged(view.action, receipt, estimand, True, ends_at(context, view.action, receipt), ())
-    objective = next((each for each in context.objectives() if each.name == held.objective), None)
+    objective = next(
+        (each for each in objectives_in_force(context.settings, context.store) if each.name == held.objective), None
+    )
     names = names_of(context, objective) if objective is not None else None
     if objective is None or names is None:
         gone = f"the objective {held.objective} is gone, or what it names is not recorded any more"

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from storage.records import Frame
+from storage.records import FloatArray, Frame, IntArray
 from tasks.forecast import forecast_batch
-from tasks.measure.ledger import FloatArray, IntArray
 
 RERUN_ORIGINS = 60
 FEWEST_HISTORY_STEPS = 30

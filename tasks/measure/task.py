@@ -11,14 +11,15 @@ import numpy as np
 from storage.actions import ActionView
 from storage.records import Action, Autonomy, Estimand, Outcome, Receipt, ReceiptStatus, Verdict, stable_id
 from tasks.context import Context
-from tasks.measure.around import Surroundings
-from tasks.measure.batch import Role, measure_many
-from tasks.measure.effect import Better
-from tasks.measure.fix import better_of, derive, named
-from tasks.measure.grid import Grid
+from tasks.measure.data_around_act import DataAroundAct
+from tasks.measure.grid import MetricGrid
+from tasks.measure.inference.effect import Better
+from tasks.measure.inference.many_metrics import Role, measure_many
 from tasks.measure.judge import judged, outcomes_of
 from tasks.measure.judge_amount import judge_amount
-from tasks.monitor.windows import LONGEST_STEP_S
+from tasks.measure.preregister import better_of, derive, named
+from tasks.monitor import LONGEST_STEP_S
+from tasks.objectives.in_force import objectives_in_force
 from tasks.stage import stage
 
 Outcomes = tuple[Outcome, ...]
@@ -37,7 +38,7 @@ def _summary(outcomes: Outcomes) -> Mapping[str, Any]:
 @stage("measure", _summary)
 def measure(context: Context) -> Outcomes:
     """Measure acts whose window has passed; undo at once what visibly made a guarded metric worse."""
-    around, outcomes = Surroundings(context), list[Outcome]()
+    around, outcomes = DataAroundAct(context), list[Outcome]()
     for view in context.store.actions.unmeasured():
         told = _told(around, view)
         context.store.outcomes.append(told, context.cycle_id)
@@ -46,7 +47,7 @@ def measure(context: Context) -> Outcomes:
     return tuple(outcomes)
 
 
-def _told(around: Surroundings, view: ActionView) -> list[Outcome]:
+def _told(around: DataAroundAct, view: ActionView) -> list[Outcome]:
     """Return what an act changed; nothing while its window lasts."""
     if view.action.series is None:
         estimand = around.context.store.outcomes.estimand(view.action.action_id)
@@ -56,7 +57,7 @@ def _told(around: Surroundings, view: ActionView) -> list[Outcome]:
     return outcomes_of(around, found) if found is not None else []
 
 
-def watch_guards(context: Context, around: Surroundings) -> None:
+def watch_guards(context: Context, around: DataAroundAct) -> None:
     """Plan the undo of recent acts that made a guarded metric, or their own, demonstrably worse.
 
     An act is watched for the stabilisation time, and for as long as it takes to see a few steps of the metric. One
@@ -76,7 +77,7 @@ def _may_be_undone(context: Context, view: ActionView) -> bool:
     return done and reversible and not view.action.undo_of and not context.store.actions.undo_for(view.action.action_id)
 
 
-def _worsened(around: Surroundings, view: ActionView) -> str:
+def _worsened(around: DataAroundAct, view: ActionView) -> str:
     """Say which watched metric got worse, and by what evidence; empty where none did."""
     context, action, receipt = around.context, view.action, view.receipt
     assert receipt is not None
@@ -98,7 +99,7 @@ def _at_each_guard(context: Context, action: Action) -> list[Action]:
     return [action.model_copy(update={"series": name, "guards": ()}) for name in named(action.guards, known)]
 
 
-def _worse_by(around: Surroundings, view: ActionView, estimand: Estimand, roles: Mapping[str, Role]) -> str:
+def _worse_by(around: DataAroundAct, view: ActionView, estimand: Estimand, roles: Mapping[str, Role]) -> str:
     context, action, receipt = around.context, view.action, view.receipt
     assert receipt is not None
     age_s = (context.tick - receipt.finished_at).total_seconds()
@@ -106,7 +107,7 @@ def _worse_by(around: Surroundings, view: ActionView, estimand: Estimand, roles:
         return ""
     if _is_over(around, _over_at(context, receipt, LONGEST_STEP_S if estimand.guards else estimand.step_s)):
         return ""
-    objectives = context.objectives()
+    objectives = objectives_in_force(context.settings, context.store)
     better = {name: better_of(objectives, name, action) for name in roles}
     for grid in around.grids(estimand, receipt, roles, context.tick):
         watched = _watched(around, grid, receipt)
@@ -127,7 +128,7 @@ def _over_at(context: Context, receipt: Receipt, step_s: float) -> datetime:
     )
 
 
-def _is_over(around: Surroundings, over_at: datetime) -> bool:
+def _is_over(around: DataAroundAct, over_at: datetime) -> bool:
     """Tell whether that moment had passed when acts were last looked at, or passed too long ago."""
     tick = around.context.tick
     if tick <= over_at:
@@ -135,7 +136,7 @@ def _is_over(around: Surroundings, over_at: datetime) -> bool:
     return over_at <= tick - LATEST_LOOK or (around.looked_at is not None and over_at <= around.looked_at)
 
 
-def _watched(around: Surroundings, grid: Grid, receipt: Receipt) -> Grid | None:
+def _watched(around: DataAroundAct, grid: MetricGrid, receipt: Receipt) -> MetricGrid | None:
     """Return what was seen while an act was watched; None where that was over when it was last looked at."""
     over_at = _over_at(around.context, receipt, grid.any_forecast.step_s)
     if around.context.tick <= over_at:
@@ -143,7 +144,7 @@ def _watched(around: Surroundings, grid: Grid, receipt: Receipt) -> Grid | None:
     return None if _is_over(around, over_at) else grid.up_to(over_at)
 
 
-def _looks_worse(grid: Grid, series: str, better: Mapping[str, Better]) -> bool:
+def _looks_worse(grid: MetricGrid, series: str, better: Mapping[str, Better]) -> bool:
     """Tell whether enough was seen, and the metric went the wrong way: only then the past is asked how sure that is."""
     missed = grid.seen(series) - grid.point(series)
     seen = np.isfinite(missed)
@@ -153,8 +154,8 @@ def _looks_worse(grid: Grid, series: str, better: Mapping[str, Better]) -> bool:
 
 
 def _demonstrably(
-    around: Surroundings,
-    grid: Grid,
+    around: DataAroundAct,
+    grid: MetricGrid,
     view: ActionView,
     suspects: Mapping[str, Role],
     better: Mapping[str, Better],

@@ -1,5 +1,5 @@
 """Monitor: pull what sources have, and lay the working windows on regular grids."""
 
-from tasks.monitor.windows import Window, choose_step_s, plan_windows
+from tasks.monitor.windows import LONGEST_STEP_S, FrameWindow, choose_step_s, plan_windows
 
-__all__ = ["Window", "choose_step_s", "plan_windows"]
+__all__ = ["LONGEST_STEP_S", "FrameWindow", "choose_step_s", "plan_windows"]

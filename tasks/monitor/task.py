@@ -9,9 +9,10 @@ from typing import Any
 from storage.records import Event, Frame, Sample
 from storage.samples import SampleWindow, SeriesInfo
 from tasks.context import SOURCE_FACT, Context
-from tasks.goals import ratio_samples
 from tasks.monitor import plan_windows
-from tasks.monitor.windows import LONGEST_STEP_S, SPARSE_REACH_S, Window, sparse
+from tasks.monitor.windows import LONGEST_STEP_S, SPARSE_REACH_S, FrameWindow, sparse
+from tasks.objectives.in_force import objectives_in_force
+from tasks.objectives.ratios import ratio_samples
 from tasks.stage import stage
 
 Frames = tuple[Frame, ...]
@@ -42,7 +43,11 @@ def pull(context: Context) -> None:
 
 def derive_ratios(context: Context) -> None:
     """Record the ratios that objectives name at every step that has none yet: series like any other from here on."""
-    wanted = [objective for objective in context.objectives() if objective.denominator is not None]
+    wanted = [
+        objective
+        for objective in objectives_in_force(context.settings, context.store)
+        if objective.denominator is not None
+    ]
     if not wanted:
         return
     parts = {name for objective in wanted for name in (objective.metric, str(objective.denominator))}
@@ -87,7 +92,7 @@ def _frames(context: Context, recent: SampleWindow, spans: Iterable[SeriesInfo])
     return tuple(_frame(context, recent, window).in_seasons(options.seasons_seconds) for window in windows)
 
 
-def _frame(context: Context, recent: SampleWindow, window: Window) -> Frame:
+def _frame(context: Context, recent: SampleWindow, window: FrameWindow) -> Frame:
     """Lay series on their grid: of what was just read, or of more where the grid reaches further back."""
     start = context.tick - timedelta(seconds=window.step_s * window.steps)
     if recent.since <= start:

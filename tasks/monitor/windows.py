@@ -16,7 +16,7 @@ MAX_JITTER_RATIO = 1.2
 
 
 @dataclass(frozen=True)
-class Window:
+class FrameWindow:
     """Series that share a step; `steps` reach back to the oldest sample among them, within the limit."""
 
     step_s: float
@@ -41,7 +41,7 @@ def choose_step_s(interval_s: float, span_s: float, window_steps: int, fixed_ste
 
 def plan_windows(
     spans: Iterable[SeriesInfo], tick: datetime, window_steps: int, fixed_step_s: float = 0, max_series: int = 10_000
-) -> tuple[Window, ...]:
+) -> tuple[FrameWindow, ...]:
     """Group series by step; series beyond `max_series` are left out, the least recently seen first."""
     heard = [(info.last, info.series, info) for info in spans if info.last is not None]
     newest = sorted(heard, key=lambda each: each[:2], reverse=True)[:max_series]
@@ -51,7 +51,7 @@ def plan_windows(
         step_s = choose_step_s(info.interval_s, span_s, window_steps, fixed_step_s)
         groups[step_s].append((span_s, series))
     return tuple(
-        Window(
+        FrameWindow(
             step_s,
             min(window_steps, max(1, round(max(span_s for span_s, _ in members) / step_s) + 1)),
             tuple(sorted(series for _, series in members)),

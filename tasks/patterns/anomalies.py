@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from tasks.patterns.clock import moment_text
 from tasks.patterns.finding import Finding
-from tasks.patterns.inputs import DAY_S, Floats, PatternInput, PatternSettings
+from tasks.patterns.inputs import DAY_S, Floats, PatternInput, SearchSettings
 from tasks.text import number
 
 _TAIL_QUANTILE = 0.995
@@ -23,7 +23,7 @@ _HEADROOM = 2.0**-16
 _ROUNDING = 1e-9
 
 
-def find_anomalies(frame: PatternInput, settings: PatternSettings, newest_steps: int | None = None) -> list[Finding]:
+def find_anomalies(frame: PatternInput, settings: SearchSettings, newest_steps: int | None = None) -> list[Finding]:
     """Return one finding per episode of alerts inside the newest `settings.time_window_hours`, newest last.
 
     With `newest_steps`, only so many steps are looked at, against the same history: a tenth of the work for the last
@@ -53,7 +53,7 @@ def find_anomalies(frame: PatternInput, settings: PatternSettings, newest_steps:
     return found
 
 
-def _worth_a_look(frame: PatternInput, settings: PatternSettings, since: int) -> NDArray[np.intp]:
+def _worth_a_look(frame: PatternInput, settings: SearchSettings, since: int) -> NDArray[np.intp]:
     """Return the rows with a score since a step that may be an alert: mostly none, and then nothing else is needed."""
     scores = anomaly_scores(frame.values, since)[:, since:]
     return np.flatnonzero((scores >= settings.anomaly_threshold).any(axis=1))
@@ -124,7 +124,7 @@ def _episodes(steps: NDArray[np.intp], gap_steps: int) -> list[NDArray[np.intp]]
 
 
 def _finding(
-    frame: PatternInput, settings: PatternSettings, row: int, steps: NDArray[np.intp], scores: Floats
+    frame: PatternInput, settings: SearchSettings, row: int, steps: NDArray[np.intp], scores: Floats
 ) -> Finding:
     # The first step and not the largest: coming back from a spike can be the larger step, to a value that is normal.
     name, at, score = frame.names[row], int(steps[0]), float(scores[steps].max())

@@ -7,7 +7,7 @@ from math import erfc
 import numpy as np
 
 from tasks.patterns.finding import Finding
-from tasks.patterns.inputs import DAY_S, Floats, PatternInput, PatternSettings
+from tasks.patterns.inputs import DAY_S, Floats, PatternInput, SearchSettings
 from tasks.patterns.statistics import adjusted_p_values, minus_time_of_day, standardised
 
 _MIN_COMMON = 30
@@ -18,7 +18,7 @@ _MAX_NAMES = 5
 _MAX_PAIRS = 45
 
 
-def find_comovement(frame: PatternInput, settings: PatternSettings) -> list[Finding]:
+def find_comovement(frame: PatternInput, settings: SearchSettings) -> list[Finding]:
     """Return one finding per group of series whose one-step residuals rise and fall together or in opposition.
 
     Residuals are compared and not levels, which share trends and the time of day and so correlate by accident. Groups

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tasks.patterns.clock import duration_text
 from tasks.patterns.finding import Finding
-from tasks.patterns.inputs import DAY_S, Floats, PatternInput, PatternSettings
+from tasks.patterns.inputs import DAY_S, Floats, PatternInput, SearchSettings
 from tasks.patterns.recurrence import collapse_bursts
 from tasks.patterns.statistics import adjusted_p_values, minus_time_of_day, running_sums, shift_p_values, standardised
 
@@ -19,7 +19,7 @@ _MIN_STEPS = 48
 
 
 @dataclass(frozen=True)
-class Effect:
+class EventEffect:
     """What one event type does to one series, in units of the series' robust spread.
 
     `jump` is the mean jump at the events, `noise` the spread of jumps at any time; `same_time_p` is the p-value after
@@ -43,7 +43,7 @@ class Effect:
 
 
 def find_effects(
-    frame: PatternInput, settings: PatternSettings, tick_s: float, recurrent: Collection[str] = ()
+    frame: PatternInput, settings: SearchSettings, tick_s: float, recurrent: Collection[str] = ()
 ) -> list[Finding]:
     """Return one finding per (event type, series) whose jump at the events beats circular shifts of them.
 
@@ -72,7 +72,7 @@ def significant_effects(
     day: int,
     recurrent: Collection[str],
     false_discovery_rate: float,
-) -> list[Effect]:
+) -> list[EventEffect]:
     """Return the effects that survive Benjamini-Hochberg; `jumps` is (n_series, n_steps), `events` columns per type.
 
     The test shifts the events of a type together around the window, all shifts at once as one cross-correlation.
@@ -99,11 +99,11 @@ def significant_effects(
 
 def _effect(
     kind: str, row: int, jumps: Floats, noise: float, tests: tuple[float, float, float], keeps_to_clock: bool
-) -> Effect:
+) -> EventEffect:
     seen = jumps[np.isfinite(jumps)]
     jump = float(seen.mean())
     same_sign_ratio = float((np.sign(seen) == np.sign(jump)).mean())
-    return Effect(kind, row, len(seen), jump, noise, same_sign_ratio, *tests, keeps_to_clock)
+    return EventEffect(kind, row, len(seen), jump, noise, same_sign_ratio, *tests, keeps_to_clock)
 
 
 class _Jumps:
@@ -130,7 +130,7 @@ class _Jumps:
 
 
 def _event_steps(
-    frame: PatternInput, settings: PatternSettings, tick_s: float, window: int
+    frame: PatternInput, settings: SearchSettings, tick_s: float, window: int
 ) -> dict[str, NDArray[np.intp]]:
     """Return per event type with enough events the first column at or after each of its bursts."""
     start_s = float(frame.step_times_s[0])
@@ -156,7 +156,7 @@ def jumps_at_every_step(values: Floats, window: int) -> Floats:
     return jumps
 
 
-def _finding(effect: Effect, frame: PatternInput, settings: PatternSettings, scale: float) -> Finding:
+def _finding(effect: EventEffect, frame: PatternInput, settings: SearchSettings, scale: float) -> Finding:
     name, jump = frame.names[effect.row], effect.jump * scale
     doubt = ", which cannot be told from what the time of day does anyway" if effect.confounded else ""
     size = abs(effect.jump) / max(effect.noise, 1e-12)

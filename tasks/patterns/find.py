@@ -6,17 +6,17 @@ from collections.abc import Collection, Sequence
 
 from storage.errors import ForeactError
 from tasks.patterns.anomalies import find_anomalies
-from tasks.patterns.changes import find_changes
 from tasks.patterns.comovement import find_comovement
 from tasks.patterns.effects import find_effects
 from tasks.patterns.finding import Finding
-from tasks.patterns.inputs import EARLIEST_S, LATEST_S, PatternInput, PatternSettings
+from tasks.patterns.inputs import EARLIEST_S, LATEST_S, PatternInput, SearchSettings
+from tasks.patterns.level_changes import find_changes
 from tasks.patterns.recurrence import find_recurrences
 from tasks.patterns.seasonality import find_seasonality
 from tasks.patterns.sequences import find_sequences
 
 
-def find_patterns(frame: PatternInput, settings: PatternSettings, tick_s: float, seed: int) -> tuple[Finding, ...]:
+def find_patterns(frame: PatternInput, settings: SearchSettings, tick_s: float, seed: int) -> tuple[Finding, ...]:
     """Return what every detector found in `frame` as seen at `tick_s` (unix seconds), strongest first within a kind.
 
     Events after `tick_s` are ignored. A detector with too little to judge by yields nothing; none raises on missing,
@@ -31,7 +31,7 @@ def find_patterns(frame: PatternInput, settings: PatternSettings, tick_s: float,
     return _strongest(found, settings.max_findings_per_kind)
 
 
-def find_event_patterns(frame: PatternInput, settings: PatternSettings, tick_s: float) -> tuple[Finding, ...]:
+def find_event_patterns(frame: PatternInput, settings: SearchSettings, tick_s: float) -> tuple[Finding, ...]:
     """Return recurrences and sequences, which need the events of `frame` alone."""
     recurrences = find_recurrences(frame, settings, tick_s)
     recurrent = {finding.subject for finding in recurrences}
@@ -40,7 +40,7 @@ def find_event_patterns(frame: PatternInput, settings: PatternSettings, tick_s: 
 
 
 def find_series_patterns(
-    frame: PatternInput, settings: PatternSettings, tick_s: float, seed: int, recurrent: Collection[str]
+    frame: PatternInput, settings: SearchSettings, tick_s: float, seed: int, recurrent: Collection[str]
 ) -> tuple[Finding, ...]:
     """Return what the series of `frame` show, its events' effects on them included.
 

@@ -24,7 +24,7 @@ _SHORTEST_STEP_S = 1e-3
 
 
 @dataclass(frozen=True)
-class PatternSettings:
+class SearchSettings:
     """How long to look back and how sure to be.
 
     `burst_s` is the gap below which events count as one. What is not for anybody to set: `false_discovery_rate` bounds

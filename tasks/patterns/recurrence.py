@@ -10,7 +10,7 @@ import numpy as np
 
 from tasks.patterns.clock import WEEKDAYS, clock_text, duration_text, local_s, unix_s, utc_offset_s, weekday
 from tasks.patterns.finding import Finding
-from tasks.patterns.inputs import DAY_S, HOUR_S, WEEK_S, Floats, PatternInput, PatternSettings
+from tasks.patterns.inputs import DAY_S, HOUR_S, WEEK_S, Floats, PatternInput, SearchSettings
 from tasks.patterns.statistics import adjusted_p_values
 
 PERIODS_S = tuple(hours * HOUR_S for hours in (0.5, 1, 2, 3, 4, 6, 8, 12, 24, 168))
@@ -82,7 +82,7 @@ class _Arc:
     wall_s: Floats
 
 
-def find_recurrences(frame: PatternInput, settings: PatternSettings, tick_s: float) -> list[Finding]:
+def find_recurrences(frame: PatternInput, settings: SearchSettings, tick_s: float) -> list[Finding]:
     """Return one finding per event type that keeps to a clock period, with its next occurrence after `tick_s`.
 
     Only events up to `tick_s` count, at least four weeks back. P-values are Bonferroni-corrected over the periods and
@@ -99,7 +99,7 @@ def find_recurrences(frame: PatternInput, settings: PatternSettings, tick_s: flo
     ]
 
 
-def recurrence_of(times_s: Floats, settings: PatternSettings, tick_s: float) -> Recurrence | None:
+def recurrence_of(times_s: Floats, settings: SearchSettings, tick_s: float) -> Recurrence | None:
     """Return the best-supported period of sorted event times, or None where no period qualifies.
 
     Arc test: the chance that some arc of share w holds m of n uniform phases is at most n C(n-1, m-1) w^(m-1), the

@@ -8,7 +8,7 @@ import numpy as np
 
 from tasks.patterns.clock import WEEKDAYS, clock_text, local_s, weekday
 from tasks.patterns.finding import Finding
-from tasks.patterns.inputs import DAY_S, HOUR_S, WEEK_S, Floats, PatternInput, PatternSettings
+from tasks.patterns.inputs import DAY_S, HOUR_S, WEEK_S, Floats, PatternInput, SearchSettings
 from tasks.patterns.statistics import adjusted_p_values, running_sums, standardised
 
 # Only clocks that people and schedulers live by, with the phases each is cut into; few cycles bear few phases.
@@ -48,7 +48,7 @@ class Profiles:
         return mean
 
 
-def find_seasonality(frame: PatternInput, settings: PatternSettings, seed: int) -> list[Finding]:
+def find_seasonality(frame: PatternInput, settings: SearchSettings, seed: int) -> list[Finding]:
     """Return one finding per series and clock (hour, day, week) whose profile predicts cycles it was not made from.
 
     At least three cycles and 5 % of the variance are asked for, and that independent rotations of the cycles do not

@@ -10,7 +10,7 @@ import numpy as np
 
 from tasks.patterns.clock import duration_text
 from tasks.patterns.finding import Finding
-from tasks.patterns.inputs import DAY_S, Floats, PatternInput, PatternSettings
+from tasks.patterns.inputs import DAY_S, Floats, PatternInput, SearchSettings
 from tasks.patterns.statistics import adjusted_p_values
 
 _CELLS_PER_WINDOW = 30
@@ -38,7 +38,7 @@ class Sequence:
 
 
 def find_sequences(
-    frame: PatternInput, settings: PatternSettings, tick_s: float, recurrent: Collection[str] = ()
+    frame: PatternInput, settings: SearchSettings, tick_s: float, recurrent: Collection[str] = ()
 ) -> list[Finding]:
     """Return one finding per ordered pair of event types whose succession beats circular shifts of the second.
 
@@ -169,7 +169,7 @@ def _binomial_bound(count: int, n: int, share: float) -> float:
 
 
 def _finding(
-    sequence: Sequence, q_value: float, last_first_s: float, settings: PatternSettings, tick_s: float
+    sequence: Sequence, q_value: float, last_first_s: float, settings: SearchSettings, tick_s: float
 ) -> Finding:
     share = sequence.count / sequence.n_first
     expected = sequence.expected / sequence.n_first

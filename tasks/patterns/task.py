@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,15 +11,14 @@ import numpy as np
 
 from storage.records import Frame, Pattern, stable_id
 from tasks.context import SEARCHED_FACT, Context
-from tasks.forecast.learned import kept_state
-from tasks.forecast.residuals import one_step_residuals
-from tasks.patterns import Finding, PatternInput, PatternSettings, find_event_patterns, find_series_patterns
+from tasks.patterns import Finding, PatternInput, SearchSettings, find_event_patterns, find_series_patterns
 from tasks.patterns.anomalies import find_anomalies
 from tasks.patterns.causes import with_causes
-from tasks.patterns.kept import of_long_search, overlay
+from tasks.patterns.overlay import of_long_search, overlay
 from tasks.stage import stage
 
 Patterns = tuple[Pattern, ...]
+Residuals = Callable[[Context, Frame], np.ndarray[Any, Any] | None]
 
 REFRESH_RATIO = 0.02
 
@@ -30,8 +29,11 @@ def _summary(found: Patterns) -> Mapping[str, Any]:
 
 
 @stage("patterns", _summary)
-def patterns(context: Context, frames: tuple[Frame, ...]) -> Patterns:
+def patterns(context: Context, frames: tuple[Frame, ...], residuals: Residuals) -> Patterns:
     """Look for patterns in the events, and in every window of metrics beside them.
+
+    `residuals` says how far each step of a frame (n, t) lies from what was to be expected one step before, None where
+    nothing was; the forecast stage knows.
 
     What long searches found holds for a while: for `refresh_minutes`, or a fiftieth of the history where that is
     less. In between, events and the newest steps of metrics are looked at, and the rest is taken as it was found.
@@ -41,7 +43,7 @@ def patterns(context: Context, frames: tuple[Frame, ...]) -> Patterns:
     events = find_event_patterns(alone, look.settings, look.tick_s)
     searched = _searched(context, frames)
     if searched is None:
-        found = [*events, *_search(context, frames, look, events)]
+        found = [*events, *_search(context, frames, look, events, residuals)]
         recorded = _record(context, found)
         context.store.facts.set(SEARCHED_FACT, [context.cycle_id, look.tick_s, _subject(frames)])
         return recorded
@@ -54,7 +56,7 @@ def patterns(context: Context, frames: tuple[Frame, ...]) -> Patterns:
 class _Look:
     """How to look, at which moment, and the events."""
 
-    settings: PatternSettings
+    settings: SearchSettings
     tick_s: float
     kinds: list[str]
     times_s: np.ndarray[Any, Any]
@@ -62,7 +64,7 @@ class _Look:
 
 def _look(context: Context) -> _Look:
     configured = context.settings.forecasting.pattern_recognizer
-    settings = PatternSettings(
+    settings = SearchSettings(
         min_occurrences=configured.min_occurrences,
         time_window_hours=configured.time_window_hours,
         timezone=configured.timezone,
@@ -70,18 +72,14 @@ def _look(context: Context) -> _Look:
     return _Look(settings, context.tick.timestamp(), *_events(context, settings))
 
 
-def _search(context: Context, frames: tuple[Frame, ...], look: _Look, events: Sequence[Finding]) -> Iterable[Finding]:
+def _search(
+    context: Context, frames: tuple[Frame, ...], look: _Look, events: Sequence[Finding], residuals: Residuals
+) -> Iterable[Finding]:
     recurrent = {finding.subject for finding in events if finding.kind == "recurrence"}
     for frame in frames:
-        window = replace(_window(frame, look), residuals=_residuals(context, frame))
+        window = replace(_window(frame, look), residuals=residuals(context, frame))
         found = find_series_patterns(window, look.settings, look.tick_s, context.cycle.seed, recurrent)
         yield from with_causes(found, window)
-
-
-def _residuals(context: Context, frame: Frame) -> np.ndarray[Any, Any] | None:
-    """Return the one-step errors of the fleet that an earlier cycle fitted; None before the first, or without a day."""
-    state = kept_state(context, frame)
-    return None if state is None else one_step_residuals(frame.values, state)
 
 
 def _newest(frame: Frame, look: _Look, since_s: float) -> Iterable[Finding]:
@@ -120,7 +118,7 @@ def _record(context: Context, found: Sequence[Finding]) -> Patterns:
     return recorded
 
 
-def _events(context: Context, settings: PatternSettings) -> tuple[list[str], np.ndarray[Any, Any]]:
+def _events(context: Context, settings: SearchSettings) -> tuple[list[str], np.ndarray[Any, Any]]:
     """Return type and unix seconds of the events that the recurrence test looks back on."""
     since = context.tick - timedelta(seconds=settings.recurrence_window_s)
     columns = context.store.events.columns(since, context.tick)

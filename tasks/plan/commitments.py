@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from storage.records import Candidate, GoalView, Strategy
-from tasks.plan.columns import columns_of
+from tasks.plan.optimise.columns import columns_of
 from tasks.plan.problem import Commitment, Dropped, PlanProblem
-from tasks.plan.value import Valuer, offer_key
+from tasks.plan.valuation.value import Valuer, offer_key
 from tasks.text import number
 
 

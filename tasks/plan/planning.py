@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from storage.records import GoalState, GoalView
 from tasks.plan.commitments import kept_commitments
+from tasks.plan.optimise.round import decide, prepare
 from tasks.plan.problem import PlanProblem, PlanResult
-from tasks.plan.round import decide, prepare
-from tasks.plan.write import write
+from tasks.plan.record.decisions import write
 
 
 def make_plans(problem: PlanProblem) -> PlanResult:

@@ -20,6 +20,7 @@ from storage.records import (
     Plan,
     Strategy,
 )
+from tasks.drivers.responses import Response
 
 
 class EffectBeliefs(Protocol):
@@ -45,19 +46,11 @@ class Advised(Protocol):
     def is_adapted(self) -> bool: ...
 
 
-class StrategyAdvice(Protocol):
+class StrategyChooser(Protocol):
     """What outcomes say of the strategies; the learner fulfils it."""
 
     def choose(self, goal_type: str, proposed: str, allowed: Collection[str]) -> Advised:
         """Return the strategy for a goal: the proposed one, unless outcomes say that another does better."""
-        ...
-
-
-class Response(Protocol):
-    """How a metric follows from its driver and the capacity that serves it."""
-
-    def metric(self, driver: FloatArray, capacity: FloatArray) -> FloatArray:
-        """Return the metric for driver and capacity paths that broadcast against each other."""
         ...
 
 
@@ -150,7 +143,7 @@ class PlanProblem:
     traits: Mapping[str, ActionTraits] = field(default_factory=dict)
     levels: Mapping[tuple[GoalType, str], Autonomy] = field(default_factory=dict)
     strategies: Mapping[GoalType, Strategy] | None = None
-    advice: StrategyAdvice | None = None
+    advice: StrategyChooser | None = None
     commitments: tuple[Commitment, ...] = ()
     cooldown_until: Mapping[tuple[str, str], datetime] = field(default_factory=dict)
     maintenance: tuple[tuple[datetime, datetime], ...] = ()

@@ -15,9 +15,11 @@ from storage.actions import ActionView
 from storage.records import NOTHING, Autonomy, Candidate, FloatArray, Frame, GoalType, GoalView, Receipt, ReceiptStatus
 from tasks.authority import is_autonomous
 from tasks.context import Context
-from tasks.execute import spans_between
-from tasks.forecast.outlook import Outlook
-from tasks.learn.task import learned_strategies, planner_beliefs, realised_by_action
+from tasks.drivers.fitting import fit_driven
+from tasks.forecast import Outlook
+from tasks.learn import learned_strategies, planner_beliefs, realised_by_action
+from tasks.maintenance import spans_between
+from tasks.objectives.in_force import objectives_in_force
 from tasks.plan import (
     ActionTraits,
     Commitment,
@@ -26,10 +28,9 @@ from tasks.plan import (
     PlanResult,
     PriorBeliefs,
     Realised,
-    fit_driven,
     make_plans,
 )
-from tasks.plan.abstain import abstentions
+from tasks.plan.record.holdout import abstentions
 from tasks.stage import stage
 
 HISTORY_DAYS = 2
@@ -81,7 +82,7 @@ def problem(context: Context, goals: tuple[GoalView, ...], outlook: Outlook) -> 
     recent = context.finished(context.tick - timedelta(days=HISTORY_DAYS))
     pending = [view for view in context.store.actions.pending() if view.action.name != NOTHING]
     names = {candidate.action for offered in candidates.values() for candidate in offered}
-    objectives = context.objectives()
+    objectives = objectives_in_force(context.settings, context.store)
     driven = fit_driven(objectives, outlook.frames)
     return PlanProblem(
         tick=context.tick,
@@ -133,7 +134,9 @@ def realised(context: Context) -> dict[str, Realised]:
 def _candidates(context: Context, view: GoalView) -> tuple[Candidate, ...]:
     """Return what the world offers for a goal, less what is switched off and what sets another amount than is meant."""
     offered = candidates_in(context.world, view.goal, context.tick)
-    meant = {each.name: each.capacity for each in context.objectives()}.get(view.goal.objective or "")
+    meant = {each.name: each.capacity for each in objectives_in_force(context.settings, context.store)}.get(
+        view.goal.objective or ""
+    )
     names = {each.action for each in offered}
     other = {name for name in names if (sets := _traits(context, name).sets) and meant and sets != meant}
     usable = (each for each in offered if each.action not in other and context.settings.action(each.action).enabled)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from api.app import create_app
-from api.triggers import Started
+from api.prefect_client import Started
 from settings import SamplerSettings, Settings, load_settings
 from storage import ForeactError, Store
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from api.commandline.checks import drills
+from cli.checks import drills
 from handlers.drills import DRILL_FACT, Drill
 from settings import load_settings
 from storage import Store, open_store
@@ -51,7 +51,7 @@ def test_the_command_line_practises_and_the_exit_code_says_how_it_went(
 ) -> None:
     from typer.testing import CliRunner
 
-    from api.cli import app
+    from cli.app import app
 
     (tmp_path / "foreact.toml").write_text("[actions.prune_directory]\nenabled = false\n")
     answer = CliRunner().invoke(app, ["-C", str(tmp_path), "doctor", "--drill"])

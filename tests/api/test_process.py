@@ -18,10 +18,10 @@ import pytest
 from settings import load_settings, utc_now
 from storage import open_store
 from tasks.authority import switch
+from tests import PROJECT
 from tests.api.conftest import API
-from tests.api.test_triggers import free_port
+from tests.api.test_prefect_client import free_port
 
-ROOT = Path(__file__).parents[2]
 START_S = 30.0
 
 
@@ -29,9 +29,11 @@ START_S = 30.0
 def facade(folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], httpx.Client]]:
     port = free_port()
     (folder / "foreact.toml").write_text(f"[server]\nport = {port}\n[sampler]\ninterval_seconds = 0.2\n")
-    environment = {**os.environ, "FOREACT_FOLDER": str(folder), "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "FOREACT_FOLDER": str(folder), "PYTHONPATH": str(PROJECT)}
     with (folder / "log").open("ab") as log:
-        process = subprocess.Popen([sys.executable, "-m", "api.app"], env=environment, stdout=log, stderr=log, cwd=ROOT)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "api.app"], env=environment, stdout=log, stderr=log, cwd=PROJECT
+        )
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
         try:
             wait_until_ready(client, process, folder)
@@ -56,7 +58,7 @@ def wait_until_ready(client: httpx.Client, process: subprocess.Popen[bytes], fol
 def test_a_facade_starts_without_what_only_the_loop_needs() -> None:
     needless = ("darts", "pandas", "prefect", "scipy")
     program = f"import sys, api.app; print([name for name in {needless} if name in sys.modules])"
-    answer = subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, capture_output=True, text=True)
+    answer = subprocess.run([sys.executable, "-c", program], cwd=PROJECT, check=True, capture_output=True, text=True)
     assert answer.stdout.strip() == "[]"
 
 

@@ -17,9 +17,9 @@ import httpx
 import psutil
 import pytest
 
+from tests import PROJECT
 from tests.conftest import free_port
 
-PROJECT = Path(__file__).parents[2]
 INTERVAL_S = 12.0
 STARTING_S = 120.0
 STOPPING_S = 45.0
@@ -48,7 +48,7 @@ def environment(**extra: str) -> dict[str, str]:
 
 def command(*arguments: str) -> list[str]:
     """Return the command line of `foreact`, whether or not it is installed."""
-    return [sys.executable, "-P", "-m", "api.cli", *arguments]
+    return [sys.executable, "-P", "-m", "cli.app", *arguments]
 
 
 def wait_for(what: str, look: Callable[[], Any], within_s: float, every_s: float = 0.25) -> Any:

@@ -16,8 +16,8 @@ import pytest
 from flows.agent import GoalDrivenAgent
 from settings import load_settings, utc_now
 from storage import ForeactError, open_store
+from tests import PROJECT
 
-PROJECT = Path(__file__).parents[2]
 SCRIPT = """
 from flows.agent import GoalDrivenAgent
 

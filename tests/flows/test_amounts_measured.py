@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flows.simulate import SimulationReport, simulate
+from flows.reports.results import SimulationReport
+from flows.simulate import simulate
 from settings import load_settings
 from storage.records import Action, Event, Receipt, ReceiptStatus, Sample, Verdict
 from tests.flows.worlds import DRIVEN, MINUTE, START

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-PROJECT = Path(__file__).parents[2]
+from tests import PROJECT
+
 EXAMPLES = sorted((PROJECT / "examples").glob("*.py"))
 TOLD = {
     "autonomous_agent_example.py": (

@@ -22,13 +22,14 @@ from storage.records import (
 )
 from tasks.execute.task import act_once
 from tasks.learn import replay
-from tasks.learn.consequences import INSIGHTS_FACT
-from tasks.learn.task import current_learner, learn, learned_strategies, observations_of, realised_by_action
-from tasks.measure.around import Surroundings
-from tasks.measure.fix import fix_before_act
+from tasks.learn.knowledge import current_learner, learned_strategies, observations_of, realised_by_action
+from tasks.learn.publish import INSIGHTS_FACT
+from tasks.learn.task import learn
+from tasks.measure.data_around_act import DataAroundAct
+from tasks.measure.preregister import fix_before_act
 from tasks.measure.task import measure
-from tests.execute.acts import TICK, action_of, receipt_of
 from tests.flows.test_stages import HISTORY, MINUTE, Bench, forecast_of, noise, outcome_of
+from tests.tasks.execute.acts import TICK, action_of, receipt_of
 
 CYCLE = "cycle-0"
 OBJECTIVES = (
@@ -75,7 +76,7 @@ def test_what_an_act_is_judged_by_is_written_before_its_intent(bench: Bench) -> 
     bench.store.actions.append([action_of(guards=("throughput",), horizon_s=900)], CYCLE)
     (view,) = bench.store.actions.due(TICK)
     bench.clock.now = TICK
-    act_once(bench.context(TICK), view)
+    act_once(bench.context(TICK), view, fix_before_act)
     estimand = bench.store.outcomes.estimand("a")
     assert estimand is not None
     assert (estimand.forecast_cycle_id, estimand.issued_at, estimand.horizon_steps) == (CYCLE, TICK, 15)
@@ -398,5 +399,5 @@ def test_the_past_is_read_in_the_cycles_in_which_the_system_lives(tmp_path: Path
     seasons = {"forecaster": {"seasons_seconds": [12_600, 6_300]}}
     bench = Bench(load_settings(tmp_path, home=tmp_path, forecasting=seasons))
     quiet(bench, {"cpu_usage": 50}, hours=2)
-    history = Surroundings(bench.context(TICK)).history(["cpu_usage"], forecast_of("cpu_usage", 50))
+    history = DataAroundAct(bench.context(TICK)).history(["cpu_usage"], forecast_of("cpu_usage", 50))
     assert history.season_lengths == (105, 210)

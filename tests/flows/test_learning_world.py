@@ -11,13 +11,14 @@ from typing import Any
 
 import pytest
 
-from flows.simulate import SimulationReport, simulate
+from flows.reports.results import SimulationReport
+from flows.simulate import simulate
 from settings import Settings
 from storage.records import Autonomy, GoalType
 from tasks.authority import level_in_force
 from tasks.learn import replay
-from tasks.learn.consequences import INSIGHTS_FACT
-from tasks.learn.task import observations_of
+from tasks.learn.knowledge import observations_of
+from tasks.learn.publish import INSIGHTS_FACT
 from tests.flows.learning_world import CHURN, SHED, STIR, TRUTH, WanderingMachine, machine, ticks
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]

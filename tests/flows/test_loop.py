@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from api.reads import INSIGHTS_FACT
-from flows.backtest import BacktestReport, backtest
+from api.queries.agent import INSIGHTS_FACT
+from flows.backtest import backtest
 from flows.cycle import bare, turn
+from flows.reports.results import BacktestReport
 from flows.simulate import TickClock, simulate
 from flows.wiring import live_context, live_world
 from handlers import ActionHandler, from_callable

@@ -14,8 +14,10 @@ from flows.wiring import live_context
 from settings import Settings, load_settings
 from storage import Store, open_store
 from storage.records import Event, Pattern, Sample
-from tasks.context import SEARCHED_FACT, Context, patterns_in_force
+from tasks.context import SEARCHED_FACT, Context
+from tasks.forecast import earlier_residuals
 from tasks.monitor.task import monitor
+from tasks.patterns.in_force import patterns_in_force
 from tasks.patterns.task import patterns
 from tests.flows.worlds import START, ClimbingLoad
 
@@ -60,7 +62,7 @@ class Watch:
         self.clock.now = tick
         context = live_context(self.settings, self.store, tick, "simulation", actions={}, world=Silent())
         self.store.cycles.begin(context.cycle)
-        return context, patterns.fn(context, monitor.fn(context))
+        return context, patterns.fn(context, monitor.fn(context), earlier_residuals)
 
 
 @pytest.fixture

@@ -27,9 +27,10 @@ from storage.records import (
 )
 from tasks.context import Context
 from tasks.forecast.task import settle
-from tasks.learn.task import current_learner, learn
+from tasks.learn.knowledge import current_learner
+from tasks.learn.task import learn
 from tasks.measure.task import measure, plan_undo
-from tests.execute.acts import TICK, action_of, receipt_of
+from tests.tasks.execute.acts import TICK, action_of, receipt_of
 
 MINUTE = timedelta(minutes=1)
 HISTORY = 600

@@ -15,6 +15,7 @@ from prefect.settings import PREFECT_API_URL
 
 from flows.observe import at_running_server
 from settings import Settings, load_settings
+from tests import PROJECT
 
 TOLD = """
 import os, subprocess, sys
@@ -63,7 +64,7 @@ def test_where_no_stack_runs_prefect_decides(tmp_path: Path) -> None:
 @pytest.mark.parametrize("first", ["", "import prefect"], ids=["foreact first", "prefect first"])
 def test_a_server_started_by_a_notebook_has_its_analytics_off(first: str) -> None:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT", "DO_NOT"))}
-    environment = {**kept, "PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = {**kept, "PYTHONPATH": str(PROJECT)}
     answer = subprocess.run(
         [sys.executable, "-c", f"{first}\n{TOLD}"], env=environment, capture_output=True, text=True, check=True
     )

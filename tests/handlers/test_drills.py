@@ -14,9 +14,8 @@ import pytest
 
 from handlers import ActionHandler, discover_actions, from_callable
 from handlers.drills import DrillReport, practise, practise_all
-from handlers.processes import DRILL_MARK
-
-from .conftest import TICK
+from handlers.support.processes import DRILL_MARK
+from tests.handlers.conftest import TICK
 
 
 def switch(folder: Path, **flaws: Any) -> ActionHandler:

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from storage import ForeactError, Store, TransientError, is_reserved, lock_file, open_store, own_store
-from storage.engine import connect, literal
+from storage.engine.protocol import connect, literal
 from storage.records import (
     Action,
     Autonomy,

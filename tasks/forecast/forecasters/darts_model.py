@@ -17,10 +17,10 @@ import numpy as np
 
 from storage.errors import ForeactError
 from tasks.forecast.batch import Floats, ForecastBatch, median_of, path_quantiles
-from tasks.forecast.fleet import forecast_batch
+from tasks.forecast.fleet.forecast import forecast_batch
+from tasks.forecast.fleet.prepare import MIN_USABLE_POINTS, NO_WINSORISING, Ints, prepare
 from tasks.forecast.forecasters.protocol import Forecaster
-from tasks.forecast.pace import Pace
-from tasks.forecast.prepare import MIN_USABLE_POINTS, NO_WINSORISING, Ints, prepare
+from tasks.forecast.time_budget import TimeBudget
 
 NAMES = ("darts:",)
 BACKTEST_SERIES = 8
@@ -63,7 +63,7 @@ class DartsForecaster:
         levels: tuple[float, ...],
         seed: int,
         fleet: ForecastBatch | None = None,
-        pace: Pace | None = None,
+        pace: TimeBudget | None = None,
         key: str = "",
     ) -> ForecastBatch:
         """Arguments as for `forecast_batch`; a series the model fails on keeps the fleet's forecast and says so.
@@ -74,7 +74,7 @@ class DartsForecaster:
         values = np.asarray(values, dtype=float)
         if fleet is None:
             fleet = forecast_batch(values, season_lengths=season_lengths, horizon=horizon, levels=levels, seed=seed)
-        pace = Pace() if pace is None else pace
+        pace = TimeBudget() if pace is None else pace
         rows = np.array([i for i, reason in enumerate(fleet.refusals) if reason is None], dtype=np.intp)
         season = min((m for m in season_lengths if m > 1), default=1)
         dense = _dense(values, season)
@@ -116,7 +116,7 @@ class DartsForecaster:
         season_lengths: tuple[int, ...],
         season: int,
         horizon: int,
-        pace: Pace,
+        pace: TimeBudget,
     ) -> float:
         """Mean error of the model over that of the fleet on the last horizon of a few series, between ½ and 4."""
         few, t = rows[:BACKTEST_SERIES], values.shape[1]

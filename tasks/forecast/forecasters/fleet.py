@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from storage.errors import ForeactError
-from tasks.forecast.fleet import forecast_batch
+from tasks.forecast.fleet.forecast import forecast_batch
 from tasks.forecast.forecasters.protocol import Forecaster
 
 NAMES = ("fleet", "ensemble")

@@ -13,8 +13,8 @@ import numpy as np
 
 from storage.errors import ForeactError
 from tasks.forecast.batch import Floats, ForecastBatch
+from tasks.forecast.fleet.prepare import MIN_USABLE_POINTS, NO_WINSORISING, Ints, prepare
 from tasks.forecast.forecasters.protocol import Forecaster
-from tasks.forecast.prepare import MIN_USABLE_POINTS, NO_WINSORISING, Ints, prepare
 
 NAMES = ("profile",)
 USUAL_TRUST = 0.6

@@ -7,8 +7,8 @@ from datetime import datetime
 
 from storage.records import Breach, Goal, GoalType, Objective, ObjectiveKind
 from tasks.goals.evidence import Evidence, Proposal, Reading, Standing
-from tasks.goals.measures import toward, worst_of
 from tasks.goals.standing import series_standing
+from tasks.goals.statistics.measures import toward, worst_of
 from tasks.text import limit, moment, percent, span, value
 
 GOAL_TYPE = GoalType.BOTTLENECK_PREVENTION

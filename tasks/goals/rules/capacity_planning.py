@@ -9,9 +9,9 @@ import numpy as np
 
 from storage.records import Goal, GoalType, Objective, ObjectiveKind
 from tasks.goals.evidence import Evidence, Proposal, Standing
-from tasks.goals.measures import closed_ratio
 from tasks.goals.standing import gone_standing, silence_of
-from tasks.goals.trend import Trend, trend_of
+from tasks.goals.statistics.measures import closed_ratio
+from tasks.goals.statistics.trend import Trend, trend_of
 from tasks.text import limit, moment, percent, span, value
 
 GOAL_TYPE = GoalType.CAPACITY_PLANNING

@@ -8,10 +8,10 @@ from datetime import timedelta
 import numpy as np
 
 from storage.records import Goal, GoalType, Objective, ObjectiveKind
-from tasks.goals.budget import Projection, month_of, project
 from tasks.goals.evidence import Evidence, Proposal, Standing
-from tasks.goals.measures import closed_ratio
 from tasks.goals.standing import gone_standing, silence_of
+from tasks.goals.statistics.budget import Projection, month_of, project
+from tasks.goals.statistics.measures import closed_ratio
 from tasks.text import moment, number, percent, span
 
 GOAL_TYPE = GoalType.COST_REDUCTION

@@ -9,8 +9,8 @@ import numpy as np
 
 from storage.records import Goal, GoalType, Objective, Pattern, metric_of
 from tasks.goals.evidence import Evidence, Proposal, Standing
-from tasks.goals.measures import closed_ratio, toward
 from tasks.goals.standing import silence_of
+from tasks.goals.statistics.measures import closed_ratio, toward
 from tasks.text import moment, percent, span, value
 
 GOAL_TYPE = GoalType.PATTERN_ADAPTATION

@@ -7,9 +7,9 @@ from datetime import timedelta
 
 from storage.records import Goal, GoalType, Objective, ObjectiveKind
 from tasks.goals.evidence import Evidence, Proposal, Standing
-from tasks.goals.measures import closed_ratio
 from tasks.goals.standing import gone_standing, held_clear_s, silence_of
-from tasks.goals.tail import Tail, tail_of
+from tasks.goals.statistics.measures import closed_ratio
+from tasks.goals.statistics.tail import Tail, tail_of
 from tasks.text import limit, number, percent, span, value
 
 GOAL_TYPE = GoalType.PERFORMANCE_TARGET

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from storage.records import Goal, GoalType, Objective, ObjectiveKind
-from tasks.goals.burn import Burn, budget_left_ratio, burns_of, count_in
 from tasks.goals.evidence import Evidence, Proposal, Standing
-from tasks.goals.measures import closed_ratio
 from tasks.goals.standing import gone_standing, silent_standing
+from tasks.goals.statistics.burn import Burn, budget_left_ratio, burns_of, count_in
+from tasks.goals.statistics.measures import closed_ratio
 from tasks.text import moment, number, percent, span
 
 GOAL_TYPE = GoalType.SLA_MAINTENANCE

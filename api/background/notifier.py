@@ -1,0 +1,60 @@
+"""Telling those outside what was decided: every line of the audit trail as a Prefect event, the grave ones to people.
+
+The audit trail is the one list of all that the loop and people decide, so nothing has to remember to tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import httpx
+
+from api.background.alerts import Alerts
+from api.background.notifications import Notification
+from api.facade import Facade
+from storage.errors import TransientError
+
+TIMEOUT_S = 10.0
+EVENTS_FACT, TROUBLE_FACT = "herald.events", "herald.trouble"
+
+
+class Notifier:
+    """Looks at what is new in the audit trail and tells it."""
+
+    def __init__(self, facade: Facade) -> None:
+        self._facade = facade
+        self._alerts = Alerts(lambda: facade.in_force, facade.store, facade.clock, "facade")
+        self._for_prefect: list[Notification] = []
+
+    def step(self) -> None:
+        """Tell what is new; raises where Prefect does not take it, and tells that again at the next beat."""
+        self._alerts.look_at_the_kill_switch()
+        self._look_at_the_configuration()
+        closed = self._alerts.closed()
+        self._for_prefect += closed
+        self._alerts.tell(closed)
+        self._tell_prefect([*self._alerts.new_lines(EVENTS_FACT), *self._for_prefect])
+
+    def _look_at_the_configuration(self) -> None:
+        """Say once when foreact.toml cannot be used any more; the loop goes on with the last that could."""
+        facts = self._facade.store.facts
+        trouble = self._facade.trouble or ""
+        if trouble != facts.get(TROUBLE_FACT, ""):
+            facts.set(TROUBLE_FACT, trouble, "herald")
+            verb = "configuration unusable" if trouble else "configuration usable again"
+            self._facade.store.audit.append("facade", verb, "foreact.toml", {"trouble": trouble})
+
+    def _tell_prefect(self, news: Sequence[Notification]) -> None:
+        if not news:
+            return
+        agent = self._facade.settings.agent.name
+        url = f"{self._facade.settings.prefect_url.rstrip('/')}/events"
+        try:
+            answer = httpx.post(
+                url, json=[each.as_prefect_event(agent) for each in news], timeout=TIMEOUT_S, trust_env=False
+            )
+            answer.raise_for_status()
+        except httpx.HTTPError as trouble:
+            raise TransientError(f"{url} does not take events: {type(trouble).__name__}") from trouble
+        self._for_prefect.clear()
+        self._alerts.move(EVENTS_FACT, news)

@@ -1,0 +1,123 @@
+"""Between cycles: look cheaply whether anything is due, and only then start `tend`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from api.facade import Facade
+from storage.actions import ActionView
+from storage.records import Autonomy
+from tasks.authority import as_allowed_now, is_autonomous
+from tasks.execute import effective_level
+
+logger = logging.getLogger(__name__)
+
+
+LONGEST_TURN = timedelta(hours=1)
+
+
+@dataclass(frozen=True)
+class Need:
+    """What `tend` is needed for; `subjects` are the actions concerned."""
+
+    reason: str
+    subjects: frozenset[str]
+
+
+class TendStarter:
+    """Starts `tend` when an action is due, a measuring window is over, or a guard is to be looked at.
+
+    At most once every `execution_interval_seconds`. What is still due after `tend` looked at it waits for something
+    else (a cooldown, a maintenance window): for that the pause doubles each time, up to the next whole cycle.
+    """
+
+    def __init__(self, facade: Facade) -> None:
+        self._facade = facade
+        self._last: tuple[datetime, Need] | None = None
+        self._repeats = self._setbacks = 0
+
+    def step(self) -> None:
+        """Look once; raises where the store or Prefect does, and looks again at the next beat."""
+        now = self._facade.clock()
+        if self._last is not None and now < self._last[0]:
+            # The clock was set back: waiting until it has caught up might take for ever.
+            self._last, self._setbacks = None, self._setbacks + 1
+        need = due(self._facade, now)
+        if need is None or now < self._may_start_at(need):
+            return
+        slot = int(now.timestamp() / self._facade.in_force.executor.execution_interval_seconds)
+        key = f"tend-{self._facade.settings.agent.name}-{slot}" + (f"-{self._setbacks}" if self._setbacks else "")
+        started = self._facade.trigger.run("tend", {"reason": need.reason}, key)
+        self._repeats = self._repeats + 1 if self._last and self._last[1] == need else 0
+        self._last = now, need
+        self._facade.counters.add("tends")
+        logger.info("%s of %s: started tend as %s", need.reason, ", ".join(sorted(need.subjects)), started.flow_run_id)
+
+    def _may_start_at(self, need: Need) -> datetime:
+        if self._last is None:
+            return min(self._facade.started_at, self._facade.clock())
+        started_at, before = self._last
+        interval_s = self._facade.in_force.executor.execution_interval_seconds
+        if need == before:
+            longest_s = max(interval_s, self._facade.in_force.analysis_interval_s)
+            interval_s = min(interval_s * 2.0**self._repeats, longest_s)
+        return started_at + timedelta(seconds=interval_s)
+
+
+def due(facade: Facade, now: datetime) -> Need | None:
+    """Say what `tend` is needed for, or None."""
+    looks: tuple[Callable[[Facade, datetime], Need | None], ...] = (_due_action, _matured_window, _guard_window)
+    return next((need for look in looks if (need := look(facade, now)) is not None), None)
+
+
+def _need(reason: str, views: list[ActionView], stamp: str = "") -> Need | None:
+    return Need(reason, frozenset(view.action.action_id + stamp for view in views)) if views else None
+
+
+def _due_action(facade: Facade, now: datetime) -> Need | None:
+    waiting = facade.store.actions.due(now)
+    if not waiting or facade.settings.kill_switch_path.exists():
+        return None
+    settings = facade.in_force
+    autonomous = is_autonomous(settings, facade.store)
+    allowed = [as_allowed_now(settings, facade.store, view) for view in waiting]
+    return _need("due action", [view for view in allowed if is_permitted(view, autonomous, now)])
+
+
+def is_permitted(view: ActionView, autonomous: bool, now: datetime) -> bool:
+    """Tell whether an action may be done: it has not expired, and a person or its level allows it."""
+    if now >= view.action.expires_at:
+        return False
+    if view.approval is not None:
+        return view.approval.approved
+    return effective_level(view.action, autonomous) is Autonomy.AUTO
+
+
+def _matured_window(facade: Facade, now: datetime) -> Need | None:
+    return _need("matured window", [view for view in facade.store.actions.unmeasured() if _is_matured(view, now)])
+
+
+def _is_matured(view: ActionView, now: datetime) -> bool:
+    if view.receipt is None or view.action.series is None:
+        return False
+    return view.receipt.finished_at + timedelta(seconds=view.action.horizon_s) <= now
+
+
+def _guard_window(facade: Facade, now: datetime) -> Need | None:
+    """Find acts young enough to be undone should a guard get worse; each look is a new one, so it never backs off."""
+    since = now - timedelta(seconds=facade.in_force.executor.stabilisation_seconds)
+    fresh = facade.store.actions.finished(since)
+    undone = {view.action.undo_of for view in fresh}
+    guarded = [view for view in fresh if _is_guarded(view, now) and view.action.action_id not in undone]
+    return _need("guard window", guarded, f"@{now.isoformat(timespec='seconds')}")
+
+
+def _is_guarded(view: ActionView, now: datetime) -> bool:
+    """Tell whether a change for the worse could be seen and undone; not of what a wrong clock dated far ahead."""
+    if view.receipt is None or view.receipt.finished_at > now + LONGEST_TURN:
+        return False
+    has_state = bool(view.receipt and view.receipt.undo) or bool(view.intent and view.intent.before)
+    return has_state and bool(view.action.guards or view.action.series) and view.action.undo_of is None

@@ -1,1 +1,0 @@
-"""What the commands of `foreact` do; `api.cli` holds the commands themselves."""

@@ -1,0 +1,81 @@
+"""Objectives set by hand: validated against those in force, kept as facts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import ValidationError
+
+from api.error_responses import describe
+from api.facade import Facade
+from api.models.history import ObjectiveIn, Objectives, ObjectiveView
+from settings import Settings
+from storage.errors import ForeactError
+from storage.records import Objective, metric_of
+from tasks.objectives.conflicts import contradictions
+from tasks.objectives.in_force import OBJECTIVE_FACT, objectives_in_force
+from tasks.objectives.tree import refuse_unknown_parents
+
+
+def listed(facade: Facade) -> Objectives:
+    """Return the objectives in force, and which of them contradict each other."""
+    settings, trouble = facade.in_force, [facade.trouble] if facade.trouble else []
+    in_force = objectives_in_force(settings, facade.store)
+    by_hand = facade.store.facts.matching(OBJECTIVE_FACT)
+    try:
+        refuse_unknown_parents(in_force)
+    except ForeactError as refusal:
+        trouble = [*trouble, str(refusal)]
+    return Objectives(
+        objectives=[_view(settings, objective, by_hand) for objective in in_force],
+        contradictions=[conflict.statement for conflict in contradictions(in_force)],
+        trouble=trouble,
+    )
+
+
+def put(facade: Facade, name: str, body: ObjectiveIn, by: str) -> ObjectiveView:
+    """Put an objective in force under a name, in the place of one of the same name."""
+    objective = _validated(name, body.model_dump(exclude_unset=True))
+    others = [each for each in objectives_in_force(facade.in_force, facade.store) if each.name != name]
+    refuse_unknown_parents([*others, objective])
+    facade.store.facts.set(OBJECTIVE_FACT + name, objective.model_dump(mode="json", exclude_defaults=True), by)
+    facade.store.audit.append(by, "set objective", name, objective.model_dump(mode="json", exclude_defaults=True))
+    against = [c.statement for c in contradictions([*others, objective]) if name in (c.left, c.right)]
+    return ObjectiveView(origin="by hand", objective=objective, warnings=[*against, *_unheard(facade, objective)])
+
+
+def delete(facade: Facade, name: str, by: str) -> None:
+    """Take an objective out of force, wherever it comes from; raises `objective_unknown`."""
+    in_force = objectives_in_force(facade.in_force, facade.store)
+    if name not in {objective.name for objective in in_force}:
+        remedy = "GET /api/autonomous/objectives lists them."
+        raise ForeactError("objective_unknown", f"There is no objective {name}.", remedy, status=404)
+    refuse_unknown_parents([each for each in in_force if each.name != name])
+    facade.store.facts.set(OBJECTIVE_FACT + name, None, by)
+    facade.store.audit.append(by, "remove objective", name)
+
+
+def _unheard(facade: Facade, objective: Objective) -> list[str]:
+    """Say which metrics of an objective were never recorded: they may come yet, or be a typing error."""
+    known = {name for info in facade.store.samples.known() for name in (info.series, metric_of(info.series))}
+    named = (objective.metric, objective.denominator, objective.driver, objective.capacity)
+    return [f"Nothing was recorded of {name} yet." for name in named if name is not None and name not in known]
+
+
+def _validated(name: str, fields: dict[str, Any]) -> Objective:
+    try:
+        return Objective.model_validate(fields | {"name": name})
+    except ValidationError as trouble:
+        raise ForeactError(
+            "objective_invalid",
+            describe(trouble.errors()),
+            "Correct that and send it again; GET /docs describes the fields.",
+            status=422,
+        ) from None
+
+
+def _view(settings: Settings, objective: Objective, by_hand: dict[str, Any]) -> ObjectiveView:
+    if by_hand.get(objective.name) is not None:
+        return ObjectiveView(origin="by hand", objective=objective)
+    is_in_file = objective.name in {each.name for each in settings.objectives}
+    return ObjectiveView(origin="file" if is_in_file else "default", objective=objective)

@@ -1,0 +1,258 @@
+"""What people decide: each a durable row, a line in the audit trail, and a run of `tend` where there is work."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, timedelta
+
+from api import queries
+from api.facade import Facade
+from api.models.goals import Answer, Answered
+from api.prefect_client import Started
+from storage.actions import ActionView
+from storage.errors import ForeactError
+from storage.records import Action, Approval, Autonomy, GoalState, ReceiptStatus, Strategy, Transition, stable_id
+from tasks.authority import switch
+from tasks.execute import WAITS_FACT
+
+logger = logging.getLogger(__name__)
+
+BY_HAND = "by-hand"
+UNDO_EXPIRES = timedelta(days=1)
+
+
+def set_mode(facade: Facade, autonomous: bool, by: str) -> None:
+    """Turn the loop's permission to act by itself on or off."""
+    switch(facade.in_force, facade.store, autonomous, by)
+    facade.store.audit.append(by, "set mode", "mode", {"autonomous": autonomous})
+
+
+def start_cycle(facade: Facade, key: str | None) -> Started:
+    """Start a cycle; raises `cycle_running` where one is under way: Prefect would cancel a second one."""
+    running = facade.trigger.running("cycle", but=key)
+    if running is not None:
+        raise ForeactError(
+            "cycle_running",
+            f"A cycle runs already or is about to, as flow run {running.flow_run_id}; a second would be cancelled.",
+            f"Ask again when it has ended: {running.url}",
+            status=409,
+        )
+    return facade.trigger.run("cycle", {"reason": "request"}, key)
+
+
+def answer_action(facade: Facade, action_id: str, answer: Answer, approved: bool) -> Answered:
+    """Record a person's answer to one action; the same answer twice is one."""
+    view = existing(facade, action_id)
+    if view.approval is not None and (view.approval.approved, view.approval.params) == (approved, answer.params):
+        return Answered(subject=action_id, done=_word(approved), action_ids=[action_id], note="It already was.")
+    _refuse_unanswerable(facade, view)
+    _refuse_amount_out_of_range(facade, view.action, answer)
+    _record_answer(facade, view, answer, approved)
+    started, note = _tend(facade, f"answer-{action_id}", "approval") if approved else (None, "")
+    note = f"{_unplanned(view.action, answer)} {note}".strip()
+    return Answered(subject=action_id, done=_word(approved), action_ids=[action_id], flow_run_id=started, note=note)
+
+
+def rehearse_action(facade: Facade, action_id: str, answer: Answer) -> Answered:
+    """Have a dry run of an action: an action of its own, which touches nothing and leaves the other waiting."""
+    view = existing(facade, action_id)
+    if view.action.undo_of is not None or facade.clock() >= view.action.expires_at:
+        status = queries.goals.action_status(view, facade.clock())
+        detail = f"{action_id} is {'an undo' if view.action.undo_of else status}; there is nothing to rehearse."
+        raise ForeactError("nothing_to_rehearse", detail, "Rehearse an action that may still be done.", status=409)
+    now = facade.clock()
+    rehearsal = view.action.model_copy(
+        update={
+            "action_id": stable_id("action", "rehearsal", action_id, now.isoformat()),
+            "params": {**view.action.params, **(answer.params or {})},
+            "level": Autonomy.APPROVE,
+            "strategy": Strategy.IMMEDIATE,
+            "created_at": now,
+            "due_at": now,
+            "dry_run": True,
+        }
+    )
+    facade.store.actions.append([rehearsal], BY_HAND)
+    facade.store.actions.approve(_approval(facade, rehearsal, answer.model_copy(update={"params": None}), True))
+    detail_kept = {"rehearsal": rehearsal.action_id, "note": answer.note, "params": answer.params}
+    facade.store.audit.append(answer.by, "ask for dry run", action_id, detail_kept)
+    started, note = _tend(facade, rehearsal.action_id, "dry run")
+    note = note or f"GET /api/autonomous/actions/{rehearsal.action_id} tells what it would do."
+    return Answered(
+        subject=action_id, done="dry run asked for", action_ids=[rehearsal.action_id], flow_run_id=started, note=note
+    )
+
+
+def approve_goal(facade: Facade, goal_id: str, answer: Answer) -> Answered:
+    """Approve every action of a goal that waits for it."""
+    if facade.store.goals.get(goal_id) is None:
+        raise queries.goals.unknown_goal(goal_id)
+    now = facade.clock()
+    waiting = _awaiting(facade, goal_id, now)
+    if not waiting:
+        raise ForeactError(
+            "nothing_to_approve",
+            f"No action of {goal_id} waits for approval.",
+            f"GET /api/autonomous/goals/{goal_id} shows where its actions stand.",
+            status=409,
+        )
+    for view in waiting:
+        _record_answer(facade, view, answer, approved=True)
+    ids = [view.action.action_id for view in waiting]
+    started, note = _tend(facade, f"answer-{stable_id('goal', *ids)}", "approval")
+    return Answered(subject=goal_id, done="approved", action_ids=ids, flow_run_id=started, note=note)
+
+
+def cancel_goal(facade: Facade, goal_id: str, answer: Answer) -> Answered:
+    """Give a goal up; its actions that wait are rejected with it."""
+    view = facade.store.goals.get(goal_id)
+    if view is None:
+        raise queries.goals.unknown_goal(goal_id)
+    if view.state is GoalState.CANCELLED:
+        return Answered(subject=goal_id, done="cancelled", note="It already was.")
+    if view.state.is_terminal:
+        raise ForeactError(
+            "goal_closed", f"{goal_id} is {view.state} already.", "Only an open goal can be cancelled.", status=409
+        )
+    now, reason = facade.clock(), answer.note or f"cancelled by {answer.by}"
+    moved = Transition(goal_id=goal_id, state=GoalState.CANCELLED, at=now, reason=reason, progress=view.progress)
+    facade.store.goals.move([moved], BY_HAND)
+    waiting = _awaiting(facade, goal_id, now)
+    for action in waiting:
+        _record_answer(facade, action, answer, approved=False)
+    facade.store.audit.append(answer.by, "cancel goal", goal_id, {"reason": reason})
+    ids = [v.action.action_id for v in waiting]
+    return Answered(subject=goal_id, done="cancelled", action_ids=ids)
+
+
+def undo_action(facade: Facade, action_id: str, answer: Answer) -> Answered:
+    """Ask for an action to be undone; asking twice asks once."""
+    view = existing(facade, action_id)
+    _refuse_irreversible(view)
+    known = facade.store.actions.undo_for(action_id)
+    undo = known.action if known else _undo_of(facade, view.action)
+    if known is None:
+        facade.store.actions.append([undo], BY_HAND)
+        detail = {"undo": undo.action_id, "note": answer.note}
+        facade.store.audit.append(answer.by, "undo action", action_id, detail)
+    # A person's yes outranks the mode: an undo that is asked for happens even while the loop may not act by itself.
+    facade.store.actions.approve(_approval(facade, undo, answer, approved=True))
+    started, note = _tend(facade, undo.action_id, "undo")
+    note = "It already was asked for." if known else note
+    return Answered(
+        subject=action_id, done="undo asked for", action_ids=[undo.action_id], flow_run_id=started, note=note
+    )
+
+
+def existing(facade: Facade, action_id: str) -> ActionView:
+    """Return an action; raises `action_unknown`."""
+    view = facade.store.actions.get(action_id)
+    if view is None:
+        remedy = "GET /api/autonomous/actions lists the newest."
+        raise ForeactError("action_unknown", f"There is no action {action_id}.", remedy, status=404)
+    return view
+
+
+def _awaiting(facade: Facade, goal_id: str, now: datetime) -> list[ActionView]:
+    found = queries.goals.as_they_stand(facade, facade.store.actions.of_goal(goal_id))
+    return [view for view in found if queries.goals.awaits_approval(view, now)]
+
+
+def _refuse_unanswerable(facade: Facade, view: ActionView) -> None:
+    action_id, (view,) = view.action.action_id, queries.goals.as_they_stand(facade, [view])
+    if view.approval is not None:
+        params = f" with {view.approval.params}" if view.approval.params else ""
+        detail = f"{action_id} was {_word(view.approval.approved)} by {view.approval.by} already{params}."
+        raise ForeactError("already_answered", detail, "The first answer counts.", status=409)
+    status = queries.goals.action_status(view, facade.clock())
+    if not queries.goals.awaits_approval(view, facade.clock()):
+        detail = f"{action_id} does not wait for an answer: it is {status}."
+        raise ForeactError("not_waiting", detail, "An action that was done can be undone.", status=409)
+
+
+def _refuse_amount_out_of_range(facade: Facade, action: Action, answer: Answer) -> None:
+    """Hold a person's amount to what the configuration allows, as the planner's are."""
+    amounts, wanted = facade.in_force.action(action.name).amounts, (answer.params or {}).get("amount")
+    if amounts is None or wanted is None or (isinstance(wanted, int | float) and wanted in amounts.values):
+        return
+    raise ForeactError(
+        "amount_not_allowed",
+        f"{action.name} sets an amount from {amounts.least:g} to {amounts.most:g}, {amounts.step:g} apart; "
+        f"{wanted!r} is none of these.",
+        f"Choose one of them, or change `actions.{action.name}.amounts` in foreact.toml.",
+        status=422,
+    )
+
+
+def _unplanned(action: Action, answer: Answer) -> str:
+    """Say which parameters were not planned: that may be meant, or a typing error that the handler would ignore."""
+    unplanned = sorted(set(answer.params or {}) - set(action.params))
+    return f"Not among the planned parameters: {', '.join(unplanned)}." if unplanned else ""
+
+
+def _record_answer(facade: Facade, view: ActionView, answer: Answer, approved: bool) -> None:
+    if not facade.store.actions.approve(_approval(facade, view.action, answer, approved)):
+        detail = f"{view.action.action_id} was answered by someone else just now."
+        raise ForeactError("already_answered", detail, "The first answer counts.", status=409)
+    detail_kept = {"note": answer.note, "params": answer.params, "action": view.action.name}
+    verb = "approve action" if approved else "reject action"
+    facade.store.audit.append(answer.by, verb, view.action.action_id, detail_kept)
+    waits = facade.store.facts.get(WAITS_FACT, {})
+    if waits.pop(view.action.action_id, None) is not None:
+        # Whom it waited for has answered; what else holds it up is found at the next look.
+        facade.store.facts.set(WAITS_FACT, waits, answer.by)
+
+
+def _approval(facade: Facade, action: Action, answer: Answer, approved: bool) -> Approval:
+    now, lasts = facade.clock(), timedelta(seconds=facade.in_force.executor.approval_expires_seconds)
+    return Approval(
+        action_id=action.action_id,
+        approved=approved,
+        by=answer.by,
+        at=now,
+        expires_at=min(now + lasts, action.expires_at),
+        params=answer.params,
+        note=answer.note,
+    )
+
+
+def _refuse_irreversible(view: ActionView) -> None:
+    action_id, receipt = view.action.action_id, view.receipt
+    if view.action.undo_of is not None:
+        raise ForeactError("is_undo", f"{action_id} is itself an undo.", "Plan the action anew instead.", status=409)
+    if receipt is None or receipt.status not in (ReceiptStatus.SUCCEEDED, ReceiptStatus.UNKNOWN):
+        state = "was not done yet" if receipt is None else f"ended as {receipt.status}"
+        raise ForeactError("nothing_to_undo", f"{action_id} {state}.", "Only what was done can be undone.", status=409)
+    if receipt.undo is None and not (view.intent and view.intent.before):
+        detail = f"{view.action.name} cannot be undone."
+        raise ForeactError("irreversible", detail, "Its receipt says what was done; reverse it by hand.", status=409)
+
+
+def _undo_of(facade: Facade, action: Action) -> Action:
+    """Make the action that undoes one; a person asked for it, so it needs no further approval."""
+    now = facade.clock()
+    changes = {
+        "action_id": stable_id("action", "undo", action.action_id),
+        "undo_of": action.action_id,
+        "level": Autonomy.AUTO,
+        "strategy": Strategy.IMMEDIATE,
+        "created_at": now,
+        "due_at": now,
+        "expires_at": now + UNDO_EXPIRES,
+        "priority": 1.0,
+        "dry_run": False,
+    }
+    return action.model_copy(update=changes)
+
+
+def _tend(facade: Facade, key: str, reason: str) -> tuple[str | None, str]:
+    """Start `tend` at once; where that fails the row still stands and the watcher starts it later."""
+    try:
+        return facade.trigger.run("tend", {"reason": reason}, f"tend-{key}").flow_run_id, ""
+    except ForeactError as trouble:
+        logger.warning("recorded, but tend could not be started now: %s", trouble)
+        return None, f"Recorded; it is carried out as soon as Prefect answers. ({trouble.message})"
+
+
+def _word(approved: bool) -> str:
+    return "approved" if approved else "rejected"

@@ -1,0 +1,266 @@
+"""What the pages show, gathered in a few reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+
+from api import queries
+from api.dashboard import charts
+from api.facade import Facade
+from api.models.agent import ExecutorStatistics, Status
+from api.models.forecasts import Predictions, SeriesForecast
+from api.models.goals import ActionDetail, GoalsOverview
+from storage.actions import ActionView
+from storage.engine.query_cache import CLOCK
+from storage.records import Breach, Decision, FloatArray, GoalView, Objective, ObjectiveKind, Outcome
+from storage.samples import SeriesInfo
+from tasks.objectives.in_force import objectives_in_force
+
+CHARTS_SHOWN = 6
+ACTIONS_SHOWN = 12
+GOALS_WITH_STEPS = 12
+HORIZON_HOURS = 24.0
+MOST_STEPS = 288
+RECENT = timedelta(hours=1)
+RECENT_STEPS = 120
+PICTURE_SPANS = 3
+_ON_VALUES = (ObjectiveKind.BOUND, ObjectiveKind.PERCENTILE, ObjectiveKind.CAPACITY, ObjectiveKind.HEADROOM)
+
+
+@dataclass(frozen=True)
+class Chart:
+    """One metric: its drawing, its last value, and what threatens it."""
+
+    series: str
+    unit: str
+    last: float | None
+    svg: Markup | None
+    breach: Breach | None
+    remark: str
+
+
+@dataclass(frozen=True)
+class PageCharts:
+    """The charts, and how many metrics are left out."""
+
+    charts: list[Chart]
+    hidden: int
+
+
+@dataclass(frozen=True)
+class AwaitedApproval:
+    """An action that waits for a person, with the goal and the reasons behind it."""
+
+    view: ActionView
+    goal: GoalView | None
+    decision: Decision | None
+
+
+@dataclass(frozen=True)
+class Step:
+    """What is done for a goal, or why nothing is: its newest action, and the words of its newest decision."""
+
+    action: ActionDetail | None
+    explanation: str
+
+
+@dataclass(frozen=True)
+class Home:
+    """All that the living part of the first page shows."""
+
+    now: datetime
+    status: Status
+    predictions: Predictions
+    goals: GoalsOverview
+    steps: Mapping[str, Step]
+    broken: list[Breach]
+    helped: ExecutorStatistics
+    waiting: list[AwaitedApproval]
+    charts: list[Chart]
+    hidden_series: int
+    actions: list[ActionDetail]
+    insights: Mapping[str, Any]
+    patterns: list[Any]
+    next_cycle_at: datetime | None
+
+
+def home(facade: Facade, show_all: bool = False) -> Home:
+    """Gather the first page."""
+    known, foreseen = queries.agent.standing(facade), queries.forecasts.predictions(facade, HORIZON_HOURS)
+    now, status = known.now, queries.agent.status(facade, known)
+    drawn = _drawn(facade, show_all)
+    last, opened = status.last_cycle, queries.goals.overview(facade)
+    actions, learned = queries.goals.latest_actions(facade, ACTIONS_SHOWN).actions, queries.agent.insights(facade)
+    interval = timedelta(seconds=facade.in_force.analysis_interval_s)
+    return Home(
+        now=now,
+        status=status,
+        predictions=foreseen,
+        goals=opened,
+        steps={goal.goal_id: _step(facade, goal.goal_id, actions) for goal in opened.goals[:GOALS_WITH_STEPS]},
+        broken=[breach for breach in foreseen.breaches if breach.is_breached_now],
+        helped=queries.agent.executor_statistics(facade, known, learned),
+        waiting=[_waiting(facade, view) for view in known.pending if queries.goals.awaits_approval(view, now)],
+        charts=drawn.charts,
+        hidden_series=drawn.hidden,
+        actions=actions,
+        insights=learned,
+        patterns=queries.agent.patterns(facade).patterns[:ACTIONS_SHOWN],
+        next_cycle_at=last.tick + interval if last else None,
+    )
+
+
+def action_picture(facade: Facade, action: ActionDetail) -> Markup | None:
+    """Draw what was expected and what came around an act, where it was measured."""
+    outcome = target_outcome(action)
+    if outcome is None or not outcome.evidence.get("forecast"):
+        return None
+    step_s, expected = float(outcome.evidence["step_s"]), np.array(outcome.evidence["forecast"], dtype=np.float64)
+    acted_s, steps = outcome.acted_at.timestamp(), len(expected)
+    end = outcome.acted_at + timedelta(seconds=step_s * steps)
+    frame = facade.store.samples.frame([outcome.series], end, step_s, PICTURE_SPANS * steps)
+    nothing = np.zeros(0)
+    lines = charts.Lines(
+        unit="",
+        now_s=acted_s,
+        history_s=charts.moments_s(end, step_s, PICTURE_SPANS * steps),
+        history=frame.row(outcome.series),
+        future_s=charts.moments_s(end, step_s, steps),
+        point=expected,
+        low=nothing,
+        high=nothing,
+        now_label="the act",
+    )
+    return charts.forecast_chart(lines, f"{outcome.series} around {outcome.action}: expected and observed")
+
+
+def _step(facade: Facade, goal_id: str, actions: Sequence[ActionDetail]) -> Step:
+    decisions = facade.store.decisions.of_goal(goal_id, 1)
+    newest = next((each for each in actions if each.action.goal_id == goal_id), None)
+    return Step(newest, decisions[0].explanation if decisions else "")
+
+
+def _waiting(facade: Facade, view: ActionView) -> AwaitedApproval:
+    return AwaitedApproval(
+        view, facade.store.goals.get(view.action.goal_id), facade.store.decisions.get(view.action.decision_id)
+    )
+
+
+def _drawn(facade: Facade, show_all: bool) -> PageCharts:
+    """Return the charts as drawn within the last seconds: drawing takes longer than all the rest of the page.
+
+    What is recorded meanwhile is seen with the next ones; metrics may come many times a second.
+    """
+
+    def draw() -> PageCharts:
+        return PageCharts(
+            *_charts(facade, queries.forecasts.predictions(facade, HORIZON_HOURS), facade.clock(), show_all)
+        )
+
+    return facade.store.engine.recall((CLOCK,), ("charts", show_all), draw)
+
+
+def _charts(facade: Facade, foreseen: Predictions, now: datetime, show_all: bool) -> tuple[list[Chart], int]:
+    """Draw the metrics that matter most: those whose objective may break, then those with an objective."""
+    objectives = [each for each in objectives_in_force(facade.in_force, facade.store) if each.kind in _ON_VALUES]
+    if foreseen.series:
+        known = {each.series: each for each in foreseen.series}
+        ranked = sorted(known, key=lambda n: (bool(known[n].refusal), *_rank(n, foreseen.breaches, objectives)))
+        shown = ranked if show_all else ranked[:CHARTS_SHOWN]
+        return _forecast_charts(facade, [known[name] for name in shown], foreseen, objectives, now), len(ranked) - len(
+            shown
+        )
+    spans = facade.store.samples.spans(now - RECENT, now)
+    spans = sorted(spans, key=lambda info: _rank(info.series, (), objectives))
+    shown_spans = spans if show_all else spans[:CHARTS_SHOWN]
+    return _history_charts(facade, shown_spans, objectives, now), len(spans) - len(shown_spans)
+
+
+def _rank(series: str, breaches: Sequence[Breach], objectives: Sequence[Objective]) -> tuple[float, int, str]:
+    risk = max((breach.probability for breach in breaches if breach.series == series), default=0.0)
+    return -round(risk, 2), -sum(objective.matches(series) for objective in objectives), series
+
+
+def _forecast_charts(
+    facade: Facade,
+    shown: Sequence[SeriesForecast],
+    foreseen: Predictions,
+    objectives: Sequence[Objective],
+    now: datetime,
+) -> list[Chart]:
+    drawn = []
+    for step_s in sorted({each.step_seconds for each in shown}):
+        alike = [each for each in shown if each.step_seconds == step_s]
+        steps = min(MOST_STEPS, max((len(each.point) for each in alike), default=0) or RECENT_STEPS)
+        frame = facade.store.samples.frame([each.series for each in alike], now, step_s, steps)
+        history_s = charts.moments_s(now, step_s, steps)
+        drawn += [
+            _chart(each.series, each.unit, now, history_s, frame.row(each.series), each, foreseen.breaches, objectives)
+            for each in alike
+        ]
+    order = {each.series: place for place, each in enumerate(shown)}
+    return sorted(drawn, key=lambda chart: order[chart.series])
+
+
+def _history_charts(
+    facade: Facade, spans: Sequence[SeriesInfo], objectives: Sequence[Objective], now: datetime
+) -> list[Chart]:
+    ages_s = [(now - info.first).total_seconds() for info in spans if info.first]
+    step_s = max([max(ages_s, default=0.0) / RECENT_STEPS, *(info.interval_s for info in spans), 1.0])
+    frame = facade.store.samples.frame([info.series for info in spans], now, step_s, RECENT_STEPS)
+    history_s = charts.moments_s(now, step_s, RECENT_STEPS)
+    return [
+        _chart(info.series, info.unit, now, history_s, frame.row(info.series), None, (), objectives) for info in spans
+    ]
+
+
+def _chart(
+    series: str,
+    unit: str,
+    now: datetime,
+    history_s: FloatArray,
+    history: FloatArray,
+    forecast: SeriesForecast | None,
+    breaches: Sequence[Breach],
+    objectives: Sequence[Objective],
+) -> Chart:
+    points = forecast.point if forecast else []
+    first = np.flatnonzero(np.isfinite(history))
+    start = int(first[0]) if first.size else 0
+    lines = charts.Lines(
+        unit=unit,
+        now_s=now.timestamp(),
+        history_s=history_s[start:],
+        history=history[start:],
+        future_s=charts.epoch_s(forecast.timestamps if forecast else []),
+        point=np.array(points, dtype=float),
+        low=np.array(forecast.low if forecast else [], dtype=float),
+        high=np.array(forecast.high if forecast else [], dtype=float),
+        bounds=tuple((each.name, each.bound) for each in objectives if each.matches(series)),
+    )
+    risks = sorted((each for each in breaches if each.series == series), key=lambda each: -each.probability)
+    return Chart(
+        series=series,
+        unit=unit,
+        last=float(history[first[-1]]) if first.size else None,
+        svg=charts.forecast_chart(lines, f"{series}: history and forecast") if first.size or points else None,
+        breach=risks[0] if risks else None,
+        remark=_remark(forecast),
+    )
+
+
+def _remark(forecast: SeriesForecast | None) -> str:
+    if forecast is None:
+        return ""
+    return forecast.refusal or "; ".join(forecast.warnings)
+
+
+def target_outcome(action: ActionDetail) -> Outcome | None:
+    """Return the outcome on the metric that an action aimed at."""
+    return next((each for each in action.outcomes if each.role == "target"), None)

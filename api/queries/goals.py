@@ -1,0 +1,141 @@
+"""From records to what is shown; nothing here reads a store or a clock."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Literal
+
+from api.facade import Facade
+from api.models.goals import ActionDetail, Actions, GoalDetail, GoalsOverview, GoalSummary
+from storage.actions import ActionView
+from storage.errors import ForeactError
+from storage.records import Autonomy, GoalView, Outcome
+from tasks.authority import as_it_stands
+from tasks.execute import WAITS_FACT
+from tasks.objectives.conflicts import conflicts
+
+
+def summary(view: GoalView) -> GoalSummary:
+    """Show a goal with its state."""
+    own = view.goal.model_dump(include=set(GoalSummary.model_fields))
+    standing = {"state": view.state, "progress": view.progress, "reason": view.reason, "since": view.since}
+    return GoalSummary(**own, **standing)
+
+
+def awaits_approval(view: ActionView, now: datetime) -> bool:
+    """Tell whether an action waits for a person: none has answered, and it has neither begun nor expired."""
+    action = view.action
+    is_open = view.receipt is None and view.intent is None and view.approval is None and now < action.expires_at
+    return is_open and action.level is not Autonomy.AUTO
+
+
+def action_status(view: ActionView, now: datetime) -> str:
+    """Say in a word or two where an action stands."""
+    if view.receipt is not None:
+        return str(view.receipt.status)
+    if view.intent is not None:
+        return "running"
+    if view.approval is not None and not view.approval.approved:
+        return "rejected"
+    if now >= view.action.expires_at:
+        return "expired"
+    return "waiting for approval" if awaits_approval(view, now) else "scheduled"
+
+
+def action_as_shown(
+    view: ActionView, outcomes: Sequence[Outcome], undone_by: str | None, now: datetime
+) -> ActionDetail:
+    """Show an action with everything recorded of it."""
+    return ActionDetail(
+        status=action_status(view, now),
+        needs_approval=awaits_approval(view, now),
+        action=view.action,
+        approval=view.approval,
+        intent=view.intent,
+        receipt=view.receipt,
+        outcomes=list(outcomes),
+        undone_by=undone_by,
+    )
+
+
+GoalFilter = Literal["open", "closed", "all"]
+ALL_TIME = timedelta(days=36_500)
+OUTCOMES_PER_ACTION = 5
+
+
+def overview(facade: Facade, which: GoalFilter = "open") -> GoalsOverview:
+    """Return goals, the open ones most important first and the closed ones newest first."""
+    store = facade.store
+    opened = store.goals.open()
+    shown = opened if which != "closed" else []
+    if which != "open":
+        shown = [*shown, *store.goals.recent(facade.clock() - ALL_TIME)]
+    found = [conflict.statement for conflict in conflicts(view.goal for view in opened)]
+    return GoalsOverview(total_active_goals=len(opened), goals=[summary(view) for view in shown], conflicts=found)
+
+
+def detail(facade: Facade, goal_id: str) -> GoalDetail:
+    """Return one goal with all that belongs to it; raises `goal_unknown`."""
+    store = facade.store
+    view = store.goals.get(goal_id)
+    if view is None:
+        raise unknown_goal(goal_id)
+    now = facade.clock()
+    actions = [action_detail(facade, action, now) for action in store.actions.of_goal(goal_id)]
+    children = [child for child in store.goals.open() if child.goal.parent_id == goal_id]
+    return GoalDetail(
+        **summary(view).model_dump(),
+        history=store.goals.transitions(goal_id),
+        decisions=store.decisions.of_goal(goal_id),
+        plans=store.decisions.plans_of_goal(goal_id),
+        actions=actions,
+        children=[summary(child) for child in children],
+    )
+
+
+def unknown_goal(goal_id: str) -> ForeactError:
+    """Say that there is no such goal."""
+    remedy = "GET /api/autonomous/goals?state=all lists them."
+    return ForeactError("goal_unknown", f"There is no goal {goal_id}.", remedy, status=404)
+
+
+def as_they_stand(facade: Facade, found: Iterable[ActionView]) -> list[ActionView]:
+    """Return actions at the level that is in force for them now: that decides which of them wait for a person."""
+    settings = facade.in_force
+    return [as_it_stands(settings, facade.store, view) for view in found]
+
+
+def action_detail(facade: Facade, view: ActionView, now: datetime) -> ActionDetail:
+    """Return an action with its outcomes and its undo."""
+    action_id, (view,) = view.action.action_id, as_they_stand(facade, [view])
+    outcomes = facade.store.outcomes.of_action(action_id) if view.receipt else []
+    undo = facade.store.actions.undo_for(action_id) if view.receipt else None
+    told = action_as_shown(view, outcomes, undo.action.action_id if undo else None, now)
+    return told.model_copy(update={"waits_for": waits_for(facade, [view]).get(action_id)})
+
+
+def waits_for(facade: Facade, found: list[ActionView]) -> dict[str, str]:
+    """Return what the actions wait for that are due and may not be done yet, as the executor last found."""
+    open_ids = {view.action.action_id for view in found if view.receipt is None and view.intent is None}
+    known: dict[str, str] = facade.store.facts.get(WAITS_FACT, {}) if open_ids else {}
+    return {action_id: reason for action_id, reason in known.items() if action_id in open_ids}
+
+
+def awaiting(facade: Facade, now: datetime) -> list[ActionView]:
+    """Return the actions that wait for a person's answer."""
+    return [view for view in as_they_stand(facade, facade.store.actions.pending()) if awaits_approval(view, now)]
+
+
+def latest_actions(facade: Facade, limit: int) -> Actions:
+    """Return the newest actions; three reads however many there are."""
+    now, found = facade.clock(), as_they_stand(facade, facade.store.actions.latest(limit))
+    outcomes: dict[str, list[Outcome]] = defaultdict(list)
+    for outcome in facade.store.outcomes.latest(OUTCOMES_PER_ACTION * limit):
+        outcomes[outcome.action_id].append(outcome)
+    undone = {view.action.undo_of: view.action.action_id for view in found if view.action.undo_of}
+    shown = [action_as_shown(v, outcomes[v.action.action_id], undone.get(v.action.action_id), now) for v in found]
+    waits = waits_for(facade, found)
+    told = [each.model_copy(update={"waits_for": waits.get(each.action.action_id)}) for each in shown]
+    return Actions(actions=told)

@@ -1,0 +1,1 @@
+"""What the commands of `foreact` do; `cli.app` holds the commands themselves."""

@@ -1,0 +1,246 @@
+"""What `foreact doctor` looks at: one line each, and what to do where something is wrong."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import httpx
+
+from api.processes.layout import POOL, Layout
+from api.processes.preflight import is_running, port_trouble, unread_in
+from cli.client import is_served
+from settings import Settings, utc_now
+from storage.errors import ForeactError
+
+if TYPE_CHECKING:
+    from handlers.drills import Drill
+
+Finding = Literal["ok", "note", "wrong"]
+LEAST_FREE_BYTES = 500_000_000
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at."""
+
+    what: str
+    finding: Finding
+    text: str
+
+
+def examine(layout: Layout) -> Iterator[Check]:
+    """Look at everything that foreact needs here; a look that fails is a finding, too."""
+    for what, look in _LOOKS:
+        try:
+            yield Check(what, *look(layout))
+        except ForeactError as trouble:
+            yield Check(what, "wrong", str(trouble))
+        except Exception as trouble:
+            yield Check(what, "wrong", f"{type(trouble).__name__}: {trouble}".splitlines()[0])
+    yield from _misspelt(layout.settings)
+    yield from _actions(layout)
+
+
+def drills(settings: Settings) -> Iterator[Check]:
+    """Do and undo every action that has a safe target, keep how it went, and end with the share that passed."""
+    from flows.wiring import open_configured_store
+    from handlers import discover_actions
+    from handlers.drills import DRILL_FACT, practise_all
+
+    handlers = [each for name, each in sorted(discover_actions().items()) if settings.action(name).enabled]
+    options = {each.name: settings.action(each.name).options for each in handlers}
+    words: dict[str, Finding] = {"passed": "ok", "failed": "wrong", "no target": "note"}
+    done: list[Drill] = []
+    with open_configured_store(settings) as store:
+        for drill in practise_all(handlers, options, utc_now()):
+            store.facts.set(f"{DRILL_FACT}{drill.action}", drill.as_fact(), "doctor")
+            verb = "drill failed" if drill.finding == "failed" else "drilled"
+            store.audit.append("doctor", verb, drill.action, drill.as_fact())
+            done.append(drill)
+            yield Check(f"drill {drill.action}", words[drill.finding], drill.detail)
+    yield _share(done)
+
+
+def _share(done: Sequence[Drill]) -> Check:
+    from handlers.drills import DrillReport
+
+    ratio = DrillReport(tuple(done)).success_ratio
+    tried = sum(drill.finding != "no target" for drill in done)
+    if ratio is None:
+        return Check("drills", "note", "no action has a safe target here")
+    return Check("drills", "ok" if ratio == 1 else "wrong", f"{ratio:.0%} of {tried} were done and undone")
+
+
+def _python(layout: Layout) -> tuple[Finding, str]:
+    return ("ok" if sys.version_info >= (3, 11) else "wrong"), f"{sys.version.split()[0]} at {sys.executable}"
+
+
+def _versions(layout: Layout) -> tuple[Finding, str]:
+    from packaging.requirements import Requirement
+
+    try:
+        required = [Requirement(text) for text in importlib.metadata.requires("foreact") or []]
+    except importlib.metadata.PackageNotFoundError:
+        return "note", "foreact is not installed as a package, so its pins cannot be compared (make install)"
+    needed = [each for each in required if each.marker is None or each.marker.evaluate({"extra": ""})]
+    wrong = [f"{each.name} {found} instead of {each.specifier}" for each in needed if (found := _differs(each))]
+    if wrong:
+        return "wrong", f"{'; '.join(wrong)}. Run `make install`."
+    return "ok", f"{len(needed)} packages as pinned; prefect {importlib.metadata.version('prefect')}"
+
+
+def _differs(requirement: Any) -> str | None:
+    try:
+        found = importlib.metadata.version(requirement.name)
+    except importlib.metadata.PackageNotFoundError:
+        return "missing"
+    return None if requirement.specifier.contains(found, prereleases=True) else found
+
+
+def _configuration(layout: Layout) -> tuple[Finding, str]:
+    if layout.settings.trouble:
+        return "wrong", f"{layout.settings.trouble} Until then the last usable one is in force."
+    file = layout.folder / "foreact.toml"
+    where = str(file) if file.exists() else f"no {file.name} in {layout.folder}, so the defaults hold"
+    return "ok", f"{where} (hash {layout.settings.hash})"
+
+
+def _methods(layout: Layout) -> tuple[Finding, str]:
+    from tasks.forecast.model_store import configured
+
+    serving = configured(layout.settings)
+    wrong = serving.wrong_methods()
+    if wrong:
+        return "wrong", "; ".join(f"{metric}: {trouble}" for metric, trouble in sorted(wrong.items()))
+    own = {metric: serving.method_of(metric).name for metric in sorted(serving.per_metric)}
+    return "ok", ", ".join([serving.default, *(f"{method} for {metric}" for metric, method in own.items())])
+
+
+def _home(layout: Layout) -> tuple[Finding, str]:
+    place = next(folder for folder in (layout.home, *layout.home.parents) if folder.exists())
+    if not os.access(place, os.W_OK | os.X_OK):
+        return "wrong", f"{place} cannot be written to. Choose another with FOREACT_HOME."
+    free = shutil.disk_usage(place).free
+    if free < LEAST_FREE_BYTES:
+        return "wrong", f"{place} has only {free / 1e6:.0f} MB left."
+    return "ok", f"{layout.home}, {free / 1e9:.0f} GB free"
+
+
+def _ports(layout: Layout) -> tuple[Finding, str]:
+    server = layout.settings.server
+    ports = [(server.host, server.port), *([("127.0.0.1", server.prefect_port)] if layout.owns_server else [])]
+    shown = " and ".join(str(port) for _, port in ports)
+    if is_running(layout):
+        return "ok", f"{shown}, used by the stack of this folder"
+    trouble = {port: why for host, port in ports if (why := port_trouble(host, port))}
+    if trouble:
+        told = "; ".join(f"{port}: {why}" for port, why in trouble.items())
+        return "wrong", f"{told}. Set `server.port` or `server.prefect_port` in foreact.toml."
+    return "ok", f"{shown} are free"
+
+
+def _database(layout: Layout) -> tuple[Finding, str]:
+    from storage import own_store
+
+    with tempfile.TemporaryDirectory() as folder, own_store(Path(folder) / "probe.duckdb") as probe:
+        probe.engine.rows("SELECT 1")
+    return "ok", f"DuckDB {importlib.metadata.version('duckdb')} and its extensions load from this machine"
+
+
+def _store(layout: Layout) -> tuple[Finding, str]:
+    from storage import open_store
+
+    if not layout.settings.database_path.exists():
+        return "note", "nothing was recorded yet"
+    now = utc_now()
+    with open_store(layout.settings.database_path) as store:
+        broken = store.audit.first_broken_line()
+        newest = max((ts for ts, _ in store.samples.latest(now - timedelta(days=1)).values()), default=None)
+    if broken is not None:
+        return "wrong", f"the audit trail was changed at line {broken}"
+    if newest is not None and newest > now + timedelta(minutes=1):
+        return "wrong", f"the newest sample is from {newest:%Y-%m-%d %H:%M:%S}: the clock of this machine went back"
+    return "ok", f"the audit trail is whole; newest sample {newest:%H:%M:%S} UTC" if newest else "no recent samples"
+
+
+def _clock(layout: Layout) -> tuple[Finding, str]:
+    now = utc_now()
+    built = Path(__file__).stat().st_mtime
+    if now.timestamp() < built - 86_400:
+        return "wrong", f"{now:%Y-%m-%d %H:%M:%S} UTC is before these files were written"
+    return "ok", f"{now:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _prefect(layout: Layout) -> tuple[Finding, str]:
+    url = layout.settings.prefect_url.rstrip("/")
+    try:
+        answer = httpx.get(f"{url}/health", timeout=5, trust_env=False)
+        answer.raise_for_status()
+    except httpx.HTTPError as trouble:
+        expected = is_running(layout) or not layout.owns_server
+        return ("wrong" if expected else "note"), f"{url} does not answer ({type(trouble).__name__})"
+    pool = httpx.get(f"{url}/work_pools/{POOL}", timeout=5, trust_env=False)
+    if pool.is_error:
+        return "wrong", f"{url} answers, but has no work pool {POOL}"
+    state = pool.json().get("status", "unknown")
+    return ("ok" if state == "READY" else "note"), f"{url} answers; work pool {POOL} is {state.lower()}"
+
+
+def _facade(layout: Layout) -> tuple[Finding, str]:
+    if is_served(layout.facade_url):
+        return "ok", f"{layout.facade_url} answers"
+    return ("wrong" if is_running(layout) else "note"), f"{layout.facade_url} does not answer"
+
+
+def _stop_file(layout: Layout) -> tuple[Finding, str]:
+    path = layout.settings.kill_switch_path
+    return ("note", f"{path} exists: nothing is done until it is removed") if path.exists() else ("ok", "not set")
+
+
+def _misspelt(settings: Settings) -> Iterator[Check]:
+    for sentence in unread_in(settings):
+        yield Check("configuration", "wrong", sentence)
+
+
+def _actions(layout: Layout) -> Iterator[Check]:
+    from handlers import discover_actions
+
+    for name, handler in sorted(discover_actions().items()):
+        setting = layout.settings.action(name)
+        if not setting.enabled:
+            yield Check(f"action {name}", "ok", "disabled")
+            continue
+        level = setting.level or handler.default_level
+        if handler.hooks.undo is not None and not handler.reversible:
+            text = f"level {level}; this user may do it but not undo it, so it never exceeds approve"
+            yield Check(f"action {name}", "note", text)
+            continue
+        nature = "reports only" if handler.informs_only else "reversible" if handler.reversible else "cannot be undone"
+        idle = "" if handler.is_ready(setting.options) else f"; proposes nothing without {' or '.join(handler.needs)}"
+        limits = f"{'; dry run' if setting.dry_run else ''}{idle}"
+        yield Check(f"action {name}", "ok", f"level {level}; {nature}{limits}")
+
+
+_LOOKS: tuple[tuple[str, Callable[[Layout], tuple[Finding, str]]], ...] = (
+    ("python", _python),
+    ("versions", _versions),
+    ("configuration", _configuration),
+    ("forecasters", _methods),
+    ("home", _home),
+    ("ports", _ports),
+    ("database", _database),
+    ("store", _store),
+    ("clock", _clock),
+    ("prefect", _prefect),
+    ("facade", _facade),
+    ("kill switch", _stop_file),
+)

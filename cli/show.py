@@ -1,0 +1,194 @@
+"""Answers as tables for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from tasks.text import span
+
+if TYPE_CHECKING:
+    from flows.reports.results import BacktestReport, Comparison, ObjectiveFigures
+
+
+def table(title: str, heads: Sequence[str], rows: Iterable[Sequence[object]], empty: str) -> None:
+    """Print a table, or a sentence where it has no rows."""
+    built = list(rows)
+    console = Console()
+    if not built:
+        console.print(empty)
+        return
+    shown = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
+    for head in heads[:-1]:
+        shown.add_column(head, no_wrap=True)
+    shown.add_column(heads[-1], overflow="fold")
+    for row in built:
+        shown.add_row(*(escape(str(cell)) for cell in row))
+    console.print(shown)
+
+
+def say(text: str) -> None:
+    """Print a line as it is."""
+    Console(highlight=False, soft_wrap=True).print(escape(text))
+
+
+def moment(text: str | None) -> str:
+    """Return a moment to the second."""
+    return (text or "never").replace("T", " ").partition(".")[0].removesuffix("Z")
+
+
+def share(value: float | None) -> str:
+    """Return a ratio as a percentage."""
+    return "unknown" if value is None else f"{100 * value:.0f} %"
+
+
+def status(answer: Mapping[str, Any], is_live: bool) -> None:
+    """Print how the agent is."""
+    counts, last = answer["statistics"], answer.get("last_cycle")
+    rows = [
+        ("agent", answer["agent"]),
+        ("stack", "runs" if is_live else "does not run in this folder (foreact up starts it)"),
+        ("acts by itself", answer["mode"]["note"]),
+        ("metrics", f"{counts['series_known']} recorded so far"),
+        ("goals", f"{answer['active_goals']} open, {counts['goals_created']} created, {counts['goals_achieved']} met"),
+        ("actions", f"{counts['actions_executed']} executed, {counts['actions_failed']} failed"),
+        ("waiting for you", f"{answer['pending_approvals']} (foreact approve ID)"),
+        ("cycles", f"{counts['cycles_completed']}, last {moment(last['tick'] if last else None)} UTC"),
+        ("version", answer["version"]),
+    ]
+    if answer["configuration_trouble"]:
+        rows.append(("configuration", f"the last usable one is in force: {answer['configuration_trouble']}"))
+    table("", ("", ""), rows, "")
+
+
+def goals(answer: Mapping[str, Any]) -> None:
+    """Print the goals, most important first."""
+    rows = [
+        (
+            goal["goal_id"],
+            goal["state"],
+            f"{goal['priority']:.2f}",
+            share(goal["progress"]),
+            f"{goal['goal_type']}: {goal['description']} (by {moment(goal['deadline'])} UTC)",
+        )
+        for goal in answer["goals"]
+    ]
+    heads = ("id", "state", "priority", "progress", "goal")
+    table("", heads, rows, "No goals: nothing is foreseen that would break an objective.")
+
+
+def goal(answer: Mapping[str, Any]) -> None:
+    """Print one goal: why it was set, what was decided last, and what is done about it."""
+    say(f"{answer['goal_id']}  {answer['goal_type']}  {answer['state']}  {share(answer['progress'])} done")
+    say(f"{answer['description']}, by {moment(answer['deadline'])} UTC")
+    if sentence := answer["because"].get("sentence"):
+        say(f"Because {sentence}")
+    say(f"It is {answer['state']}: {answer['reason']}")
+    for decision in answer["decisions"][:1]:
+        say(f"Decided at {moment(decision['at'])} UTC: {decision['explanation']}")
+    actions(answer)
+
+
+def actions(answer: Mapping[str, Any]) -> None:
+    """Print actions with their state."""
+    rows = [
+        (
+            row["action"]["action_id"],
+            f"undo of {row['action']['name']}" if row["action"]["undo_of"] else row["action"]["name"],
+            moment(row["action"]["due_at"]),
+            ". ".join(part for part in (_stands(row), row.get("waits_for"), _came_to(row)) if part),
+        )
+        for row in answer["actions"]
+    ]
+    table("", ("id", "action", "due (UTC)", "status"), rows, "No actions.")
+
+
+def _stands(row: Mapping[str, Any]) -> str:
+    """Return where an action stands, in words, and which action takes it back."""
+    return str(row["status"]).replace("_", " ") + (f" (undo: {row['undone_by']})" if row["undone_by"] else "")
+
+
+def _came_to(row: Mapping[str, Any]) -> str:
+    """Return what the receipt of an action says, on one line."""
+    return str(row["receipt"]["detail"]).partition("\n")[0] if row["receipt"] else ""
+
+
+def audit(answer: Mapping[str, Any]) -> None:
+    """Print what was decided, by whom and when."""
+    rows = [(entry["seq"], moment(entry["at"]), entry["actor"], _in_words(entry)) for entry in answer["entries"]]
+    table("", ("line", "at (UTC)", "who", "what"), rows, "Nothing was decided yet.")
+    if answer["verified"] is not None:
+        broken = answer["first_broken_line"]
+        say("The trail is whole." if broken is None else f"The trail was changed at line {broken}.")
+
+
+def _in_words(entry: Mapping[str, Any]) -> str:
+    from api.background.notifications import of_line
+    from storage.records import AuditEntry
+
+    line = AuditEntry.model_validate(entry)
+    sentence = of_line(line).sentence
+    return sentence if line.subject in sentence else f"{sentence} ({line.subject})"
+
+
+def backtest(report: BacktestReport) -> None:
+    """Print what a backtest came to: the figures, and how each objective fared."""
+    told = report.summary()
+    lead_s = told["median_lead_time_s"]
+    rows = [
+        ("configuration", report.configuration),
+        ("history", f"{moment(report.start.isoformat())} to {moment(report.end.isoformat())} UTC"),
+        ("turns", f"{told['ticks']}, one every {span(report.every_s)}"),
+        ("breaches", f"{told['breaches']}, {told['breach_minutes']:g} minutes in all"),
+        ("foretold", f"{told['foretold_breaches']}, {told['late_breaches']} late, {told['missed_breaches']} missed"),
+        ("lead time", "none" if lead_s is None else f"{_lead(lead_s)} (median)"),
+        ("false alarms", told["false_alarms"]),
+        ("goals", told["goals"]),
+        ("actions", f"{told['actions_taken']} would have been taken, cost {told['cost']:g}"),
+    ]
+    table("", ("", ""), rows, "")
+    heads = ("objective", "breaches", "foretold", "late", "missed", "false alarms", "lead", "broken for")
+    table("", heads, map(_objective, report.by_objective), "No objective has a bound on a metric of this history.")
+
+
+def _lead(lead_s: float) -> str:
+    """Say how long before a breach its goal came, or how long after its beginning."""
+    return span(lead_s) if lead_s > 0 else f"{span(-lead_s)} late"
+
+
+def _objective(fared: ObjectiveFigures) -> tuple[object, ...]:
+    lead = "–" if fared.median_lead_time_s is None else _lead(fared.median_lead_time_s)
+    broken = span(fared.breach_s) if fared.breach_s else "–"
+    counts = fared.breaches, fared.foretold, fared.late, fared.missed, fared.false_alarms
+    return fared.objective, *counts, lead, broken
+
+
+def comparison(both: Comparison) -> None:
+    """Print the figures of two configurations beside each other, and what only one of them foretold."""
+    rows = [
+        (name.removesuffix("_s").replace("_", " "), *(_plain(name, value) for value in figures))
+        for name, *figures in both.rows()
+    ]
+    heads = ("", both.one.configuration, both.other.configuration, "difference")
+    table("", heads, rows, "Nothing to compare.")
+    for report in (both.one, both.other):
+        for breach in both.only(report):
+            say(f"only {report.configuration} foretold {breach}")
+
+
+def _plain(name: str, value: float | None) -> str:
+    if value is None:
+        return "–"
+    if name.endswith("_s"):
+        return f"{'-' if value < 0 else ''}{span(abs(value))}" if value else "0 s"
+    return f"{value:g}"
+
+
+def figures(answer: Mapping[str, Any]) -> None:
+    """Print named figures."""
+    rows = [(name.replace("_", " "), value) for name, value in answer.items() if not isinstance(value, dict | list)]
+    table("", ("", ""), rows, "Nothing.")

@@ -1,0 +1,1 @@
+"""What simulations, backtests and comparisons tell people."""

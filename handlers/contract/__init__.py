@@ -1,0 +1,1 @@
+"""What you read to write an action or a source."""

@@ -1,0 +1,46 @@
+"""What a configuration says of actions and sources that nobody will ever read: most likely a typing error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from handlers.contract.action import ActionHandler
+from handlers.contract.source import SourceHandler
+
+Options = Mapping[str, Mapping[str, Any]]
+
+
+def unread(
+    actions: Options, sources: Options, known: Mapping[str, ActionHandler], known_sources: Mapping[str, SourceHandler]
+) -> Iterator[str]:
+    """Yield a sentence for each name and option that no handler knows.
+
+    `actions` and `sources` hold the options by name that are a handler's own to read. An action that nobody registered
+    may still be registered by a notebook; its options are then the notebook's business.
+    """
+    for name, options in actions.items():
+        if name in known:
+            yield from _options(f"actions.{name}", options, known[name].options)
+        else:
+            yield f"[actions.{name}] names no action that is registered here{_meant(name, known)}"
+    for name, options in sources.items():
+        if name in known_sources:
+            yield from _options(f"sources.{name}", options, known_sources[name].options)
+        else:
+            yield f"[sources.{name}] names no source{_meant(name, known_sources)}"
+
+
+def _options(where: str, given: Mapping[str, Any], known: Mapping[str, str]) -> Iterator[str]:
+    for option in given:
+        if option not in known:
+            yield f"[{where}] {option} is read by nobody{_meant(option, known)}"
+
+
+def _meant(word: str, known: Iterable[str]) -> str:
+    names = sorted(known)
+    near = get_close_matches(word, names, n=1)
+    if near:
+        return f"; did you mean {near[0]}?"
+    return f"; known: {', '.join(names)}." if names else "."

@@ -1,0 +1,1 @@
+"""How statements reach DuckDB: in this process, in memory, or through the owner of the file."""

@@ -1,0 +1,181 @@
+"""The engine of the process that owns the file: DuckDB in this process."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import duckdb
+import numpy as np
+
+from storage.engine.protocol import (
+    Columns,
+    Params,
+    Rows,
+    T,
+    _quiet,
+    _retry_conflicts,
+    _take,
+    _used,
+    arrays,
+    insert,
+    render,
+)
+from storage.engine.query_cache import ANYTHING, CLOCK, QueryCache, Sizes, written
+
+LOOK_HOLDS_S = 2.0
+
+
+class LocalEngine:
+    """DuckDB in this process; every thread has a cursor, and with it a transaction, of its own.
+
+    `is_alone` says that nobody else writes: what was read is then remembered until it changes. Otherwise it is
+    remembered only while `look` is called again and again.
+    """
+
+    is_local = True
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, is_alone: bool = True) -> None:
+        self._connection = connection
+        self._local = threading.local()
+        self._recall = QueryCache()
+        self._sizes, self._looked_s = Sizes(), -math.inf
+        self.is_alone = is_alone
+
+    def look(self) -> None:
+        """Take in what other processes wrote; for two seconds from then on reads are remembered.
+
+        Called several times a second, others' rows are seen as many times a second, and rows of this process at once.
+        """
+        if self.is_alone:
+            return
+        started_s = time.monotonic()
+        sizes = self.rows("SELECT table_name, estimated_size FROM duckdb_tables() WHERE NOT internal")
+        self._recall.renew(self._sizes.take_in(dict(sizes), started_s))
+        self._looked_s = started_s
+
+    def _cursor(self) -> duckdb.DuckDBPyConnection:
+        if not hasattr(self._local, "cursor"):
+            self._local.cursor = self._connection.cursor()
+            self._local.depth = 0
+            self._local.is_begun = False
+            self._local.is_hopeful = False
+            self._local.written = set()
+        cursor: duckdb.DuckDBPyConnection = self._local.cursor
+        return cursor
+
+    @property
+    def in_transaction(self) -> bool:
+        self._cursor()
+        return bool(self._local.depth)
+
+    @property
+    def expects_new(self) -> bool:
+        self._cursor()
+        return not self._local.depth or bool(self._local.is_hopeful)
+
+    def _run(self, step: Callable[[], T], sql: str) -> T:
+        """Retry conflicts, but not inside a transaction: there the whole of it must be tried again."""
+        self._begin()
+        table = written(sql)
+        try:
+            return step() if self._local.depth else _retry_conflicts(step, sql)
+        finally:
+            if table is not None:
+                self._touch(table)
+
+    def _begin(self) -> None:
+        """Begin the transaction that this thread is in, with its first statement: it may have none."""
+        cursor = self._cursor()
+        if self._local.depth and not self._local.is_begun:
+            cursor.execute("BEGIN")
+            self._local.is_begun = True
+
+    def _touch(self, table: str) -> None:
+        self._cursor()
+        self._recall.touch(table)
+        self._local.written.add(table)
+
+    def recall(self, tables: tuple[str, ...], key: Hashable, read: Callable[[], T]) -> T:
+        self._cursor()
+        # Only who looks sees the clock.
+        sees_all = (self.is_alone and CLOCK not in tables) or time.monotonic() - self._looked_s < LOOK_HOLDS_S
+        if not self._local.depth:
+            return self._recall.get(tables, key, read) if sees_all else read()
+        # What is read inside a transaction is not remembered: it may be of before others' writes, or be taken back.
+        is_untouched = self.is_alone and sees_all and self._local.written.isdisjoint((*tables, ANYTHING))
+        return self._recall.get(tables, key, read, keep=False) if is_untouched else read()
+
+    def when_written(self, step: Callable[[], object]) -> None:
+        if self.in_transaction:
+            self._local.steps.append(step)
+        else:
+            step()
+
+    def state(self, table: str) -> tuple[int, ...] | None:
+        self._cursor()
+        return self._recall.state(table) if self.is_alone and not self._local.depth else None
+
+    def _execute(self, sql: str, params: Params | None) -> duckdb.DuckDBPyConnection:
+        """Run a statement; a long-lived owner writes parameters out, since DuckDB loads pandas (40 MB) to bind them."""
+        if self.is_alone:
+            return self._cursor().execute(sql, _used(sql, params))
+        return self._cursor().execute(render(sql, params))
+
+    def rows(self, sql: str, params: Params | None = None) -> Rows:
+        return self._run(lambda: self._execute(sql, params).fetchall(), sql)
+
+    def columns(self, sql: str, params: Params | None = None) -> dict[str, np.ndarray[Any, Any]]:
+        return dict(self._run(lambda: self._execute(sql, params).fetchnumpy(), sql))
+
+    def append(self, table: str, columns: Columns) -> None:
+        sql = f"INSERT INTO {table} BY NAME SELECT * FROM incoming_rows"
+        self._run(lambda: insert(self._cursor(), sql, arrays(columns)), sql)
+
+    def append_first(self, table: str, columns: Columns, by: tuple[str, ...]) -> bool:
+        return False
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        cursor = self._cursor()
+        if self._local.depth:
+            yield
+            return
+        self._local.depth, self._local.is_begun, self._local.steps = 1, False, []
+        self._local.written.clear()
+        try:
+            yield
+            if self._local.is_begun:
+                cursor.execute("COMMIT")
+        except BaseException:
+            if self._local.is_begun:
+                _quiet(lambda: cursor.execute("ROLLBACK"))
+            raise
+        finally:
+            self._local.depth = 0
+            for table in self._local.written:
+                self._recall.touch(table)
+        _take(self._local.steps)
+
+    def together(self, write: Callable[[], T]) -> T:
+        self._cursor()
+        if self._local.depth:
+            return write()
+        # Rows are new but for a retry, and looking for conflicts costs three times the insert.
+        self._local.is_hopeful = True
+        try:
+            with self.transaction():
+                return write()
+        except duckdb.ConstraintException:
+            self._local.is_hopeful = False
+            with self.transaction():
+                return write()
+        finally:
+            self._local.is_hopeful = False
+
+    def close(self) -> None:
+        self._connection.close()

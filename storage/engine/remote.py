@@ -1,0 +1,142 @@
+"""The engine of every other process: attached to the owner over loopback."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import duckdb
+import numpy as np
+
+from storage.engine.protocol import (
+    Columns,
+    Params,
+    Rows,
+    T,
+    _first_line,
+    _quiet,
+    _retry_conflicts,
+    _take,
+    arrays,
+    connect,
+    insert,
+    literal,
+    load_quack,
+    render,
+)
+from storage.errors import TransientError
+
+
+class RemoteEngine:
+    """DuckDB in the process that owns the file, reached over loopback."""
+
+    is_local = False
+    is_alone = False
+
+    def __init__(self, uri: str, token: str) -> None:
+        self._uri, self._token = uri, token
+        self._lock = threading.RLock()
+        self._depth = 0
+        self._steps: list[Callable[[], object]] = []
+        self._connection = connect(":memory:")
+        load_quack(self._connection)
+        self._attach()
+
+    @property
+    def in_transaction(self) -> bool:
+        return bool(self._depth)
+
+    @property
+    def expects_new(self) -> bool:
+        return False
+
+    def _attach(self) -> None:
+        _quiet(lambda: self._connection.execute("DETACH owner"))
+        options = f"TYPE quack, TOKEN {literal(self._token)}, DISABLE_SSL true"
+        try:
+            self._connection.execute(f"ATTACH {literal(self._uri)} AS owner ({options})")
+        except duckdb.Error as trouble:
+            raise TransientError(f"the store at {self._uri} does not answer: {_first_line(trouble)}") from trouble
+
+    def _run(self, step: Callable[[], T], sql: str) -> T:
+        with self._lock:
+            if self._depth:
+                return step()
+            try:
+                return _retry_conflicts(lambda: self._attempt(step), sql)
+            except duckdb.IOException as trouble:
+                raise TransientError(f"the store at {self._uri} went away") from trouble
+
+    def _attempt(self, step: Callable[[], T]) -> T:
+        """Attach again when the owner was restarted; send ROLLBACK after any other error."""
+        try:
+            return step()
+        except duckdb.InvalidInputException as trouble:
+            if "connection id" not in str(trouble).lower():
+                self._rollback()
+                raise
+            self._attach()
+            return step()
+        except duckdb.Error:
+            self._rollback()
+            raise
+
+    def _rollback(self) -> None:
+        _quiet(lambda: self._connection.execute("FROM owner.query('ROLLBACK')"))
+
+    def _send(self, sql: str, params: Params | None) -> duckdb.DuckDBPyConnection:
+        return self._connection.execute("FROM owner.query(?)", [render(sql, params)])
+
+    def rows(self, sql: str, params: Params | None = None) -> Rows:
+        return self._run(lambda: self._send(sql, params).fetchall(), sql)
+
+    def columns(self, sql: str, params: Params | None = None) -> dict[str, np.ndarray[Any, Any]]:
+        return dict(self._run(lambda: self._send(sql, params).fetchnumpy(), sql))
+
+    def when_written(self, step: Callable[[], object]) -> None:
+        with self._lock:
+            if self._depth:
+                self._steps.append(step)
+                return
+        step()
+
+    def recall(self, tables: tuple[str, ...], key: Hashable, read: Callable[[], T]) -> T:
+        return read()
+
+    def state(self, table: str) -> tuple[int, ...] | None:
+        return None
+
+    def append_first(self, table: str, columns: Columns, by: tuple[str, ...]) -> bool:
+        return False
+
+    def append(self, table: str, columns: Columns) -> None:
+        sql = f"INSERT INTO owner.{table} BY NAME SELECT * FROM incoming_rows"
+        self._run(lambda: insert(self._connection, sql, arrays(columns)), sql)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        with self._lock:
+            if self._depth:
+                yield
+                return
+            self._run(lambda: self._send("BEGIN", None), "BEGIN")
+            self._depth, self._steps = 1, []
+            try:
+                yield
+                self._send("COMMIT", None)
+            except BaseException:
+                self._rollback()
+                raise
+            finally:
+                self._depth = 0
+            _take(self._steps)
+
+    def together(self, write: Callable[[], T]) -> T:
+        with self.transaction():
+            return write()
+
+    def close(self) -> None:
+        _quiet(lambda: self._connection.execute("DETACH owner"))
+        self._connection.close()

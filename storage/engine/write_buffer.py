@@ -1,0 +1,164 @@
+"""DuckDB in memory, which dies with its process: there rows may wait until somebody asks for them.
+
+A statement takes DuckDB half a millisecond however few rows it writes, and a turn writes ten tables of which the next
+turn reads two. What was appended is kept as it came and written when a statement names its table, many turns in one:
+nobody sees a difference but the time it takes. A file or an owner gets every row at once, so that it is durable.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import chain
+from threading import RLock
+from typing import Any
+
+import duckdb
+import numpy as np
+
+from storage.engine.local import LocalEngine
+from storage.engine.protocol import Columns, Params, Rows, arrays, insert
+from storage.engine.query_cache import ANYTHING, written
+
+MOST_WAITING = 400
+"""Rows of a table that wait, until they are written unasked."""
+Key = tuple[Any, ...]
+VIEWS = {"goal_states": "goal_transitions", "sample_values": "samples"}
+_WORD = re.compile(r"\w+")
+
+
+@dataclass
+class WaitingRows:
+    """Appended columns by table, in the order in which they came, and by what rows of a table are known to be there."""
+
+    parts: dict[str, list[Columns]] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    keys: dict[str, set[Key]] = field(default_factory=dict)
+
+    def add(self, table: str, columns: Columns) -> None:
+        """Let rows wait."""
+        self.parts.setdefault(table, []).append(columns)
+        self.counts[table] = self.counts.get(table, 0) + _length(columns)
+
+    def take(self, table: str) -> list[Columns]:
+        """Return the rows of a table that wait, and let them wait no more."""
+        self.counts.pop(table, None)
+        return self.parts.pop(table, [])
+
+    def has(self, table: str, cycle_id: str) -> bool:
+        """Tell whether rows of a cycle may be among those of a table that wait."""
+        return any(cycle_id in part.get("cycle_id", (cycle_id,)) for part in self.parts.get(table, ()))
+
+    def join(self, later: WaitingRows) -> None:
+        """Take over what waited elsewhere."""
+        for table, parts in later.parts.items():
+            for columns in parts:
+                self.add(table, columns)
+        for table, keys in later.keys.items():
+            self.keys.setdefault(table, set()).update(keys)
+
+
+class MemoryEngine(LocalEngine):
+    """DuckDB in memory; rows that nobody asked for yet wait outside it."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        super().__init__(connection)
+        self._waiting = WaitingRows()
+        self._waiting_lock = RLock()
+
+    def rows(self, sql: str, params: Params | None = None) -> Rows:
+        self._write_out_for(sql, params)
+        return super().rows(sql, params)
+
+    def columns(self, sql: str, params: Params | None = None) -> dict[str, np.ndarray[Any, Any]]:
+        self._write_out_for(sql, params)
+        return super().columns(sql, params)
+
+    def append(self, table: str, columns: Columns) -> None:
+        is_apart = self.in_transaction
+        with self._waiting_lock:
+            (self._local.waiting if is_apart else self._waiting).add(table, columns)
+        self._touch(table)
+        if not is_apart:
+            self._write_out_many()
+
+    def append_first(self, table: str, columns: Columns, by: tuple[str, ...]) -> bool:
+        """Append rows that are not there yet: all that are there were written by this process, so it knows."""
+        keys = set(zip(*(columns[column] for column in by), strict=True))
+        with self._waiting_lock:
+            places = [self._waiting, self._local.waiting] if self.in_transaction else [self._waiting]
+            if not all(keys.isdisjoint(place.keys.get(table, ())) for place in places):
+                return False
+            places[-1].keys.setdefault(table, set()).update(keys)
+        self.append(table, columns)
+        return True
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        if self.in_transaction:
+            yield
+            return
+        self._local.waiting, self._local.taken = WaitingRows(), WaitingRows()
+        try:
+            with super().transaction():
+                yield
+        except BaseException:
+            # What others appended before, and was written out within, was rolled back with the rest.
+            with self._waiting_lock:
+                self._local.taken.join(self._waiting)
+                self._waiting = self._local.taken
+            raise
+        with self._waiting_lock:
+            self._waiting.join(self._local.waiting)
+        self._write_out_many()
+
+    def _write_out_for(self, sql: str, params: Params | None) -> None:
+        """Write the rows that a statement may look at, or that should lie before those that it writes."""
+        cycle_id = (params or {}).get("cycle_id") if written(sql) is None else None
+        with self._waiting_lock:
+            places = [self._waiting, self._local.waiting] if self.in_transaction else [self._waiting]
+            for table in _named(sql, {table for place in places for table in place.parts}):
+                if not isinstance(cycle_id, str) or any(place.has(table, cycle_id) for place in places):
+                    self._write_out(table)
+
+    def _write_out_many(self) -> None:
+        with self._waiting_lock:
+            for table in [table for table, count in self._waiting.counts.items() if count >= MOST_WAITING]:
+                self._write_out(table)
+
+    def _write_out(self, table: str) -> None:
+        """Write the rows of a table that wait; that they changed it was noted when they came."""
+        parts = self._waiting.take(table)
+        if self.in_transaction:
+            for columns in parts:
+                self._local.taken.add(table, columns)
+            parts += self._local.waiting.take(table)
+        columns = _together(parts)
+        once = "ON CONFLICT DO NOTHING" if table in self._waiting.keys else ""
+        self._begin()
+        insert(self._cursor(), f"INSERT INTO {table} BY NAME SELECT * FROM incoming_rows {once}", arrays(columns))
+
+
+def _named(sql: str, tables: set[str]) -> set[str]:
+    """Return those of some tables that a statement names, or all where that cannot be told."""
+    if not tables or written(sql) == ANYTHING:
+        return tables
+    return tables & {VIEWS.get(word, word) for word in _WORD.findall(sql.lower())}
+
+
+def _together(parts: Sequence[Columns]) -> Columns:
+    """Return columns that came in parts as one; a column that some part left out is missing there."""
+    names = dict.fromkeys(chain.from_iterable(parts))
+    return {name: _joined([part.get(name, [None] * _length(part)) for part in parts]) for name in names}
+
+
+def _joined(parts: Sequence[Sequence[Any] | np.ndarray[Any, Any]]) -> Sequence[Any] | np.ndarray[Any, Any]:
+    if all(isinstance(part, np.ndarray) for part in parts):
+        return np.concatenate(parts)
+    return list(chain.from_iterable(parts))
+
+
+def _length(columns: Mapping[str, Sequence[Any] | np.ndarray[Any, Any]]) -> int:
+    return len(next(iter(columns.values())))

@@ -1,0 +1,55 @@
+"""Breaches of driven objectives, read off the paths of what drives them at the capacity that is there now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+
+import numpy as np
+
+from storage.records import Breach, FloatArray, Objective
+from tasks.drivers.fitting import DrivenMetrics
+
+
+def driven_breaches(
+    objectives: Iterable[Objective],
+    driven: DrivenMetrics,
+    paths: Mapping[str, FloatArray],
+    step_s: Mapping[str, float],
+    tick: datetime,
+    last: Mapping[str, float] | None = None,
+) -> tuple[Breach, ...]:
+    """Return a breach for every driven objective whose driver has paths (n_paths, n_steps).
+
+    They take the place of breaches read off the metric's own forecast, which has our own actions in it. `last` holds
+    the present values by series.
+    """
+    found = []
+    for objective in objectives:
+        response = driven.responses.get(objective.name)
+        driver = paths.get(objective.driver or "")
+        if response is None or driver is None or driver.size == 0:
+            continue
+        now = driven.capacities[str(objective.capacity)]
+        step = step_s[str(objective.driver)]
+        steps = max(1, min(driver.shape[1], round(objective.horizon_s / step)))
+        metric = response.metric(driver[:, :steps], np.array(now))
+        found.append(_breach(objective, metric, step, tick, (last or {}).get(objective.measured)))
+    return tuple(found)
+
+
+def _breach(objective: Objective, metric: FloatArray, step_s: float, tick: datetime, value: float | None) -> Breach:
+    beyond = metric > objective.bound if objective.side == "below" else metric < objective.bound
+    crosses = beyond.any(axis=1)
+    first = np.sort(beyond.argmax(axis=1)[crosses])
+    at = [tick + timedelta(seconds=step_s * (float(np.quantile(first, q)) + 1)) for q in (0.1, 0.5, 0.9) if len(first)]
+    return Breach(
+        objective=objective.name,
+        series=objective.measured,
+        probability=float(crosses.mean()),
+        earliest_at=at[0] if at else None,
+        expected_at=at[1] if at else None,
+        latest_at=at[2] if at else None,
+        is_breached_now=value is not None and not objective.is_met(value),
+        last_value=value,
+    )

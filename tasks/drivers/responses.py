@@ -1,0 +1,168 @@
+"""How a metric follows from its driver and the capacity that serves it: forms, fitted to what was recorded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from storage.records import FloatArray, ResponseSpec
+
+_FULLEST = 0.95
+_MIN_VALUES = 10
+_MOST_VALUES = 400
+_BETTER_RATIO = 0.8
+
+
+@dataclass(frozen=True)
+class RatioResponse:
+    """metric = base + work × driver / capacity: utilisation, load per server, queue length per worker."""
+
+    work: float
+    base: float = 0.0
+
+    def metric(self, driver: FloatArray, capacity: FloatArray) -> FloatArray:
+        """Return the metric for driver and capacity that broadcast against each other."""
+        return self.base + self.work * driver / np.maximum(capacity, 1e-9)
+
+
+@dataclass(frozen=True)
+class QueueResponse:
+    """metric = service / (1 − ρ) with ρ = work × driver / capacity: the response time of a shared queue.
+
+    The mean of an M/G/1 processor-sharing queue (Kleinrock 1976, Queueing Systems 2, section 4.4). From ρ = .95 on it
+    continues as a straight line, since a real queue that is overloaded for a while does not grow without end.
+    """
+
+    service: float
+    work: float
+
+    def metric(self, driver: FloatArray, capacity: FloatArray) -> FloatArray:
+        """Return the metric for driver and capacity that broadcast against each other."""
+        load = self.work * driver / np.maximum(capacity, 1e-9)
+        steepness = 1.0 / (1.0 - _FULLEST)
+        beyond = np.maximum(load - _FULLEST, 0.0) * steepness**2
+        return self.service * (1.0 / (1.0 - np.minimum(load, _FULLEST)) + beyond)
+
+
+@dataclass(frozen=True)
+class ProductResponse:
+    """metric = driver × (base + work × capacity): what grows with the amount, as work does with the content served."""
+
+    work: float
+    base: float = 0.0
+
+    def metric(self, driver: FloatArray, capacity: FloatArray) -> FloatArray:
+        """Return the metric for driver and capacity that broadcast against each other."""
+        return driver * (self.base + self.work * capacity)
+
+
+@dataclass(frozen=True)
+class CapacityResponse:
+    """The metric is the capacity itself: an objective on how much there should be."""
+
+    def metric(self, driver: FloatArray, capacity: FloatArray) -> FloatArray:
+        """Return the capacity, in the shape of both."""
+        return np.broadcast_to(capacity, np.broadcast_shapes(np.shape(driver), np.shape(capacity))).astype(float)
+
+
+@dataclass(frozen=True)
+class ScaledResponse:
+    """Another response under a driver that is `factor` times as large: shared out, or served slowly for now."""
+
+    response: Response
+    factor: float
+
+    def metric(self, driver: FloatArray, capacity: FloatArray) -> FloatArray:
+        """Return the metric for driver and capacity that broadcast against each other."""
+        return self.response.metric(driver * self.factor, capacity)
+
+
+def response_of(spec: ResponseSpec) -> Response:
+    """Return a declared response, without what it says of the present (`per` and slow start)."""
+    work = spec.work or 0.0
+    if spec.form == "ratio":
+        return RatioResponse(work, spec.base)
+    if spec.form == "queue":
+        return QueueResponse(spec.service or 0.0, work)
+    return ProductResponse(work, spec.base) if spec.form == "product" else CapacityResponse()
+
+
+def present_factor(spec: ResponseSpec, per: FloatArray, step_s: float) -> float | None:
+    """Return by what the driver is multiplied now: 1 / the last value of `per` (n_steps,), more where it grew lately.
+
+    What was added last works slower for a while: a cold cache, a table that is loaded. None where `per` has no
+    positive value.
+    """
+    seen = np.flatnonzero(np.isfinite(per))
+    if not len(seen) or per[seen[-1]] <= 0:
+        return None
+    changed = np.flatnonzero(np.diff(per[seen]))
+    slow = 0.0
+    if len(changed) and per[seen[changed[-1] + 1]] > per[seen[changed[-1]]]:
+        age_s = step_s * (len(per) - 0.5 - seen[changed[-1] + 1])
+        slow = spec.slow_start_ratio * float(np.exp(-age_s / spec.slow_start_s))
+    return (1.0 + slow) / float(per[seen[-1]])
+
+
+def fit_response(metric: FloatArray, driver: FloatArray, capacity: FloatArray) -> Response | None:
+    """Return how a metric follows from driver and capacity, all (n_steps,) on one grid, NaN where missing.
+
+    Every form is fitted robustly (Theil-Sen; the queue in 1/metric and the product in metric/driver, where they are
+    lines) and the one with the least median error is kept. None with under ten complete steps, or where no form fits
+    a fifth better than the metric's own median does. While the capacity never varied it is taken to share the load.
+    """
+    complete = np.isfinite(metric) & np.isfinite(driver) & np.isfinite(capacity) & (capacity > 0) & (driver > 0)
+    if complete.sum() < _MIN_VALUES:
+        return None
+    kept = np.flatnonzero(complete)
+    kept = kept[np.linspace(0, len(kept) - 1, min(len(kept), _MOST_VALUES)).round().astype(int)]
+    seen, drive, amount = metric[kept], driver[kept], capacity[kept]
+    forms = _FORMS if np.ptp(amount) > 0 else _FORMS_OF_LOAD
+    fits = [fit for form in forms if (fit := form(seen, drive, amount)) is not None]
+    errors = [float(np.median(np.abs(fit.metric(drive, amount) - seen))) for fit in fits]
+    spread = float(np.median(np.abs(seen - np.median(seen))))
+    best = int(np.argmin(errors)) if errors else None
+    return fits[best] if best is not None and errors[best] <= _BETTER_RATIO * spread else None
+
+
+def _line(across: FloatArray, up: FloatArray) -> tuple[float, float] | None:
+    """Return slope and level of a robust line, None where nothing varies."""
+    if len(across) < _MIN_VALUES or np.ptp(across) <= 1e-9 * max(1.0, float(np.abs(across).max())):
+        return None
+    # Imported here: a second that only those should pay who have a response to fit.
+    from scipy.stats import theilslopes
+
+    slope, level, *_ = theilslopes(up, across)
+    return float(slope), float(level)
+
+
+def _fit_ratio(seen: FloatArray, driver: FloatArray, capacity: FloatArray) -> Response | None:
+    line = _line(driver / capacity, seen)
+    return RatioResponse(*line) if line is not None and line[0] > 0 else None
+
+
+def _fit_queue(seen: FloatArray, driver: FloatArray, capacity: FloatArray) -> Response | None:
+    positive = seen > 0
+    line = _line((driver / capacity)[positive], 1.0 / seen[positive])
+    if line is None or not line[0] < 0 < line[1]:
+        return None
+    return QueueResponse(1.0 / line[1], -line[0] / line[1])
+
+
+def _fit_product(seen: FloatArray, driver: FloatArray, capacity: FloatArray) -> Response | None:
+    line = _line(capacity, seen / driver)
+    return ProductResponse(*line) if line is not None and line[0] > 0 else None
+
+
+_FORMS_OF_LOAD = (_fit_ratio, _fit_queue)
+_FORMS = (*_FORMS_OF_LOAD, _fit_product)
+
+
+class Response(Protocol):
+    """How a metric follows from its driver and the capacity that serves it."""
+
+    def metric(self, driver: FloatArray, capacity: FloatArray) -> FloatArray:
+        """Return the metric for driver and capacity paths that broadcast against each other."""
+        ...

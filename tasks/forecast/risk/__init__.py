@@ -1,0 +1,1 @@
+"""From sample paths to risk: breaches, their time, the overall state."""

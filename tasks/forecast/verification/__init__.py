@@ -1,0 +1,1 @@
+"""What forecasts came to: the error ledger, scores, rolling origins."""

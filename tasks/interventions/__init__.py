@@ -1,0 +1,1 @@
+"""What our own acts did to a history: when, how much, and which overlap."""

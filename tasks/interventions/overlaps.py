@@ -1,0 +1,92 @@
+"""Which acts of the last days reached which metric, and when: what confounds, and what the past must be free of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+
+from storage.actions import ActionView
+from storage.records import BoolArray, Frame
+
+
+@dataclass(frozen=True)
+class Act:
+    """An act or undo that may have touched something: the metric it aimed at, and from when to when it counts."""
+
+    action_id: str
+    name: str
+    series: str
+    start: datetime
+    end: datetime
+
+
+def acts_of(views: Sequence[ActionView]) -> tuple[Act, ...]:
+    """Return the acts among finished actions; a failed one may have changed something before it failed."""
+    return tuple(
+        Act(
+            view.action.action_id,
+            view.action.name,
+            view.action.series,
+            receipt.started_at,
+            receipt.finished_at + timedelta(seconds=view.action.horizon_s),
+        )
+        for view in views
+        if (receipt := view.touched) and view.action.series and not view.action.dry_run
+    )
+
+
+def acted_in(frame: Frame, acts: Sequence[Act], series: str, judged: str) -> BoolArray:
+    """Mark the steps (n_steps,) of a frame at which a metric was acted on, or at which the judged action acted at all.
+
+    What an action does beside its aim is asked of past windows as well: those in which the same action ran say nothing
+    about what happens without it.
+    """
+    # A step is (start, end]: what begins with the end of one touches the next.
+    begins_s = frame.end.timestamp() - frame.step_s * frame.values.shape[1]
+    windows = [
+        ActionWindow(
+            act.action_id,
+            (act.start.timestamp() - begins_s) / frame.step_s,
+            (act.end.timestamp() - begins_s) / frame.step_s,
+            frozenset([series]),
+        )
+        for act in acts
+        if act.series == series or act.name == judged
+    ]
+    return acted_steps(windows, series, frame.values.shape[1])
+
+
+def overlapping(
+    acts: Sequence[Act], own_id: str, start: datetime, until: datetime, series: str, *, any_metric: bool
+) -> list[str]:
+    """Return the other acts inside a window: those on the same metric, or with `any_metric` on any."""
+    return [
+        act.action_id
+        for act in acts
+        if act.action_id != own_id and act.start < until and start < act.end and (any_metric or act.series == series)
+    ]
+
+
+@dataclass(frozen=True)
+class ActionWindow:
+    """The steps over which an action reaches some metrics: `start` included, `end` not.
+
+    The unit is the caller's (steps or epoch seconds).
+    """
+
+    action_id: str
+    start: float
+    end: float
+    metrics: frozenset[str]
+
+
+def acted_steps(windows: Iterable[ActionWindow], metric: str, n_steps: int) -> BoolArray:
+    """Mark the steps (n_steps,) of a metric's history that lie inside any action's window, in step units."""
+    acted = np.zeros(n_steps, dtype=np.bool_)
+    for window in windows:
+        if metric in window.metrics:
+            acted[max(0, int(np.floor(window.start))) : max(0, int(np.ceil(window.end)))] = True
+    return acted

@@ -1,0 +1,126 @@
+"""What follows from new outcomes beside the beliefs: what people are told, and what each action may do from now on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from storage.actions import ActionView
+from storage.records import NOTHING, Autonomy, Decision, GoalType, ReceiptStatus
+from tasks.authority import earn
+from tasks.context import Context
+from tasks.learn.autonomy import TrackRecord, gather, review
+from tasks.learn.beliefs import Learner
+from tasks.learn.lead import lead_time_s
+from tasks.learn.outcome_rows import OutcomeRow, observations
+from tasks.learn.reports.contribution import contributions
+from tasks.learn.reports.insights import insights
+from tasks.learn.reports.off_policy import LoggedDecision, policy_report
+
+INSIGHTS_FACT = "insights"
+ADVICE_FACT = "learned.strategies"
+REALISED_FACT = "learned.realised"
+OFF_POLICY_FACT = "learned.off_policy"
+COVERAGE_OF = 500
+DECISIONS_LOOKED_AT = 200
+OFF_POLICY_EVERY = 10
+
+
+def publish(context: Context, rows: Sequence[OutcomeRow], learner: Learner, count: int) -> dict[str, Any]:
+    """Keep what was learned where readers, and the planner, find it without learning themselves.
+
+    `rows` are the newest outcomes of `count` in all.
+    """
+    told = insights(
+        rows,
+        learner,
+        contributions=contributions(context.store.outcomes.changes()),
+        off_policy=_off_policy(context, count, learner),
+        seed=context.cycle.seed,
+    )
+    context.store.facts.set(INSIGHTS_FACT, told)
+    context.store.facts.set(ADVICE_FACT, told["strategy_advice"])
+    context.store.facts.set(REALISED_FACT, told["predictions"])
+    return told
+
+
+def _off_policy(context: Context, count: int, learner: Learner) -> list[dict[str, Any]]:
+    """Return what other policies would have achieved; estimated anew with every tenth outcome, for it takes a while."""
+    kept: dict[str, Any] = context.store.facts.get(OFF_POLICY_FACT, {"outcomes": 0, "policies": []})
+    if count - kept["outcomes"] < OFF_POLICY_EVERY:
+        return list(kept["policies"])
+    logged = [
+        LoggedDecision(seen, _propensities(decision))
+        for outcome, decision in context.store.outcomes.decided(DECISIONS_LOOKED_AT)
+        for seen in observations([OutcomeRow.of(outcome)])
+    ]
+    policies = policy_report(logged, learner)
+    context.store.facts.set(OFF_POLICY_FACT, {"outcomes": count, "policies": policies})
+    return policies
+
+
+def _propensities(decision: Decision) -> dict[str, float]:
+    """Return with what probability each action was drawn; of an action's variants only one was in the draw."""
+    found: dict[str, float] = {}
+    for each in (decision.chosen, *decision.alternatives):
+        found[each.action] = max(found.get(each.action, 0.0), each.propensity)
+    return found
+
+
+def review_levels(context: Context, rows: Sequence[OutcomeRow]) -> int:
+    """Promote and demote each pair with outcomes by what was measured; every change is a line of the audit trail.
+
+    A level that a person set in the configuration is where a pair starts, not where it must stay; `highest_level` is
+    how far it may rise. Returns how many changed.
+    """
+    pairs = sorted({(row.action, row.goal_type) for row in rows if row.action != NOTHING})
+    return sum(_review(context, rows, action, GoalType(goal_type)) for action, goal_type in pairs)
+
+
+def _review(context: Context, rows: Sequence[OutcomeRow], action: str, goal_type: GoalType) -> bool:
+    level = context.level(goal_type, action)
+    evidence = _evidence(context, rows, action, goal_type)
+    verdict = review(level, evidence)
+    highest = context.settings.action(action).highest_level
+    is_too_high = highest is not None and verdict.level.rank > highest.rank
+    # Who was given a level by hand keeps it until results speak against it: earning starts from there.
+    if not verdict.is_changed or is_too_high or _is_ceiling(verdict.level, level, context, action):
+        return False
+    earn(context.settings, context.store, goal_type, action, verdict.level)
+    verb = "promoted" if verdict.level.rank > level.rank else "demoted"
+    detail = {"from": level, "to": verdict.level, "reason": verdict.reason, "evidence": evidence.to_record()}
+    context.store.audit.append("loop", verb, f"{goal_type}:{action}", detail)
+    return True
+
+
+def _is_ceiling(wanted: Autonomy, level: Autonomy, context: Context, action: str) -> bool:
+    """Tell whether a fall is only the ceiling for what cannot be undone, which a person lifted in the configuration."""
+    handler = context.actions.get(action)
+    lifted = context.settings.action(action).level is level
+    return lifted and wanted is Autonomy.APPROVE and level is Autonomy.AUTO and not (handler and handler.reversible)
+
+
+def _evidence(context: Context, rows: Sequence[OutcomeRow], action: str, goal_type: GoalType) -> TrackRecord:
+    handler = context.actions.get(action)
+    undone = [
+        view for view in context.store.actions.latest(1_000) if view.action.undo_of and view.action.name == action
+    ]
+    coverage, forecasts = context.store.forecasts.coverage(COVERAGE_OF)
+    return gather(
+        rows,
+        action,
+        goal_type,
+        is_reversible=handler is not None and handler.reversible,
+        is_tested=any(row.action == action and not row.is_failure for row in rows),
+        forecasts=forecasts,
+        coverage_ratio=coverage or 0.0,
+        lead_time_s=lead_time_s(context, goal_type),
+        needed_lead_s=handler.latency_s if handler else 0.0,
+        undos=len([view for view in undone if view.receipt]),
+        undo_ratio=_share_undone(undone),
+    )
+
+
+def _share_undone(undone: Sequence[ActionView]) -> float:
+    ended = [view.receipt.status for view in undone if view.receipt]
+    return sum(status is ReceiptStatus.SUCCEEDED for status in ended) / len(ended) if ended else 0.0

@@ -1,0 +1,280 @@
+"""What the store holds around an act: the forecast issued before it, what came after, and how wrong forecasts were."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import cached_property
+from math import ceil
+
+import numpy as np
+
+from storage.records import Action, BoolArray, Estimand, FloatArray, Forecast, Frame, IntArray, Receipt
+from tasks.context import Context
+from tasks.interventions.overlaps import Act, acted_in, acts_of, overlapping
+from tasks.interventions.recent import passing_effects
+from tasks.interventions.removed_from_history import PassingEffect, without_effects
+from tasks.measure.grid import MetricGrid
+from tasks.measure.inference.controls import Control
+from tasks.measure.inference.effect import Better
+from tasks.measure.inference.estimand import WEEK_S, triggered
+from tasks.measure.inference.many_metrics import MetricWindow, Role
+from tasks.measure.inference.past_errors import WINDOWS_WANTED, ErrorLedger, build_ledger
+from tasks.measure.inference.placebo_windows import LEAST_KNOWN_RATIO
+from tasks.measure.rerun import FEWEST_HISTORY_STEPS, forecast_from, past_origins
+
+HISTORY_STEPS = 2_016
+MOST_ORIGINS = 160
+RERUN_SIDE_EFFECTS = 4
+ACTS_DAYS = 14
+DAYS_WANTED = 5
+
+
+@dataclass
+class DataAroundAct:
+    """Reads what lies around acts; what several acts of one turn share is read once."""
+
+    context: Context
+    _forecasts: dict[str, dict[str, Forecast | None]] = field(default_factory=dict)
+
+    @cached_property
+    def acts(self) -> tuple[Act, ...]:
+        """Return the acts of the last two weeks."""
+        since = self.context.tick - timedelta(days=ACTS_DAYS)
+        return acts_of(self.context.store.actions.finished(since))
+
+    @cached_property
+    def looked_at(self) -> datetime | None:
+        """Return the tick at which acts were last looked at before this turn."""
+        return self.context.store.cycles.measured_before(self.context.tick)
+
+    def forecasts(self, cycle_id: str, names: Sequence[str]) -> dict[str, Forecast | None]:
+        """Return the forecasts that a cycle issued of some series; None where there is none, or it was refused."""
+        known = self._forecasts.setdefault(cycle_id, {})
+        missing = [name for name in names if name not in known]
+        known |= dict.fromkeys(missing) | self.context.store.outcomes.issued.of(cycle_id, missing)
+        return known
+
+    def grids(self, estimand: Estimand, receipt: Receipt, names: Iterable[str], until: datetime) -> list[MetricGrid]:
+        """Return metrics around an act up to a moment, grouped by step; those whose forecast ends too early are out."""
+        wanted = list(names)
+        known = self.forecasts(estimand.forecast_cycle_id, wanted)
+        groups: dict[tuple[float, datetime], dict[str, Forecast]] = {}
+        for name in wanted:
+            forecast = known.get(name) or self._older(name, estimand)
+            if forecast is not None:
+                groups.setdefault((forecast.step_s, forecast.issued_at), {})[name] = forecast
+        found = (self._grid(group, estimand, receipt, until) for group in groups.values())
+        return [grid for grid in found if grid is not None]
+
+    def _older(self, series: str, estimand: Estimand) -> Forecast | None:
+        """Return the newest forecast of a guard that the cycle of the target's forecast could not forecast."""
+        if series not in estimand.guards:
+            return None
+        found = self.context.store.forecasts.before(series, estimand.fixed_at)
+        return found[1] if found else None
+
+    def _grid(
+        self, forecasts: dict[str, Forecast], estimand: Estimand, receipt: Receipt, until: datetime
+    ) -> MetricGrid | None:
+        one = next(iter(forecasts.values()))
+        waited, span = receipt.finished_at - one.issued_at, until - receipt.finished_at
+        first_step = max(0, ceil(waited.total_seconds() / one.step_s))
+        wanted = max(1, round(span.total_seconds() / one.step_s))
+        known = min(len(each.point) for each in forecasts.values())
+        steps = min(wanted, known - first_step)
+        if steps < 1:
+            return None
+        end = one.at_step(first_step + steps - 1)
+        observed = self.context.store.samples.frame(list(forecasts), end, one.step_s, steps).values
+        return MetricGrid(forecasts, first_step, steps, observed)
+
+    def history(self, series: Sequence[str], forecast: Forecast) -> Frame:
+        """Return what some metrics did up to the moment at which a forecast was issued."""
+        frame = self.context.store.samples.frame(list(series), forecast.issued_at, forecast.step_s, HISTORY_STEPS)
+        return frame.in_seasons(self.context.settings.forecasting.forecaster.seasons_seconds)
+
+    @cached_property
+    def touches(self) -> tuple[PassingEffect, ...]:
+        """Return what acts changed for a time."""
+        return passing_effects(self.context)
+
+    def windows(
+        self,
+        grid: MetricGrid,
+        action: Action,
+        receipt: Receipt,
+        until: datetime,
+        roles: Mapping[str, Role],
+        better: Mapping[str, Better],
+        estimand: Estimand,
+        *,
+        window_s: float | None = None,
+    ) -> list[MetricWindow]:
+        """Return what is needed to judge the metrics of a grid that have a role.
+
+        The others of the grid are controls of the target. `window_s` is the length that was fixed beforehand.
+        """
+        past = PastForecasts.read(self, grid, action.name, estimand)
+        aside = [name for name in estimand.side_effects if name in grid.series][RERUN_SIDE_EFFECTS:]
+        steps = None if window_s is None else max(1, min(grid.steps, round(window_s / past.history.step_s)))
+        return [
+            MetricWindow(
+                name,
+                grid.seen(name),
+                grid.point(name),
+                past.ledger(name, may_rerun=name not in aside),
+                role=roles[name],
+                better=better[name],
+                metric_sd=_spread(past.history.row(name)),
+                overlapping=overlapping(
+                    self.acts,
+                    action.action_id,
+                    receipt.started_at,
+                    until,
+                    name,
+                    any_metric=roles[name] == "side_effect",
+                ),
+                controls=past.controls(name, estimand.controls) if roles[name] == "target" else (),
+                window_steps=steps,
+            )
+            for name in grid.series
+            if name in roles
+        ]
+
+
+@dataclass
+class PastForecasts:
+    """Past forecasts of the metrics of a grid, over the same steps ahead as the window after the act."""
+
+    around: DataAroundAct
+    grid: MetricGrid
+    history: Frame
+    judged: str
+    origins: IntArray
+    points: FloatArray
+    alike: BoolArray
+    trigger_of: tuple[str, str]
+    _rerun: dict[str, tuple[IntArray, FloatArray]] = field(default_factory=dict)
+
+    @staticmethod
+    def read(around: DataAroundAct, grid: MetricGrid, judged: str, estimand: Estimand) -> PastForecasts:
+        """Read history and the forecasts issued along it."""
+        history = around.history(grid.series, grid.any_forecast)
+        origins, points = _issued(around.context, grid, history)
+        alike = _alike(history, origins, estimand)
+        return PastForecasts(around, grid, history, judged, origins, points, alike, (estimand.series, estimand.trigger))
+
+    @cached_property
+    def calm(self) -> Frame:
+        """Return the history without what acts changed for a time: what the forecaster was shown as well."""
+        return without_effects(self.history, self.around.touches)
+
+    def ledger(self, series: str, *, may_rerun: bool = True) -> ErrorLedger:
+        """Return the errors of past forecasts of a metric from windows without an action.
+
+        Those that were really issued are taken where they hold enough windows, also from this time of day; otherwise,
+        where that is worth its time, the forecaster is run again at past origins, each of which sees only what lay
+        before it.
+        """
+        origins, points = self.origins, self.points[self.grid.series.index(series)]
+        issued = self._ledger(series, origins, points, self.alike)
+        is_enough = _window_count(issued) >= WINDOWS_WANTED and issued.days_at_this_hour >= self._days_wanted(series)
+        if is_enough or not may_rerun:
+            return issued
+        again = self._again(series)
+        rerun = self._ledger(series, *again, _alike_at(self.history, again[0], *self.trigger_of))
+        if rerun.days_at_this_hour <= issued.days_at_this_hour and _window_count(rerun) <= _window_count(issued):
+            return issued
+        self._rerun[series] = again
+        return rerun
+
+    def _days_wanted(self, series: str) -> int:
+        """Return from how many days forecasts made at this hour are wanted: as many as there can be, few suffice."""
+        known = np.flatnonzero(np.isfinite(self.history.row(series)))
+        steps = len(self.history.row(series)) - known[0] if len(known) else 0
+        return min(DAYS_WANTED, int((steps - FEWEST_HISTORY_STEPS) * self.history.step_s / 86_400))
+
+    def controls(self, target: str, names: Sequence[str]) -> tuple[Control, ...]:
+        """Return the metrics that may explain a target, over the same past windows as its own ledger."""
+        found = []
+        for name in names:
+            if name not in self.grid.series or name == target:
+                continue
+            place = self.grid.series.index(name)
+            origins, points = self.origins, self.points[place]
+            if target in self._rerun:
+                origins, points = self._again(name, self._rerun[target][0])
+            ledger = self._ledger(name, origins, points, None, acted_on=target)
+            found.append(Control(name, self.grid.seen(name), self.grid.point(name), ledger))
+        return tuple(found)
+
+    def _ledger(
+        self,
+        series: str,
+        origins: IntArray,
+        points: FloatArray,
+        alike: BoolArray | None,
+        acted_on: str | None = None,
+    ) -> ErrorLedger:
+        if not len(origins):
+            return ErrorLedger.empty(self.grid.steps)
+        return build_ledger(
+            self.history.row(series),
+            points,
+            origins + self.grid.first_step,
+            steps_per_day=86_400 / self.history.step_s,
+            acted=acted_in(self.history, self.around.acts, acted_on or series, self.judged),
+            same_trigger=alike if alike is not None and alike.any() else None,
+        )
+
+    def _again(self, series: str, origins: IntArray | None = None) -> tuple[IntArray, FloatArray]:
+        """Forecast a metric anew from past origins: their steps, and the point forecasts (n_origins, steps)."""
+        values, ahead = self.calm.row(series), self.grid.first_step + self.grid.steps
+        chosen = past_origins(values, ahead) if origins is None else origins
+        points = forecast_from(self.history, values, chosen, ahead, self.around.context.cycle.seed)
+        return chosen, points[:, self.grid.first_step :]
+
+
+def _issued(context: Context, grid: MetricGrid, history: Frame) -> tuple[IntArray, FloatArray]:
+    """Return the steps of the history at which forecasts were issued, and these, (n_series, n_origins, steps)."""
+    one, n_steps = grid.any_forecast, history.values.shape[1]
+    since = one.issued_at - timedelta(seconds=history.step_s * n_steps)
+    moments = context.store.outcomes.issued.origins(one.series, one.step_s, since, one.issued_at)
+    behind = np.array([(one.issued_at - moment).total_seconds() for moment in moments])
+    places = n_steps - 1 - np.rint(behind / history.step_s).astype(np.int64)
+    chosen = _spread_out(places)
+    taken = [moments[place] for place in chosen]
+    paths = context.store.outcomes.issued.paths(grid.series, one.step_s, taken, grid.first_step, grid.steps)
+    return places[chosen], paths.points
+
+
+def _spread_out(places: IntArray) -> IntArray:
+    """Return which of ascending steps (n,) to take: each once, evenly spread where there are very many."""
+    _, first = np.unique(places, return_index=True)
+    first = first[places[first] >= 0]
+    count = min(len(first), MOST_ORIGINS)
+    return first[np.unique(np.linspace(0, len(first) - 1, count).round().astype(np.int64))] if count else first
+
+
+def _alike(history: Frame, origins: IntArray, estimand: Estimand) -> BoolArray:
+    return _alike_at(history, origins, estimand.series, estimand.trigger)
+
+
+def _alike_at(history: Frame, origins: IntArray, series: str, trigger: str) -> BoolArray:
+    """Mark the origins at which the target stood as it did before the act; none where it is on another grid."""
+    if series not in history.series or trigger not in ("high", "low"):
+        return np.zeros(len(origins), dtype=np.bool_)
+    weekly = max(1, round(WEEK_S / history.step_s))
+    return triggered(history.row(series), origins, "high" if trigger == "high" else "low", weekly)
+
+
+def _window_count(ledger: ErrorLedger) -> float:
+    """Return how many windows lie side by side in a ledger."""
+    known = int((np.isfinite(ledger.errors).mean(axis=1) >= LEAST_KNOWN_RATIO).sum()) if len(ledger.errors) else 0
+    return float(min(ledger.n_past / max(1, ledger.errors.shape[1]), known))
+
+
+def _spread(values: FloatArray) -> float | None:
+    return float(np.nanstd(values)) if np.isfinite(values).any() else None

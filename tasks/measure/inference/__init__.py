@@ -1,0 +1,1 @@
+"""What an act changed, and how sure that is: data in, estimate out."""

@@ -1,0 +1,138 @@
+"""What an amount changed: the metric that came, against what its driver would have made of it at the old amount.
+
+An action that sets an amount does not change what drives the metric. The driver that was observed after the act
+therefore tells what the metric would have been without it, by the response of metric to driver and capacity; how far
+that is off is seen in past windows in which the amount stayed as it was.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import numpy as np
+
+from storage.records import BoolArray, FloatArray, Verdict
+from tasks.drivers.responses import Response
+from tasks.measure.inference.effect import Better, Effect, measure_effect
+from tasks.measure.inference.estimand import WEEK_S, Trigger, triggered
+from tasks.measure.inference.past_errors import ErrorLedger, build_ledger
+
+MOST_ORIGINS = 160
+
+
+@dataclass(frozen=True)
+class DrivenHistory:
+    """A metric, what drives it and what carries it, all (n_steps,) on one grid, NaN where nothing was recorded.
+
+    The steps from `first` on are judged, the last of which ends at `end`; those before `known` lie before the act. What
+    is added to the capacity works after `settling` steps.
+    """
+
+    metric: FloatArray
+    driver: FloatArray
+    capacity: FloatArray
+    first: int
+    known: int
+    settling: int
+    step_s: float
+    end: datetime
+
+    @property
+    def steps_per_week(self) -> int:
+        """Return how many steps a week has."""
+        return max(1, round(WEEK_S / self.step_s))
+
+    @property
+    def restless(self) -> BoolArray:
+        """Mark the steps (n_steps,) at which the capacity had just changed, or what changed does not work yet."""
+        changed = np.flatnonzero(np.diff(carried_forward(self.capacity)) != 0) + 1
+        marked = np.zeros(len(self.capacity), dtype=np.bool_)
+        for step in changed:
+            marked[step : step + self.settling + 1] = True
+        return marked
+
+    @property
+    def metric_sd(self) -> float:
+        """Return the usual spread of the metric before the act."""
+        return float(np.nanstd(self.metric[: self.known])) if np.isfinite(self.metric[: self.known]).any() else 0.0
+
+
+def carried_forward(values: FloatArray) -> FloatArray:
+    """Return values (n,) with gaps filled by what was seen last; NaN before the first."""
+    last = np.maximum.accumulate(np.where(np.isfinite(values), np.arange(len(values)), 0))
+    return np.asarray(values[last])
+
+
+def at_old_amount(past: DrivenHistory, response: Response, held: float) -> FloatArray:
+    """Return what the metric would have been after the act (n_judged,), had the amount stayed."""
+    return response.metric(past.driver[past.first :], np.array(held))
+
+
+def held_ledger(past: DrivenHistory, response: Response, trigger: Trigger = "") -> ErrorLedger:
+    """Return how wrong that was in past windows: the capacity of their beginning held, the driver as it came.
+
+    Windows in which the capacity changed, whoever changed it, or had just changed say nothing of it and are left out.
+    """
+    steps = len(past.metric) - past.first
+    last = past.known - 1 - steps
+    if last < 1:
+        return ErrorLedger.empty(steps)
+    origins = np.unique(np.linspace(0, last, min(MOST_ORIGINS, last + 1)).round().astype(np.int64))
+    targets = origins[:, None] + 1 + np.arange(steps)
+    held = carried_forward(past.capacity)[origins]
+    return build_ledger(
+        past.metric[: past.known],
+        response.metric(past.driver[targets], held[:, None]),
+        origins,
+        steps_per_day=86_400 / past.step_s,
+        acted=past.restless[: past.known],
+        same_trigger=triggered(past.metric, origins, trigger, past.steps_per_week) if trigger else None,
+    )
+
+
+def undisturbed(past: DrivenHistory, held: float, amount: float) -> int:
+    """Return how many of the judged steps passed before the capacity became anything but the old and new amount."""
+    capacity = carried_forward(past.capacity)[past.first :]
+    is_new = np.isclose(capacity, amount)
+    # In the step in which it changes the capacity's mean lies between the two.
+    is_on_the_way = (capacity >= min(held, amount)) & (capacity <= max(held, amount)) & ~np.maximum.accumulate(is_new)
+    is_other = ~is_new & ~is_on_the_way
+    return int(np.argmax(is_other)) if is_other.any() else len(capacity)
+
+
+def measure_amount(
+    past: DrivenHistory,
+    response: Response,
+    held: float,
+    amount: float,
+    *,
+    better: Better,
+    window_steps: int,
+    trigger: Trigger = "",
+    confidence: float = 0.90,
+    alpha: float = 0.05,
+) -> Effect:
+    """Estimate what going from `held` to `amount` changed, with an interval that past windows vouch for.
+
+    Where the capacity changed once more within the window only what came before counts; under half of the window that
+    is confounded. Few past windows are inconclusive, a metric or driver that was not seen unknown, as for any action.
+    """
+    clear = min(undisturbed(past, held, amount), window_steps)
+    observed = past.metric[past.first :].copy()
+    observed[clear:] = np.nan
+    expected = at_old_amount(past, response, held)
+    effect = measure_effect(
+        observed,
+        np.where(np.isfinite(expected), expected, np.nan),
+        held_ledger(past, response, trigger),
+        better=better,
+        confidence=confidence,
+        alpha=alpha,
+        metric_sd=past.metric_sd or None,
+        window_steps=window_steps,
+    )
+    if 2 * clear >= window_steps:
+        return effect
+    again = f"the amount was changed again {clear} steps later; {window_steps} were to be judged"
+    return replace(effect, verdict=Verdict.CONFOUNDED, reason=again)

@@ -1,0 +1,128 @@
+"""Fix what an act will be judged by: forecast, horizon, window, guards, side effects and controls, before it begins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from fnmatch import fnmatchcase
+from math import isfinite
+
+import numpy as np
+
+from storage.records import NOTHING, Action, Candidate, Estimand, Objective, metric_of
+from tasks.context import Context
+from tasks.interventions.overlaps import acted_in
+from tasks.learn import planner_beliefs
+from tasks.measure.amount_history import amount_estimand
+from tasks.measure.data_around_act import DataAroundAct
+from tasks.measure.inference.effect import Better
+from tasks.measure.inference.estimand import WEEK_S, fix_estimand, trigger_of
+from tasks.measure.rerun import FEWEST_HISTORY_STEPS
+from tasks.objectives.in_force import objectives_in_force
+from tasks.plan import PlanProblem, effect_of
+
+MOST_SIDE_EFFECTS = 100
+
+
+def fix_before_act(context: Context, action: Action) -> Estimand | None:
+    """Write down what an act will be judged by; to be called before it. None where no metric is aimed at or forecast.
+
+    An undo and a dry run are not judged.
+    """
+    if action.undo_of or action.dry_run:
+        return None
+    if action.series is None:
+        estimand = amount_estimand(context, action, context.store.clock())
+    else:
+        estimand = derive(DataAroundAct(context), action, context.store.clock())
+    if estimand is not None:
+        context.store.outcomes.fix(estimand, context.cycle_id)
+    return estimand
+
+
+def derive(around: DataAroundAct, action: Action, moment: datetime) -> Estimand | None:
+    """Return what an act at a moment is to be judged by, from what was known then."""
+    context, series = around.context, action.series
+    found = context.store.forecasts.before(series, moment) if series else None
+    if series is None or found is None:
+        return None
+    cycle_id, forecast = found
+    frame = around.history([series], forecast)
+    values = frame.row(series)
+    acted = acted_in(frame, around.acts, series, action.name)
+    quiet = np.isfinite(values) & ~acted
+    begun = np.flatnonzero(np.isfinite(values))
+    n_past = int(quiet[begun[0] + FEWEST_HISTORY_STEPS :].sum()) if len(begun) else 0
+    known = [name for name in context.store.outcomes.issued.series_of(cycle_id) if name != series]
+    objectives = objectives_in_force(context.settings, context.store)
+    guards = named(action.guards, [name for name in _recorded(context, action) if name != series])
+    controls = _controls(context, action, objectives, [name for name in known if name not in guards])
+    others = [name for name in known if name not in guards and name not in controls]
+    return fix_estimand(
+        action.action_id,
+        series,
+        better=better_of(objectives, series, action),
+        fixed_at=moment,
+        forecast_cycle_id=cycle_id,
+        issued_at=forecast.issued_at,
+        step_s=forecast.step_s,
+        horizon_s=action.horizon_s,
+        n_past=n_past,
+        trigger=trigger_of(values, max(1, round(WEEK_S / forecast.step_s))),
+        guards=guards,
+        controls=controls,
+        side_effects=() if action.name == NOTHING else _side_effects(objectives, others),
+        predicted_sd_units=_predicted(context, action),
+    )
+
+
+def better_of(objectives: Sequence[Objective], series: str, action: Action) -> Better:
+    """Return which way a metric is to move: the target as its goal wants, others as their weightiest objective does."""
+    meant = [each for each in objectives if each.matches(series)]
+    weightiest = max(meant, key=lambda each: each.severity, default=None)
+    side = action.side if series == action.series else weightiest.side if weightiest else "below"
+    return "lower" if side == "below" else "higher"
+
+
+def named(wanted: Iterable[str], known: Sequence[str]) -> tuple[str, ...]:
+    """Return the known series that are meant: by series, by metric, or by a glob pattern of metrics."""
+    patterns = tuple(wanted)
+    return tuple(name for name in known if any(name == each or fnmatchcase(metric_of(name), each) for each in patterns))
+
+
+def _recorded(context: Context, action: Action) -> list[str]:
+    return [info.series for info in context.store.samples.known()] if action.guards else []
+
+
+def _controls(
+    context: Context, action: Action, objectives: Sequence[Objective], known: Sequence[str]
+) -> tuple[str, ...]:
+    """Return the metrics that the act does not touch: those configured for the action, and the objective's driver."""
+    configured = context.settings.action(action.name).controls
+    drivers = [each.driver for each in objectives if each.driver and action.series and each.matches(action.series)]
+    return named([*configured, *drivers], known)
+
+
+def _side_effects(objectives: Sequence[Objective], others: Sequence[str]) -> tuple[str, ...]:
+    """Return the other metrics, those with an objective first where there are very many."""
+    ranked = sorted(others, key=lambda name: (not any(each.matches(name) for each in objectives), name))
+    return tuple(ranked[:MOST_SIDE_EFFECTS])
+
+
+def _predicted(context: Context, action: Action) -> float | None:
+    """Return the effect that is believed in as the act begins: what was learned, on top of what the action declares."""
+    goal, handler = context.store.goals.get(action.goal_id), context.actions.get(action.name)
+    if goal is None or action.name == NOTHING:
+        return None
+    problem = PlanProblem(
+        tick=context.tick,
+        cycle_id=context.cycle_id,
+        seed=context.cycle.seed,
+        goals=(goal,),
+        objectives={},
+        candidates={},
+        beliefs=planner_beliefs(context),
+    )
+    declared = Candidate(action=action.name, **(handler.effects if handler else {}))
+    believed, _ = effect_of(problem, declared, goal.goal)
+    return believed if isfinite(believed) else None

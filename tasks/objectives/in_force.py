@@ -1,0 +1,24 @@
+"""The objectives in force."""
+
+from __future__ import annotations
+
+from settings import Settings
+from storage import Store
+from storage.records import Objective
+from tasks.objectives.defaults import default_objectives
+
+OBJECTIVE_FACT = "objective:"
+
+
+def objectives_in_force(settings: Settings, store: Store) -> tuple[Objective, ...]:
+    """Return the objectives in force; one set by hand replaces the file's of the same name, null removes it."""
+    known = {
+        objective.name: objective for objective in (default_objectives() if settings.use_default_objectives else ())
+    }
+    known |= {objective.name: objective for objective in settings.objectives}
+    for name, value in store.facts.matching(OBJECTIVE_FACT).items():
+        if value is None:
+            known.pop(name, None)
+        else:
+            known[name] = Objective.model_validate(value)
+    return tuple(known.values())

@@ -1,0 +1,246 @@
+"""Change points: moments at which the level of a series shifted and stayed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from tasks.patterns.clock import moment_text
+from tasks.patterns.finding import Finding
+from tasks.patterns.inputs import DAY_S, Floats, PatternInput, SearchSettings
+from tasks.patterns.statistics import row_median, standardised
+
+# The search is quadratic in points and needs the shape of a shift, not every step of it.
+_MAX_POINTS = 504
+_MIN_POINTS = 30
+_MIN_SEGMENT_STEPS = 10
+_PENALTY = 3.0
+# Noise that wanders for hours passes the penalty now and then, but seldom this.
+_MIN_Z = 6.0
+_CLIP = 8.0
+_MIN_SEEN = 0.5
+
+
+@dataclass(frozen=True)
+class Change:
+    """A shift of level at column `step`, in units of the series' robust spread.
+
+    `noise` is the spread around the level and `z` the shift over its standard error, which allows for the noise's
+    memory. `lasts` says that the new level holds to the end of the window.
+    """
+
+    step: int
+    before: float
+    after: float
+    noise: float
+    z: float
+    lasts: bool
+
+
+def find_changes(frame: PatternInput, settings: SearchSettings) -> list[Finding]:
+    """Return one finding per shift of level of each series, found after its daily profile is taken out."""
+    n_steps = frame.values.shape[1]
+    block = max(1, -(-n_steps // _MAX_POINTS))
+    if len(frame.names) == 0 or n_steps < _MIN_POINTS * block:
+        return []
+    scaled, centre, scale = standardised(frame.values, _CLIP)
+    day = max(2, round(DAY_S / frame.step_s))
+    flat = _without_daily_profile(scaled, day)
+    return [
+        _finding(change, frame, int(row), float(centre[row]), float(scale[row]), settings.timezone)
+        for row in np.flatnonzero(np.isfinite(flat).mean(axis=1) >= _MIN_SEEN)
+        for change in level_shifts(flat[row], block, day)
+    ]
+
+
+def level_shifts(values: Floats, block: int, day: int) -> list[Change]:
+    """Return the shifts of level in `values` (n_steps,), searched on means of `block` steps, `day` in steps.
+
+    Least-squares segmentation (ruptures' KernelCPD with a linear kernel; Celisse et al., New efficient algorithms for
+    multiple change-point detection with reproducing kernels, CSDA 2018) with penalty 3 ln n s² (1+r)/(1−r): s² and r
+    are variance and lag-one correlation around a one-day rolling median, so slow noise is not cut into levels. Nor is
+    a slope: where levels on the usual rise of a day explain the series for less, they are what shifted.
+    """
+    points = _block_means(values, block)
+    noise = _Noise.of(points, max(3, day // block))
+    flat = _Levels.of(points, 0.0, block, noise)
+    if not flat.bounds[1:-1]:
+        return []
+    rising = _Levels.of(points, _usual_rise(points, day // block), block, noise)
+    rising = _Levels.of(points, rising.slope + rising.rise_within, block, noise)
+    best = min(flat, rising, key=lambda each: each.cost)
+    return best.changes(values, block)
+
+
+@dataclass(frozen=True)
+class _Levels:
+    """Levels between `bounds` that lie on a rise of `slope` a point; `cost` is squares left over and penalties."""
+
+    bounds: list[int]
+    slope: float
+    noise: _Noise
+    points: Floats
+
+    @classmethod
+    def of(cls, points: Floats, slope: float, block: int, noise: _Noise) -> _Levels:
+        from ruptures import KernelCPD  # half a second to import, so only where there is something to cut
+
+        on_rise = points - slope * np.arange(len(points))
+        search = KernelCPD(kernel="linear", min_size=max(3, -(-_MIN_SEGMENT_STEPS // block)))
+        ends = search.fit(on_rise).predict(pen=_penalty(len(points), noise))
+        bounds = _distinct_levels(on_rise, [0, *(int(end) for end in ends)], noise)
+        return cls(bounds, slope, noise, on_rise)
+
+    @property
+    def means(self) -> list[float]:
+        return [float(self.points[left:right].mean()) for left, right in pairwise(self.bounds)]
+
+    @property
+    def cost(self) -> float:
+        parts = zip(pairwise(self.bounds), self.means, strict=True)
+        squares = sum(float(((self.points[left:right] - mean) ** 2).sum()) for (left, right), mean in parts)
+        free = len(self.bounds) - 2 + (self.slope != 0.0)
+        return squares + free * _penalty(len(self.points), self.noise)
+
+    @property
+    def rise_within(self) -> float:
+        """Return the rise a point that is left within the levels, by least squares."""
+        parts = [self.points[left:right] for left, right in pairwise(self.bounds)]
+        times = [np.arange(len(part)) - 0.5 * (len(part) - 1) for part in parts]
+        return float(sum(time @ part for time, part in zip(times, parts, strict=True)) / sum(t @ t for t in times))
+
+    def changes(self, values: Floats, block: int) -> list[Change]:
+        """Return the shifts from level to level, each placed to the step, before and after on the rise there."""
+        on_rise = values - self.slope / block * np.arange(len(values))
+        means, z = self.means, _clearness(self.means, self.bounds, self.noise)
+        found = []
+        for number, at in enumerate(self.bounds[1:-1]):
+            before, after = means[number], means[number + 1]
+            step, lift = _refined(on_rise, at * block, block, before, after), self.slope * at
+            lasts = self.bounds[number + 2] == len(self.points)
+            found.append(Change(step, before + lift, after + lift, self.noise.spread, float(z[number]), lasts))
+        return found
+
+
+def _penalty(count: int, noise: _Noise) -> float:
+    return float(_PENALTY * np.log(count) * noise.long_run)
+
+
+def _usual_rise(points: Floats, day: int) -> float:
+    """Return the median rise a point from one day to the next: a shift or two of level do not move it."""
+    lag = min(max(1, day), len(points) // 4)
+    return float(np.median(points[lag:] - points[:-lag])) / lag
+
+
+def _clearness(means: list[float], bounds: list[int], noise: _Noise) -> Floats:
+    """Return each shift over its standard error."""
+    sizes = np.diff(bounds)
+    clear: Floats = np.abs(np.diff(means)) / np.sqrt(noise.long_run * (1 / sizes[:-1] + 1 / sizes[1:]))
+    return clear
+
+
+def _distinct_levels(points: Floats, bounds: list[int], noise: _Noise) -> list[int]:
+    """Return the bounds of the segments, the unclear ones merged away."""
+    while len(bounds) > 2:
+        means = [float(points[left:right].mean()) for left, right in pairwise(bounds)]
+        z = _clearness(means, bounds, noise)
+        if z.min() >= _MIN_Z:
+            break
+        del bounds[1 + int(z.argmin())]
+    return bounds
+
+
+def _refined(values: Floats, step: int, reach: int, before: float, after: float) -> int:
+    """Return the column within `reach` of `step` that splits the two levels with the least squares."""
+    first, last = max(1, step - reach), min(len(values) - 1, step + reach)
+    nearby = np.nan_to_num(values[first:last], nan=0.5 * (before + after))
+    # What is gained when the split moves one column to the right and its value joins the level before.
+    gain = (nearby - after) ** 2 - (nearby - before) ** 2
+    return int(first) + int(np.argmax(np.concatenate(([0.0], np.cumsum(gain)))))
+
+
+@dataclass(frozen=True)
+class _Noise:
+    """How points spread around their level, and how much one says of the next (lag-one correlation)."""
+
+    spread: float
+    memory: float
+
+    @property
+    def long_run(self) -> float:
+        """Return the variance of a mean of n points, times n."""
+        return self.spread**2 * (1 + self.memory) / (1 - self.memory)
+
+    @classmethod
+    def of(cls, points: Floats, window: int) -> _Noise:
+        """Measure it around the rolling median."""
+        window = min(window, len(points) // 2)
+        padded = np.pad(points, (window // 2, window - 1 - window // 2), mode="edge")
+        rest = points - row_median(sliding_window_view(padded, window))
+        spread = float(np.sqrt((rest**2).mean()))
+        if spread <= 1e-9:
+            return cls(max(1e-6, 1e-3 * float(np.ptp(points))), 0.0)
+        memory = float((rest[1:] * rest[:-1]).mean()) / spread**2
+        return cls(spread, float(np.clip(memory, 0.0, 0.98)))
+
+
+def _block_means(values: Floats, block: int) -> Floats:
+    """Return means of consecutive blocks, the newest block whole or not; a block without values repeats the last."""
+    n_blocks = -(-len(values) // block)
+    padded = np.full(n_blocks * block, np.nan)
+    padded[: len(values)] = values
+    cells = padded.reshape(n_blocks, block)
+    count = np.isfinite(cells).sum(axis=1)
+    means = np.nansum(cells, axis=1) / np.maximum(count, 1)
+    newest = np.maximum.accumulate(np.where(count > 0, np.arange(n_blocks), 0))
+    newest[: int(np.argmax(count > 0))] = int(np.argmax(count > 0))
+    filled: Floats = means[newest]
+    return filled
+
+
+def _without_daily_profile(values: Floats, day: int) -> Floats:
+    """Return `values` minus the median over days of what each time of day adds to that day's median.
+
+    The usual rise from day to day is no part of it: else a slope would become a staircase.
+    """
+    n_series, n_steps = values.shape
+    n_days = n_steps // day
+    if n_days < 3:
+        return values
+    by_day = values[:, n_steps - n_days * day :].reshape(n_series * n_days, day)
+    levels = row_median(by_day)
+    rise = row_median(np.diff(levels.reshape(n_series, n_days), axis=1))[:, None] * (np.arange(day) / day - 0.5)
+    added = (by_day - levels[:, None]).reshape(n_series, n_days, day) - np.nan_to_num(rise)[:, None, :]
+    profile = row_median(added.transpose(0, 2, 1).reshape(-1, n_days)).reshape(n_series, day)
+    phase = (np.arange(n_steps) - (n_steps - n_days * day)) % day
+    flat: Floats = values - np.nan_to_num(profile - profile.mean(axis=1, keepdims=True))[:, phase]
+    return flat
+
+
+def _finding(change: Change, frame: PatternInput, row: int, centre: float, scale: float, zone: str) -> Finding:
+    name, at_s = frame.names[row], float(frame.step_times_s[change.step])
+    before, after = centre + change.before * scale, centre + change.after * scale
+    size = abs(change.after - change.before) / max(change.noise, 1e-9)
+    return Finding(
+        kind="change_point",
+        subject=name,
+        statement=(
+            f"The level of {name} went {'up' if after > before else 'down'} from {frame.in_words(row, before)} "
+            f"to {frame.in_words(row, after)} at {moment_text(at_s, zone)} ({zone})"
+            f"{' and has stayed there' if change.lasts else ''}."
+        ),
+        strength=size / (size + 2.0),
+        evidence={
+            "at_s": at_s,
+            "step": change.step,
+            "before": before,
+            "after": after,
+            "shift": after - before,
+            "shift_in_noise_sd": size,
+            "z": min(change.z, 1e6),
+            "lasts": change.lasts,
+        },
+    )

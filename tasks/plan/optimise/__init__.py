@@ -1,0 +1,1 @@
+"""The choice: which action for which goal in which slot."""

@@ -1,0 +1,50 @@
+"""What has been taken in a round, and whether a further column fits with it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from tasks.plan.optimise.columns import Column
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What holds over all columns: the most actions in each slot, less those committed already (n_slots,)."""
+
+    room: tuple[int, ...]
+
+
+class Allocation:
+    """Columns taken together, indexed by what they take."""
+
+    def __init__(self, limits: Limits, columns: Iterable[Column] = ()) -> None:
+        self.limits = limits
+        self.columns: list[Column] = []
+        self._slots: Counter[int] = Counter()
+        self._served: dict[str, Column] = {}
+        self._resources: dict[tuple[str, int], list[Column]] = {}
+        for column in columns:
+            self.add(column)
+
+    def add(self, column: Column) -> None:
+        """Take a column."""
+        self.columns.append(column)
+        self._slots[column.slot] += 1
+        self._served.update(dict.fromkeys(column.serves, column))
+        for resource in column.resources:
+            self._resources.setdefault(resource, []).append(column)
+
+    def clash(self, column: Column) -> str | None:
+        """Return what keeps a column from being added, None where it fits."""
+        if self._slots[column.slot] >= self.limits.room[column.slot]:
+            return f"slot {column.slot} holds as many actions as may run at once"
+        for goal_id in column.serves:
+            if goal_id in self._served:
+                return f"{self._served[goal_id].action} serves one of its goals already"
+        for resource in column.resources:
+            for other in self._resources.get(resource, ()):
+                if abs(other.slot - column.slot) < resource[1]:
+                    return f"{other.action} takes {resource[0].partition(':')[2]}"
+        return None

@@ -1,0 +1,253 @@
+"""What could be done when: the columns of the programme, and why the others are missing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+import numpy as np
+
+from storage.records import Autonomy, Candidate, FloatArray, GoalView, Strategy, metric_of
+from tasks.plan.problem import PlanProblem
+from tasks.plan.valuation.value import Valuer, Worth, offer_key
+from tasks.text import moment
+
+
+class Column(NamedTuple):
+    """One candidate in one slot, for one goal or several: taken or not. There are many, hence a tuple.
+
+    `value` is what it adds over doing nothing, over all goals it serves, its cost paid once. `resources` are what no
+    other may use within a number of slots, `offer` is what is done, whenever and for whom.
+    """
+
+    goal_id: str
+    serves: tuple[str, ...]
+    candidate: Candidate
+    slot: int
+    value: float
+    own_value: float
+    worth: Worth
+    resources: tuple[tuple[str, int], ...]
+    offer: str
+
+    @property
+    def action(self) -> str:
+        """Return the action's name."""
+        return self.candidate.action
+
+    @property
+    def loss(self) -> str:
+        """Say what is wrong with it where its value is below nothing."""
+        does_harm = float(self.worth.gain[self.slot]) < 0
+        return "do more harm than good" if does_harm else "cost more than it saves"
+
+
+@dataclass(frozen=True)
+class Partner:
+    """Another goal of a collaborative group, and what may be done for it.
+
+    `capacity` is what its amounts are of: they are planned on the losses of every objective on it, its own included.
+    """
+
+    goal_id: str
+    valuer: Valuer
+    offers: frozenset[str]
+    capacity: str | None = None
+
+
+@dataclass(frozen=True)
+class Blocked:
+    """A candidate, or some of its slots, that may not be taken, and why."""
+
+    goal_id: str
+    candidate: Candidate
+    reason: str
+    is_wholly: bool = True
+
+
+def columns_of(
+    problem: PlanProblem,
+    view: GoalView,
+    valuer: Valuer,
+    strategy: Strategy,
+    partners: Sequence[Partner],
+) -> tuple[list[Column], list[Blocked]]:
+    """Return a goal's columns and what was left out.
+
+    `partners` are the other goals of its collaborative group: a candidate that they have as well helps them too, and
+    serves those for which it would be worth taking.
+    """
+    columns: list[Column] = []
+    blocked: list[Blocked] = []
+    for candidate in problem.candidates.get(view.goal.goal_id, ()):
+        if problem.traits_of(candidate.action).informs_only:
+            continue
+        reason = _forbidden(problem, view, candidate)
+        if reason is not None:
+            blocked.append(Blocked(view.goal.goal_id, candidate, reason))
+            continue
+        slots, reasons = _open_slots(problem, view, candidate, strategy)
+        blocked += [Blocked(view.goal.goal_id, candidate, each, not slots) for each in reasons]
+        worth = valuer.worth(candidate) if slots else None
+        if worth is not None and np.isneginf(worth.gain).all():
+            blocked.append(Blocked(view.goal.goal_id, candidate, _out_of_reach(problem, view, candidate)))
+        elif worth is not None:
+            columns += _columns(problem, view, worth, candidate, slots, partners)
+    return columns, blocked
+
+
+def _columns(
+    problem: PlanProblem,
+    view: GoalView,
+    worth: Worth,
+    candidate: Candidate,
+    slots: Sequence[int],
+    partners: Sequence[Partner],
+) -> Iterator[Column]:
+    goal_id, key = view.goal.goal_id, offer_key(candidate)
+    joint = [(partner, partner.valuer.worth(candidate).own_gain) for partner in partners if key in partner.offers]
+    objective = problem.objective_of(view)
+    cost = candidate.cost * (objective.cost_weight if objective else 1.0)
+    resources = resources_of(problem, view, candidate)
+    # What harms a partner is charged already, as harm to a guarded bound.
+    helped = np.maximum(np.array([gain for _, gain in joint]).reshape(len(joint), problem.n_slots), 0.0)
+    enough = helped >= np.array([_least_help(problem, each) for each, _ in joint])[:, None]
+    own = worth.gain - cost * _cost_shares(problem)
+    capacity = capacity_of(problem, view)
+    is_counted = np.array([capacity is not None and each.capacity == capacity for each, _ in joint], dtype=bool)
+    value = own + helped[~is_counted].sum(axis=0)
+    if worth.is_planned:
+        # The plan of amounts has looked at every moment already: of each amount the first and the best are enough.
+        slots = sorted({slots[0], max(slots, key=lambda slot: value[slot])})
+    values, own_values, helps = value.tolist(), own.tolist(), enough.T.tolist()
+    for slot in slots:
+        if math.isfinite(values[slot]):
+            others = [partner.goal_id for (partner, _), is_helped in zip(joint, helps[slot], strict=True) if is_helped]
+            serves = (goal_id, *others)
+            yield Column(goal_id, serves, candidate, slot, values[slot], own_values[slot], worth, resources, key)
+
+
+def _out_of_reach(problem: PlanProblem, view: GoalView, candidate: Candidate) -> str:
+    capacity, amount = str(capacity_of(problem, view)), candidate.params.get("amount")
+    if amount == problem.capacities.get(capacity):
+        return f"{capacity} is at {amount:g} already"
+    return f"{capacity} rises by at most {problem.traits_of(candidate.action).most_up:g} at a time"
+
+
+def _least_help(problem: PlanProblem, partner: Partner) -> float:
+    return 1e-12 if partner.capacity is not None else max(problem.margin * partner.valuer.risk, 1e-12)
+
+
+def _cost_shares(problem: PlanProblem) -> FloatArray:
+    """Charge less for later, at most 10 % less: what is not done yet may still prove unnecessary."""
+    return 1.0 - 0.1 * np.arange(problem.n_slots) / problem.n_slots
+
+
+def resources_of(problem: PlanProblem, view: GoalView, candidate: Candidate) -> tuple[tuple[str, int], ...]:
+    """Return what a candidate takes, and for how many slots nothing else may take it.
+
+    Its target for one slot; the goal's series until its measurement window is over, since two actions in one window
+    cannot be told apart; and itself on this target for its cooldown. A driven series is exempt from the second: what an
+    amount changes is known from its response, and load does not wait for measurements.
+    """
+    target = candidate.target or candidate.action
+    settle = max(1, math.ceil(problem.settle_s / problem.slot_s))
+    cooldown = max(1, math.ceil(problem.traits_of(candidate.action).cooldown_s / problem.slot_s))
+    taken = [(f"target:{target}", 1), (f"cooldown:{candidate.action}:{target}", cooldown)]
+    if view.goal.series is not None and not _is_driven(problem, view):
+        taken.append((f"series:{view.goal.series}", settle))
+    return tuple(taken)
+
+
+def _forbidden(problem: PlanProblem, view: GoalView, candidate: Candidate) -> str | None:
+    level = problem.level(view.goal.goal_type, candidate.action)
+    if level is Autonomy.OBSERVE:
+        return f"its autonomy level for {view.goal.goal_type.value} is observe"
+    guarded = _guard_in_trouble(problem, view)
+    if guarded is not None:
+        return guarded
+    if not all(map(math.isfinite, [candidate.cost, candidate.latency_s, *candidate.expected_effect.values()])):
+        return "its cost, latency or expected effect is not a number"
+    return None
+
+
+def _guard_in_trouble(problem: PlanProblem, view: GoalView) -> str | None:
+    """Return which guard of a goal's objective has a weightier open goal; None where all are well.
+
+    A forecast may add protection on its own authority; to take it away, what it protects must be seen to be well.
+    """
+    objective = problem.objective_of(view)
+    if objective is None or not objective.guards:
+        return None
+    for other in problem.goals:
+        is_weightier = other.is_open and other.goal.severity > view.goal.severity
+        series = other.goal.series or ""
+        if is_weightier and {series, metric_of(series)} & set(objective.guards):
+            return f"{series}, which it must not harm, has a weightier goal open"
+    return None
+
+
+def _open_slots(
+    problem: PlanProblem, view: GoalView, candidate: Candidate, strategy: Strategy
+) -> tuple[list[int], list[str]]:
+    """Return the slots that a candidate may take, and the reasons against the others."""
+    wanted = range(1) if strategy is Strategy.IMMEDIATE else range(problem.n_slots)
+    closed = _closures(problem, view, candidate)
+    refusals = {slot: _refusal(problem, closed, slot) for slot in wanted}
+    slots = [slot for slot, reason in refusals.items() if reason is None]
+    return slots, sorted({reason for reason in refusals.values() if reason is not None})
+
+
+def _closures(problem: PlanProblem, view: GoalView, candidate: Candidate) -> list[tuple[datetime, datetime, str]]:
+    """Return the spans (start, end) in which a candidate may not begin, and why."""
+    closed = [(start, end, f"a maintenance window lasts until {moment(end)}") for start, end in problem.maintenance]
+    cool = problem.cooldown_until.get((candidate.action, candidate.target))
+    if cool is not None:
+        closed.append((problem.tick, cool, f"it cools down until {moment(cool)}"))
+    target = candidate.target or candidate.action
+    sets = problem.traits_of(candidate.action).sets
+    for each in problem.standing:
+        if each.rises_until is not None and each.sets == sets:
+            reason = f"what {each.action} added to {sets} works from {moment(each.rises_until)} on"
+            closed.append((each.start, each.rises_until, reason))
+        if not each.is_started and each.goal_id == view.goal.goal_id:
+            continue
+        if each.series is not None and each.series == view.goal.series and not _is_driven(problem, view):
+            reason = f"{each.action} is still being measured on {each.series} until {moment(each.until)}"
+            closed.append((each.start, each.until, reason))
+        elif (each.target or each.action) == target:
+            slot_end = each.start + timedelta(seconds=problem.slot_s)
+            closed.append((each.start, slot_end, f"{target} is taken by {each.action}"))
+    return closed
+
+
+def _refusal(problem: PlanProblem, closed: Sequence[tuple[datetime, datetime, str]], slot: int) -> str | None:
+    if not closed:
+        return None
+    start, end = problem.slot_at(slot), problem.slot_at(slot + 1)
+    return next((reason for first, last, reason in closed if first < end and start < last), None)
+
+
+def _is_driven(problem: PlanProblem, view: GoalView) -> bool:
+    return capacity_of(problem, view) is not None
+
+
+def capacity_of(problem: PlanProblem, view: GoalView) -> str | None:
+    """Return the series of whose amount a goal's plan is; None where its objective is not driven."""
+    objective = problem.objective_of(view)
+    return objective.capacity if objective is not None and objective.name in problem.responses else None
+
+
+def busy_slots(problem: PlanProblem, kept_ids: frozenset[str]) -> list[int]:
+    """Return how many actions are committed in each slot: those begun lately or kept from earlier plans."""
+    counts = [0] * problem.n_slots
+    for commitment in problem.standing:
+        if not commitment.is_started and commitment.action_id not in kept_ids:
+            continue
+        slot = math.floor((commitment.start - problem.tick).total_seconds() / problem.slot_s)
+        if 0 <= slot < problem.n_slots:
+            counts[slot] += 1
+    return counts

@@ -1,0 +1,1 @@
+"""A choice written down: plans, decisions with their alternatives, actions."""

@@ -1,0 +1,88 @@
+"""Write down what was decided: actions and plans as records."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from storage.records import Action, Autonomy, Candidate, Decision, GoalView, Plan, Strategy, stable_id
+from tasks.plan.problem import PlanProblem
+from tasks.plan.valuation.amounts import amount_of
+
+
+def action_of(
+    problem: PlanProblem,
+    view: GoalView,
+    candidate: Candidate,
+    *,
+    strategy: Strategy,
+    slot: int = 0,
+    propensity: float = 1.0,
+) -> Action:
+    """Return the action that a decision leads to, with all that is needed to judge it afterwards."""
+    goal, objective = view.goal, problem.objective_of(view)
+    is_aimed = _is_aimed(problem, view, candidate)
+    level = problem.level(goal.goal_type, candidate.action)
+    due_at = problem.slot_at(slot)
+    waits_for_a_person = level is not Autonomy.AUTO
+    lasts_s = problem.approval_expires_s if waits_for_a_person else max(problem.expires_s, 2 * problem.slot_s)
+    return Action(
+        action_id=stable_id(
+            "action", decision_id(problem, view), candidate.action, candidate.target, sorted(candidate.params.items())
+        ),
+        name=candidate.action,
+        goal_id=goal.goal_id,
+        goal_type=goal.goal_type,
+        plan_id=plan_id(problem, view),
+        decision_id=decision_id(problem, view),
+        params=dict(candidate.params),
+        target=candidate.target,
+        strategy=strategy,
+        level=level,
+        created_at=problem.tick,
+        due_at=due_at,
+        expires_at=due_at + timedelta(seconds=lasts_s),
+        series=goal.series if is_aimed else None,
+        side=goal.side,
+        guards=objective.guards if objective and not problem.traits_of(candidate.action).informs_only else (),
+        horizon_s=problem.settle_s,
+        propensity=propensity,
+        priority=goal.priority,
+        bound=goal.bound,
+        forecast_cycle_id=problem.cycle_id,
+    )
+
+
+def _is_aimed(problem: PlanProblem, view: GoalView, candidate: Candidate) -> bool:
+    """Tell whether an action is to be judged by what it changes of the goal's metric against that metric's forecast.
+
+    One that only informs changes none. What an amount changes is known from its response, and the forecast of a metric
+    that amounts hold down has those amounts in it: to grow for a load that comes would look as if nothing was gained.
+    """
+    objective = problem.objective_of(view)
+    is_planned = objective is not None and objective.name in problem.responses
+    sets_amount = is_planned and amount_of(problem, objective, candidate) is not None
+    return not problem.traits_of(candidate.action).informs_only and not sets_amount
+
+
+def decision_id(problem: PlanProblem, view: GoalView) -> str:
+    """Return the id of a goal's decision in this cycle."""
+    return stable_id("decision", problem.cycle_id, view.goal.goal_id)
+
+
+def plan_id(problem: PlanProblem, view: GoalView) -> str:
+    """Return the id of a goal's plan in this cycle."""
+    return stable_id("plan", problem.cycle_id, view.goal.goal_id)
+
+
+def plan_of(problem: PlanProblem, view: GoalView, decision: Decision, action_ids: Sequence[str]) -> Plan:
+    """Return a goal's plan."""
+    return Plan(
+        plan_id=plan_id(problem, view),
+        goal_id=view.goal.goal_id,
+        decision_id=decision.decision_id,
+        created_at=problem.tick,
+        strategy=decision.strategy,
+        action_ids=tuple(action_ids),
+        explanation=decision.explanation,
+    )

@@ -1,0 +1,209 @@
+"""Say why: what was chosen, what came next, what stood in the way, in plain English."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from storage.records import NOTHING, Candidate, FloatArray, GoalView, Objective, Strategy
+from tasks.plan.optimise.allocation_limits import Allocation, Limits
+from tasks.plan.optimise.columns import Blocked, Column
+from tasks.plan.optimise.draw import Draw
+from tasks.plan.optimise.solve import solve_greedy, solve_milp
+from tasks.plan.problem import PlanProblem
+from tasks.plan.valuation.amounts import amount_of
+from tasks.text import limit, moment, number, percent, span, unit_of, value
+
+
+def runner_up(
+    problem: PlanProblem,
+    worthy: Sequence[Column],
+    solution: Sequence[Column],
+    limits: Limits,
+    chosen: Column,
+) -> tuple[Column | None, float]:
+    """Return what the goal would get, and the utility lost overall, if what was chosen were forbidden.
+
+    The programme is solved again without the chosen action for this goal. Goals that share nothing with it but the
+    slots keep what they have, which makes the loss an upper bound where slots are short, and exact otherwise.
+    """
+    near = _neighbours(worthy, chosen.goal_id)
+    fixed = [each for each in solution if not near & set(each.serves)]
+    beside = Allocation(limits, fixed)
+    rest = [
+        each
+        for each in worthy
+        if each.goal_id in near
+        and not (chosen.goal_id in each.serves and each.offer == chosen.offer)
+        and beside.clash(each) is None
+    ]
+    used = Counter(each.slot for each in fixed)
+    room = Limits(tuple(room - used[slot] for slot, room in enumerate(limits.room)))
+    picked = [rest[index] for index in (solve_milp if problem.method == "milp" else solve_greedy)(rest, room)]
+    instead = next((each for each in picked if chosen.goal_id in each.serves), None)
+    before = sum(each.value for each in solution if near & set(each.serves))
+    return instead, max(0.0, before - sum(each.value for each in picked))
+
+
+def _neighbours(columns: Sequence[Column], goal_id: str) -> set[str]:
+    """Return a goal and those that want a resource it could use."""
+    wanted = {each for column in columns if column.goal_id == goal_id for each in column.resources}
+    sharing = (each for each in columns if not wanted.isdisjoint(each.resources))
+    return {goal_id}.union(*(each.serves for each in sharing))
+
+
+def explain_act(
+    problem: PlanProblem,
+    view: GoalView,
+    draw: Draw,
+    strategy: tuple[Strategy, str],
+    risk: float,
+    instead: Column | None,
+    lost: float,
+) -> str:
+    """Return the explanation of an action that was chosen."""
+    column = draw.column
+    assert column is not None
+    when = "now" if column.slot == 0 else f"at {moment(problem.slot_at(column.slot))}"
+    parts = [f"{named(problem, column.candidate)} {when}: {_because(problem, view, column, risk)}"]
+    if len(column.serves) > 1:
+        parts.append(f"It serves {len(column.serves)} goals at once.")
+    if draw.wanted != draw.action:
+        parts.append(f"The valuation alone would have said {draw.wanted}; it was drawn in order to learn.")
+    if instead is not None:
+        other = named(problem, instead.candidate)
+        parts.append(f"Without it {other} would be next, worth {number(lost)} less in all.")
+    else:
+        parts.append(f"Without it nothing else would be done, {number(lost)} worse in all.")
+    parts.append(f"Strategy {strategy[0].value}: {strategy[1]}.")
+    if draw.propensity < 1.0:
+        parts.append(f"It was drawn with a probability of {percent(draw.propensity)}.")
+    return " ".join(parts)
+
+
+def _because(problem: PlanProblem, view: GoalView, column: Column, risk: float) -> str:
+    told = amount_story(problem, view, column.candidate)
+    if told is not None:
+        return f"{told} Over holding what is there it saves {number(column.value)} a step{_costs(column)}."
+    left = float(column.worth.risk_left[column.slot])
+    return f"it is expected to lower the risk from {number(risk)} to {number(left)}{_costs(column)}."
+
+
+def explain_wait(
+    problem: PlanProblem, column: Column, strategy: tuple[Strategy, str], blocked: Sequence[Blocked]
+) -> str:
+    """Return the explanation of an action that is best done later and not committed yet."""
+    mine = [each for each in blocked if each.candidate == column.candidate]
+    until = f" (until then: {'; '.join(each.reason for each in mine)})" if mine else ""
+    return (
+        f"Wait: {named(problem, column.candidate)} is worth most in {span(column.slot * problem.slot_s)}, and that is "
+        f"decided then{until}. Strategy {strategy[0].value}: {strategy[1]}."
+    )
+
+
+def explain_nothing(
+    problem: PlanProblem, view: GoalView, draw: Draw, best: Column | None, risk: float, blocked: Sequence[Blocked]
+) -> str:
+    """Return the explanation of doing nothing."""
+    if draw.wanted != NOTHING:
+        return (
+            f"Nothing on purpose, drawn with a probability of {percent(draw.propensity)}: only so can the effect of "
+            f"{draw.wanted} be told from what happens anyway."
+        )
+    wholly = [each for each in blocked if each.is_wholly]
+    if best is None and wholly:
+        return "Nothing, since no action may be taken: " + "; ".join(reasons_of(wholly)) + "."
+    if best is None:
+        return (
+            "Nothing, since no registered action offers anything for this goal; `foreact doctor` says what each may do."
+        )
+    if best.worth.is_planned and best.value < max(best.worth.needed, 1e-12):
+        return _stay(problem, view, best)
+    if risk <= 0:
+        return "Nothing, since no simulated future breaks the bound within the horizon."
+    if best.value <= 0:
+        return (
+            f"Nothing: even the best candidate, {named(problem, best.candidate)}, is expected to {best.loss}, "
+            f"by {number(-best.value)} where doing nothing risks {number(risk)}."
+        )
+    if best.value >= best.worth.needed:
+        return f"Nothing: {named(problem, best.candidate)} gives way to weightier goals."
+    return (
+        f"Nothing: the best candidate, {named(problem, best.candidate)}, is worth {number(best.value)} where doing "
+        f"nothing risks {number(risk)}; {number(best.worth.needed)} is asked for before acting, a margin of "
+        f"{percent(problem.margin)}."
+    )
+
+
+def reasons_of(blocked: Sequence[Blocked]) -> tuple[str, ...]:
+    """Return one line per candidate and reason, each once."""
+    lines = dict.fromkeys(f"{each.candidate.action}: {each.reason}" for each in blocked)
+    return tuple(lines)
+
+
+def _stay(problem: PlanProblem, view: GoalView, best: Column) -> str:
+    """Return why the amount that is there is kept."""
+    objective = problem.objective_of(view)
+    assert objective is not None
+    now = problem.capacities[str(objective.capacity)]
+    other = f"{named(problem, best.candidate)} would come next, at {number(best.value)} a step against holding"
+    return (
+        f"Nothing: {objective.capacity} stays at {number(now, 3)}. {forecast_story(problem, objective, now)} {other}."
+    )
+
+
+def _costs(column: Column) -> str:
+    return f", at a cost of {number(column.candidate.cost)}" if column.candidate.cost else ""
+
+
+_LEVELS = (0.05, 0.95)
+
+
+def named(problem: PlanProblem, candidate: Candidate) -> str:
+    """Return an action with its amount and its target, as people would say it."""
+    amount = candidate.params.get("amount") if problem.traits_of(candidate.action).sets else None
+    to = f" to {number(amount, 3)}" if isinstance(amount, int | float) else ""
+    target = candidate.target
+    return candidate.action + to + (f" on {target}" if target and target != candidate.action else "")
+
+
+def amount_story(problem: PlanProblem, view: GoalView, candidate: Candidate) -> str | None:
+    """Return what an amount changes for a goal, in plain English; None where the candidate sets none."""
+    objective = problem.objective_of(view)
+    amount = amount_of(problem, objective, candidate)
+    if objective is None or amount is None or objective.name not in problem.responses:
+        return None
+    now = problem.capacities[str(objective.capacity)]
+    change = f"{objective.capacity} goes from {number(now, 3)} to {number(amount, 3)}"
+    if amount > now and candidate.latency_s:
+        change += f", which works after {span(candidate.latency_s)}"
+    return f"{change}. {forecast_story(problem, objective, now, amount)}"
+
+
+def forecast_story(problem: PlanProblem, objective: Objective, *amounts: float) -> str:
+    """Return what the driver does within the horizon, and the worst of the metric at each amount."""
+    driver = problem.paths.get(str(objective.driver))
+    if driver is None or driver.size == 0:
+        return f"Nothing is foretold of {objective.driver}."
+    step_s = problem.step_s[str(objective.driver)]
+    ahead = driver[:, : max(1, min(driver.shape[1], round(objective.horizon_s / step_s)))]
+    worst = np.max if objective.side == "below" else np.min
+    response, unit = problem.responses[objective.name], unit_of(objective.measured)
+    reached = [
+        f"{_range(worst(response.metric(ahead, np.array(amount)), axis=1), unit)} at {number(amount, 3)}"
+        for amount in dict.fromkeys(amounts)
+    ]
+    extreme = "highest" if objective.side == "below" else "lowest"
+    return (
+        f"Within {span(ahead.shape[1] * step_s)} {objective.driver} is at its {extreme} "
+        f"{_range(worst(ahead, axis=1), unit_of(str(objective.driver)))} "
+        f"(90 % of the paths); {objective.measured} then reaches {', '.join(reached)}, wanted "
+        f"{limit(objective.side, objective.bound, unit)}."
+    )
+
+
+def _range(values: FloatArray, unit: str) -> str:
+    low, high = (value(float(bound), unit, digits=3) for bound in np.quantile(values, _LEVELS))
+    return low if low == high else f"{low} to {high}"

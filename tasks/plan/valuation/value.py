@@ -1,0 +1,243 @@
+"""What a candidate is worth to a goal: simulated on the joint paths, against doing nothing."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+import numpy as np
+
+from storage.records import Autonomy, Candidate, FloatArray, GoalView, Objective, ObjectiveKind
+from tasks.plan.problem import PlanProblem, Realised
+from tasks.plan.valuation.amounts import amount_of, amount_values
+from tasks.plan.valuation.priors import effect_of
+from tasks.plan.valuation.risk import MAX_STEPS, Side, deviates_of, excess_of, ramps_of, risk_after, risk_of, thin
+
+_AS_TEXT = json.JSONEncoder(sort_keys=True, default=str).encode
+_SHRINK_COUNT = 20
+_GUARDED = {ObjectiveKind.BOUND, ObjectiveKind.PERCENTILE, ObjectiveKind.CAPACITY}
+_N_DEVIATES = 64
+_LEAST_LEAD_S = 3_600.0
+
+
+@dataclass(frozen=True)
+class BoundFutures:
+    """The futures of one bound.
+
+    `excess` (n_paths, n_steps) is how far each path lies beyond it in sd of the metric, `times_s` (n_steps,) counts
+    from the tick, `deviates` (n_paths,) are the normal draws that every action's uncertain effect shares, `risk` in
+    [0, 1] is that of doing nothing. Without paths `excess` is empty and the breach probability stands for the risk.
+    """
+
+    excess: FloatArray
+    times_s: FloatArray
+    deviates: FloatArray
+    risk: float
+    side: Side
+    bound: float
+    sd: float
+    severity: float
+    objective: Objective | None = None
+
+
+@dataclass(frozen=True)
+class Worth:
+    """What a candidate is worth in each slot (n_slots,): gain over all bounds, the goal's own, the risk it leaves.
+
+    `needed` is what it must be worth after its cost to be preferred to doing nothing, `is_planned` whether it sets an
+    amount and is valued by the plan of amounts that begins with it.
+    """
+
+    gain: FloatArray
+    own_gain: FloatArray
+    risk_left: FloatArray
+    shrink: float
+    needed: float
+    is_planned: bool = False
+
+
+def offer_key(candidate: Candidate) -> str:
+    """Return what a candidate does, as text: equal for equal action, target and parameters."""
+    return _AS_TEXT([candidate.action, candidate.target, candidate.params])
+
+
+class Valuer:
+    """Values candidates for one goal; its futures, and those of the bounds it could harm, are prepared once."""
+
+    def __init__(self, problem: PlanProblem, view: GoalView) -> None:
+        self.problem, self.view = problem, view
+        self.outlook = outlook_of(problem, view)
+        self.guards = guards_of(problem, view)
+        self.amounts = amount_values(problem, view)
+        self.worths: dict[str, Worth] = {}
+
+    @property
+    def risk(self) -> float:
+        """Return the weighted risk of doing nothing."""
+        return self.view.goal.severity * self.outlook.risk
+
+    def worth(self, candidate: Candidate) -> Worth:
+        """Return severity × shrunk (risk of nothing − risk left) per slot, less the harm to other bounds."""
+        key = offer_key(candidate)
+        if key not in self.worths:
+            self.worths[key] = self._worth(candidate)
+        return self.worths[key]
+
+    def _worth(self, candidate: Candidate) -> Worth:
+        amount = amount_of(self.problem, self.outlook.objective, candidate)
+        if self.amounts is not None and amount is not None:
+            return self._worth_of_amount(self.amounts.gains(self.problem, amount), candidate)
+        effect = effect_of(self.problem, candidate, self.view.goal)
+        left = self._risk_after(candidate, self.outlook, effect)
+        shrink = shrink_of(self.problem.realised.get(candidate.action))
+        saved = self.outlook.risk - left
+        own = self.view.goal.severity * np.where(saved > 0, shrink * saved, saved)
+        needed = self.problem.margin * self.risk
+        return Worth(own - self._harm(candidate, effect), own, left, shrink, needed)
+
+    def _worth_of_amount(self, saved: FloatArray, candidate: Candidate) -> Worth:
+        left = np.clip(self.outlook.risk - saved / max(self.view.goal.severity, 1e-9), 0.0, 1.0)
+        # The response is known and the plan weighs late against idle: a share of the whole risk would forbid the small
+        # steps that it consists of. So the margin is on a unit's running cost; what a change costs is charged as cost.
+        needed = self.problem.margin * self.problem.traits_of(candidate.action).unit_cost
+        return Worth(saved, saved, left, 1.0, needed, is_planned=True)
+
+    def _harm(self, candidate: Candidate, effect: tuple[float, float]) -> FloatArray:
+        harm = np.zeros(self.problem.n_slots)
+        for guard in self.guards:
+            turned = effect if guard.side == self.view.goal.side else (-effect[0], effect[1])
+            added = self._risk_after(candidate, guard, turned) - guard.risk
+            harm += guard.severity * np.maximum(0.0, added)
+        return harm
+
+    def _risk_after(self, candidate: Candidate, outlook: BoundFutures, effect: tuple[float, float]) -> FloatArray:
+        theta = effect[0] + effect[1] * outlook.deviates
+        if outlook.excess.size == 0:
+            helped = float(np.clip(theta, -1.0, 1.0).mean()) * (1.0 - self._lateness(candidate))
+            return np.clip(outlook.risk * (1.0 - helped), 0.0, 1.0)
+        duration_s = self.problem.traits_of(candidate.action).duration_s
+        latency_s = candidate.latency_s + self._approval_s(candidate, float(outlook.times_s[-1]))
+        ramp = ramps_of(outlook.times_s, self._starts_s, latency_s, duration_s)
+        return risk_after(outlook.excess, theta, ramp)
+
+    def _approval_s(self, candidate: Candidate, horizon_s: float) -> float:
+        level = self.problem.level(self.view.goal.goal_type, candidate.action)
+        return 0.0 if level is Autonomy.AUTO else min(self.problem.approval_latency_s, horizon_s / 6)
+
+    @property
+    def _starts_s(self) -> FloatArray:
+        return np.arange(self.problem.n_slots, dtype=np.float64) * self.problem.slot_s
+
+    def _lateness(self, candidate: Candidate) -> FloatArray:
+        """Return per slot the share of the time left that passes until an effect shows; at least an hour is left.
+
+        What is broken already is not less worth mending for it.
+        """
+        lead_s = (self.view.goal.deadline - self.problem.tick).total_seconds()
+        return np.clip((self._starts_s + candidate.latency_s) / max(lead_s, _LEAST_LEAD_S), 0.0, 1.0)
+
+
+def outlook_of(problem: PlanProblem, view: GoalView) -> BoundFutures:
+    """Return a goal's futures; by its breach probability alone where no path reaches its deadline."""
+    goal, objective = view.goal, problem.objective_of(view)
+    horizon_s = objective.horizon_s if objective else np.inf
+    if goal.series is not None and goal.bound is not None:
+        outlook = simulated(problem, goal.series, goal.bound, goal.side, horizon_s, goal.severity, objective)
+        reach_s = float(outlook.times_s[-1]) if outlook is not None else 0.0
+        is_within = (goal.deadline - problem.tick).total_seconds() <= reach_s
+        if outlook is not None and (outlook.risk > 0 or is_within):
+            return outlook
+    empty, deviates = np.empty((0, 0)), deviates_of(problem.seed, _N_DEVIATES)
+    bound = goal.bound if goal.bound is not None else 0.0
+    return BoundFutures(empty, np.empty(0), deviates, goal.probability, goal.side, bound, 1.0, goal.severity, objective)
+
+
+def guards_of(problem: PlanProblem, view: GoalView) -> tuple[BoundFutures, ...]:
+    """Return the futures of the other bounds on the goal's series or capacity: a gain must not be their loss.
+
+    Those that have an open goal of their own are among them, so that opposed goals compete.
+    """
+    own = problem.objective_of(view)
+    found = []
+    for objective in problem.objectives.values():
+        if objective.name == view.goal.objective or objective.kind not in _GUARDED:
+            continue
+        is_same_series = view.goal.series is not None and objective.matches(view.goal.series)
+        is_same_capacity = own is not None and own.capacity is not None and objective.capacity == own.capacity
+        if is_same_series or is_same_capacity:
+            series = str(view.goal.series) if is_same_series else objective.measured
+            outlook = simulated(
+                problem, series, objective.bound, objective.side, objective.horizon_s, objective.severity, objective
+            )
+            found += [outlook] if outlook is not None else []
+    return tuple(found)
+
+
+def simulated(
+    problem: PlanProblem,
+    series: str,
+    bound: float,
+    side: Side,
+    horizon_s: float,
+    severity: float,
+    objective: Objective | None,
+) -> BoundFutures | None:
+    """Return the futures of a bound on a series from its paths, or from its driver's; None where there are none."""
+    driven = _driven_now(problem, objective, horizon_s) if objective is not None else None
+    if driven is not None:
+        ahead, times_s = driven
+    elif series in problem.paths and problem.paths[series].size:
+        step_s = problem.step_s.get(series, problem.slot_s)
+        ahead = np.nan_to_num(problem.paths[series][:, : steps_in(horizon_s, step_s)], nan=bound)
+        times_s = np.arange(1, ahead.shape[1] + 1, dtype=np.float64) * step_s
+    else:
+        return None
+    spread = objective.spread if objective is not None else None
+    sd = spread or problem.series_sd.get(series) or float(ahead.std()) or max(abs(bound), 1.0) * 1e-3
+    excess, times_s = thin(excess_of(ahead, bound, side, sd), times_s)
+    deviates = deviates_of(problem.seed, len(excess))
+    return BoundFutures(excess, times_s, deviates, float(risk_of(excess)), side, bound, sd, severity, objective)
+
+
+def steps_in(horizon_s: float, step_s: float) -> int:
+    """Return how many steps a horizon holds, at least one."""
+    return max(1, round(min(horizon_s, 1e9) / step_s))
+
+
+def _driven_now(problem: PlanProblem, objective: Objective, horizon_s: float) -> tuple[FloatArray, FloatArray] | None:
+    """Return a driven metric's paths (n_paths, n_steps) at the present capacity, at most 48 steps, and their times."""
+    now = problem.capacities.get(objective.capacity or "")
+    driver = problem.paths.get(objective.driver or "")
+    if now is None or driver is None or driver.size == 0:
+        return None
+    step_s = problem.step_s[str(objective.driver)]
+    steps = min(driver.shape[1], steps_in(horizon_s, step_s))
+    size = -(-steps // MAX_STEPS)
+    times_s = (np.arange(0, steps - size + 1, size, dtype=np.float64) + 1.0) * step_s
+    metric = metric_paths(problem, objective, np.array(now), times_s)
+    return None if metric is None else (metric, times_s)
+
+
+def metric_paths(
+    problem: PlanProblem, objective: Objective, capacity: FloatArray, times_s: FloatArray
+) -> FloatArray | None:
+    """Return a driven metric's paths at `times_s` for a capacity that broadcasts to (..., n_paths, n_steps)."""
+    driver = problem.paths.get(objective.driver or "")
+    response = problem.responses.get(objective.name)
+    if driver is None or response is None:
+        return None
+    step_s = problem.step_s[str(objective.driver)]
+    nearest = np.clip(np.rint(times_s / step_s).astype(int) - 1, 0, driver.shape[1] - 1)
+    return response.metric(driver[:, nearest], capacity)
+
+
+def shrink_of(realised: Realised | None) -> float:
+    """Return by what a predicted gain is multiplied: (Σ realised + 20 × predicted) / (n + 20), relative to predicted.
+
+    A planner that picks the best of noisy predictions is disappointed on average (Smith and Winkler 2006, "The
+    optimizer's curse"); twenty uses' worth of trust is given in advance.
+    """
+    if realised is None or realised.count == 0 or realised.predicted <= 0:
+        return 1.0
+    ratio = realised.realised / realised.predicted
+    return float(np.clip((realised.count * ratio + _SHRINK_COUNT) / (realised.count + _SHRINK_COUNT), 0.0, 1.5))

@@ -1,0 +1,91 @@
+"""Any Prefect deployment as an action, on a real Prefect server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from handlers import discover_actions
+from handlers.sandbox.parent import call
+from storage.records import ReceiptStatus
+from tests.handlers.conftest import context_for, make_goal
+
+RUN = discover_actions()["run_deployment"]
+
+
+def test_a_deployment_that_is_not_allowed_is_refused() -> None:
+    result = RUN.run({"deployment": "scale/production"}, context_for(options={"deployments": ["scale/test*"]}))
+    assert not result.success
+    assert "not allowed" in result.detail
+
+
+def test_the_deployment_for_the_goals_type_is_proposed_before_the_default() -> None:
+    options = {"deployment": "any/default", "for_goal_types": {"BOTTLENECK_PREVENTION": "scale/out"}}
+    proposed = RUN.propose(make_goal(), context_for(options=options))
+    assert [candidate.params["deployment"] for candidate in proposed] == ["scale/out"]
+    assert RUN.run(proposed[0].params, context_for(options=options, dry_run=True)).success
+
+
+def test_a_run_is_given_the_amount_that_was_planned() -> None:
+    options = {"deployment": "scale/out", "amount_parameter": "replicas"}
+    result = RUN.run({"deployment": "scale/out", "amount": 4.0}, context_for(options=options, dry_run=True))
+    assert result.detail == "Dry run: would start a run of scale/out with replicas 4."
+
+
+@pytest.fixture
+def reachable(prefect_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let Prefect's clients, of this process and of those it starts, find a server with a deployment greet/test."""
+    from prefect import flow
+    from prefect.client.orchestration import get_client
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    @flow
+    def greet(name: str = "you") -> str:
+        return name
+
+    monkeypatch.setenv("PREFECT_API_URL", prefect_url)
+    with temporary_settings({PREFECT_API_URL: prefect_url}):
+        with get_client(sync_client=True) as client:
+            client.create_deployment(flow_id=client.create_flow(greet), name="test", enforce_parameter_schema=False)
+        yield
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("reachable")
+@pytest.mark.timeout(180)
+def test_the_same_action_starts_one_run_however_often_it_is_called() -> None:
+    params = {"deployment": "greet/test", "parameters": {"name": "Ada"}, "amount": 3.0}
+    context = context_for(options={"deployments": ["greet/*"]})
+    assert call(RUN, "check", params, {}, context, 60).status is ReceiptStatus.SKIPPED
+    results = [call(RUN, "run", params, None, context, 60) for _ in range(2)]
+    assert [result.status for result in results] == [ReceiptStatus.SUCCEEDED] * 2, results[0].detail
+    first, second = (result.evidence["flow_run_id"] for result in results)
+    assert first == second
+    assert call(RUN, "check", params, {}, context, 60).status is ReceiptStatus.SUCCEEDED
+    assert flow_runs() == [{"name": "Ada", "amount": 3}]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("reachable")
+def test_a_deployment_that_does_not_exist_is_a_plain_failure() -> None:
+    result = call(RUN, "run", {"deployment": "no/such"}, None, context_for(options={"deployments": ["*"]}), 60)
+    assert result.status is ReceiptStatus.FAILED
+    assert "There is no deployment called no/such" in result.detail
+
+
+@pytest.mark.slow
+def test_a_server_that_is_away_is_a_failure_and_leaves_a_check_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    monkeypatch.setenv("PREFECT_CLIENT_MAX_RETRIES", "0")
+    params, context = {"deployment": "greet/test"}, context_for(options={"deployments": ["greet/*"]})
+    assert call(RUN, "run", params, None, context, 60).status is ReceiptStatus.FAILED
+    assert call(RUN, "check", params, {}, context, 60).status is ReceiptStatus.UNKNOWN
+
+
+def flow_runs() -> list[dict[str, Any]]:
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        return [run.parameters for run in client.read_flow_runs()]

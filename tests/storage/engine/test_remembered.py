@@ -1,0 +1,226 @@
+"""A store that nobody else writes to remembers what it was asked, and never more than is true."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from storage import Store, open_store, own_store
+from storage.forecasts import ForecastError
+from storage.records import Cycle, Event, Forecast, GoalState, GoalView, Sample, StatePrediction, Transition
+from storage.samples import SampleTable
+from storage.state_predictions import ForetoldState, RawState, StateResult
+from tests.storage.test_store import a_goal
+
+NOW = datetime(2026, 1, 8, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+DAY = timedelta(days=1)
+
+turns = st.lists(
+    st.lists(st.tuples(st.sampled_from("ab"), st.integers(-2, 3), st.integers(0, 9)), max_size=4), max_size=8
+)
+
+
+@pytest.fixture(params=["alone", "attached"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    if request.param == "alone":
+        with open_store() as alone:
+            yield alone
+        return
+    with own_store(tmp_path / "a.duckdb"), open_store(tmp_path / "a.duckdb") as attached:
+        yield attached
+
+
+def values_of(samples: SampleTable, now: datetime) -> list[object]:
+    window, some = samples.recent(now - DAY, now), samples.window(now - 3 * MINUTE, now, series=["b"])
+    return [
+        window.spans(),
+        window.frame(["a", "b"], 60, 20).values.tolist(),
+        some.spans(),
+        some.frame(["b"], 60, 3).values.tolist(),
+        samples.frame(["a"], now - MINUTE, 60, 5).values.tolist(),
+    ]
+
+
+@settings(max_examples=60, deadline=None)
+@given(turns, st.integers(0, 7))
+def test_kept_samples_are_those_that_are_recorded(told: list[list[tuple[str, int, int]]], pruned: int) -> None:
+    """Late ones, ones told twice, new series and forgotten ones included."""
+    with open_store() as store:
+        for turn, some in enumerate(told):
+            now = NOW + turn * MINUTE
+            samples = [Sample(metric=name, value=value, ts=now + late * MINUTE) for name, late, value in some]
+            # Of two values of one moment that were told at once, neither is the last.
+            store.samples.append(list({(each.metric, each.ts): each for each in samples}.values()))
+            if turn == pruned:
+                store.samples.prune(now - 2 * MINUTE)
+            # A second object has kept nothing, and reads.
+            np.testing.assert_equal(
+                values_of(store.samples, now), values_of(SampleTable(store.engine, store.clock), now)
+            )
+
+
+def test_kept_samples_are_read_once_and_followed_from_then_on() -> None:
+    with open_store() as store:
+        store.samples.append([Sample(metric="a", value=1, ts=NOW)])
+        store.samples.recent(NOW - DAY, NOW).spans()
+        first = store.samples._kept
+        store.samples.append([Sample(metric="a", value=2, ts=NOW + MINUTE)])
+        assert store.samples._kept is not None
+        assert first is not None
+        assert (len(first.rows), len(store.samples._kept.rows)) == (1, 2)
+        # What is written beside it is seen as well.
+        store.engine.rows("DELETE FROM samples")
+        assert store.samples.recent(NOW - DAY, NOW + MINUTE).spans() == []
+        # More of the past than is kept is read.
+        store.samples.append([Sample(metric="a", value=2, ts=NOW - 3 * DAY)])
+        (info,) = store.samples.recent(NOW - 4 * DAY, NOW).spans()
+        assert info.count == 1
+
+
+def test_events_are_seen_as_soon_as_they_are_recorded(store: Store) -> None:
+    def kinds(since: datetime, until: datetime) -> list[str]:
+        return list(store.events.columns(since, until)["event_type"])
+
+    assert kinds(NOW - DAY, NOW) == []
+    store.events.append([Event(event_type="a", ts=NOW), Event(event_type="b", ts=NOW - MINUTE)])
+    assert kinds(NOW - DAY, NOW) == ["b", "a"]
+    assert kinds(NOW - MINUTE, NOW) == ["a"]
+    assert kinds(NOW - DAY, NOW - MINUTE) == ["b"]
+
+
+def a_forecast(issued_at: datetime, steps: int) -> Forecast:
+    zeros = np.zeros(steps)
+    quantiles = np.zeros((steps, 3))
+    return Forecast(
+        series="a",
+        issued_at=issued_at,
+        step_s=60,
+        levels=(0.05, 0.5, 0.95),
+        point=zeros,
+        quantiles=quantiles,
+        method="m",
+    )
+
+
+def test_a_forecast_is_due_when_it_matures_however_often_was_asked_before(store: Store) -> None:
+    def due(at: datetime) -> list[str]:
+        return [cycle for cycle, _ in store.forecasts.unresolved(at, 500)]
+
+    def resolve(cycle_id: str, forecast: Forecast) -> None:
+        error = ForecastError(cycle_id, "a", forecast.issued_at, 60, np.zeros(len(forecast.point)), 1.0, False)
+        store.forecasts.append_errors([error])
+
+    assert due(NOW) == []
+    long, short, later = a_forecast(NOW, 9), a_forecast(NOW, 3), a_forecast(NOW + MINUTE, 3)
+    store.forecasts.append([long], "long")
+    assert due(NOW + 2 * MINUTE) == []
+    store.forecasts.append([short], "short")
+    assert due(NOW + 3 * MINUTE) == ["short"]
+    store.forecasts.append([later], "later")
+    resolve("short", short)
+    assert due(NOW + 3 * MINUTE) == []
+    assert due(NOW + 4 * MINUTE) == ["later"]
+    resolve("later", later)
+    assert due(NOW + 8 * MINUTE) == []
+    assert due(NOW + 9 * MINUTE) == ["long"]
+
+
+def test_a_state_is_due_when_its_moment_has_come(store: Store) -> None:
+    state = StatePrediction(at=NOW + MINUTE, state="healthy", probabilities={"healthy": 1.0})
+    states = store.forecasts.states
+    assert states.unresolved(NOW, 9) == []
+    assert states.append(state, "one", RawState(0.0, 0.0))
+    assert not states.append(state, "one", RawState(0.0, 0.0))
+    assert states.unresolved(NOW, 9) == []
+    (found,) = states.unresolved(NOW + MINUTE, 9)
+    states.append_results([StateResult(ForetoldState("one", found.prediction, found.raw), "healthy")])
+    assert states.unresolved(NOW + MINUTE, 9) == []
+
+
+def move(goal_id: str, state: GoalState, at: datetime) -> Transition:
+    return Transition(goal_id=goal_id, state=state, at=at, reason="r")
+
+
+def test_one_reading_gives_the_open_goals_and_those_closed_lately(store: Store) -> None:
+    goals = [a_goal(name, NOW, priority) for name, priority in (("a", 0.1), ("b", 0.9), ("c", 0.5), ("d", 0.4))]
+    store.goals.append(goals, [move(goal.goal_id, GoalState.ACTIVE, NOW) for goal in goals], "one")
+    closed = [move("c", GoalState.ACHIEVED, NOW + MINUTE), move("d", GoalState.FAILED, NOW - 2 * DAY)]
+    store.goals.move(closed, "two")
+
+    def names(views: list[GoalView]) -> list[str]:
+        return [view.goal.goal_id for view in views]
+
+    opened, lately = store.goals.lately(NOW - DAY)
+    assert names(opened) == names(store.goals.open()) == ["b", "a"]
+    assert names(lately) == names(store.goals.recent(NOW - DAY)) == ["c"]
+    store.goals.move([move("a", GoalState.CANCELLED, NOW + 2 * MINUTE)], "three")
+    assert names(store.goals.lately(NOW - DAY)[1]) == ["a", "c"]
+
+
+def test_what_is_written_together_is_there_once_although_some_of_it_was_there_before(store: Store) -> None:
+    first, second = a_goal("a", NOW), a_goal("b", NOW)
+    opened = [move("a", GoalState.ACTIVE, NOW)]
+    store.goals.append([first], opened, "one")
+    store.goals.append([first, second], [*opened, move("b", GoalState.ACTIVE, NOW)], "one")
+    assert [view.goal.goal_id for view in store.goals.open()] == ["a", "b"]
+    assert [len(store.goals.transitions(name)) for name in ("a", "b")] == [1, 1]
+
+
+def test_what_is_written_together_is_taken_back_together(store: Store) -> None:
+    tries: list[int] = []
+
+    def write() -> None:
+        tries.append(1)
+        store.goals.move([move("a", GoalState.ACTIVE, NOW)], "one")
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        store.together(write)
+    assert len(tries) == 1
+    assert store.goals.transitions("a") == []
+    store.goals.move([move("a", GoalState.ACTIVE, NOW)], "one")
+    assert len(store.goals.transitions("a")) == 1
+
+
+def test_the_last_turn_that_measured_is_the_newest_before_a_tick(store: Store) -> None:
+    def turn(minute: int, *stages: str) -> None:
+        tick = NOW + minute * MINUTE
+        cycle = Cycle(
+            cycle_id=f"c{minute}",
+            agent="a",
+            tick=tick,
+            autonomous=True,
+            configuration_hash="",
+            code_version="",
+            seed=0,
+        )
+        store.cycles.begin(cycle)
+        store.cycles.stages_done(cycle.cycle_id, [(stage, tick, 0.1, {}) for stage in stages])
+
+    assert store.cycles.measured_before(NOW) is None
+    turn(1, "monitor", "measure")
+    turn(3, "monitor", "measure")
+    turn(2, "monitor", "measure")
+    turn(4, "monitor")
+    assert [store.cycles.measured_before(NOW + minute * MINUTE) for minute in (9, 3, 1)] == [
+        NOW + 3 * MINUTE,
+        NOW + 2 * MINUTE,
+        None,
+    ]
+
+
+def test_the_value_in_force_of_a_fact_is_its_last(store: Store) -> None:
+    store.facts.set("level:a", "auto")
+    store.facts.set("level:b", [1, 2])
+    assert store.facts.get("level:a") == "auto"
+    store.facts.set("level:a", None)
+    assert store.facts.get("level:a", "none") is None
+    assert store.facts.matching("level:") == {"a": None, "b": [1, 2]}
+    assert store.facts.get("other", 7) == 7

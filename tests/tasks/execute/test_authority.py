@@ -1,0 +1,95 @@
+"""What the loop may do follows the cautious word, and of two that disagree the newer one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows.wiring import new_cycle
+from settings import Settings, load_settings
+from storage import Store
+from storage.migrate import MIGRATIONS, migrate
+from storage.records import Autonomy, GoalType, ReceiptStatus
+from tasks.authority import earn, is_autonomous, level_in_force, switch
+from tests.tasks.execute.acts import TICK, action_of
+from tests.tasks.execute.conftest import Desk
+
+GOAL = GoalType.BOTTLENECK_PREVENTION
+
+
+def configured(folder: Path, autonomous: bool = True, **action: Any) -> Settings:
+    return load_settings(folder, agent={"autonomous_mode": autonomous}, actions={"restart": action})
+
+
+def level(store: Store, settings: Settings) -> Autonomy:
+    return level_in_force(settings, store, GOAL, "restart")
+
+
+@pytest.mark.parametrize("autonomous", [True, False])
+def test_without_a_switch_the_configuration_decides(store: Store, tmp_path: Path, autonomous: bool) -> None:
+    assert is_autonomous(configured(tmp_path, autonomous), store) is autonomous
+
+
+def test_off_by_switch_stays_off_whatever_the_configuration_becomes(store: Store, tmp_path: Path) -> None:
+    switch(configured(tmp_path, True), store, False, "ada")
+    assert not is_autonomous(configured(tmp_path, False), store)
+    assert not is_autonomous(configured(tmp_path, True), store)
+
+
+def test_on_by_switch_counts_against_a_configuration_that_was_known_to_say_no(store: Store, tmp_path: Path) -> None:
+    switch(configured(tmp_path, False), store, True, "ada")
+    assert is_autonomous(configured(tmp_path, False), store)
+
+
+def test_a_configuration_that_says_no_later_outranks_an_older_switch(store: Store, tmp_path: Path) -> None:
+    switch(configured(tmp_path, True), store, True, "ada")
+    assert not is_autonomous(configured(tmp_path, False), store)
+
+
+def test_a_no_that_came_back_to_the_configuration_counts_anew(store: Store, tmp_path: Path) -> None:
+    switch(configured(tmp_path, False), store, True, "ada")
+    new_cycle(configured(tmp_path, True), store, TICK)
+    assert not is_autonomous(configured(tmp_path, False), store)
+
+
+def test_the_kill_switch_outranks_everything(store: Store, tmp_path: Path) -> None:
+    settings = configured(tmp_path, True)
+    settings.kill_switch_path.parent.mkdir(parents=True, exist_ok=True)
+    settings.kill_switch_path.touch()
+    switch(settings, store, True, "ada")
+    assert not is_autonomous(settings, store)
+
+
+def test_an_earned_level_counts_until_another_is_configured(store: Store, tmp_path: Path) -> None:
+    settings = configured(tmp_path, level="approve")
+    earn(settings, store, GOAL, "restart", Autonomy.AUTO)
+    assert level(store, settings) is Autonomy.AUTO
+    assert level(store, configured(tmp_path, level="observe")) is Autonomy.OBSERVE
+
+
+def test_no_level_exceeds_the_highest_configured(store: Store, tmp_path: Path) -> None:
+    settings = configured(tmp_path, level="auto", highest_level="approve")
+    assert level(store, settings) is Autonomy.APPROVE
+    earn(settings, store, GOAL, "restart", Autonomy.AUTO)
+    assert level(store, settings) is Autonomy.APPROVE
+
+
+def test_a_level_lowered_after_planning_holds_for_what_is_due(desk: Desk) -> None:
+    desk.register(desk.marking())
+    desk.plan(action_of("a", level=Autonomy.AUTO))
+    desk.overrides = {"actions": {"restart": {"level": "approve"}}}
+    assert desk.execute() == {}
+    assert desk.marks == []
+    desk.overrides = {}
+    assert desk.execute()["a"].status is ReceiptStatus.SUCCEEDED
+
+
+def test_rows_of_an_older_release_are_read(store: Store, tmp_path: Path) -> None:
+    store.facts.set("mode.autonomous", False)
+    store.facts.set(f"level:{GOAL}:restart", "auto")
+    store.engine.rows("DELETE FROM schema_versions WHERE version >= 7")
+    assert migrate(store.engine) == max(int(file.name[:4]) for file in MIGRATIONS.glob("*.sql"))
+    assert not is_autonomous(configured(tmp_path), store)
+    assert level(store, configured(tmp_path)) is Autonomy.AUTO
