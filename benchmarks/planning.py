@@ -11,113 +11,32 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
 from time import process_time
 
 import numpy as np
 
 from storage.records import (
-    Autonomy,
     Candidate,
     FloatArray,
-    Goal,
-    GoalState,
-    GoalType,
-    GoalView,
     Objective,
 )
-from tasks.plan import ActionTraits, PlanProblem, Realised, make_plans
+from tasks.plan import PlanProblem, Realised, make_plans
 from tasks.plan.optimise.round import prepare
 from tasks.plan.optimise.solve import solve_greedy, solve_milp, utility
 from tasks.plan.planning import plannable
 from tasks.plan.valuation.risk import excess_of, losses_of, ramps_of
+from tests.tasks.plan.worlds import KnownEffects, crowd, goal_of, problem_of
 
-TICK = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
 BAR_MS = 100.0
 BAR_GREEDY_RATIO = 0.88
-KIND = GoalType.BOTTLENECK_PREVENTION
-
-
-@dataclass(frozen=True)
-class Known:
-    """Beliefs that are certain of every action's effect."""
-
-    effects: dict[str, float]
-
-    def effect(self, action: str, goal_type: GoalType) -> tuple[float, float]:
-        """Return the effect with a small standard deviation."""
-        return self.effects[action], 0.05
-
-    def propensities(self, goal_type: GoalType, actions: Sequence[str], hour: float, seed: int) -> FloatArray:
-        """Return equal shares."""
-        return np.full(len(actions), 1.0 / len(actions))
-
-
-def crowd(n_goals: int, n_slots: int, seed: int) -> PlanProblem:
-    """Return goals whose metrics rise over five hours, each with four actions on one of few shared targets."""
-    rng = np.random.default_rng(seed)
-    names = [f"m{i:02d}" for i in range(n_goals)]
-    views = tuple(_view(name, float(rng.uniform(0.2, 0.85)), float(rng.uniform(120, 9_000))) for name in names)
-    actions = [f"a{j}" for j in range(4)]
-    offers = {
-        name: tuple(
-            Candidate(
-                action=action,
-                target=f"t{rng.integers(0, max(2, n_goals // 2))}",
-                cost=float(rng.uniform(0, 0.05)),
-                latency_s=float(rng.uniform(5, 240)),
-            )
-            for action in actions
-        )
-        for name in names
-    }
-    paths = {
-        name: np.linspace(70, rng.uniform(92, 120), 60) + rng.normal(0, 2, (42, 60)).cumsum(axis=1) * 0.3
-        for name in names
-    }
-    return PlanProblem(
-        tick=TICK,
-        cycle_id="bench",
-        seed=seed,
-        goals=views,
-        objectives={each: Objective(name=each, metric=each, bound=90, horizon_s=18_000) for each in names},
-        candidates=offers,
-        beliefs=Known({action: float(rng.uniform(0.3, 2.0)) for action in actions}),
-        paths=paths,
-        step_s=dict.fromkeys(names, 300.0),
-        series_sd=dict.fromkeys(names, 10.0),
-        traits={each: ActionTraits("low", True, duration_s=10_800.0, cooldown_s=300.0) for each in actions},
-        levels={(KIND, action): Autonomy.AUTO for action in actions},
-        n_slots=n_slots,
-        slot_s=600.0,
-    )
-
-
-def _view(name: str, severity: float, lead_s: float, bound: float = 90.0) -> GoalView:
-    goal = Goal(
-        goal_id=name,
-        goal_type=KIND,
-        description=name,
-        cause=name,
-        objective=name,
-        series=name,
-        bound=bound,
-        severity=severity,
-        probability=0.8,
-        urgency=0.8,
-        priority=0.64 * severity,
-        created_at=TICK,
-        deadline=TICK + timedelta(seconds=lead_s),
-    )
-    return GoalView(goal=goal, state=GoalState.ACTIVE, progress=0, reason="", since=TICK)
 
 
 def speed(sizes: Sequence[tuple[int, int]], repeats: int) -> None:
     """Print how long rounds take and which share of the programme's utility the greedy choice reaches."""
     print(f"{'goals':>6} {'slots':>6} {'median ms':>10} {'p95 ms':>8} {'greedy ms':>10} {'greedy share':>13}")
     for n_goals, n_slots in sizes:
-        problems = [crowd(n_goals, n_slots, seed) for seed in range(repeats)]
+        problems = [crowd(n_goals, n_slots, seed=seed) for seed in range(repeats)]
         make_plans(problems[0])
         took = [_timed(lambda p=problem: make_plans(p)) for problem in problems]
         greedy = [_timed(lambda p=replace(problem, method="greedy"): make_plans(p)) for problem in problems]
@@ -199,22 +118,17 @@ def _episode(
     paths: FloatArray, effects: dict[str, float], margin: float, ledger: dict[str, Realised], seed: int
 ) -> PlanProblem:
     offers = tuple(Candidate(action=action, cost=0.03, latency_s=60.0) for action in effects)
-    return PlanProblem(
-        tick=TICK,
+    return problem_of(
+        [goal_of("m", series="m", severity=1.0, in_s=0.0)],
+        {"m": offers},
+        KnownEffects(effects),
         cycle_id=f"c{seed}",
         seed=seed,
-        goals=(_view("m", 1.0, 0.0),),
         objectives={"m": Objective(name="m", metric="m", bound=90, severity=1.0, horizon_s=2_880)},
-        candidates={"m": offers},
-        beliefs=Known(effects),
         paths={"m": paths},
-        step_s={"m": 60.0},
-        series_sd={"m": 10.0},
-        traits={action: ActionTraits("low", True) for action in effects},
-        levels={(KIND, action): Autonomy.AUTO for action in effects},
         realised=ledger,
         margin=margin,
-        explore=False,
+        nothing_floor=0.05,
         n_slots=1,
     )
 

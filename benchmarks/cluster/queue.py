@@ -67,11 +67,10 @@ class ProcessorSharingServer:
         job_stride: int,
         work_of: Callable[[int], tuple[float, float]],
     ) -> Served:
-        """Work from `now_s` to `until_s`, taking in the arrivals of that span.
+        """Work from `now_s` to `until_s` on the jobs here and on those that arrive meanwhile.
 
-        `arrivals_s`, `work_s`, `cold_s` are parallel, in time order, none later than `until_s`; job i of them
-        has the number `first_job + i * job_stride`. A job that had to wait learns its work only when it
-        begins, by `work_of(number) -> (work_s, cold_s)`: the content served may have changed meanwhile.
+        `arrivals_s`, `work_s`, `cold_s` are parallel, in time order; job i is number `first_job + i * job_stride`.
+        A job that had to wait learns its work when it begins (`work_of`): the content served may have changed.
         """
         in_service, waiting = self._in_service, self._waiting
         now, virtual, factor = self.now_s, self._virtual_s, self._cache_factor

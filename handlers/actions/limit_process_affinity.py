@@ -6,13 +6,12 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from handlers.contract.action import ActionContext, CheckAnswer, Params
-from handlers.contract.registration import action
 from handlers.contract.results import ActionResult
 from handlers.support.process_actions import (
-    PROCESS_GOALS,
-    PROCESS_METRICS,
-    PROCESS_OPTIONS,
+    family_of,
+    has_ended,
     label,
+    process_action,
     propose_busiest,
     target_or_refusal,
 )
@@ -32,23 +31,16 @@ def has_affinity() -> bool:
     return hasattr(os, "sched_setaffinity")
 
 
-@action(
+@process_action(
     name="limit_process_affinity",
-    goal_types=PROCESS_GOALS,
-    metrics=PROCESS_METRICS,
-    default_level="approve",
     undo_permitted=has_affinity,
     risk="medium",
-    timeout_s=10.0,
     cooldown_s=600.0,
     rate_limits=("6/hour", "30/day"),
-    latency_s=1.0,
     cost=0.1,
     expected_effect={"cpu_used_ratio": -1.0, "load1_per_core": -0.3},
-    explains_dry_run=True,
-    needs=("allow_names",),
-    options={**PROCESS_OPTIONS, "cpus": "how many CPUs to leave; by default half of them"},
-    example_params={"pid": 4242, "create_time": 1700000000.0, "name": "batch-job", "cpus": 1, "include_children": True},
+    options={"cpus": "how many CPUs to leave; by default half of them"},
+    example_params={"cpus": 1, "include_children": True},
 )
 def limit_process_affinity(params: Params, context: ActionContext) -> ActionResult:
     """Confine an allowed process with all its threads, and its children if asked, to its first CPUs."""
@@ -78,19 +70,16 @@ def limit_process_affinity(params: Params, context: ActionContext) -> ActionResu
 
 @limit_process_affinity.capture
 def _capture(params: Params, context: ActionContext) -> dict[str, Any]:
-    target = find(params)
-    family = with_children(target, bool(params.get("include_children"))) if target else []
-    return {"affinity": {str(thread): sorted(cpus) for thread, cpus in _affinities(family).items()}}
+    return {"affinity": {str(thread): sorted(cpus) for thread, cpus in _affinities(family_of(params)).items()}}
 
 
 @limit_process_affinity.check
 def _check(params: Params, before: Params, context: ActionContext) -> CheckAnswer:
-    target = find(params)
-    earlier = _earlier(before)
-    if target is None or target.pid not in earlier:
+    family, earlier = family_of(params), _earlier(before)
+    if not family or family[0].pid not in earlier:
         return "unknown"
-    keep = _first(earlier[target.pid], params)
-    now = _affinities(with_children(target, bool(params.get("include_children"))))
+    keep = _first(earlier[family[0].pid], params)
+    now = _affinities(family)
     if not _outside(now, keep):
         return "succeeded"
     unchanged = all(now[thread] == earlier[thread] for thread in now.keys() & earlier.keys())
@@ -101,13 +90,13 @@ def _check(params: Params, before: Params, context: ActionContext) -> CheckAnswe
 def _undo(params: Params, before: Params, context: ActionContext) -> ActionResult:
     target = find(params)
     if target is None:
-        return ActionResult(True, f"{label(params)} has ended: there is nothing to restore.", skipped=True)
+        return has_ended(params, "restore")
     earlier = _earlier(before)
     if target.pid not in earlier:
         return ActionResult(False, f"The CPUs of {label(params)} before the act were not recorded.")
     restored = 0
     for _ in range(ROUNDS):
-        now = _affinities(with_children(target, bool(params.get("include_children"))))
+        now = _affinities(family_of(params))
         # What was started later inherited the confinement: it gets what the process itself had.
         wanted = {thread: earlier.get(thread, earlier[target.pid]) for thread in now}
         changes = {thread: cpus for thread, cpus in wanted.items() if cpus != now[thread]}

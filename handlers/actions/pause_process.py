@@ -8,13 +8,13 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from handlers.contract.action import ActionContext, CheckAnswer, Params
-from handlers.contract.registration import action
 from handlers.contract.results import ActionResult
 from handlers.support.process_actions import (
-    PROCESS_GOALS,
     PROCESS_METRICS,
-    PROCESS_OPTIONS,
+    family_of,
+    has_ended,
     label,
+    process_action,
     propose_busiest,
     target_or_refusal,
 )
@@ -30,22 +30,16 @@ SETTLING_S = 1.0
 RESUME_AFTER_S = 1_800.0
 
 
-@action(
+@process_action(
     name="pause_process",
-    goal_types=PROCESS_GOALS,
     metrics=(*PROCESS_METRICS, "memory_*", "disk_*_per_second", "network_*"),
-    default_level="approve",
     risk="high",
-    timeout_s=10.0,
     cooldown_s=900.0,
     rate_limits=("3/hour", "7/day"),
-    latency_s=1.0,
     cost=0.3,
     expected_effect={"cpu_used_ratio": -1.5, "load1_per_core": -1.5},
-    explains_dry_run=True,
-    needs=("allow_names",),
-    options={**PROCESS_OPTIONS, "resume_after_s": "seconds after which a pause ends by itself; 1800"},
-    example_params={"pid": 4242, "create_time": 1700000000.0, "name": "batch-job", "include_children": True},
+    options={"resume_after_s": "seconds after which a pause ends by itself; 1800"},
+    example_params={"include_children": True},
 )
 def pause_process(params: Params, context: ActionContext) -> ActionResult:
     """Pause an allowed process, and its children if asked, until it is undone or half an hour has passed."""
@@ -64,17 +58,12 @@ def pause_process(params: Params, context: ActionContext) -> ActionResult:
 
 @pause_process.capture
 def _capture(params: Params, context: ActionContext) -> dict[str, Any]:
-    target = find(params)
-    family = with_children(target, bool(params.get("include_children"))) if target else []
-    return {"processes": [{**identity(process), "was_paused": _is_paused(process)} for process in family]}
+    return {"processes": [{**identity(process), "was_paused": _is_paused(process)} for process in family_of(params)]}
 
 
 @pause_process.check
 def _check(params: Params, before: Params, context: ActionContext) -> CheckAnswer:
-    target = find(params)
-    if target is None:
-        return "unknown"
-    states = {_is_paused(process) for process in with_children(target, bool(params.get("include_children")))}
+    states = {_is_paused(process) for process in family_of(params)}
     if states == {True}:
         return "succeeded"
     return "skipped" if states == {False} else "unknown"
@@ -85,10 +74,9 @@ def _undo(params: Params, before: Params, context: ActionContext) -> ActionResul
     known = {entry["pid"]: entry for entry in before.get("processes", [])}
     if not context.dry_run:
         _end_timer(before.get("timer"))
-    target = find(params)
-    if target is None:
-        return ActionResult(True, f"{label(params)} has ended: there is nothing to resume.", skipped=True)
-    family = with_children(target, bool(params.get("include_children")))
+    family = family_of(params)
+    if not family:
+        return has_ended(params, "resume")
     to_resume = [p for p in family if _is_paused(p) and not known.get(p.pid, {}).get("was_paused")]
     if context.dry_run:
         return ActionResult(True, f"Dry run: would resume {len(to_resume)} process(es) of {label(params)}.")

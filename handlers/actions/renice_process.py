@@ -8,17 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from handlers.contract.action import ActionContext, CheckAnswer, Params
-from handlers.contract.registration import action
 from handlers.contract.results import ActionResult
 from handlers.support.process_actions import (
-    PROCESS_GOALS,
-    PROCESS_METRICS,
-    PROCESS_OPTIONS,
+    family_of,
+    has_ended,
     label,
+    process_action,
     propose_busiest,
     target_or_refusal,
 )
-from handlers.support.processes import end_drill_target, find, start_drill_target, threads_of, with_children
+from handlers.support.processes import end_drill_target, start_drill_target, threads_of, with_children
 
 if TYPE_CHECKING:
     import psutil
@@ -44,23 +43,16 @@ def may_lower_nice() -> bool:
     return os.geteuid() == 0
 
 
-@action(
+@process_action(
     name="renice_process",
-    goal_types=PROCESS_GOALS,
-    metrics=PROCESS_METRICS,
-    default_level="approve",
     undo_permitted=may_lower_nice,
     risk="low",
-    timeout_s=10.0,
     cooldown_s=600.0,
     rate_limits=("6/hour", "30/day"),
-    latency_s=1.0,
     cost=0.02,
     expected_effect={"cpu_used_ratio": -0.3, "load1_per_core": -0.3, "*latency*": -0.5},
-    explains_dry_run=True,
-    needs=("allow_names",),
-    options={**PROCESS_OPTIONS, "nice": "the nice value to set, 0 to 19; 10"},
-    example_params={"pid": 4242, "create_time": 1700000000.0, "name": "batch-job", "nice": 10},
+    options={"nice": "the nice value to set, 0 to 19; 10"},
+    example_params={"nice": 10},
 )
 def renice_process(params: Params, context: ActionContext) -> ActionResult:
     """Raise the nice value of an allowed process so that others go first; never lower it."""
@@ -84,19 +76,16 @@ def renice_process(params: Params, context: ActionContext) -> ActionResult:
 
 @renice_process.capture
 def _capture(params: Params, context: ActionContext) -> dict[str, Any]:
-    target = find(params)
-    family = with_children(target, bool(params.get("include_children"))) if target else []
-    values = _nice_values(family)
+    values = _nice_values(family_of(params))
     return {"nice": {str(thread): value for thread, value in values.items()}, "undo_permitted": may_lower_nice()}
 
 
 @renice_process.check
 def _check(params: Params, before: Params, context: ActionContext) -> CheckAnswer:
-    target = find(params)
-    if target is None:
+    now = _nice_values(family_of(params))
+    if not now:
         return "unknown"
-    now = _nice_values(with_children(target, bool(params.get("include_children"))))
-    if now and min(now.values()) >= _wanted(params, context):
+    if min(now.values()) >= _wanted(params, context):
         return "succeeded"
     earlier = {int(thread): value for thread, value in before.get("nice", {}).items()}
     unchanged = all(now[thread] == earlier[thread] for thread in now.keys() & earlier.keys())
@@ -105,13 +94,13 @@ def _check(params: Params, before: Params, context: ActionContext) -> CheckAnswe
 
 @renice_process.undo
 def _undo(params: Params, before: Params, context: ActionContext) -> ActionResult:
-    target = find(params)
-    if target is None:
-        return ActionResult(True, f"{label(params)} has ended: there is nothing to restore.", skipped=True)
-    now = _nice_values(with_children(target, bool(params.get("include_children"))))
+    family = family_of(params)
+    if not family:
+        return has_ended(params, "restore")
+    now = _nice_values(family)
     earlier = {int(thread): int(value) for thread, value in before.get("nice", {}).items()}
     # Threads that came later inherited the raised value: they get what the process itself had.
-    fallback = earlier.get(target.pid)
+    fallback = earlier.get(family[0].pid)
     wanted = {thread: earlier.get(thread, fallback) for thread in now}
     changes = {t: value for t, value in wanted.items() if value is not None and value != now[t]}
     if context.dry_run:

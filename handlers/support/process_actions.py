@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from handlers.contract.action import ActionContext, Params
+from handlers.contract.action import ActionContext, Params, RunHook
+from handlers.contract.registration import ActionBuilder, action
 from handlers.contract.results import ActionResult
-from handlers.support.processes import NotAllowedError, Usage, allowed, find_allowed, usage
+from handlers.support.processes import NotAllowedError, Usage, allowed, find, find_allowed, usage, with_children
 
 if TYPE_CHECKING:
     import psutil
@@ -32,9 +33,39 @@ PROCESS_OPTIONS = {
     "min_cpu_cores": "cores that a process must use to be proposed; 0.2",
     "max_proposals": "how many processes are proposed at most; 3",
 }
+EXAMPLE_PARAMS = {"pid": 4242, "create_time": 1700000000.0, "name": "batch-job"}
 OVER_S = 0.2
 MIN_CPU_CORES = 0.2
 MAX_PROPOSALS = 3
+
+
+def process_action(
+    *, options: dict[str, str], example_params: dict[str, Any], **traits: Any
+) -> Callable[[RunHook], ActionBuilder]:
+    """Register an action on a process: what all of them share, with its own traits, `options` and `example_params`."""
+    shared: dict[str, Any] = {
+        "goal_types": PROCESS_GOALS,
+        "metrics": PROCESS_METRICS,
+        "default_level": "approve",
+        "timeout_s": 10.0,
+        "latency_s": 1.0,
+        "explains_dry_run": True,
+        "needs": ("allow_names",),
+        "options": PROCESS_OPTIONS | options,
+        "example_params": EXAMPLE_PARAMS | example_params,
+    }
+    return action(**shared | traits)
+
+
+def family_of(params: Params) -> list[psutil.Process]:
+    """Return the process that is meant, first, and its children if asked; none where it has ended."""
+    target = find(params)
+    return with_children(target, bool(params.get("include_children"))) if target else []
+
+
+def has_ended(params: Params, what: str) -> ActionResult:
+    """Return the result of an undo that finds its process gone."""
+    return ActionResult(True, f"{label(params)} has ended: there is nothing to {what}.", skipped=True)
 
 
 def propose_busiest(
