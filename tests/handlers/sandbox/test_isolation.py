@@ -147,11 +147,12 @@ def test_what_a_successful_handler_started_on_purpose_goes_on() -> None:
 
 def test_the_child_ends_when_the_caller_is_killed(tmp_path: Path) -> None:
     caller = f"""
-import os, time
+import os, signal, time
 from pathlib import Path
 from handlers import ActionContext, from_callable
 from handlers.sandbox.parent import call
 from tests.handlers.conftest import TICK
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it for what it runs in the background
 def handler(params, goal_id):
     Path({str(tmp_path / "pid")!r}).write_text(str(os.getpid()))
     time.sleep(300)
@@ -237,11 +238,12 @@ def test_many_calls_at_once_do_not_mix_and_leave_nothing_open() -> None:
 
 def test_an_interrupted_call_leaves_no_handler_behind(tmp_path: Path) -> None:
     caller = f"""
-import os, time
+import os, signal, time
 from pathlib import Path
 from handlers import ActionContext, from_callable
 from handlers.sandbox.parent import call
 from tests.handlers.conftest import TICK
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it for what it runs in the background
 def handler(params, goal_id):
     Path({str(tmp_path / "pid")!r}).write_text(str(os.getpid()))
     time.sleep(300)
