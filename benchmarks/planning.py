@@ -14,9 +14,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from time import process_time
+from typing import Any
 
 import numpy as np
 
+from handlers import ActionHandler, Actions, elsewhere
 from storage.records import (
     Autonomy,
     Candidate,
@@ -27,7 +29,7 @@ from storage.records import (
     GoalView,
     Objective,
 )
-from tasks.plan import ActionTraits, PlanProblem, Realised, make_plans
+from tasks.plan import PlanProblem, Realised, make_plans
 from tasks.plan.optimise.round import prepare
 from tasks.plan.optimise.solve import solve_greedy, solve_milp, utility
 from tasks.plan.planning import plannable
@@ -87,11 +89,15 @@ def crowd(n_goals: int, n_slots: int, seed: int) -> PlanProblem:
         paths=paths,
         step_s=dict.fromkeys(names, 300.0),
         series_sd=dict.fromkeys(names, 10.0),
-        traits={each: ActionTraits("low", True, duration_s=10_800.0, cooldown_s=300.0) for each in actions},
+        traits=Actions({each: _safe(each, duration_s=10_800.0, cooldown_s=300.0) for each in actions}),
         levels={(KIND, action): Autonomy.AUTO for action in actions},
         n_slots=n_slots,
         slot_s=600.0,
     )
+
+
+def _safe(name: str, **traits: Any) -> ActionHandler:
+    return elsewhere(name, risk="low", reversible=True, **traits)
 
 
 def _view(name: str, severity: float, lead_s: float, bound: float = 90.0) -> GoalView:
@@ -210,7 +216,7 @@ def _episode(
         paths={"m": paths},
         step_s={"m": 60.0},
         series_sd={"m": 10.0},
-        traits={action: ActionTraits("low", True) for action in effects},
+        traits=Actions({action: _safe(action) for action in effects}),
         levels={(KIND, action): Autonomy.AUTO for action in effects},
         realised=ledger,
         margin=margin,
