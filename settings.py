@@ -12,12 +12,23 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
+from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    create_model,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -26,8 +37,9 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from handlers.contract.action import ActionTraits
 from storage.errors import ForeactError
-from storage.records import Autonomy, GoalType, Objective
+from storage.records import GoalType, Objective
 
 VERSION = "0.1.0"
 CONFIG_NAME = "foreact.toml"
@@ -239,50 +251,35 @@ class Declaration(BaseModel):
     target: str = ""
 
 
-TRAITS = (
-    *("goal_types", "metrics", "expected_effect", "expected_change", "latency_seconds", "cost"),
-    *("sets", "unit_cost", "most_up", "duration_seconds"),
-)
+def _one_is_a_list_of_one(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
 
 
-class ActionSettings(Section):
-    """What one action may do: its autonomy level, its limits, what it is for and does, and options of its own."""
+CHECKED = {
+    "GoalTypeName": GoalType,
+    "RateLimit": RateLimit,
+    "Names": Annotated[tuple[str, ...], BeforeValidator(_one_is_a_list_of_one)],
+    "Amounts": Amounts,
+}
+"""What the names of types in `ActionTraits` stand for in a configuration."""
+
+_KEYS = {each.name: re.sub("_s$", "_seconds", each.name) for each in fields(ActionTraits)}
+"""The key in the configuration of each trait of an action."""
+
+
+class _ActionSection(Section):
+    """What one action may do: the traits of actions as far as they are set here, and options of its own."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
-    enabled: bool = True
-    level: Autonomy | None = Field(default=None, description="where it starts; what is measured moves it")
-    highest_level: Autonomy | None = Field(default=None, description="how far measured results may raise it")
-    dry_run: bool = False
-    cooldown_seconds: float | None = Field(default=None, ge=0)
-    timeout_seconds: float | None = Field(default=None, gt=0)
-    rate_limits: tuple[RateLimit, ...] | None = None
-    goal_types: tuple[GoalType, ...] | None = Field(default=None, description="the goals it serves; empty: all")
-    metrics: tuple[str, ...] | None = Field(default=None, description="the metrics it can move; empty: any")
-    expected_effect: dict[str, float] | None = Field(default=None, description="in standard deviations of each metric")
-    expected_change: dict[str, float] | None = Field(default=None, description="in each metric's own unit")
-    latency_seconds: float | None = Field(default=None, ge=0, description="until it works")
-    cost: float | None = Field(default=None, ge=0, description="of one act, in broken objectives")
-    controls: tuple[str, ...] = Field(default=(), description="metrics that it does not touch")
-    sets: str | None = Field(default=None, description="the series whose amount it sets, by its parameter `amount`")
-    amounts: Amounts | None = None
-    unit_cost: float | None = Field(default=None, ge=0, description="running cost of a unit, in broken objectives")
-    most_up: float | None = Field(default=None, gt=0, description="the largest increase at a time")
-    duration_seconds: float | None = Field(default=None, gt=0, description="how long its effect lasts")
-
-    @field_validator("controls", "metrics", mode="before")
-    @classmethod
-    def _one_is_a_list_of_one(cls, value: Any) -> Any:
-        return (value,) if isinstance(value, str) else value
-
     @model_validator(mode="after")
-    def _amounts_are_of_something(self) -> ActionSettings:
-        if self.amounts is not None and self.sets is None:
+    def _amounts_are_of_something(self) -> _ActionSection:
+        if "amounts" in self.traits and "sets" not in self.traits:
             raise ValueError('amounts are of something: name the series they set, as in sets = "servers"')
         return self
 
     @model_validator(mode="after")
-    def _what_it_declares_can_be_used(self) -> ActionSettings:
+    def _what_it_declares_can_be_used(self) -> _ActionSection:
         if not self.is_declared:
             return self
         try:
@@ -294,34 +291,48 @@ class ActionSettings(Section):
         return self
 
     @property
+    def traits(self) -> dict[str, Any]:
+        """Return the traits that are set, by the names that `ActionTraits` has for them."""
+        said = {name: getattr(self, key) for name, key in _KEYS.items()}
+        return {
+            name: value.values if isinstance(value, Amounts) else value
+            for name, value in said.items()
+            if value is not None
+        }
+
+    @property
     def is_declared(self) -> bool:
         """Tell whether the configuration declares the action itself, by what it offers."""
-        return self.amounts is not None or "candidates" in (self.model_extra or {})
+        return "amounts" in self.traits or "candidates" in self.options
 
     @property
     def declaration(self) -> dict[str, Any]:
-        """Return all that is declared of an action which its world carries out; amounts as candidates."""
-        amounts = [{"amount": value} for value in self.amounts.values] if self.amounts else []
-        traits = {name: getattr(self, name) for name in TRAITS}
-        given = {name: value for name, value in traits.items() if value is not None}
-        offers = {"candidates": [*self.options.get("candidates", ()), *amounts]} if self.is_declared else {}
-        return self.options | given | offers | {"level": self.level or "auto"}
-
-    @property
-    def priors(self) -> dict[str, Any]:
-        """Return what is said of latency, cost and effects, by the names that a candidate has for them.
-
-        An effect that is configured, in either unit, goes before all that the action says of its effects.
-        """
-        said: dict[str, Any] = {"latency_s": self.latency_seconds, "cost": self.cost}
-        if self.expected_effect is not None or self.expected_change is not None:
-            said |= {"expected_effect": self.expected_effect or {}, "expected_change": self.expected_change or {}}
-        return {name: value for name, value in said.items() if value is not None}
+        """Return what is declared of an action which its world carries out, beside its traits."""
+        declared = Declaration.model_validate(self.options)
+        offers = declared.candidates or (({},) if "amounts" in self.traits else ())
+        said = {name: getattr(declared, name) for name in Declaration.model_fields}
+        return {name: value for name, value in said.items() if value != ""} | {"candidates": offers}
 
     @property
     def options(self) -> dict[str, Any]:
         """Return the keys that belong to the action itself."""
         return dict(self.model_extra or {})
+
+
+def _with_traits() -> type[_ActionSection]:
+    """Return the section with a key for each trait; what is not set there is left to the action."""
+    hints = get_type_hints(ActionTraits, localns=CHECKED, include_extras=True)
+    keys: dict[str, Any] = {
+        _KEYS[each.name]: (hints[each.name] | None, Field(default=None, **each.metadata))
+        for each in fields(ActionTraits)
+    }
+    return create_model("ActionSettings", __base__=_ActionSection, __module__=__name__, **keys)
+
+
+if TYPE_CHECKING:
+    ActionSettings = _ActionSection
+else:
+    ActionSettings = _with_traits()
 
 
 class AlertSettings(Section):
@@ -417,6 +428,11 @@ class Settings(BaseSettings):
         """Return how often a whole cycle runs, in seconds."""
         minutes = self.forecasting.analysis_interval_minutes or self.agent.analysis_interval_minutes
         return minutes * 60
+
+    @property
+    def options_to_read(self) -> dict[str, dict[str, Any]]:
+        """Return the options of each action that a handler is to read: of all but those declared for a world."""
+        return {name: each.options for name, each in self.actions.items() if not each.is_declared}
 
     @property
     def database_path(self) -> Path:

@@ -29,10 +29,11 @@ import numpy as np
 from flows.cycle import turn
 from flows.simulate import TickClock
 from flows.wiring import live_context
-from handlers.worlds.declared import DeclaredWorld, declared_actions
+from handlers.worlds.declared import DeclaredWorld
 from settings import Settings, load_settings
 from storage import Store, open_store, own_store
 from storage.records import Action, Event, Objective, Receipt, ReceiptStatus, Sample, series_key
+from tasks.actions import configured_actions, declared_actions
 
 PROJECT = Path(__file__).parents[1]
 BAR_MS = 30.0
@@ -124,9 +125,8 @@ class Bench:
         self.store, self.fleet = store, Fleet(series)
         self.clock = TickClock(START)
         self.settings = configuration(self.fleet)
-        options = {name: each.options | {"level": "auto"} for name, each in self.settings.actions.items()}
-        self.actions = declared_actions(options)
-        self.world = DeclaredWorld(self.fleet, self.actions, options)
+        self.actions = declared_actions(self.settings)
+        self.world = DeclaredWorld(self.fleet, configured_actions(self.settings, self.actions))
         self.profiler: Any = None
         self.beside, self.numbers = duckdb.connect(), np.random.default_rng(0).normal(size=40_000)
 

@@ -55,13 +55,13 @@ def drills(settings: Settings) -> Iterator[Check]:
     from flows.wiring import open_configured_store
     from handlers import discover_actions
     from handlers.drills import DRILL_FACT, practise_all
+    from tasks.actions import configured_actions
 
-    handlers = [each for name, each in sorted(discover_actions().items()) if settings.action(name).enabled]
-    options = {each.name: settings.action(each.name).options for each in handlers}
+    actions = sorted(configured_actions(settings, discover_actions()).items())
     words: dict[str, Finding] = {"passed": "ok", "failed": "wrong", "no target": "note"}
     done: list[Drill] = []
     with open_configured_store(settings) as store:
-        for drill in practise_all(handlers, options, utc_now()):
+        for drill in practise_all([each for _, each in actions if each.enabled], utc_now()):
             store.facts.set(f"{DRILL_FACT}{drill.action}", drill.as_fact(), "doctor")
             verb = "drill failed" if drill.finding == "failed" else "drilled"
             store.audit.append("doctor", verb, drill.action, drill.as_fact())
@@ -213,21 +213,22 @@ def _misspelt(settings: Settings) -> Iterator[Check]:
 
 def _actions(layout: Layout) -> Iterator[Check]:
     from handlers import discover_actions
+    from tasks.actions import configured_actions
 
-    for name, handler in sorted(discover_actions().items()):
-        setting = layout.settings.action(name)
-        if not setting.enabled:
+    known = discover_actions()
+    configured = configured_actions(layout.settings, known)
+    for name, handler in ((name, configured[name]) for name in sorted(known)):
+        if not handler.enabled:
             yield Check(f"action {name}", "ok", "disabled")
             continue
-        level = setting.level or handler.default_level
         if handler.hooks.undo is not None and not handler.reversible:
-            text = f"level {level}; this user may do it but not undo it, so it never exceeds approve"
+            text = f"level {handler.level}; this user may do it but not undo it, so it never exceeds approve"
             yield Check(f"action {name}", "note", text)
             continue
         nature = "reports only" if handler.informs_only else "reversible" if handler.reversible else "cannot be undone"
-        idle = "" if handler.is_ready(setting.options) else f"; proposes nothing without {' or '.join(handler.needs)}"
-        limits = f"{'; dry run' if setting.dry_run else ''}{idle}"
-        yield Check(f"action {name}", "ok", f"level {level}; {nature}{limits}")
+        idle = "" if handler.is_ready else f"; proposes nothing without {' or '.join(handler.needs)}"
+        limits = f"{'; dry run' if handler.dry_run else ''}{idle}"
+        yield Check(f"action {name}", "ok", f"level {handler.level}; {nature}{limits}")
 
 
 _LOOKS: tuple[tuple[str, Callable[[Layout], tuple[Finding, str]]], ...] = (

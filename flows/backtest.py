@@ -19,14 +19,14 @@ from flows.reports.episodes import false_alarms, find_episodes
 from flows.reports.pages import write_page
 from flows.reports.results import BacktestReport, WouldDo
 from flows.simulate import simulate
-from flows.wiring import configured_actions, open_configured_store
-from handlers import ActionHandler, discover_actions
-from handlers.worlds.declared import declared_actions
+from flows.wiring import open_configured_store
+from handlers import Actions, discover_actions
 from handlers.worlds.replay import Recording, ReplayWorld
 from settings import Settings, load_settings, utc_now
 from storage import ForeactError, Store
 from storage.actions import ActionView
 from storage.records import NOTHING, ReceiptStatus, Sample, metric_of
+from tasks.actions import configured_actions, declared_actions
 from tasks.monitor.windows import LONGEST_STEP_S, SPARSE_REACH_S, sparse
 from tasks.objectives.in_force import objectives_in_force
 
@@ -53,9 +53,9 @@ def backtest(
     settings = _with_objectives(settings, store)
     recording = _recording(store, start, end, _reach(settings))
     pace_s = every_s or max(settings.analysis_interval_s, (end - start).total_seconds() / MOST_TICKS)
-    world = ReplayWorld(recording, _actions(settings))
+    actions = _actions(settings)
     ticks = list(_ticks(recording, start, end, pace_s))
-    report = simulate(world, settings, ticks, actions=world.actions, progress=progress)
+    report = simulate(ReplayWorld(recording, actions), settings, ticks, actions=actions, progress=progress)
     objectives = settings.objectives
     episodes = find_episodes(report.store, objectives, report.goals, report.first_tick, end)
     return BacktestReport(
@@ -67,7 +67,7 @@ def backtest(
         episodes=tuple(episodes),
         false_alarms=tuple(false_alarms(report.goals, episodes, end)),
         objectives=objectives,
-        actions=tuple(_would_do(report.actions, world.actions)),
+        actions=tuple(_would_do(report.actions, actions)),
     )
 
 
@@ -77,19 +77,18 @@ def _with_objectives(settings: Settings, store: Store) -> Settings:
     return settings.model_copy(update={"objectives": objectives, "use_default_objectives": False})
 
 
-def _actions(settings: Settings) -> dict[str, ActionHandler]:
+def _actions(settings: Settings) -> Actions:
     """Return every action that the configuration lets propose something, and those that it declares."""
-    declared = declared_actions({name: each.declaration for name, each in settings.actions.items()})
-    known = {name: each for name, each in discover_actions().items() if each.is_ready(settings.action(name).options)}
-    return configured_actions(settings, {**known, **declared})
+    known = {**discover_actions(), **declared_actions(settings)}
+    configured = configured_actions(settings, known)
+    return Actions({name: configured[name] for name in known if configured[name].is_ready})
 
 
-def _would_do(views: Iterable[ActionView], handlers: dict[str, ActionHandler]) -> Iterator[WouldDo]:
+def _would_do(views: Iterable[ActionView], actions: Actions) -> Iterator[WouldDo]:
     for view in sorted(views, key=lambda each: each.action.due_at):
         name, receipt = view.action.name, view.receipt
         if name != NOTHING and receipt is not None and receipt.status is ReceiptStatus.DRY_RUN:
-            cost = handlers[name].cost if name in handlers else 0.0
-            yield WouldDo(receipt.finished_at, name, view.action.target, view.action.goal_id, cost)
+            yield WouldDo(receipt.finished_at, name, view.action.target, view.action.goal_id, actions[name].cost)
 
 
 def _reach(settings: Settings) -> timedelta:

@@ -13,9 +13,10 @@ from flows.reports.results import SimulationReport
 from flows.wiring import live_context
 from handlers import ActionHandler
 from handlers.worlds import Acting, World
-from handlers.worlds.declared import DeclaredWorld, declared_actions
+from handlers.worlds.declared import DeclaredWorld
 from settings import Settings
 from storage import Store, open_store
+from tasks.actions import configured_actions, declared_actions
 
 Progress = Callable[[int, int], None]
 
@@ -72,9 +73,8 @@ def _with_actions(
 ) -> tuple[Mapping[str, ActionHandler], World]:
     if actions is not None or isinstance(world, Acting):
         return actions or getattr(world, "actions", {}), world
-    options = {name: each.declaration for name, each in settings.actions.items()}
-    declared = declared_actions(options)
-    return declared, DeclaredWorld(world, declared, options)
+    declared = declared_actions(settings)
+    return declared, DeclaredWorld(world, configured_actions(settings, declared))
 
 
 def _report(store: Store, moments: list[datetime]) -> SimulationReport:

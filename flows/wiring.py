@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from handlers import ActionHandler, discover_actions, discover_sources
 from handlers.worlds import World
 from handlers.worlds.live import LiveWorld
-from settings import VERSION, ActionSettings, Settings, utc_now
+from settings import VERSION, Settings, utc_now
 from storage import Store, TransientError, open_store
 from storage.records import Cycle, stable_id
+from tasks.actions import configured_actions
 from tasks.authority import is_autonomous, note_configuration
 from tasks.context import SOURCE_FACT, Context
 
@@ -37,7 +37,7 @@ def open_configured_store(settings: Settings, patience_s: float = 30.0) -> Store
 def live_world(
     settings: Settings, store: Store, actions: Mapping[str, ActionHandler], now: Callable[[], datetime] = utc_now
 ) -> LiveWorld:
-    """Return the real world with the configured sources and all registered actions.
+    """Return the real world with the configured sources and the actions registered here, as configured.
 
     The host source is left to the sampler of the facade unless it is configured as a source.
     """
@@ -46,26 +46,9 @@ def live_world(
     return LiveWorld(
         actions=actions,
         now=now,
-        options_of=lambda name: settings.action(name).options,
-        timeout_of=lambda name: settings.action(name).timeout_seconds,
         sources=sources,
         since=lambda name: _since(store, name),
-        is_enabled=lambda name: settings.action(name).enabled,
     )
-
-
-def configured_actions(settings: Settings, known: Mapping[str, ActionHandler]) -> dict[str, ActionHandler]:
-    """Return actions with what the configuration says of what they are for, what they do and what they cost."""
-    return {name: _configured(handler, settings.action(name)) for name, handler in known.items()}
-
-
-def _configured(handler: ActionHandler, said: ActionSettings) -> ActionHandler:
-    changes = said.priors
-    if said.goal_types is not None:
-        changes["goal_type_names"] = frozenset(map(str, said.goal_types))
-    if said.metrics is not None:
-        changes["metrics"] = said.metrics
-    return replace(handler, **changes)
 
 
 def _since(store: Store, source: str) -> datetime | None:
@@ -100,6 +83,8 @@ def live_context(
     now: Callable[[], datetime] = utc_now,
 ) -> Context:
     """Put together what every stage of a live turn is given."""
-    known = configured_actions(settings, discover_actions() if actions is None else actions)
+    known = discover_actions() if actions is None else actions
+    configured = configured_actions(settings, known)
     cycle = new_cycle(settings, store, tick, kind, flow_run_id)
-    return Context(store, world or live_world(settings, store, known, now), settings, cycle, known)
+    here = {name: configured[name] for name in known}
+    return Context(store, world or live_world(settings, store, here, now), settings, cycle, configured)

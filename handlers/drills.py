@@ -54,18 +54,17 @@ class DrillReport:
         return cls(tuple(Drill(**facts[name]) for name in sorted(facts)))
 
 
-def practise_all(
-    handlers: Iterable[ActionHandler], options_of: Mapping[str, Mapping[str, Any]], tick: datetime
-) -> Iterator[Drill]:
+def practise_all(handlers: Iterable[ActionHandler], tick: datetime) -> Iterator[Drill]:
     """Drill every action that declares a safe target; the others are left out."""
     for handler in handlers:
         if handler.hooks.drill is not None and handler.hooks.undo is not None:
-            yield practise(handler, options_of.get(handler.name, {}), tick)
+            yield practise(handler, tick)
 
 
-def practise(handler: ActionHandler, options: Mapping[str, Any], tick: datetime) -> Drill:
+def practise(handler: ActionHandler, tick: datetime) -> Drill:
     """Do an action to its drill target and undo it, each in a process of its own, as in earnest; it never raises."""
-    context = ActionContext(tick=tick, options=options, goal_id="drill", action_id=f"drill-{handler.name}")
+    action_id = f"drill-{handler.name}"
+    context = ActionContext(tick=tick, options=handler.option_values, goal_id="drill", action_id=action_id)
     target = call(handler, "drill", {}, None, context)
     if not target.succeeded:
         return _drill(handler, tick, "failed", f"No target could be prepared: {target.detail}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from handlers import ActionHandler, Actions
 from settings import Settings
 from storage import Store
 from storage.actions import ActionView
@@ -49,33 +50,33 @@ def note_configuration(settings: Settings, store: Store) -> None:
 
 
 def level_in_force(
-    settings: Settings, store: Store, goal_type: GoalType, action: str, default: Autonomy = Autonomy.APPROVE
+    store: Store, goal_type: GoalType, action: ActionHandler, planned: Autonomy | None = None
 ) -> Autonomy:
     """Return what the loop may do with a pair: what it earned since the level was configured, else as configured.
 
-    `highest_level` of the configuration is never exceeded, whatever was earned.
+    Where neither is so it is as `planned`, or as the action says of itself. Its `highest_level` is never exceeded.
     """
-    configured, highest = settings.action(action).level, settings.action(action).highest_level
-    level = configured or default
-    earned = store.facts.get(f"{LEVEL_FACT}{goal_type}:{action}")
+    configured = action.configured_level
+    level = Autonomy(configured or planned or action.level)
+    earned = store.facts.get(f"{LEVEL_FACT}{goal_type}:{action.name}")
     if earned is not None and earned["configured"] == configured:
         level = Autonomy(earned["level"])
-    return level if highest is None or level.rank <= highest.rank else highest
+    return min(level, Autonomy(action.highest_level or level), key=lambda each: each.rank)
 
 
-def as_allowed_now(settings: Settings, store: Store, view: ActionView) -> ActionView:
+def as_allowed_now(actions: Actions, store: Store, view: ActionView) -> ActionView:
     """Return an action that waits, at no higher a level than is in force now: a word since it was planned counts.
 
     An undo keeps its level: it takes back what was allowed.
     """
     action = view.action
-    level = level_in_force(settings, store, action.goal_type, action.name, action.level)
+    level = level_in_force(store, action.goal_type, actions[action.name], action.level)
     if action.undo_of is not None or level.rank >= action.level.rank:
         return view
     return replace(view, action=action.model_copy(update={"level": level}))
 
 
-def as_it_stands(settings: Settings, store: Store, view: ActionView) -> ActionView:
+def as_it_stands(settings: Settings, actions: Actions, store: Store, view: ActionView) -> ActionView:
     """Return an action that has not begun as a person finds it: what may not be done alone waits for an answer.
 
     While the mode is off that is everything, undos as well, but doing nothing.
@@ -83,13 +84,13 @@ def as_it_stands(settings: Settings, store: Store, view: ActionView) -> ActionVi
     action = view.action
     if view.receipt is not None or view.intent is not None or action.name == NOTHING:
         return view
-    allowed = as_allowed_now(settings, store, view)
+    allowed = as_allowed_now(actions, store, view)
     if allowed.action.level is not Autonomy.AUTO or is_switched_on(settings, store):
         return allowed
     return replace(allowed, action=allowed.action.model_copy(update={"level": Autonomy.APPROVE}))
 
 
-def earn(settings: Settings, store: Store, goal_type: GoalType, action: str, level: Autonomy) -> None:
+def earn(store: Store, goal_type: GoalType, action: ActionHandler, level: Autonomy) -> None:
     """Put the level in force that a pair earned, or fell to, from the level configured now."""
-    earned = {"level": level, "configured": settings.action(action).level}
-    store.facts.set(f"{LEVEL_FACT}{goal_type}:{action}", earned)
+    earned = {"level": level, "configured": action.configured_level}
+    store.facts.set(f"{LEVEL_FACT}{goal_type}:{action.name}", earned)

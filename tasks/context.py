@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from handlers import ActionHandler
+from handlers import Actions
 from handlers.worlds import World
 from settings import Settings
 from storage import Store
@@ -26,13 +26,13 @@ StageDone = tuple[str, datetime, float, Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Context:
-    """The store, the world, the settings and the turn itself; the same live, replayed and simulated."""
+    """The store, the world, the settings, the turn and the actions as configured; the same live and replayed."""
 
     store: Store
     world: World
     settings: Settings
     cycle: Cycle
-    actions: Mapping[str, ActionHandler] = field(default_factory=dict)
+    actions: Actions = field(default_factory=Actions)
     _held: list[StageDone] | None = None
 
     @property
@@ -47,20 +47,7 @@ class Context:
 
     def level(self, goal_type: GoalType, action: str) -> Autonomy:
         """Return what the loop may do with a pair: as earned since it was configured, as configured, or by default."""
-        handler = self.actions.get(action)
-        default = handler.default_level if handler else Autonomy.APPROVE
-        return level_in_force(self.settings, self.store, goal_type, action, default)
-
-    def sets(self, action: str) -> str | None:
-        """Return the series whose amount an action sets, as configured or as it says of itself; None for others."""
-        handler = self.actions.get(action)
-        return self.settings.action(action).sets or (handler.sets if handler else None)
-
-    def latency_s(self, action: str) -> float:
-        """Return how long it takes until an action works, as configured or as it says of itself."""
-        handler = self.actions.get(action)
-        configured = self.settings.action(action).latency_seconds
-        return configured if configured is not None else handler.latency_s if handler else 0.0
+        return level_in_force(self.store, goal_type, self.actions[action])
 
     def finished(self, since: datetime) -> list[ActionView]:
         """Return the actions that ended after a moment, oldest first, as what limits further acts.

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from api.facade import Facade
 from storage.actions import ActionView
 from storage.records import Autonomy
+from tasks.actions import configured_actions
 from tasks.authority import as_allowed_now, is_autonomous
 from tasks.execute import effective_level
 
@@ -83,7 +84,8 @@ def _due_action(facade: Facade, now: datetime) -> Need | None:
         return None
     settings = facade.in_force
     autonomous = is_autonomous(settings, facade.store)
-    allowed = [as_allowed_now(settings, facade.store, view) for view in waiting]
+    actions = configured_actions(settings)
+    allowed = [as_allowed_now(actions, facade.store, view) for view in waiting]
     return _need("due action", [view for view in allowed if is_permitted(view, autonomous, now)])
 
 

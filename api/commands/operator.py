@@ -12,6 +12,7 @@ from api.prefect_client import Started
 from storage.actions import ActionView
 from storage.errors import ForeactError
 from storage.records import Action, Approval, Autonomy, GoalState, ReceiptStatus, Strategy, Transition, stable_id
+from tasks.actions import configured_actions
 from tasks.authority import switch
 from tasks.execute import WAITS_FACT
 
@@ -172,13 +173,13 @@ def _refuse_unanswerable(facade: Facade, view: ActionView) -> None:
 
 def _refuse_amount_out_of_range(facade: Facade, action: Action, answer: Answer) -> None:
     """Hold a person's amount to what the configuration allows, as the planner's are."""
-    amounts, wanted = facade.in_force.action(action.name).amounts, (answer.params or {}).get("amount")
-    if amounts is None or wanted is None or (isinstance(wanted, int | float) and wanted in amounts.values):
+    amounts, wanted = configured_actions(facade.in_force)[action.name].amounts, (answer.params or {}).get("amount")
+    if not amounts or wanted is None or (isinstance(wanted, int | float) and wanted in amounts):
         return
+    first, last, step = amounts[0], amounts[-1], (amounts[-1] - amounts[0]) / max(1, len(amounts) - 1)
     raise ForeactError(
         "amount_not_allowed",
-        f"{action.name} sets an amount from {amounts.least:g} to {amounts.most:g}, {amounts.step:g} apart; "
-        f"{wanted!r} is none of these.",
+        f"{action.name} sets an amount from {first:g} to {last:g}, {step:g} apart; {wanted!r} is none of these.",
         f"Choose one of them, or change `actions.{action.name}.amounts` in foreact.toml.",
         status=422,
     )

@@ -76,8 +76,7 @@ def unread_in(settings: Settings) -> list[str]:
     from handlers import discover_actions, discover_sources
     from handlers.unknown_keys import unread
 
-    options = {name: each.options for name, each in settings.actions.items() if not each.is_declared}
-    return list(unread(options, settings.sources, discover_actions(), discover_sources()))
+    return list(unread(settings.options_to_read, settings.sources, discover_actions(), discover_sources()))
 
 
 def _check_database(path: Path) -> None:

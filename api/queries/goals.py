@@ -12,6 +12,7 @@ from api.models.goals import ActionDetail, Actions, GoalDetail, GoalsOverview, G
 from storage.actions import ActionView
 from storage.errors import ForeactError
 from storage.records import Autonomy, GoalView, Outcome
+from tasks.actions import configured_actions
 from tasks.authority import as_it_stands
 from tasks.execute import WAITS_FACT
 from tasks.objectives.conflicts import conflicts
@@ -104,7 +105,8 @@ def unknown_goal(goal_id: str) -> ForeactError:
 def as_they_stand(facade: Facade, found: Iterable[ActionView]) -> list[ActionView]:
     """Return actions at the level that is in force for them now: that decides which of them wait for a person."""
     settings = facade.in_force
-    return [as_it_stands(settings, facade.store, view) for view in found]
+    actions = configured_actions(settings)
+    return [as_it_stands(settings, actions, facade.store, view) for view in found]
 
 
 def action_detail(facade: Facade, view: ActionView, now: datetime) -> ActionDetail:

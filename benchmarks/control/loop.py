@@ -16,9 +16,7 @@ CONFIGURATION = Path(__file__).parent / "cluster"
 
 def configured(config: ClusterConfig) -> Settings:
     """Return the configuration, with the boot delay of a cluster as the latency of adding a server."""
-    settings = load_settings(CONFIGURATION)
-    servers = settings.actions["set_servers"].model_copy(update={"latency_seconds": config.boot_delay_s})
-    return settings.model_copy(update={"actions": {**settings.actions, "set_servers": servers}})
+    return load_settings(CONFIGURATION, actions={"set_servers": {"latency_seconds": config.boot_delay_s}})
 
 
 def drive(settings: Settings) -> Drive:

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from handlers.contract.results import ActionResult, explain, resolve, to_result
 
 if TYPE_CHECKING:
-    from storage.records import Autonomy, Candidate, Goal, GoalType, ReceiptStatus
+    from storage.records import Candidate, Goal, ReceiptStatus
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +28,12 @@ AMOUNT = "amount"
 State = dict[str, Any]
 Risk = Literal["low", "medium", "high"]
 LevelName = Literal["observe", "recommend", "approve", "auto"]
+GoalTypeName = str
+RateLimit = str
+Names = tuple[str, ...]
+Amounts = tuple[float, ...]
+"""Of these four the settings check more than the type: CHECKED there."""
+
 CheckAnswer = Literal["succeeded", "skipped", "unknown"]
 """What a check found: the effect is in place, it certainly did not happen, or neither can be said."""
 
@@ -85,41 +92,65 @@ class Hooks:
     undo_permitted: Callable[[], bool] | None = None
 
 
-@dataclass(frozen=True)
-class ActionHandler:
-    """One registered action.
+NOT_NEGATIVE, POSITIVE = {"ge": 0}, {"gt": 0}
 
-    `goal_type_names` empty means every goal type, `metrics` empty any metric (otherwise glob patterns of metric
-    names). `expected_effect` is the prior effect per metric pattern in standard deviations of the metric, negative
-    where it lowers it, `expected_change` the same in the metric's own unit, which goes before; it lasts
-    `duration_s`, for good where that is None. An action that sets an amount names the series that it `sets`, the
-    amount being its parameter `amount`; `unit_cost` is the running cost of one unit (1 for as bad as a broken
-    objective of severity 1), `most_up` the largest increase at a time.
-    `informs_only` marks actions that report and change no metric. `options` says
-    what each key of the action's configuration means, `needs` names those of which one must be set before the action
-    proposes anything. With `runs_in_process` the action shares this process's
-    memory and cannot be ended from outside. `source` is the "module:name" under which a child process finds the
-    action, empty where it must be pickled.
+
+@dataclass(frozen=True, kw_only=True)
+class ActionTraits:
+    """What an action says of itself and the configuration may say otherwise, under `[actions.NAME]`.
+
+    Each field is a key there, `_s` written out as `_seconds`; its type is checked, and its metadata are limits as
+    pydantic has them. So a new trait is a field here and a row in docs/configuration.md.
+
+    `level` is where its autonomy starts, `highest_level` how far results may raise it. `goal_types` empty means every
+    goal type, `metrics` empty any metric (otherwise glob patterns of metric names); `controls` are metrics that it does
+    not touch. `expected_effect` is the prior effect per metric pattern in standard deviations of the metric, negative
+    where it lowers it, `expected_change` the same in the metric's own unit, which goes before; it works after
+    `latency_s` and lasts `duration_s`, for good where that is None. `cost` is that of one act; 1 is as bad as a broken
+    objective of severity 1. An action that sets an amount names the series that it `sets`, the amount being its
+    parameter `amount`, one of `amounts`; `unit_cost` is the running cost of one unit, `most_up` the largest increase at
+    a time.
+    """
+
+    enabled: bool = True
+    level: LevelName = "approve"
+    highest_level: LevelName | None = None
+    dry_run: bool = False
+    cooldown_s: float = field(default=300.0, metadata=NOT_NEGATIVE)
+    timeout_s: float = field(default=30.0, metadata=POSITIVE)
+    rate_limits: tuple[RateLimit, ...] = ("6/hour", "30/day")
+    goal_types: tuple[GoalTypeName, ...] = ()
+    metrics: Names = ()
+    controls: Names = ()
+    expected_effect: Mapping[str, float] = field(default_factory=dict)
+    expected_change: Mapping[str, float] = field(default_factory=dict)
+    latency_s: float = field(default=5.0, metadata=NOT_NEGATIVE)
+    cost: float = field(default=0.0, metadata=NOT_NEGATIVE)
+    duration_s: float | None = field(default=None, metadata=POSITIVE)
+    sets: str | None = None
+    amounts: Amounts = ()
+    unit_cost: float = field(default=0.0, metadata=NOT_NEGATIVE)
+    most_up: float = field(default=float("inf"), metadata=POSITIVE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActionHandler(ActionTraits):
+    """One action: its code and traits, as it was registered or, where a stage asks, as it is configured.
+
+    `informs_only` marks actions that report and change no metric. `options` says what each key of the action's
+    configuration means, `needs` names those of which one must be set before the action proposes anything;
+    `option_values` are the values configured. `configured` names the traits that the configuration sets. Without a hook
+    that proposes, `candidates` are the sets of parameters that it offers, for `target`. With `runs_in_process` the
+    action shares this process's memory and cannot be ended from outside. `source` is the "module:name" under which a
+    child process finds the action, empty where it must be pickled.
     """
 
     name: str
     summary: str
     hooks: Hooks
-    goal_type_names: frozenset[str] = frozenset()
-    metrics: tuple[str, ...] = ()
     risk: Risk = "medium"
-    default_level_name: LevelName = "approve"
-    timeout_s: float = 30.0
-    cooldown_s: float = 300.0
-    rate_limits: tuple[str, ...] = ("6/hour", "30/day")
-    latency_s: float = 5.0
-    cost: float = 0.0
-    expected_effect: Mapping[str, float] = field(default_factory=dict)
-    expected_change: Mapping[str, float] = field(default_factory=dict)
-    duration_s: float | None = None
-    sets: str | None = None
-    unit_cost: float = 0.0
-    most_up: float = float("inf")
+    candidates: tuple[Params, ...] = ()
+    target: str = ""
     informs_only: bool = False
     explains_dry_run: bool = False
     runs_in_process: bool = False
@@ -127,20 +158,13 @@ class ActionHandler:
     options: Mapping[str, str] = field(default_factory=dict)
     needs: tuple[str, ...] = ()
     source: str = ""
+    option_values: Mapping[str, Any] = field(default_factory=dict)
+    configured: frozenset[str] = frozenset()
 
     @property
-    def goal_types(self) -> frozenset[GoalType]:
-        """Return the goal types it serves; empty means every type."""
-        from storage.records import GoalType
-
-        return frozenset(GoalType(name) for name in self.goal_type_names)
-
-    @property
-    def default_level(self) -> Autonomy:
-        """Return the autonomy level it starts at."""
-        from storage.records import Autonomy
-
-        return Autonomy(self.default_level_name)
+    def configured_level(self) -> LevelName | None:
+        """Return the level at which the configuration has it start; None where it says nothing of it."""
+        return self.level if "level" in self.configured else None
 
     @property
     def reversible(self) -> bool:
@@ -149,19 +173,20 @@ class ActionHandler:
         return self.hooks.undo is not None and (permitted is None or permitted())
 
     @property
-    def effects(self) -> dict[str, Any]:
-        """Return what it declares to change, by the names that a candidate has for it."""
-        return {"expected_effect": dict(self.expected_effect), "expected_change": dict(self.expected_change)}
+    def may_be_explored(self) -> bool:
+        """Tell whether it may be tried in order to learn."""
+        return self.risk == "low" and self.reversible
 
-    def is_ready(self, options: Mapping[str, Any]) -> bool:
+    @property
+    def is_ready(self) -> bool:
         """Tell whether the configuration gives it what it cannot do without."""
-        return not self.needs or any(options.get(name) for name in self.needs)
+        return not self.needs or any(self.option_values.get(name) for name in self.needs)
 
     def serves(self, goal: Goal) -> bool:
         """Tell whether it is meant for the goal's type and can move the goal's metric."""
         from storage.records import metric_of
 
-        if self.goal_type_names and goal.goal_type.value not in self.goal_type_names:
+        if self.goal_types and goal.goal_type not in self.goal_types:
             return False
         if not self.metrics or goal.series is None:
             return True
@@ -206,21 +231,35 @@ class ActionHandler:
             return ActionResult(success=False, detail=explain(error))
 
     def propose(self, goal: Goal, context: ActionContext) -> list[Candidate]:
-        """Return the concrete ways in which it would serve the goal now; empty where there is none.
+        """Return the concrete ways in which it would serve the goal now; empty where there is none, or it is off.
 
         A hook that fails proposes nothing and leaves a line in the log: it must not stop the planning.
         """
         from storage.records import Candidate
 
-        if not self.serves(goal):
+        if not self.enabled or not self.serves(goal):
             return []
         if self.hooks.propose is None:
-            return [self._with_priors(Candidate(action=self.name))]
+            offers = self.candidates or ({},)
+            return [Candidate(action=self.name, params=dict(params), target=self.target) for params in offers]
         try:
-            return [self._with_priors(candidate) for candidate in resolve(self.hooks.propose(goal, context))]
+            return list(resolve(self.hooks.propose(goal, context)))
         except Exception as error:
             logger.warning("%s proposes nothing for goal %s: %s", self.name, goal.goal_id, explain(error))
             return []
+
+    def variants(self, candidate: Candidate) -> tuple[Candidate, ...]:
+        """Return a candidate with all that is known of its action, once for each amount unless it names one itself.
+
+        What is configured goes before what the candidate says, and that before what the action says of itself.
+        """
+        known = [each.name for each in fields(ActionTraits) if each.name in type(candidate).model_fields]
+        used = [name for name in known if name in self.configured or not getattr(candidate, name)]
+        meant = candidate.model_copy(update={name: getattr(self, name) for name in used})
+        if not self.amounts or AMOUNT in candidate.params:
+            return (meant,)
+        amounts = ({**meant.params, AMOUNT: amount} for amount in self.amounts)
+        return tuple(meant.model_copy(update={"params": params}) for params in amounts)
 
     def drill(self, context: ActionContext) -> State | None:
         """Return parameters for a target on which it may be practised safely, or None."""
@@ -232,6 +271,26 @@ class ActionHandler:
             resolve(self.hooks.clear(params, context))
         return {}
 
-    def _with_priors(self, candidate: Candidate) -> Candidate:
-        priors = self.effects | {"cost": self.cost, "latency_s": self.latency_s}
-        return candidate.model_copy(update={name: own for name, own in priors.items() if not getattr(candidate, name)})
+
+class Actions(dict[str, ActionHandler]):
+    """Actions by name; of one that is not among them is known what `elsewhere` says."""
+
+    def __missing__(self, name: str) -> ActionHandler:
+        """Return what must be assumed of an action that is neither registered here nor configured."""
+        return _unknown(name)
+
+
+def elsewhere(name: str, *, reversible: bool = False, **facts: Any) -> ActionHandler:
+    """Return an action that no code here carries out, but its world or another process; `facts` are further fields."""
+    hooks = Hooks(run=_not_here, undo=_not_here if reversible else None)
+    assumed = {"summary": name, "cooldown_s": 0.0, "timeout_s": 0.0, "rate_limits": (), "latency_s": 0.0}
+    return ActionHandler(name=name, hooks=hooks, **{**assumed, **facts})
+
+
+@lru_cache(maxsize=1_000)
+def _unknown(name: str) -> ActionHandler:
+    return elsewhere(name)
+
+
+def _not_here(*arguments: Any) -> Any:
+    raise NotImplementedError("no code here carries this action out: that is for its world")

@@ -81,7 +81,6 @@ def action(
     *,
     name: str,
     summary: str = "",
-    goal_types: tuple[str, ...] = (),
     default_level: str = "approve",
     undo_permitted: Callable[[], bool] | None = None,
     **meta: Any,
@@ -97,8 +96,7 @@ def action(
             name=name,
             summary=summary or _first_line(run),
             hooks=Hooks(run=run, undo_permitted=undo_permitted),
-            goal_type_names=frozenset(str(kind) for kind in goal_types),
-            default_level_name=default_level,  # type: ignore[arg-type]
+            level=default_level,  # type: ignore[arg-type]
             source=_source_of(run),
             **meta,
         )
@@ -129,7 +127,6 @@ def from_callable(
     name: str,
     fn: Callable[..., Any] | ActionHandler | ActionBuilder,
     *,
-    goal_types: tuple[str, ...] = (),
     default_level: str = "approve",
     summary: str = "",
     hooks: Mapping[str, Callable[..., Any]] | None = None,
@@ -150,8 +147,7 @@ def from_callable(
         name=name,
         summary=summary or _first_line(fn) or name,
         hooks=Hooks(run=PlainRun(fn), **(hooks or {})),
-        goal_type_names=frozenset(str(kind) for kind in goal_types),
-        default_level_name=default_level,  # type: ignore[arg-type]
+        level=default_level,  # type: ignore[arg-type]
         **meta,
     )
 

@@ -13,26 +13,20 @@ from handlers.sandbox.parent import CallResult, call
 from handlers.worlds.world import context_for
 from storage.records import Action, Candidate, Event, Goal, Intent, Receipt, ReceiptStatus, Sample
 
-Options = Callable[[str], Mapping[str, Any]]
-
 
 @dataclass
 class LiveWorld:
     """This machine and whatever its sources and actions reach.
 
-    `options_of` gives an action's own options, `timeout_of` its configured time limit in seconds (None: the
-    handler's own), `since` the newest sample of a source, `now` the time at which an act really ends. An action that
-    `is_enabled` denies is not proposed, but what it did can be undone. Trouble with one source is kept in `troubles`
-    and leaves the others alone; `newest` says how far each source was read.
+    `actions` are as configured: one that is switched off is not proposed, but what it did can be undone. `since` gives
+    the newest sample of a source, `now` the time at which an act really ends. Trouble with one source is kept in
+    `troubles` and leaves the others alone; `newest` says how far each source was read.
     """
 
     actions: Mapping[str, ActionHandler]
     now: Callable[[], datetime]
-    options_of: Options
-    timeout_of: Callable[[str], float | None] = lambda name: None
     sources: Mapping[str, tuple[SourceHandler, Mapping[str, Any]]] = field(default_factory=dict)
     since: Callable[[str], datetime | None] = lambda name: None
-    is_enabled: Callable[[str], bool] = lambda name: True
     troubles: list[str] = field(default_factory=list)
     newest: dict[str, datetime] = field(default_factory=dict)
     _looked_at: dict[datetime, dict[str, Any]] = field(default_factory=dict)
@@ -53,11 +47,9 @@ class LiveWorld:
         """Ask every enabled action what it could do for a goal; one that fails proposes nothing."""
         found: list[Candidate] = []
         for name, handler in self.actions.items():
-            if not self.is_enabled(name):
-                continue
             context = ActionContext(
                 tick=tick,
-                options=self.options_of(name),
+                options=handler.option_values,
                 goal_id=goal.goal_id,
                 series=goal.series,
                 memo=self._looked_at.setdefault(tick, {}),
@@ -109,5 +101,4 @@ class LiveWorld:
 
     def _call(self, action: Action, phase: Any, before: Mapping[str, Any], tick: datetime) -> CallResult:
         handler = self.actions[action.name]
-        context = context_for(action, tick, self.options_of(action.name))
-        return call(handler, phase, action.params, before, context, self.timeout_of(action.name))
+        return call(handler, phase, action.params, before, context_for(action, tick, handler.option_values))

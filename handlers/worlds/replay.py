@@ -50,7 +50,7 @@ class ReplayWorld:
     def propose(self, goal: Goal, tick: datetime) -> list[Candidate]:
         """Return the actions that serve a goal, without parameters: what they would touch is gone."""
         return [
-            Candidate(action=name, target=goal.series or "", **handler.effects)
+            Candidate(action=name, target=goal.series or "")
             for name, handler in self.actions.items()
             if handler.serves(goal) and not handler.informs_only
         ]

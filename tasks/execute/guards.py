@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from handlers import Actions
 from storage.actions import ActionView
 from storage.records import NOTHING, Action, Autonomy, ReceiptStatus
 from tasks.execute.limits import exceeded, is_within
@@ -37,15 +38,6 @@ class Ruling:
 
 
 @dataclass(frozen=True)
-class ActionLimits:
-    """What one action is allowed."""
-
-    enabled: bool = True
-    cooldown_s: float = 0.0
-    rate_limits: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
 class Circumstances:
     """All that the guards look at.
 
@@ -61,7 +53,7 @@ class Circumstances:
     open_goals: frozenset[str] = frozenset()
     silent_series: frozenset[str] = frozenset()
     silent_metrics: frozenset[str] = frozenset()
-    limits: Mapping[str, ActionLimits] = field(default_factory=dict)
+    actions: Actions = field(default_factory=Actions)
     rate_limits: tuple[str, ...] = ()
     blast_radius: int = 1_000
     blast_radius_labels: Mapping[str, int] = field(default_factory=dict)
@@ -105,7 +97,7 @@ def _kill_switch(view: ActionView, now: Circumstances) -> Ruling | None:
 
 
 def _enabled(view: ActionView, now: Circumstances) -> Ruling | None:
-    if not now.limits.get(view.action.name, ActionLimits()).enabled:
+    if not now.actions[view.action.name].enabled:
         return Ruling(GuardAnswer.DROP, "This action is switched off in the configuration.")
     return None
 
@@ -188,7 +180,7 @@ def _breaker(view: ActionView, now: Circumstances) -> Ruling | None:
 
 def _limits(view: ActionView, now: Circumstances) -> Ruling | None:
     action = view.action
-    limits = now.limits.get(action.name, ActionLimits())
+    limits = now.actions[action.name]
     acts = [each for each in now.finished if _counts(each)]
     same = [_when(each) for each in acts if each.action.name == action.name]
     on_target = [_when(each) for each in acts if each.action.target == action.target and action.target]

@@ -8,7 +8,7 @@ from datetime import timedelta
 from storage.records import metric_of
 from tasks.authority import is_autonomous
 from tasks.context import Context
-from tasks.execute.guards import ActionLimits, Circumstances
+from tasks.execute.guards import Circumstances
 from tasks.maintenance import open_until
 
 HISTORY_DAYS = 8
@@ -48,7 +48,7 @@ def circumstances(context: Context, silence: Silence) -> Circumstances:
         open_goals=frozenset(view.goal.goal_id for view in store.goals.open()),
         silent_series=silence.series,
         silent_metrics=silence.metrics,
-        limits={name: _limits(context, name) for name in {*context.actions, *context.settings.actions}},
+        actions=context.actions,
         rate_limits=options.rate_limits,
         blast_radius=options.blast_radius,
         blast_radius_labels=options.blast_radius_labels,
@@ -56,15 +56,4 @@ def circumstances(context: Context, silence: Silence) -> Circumstances:
         slot_s=options.execution_interval_seconds,
         breaker_failures=options.breaker_failures,
         breaker_s=options.breaker_seconds,
-    )
-
-
-def _limits(context: Context, name: str) -> ActionLimits:
-    configured, handler = context.settings.action(name), context.actions.get(name)
-    cooldown_s = configured.cooldown_seconds
-    rate_limits = configured.rate_limits
-    return ActionLimits(
-        enabled=configured.enabled,
-        cooldown_s=cooldown_s if cooldown_s is not None else (handler.cooldown_s if handler else 0.0),
-        rate_limits=rate_limits if rate_limits is not None else (handler.rate_limits if handler else ()),
     )

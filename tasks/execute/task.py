@@ -54,7 +54,7 @@ def execute(context: Context, act: Act) -> Receipts:
     """
     due = context.store.actions.due(context.tick)
     begun = [view for view in due if view.intent is not None]
-    waiting = [as_allowed_now(context.settings, context.store, view) for view in due if view.intent is None]
+    waiting = [as_allowed_now(context.actions, context.store, view) for view in due if view.intent is None]
     receipts = [resolve(context, view) for view in begun if _is_interrupted(context, view)]
     silence = silence_now(context) if waiting else Silence()
     waits: dict[str, str] = {}
@@ -146,10 +146,8 @@ def _is_interrupted(context: Context, view: ActionView) -> bool:
     An intent of the future means that the clock was set back; then nothing is gained by waiting.
     """
     assert view.intent is not None
-    handler, configured_s = context.actions.get(view.action.name), context.settings.action(view.action.name)
-    limit_s = configured_s.timeout_seconds or (handler.timeout_s if handler else 0.0)
     begun_s = (context.store.clock() - view.intent.at).total_seconds()
-    return not 0 <= begun_s <= limit_s + ENDING_S
+    return not 0 <= begun_s <= context.actions[view.action.name].timeout_s + ENDING_S
 
 
 def as_decided(context: Context, view: ActionView) -> Action:
@@ -160,7 +158,7 @@ def as_decided(context: Context, view: ActionView) -> Action:
 
 
 def _is_dry(context: Context, action: Action) -> bool:
-    return context.settings.executor.dry_run or context.settings.action(action.name).dry_run
+    return context.settings.executor.dry_run or context.actions[action.name].dry_run
 
 
 def _before(context: Context, action: Action) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from handlers import ActionHandler
 from storage.actions import ActionView
 from storage.records import NOTHING, Autonomy, Decision, GoalType, ReceiptStatus
 from tasks.authority import earn
@@ -81,27 +82,25 @@ def _review(context: Context, rows: Sequence[OutcomeRow], action: str, goal_type
     level = context.level(goal_type, action)
     evidence = _evidence(context, rows, action, goal_type)
     verdict = review(level, evidence)
-    highest = context.settings.action(action).highest_level
-    is_too_high = highest is not None and verdict.level.rank > highest.rank
+    handler = context.actions[action]
+    is_too_high = verdict.level.rank > Autonomy(handler.highest_level or Autonomy.AUTO).rank
     # Who was given a level by hand keeps it until results speak against it: earning starts from there.
-    if not verdict.is_changed or is_too_high or _is_ceiling(verdict.level, level, context, action):
+    if not verdict.is_changed or is_too_high or _is_ceiling(verdict.level, level, handler):
         return False
-    earn(context.settings, context.store, goal_type, action, verdict.level)
+    earn(context.store, goal_type, handler, verdict.level)
     verb = "promoted" if verdict.level.rank > level.rank else "demoted"
     detail = {"from": level, "to": verdict.level, "reason": verdict.reason, "evidence": evidence.to_record()}
     context.store.audit.append("loop", verb, f"{goal_type}:{action}", detail)
     return True
 
 
-def _is_ceiling(wanted: Autonomy, level: Autonomy, context: Context, action: str) -> bool:
+def _is_ceiling(wanted: Autonomy, level: Autonomy, action: ActionHandler) -> bool:
     """Tell whether a fall is only the ceiling for what cannot be undone, which a person lifted in the configuration."""
-    handler = context.actions.get(action)
-    lifted = context.settings.action(action).level is level
-    return lifted and wanted is Autonomy.APPROVE and level is Autonomy.AUTO and not (handler and handler.reversible)
+    lifted = action.configured_level == level
+    return lifted and wanted is Autonomy.APPROVE and level is Autonomy.AUTO and not action.reversible
 
 
 def _evidence(context: Context, rows: Sequence[OutcomeRow], action: str, goal_type: GoalType) -> TrackRecord:
-    handler = context.actions.get(action)
     undone = [
         view for view in context.store.actions.latest(1_000) if view.action.undo_of and view.action.name == action
     ]
@@ -110,12 +109,12 @@ def _evidence(context: Context, rows: Sequence[OutcomeRow], action: str, goal_ty
         rows,
         action,
         goal_type,
-        is_reversible=handler is not None and handler.reversible,
+        is_reversible=context.actions[action].reversible,
         is_tested=any(row.action == action and not row.is_failure for row in rows),
         forecasts=forecasts,
         coverage_ratio=coverage or 0.0,
         lead_time_s=lead_time_s(context, goal_type),
-        needed_lead_s=handler.latency_s if handler else 0.0,
+        needed_lead_s=context.actions[action].latency_s,
         undos=len([view for view in undone if view.receipt]),
         undo_ratio=_share_undone(undone),
     )

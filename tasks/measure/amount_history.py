@@ -35,7 +35,7 @@ def amount_estimand(context: Context, action: Action, moment: datetime) -> Estim
     )
     if own is None or own.capacity is None or not isinstance(amount, int | float) or isinstance(amount, bool):
         return None
-    if context.sets(action.name) != own.capacity:
+    if context.actions[action.name].sets != own.capacity:
         return None
     others = [
         each
@@ -56,7 +56,8 @@ def _estimand(
     if names is None or issued is None:
         return None
     cycle_id, forecast = issued
-    past = history_of(context, objective, names, moment, forecast.step_s, settling_s=context.latency_s(action.name))
+    latency_s = context.actions[action.name].latency_s
+    past = history_of(context, objective, names, moment, forecast.step_s, settling_s=latency_s)
     response = response_to(objective, past)
     held, driver = carried_forward(past.capacity)[-1], carried_forward(past.driver)[-1]
     if response is None or not np.isfinite([held, driver]).all():
@@ -82,7 +83,7 @@ def _estimand(
             objective=objective.name,
             capacity=names.capacity,
             amount=float(held),
-            begins_after_s=context.latency_s(action.name) if amount > held else 0.0,
+            begins_after_s=latency_s if amount > held else 0.0,
         ),
     )
 

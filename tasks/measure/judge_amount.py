@@ -43,7 +43,7 @@ def judge_amount(context: Context, view: ActionView, estimand: Estimand) -> Outc
         names,
         end,
         estimand.step_s,
-        settling_s=context.latency_s(view.action.name),
+        settling_s=context.actions[view.action.name].latency_s,
         judged=estimand.horizon_steps,
         since_act=ceil((end - receipt.started_at).total_seconds() / estimand.step_s),
     )

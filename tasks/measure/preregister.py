@@ -97,10 +97,10 @@ def _recorded(context: Context, action: Action) -> list[str]:
 def _controls(
     context: Context, action: Action, objectives: Sequence[Objective], known: Sequence[str]
 ) -> tuple[str, ...]:
-    """Return the metrics that the act does not touch: those configured for the action, and the objective's driver."""
-    configured = context.settings.action(action.name).controls
+    """Return the metrics that the act does not touch: those that its action names, and the objective's driver."""
+    untouched = context.actions[action.name].controls
     drivers = [each.driver for each in objectives if each.driver and action.series and each.matches(action.series)]
-    return named([*configured, *drivers], known)
+    return named([*untouched, *drivers], known)
 
 
 def _side_effects(objectives: Sequence[Objective], others: Sequence[str]) -> tuple[str, ...]:
@@ -111,7 +111,7 @@ def _side_effects(objectives: Sequence[Objective], others: Sequence[str]) -> tup
 
 def _predicted(context: Context, action: Action) -> float | None:
     """Return the effect that is believed in as the act begins: what was learned, on top of what the action declares."""
-    goal, handler = context.store.goals.get(action.goal_id), context.actions.get(action.name)
+    goal = context.store.goals.get(action.goal_id)
     if goal is None or action.name == NOTHING:
         return None
     problem = PlanProblem(
@@ -123,6 +123,6 @@ def _predicted(context: Context, action: Action) -> float | None:
         candidates={},
         beliefs=planner_beliefs(context),
     )
-    declared = Candidate(action=action.name, **(handler.effects if handler else {}))
+    declared, *_ = context.actions[action.name].variants(Candidate(action=action.name))
     believed, _ = effect_of(problem, declared, goal.goal)
     return believed if isfinite(believed) else None

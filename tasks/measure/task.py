@@ -71,9 +71,8 @@ def watch_guards(context: Context, around: DataAroundAct) -> None:
 
 
 def _may_be_undone(context: Context, view: ActionView) -> bool:
-    handler = context.actions.get(view.action.name)
     done = view.receipt is not None and view.receipt.status is ReceiptStatus.SUCCEEDED
-    reversible = handler is not None and handler.reversible
+    reversible = context.actions[view.action.name].reversible
     return done and reversible and not view.action.undo_of and not context.store.actions.undo_for(view.action.action_id)
 
 

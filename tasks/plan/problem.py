@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, Literal, Protocol
 
+from handlers import ActionHandler, Actions
 from storage.records import (
     Action,
     Autonomy,
@@ -52,30 +53,6 @@ class StrategyChooser(Protocol):
     def choose(self, goal_type: str, proposed: str, allowed: Collection[str]) -> Advised:
         """Return the strategy for a goal: the proposed one, unless outcomes say that another does better."""
         ...
-
-
-@dataclass(frozen=True)
-class ActionTraits:
-    """What the planner must know of an action beside its candidates; the defaults are the careful ones.
-
-    `duration_s` is how long its effect lasts, None for good. An action that sets an amount names the series that it
-    `sets`, the amount being its parameter `amount`; `unit_cost` is the running cost of one unit on the scale of the
-    loss (1 for as bad as a broken objective), `most_up` the largest increase at a time.
-    """
-
-    risk: Literal["low", "medium", "high"] = "medium"
-    is_reversible: bool = False
-    informs_only: bool = False
-    cooldown_s: float = 0.0
-    duration_s: float | None = None
-    sets: str | None = None
-    unit_cost: float = 0.0
-    most_up: float = float("inf")
-
-    @property
-    def may_be_explored(self) -> bool:
-        """Tell whether it may be tried in order to learn."""
-        return self.risk == "low" and self.is_reversible
 
 
 @dataclass(frozen=True)
@@ -140,7 +117,7 @@ class PlanProblem:
     paths: Mapping[str, FloatArray] = field(default_factory=dict)
     step_s: Mapping[str, float] = field(default_factory=dict)
     series_sd: Mapping[str, float] = field(default_factory=dict)
-    traits: Mapping[str, ActionTraits] = field(default_factory=dict)
+    traits: Actions = field(default_factory=Actions)
     levels: Mapping[tuple[GoalType, str], Autonomy] = field(default_factory=dict)
     strategies: Mapping[GoalType, Strategy] | None = None
     advice: StrategyChooser | None = None
@@ -180,9 +157,9 @@ class PlanProblem:
         """Return the autonomy level of a pair; approve where none is set."""
         return self.levels.get((goal_type, action), Autonomy.APPROVE)
 
-    def traits_of(self, action: str) -> ActionTraits:
+    def traits_of(self, action: str) -> ActionHandler:
         """Return what is known of an action."""
-        return self.traits.get(action, ActionTraits())
+        return self.traits[action]
 
     def objective_of(self, view: GoalView) -> Objective | None:
         """Return the objective that a goal serves."""

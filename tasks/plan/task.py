@@ -21,7 +21,6 @@ from tasks.learn import learned_strategies, planner_beliefs, realised_by_action
 from tasks.maintenance import spans_between
 from tasks.objectives.in_force import objectives_in_force
 from tasks.plan import (
-    ActionTraits,
     Commitment,
     EffectBeliefs,
     PlanProblem,
@@ -95,7 +94,7 @@ def problem(context: Context, goals: tuple[GoalView, ...], outlook: Outlook) -> 
         paths=outlook.paths(),
         step_s={series: frame.step_s for frame in outlook.frames for series in frame.series},
         series_sd=_spreads(outlook),
-        traits={name: _traits(context, name) for name in names},
+        traits=context.actions,
         levels=_levels(context, goals, names),
         advice=learned_strategies(context) if options.enable_learning else None,
         realised=realised(context) if options.enable_learning else {},
@@ -137,45 +136,13 @@ def _candidates(context: Context, view: GoalView) -> tuple[Candidate, ...]:
     meant = {each.name: each.capacity for each in objectives_in_force(context.settings, context.store)}.get(
         view.goal.objective or ""
     )
-    names = {each.action for each in offered}
-    other = {name for name in names if (sets := _traits(context, name).sets) and meant and sets != meant}
-    usable = (each for each in offered if each.action not in other and context.settings.action(each.action).enabled)
-    return tuple(concrete for each in usable for concrete in as_configured(context, each))
-
-
-def as_configured(context: Context, candidate: Candidate) -> tuple[Candidate, ...]:
-    """Return a candidate with what the configuration says of its action, which goes before what its handler says.
-
-    Once for each amount that the configuration gives the action, unless the candidate names one itself.
-    """
-    said = context.settings.action(candidate.action)
-    meant = candidate.model_copy(update=said.priors)
-    if said.amounts is None or "amount" in candidate.params:
-        return (meant,)
-    return tuple(
-        meant.model_copy(update={"params": {**meant.params, "amount": amount}}) for amount in said.amounts.values
-    )
-
-
-def _traits(context: Context, name: str) -> ActionTraits:
-    handler = context.actions.get(name)
-    if handler is None:
-        return ActionTraits()
-    configured = context.settings.action(name)
-    return ActionTraits(
-        risk=handler.risk,
-        is_reversible=handler.reversible,
-        informs_only=handler.informs_only,
-        cooldown_s=_first(configured.cooldown_seconds, handler.cooldown_s),
-        duration_s=configured.duration_seconds or handler.duration_s,
-        sets=configured.sets or handler.sets,
-        unit_cost=_first(configured.unit_cost, handler.unit_cost),
-        most_up=_first(configured.most_up, handler.most_up),
-    )
-
-
-def _first(configured: float | None, declared: float) -> float:
-    return declared if configured is None else configured
+    found: list[Candidate] = []
+    for each in offered:
+        action = context.actions[each.action]
+        sets_another = meant and action.sets and action.sets != meant
+        if action.enabled and not sets_another:
+            found += action.variants(each)
+    return tuple(found)
 
 
 def _levels(context: Context, goals: tuple[GoalView, ...], names: set[str]) -> dict[tuple[GoalType, str], Autonomy]:
@@ -222,7 +189,7 @@ def commitments(context: Context, views: Sequence[ActionView], frames: tuple[Fra
 
 
 def _commitment(context: Context, view: ActionView, frames: tuple[Frame, ...]) -> Commitment:
-    action, sets = view.action, _traits(context, view.action.name).sets
+    action, sets = view.action, context.actions[view.action.name].sets
     return Commitment(
         action_id=action.action_id,
         goal_id=action.goal_id,
@@ -242,12 +209,11 @@ def _commitment(context: Context, view: ActionView, frames: tuple[Frame, ...]) -
 
 def _rises_until(context: Context, view: ActionView, sets: str, frames: tuple[Frame, ...]) -> datetime | None:
     """Return when what an action added to an amount will work; None where it added nothing."""
-    handler, receipt = context.actions.get(view.action.name), view.receipt
+    receipt, amount = view.receipt, view.action.params.get("amount")
     before = _value_at(frames, sets, receipt.finished_at) if receipt else None
-    amount = view.action.params.get("amount")
-    if handler is None or receipt is None or before is None or not isinstance(amount, int | float):
+    if receipt is None or before is None or not isinstance(amount, int | float) or amount <= before:
         return None
-    return receipt.finished_at + timedelta(seconds=context.latency_s(handler.name)) if amount > before else None
+    return receipt.finished_at + timedelta(seconds=context.actions[view.action.name].latency_s)
 
 
 def _value_at(frames: tuple[Frame, ...], series: str, moment: datetime) -> float | None:
@@ -265,7 +231,7 @@ def _cooldowns(context: Context, recent: list[ActionView]) -> dict[tuple[str, st
     found: dict[tuple[str, str], datetime] = {}
     for view in recent:
         if view.receipt and _was_answered(view) and not view.action.undo_of:
-            pause = timedelta(seconds=_traits(context, view.action.name).cooldown_s)
+            pause = timedelta(seconds=context.actions[view.action.name].cooldown_s)
             found[(view.action.name, view.action.target)] = view.receipt.finished_at + pause
     return found
 
@@ -284,7 +250,7 @@ def _informed(context: Context, goals: tuple[GoalView, ...]) -> frozenset[str]:
         view.goal.goal_id
         for view in goals
         if any(
-            _traits(context, each.action.name).informs_only for each in context.store.actions.of_goal(view.goal.goal_id)
+            context.actions[each.action.name].informs_only for each in context.store.actions.of_goal(view.goal.goal_id)
         )
     )
 

@@ -15,6 +15,7 @@ from flows.reports.results import SimulationReport
 from flows.simulate import simulate
 from settings import Settings
 from storage.records import Autonomy, GoalType
+from tasks.actions import configured_actions
 from tasks.authority import level_in_force
 from tasks.learn import replay
 from tasks.learn.knowledge import observations_of
@@ -88,7 +89,8 @@ def test_the_effect_on_the_target_and_the_side_effect_are_both_told(life: Life) 
 def test_what_does_nothing_or_harm_is_never_promoted(life: Life) -> None:
     assert {line.subject.partition(":")[2] for line in life.promotions()} <= {SHED}
     for action in (STIR, CHURN):
-        level = level_in_force(life.settings, life.report.store, GoalType.BOTTLENECK_PREVENTION, action)
+        configured = configured_actions(life.settings)[action]
+        level = level_in_force(life.report.store, GoalType.BOTTLENECK_PREVENTION, configured)
         assert level.rank <= Autonomy.APPROVE.rank
 
 

@@ -17,7 +17,7 @@ from flows.backtest import backtest
 from flows.cycle import bare, turn
 from flows.reports.results import BacktestReport
 from flows.simulate import TickClock, simulate
-from flows.wiring import live_context, live_world
+from flows.wiring import live_context
 from handlers import ActionHandler, from_callable
 from settings import Settings, load_settings
 from storage import ForeactError, Store, open_store
@@ -42,8 +42,7 @@ class House:
 
     def context(self, tick: datetime) -> Context:
         self.clock.now = tick
-        world = live_world(self.settings, self.store, self.actions, self.clock)
-        return live_context(self.settings, self.store, tick, actions=self.actions, world=world)
+        return live_context(self.settings, self.store, tick, actions=self.actions, now=self.clock)
 
     def turn(self, tick: datetime) -> Context:
         """Let the load be recorded up to the tick, then run one turn."""

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from flows.simulate import TickClock
-from flows.wiring import live_context, live_world
+from flows.wiring import live_context
 from handlers import from_callable
 from settings import Settings, load_settings
 from storage import open_store
@@ -48,8 +48,7 @@ class Bench:
 
     def context(self, tick: datetime, cycle: str = "cycle") -> Context:
         self.clock.now = tick
-        world = live_world(self.settings, self.store, self.actions, self.clock)
-        return live_context(self.settings, self.store, tick, cycle, actions=self.actions, world=world)
+        return live_context(self.settings, self.store, tick, cycle, actions=self.actions, now=self.clock)
 
     def record(self, series: str, values: np.ndarray, first: datetime, step: timedelta = MINUTE) -> None:
         samples = [

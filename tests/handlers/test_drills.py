@@ -41,7 +41,7 @@ def switch(folder: Path, **flaws: Any) -> ActionHandler:
 
 
 def test_what_can_be_done_and_undone_passes(tmp_path: Path) -> None:
-    drill = practise(switch(tmp_path), {}, TICK)
+    drill = practise(switch(tmp_path), TICK)
     assert (drill.finding, drill.detail) == ("passed", "switched on switched off")
     assert not (tmp_path / "on").exists()
 
@@ -58,16 +58,16 @@ def test_what_can_be_done_and_undone_passes(tmp_path: Path) -> None:
 def test_a_drill_fails_where_act_or_undo_fails_or_only_says_that_it_worked(
     tmp_path: Path, flaw: str, words: str
 ) -> None:
-    drill = practise(switch(tmp_path, **{flaw: True}), {}, TICK)
+    drill = practise(switch(tmp_path, **{flaw: True}), TICK)
     assert drill.finding == "failed"
     assert words in drill.detail
 
 
 def test_the_success_ratio_is_of_those_that_had_a_target(tmp_path: Path) -> None:
     drills = [
-        practise(switch(tmp_path), {}, TICK),
-        practise(switch(tmp_path, cannot_undo=True), {}, TICK),
-        practise(switch(tmp_path, no_target=True), {}, TICK),
+        practise(switch(tmp_path), TICK),
+        practise(switch(tmp_path, cannot_undo=True), TICK),
+        practise(switch(tmp_path, no_target=True), TICK),
     ]
     assert [drill.finding for drill in drills] == ["passed", "failed", "no target"]
     facts = {str(n): drill.as_fact() for n, drill in enumerate(drills)}
@@ -76,7 +76,7 @@ def test_the_success_ratio_is_of_those_that_had_a_target(tmp_path: Path) -> None
 
 
 def test_every_action_of_the_house_that_declares_a_target_passes_its_drill() -> None:
-    drills = {drill.action: drill for drill in practise_all(discover_actions().values(), {}, TICK)}
+    drills = {drill.action: drill for drill in practise_all(discover_actions().values(), TICK)}
     assert {"limit_process_affinity", "pause_process", "prune_directory", "renice_process"} <= set(drills)
     assert {drill.action: drill.detail for drill in drills.values() if drill.finding == "failed"} == {}
     assert drills["prune_directory"].finding == "passed"
@@ -84,12 +84,12 @@ def test_every_action_of_the_house_that_declares_a_target_passes_its_drill() -> 
 
 def test_a_drill_of_pruning_is_not_bound_by_what_is_configured() -> None:
     prune = discover_actions()["prune_directory"]
-    drill = practise(prune, {"roots": [], "pattern": "*.log", "older_than_days": 1e6}, TICK)
+    drill = practise(replace(prune, option_values={"roots": [], "pattern": "*.log", "older_than_days": 1e6}), TICK)
     assert drill.finding == "passed", drill.detail
 
 
 def test_nothing_that_was_practised_on_outlives_its_drill() -> None:
-    told = " ".join(drill.detail for drill in practise_all(discover_actions().values(), {}, TICK))
+    told = " ".join(drill.detail for drill in practise_all(discover_actions().values(), TICK))
     sleepers, folders = re.findall(r"pid (\d+)", told), re.findall(r"from (\S+) to its quarantine", told)
     assert sleepers
     assert folders
@@ -108,5 +108,5 @@ def test_a_target_is_cleared_away_also_where_the_drill_failed(tmp_path: Path) ->
     handler = switch(tmp_path, fails=True)
     cleared = tmp_path / "cleared"
     hooks = replace(handler.hooks, clear=lambda params, context: cleared.write_text(str(params["n"])))
-    assert practise(replace(handler, hooks=hooks), {}, TICK).finding == "failed"
+    assert practise(replace(handler, hooks=hooks), TICK).finding == "failed"
     assert cleared.read_text() == "1"

@@ -42,14 +42,15 @@ def test_a_decorated_function_collects_its_hooks_and_can_still_be_called() -> No
         return [Candidate(action="scale", params={"servers": 3})]
 
     handler, context = scale.handler, context_for()
-    assert (handler.summary, handler.default_level) == ("Add servers.", Autonomy.RECOMMEND)
-    assert handler.goal_types == {GoalType.CAPACITY_PLANNING}
+    assert (handler.summary, handler.level) == ("Add servers.", Autonomy.RECOMMEND)
+    assert set(handler.goal_types) == {GoalType.CAPACITY_PLANNING}
     assert handler.reversible
     assert handler.run({"servers": 3}, context) == scale({"servers": 3}, context)
     assert handler.undo({}, handler.capture({}, context), context).detail == "back to 2"
     assert handler.check({}, {}, context) is ReceiptStatus.SUCCEEDED
     capacity = make_goal(kind=GoalType.CAPACITY_PLANNING)
-    assert [(c.params, c.cost) for c in handler.propose(capacity, context)] == [({"servers": 3}, 0.5)]
+    (offered,) = handler.propose(capacity, context)
+    assert [(c.params, c.cost) for c in handler.variants(offered)] == [({"servers": 3}, 0.5)]
     assert handler.propose(make_goal(), context) == []
 
 

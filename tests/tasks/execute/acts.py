@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from handlers import Actions, elsewhere
 from storage.actions import ActionView
 from storage.records import (
     Action,
@@ -33,6 +34,11 @@ def now(**changes: Any) -> Circumstances:
     """Return circumstances in which nothing objects."""
     fields: dict[str, Any] = {"tick": TICK, "open_goals": frozenset([GOAL])}
     return Circumstances(**fields | changes)
+
+
+def limited(**limits: Any) -> Actions:
+    """Return the action `restart` with some limits, and none besides."""
+    return Actions(restart=elsewhere("restart", **limits))
 
 
 def answer(view: ActionView, circumstances: Circumstances) -> GuardAnswer:

@@ -12,7 +12,7 @@ import pytest
 
 from flows.cycle import acting, bare
 from flows.simulate import TickClock
-from flows.wiring import live_context, live_world
+from flows.wiring import live_context
 from handlers import ActionHandler, from_callable
 from handlers.worlds import World
 from settings import Settings, load_settings
@@ -46,9 +46,8 @@ class Desk:
 
     def context(self, tick: datetime | None = None) -> Context:
         self.clock.now = tick or self.clock.now
-        settings = self.settings
-        world = self.world or live_world(settings, self.store, self.actions, self.clock)
-        return live_context(settings, self.store, self.clock.now, actions=self.actions, world=world)
+        given: dict[str, Any] = {"actions": self.actions, "world": self.world, "now": self.clock}
+        return live_context(self.settings, self.store, self.clock.now, **given)
 
     def register(self, function: Callable[..., Any], name: str = "restart", **meta: Any) -> None:
         """Register a handler in the form of the original interface."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.cycle import acting, bare
-from flows.wiring import live_context, live_world
+from flows.wiring import live_context
 from handlers import from_callable
 from settings import load_settings
 from storage import Store, open_store
@@ -88,8 +88,7 @@ def turn(folder: Path, store: Store, tick: datetime, point: str = "", begin: Tur
     limits = {"rate_limits": ["1000/day"], "blast_radius": 1_000}
     settings = load_settings(folder, home=folder, executor=limits)
     actions = {"mark": handler_of(folder, point)}
-    world = live_world(settings, store, actions, lambda: tick)
-    context = live_context(settings, store, tick, actions=actions, world=world)
+    context = live_context(settings, store, tick, actions=actions, now=lambda: tick)
     store.samples.append([Sample(metric=SERIES, value=50.0, ts=tick)])
     arm(store, point)
     begin(context)

@@ -12,6 +12,7 @@ from settings import Settings, load_settings
 from storage import Store
 from storage.migrate import MIGRATIONS, migrate
 from storage.records import Autonomy, GoalType, ReceiptStatus
+from tasks.actions import configured_actions
 from tasks.authority import earn, is_autonomous, level_in_force, switch
 from tests.tasks.execute.acts import TICK, action_of
 from tests.tasks.execute.conftest import Desk
@@ -24,7 +25,7 @@ def configured(folder: Path, autonomous: bool = True, **action: Any) -> Settings
 
 
 def level(store: Store, settings: Settings) -> Autonomy:
-    return level_in_force(settings, store, GOAL, "restart")
+    return level_in_force(store, GOAL, configured_actions(settings)["restart"])
 
 
 @pytest.mark.parametrize("autonomous", [True, False])
@@ -64,7 +65,7 @@ def test_the_kill_switch_outranks_everything(store: Store, tmp_path: Path) -> No
 
 def test_an_earned_level_counts_until_another_is_configured(store: Store, tmp_path: Path) -> None:
     settings = configured(tmp_path, level="approve")
-    earn(settings, store, GOAL, "restart", Autonomy.AUTO)
+    earn(store, GOAL, configured_actions(settings)["restart"], Autonomy.AUTO)
     assert level(store, settings) is Autonomy.AUTO
     assert level(store, configured(tmp_path, level="observe")) is Autonomy.OBSERVE
 
@@ -72,7 +73,7 @@ def test_an_earned_level_counts_until_another_is_configured(store: Store, tmp_pa
 def test_no_level_exceeds_the_highest_configured(store: Store, tmp_path: Path) -> None:
     settings = configured(tmp_path, level="auto", highest_level="approve")
     assert level(store, settings) is Autonomy.APPROVE
-    earn(settings, store, GOAL, "restart", Autonomy.AUTO)
+    earn(store, GOAL, configured_actions(settings)["restart"], Autonomy.AUTO)
     assert level(store, settings) is Autonomy.APPROVE
 
 

@@ -12,8 +12,21 @@ from hypothesis import strategies as st
 
 from storage.actions import ActionView
 from storage.records import Autonomy, ReceiptStatus
-from tasks.execute import ActionLimits, Circumstances, GuardAnswer, judge
-from tests.tasks.execute.acts import FAILED, GOAL, HOUR, SERIES, TICK, action_of, answer, answer_of, done, now, waiting
+from tasks.execute import Circumstances, GuardAnswer, judge
+from tests.tasks.execute.acts import (
+    FAILED,
+    GOAL,
+    HOUR,
+    SERIES,
+    TICK,
+    action_of,
+    answer,
+    answer_of,
+    done,
+    limited,
+    now,
+    waiting,
+)
 
 levels = st.sampled_from(list(Autonomy))
 approvals = st.one_of(st.none(), st.booleans())
@@ -54,7 +67,7 @@ def histories(draw: Callable[..., Any]) -> tuple[ActionView, ...]:
 
 @st.composite
 def situations(draw: Callable[..., Any]) -> Circumstances:
-    limits = ActionLimits(
+    restart = limited(
         enabled=draw(st.booleans()),
         cooldown_s=draw(st.sampled_from([0.0, 600.0])),
         rate_limits=draw(st.sampled_from([(), ("1/hour",), ("2/hour", "3/day")])),
@@ -65,7 +78,7 @@ def situations(draw: Callable[..., Any]) -> Circumstances:
         maintenance_until=draw(st.sampled_from([None, TICK + HOUR])),
         finished=draw(histories()),
         silent_series=draw(st.sampled_from([frozenset(), frozenset([SERIES])])),
-        limits={"restart": limits},
+        actions=restart,
         rate_limits=draw(st.sampled_from([(), ("2/hour",), ("5/day",)])),
         blast_radius=draw(st.integers(1, 3)),
         breaker_failures=draw(st.integers(1, 3)),
@@ -102,7 +115,7 @@ def test_what_goes_is_within_every_limit_and_still_wanted(view: ActionView, circ
     if circumstances.rate_limits == ("2/hour",):
         assert len(last_hour) < 2
     if action.name == "restart":
-        limits = circumstances.limits["restart"]
+        limits = circumstances.actions["restart"]
         assert limits.enabled
         same = [(act, end) for act, end in ends if act.name == "restart"]
         if "1/hour" in limits.rate_limits:

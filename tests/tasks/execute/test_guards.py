@@ -9,7 +9,7 @@ import pytest
 
 from storage.actions import ActionView
 from storage.records import NOTHING, Autonomy, ReceiptStatus
-from tasks.execute import ActionLimits, Circumstances, GuardAnswer, judge
+from tasks.execute import Circumstances, GuardAnswer, judge
 from tasks.execute.targets import labels_of
 from tests.tasks.execute.acts import (
     FAILED,
@@ -22,6 +22,7 @@ from tests.tasks.execute.acts import (
     answer,
     answer_of,
     done,
+    limited,
     now,
     waiting,
 )
@@ -96,20 +97,20 @@ def test_an_undo_needs_no_open_goal_and_no_room_within_limits() -> None:
         maintenance_until=TICK + HOUR,
         silent_series=frozenset([SERIES]),
         rate_limits=("0/day",),
-        limits={"restart": ActionLimits(cooldown_s=3_600)},
+        actions=limited(cooldown_s=3_600),
         finished=(done(TICK - MINUTE),),
     )
     assert answer(waiting(undo_of="earlier"), busy) is GuardAnswer.GO
 
 
 def test_an_action_that_is_switched_off_is_dropped_but_its_undo_goes() -> None:
-    off = now(limits={"restart": ActionLimits(enabled=False)})
+    off = now(actions=limited(enabled=False))
     assert answer(waiting(), off) is GuardAnswer.DROP
     assert answer(waiting(undo_of="earlier"), off) is GuardAnswer.GO
 
 
 def test_a_cooldown_holds_the_same_target_only() -> None:
-    cooling = now(limits={"restart": ActionLimits(cooldown_s=600)}, finished=(done(TICK - 5 * MINUTE),))
+    cooling = now(actions=limited(cooldown_s=600), finished=(done(TICK - 5 * MINUTE),))
     assert answer(waiting(), cooling) is GuardAnswer.WAIT
     assert answer(waiting(target="db"), cooling) is GuardAnswer.GO
     assert answer(waiting(), replace(cooling, tick=TICK + 5 * MINUTE)) is GuardAnswer.GO
@@ -117,20 +118,20 @@ def test_a_cooldown_holds_the_same_target_only() -> None:
 
 @pytest.mark.parametrize("status", [ReceiptStatus.DRY_RUN, ReceiptStatus.SKIPPED])
 def test_what_touched_nothing_starts_no_cooldown_and_uses_up_no_limit(status: ReceiptStatus) -> None:
-    limits = {"restart": ActionLimits(cooldown_s=600, rate_limits=("1/hour",))}
-    earlier = now(limits=limits, rate_limits=("1/hour",), blast_radius=1, finished=(done(TICK - MINUTE, status),))
+    limits = limited(cooldown_s=600, rate_limits=("1/hour",))
+    earlier = now(actions=limits, rate_limits=("1/hour",), blast_radius=1, finished=(done(TICK - MINUTE, status),))
     assert answer(waiting(), earlier) is GuardAnswer.GO
 
 
 def test_of_several_rate_limits_the_one_that_is_used_up_holds() -> None:
-    limits = {"restart": ActionLimits(rate_limits=("3/hour", "7/day"))}
+    limits = limited(rate_limits=("3/hour", "7/day"))
     spread = tuple(done(TICK - hours * HOUR, action_id=f"b{hours}") for hours in range(2, 9))
-    assert answer(waiting(), now(limits=limits, finished=spread[:6])) is GuardAnswer.GO
-    ruling = judge(waiting(), now(limits=limits, finished=spread))
+    assert answer(waiting(), now(actions=limits, finished=spread[:6])) is GuardAnswer.GO
+    ruling = judge(waiting(), now(actions=limits, finished=spread))
     assert ruling.answer is GuardAnswer.WAIT
     assert "7/day" in ruling.reason
     burst = tuple(done(TICK - n * MINUTE, action_id=f"b{n}") for n in (3, 2, 1))
-    assert "3/hour" in judge(waiting(), now(limits=limits, finished=burst)).reason
+    assert "3/hour" in judge(waiting(), now(actions=limits, finished=burst)).reason
 
 
 def test_acts_that_ended_after_the_tick_of_this_turn_count() -> None:
@@ -236,15 +237,15 @@ def test_what_could_not_be_undone_is_not_done_again_before_a_person_approves_it(
 def test_acts_dated_by_a_clock_that_was_years_ahead_hold_nothing_up() -> None:
     """They would use up limits and cooldowns until that year."""
     ahead = tuple(done(TICK + timedelta(days=4_000), FAILED, f"b{n}") for n in range(3))
-    limits = {"restart": ActionLimits(cooldown_s=600, rate_limits=("1/hour", "2/week"))}
-    after = now(finished=ahead, limits=limits, rate_limits=("1/day",), blast_radius=1, breaker_failures=3)
+    limits = limited(cooldown_s=600, rate_limits=("1/hour", "2/week"))
+    after = now(finished=ahead, actions=limits, rate_limits=("1/day",), blast_radius=1, breaker_failures=3)
     assert answer(waiting(), after) is GuardAnswer.GO
 
 
 def test_a_clock_set_back_a_little_forgets_no_act() -> None:
     recent = (done(TICK + 20 * MINUTE),)
     assert answer(waiting(), now(finished=recent, rate_limits=("1/hour",))) is GuardAnswer.WAIT
-    assert answer(waiting(), now(finished=recent, limits={"restart": ActionLimits(cooldown_s=60)})) is GuardAnswer.WAIT
+    assert answer(waiting(), now(finished=recent, actions=limited(cooldown_s=60))) is GuardAnswer.WAIT
 
 
 def test_a_rehearsal_is_held_up_by_nothing_that_limits_touching() -> None:
@@ -254,7 +255,7 @@ def test_a_rehearsal_is_held_up_by_nothing_that_limits_touching() -> None:
         rate_limits=("0/day",),
         maintenance_until=TICK + HOUR,
         silent_series=frozenset([SERIES]),
-        limits={"restart": ActionLimits(cooldown_s=3_600)},
+        actions=limited(cooldown_s=3_600),
     )
     assert answer(waiting(dry_run=True), busy) is GuardAnswer.GO
     assert answer(waiting(dry_run=True), replace(busy, kill_switch=True)) is GuardAnswer.WAIT

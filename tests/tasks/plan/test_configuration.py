@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from api.processes.preflight import unread_in
-from flows.wiring import configured_actions
 from handlers import discover_actions
 from handlers.contract.action import ActionContext
 from handlers.contract.registration import action
-from handlers.worlds.declared import DeclaredWorld, declared_actions
+from handlers.worlds.declared import DeclaredWorld
 from settings import Amounts, load_settings
 from storage import ForeactError
 from storage.records import Action, Event, Receipt, Sample
+from tasks.actions import configured_actions, declared_actions
 from tests.tasks.plan.worlds import goal_of
 
 SCALE = """
@@ -90,12 +90,12 @@ class Idle:
 
 def test_amounts_become_candidates_of_a_declared_action(tmp_path: Path) -> None:
     (tmp_path / "foreact.toml").write_text(SCALE)
-    declaration = load_settings(tmp_path).actions["scale"].declaration
-    handlers = declared_actions({"scale": declaration})
-    handler = handlers["scale"]
+    settings = load_settings(tmp_path)
+    actions = configured_actions(settings, declared_actions(settings))
+    handler = actions["scale"]
     assert (handler.sets, handler.unit_cost, handler.most_up, handler.duration_s) == ("servers", 0.02, 1.0, 3600.0)
-    world = DeclaredWorld(Idle(), handlers, {"scale": declaration})
-    offered = world.propose(goal_of(series="load"), datetime(2026, 1, 1, tzinfo=UTC))
+    (declared,) = DeclaredWorld(Idle(), actions).propose(goal_of(series="load"), datetime(2026, 1, 1, tzinfo=UTC))
+    offered = handler.variants(declared)
     assert [each.params for each in offered] == [{"amount": 1.0}, {"amount": 2.0}, {"amount": 3.0}]
     assert {each.latency_s for each in offered} == {180.0}
 
@@ -117,12 +117,13 @@ def test_what_any_action_is_for_and_does_can_be_said_in_the_configuration(tmp_pa
     settings = load_settings(tmp_path)
     assert unread_in(settings) == []
     handler = configured_actions(settings, discover_actions())["call_webhook"]
-    assert handler.goal_type_names == {"BOTTLENECK_PREVENTION"}
+    assert handler.goal_types == ("BOTTLENECK_PREVENTION",)
     assert (handler.metrics, handler.latency_s, handler.cost) == (("queue_length",), 60.0, 0.02)
-    context = ActionContext(tick=datetime(2026, 1, 1, tzinfo=UTC), options=settings.action("call_webhook").options)
-    (offered,) = handler.propose(goal_of(series="queue_length"), context)
-    assert offered.expected_change == {"queue_length": -40}
-    assert settings.action("call_webhook").controls == ("requests",)
+    context = ActionContext(tick=datetime(2026, 1, 1, tzinfo=UTC), options=handler.option_values)
+    (proposed,) = handler.propose(goal_of(series="queue_length"), context)
+    (offered,) = handler.variants(proposed)
+    assert (offered.expected_change, offered.cost) == ({"queue_length": -40}, 0.02)
+    assert handler.controls == ("requests",)
 
 
 def test_an_action_says_what_it_sets_in_its_decorator() -> None:

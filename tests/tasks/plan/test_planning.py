@@ -11,9 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from handlers import ActionHandler, elsewhere
 from storage.records import NOTHING, Autonomy, Candidate, GoalState, GoalType, Objective, Strategy
-from tasks.plan import ActionTraits, Commitment, PlanProblem, PlanResult, make_plans
-from tests.tasks.plan.worlds import SAFE, TICK, KnownEffects, crowd, goal_of, problem_of, rising_paths, view_of
+from tasks.plan import Commitment, PlanProblem, PlanResult, make_plans
+from tests.tasks.plan.worlds import SAFE, TICK, KnownEffects, crowd, goal_of, problem_of, rising_paths, safe, view_of
 
 LIMIT = Candidate(action="limit", target="p", cost=0.02, latency_s=10)
 RENICE = Candidate(action="renice", target="p", cost=0.01, latency_s=10)
@@ -108,7 +109,7 @@ class TestGuards:
 
     def test_an_action_that_only_informs_holds_nothing_up(self) -> None:
         note = Commitment("x", "g", "analyze", "", TICK, TICK + timedelta(hours=2), "cpu")
-        traits = {"limit": SAFE, "renice": SAFE, "analyze": ActionTraits(informs_only=True)}
+        traits = {"limit": SAFE, "renice": SAFE, "analyze": elsewhere("analyze", informs_only=True)}
         (decision,) = make_plans(simple(commitments=(note,), traits=traits)).decisions
         assert decision.chosen.action == "limit"
 
@@ -131,8 +132,8 @@ class TestInforming:
     analyze = Candidate(action="analyze")
 
     @property
-    def traits(self) -> dict[str, ActionTraits]:
-        return {"analyze": ActionTraits(risk="low", informs_only=True), "limit": SAFE, "renice": SAFE}
+    def traits(self) -> dict[str, ActionHandler]:
+        return {"analyze": elsewhere("analyze", risk="low", informs_only=True), "limit": SAFE, "renice": SAFE}
 
     def levels(self) -> dict[tuple[GoalType, str], Autonomy]:
         return {(GoalType.BOTTLENECK_PREVENTION, name): Autonomy.AUTO for name in self.traits}
@@ -185,7 +186,7 @@ class TestStrategies:
         assert decision.strategy is Strategy.ADAPTIVE
 
     def late_peak(self, strategy: Strategy) -> PlanResult:
-        traits = dict.fromkeys(("limit", "renice"), ActionTraits("low", True, duration_s=600.0))
+        traits = dict.fromkeys(("limit", "renice"), safe(duration_s=600.0))
         paths = {"cpu": np.tile(np.where(np.arange(60) >= 15, 100.0, 70.0), (20, 1))[:, :25]}
         chosen = {GoalType.BOTTLENECK_PREVENTION: strategy}
         return make_plans(simple(strategies=chosen, traits=traits, paths=paths))
@@ -288,8 +289,8 @@ class TestDrawing:
             drawn.append(make_plans(simple(tick=tick, nothing_floor=0.5)).decisions[0].chosen.action)
         assert len(set(drawn)) == 1
 
-    @pytest.mark.parametrize("traits", [ActionTraits("medium", True), ActionTraits("low", False)])
-    def test_risky_or_irreversible_actions_are_not_tried_out(self, traits: ActionTraits) -> None:
+    @pytest.mark.parametrize("traits", [safe(risk="medium"), safe(reversible=False)])
+    def test_risky_or_irreversible_actions_are_not_tried_out(self, traits: ActionHandler) -> None:
         unknown = KnownEffects({}, sd=0.9)
         results = self.many(beliefs=unknown, explore=True, traits={"limit": traits, "renice": traits})
         assert not any(result.actions for result in results)

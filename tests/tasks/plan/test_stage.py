@@ -11,7 +11,7 @@ import pytest
 
 from flows.cycle import bare
 from flows.simulate import TickClock
-from flows.wiring import configured_actions, live_context, live_world
+from flows.wiring import live_context
 from handlers import ActionHandler, from_callable
 from settings import ActionSettings, Settings, load_settings
 from storage import Store, open_store
@@ -27,6 +27,7 @@ from storage.records import (
     Transition,
     stable_id,
 )
+from tasks.actions import configured_actions
 from tasks.context import Context
 from tasks.drivers.in_force import breaches_in_force
 from tasks.forecast.task import forecast
@@ -84,10 +85,9 @@ class Rig:
     def context(self, minute: int) -> Context:
         tick = START + minute * MINUTE
         self.clock.now = tick
-        actions = {"scale": self.handler}
-        world = live_world(self.settings, self.store, actions, self.clock)
         self.store.samples.append([each for each in self.rising.observe(tick) if isinstance(each, Sample)])
-        return live_context(self.settings, self.store, tick, "simulation", actions=actions, world=world)
+        actions = {"scale": self.handler}
+        return live_context(self.settings, self.store, tick, "simulation", actions=actions, now=self.clock)
 
     def asked(self, minute: int) -> PlanProblem:
         context = self.context(minute)

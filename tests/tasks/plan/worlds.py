@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from handlers import ActionHandler, Actions, elsewhere
 from storage.records import (
     Autonomy,
     Candidate,
@@ -18,10 +19,17 @@ from storage.records import (
     GoalView,
     Objective,
 )
-from tasks.plan import ActionTraits, PlanProblem, PriorBeliefs
+from tasks.plan import PlanProblem, PriorBeliefs
 
 TICK = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
-SAFE = ActionTraits(risk="low", is_reversible=True)
+
+
+def safe(name: str = "safe", **traits: Any) -> ActionHandler:
+    """Return an action that may be tried in order to learn."""
+    return elsewhere(name, **{"risk": "low", "reversible": True} | traits)
+
+
+SAFE = safe()
 
 
 class KnownEffects:
@@ -89,7 +97,8 @@ def problem_of(
         "nothing_floor": 0.0,
         "explore": False,
     }
-    return PlanProblem(**(fields | more))
+    merged = fields | more
+    return PlanProblem(**(merged | {"traits": Actions(merged["traits"])}))
 
 
 def crowd(n_goals: int = 15, n_slots: int = 20, n_actions: int = 4, seed: int = 0, **more: Any) -> PlanProblem:
@@ -126,8 +135,5 @@ def crowd(n_goals: int = 15, n_slots: int = 20, n_actions: int = 4, seed: int = 
         "n_slots": n_slots,
         "step_s": dict.fromkeys(paths, 300.0),
     }
-    traits = {
-        f"a{j}": ActionTraits(risk="low", is_reversible=True, duration_s=10_800.0, cooldown_s=300.0)
-        for j in range(n_actions)
-    }
+    traits = {f"a{j}": safe(duration_s=10_800.0, cooldown_s=300.0) for j in range(n_actions)}
     return problem_of(goals, candidates, beliefs, **(fields | {"traits": traits} | more))

@@ -14,8 +14,8 @@ from tasks.drivers.breaches import driven_breaches
 from tasks.drivers.fitting import fit_driven
 from tasks.drivers.responses import ProductResponse, QueueResponse, RatioResponse, fit_response
 from tasks.objectives.ratios import with_ratios
-from tasks.plan import ActionTraits, AmountRules, make_plans, plan_amounts, stage_losses
-from tests.tasks.plan.worlds import TICK, goal_of, problem_of
+from tasks.plan import AmountRules, make_plans, plan_amounts, stage_losses
+from tests.tasks.plan.worlds import TICK, goal_of, problem_of, safe
 
 AMOUNTS = np.arange(1.0, 9.0)
 LOAD = RatioResponse(work=1.0)
@@ -181,7 +181,7 @@ class TestInThePlanner:
             for amount in range(1, 9)
             if amount != now
         ]
-        traits = {"set": ActionTraits("low", True, sets="servers", unit_cost=0.01)}
+        traits = {"set": safe(sets="servers", unit_cost=0.01)}
         problem = problem_of([goal], {"g": offers}, traits=traits)
         problem = replace(
             problem,

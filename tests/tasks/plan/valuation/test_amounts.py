@@ -12,8 +12,8 @@ from pydantic import ValidationError
 from storage.records import NOTHING, Candidate, Decision, FloatArray, Frame, Objective, ResponseSpec, Strategy
 from tasks.drivers.fitting import fit_driven
 from tasks.drivers.responses import RatioResponse, response_of
-from tasks.plan import ActionTraits, AmountRules, Commitment, PlanProblem, PlanResult, make_plans, plan_amounts
-from tests.tasks.plan.worlds import TICK, KnownEffects, goal_of, problem_of, view_of
+from tasks.plan import AmountRules, Commitment, PlanProblem, PlanResult, make_plans, plan_amounts
+from tests.tasks.plan.worlds import TICK, KnownEffects, goal_of, problem_of, safe, view_of
 
 BUSY = Objective(
     name="busy", metric="load", bound=0.8, spread=0.1, severity=1.0, driver="rate", capacity="servers", horizon_s=1_800
@@ -28,7 +28,7 @@ def question(level: FloatArray, now: float, goals: tuple[str, ...] = ("busy",), 
         for name in goals
     ]
     offers = [Candidate(action="set", params={"amount": n}, latency_s=180.0, target="set") for n in range(1, 9)]
-    traits = {"set": ActionTraits("low", True, sets="servers", unit_cost=0.01, most_up=1.0)}
+    traits = {"set": safe(sets="servers", unit_cost=0.01, most_up=1.0)}
     problem = problem_of(mine, dict.fromkeys(goals, offers), traits=traits)
     fields: dict[str, object] = {
         "objectives": objectives,

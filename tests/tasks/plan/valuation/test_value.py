@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from handlers import elsewhere
 from storage.records import Autonomy, Candidate, GoalType, Objective
-from tasks.plan import ActionTraits, PriorBeliefs, Realised
+from tasks.plan import PriorBeliefs, Realised
 from tasks.plan.valuation.priors import declared_effect, effect_of
 from tasks.plan.valuation.risk import deviates_of, losses_of, ramps_of, risk_of, thin
 from tasks.plan.valuation.value import Valuer, shrink_of
@@ -144,6 +145,6 @@ def test_a_goal_whose_deadline_lies_beyond_the_paths_is_valued_by_its_probabilit
 
 def test_a_short_lived_effect_is_worth_most_just_before_the_peak() -> None:
     paths = {"cpu": np.tile(np.where(np.abs(np.arange(60) - 40) < 6, 100.0, 70.0), (20, 1))}
-    traits = {"limit": ActionTraits(duration_s=720.0)}
+    traits = {"limit": elsewhere("limit", duration_s=720.0)}
     gain = valuer(1.5, paths=paths, traits=traits, n_slots=50).worth(LIMIT).gain
     assert 30 <= int(np.argmax(gain)) <= 36

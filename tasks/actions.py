@@ -1,0 +1,40 @@
+"""What an action is, as configured: resolved here alone; everyone else asks the action."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from handlers import ActionHandler, Actions, elsewhere
+from settings import ActionSettings, Settings
+
+EFFECTS = ("expected_effect", "expected_change")
+
+
+def configured_actions(settings: Settings, known: Mapping[str, ActionHandler] | None = None) -> Actions:
+    """Return the actions that are `known` here and all that are configured, with what the configuration says of each.
+
+    For every trait the configuration goes before the action itself. Done twice it changes nothing more.
+    """
+    known = known or {}
+    return Actions(
+        {
+            name: _configured(known.get(name) or elsewhere(name), settings.action(name))
+            for name in {**known, **settings.actions}
+        }
+    )
+
+
+def declared_actions(settings: Settings) -> dict[str, ActionHandler]:
+    """Return the actions that the configuration declares for a world which only knows how to act."""
+    declared = {name: each.declaration for name, each in settings.actions.items() if each.is_declared}
+    return {name: elsewhere(name, **{"level": "auto", "target": name} | facts) for name, facts in declared.items()}
+
+
+def _configured(action: ActionHandler, said: ActionSettings) -> ActionHandler:
+    traits = said.traits
+    if traits.keys() & EFFECTS:
+        # One that is configured, in either unit, goes before all that the action says of its effects.
+        traits = {key: {} for key in EFFECTS} | traits
+    values = {**action.option_values, **said.options}
+    return replace(action, **traits, configured=frozenset(traits), option_values=values)
