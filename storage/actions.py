@@ -111,6 +111,12 @@ class ActionTable:
         found = self.views("WHERE a.undo_of = $action_id", {"action_id": action_id})
         return found[0] if found else None
 
+    def undone_at(self) -> dict[str, datetime]:
+        """Return when acts began to be undone, by action id; undos that did not succeed are left out."""
+        sql = """SELECT a.undo_of, CAST(r.body->>'$.started_at' AS TIMESTAMPTZ) FROM actions a
+                 JOIN receipts r USING (action_id) WHERE a.undo_of IS NOT NULL AND r.status = 'succeeded'"""
+        return dict(self._engine.recall(("actions", "receipts"), "undone", lambda: self._engine.rows(sql)))
+
     def approve(self, approval: Approval) -> bool:
         """Record a person's answer; only the first counts. Returns whether this was it."""
         return bool(self._approvals.append([approval]))

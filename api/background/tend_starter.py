@@ -9,10 +9,14 @@ from datetime import datetime, timedelta
 
 from api.facade import Facade
 from storage.actions import ActionView
-from storage.records import Autonomy
+from storage.records import Action, Autonomy
 from tasks.actions import configured_actions
 from tasks.authority import as_allowed_now, is_autonomous
 from tasks.execute import effective_level
+from tasks.interventions.act_window import WATCHED_STEPS, watched_until
+from tasks.interventions.matured import matured
+from tasks.interventions.undo import keeps_state, may_undo_unasked
+from tasks.monitor import LONGEST_STEP_S
 
 logger = logging.getLogger(__name__)
 
@@ -74,8 +78,8 @@ def due(facade: Facade, now: datetime) -> Need | None:
     return next((need for look in looks if (need := look(facade, now)) is not None), None)
 
 
-def _need(reason: str, views: list[ActionView], stamp: str = "") -> Need | None:
-    return Need(reason, frozenset(view.action.action_id + stamp for view in views)) if views else None
+def _need(reason: str, actions: list[Action], stamp: str = "") -> Need | None:
+    return Need(reason, frozenset(action.action_id + stamp for action in actions)) if actions else None
 
 
 def _due_action(facade: Facade, now: datetime) -> Need | None:
@@ -86,7 +90,7 @@ def _due_action(facade: Facade, now: datetime) -> Need | None:
     autonomous = is_autonomous(settings, facade.store)
     actions = configured_actions(settings)
     allowed = [as_allowed_now(actions, facade.store, view) for view in waiting]
-    return _need("due action", [view for view in allowed if is_permitted(view, autonomous, now)])
+    return _need("due action", [view.action for view in allowed if is_permitted(view, autonomous, now)])
 
 
 def is_permitted(view: ActionView, autonomous: bool, now: datetime) -> bool:
@@ -99,27 +103,27 @@ def is_permitted(view: ActionView, autonomous: bool, now: datetime) -> bool:
 
 
 def _matured_window(facade: Facade, now: datetime) -> Need | None:
-    return _need("matured window", [view for view in facade.store.actions.unmeasured() if _is_matured(view, now)])
-
-
-def _is_matured(view: ActionView, now: datetime) -> bool:
-    if view.receipt is None or view.action.series is None:
-        return False
-    return view.receipt.finished_at + timedelta(seconds=view.action.horizon_s) <= now
+    return _need("matured window", [act.action for act in matured(facade.store, now)])
 
 
 def _guard_window(facade: Facade, now: datetime) -> Need | None:
-    """Find acts young enough to be undone should a guard get worse; each look is a new one, so it never backs off."""
-    since = now - timedelta(seconds=facade.in_force.executor.stabilisation_seconds)
-    fresh = facade.store.actions.finished(since)
-    undone = {view.action.undo_of for view in fresh}
-    guarded = [view for view in fresh if _is_guarded(view, now) and view.action.action_id not in undone]
-    return _need("guard window", guarded, f"@{now.isoformat(timespec='seconds')}")
+    """Find acts that are watched and may be undone should a metric get worse.
+
+    Each look is a new one, so it never backs off.
+    """
+    since = now - timedelta(seconds=max(facade.in_force.executor.stabilisation_seconds, WATCHED_STEPS * LONGEST_STEP_S))
+    watched = [view for view in facade.store.actions.finished(since) if _is_watched(facade, view, now)]
+    return _need("guard window", [view.action for view in watched], f"@{now.isoformat(timespec='seconds')}")
 
 
-def _is_guarded(view: ActionView, now: datetime) -> bool:
+def _is_watched(facade: Facade, view: ActionView, now: datetime) -> bool:
     """Tell whether a change for the worse could be seen and undone; not of what a wrong clock dated far ahead."""
-    if view.receipt is None or view.receipt.finished_at > now + LONGEST_TURN:
+    action, receipt = view.action, view.receipt
+    if receipt is None or receipt.finished_at > now + LONGEST_TURN or not (action.guards or action.series):
         return False
-    has_state = bool(view.receipt and view.receipt.undo) or bool(view.intent and view.intent.before)
-    return has_state and bool(view.action.guards or view.action.series) and view.action.undo_of is None
+    if not may_undo_unasked(view, is_reversible=keeps_state(view)):
+        return False
+    estimand = facade.store.outcomes.estimand(action.action_id)
+    stabilisation_s = facade.in_force.executor.stabilisation_seconds
+    over_at = watched_until(receipt, stabilisation_s, estimand.step_s if estimand else 0.0)
+    return now <= over_at and facade.store.actions.undo_for(action.action_id) is None

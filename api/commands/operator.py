@@ -11,15 +11,15 @@ from api.models.goals import Answer, Answered
 from api.prefect_client import Started
 from storage.actions import ActionView
 from storage.errors import ForeactError
-from storage.records import Action, Approval, Autonomy, GoalState, ReceiptStatus, Strategy, Transition, stable_id
+from storage.records import Action, Approval, Autonomy, GoalState, Strategy, Transition, stable_id
 from tasks.actions import configured_actions
 from tasks.authority import switch
 from tasks.execute import WAITS_FACT
+from tasks.interventions.undo import keeps_state, undo_of
 
 logger = logging.getLogger(__name__)
 
 BY_HAND = "by-hand"
-UNDO_EXPIRES = timedelta(days=1)
 
 
 def set_mode(facade: Facade, autonomous: bool, by: str) -> None:
@@ -129,17 +129,16 @@ def cancel_goal(facade: Facade, goal_id: str, answer: Answer) -> Answered:
 def undo_action(facade: Facade, action_id: str, answer: Answer) -> Answered:
     """Ask for an action to be undone; asking twice asks once."""
     view = existing(facade, action_id)
-    _refuse_irreversible(view)
-    known = facade.store.actions.undo_for(action_id)
-    undo = known.action if known else _undo_of(facade, view.action)
-    if known is None:
+    earlier = facade.store.actions.undo_for(action_id)
+    undo = earlier.action if earlier else undo_of(view, facade.clock(), is_reversible=keeps_state(view))
+    if earlier is None:
         facade.store.actions.append([undo], BY_HAND)
         detail = {"undo": undo.action_id, "note": answer.note}
         facade.store.audit.append(answer.by, "undo action", action_id, detail)
     # A person's yes outranks the mode: an undo that is asked for happens even while the loop may not act by itself.
     facade.store.actions.approve(_approval(facade, undo, answer, approved=True))
     started, note = _tend(facade, undo.action_id, "undo")
-    note = "It already was asked for." if known else note
+    note = "It already was asked for." if earlier else note
     return Answered(
         subject=action_id, done="undo asked for", action_ids=[undo.action_id], flow_run_id=started, note=note
     )
@@ -215,35 +214,6 @@ def _approval(facade: Facade, action: Action, answer: Answer, approved: bool) ->
         params=answer.params,
         note=answer.note,
     )
-
-
-def _refuse_irreversible(view: ActionView) -> None:
-    action_id, receipt = view.action.action_id, view.receipt
-    if view.action.undo_of is not None:
-        raise ForeactError("is_undo", f"{action_id} is itself an undo.", "Plan the action anew instead.", status=409)
-    if receipt is None or receipt.status not in (ReceiptStatus.SUCCEEDED, ReceiptStatus.UNKNOWN):
-        state = "was not done yet" if receipt is None else f"ended as {receipt.status}"
-        raise ForeactError("nothing_to_undo", f"{action_id} {state}.", "Only what was done can be undone.", status=409)
-    if receipt.undo is None and not (view.intent and view.intent.before):
-        detail = f"{view.action.name} cannot be undone."
-        raise ForeactError("irreversible", detail, "Its receipt says what was done; reverse it by hand.", status=409)
-
-
-def _undo_of(facade: Facade, action: Action) -> Action:
-    """Make the action that undoes one; a person asked for it, so it needs no further approval."""
-    now = facade.clock()
-    changes = {
-        "action_id": stable_id("action", "undo", action.action_id),
-        "undo_of": action.action_id,
-        "level": Autonomy.AUTO,
-        "strategy": Strategy.IMMEDIATE,
-        "created_at": now,
-        "due_at": now,
-        "expires_at": now + UNDO_EXPIRES,
-        "priority": 1.0,
-        "dry_run": False,
-    }
-    return action.model_copy(update=changes)
 
 
 def _tend(facade: Facade, key: str, reason: str) -> tuple[str | None, str]:

@@ -20,6 +20,7 @@ from storage.actions import ActionView
 from storage.engine.query_cache import CLOCK
 from storage.records import Breach, Decision, FloatArray, GoalView, Objective, ObjectiveKind, Outcome
 from storage.samples import SeriesInfo
+from tasks.interventions.undo import keeps_state, refusal_to_undo
 from tasks.objectives.in_force import objectives_in_force
 
 CHARTS_SHOWN = 6
@@ -259,6 +260,12 @@ def _remark(forecast: SeriesForecast | None) -> str:
     if forecast is None:
         return ""
     return forecast.refusal or "; ".join(forecast.warnings)
+
+
+def can_be_undone(action: ActionDetail) -> bool:
+    """Tell whether a person may ask for an action to be undone, and nobody has."""
+    view = ActionView(action.action, action.approval, action.intent, action.receipt)
+    return action.undone_by is None and refusal_to_undo(view, is_reversible=keeps_state(view)) is None
 
 
 def target_outcome(action: ActionDetail) -> Outcome | None:

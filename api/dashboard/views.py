@@ -51,6 +51,7 @@ def _environment() -> Environment:
         "interval": charts.interval,
         "probability_bar": charts.probability_bar,
         "target_outcome": page_data.target_outcome,
+        "can_be_undone": page_data.can_be_undone,
     }
     return environment
 

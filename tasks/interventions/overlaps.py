@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import numpy as np
 
 from storage.actions import ActionView
 from storage.records import BoolArray, Frame
+from tasks.interventions.act_window import horizon_ends_at
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ def acts_of(views: Sequence[ActionView]) -> tuple[Act, ...]:
             view.action.name,
             view.action.series,
             receipt.started_at,
-            receipt.finished_at + timedelta(seconds=view.action.horizon_s),
+            horizon_ends_at(view.action, receipt),
         )
         for view in views
         if (receipt := view.touched) and view.action.series and not view.action.dry_run

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from storage.records import ReceiptStatus
 from tasks.context import Context
 from tasks.interventions.removed_from_history import PassingEffect, passing_effects_of
 
@@ -17,9 +16,4 @@ def passing_effects(context: Context) -> tuple[PassingEffect, ...]:
     if not durations_s:
         return ()
     since = context.tick - timedelta(days=HISTORY_DAYS)
-    undone_at = {
-        view.action.undo_of: view.receipt.started_at
-        for view in context.store.actions.finished(since)
-        if view.action.undo_of and view.receipt and view.receipt.status is ReceiptStatus.SUCCEEDED
-    }
-    return passing_effects_of(context.store.outcomes.targets(since), durations_s, undone_at)
+    return passing_effects_of(context.store.outcomes.targets(since), durations_s, context.store.actions.undone_at())

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
-from math import ceil
 
 import numpy as np
 
 from storage.records import Action, BoolArray, Estimand, FloatArray, Forecast, Frame, IntArray, Receipt
 from tasks.context import Context
+from tasks.interventions.act_window import steps_within
 from tasks.interventions.overlaps import Act, acted_in, acts_of, overlapping
 from tasks.interventions.recent import passing_effects
 from tasks.interventions.removed_from_history import PassingEffect, without_effects
@@ -79,11 +79,8 @@ class DataAroundAct:
         self, forecasts: dict[str, Forecast], estimand: Estimand, receipt: Receipt, until: datetime
     ) -> MetricGrid | None:
         one = next(iter(forecasts.values()))
-        waited, span = receipt.finished_at - one.issued_at, until - receipt.finished_at
-        first_step = max(0, ceil(waited.total_seconds() / one.step_s))
-        wanted = max(1, round(span.total_seconds() / one.step_s))
-        known = min(len(each.point) for each in forecasts.values())
-        steps = min(wanted, known - first_step)
+        first_step, steps = steps_within(one.issued_at, one.step_s, receipt.finished_at, until)
+        steps = min(steps, min(len(each.point) for each in forecasts.values()) - first_step)
         if steps < 1:
             return None
         end = one.at_step(first_step + steps - 1)

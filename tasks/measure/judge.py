@@ -3,128 +3,74 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
-from storage.actions import ActionView
-from storage.records import Action, Estimand, Outcome, Receipt, ReceiptStatus, Verdict, stable_id
+from storage.records import Action, Estimand, Outcome, Verdict, stable_id
 from tasks.context import Context
+from tasks.interventions.matured import MaturedAct
 from tasks.measure.data_around_act import DataAroundAct
 from tasks.measure.grid import MetricGrid
 from tasks.measure.inference.claims import Claim, check_claims
 from tasks.measure.inference.effect import Better, Effect
 from tasks.measure.inference.many_metrics import MetricWindow, Role, measure_many
-from tasks.measure.preregister import better_of, derive
+from tasks.measure.preregister import better_of
 from tasks.objectives.in_force import objectives_in_force
 
-MOST_PATIENCE_S = 3_600.0
 NO_FORECAST = "no forecast issued before the act tells of this series and time"
 CHOSEN_AFTERWARDS = "what was fixed before the act is missing or unreadable: window chosen by what was known then"
 
 
-@dataclass(frozen=True)
-class Judged:
-    """An act to be judged: what it is judged by, until when, and the metrics around it, grouped by step."""
-
-    action: Action
-    receipt: Receipt
-    estimand: Estimand | None
-    is_fixed: bool
-    until: datetime
-    grids: tuple[MetricGrid, ...]
-
-    @property
-    def target(self) -> MetricGrid | None:
-        """Return the grid that holds the target; None where nothing was forecast of it."""
-        return next((grid for grid in self.grids if self.action.series in grid.forecasts), None)
-
-
-def judged(around: DataAroundAct, view: ActionView) -> Judged | None:
-    """Return an act whose time has come; None while its window lasts, or late values may still arrive.
-
-    Values are waited for as long as the window was, an hour at most: after that, what is missing stays missing.
-    """
-    action, receipt = view.action, view.receipt
-    assert receipt is not None
-    tick = around.context.tick
-    until = ends_at(around.context, action, receipt)
-    if until > tick:
-        return None
-    estimand = around.context.store.outcomes.estimand(action.action_id)
-    used = estimand or derive(around, action, receipt.started_at)
-    names = (used.series, *used.guards, *used.side_effects, *used.controls) if used else ()
-    grids = tuple(around.grids(used, receipt, names, until)) if used else ()
-    found = Judged(action, receipt, used, estimand is not None, until, grids)
-    return None if _must_wait(found, tick) else found
-
-
-def _must_wait(found: Judged, tick: datetime) -> bool:
-    """Tell whether the target's last step is still to end, or its value may still arrive."""
-    grid = found.target
-    if grid is None:
-        return False
-    end = max(found.until, grid.ends_at)
-    patience_s = min(MOST_PATIENCE_S, max(found.action.horizon_s, 2 * grid.any_forecast.step_s))
-    is_late = not np.isfinite(grid.seen(str(found.action.series))[-1])
-    return tick < end or (is_late and tick < end + timedelta(seconds=patience_s))
-
-
-def ends_at(context: Context, action: Action, receipt: Receipt) -> datetime:
-    """Return when the window of an act ends: after its horizon, or when the act was undone."""
-    end = receipt.finished_at + timedelta(seconds=action.horizon_s)
-    undo = context.store.actions.undo_for(action.action_id)
-    undone = undo.receipt if undo else None
-    if undone is None or undone.status is not ReceiptStatus.SUCCEEDED:
-        return end
-    return max(receipt.finished_at, min(end, undone.started_at))
-
-
-def outcomes_of(around: DataAroundAct, found: Judged) -> list[Outcome]:
+def judge(around: DataAroundAct, act: MaturedAct) -> list[Outcome]:
     """Return what an act changed on every metric, its target first."""
-    windows, grids = _windows(around, found)
-    confidence = {} if found.estimand is None else _level(found.estimand)
-    effects = measure_many(windows, **confidence)
-    claims = {each.metric: each for each in check_claims(found.receipt.claimed_impact, _by_claim(found, effects))}
-    target = str(found.action.series)
+    grids = _grids(around, act)
+    windows = _windows(around, act, grids)
+    effects = measure_many(windows, **({} if act.estimand is None else _level(act.estimand)))
+    claims = {each.metric: each for each in check_claims(act.receipt.claimed_impact, _by_claim(act, effects))}
+    target, guards = str(act.action.series), act.estimand.guards if act.estimand else ()
+    roles: dict[str, Role] = {
+        target: "target",
+        **dict.fromkeys(guards, "guard"),
+        **{window.name: window.role for window in windows},
+    }
+    grid_of = {name: grid for grid in grids for name in grid.series}
     unknown = Effect(Verdict.UNKNOWN, NO_FORECAST)
-    wanted = {target: "target", **dict.fromkeys(found.estimand.guards if found.estimand else (), "guard")}
-    roles: dict[str, Any] = {**wanted, **{window.name: window.role for window in windows}}
     return [
-        _outcome(around.context, found, name, role, effects.get(name, unknown), grids.get(name), claims)
+        _outcome(around.context, act, name, role, effects.get(name, unknown), grid_of.get(name), claims)
         for name, role in roles.items()
     ]
+
+
+def _grids(around: DataAroundAct, act: MaturedAct) -> list[MetricGrid]:
+    if (used := act.estimand) is None:
+        return []
+    names = (used.series, *used.guards, *used.side_effects, *used.controls)
+    return around.grids(used, act.receipt, names, act.window.until)
 
 
 def _level(estimand: Estimand) -> dict[str, float]:
     return {"confidence": estimand.confidence, "alpha": estimand.alpha}
 
 
-def _windows(around: DataAroundAct, found: Judged) -> tuple[list[MetricWindow], dict[str, MetricGrid]]:
-    estimand, windows, grids = found.estimand, list[MetricWindow](), dict[str, MetricGrid]()
-    if estimand is None:
-        return windows, grids
+def _windows(around: DataAroundAct, act: MaturedAct, grids: Sequence[MetricGrid]) -> list[MetricWindow]:
+    if (estimand := act.estimand) is None:
+        return []
     roles: dict[str, Role] = {
         **dict.fromkeys(estimand.side_effects, "side_effect"),
         **dict.fromkeys(estimand.guards, "guard"),
         estimand.series: "target",
     }
-    better = _better(around.context, found.action, roles)
-    for grid in found.grids:
-        windows += around.windows(
-            grid,
-            found.action,
-            found.receipt,
-            found.until,
-            roles,
-            better,
-            estimand,
-            window_s=estimand.window_steps * estimand.step_s,
+    better = _better(around.context, act.action, roles)
+    window_s = estimand.window_steps * estimand.step_s
+    return [
+        window
+        for grid in grids
+        for window in around.windows(
+            grid, act.action, act.receipt, act.window.until, roles, better, estimand, window_s=window_s
         )
-        grids |= dict.fromkeys(grid.series, grid)
-    return windows, grids
+    ]
 
 
 def _better(context: Context, action: Action, names: Mapping[str, Role]) -> dict[str, Better]:
@@ -132,12 +78,12 @@ def _better(context: Context, action: Action, names: Mapping[str, Role]) -> dict
     return {name: better_of(objectives, name, action) for name in names}
 
 
-def _by_claim(found: Judged, effects: Mapping[str, Effect]) -> dict[str, Effect]:
+def _by_claim(act: MaturedAct, effects: Mapping[str, Effect]) -> dict[str, Effect]:
     """Return the effects under the names by which the handler claims: a series, or a metric with one series."""
     named = dict(effects)
-    for name in found.receipt.claimed_impact:
+    for name in act.receipt.claimed_impact:
         same = [series for series in effects if series.partition("{")[0] == name]
-        target = str(found.action.series)
+        target = str(act.action.series)
         if name not in named and same:
             named[name] = effects[target if target in same else same[0]]
     return named
@@ -145,7 +91,7 @@ def _by_claim(found: Judged, effects: Mapping[str, Effect]) -> dict[str, Effect]
 
 def _outcome(
     context: Context,
-    found: Judged,
+    act: MaturedAct,
     series: str,
     role: Any,
     effect: Effect,
@@ -153,17 +99,17 @@ def _outcome(
     claims: Mapping[str, Claim],
 ) -> Outcome:
     claim = claims.get(series, claims.get(series.partition("{")[0]))
-    evidence = _evidence(found, series, role, effect, grid)
+    evidence = _evidence(act, series, role, effect, grid)
     if claim is not None:
         evidence["claim"] = asdict(claim) | {"measured_ratio": number(claim.measured_ratio)}
     if role == "target" and claims:
         evidence["claims"] = {name: {"agreement": c.agreement, "statement": c.statement} for name, c in claims.items()}
-    return outcome_of(context, found, series, effect, evidence, role=role, claim=claim)
+    return outcome_of(context, act, series, effect, evidence, role=role, claim=claim)
 
 
 def outcome_of(
     context: Context,
-    found: Judged,
+    act: MaturedAct,
     series: str,
     effect: Effect,
     evidence: dict[str, Any],
@@ -172,7 +118,7 @@ def outcome_of(
     claim: Claim | None = None,
 ) -> Outcome:
     """Return an effect on one metric as the outcome that is kept."""
-    action, receipt = found.action, found.receipt
+    action, receipt = act.action, act.receipt
     return Outcome(
         outcome_id=stable_id("outcome", action.action_id, series),
         action_id=action.action_id,
@@ -184,7 +130,7 @@ def outcome_of(
         role=role,
         measured_at=context.tick,
         acted_at=receipt.finished_at,
-        horizon_s=(found.until - receipt.finished_at).total_seconds(),
+        horizon_s=act.window.length_s,
         estimate=number(effect.estimate),
         low=number(effect.low),
         high=number(effect.high),
@@ -193,7 +139,7 @@ def outcome_of(
         effect_sd_units=number(effect.effect_sd_units),
         standard_error_sd_units=number(effect.standard_error_sd_units),
         verdict=effect.verdict,
-        reason="; ".join([effect.reason, *_remarks(found, effect, claim)]),
+        reason="; ".join([effect.reason, *_remarks(act, effect, claim)]),
         propensity=action.propensity,
         claimed=number(claim.claimed_ratio) if claim else None,
         status=receipt.status,
@@ -202,25 +148,25 @@ def outcome_of(
     )
 
 
-def _remarks(found: Judged, effect: Effect, claim: Claim | None) -> list[str]:
+def _remarks(act: MaturedAct, effect: Effect, claim: Claim | None) -> list[str]:
     """Say what a reader must know beside the number."""
     said = []
     if effect.is_measured and effect.observed_steps < effect.window_steps:
         said.append(f"only {effect.observed_steps} of {effect.window_steps} steps after the action were observed")
-    if found.estimand is not None and not found.is_fixed:
+    if act.estimand is not None and not act.is_fixed:
         said.append(CHOSEN_AFTERWARDS)
     if claim is not None and claim.agreement == "contradicts":
         said.append(f"the handler {claim.statement}: the measurement decides")
     return said
 
 
-def _evidence(found: Judged, series: str, role: str, effect: Effect, grid: MetricGrid | None) -> dict[str, Any]:
-    estimand = found.estimand
+def _evidence(act: MaturedAct, series: str, role: str, effect: Effect, grid: MetricGrid | None) -> dict[str, Any]:
+    estimand = act.estimand
     if estimand is None or grid is None:
         return {}
-    told: dict[str, Any] = {
+    evidence: dict[str, Any] = {
         "forecast_cycle_id": estimand.forecast_cycle_id,
-        "fixed_at": estimand.fixed_at.isoformat() if found.is_fixed else None,
+        "fixed_at": estimand.fixed_at.isoformat() if act.is_fixed else None,
         "step_s": grid.any_forecast.step_s,
         "first_step": grid.first_step,
         "first_at": grid.any_forecast.at_step(grid.first_step).isoformat(),
@@ -234,15 +180,15 @@ def _evidence(found: Judged, series: str, role: str, effect: Effect, grid: Metri
     if is_worth_a_picture:
         low, high = grid.band(series)
         shown = {"observed": grid.seen(series), "forecast": grid.point(series), "low": low, "high": high}
-        told |= {name: numbers(values) for name, values in shown.items()}
+        evidence |= {name: numbers(values) for name, values in shown.items()}
     if role == "target":
-        told |= {
+        evidence |= {
             "trigger": estimand.trigger,
             "triggered_windows": number(effect.triggered_windows),
             "controls": list(effect.controls_used),
             "predicted_sd_units": estimand.predicted_sd_units,
         }
-    return told
+    return evidence
 
 
 def numbers(values: Sequence[float] | np.ndarray[Any, Any]) -> list[float | None]:

@@ -9,72 +9,62 @@ from typing import Any
 
 import numpy as np
 
-from storage.actions import ActionView
-from storage.records import Estimand, Objective, Outcome, Verdict
+from storage.records import Estimand, HeldAmount, Outcome, Verdict
 from tasks.context import Context
 from tasks.drivers.responses import Response
+from tasks.interventions.matured import MaturedAct
 from tasks.measure.amount_history import history_of, names_of, response_to
 from tasks.measure.inference.amount_effect import DrivenHistory, at_old_amount, held_ledger, measure_amount
 from tasks.measure.inference.effect import Effect
-from tasks.measure.judge import MOST_PATIENCE_S, Judged, ends_at, number, numbers, outcome_of
+from tasks.measure.judge import number, numbers, outcome_of
 from tasks.objectives.in_force import objectives_in_force
 
 
-def judge_amount(context: Context, view: ActionView, estimand: Estimand) -> Outcome | None:
-    """Return what an act that set an amount changed; None while its window lasts, or late values may still arrive."""
-    receipt, held = view.receipt, estimand.held
-    assert receipt is not None
+def judge_amount(context: Context, act: MaturedAct) -> Outcome:
+    """Return what an act that set an amount changed."""
+    estimand, held = act.estimand, act.estimand.held if act.estimand else None
+    assert estimand is not None
     assert held is not None
-    begins = receipt.finished_at + timedelta(seconds=held.begins_after_s)
-    end = begins + timedelta(seconds=estimand.step_s * estimand.horizon_steps)
-    if context.tick < end:
-        return None
-    found = Judged(view.action, receipt, estimand, True, ends_at(context, view.action, receipt), ())
     objective = next(
         (each for each in objectives_in_force(context.settings, context.store) if each.name == held.objective), None
     )
     names = names_of(context, objective) if objective is not None else None
     if objective is None or names is None:
         gone = f"the objective {held.objective} is gone, or what it names is not recorded any more"
-        return outcome_of(context, found, estimand.series, Effect(Verdict.UNKNOWN, gone), {})
+        return outcome_of(context, act, estimand.series, Effect(Verdict.UNKNOWN, gone), {})
+    window = act.window
     past = history_of(
         context,
         objective,
         names,
-        end,
+        window.last_step_at,
         estimand.step_s,
-        settling_s=context.actions[view.action.name].latency_s,
-        judged=estimand.horizon_steps,
-        since_act=ceil((end - receipt.started_at).total_seconds() / estimand.step_s),
+        settling_s=context.actions[act.action.name].latency_s,
+        judged=window.steps,
+        since_act=ceil((window.last_step_at - act.receipt.started_at).total_seconds() / estimand.step_s),
     )
-    if not np.isfinite(past.metric[-1]) and context.tick < end + timedelta(seconds=_patience_s(estimand)):
-        return None
-    return _outcome(context, found, past, response_to(objective, past), objective)
-
-
-def _outcome(
-    context: Context, found: Judged, past: DrivenHistory, response: Response | None, objective: Objective
-) -> Outcome:
-    estimand = found.estimand
-    assert estimand is not None
-    assert estimand.held is not None
+    response = response_to(objective, past)
     if response is None:
         unknown = f"how {objective.measured} follows from {objective.driver} cannot be told from what was recorded"
-        return outcome_of(context, found, estimand.series, Effect(Verdict.INCONCLUSIVE, unknown), {})
-    effect = measure_amount(
+        return outcome_of(context, act, estimand.series, Effect(Verdict.INCONCLUSIVE, unknown), {})
+    effect = _effect(act, past, response, estimand, held)
+    compared = f"held against {objective.capacity} = {held.amount:g} under the same {objective.driver}"
+    effect = replace(effect, reason=f"{effect.reason}; {compared}")
+    return outcome_of(context, act, estimand.series, effect, _evidence(estimand, effect, past, response))
+
+
+def _effect(act: MaturedAct, past: DrivenHistory, response: Response, estimand: Estimand, held: HeldAmount) -> Effect:
+    return measure_amount(
         past,
         response,
-        estimand.held.amount,
-        float(found.action.params["amount"]),
+        held.amount,
+        float(act.action.params["amount"]),
         better=estimand.better,
-        window_steps=estimand.window_steps,
+        window_steps=min(estimand.window_steps, act.window.steps),
         trigger=estimand.trigger,
         confidence=estimand.confidence,
         alpha=estimand.alpha,
     )
-    told = f"{effect.reason}; held against {objective.capacity} = {estimand.held.amount:g} under the same"
-    effect = replace(effect, reason=f"{told} {objective.driver}")
-    return outcome_of(context, found, estimand.series, effect, _evidence(estimand, effect, past, response))
 
 
 def _evidence(estimand: Estimand, effect: Effect, past: DrivenHistory, response: Response) -> dict[str, Any]:
@@ -107,7 +97,3 @@ def _evidence(estimand: Estimand, effect: Effect, past: DrivenHistory, response:
         "held": estimand.held.model_dump(),
         **{name: numbers(values) for name, values in shown.items()},
     }
-
-
-def _patience_s(estimand: Estimand) -> float:
-    return min(MOST_PATIENCE_S, max(estimand.step_s * estimand.horizon_steps, 2 * estimand.step_s))

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from storage.actions import ActionView
-from storage.records import Action, Autonomy, Estimand, Outcome, Receipt, ReceiptStatus, Verdict, stable_id
+from storage.records import Action, Estimand, Outcome, Receipt, Verdict
 from tasks.context import Context
+from tasks.interventions.act_window import WATCHED_STEPS, watched_until
+from tasks.interventions.matured import matured
+from tasks.interventions.undo import may_undo_unasked, undo_of
 from tasks.measure.data_around_act import DataAroundAct
 from tasks.measure.grid import MetricGrid
 from tasks.measure.inference.effect import Better
 from tasks.measure.inference.many_metrics import Role, measure_many
-from tasks.measure.judge import judged, outcomes_of
+from tasks.measure.judge import judge
 from tasks.measure.judge_amount import judge_amount
 from tasks.measure.preregister import better_of, derive, named
 from tasks.monitor import LONGEST_STEP_S
@@ -25,7 +29,6 @@ from tasks.stage import stage
 Outcomes = tuple[Outcome, ...]
 
 EARLIEST_GUARD_STEPS = 5
-WATCHED_STEPS = 7
 LATEST_LOOK = timedelta(hours=1)
 """How long after its time ran out an act is still undone: by then too much else may rest on it."""
 
@@ -39,22 +42,12 @@ def _summary(outcomes: Outcomes) -> Mapping[str, Any]:
 def measure(context: Context) -> Outcomes:
     """Measure acts whose window has passed; undo at once what visibly made a guarded metric worse."""
     around, outcomes = DataAroundAct(context), list[Outcome]()
-    for view in context.store.actions.unmeasured():
-        told = _told(around, view)
-        context.store.outcomes.append(told, context.cycle_id)
-        outcomes += told
+    for act in matured(context.store, context.tick, partial(derive, around)):
+        judged = [judge_amount(context, act)] if act.action.series is None else judge(around, act)
+        context.store.outcomes.append(judged, context.cycle_id)
+        outcomes += judged
     watch_guards(context, around)
     return tuple(outcomes)
-
-
-def _told(around: DataAroundAct, view: ActionView) -> list[Outcome]:
-    """Return what an act changed; nothing while its window lasts."""
-    if view.action.series is None:
-        estimand = around.context.store.outcomes.estimand(view.action.action_id)
-        told = judge_amount(around.context, view, estimand) if estimand and estimand.held else None
-        return [told] if told else []
-    found = judged(around, view)
-    return outcomes_of(around, found) if found is not None else []
 
 
 def watch_guards(context: Context, around: DataAroundAct) -> None:
@@ -66,14 +59,11 @@ def watch_guards(context: Context, around: DataAroundAct) -> None:
     longest_s = max(context.settings.executor.stabilisation_seconds, WATCHED_STEPS * LONGEST_STEP_S)
     since = context.tick - timedelta(seconds=longest_s) - LATEST_LOOK
     for view in context.store.actions.finished(since):
-        if _may_be_undone(context, view) and (reason := _worsened(around, view)):
-            plan_undo(context, view.action, reason)
-
-
-def _may_be_undone(context: Context, view: ActionView) -> bool:
-    done = view.receipt is not None and view.receipt.status is ReceiptStatus.SUCCEEDED
-    reversible = context.actions[view.action.name].reversible
-    return done and reversible and not view.action.undo_of and not context.store.actions.undo_for(view.action.action_id)
+        may_undo = may_undo_unasked(view, is_reversible=context.actions[view.action.name].reversible)
+        if not may_undo or context.store.actions.undo_for(view.action.action_id):
+            continue
+        if reason := _worsened(around, view):
+            plan_undo(context, view, reason)
 
 
 def _worsened(around: DataAroundAct, view: ActionView) -> str:
@@ -121,10 +111,7 @@ def _worse_by(around: DataAroundAct, view: ActionView, estimand: Estimand, roles
 
 
 def _over_at(context: Context, receipt: Receipt, step_s: float) -> datetime:
-    """Return when an act is no longer watched in a metric of some step."""
-    return receipt.finished_at + timedelta(
-        seconds=max(context.settings.executor.stabilisation_seconds, WATCHED_STEPS * step_s)
-    )
+    return watched_until(receipt, context.settings.executor.stabilisation_seconds, step_s)
 
 
 def _is_over(around: DataAroundAct, over_at: datetime) -> bool:
@@ -168,22 +155,11 @@ def _demonstrably(
     return f"{found} got worse: {effects[found].reason}" if found else ""
 
 
-def plan_undo(context: Context, action: Action, reason: str) -> Action:
+def plan_undo(context: Context, view: ActionView, reason: str) -> Action:
     """Record that an act is to be undone now; undoing is done, guarded and recorded like any action."""
-    undo = action.model_copy(
-        update={
-            "action_id": stable_id("action", "undo", action.action_id),
-            "undo_of": action.action_id,
-            "level": Autonomy.AUTO,
-            "created_at": context.tick,
-            "due_at": context.tick,
-            "expires_at": context.tick + timedelta(days=1),
-        }
-    )
+    action = view.action
+    undo = undo_of(view, context.tick, is_reversible=context.actions[action.name].reversible)
     context.store.actions.append([undo], context.cycle_id)
-    context.store.audit.append("loop", "undo planned", action.action_id, _told_of(action, reason))
+    detail = {"action": action.name, "target": action.target, "goal": action.goal_id, "reason": reason}
+    context.store.audit.append("loop", "undo planned", action.action_id, detail)
     return undo
-
-
-def _told_of(action: Action, reason: str) -> dict[str, str]:
-    return {"action": action.name, "target": action.target, "goal": action.goal_id, "reason": reason}

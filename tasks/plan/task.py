@@ -17,6 +17,7 @@ from tasks.authority import is_autonomous
 from tasks.context import Context
 from tasks.drivers.fitting import fit_driven
 from tasks.forecast import Outlook
+from tasks.interventions.act_window import horizon_ends_at
 from tasks.learn import learned_strategies, planner_beliefs, realised_by_action
 from tasks.maintenance import spans_between
 from tasks.objectives.in_force import objectives_in_force
@@ -176,11 +177,9 @@ def _deviations(values: FloatArray) -> list[float]:
 
 
 def _settling(context: Context, recent: list[ActionView]) -> list[ActionView]:
-    return [view for view in recent if (receipt := view.touched) and _until(view, receipt) > context.tick]
-
-
-def _until(view: ActionView, receipt: Receipt) -> datetime:
-    return receipt.finished_at + timedelta(seconds=view.action.horizon_s)
+    return [
+        view for view in recent if (receipt := view.touched) and horizon_ends_at(view.action, receipt) > context.tick
+    ]
 
 
 def commitments(context: Context, views: Sequence[ActionView], frames: tuple[Frame, ...]) -> tuple[Commitment, ...]:
@@ -190,13 +189,14 @@ def commitments(context: Context, views: Sequence[ActionView], frames: tuple[Fra
 
 def _commitment(context: Context, view: ActionView, frames: tuple[Frame, ...]) -> Commitment:
     action, sets = view.action, context.actions[view.action.name].sets
+    start = view.receipt.finished_at if view.receipt else action.due_at
     return Commitment(
         action_id=action.action_id,
         goal_id=action.goal_id,
         action=action.name,
         target=action.target,
-        start=view.receipt.finished_at if view.receipt else action.due_at,
-        until=_until(view, view.receipt) if view.receipt else action.due_at + timedelta(seconds=action.horizon_s),
+        start=start,
+        until=start + timedelta(seconds=action.horizon_s),
         series=action.series,
         params=action.params,
         strategy=action.strategy,

@@ -33,6 +33,7 @@ from storage.records import (
     Transition,
     Verdict,
 )
+from tasks.interventions.undo import undo_of
 
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
@@ -83,6 +84,15 @@ def an_action(action_id: str, at: datetime, **changes: Any) -> Action:
         "guards": ("memory_used_ratio",),
     }
     return Action(**fields | changes)
+
+
+def an_undo(store: Store, action_id: str, at: datetime) -> Action:
+    """Plan the undo of an act that was done."""
+    view = store.actions.get(action_id)
+    assert view is not None
+    undo = undo_of(view, at, is_reversible=True)
+    store.actions.append([undo], "cycle-1")
+    return undo
 
 
 def a_receipt(action_id: str, at: datetime, status: ReceiptStatus = ReceiptStatus.SUCCEEDED) -> Receipt:

@@ -13,7 +13,8 @@ import numpy as np
 from flows.simulate import TickClock
 from settings import Settings, load_settings
 from storage import Store, open_store
-from storage.records import Action, Approval, Autonomy, Event, Objective, Receipt, ReceiptStatus, Sample, stable_id
+from storage.records import Action, Approval, Autonomy, Event, Objective, Receipt, ReceiptStatus, Sample
+from tasks.interventions.undo import undo_of
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
 STEP = timedelta(minutes=5)
@@ -88,22 +89,12 @@ class WanderingMachine:
         for name in (SHED, STIR):
             undone = {action.undo_of for _, action in self.acts if action.undo_of and action.name == name}
             done = [(at, a) for at, a in self.acts if a.name == name and not a.undo_of and a.action_id not in undone]
-            ripe = [a for at, a in done if LASTS < tick - at < 4 * LASTS]
-            if ripe and len(undone) < EXERCISED_UNDOS and self.store.actions.undo_for(ripe[0].action_id) is None:
-                self.store.actions.append([_undo_of(ripe[0], tick)], "by hand")
-                self.store.audit.append("somebody", "undo action", ripe[0].action_id, {"note": "does that work?"})
-
-
-def _undo_of(action: Action, tick: datetime) -> Action:
-    changes = {
-        "action_id": stable_id("action", "undo", action.action_id),
-        "undo_of": action.action_id,
-        "level": Autonomy.AUTO,
-        "created_at": tick,
-        "due_at": tick,
-        "expires_at": tick + timedelta(days=1),
-    }
-    return action.model_copy(update=changes)
+            ripe = [a.action_id for at, a in done if LASTS < tick - at < 4 * LASTS]
+            if ripe and len(undone) < EXERCISED_UNDOS and self.store.actions.undo_for(ripe[0]) is None:
+                view = self.store.actions.get(ripe[0])
+                assert view is not None
+                self.store.actions.append([undo_of(view, tick, is_reversible=True)], "by hand")
+                self.store.audit.append("somebody", "undo action", ripe[0], {"note": "does that work?"})
 
 
 def machine(folder: Path, seed: int = 1) -> tuple[WanderingMachine, Settings]:

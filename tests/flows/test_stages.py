@@ -185,8 +185,10 @@ def test_a_guard_that_gets_better_undoes_nothing(bench: Bench) -> None:
 
 
 def test_an_undo_is_planned_once(bench: Bench) -> None:
-    context = bench.context(TICK)
-    assert plan_undo(context, action_of(), "once").action_id == plan_undo(context, action_of(), "twice").action_id
+    bench.act(action_of(), TICK)
+    context, view = bench.context(TICK), bench.store.actions.get("a")
+    assert view is not None
+    assert plan_undo(context, view, "once").action_id == plan_undo(context, view, "twice").action_id
     assert len(bench.store.actions.pending()) == 1
 
 

@@ -16,6 +16,7 @@ from storage.records import Approval, Autonomy, Intent, ReceiptStatus
 from tasks.authority import switch
 from tests.api import worlds
 from tests.api.conftest import RecordingTrigger
+from tests.tasks.interventions.test_act_window import estimand_of
 
 MINUTE = timedelta(minutes=1)
 
@@ -133,12 +134,38 @@ def test_guards_are_watched_while_an_act_is_young(facade: Facade, store: Store, 
     assert due(facade, tick + 6 * MINUTE) is None, "the stabilisation time is over, and the window is not yet"
 
 
-def test_an_undone_act_is_not_guarded_any_more(facade: Facade, store: Store, tick: datetime) -> None:
+def test_an_undone_act_is_not_guarded_any_more_but_measured_up_to_then(
+    facade: Facade, store: Store, tick: datetime
+) -> None:
     plan(store, tick, level=Autonomy.AUTO)
     finish(store, tick, before={"nice": 0})
-    plan(store, tick, "undo-1", undo_of="action-1", level=Autonomy.AUTO)
-    finish(store, tick, "undo-1")
+    undo = worlds.an_undo(store, "action-1", tick)
+    assert due(facade, tick - MINUTE) is None, "it is watched no more once its undo is planned"
+    finish(store, tick, undo.action_id)
+    need = due(facade, tick + 2 * MINUTE)
+    assert need is not None
+    assert need.reason == "matured window"
+
+
+@pytest.mark.parametrize("status", [ReceiptStatus.FAILED, ReceiptStatus.UNKNOWN])
+def test_what_the_loop_would_not_undo_is_not_guarded(
+    facade: Facade, store: Store, tick: datetime, status: ReceiptStatus
+) -> None:
+    plan(store, tick, level=Autonomy.AUTO)
+    store.actions.claim(Intent(action_id="action-1", at=tick, before={"nice": 0}))
+    store.actions.finish(worlds.a_receipt("action-1", tick, status))
     assert due(facade, tick + 2 * MINUTE) is None
+
+
+def test_an_act_is_guarded_until_some_steps_of_its_metric_were_seen(
+    facade: Facade, store: Store, tick: datetime
+) -> None:
+    """As long as `measure` watches it: the stabilisation time is five minutes, seven steps are seven."""
+    plan(store, tick, level=Autonomy.AUTO)
+    finish(store, tick, before={"nice": 0})
+    store.outcomes.fix(estimand_of(action_id="action-1", issued_at=tick, step_s=60), "cycle-1")
+    assert due(facade, tick + 7 * MINUTE) is not None
+    assert due(facade, tick + 8 * MINUTE) is None
 
 
 def test_tend_starts_at_most_once_in_an_interval(

@@ -223,11 +223,9 @@ def test_the_audit_trail_of_all_this_verifies(client: TestClient) -> None:
 def test_while_the_mode_is_off_a_person_is_asked_for_what_was_planned_before(
     client: TestClient, store: Store, tick: datetime
 ) -> None:
-    planned = [
-        worlds.an_action("action-auto", tick, level=Autonomy.AUTO),
-        worlds.an_action("action-undo", tick, level=Autonomy.AUTO, undo_of="action-2"),
-    ]
-    store.actions.append(planned, "cycle-1")
+    auto = worlds.an_action("action-auto", tick, level=Autonomy.AUTO)
+    store.actions.append([auto], "cycle-1")
+    planned = [auto, worlds.an_undo(store, "action-2", tick)]
     assert client.get(f"{API}/actions/action-auto").json()["status"] == "scheduled"
     before = client.get(f"{API}/status").json()["pending_approvals"]
     client.post(f"{API}/mode", json={"autonomous": False})

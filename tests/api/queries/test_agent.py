@@ -88,9 +88,8 @@ def test_receipts_are_counted_once_however_often_it_is_asked(client: TestClient,
     path = f"{API}/executor/statistics"
     assert client.get(path).json() == client.get(path).json()
     late = worlds.an_action("action-4", tick - timedelta(hours=12))
-    undo = worlds.an_action("action-5", tick, undo_of="action-2")
-    nothing = worlds.an_action("action-6", tick, name=NOTHING)
-    store.actions.append([late, undo, nothing], "cycle-1")
+    undo, nothing = worlds.an_undo(store, "action-2", tick), worlds.an_action("action-6", tick, name=NOTHING)
+    store.actions.append([late, nothing], "cycle-1")
     for action in (late, undo, nothing):
         store.actions.finish(worlds.a_receipt(action.action_id, action.created_at))
     told = client.get(path).json()

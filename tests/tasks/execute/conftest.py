@@ -20,6 +20,7 @@ from storage import Store, open_store
 from storage.records import Action, Receipt, Sample
 from tasks.context import Context
 from tasks.execute.task import execute
+from tasks.measure.task import plan_undo
 from tests.tasks.execute.acts import SERIES, TICK, goal_of, opening
 
 
@@ -73,6 +74,12 @@ class Desk:
     def execute(self, tick: datetime | None = None) -> dict[str, Receipt]:
         """Run the stage once and return its receipts by action."""
         return {receipt.action_id: receipt for receipt in execute.fn(self.context(tick), acting(bare))}
+
+    def plan_undo(self, action_id: str) -> Action:
+        """Have the loop take back what was done."""
+        view = self.store.actions.get(action_id)
+        assert view is not None
+        return plan_undo(self.context(), view, "it got worse")
 
     def later(self, seconds: float) -> datetime:
         return self.clock.now + timedelta(seconds=seconds)

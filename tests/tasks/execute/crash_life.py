@@ -121,7 +121,7 @@ def plan_undos(folder: Path) -> None:
     def begin(context: Context) -> None:
         execute_due(context)
         for view in context.store.actions.latest(100):
-            plan_undo(context, view.action, "it got worse")
+            plan_undo(context, view, "it got worse")
 
     with open_at(folder, TICK) as store:
         turn(folder, store, TICK, begin=begin)

@@ -12,7 +12,6 @@ from storage.records import Action, Autonomy, Intent, Receipt, ReceiptStatus
 from tasks.execute import WAITS_FACT
 from tasks.execute.task import act_once, act_task
 from tasks.measure import fix_before_act
-from tasks.measure.task import plan_undo
 from tests.tasks.execute.acts import TICK, action_of, answer_of, goal_of, opening, receipt_of, waiting
 from tests.tasks.execute.bad_handlers import boom
 from tests.tasks.execute.conftest import Desk
@@ -138,7 +137,7 @@ def test_the_parameters_that_a_person_changed_reach_act_check_and_undo(desk: Des
     assert desk.store.actions.approve(answer_of("a", params={"n": 2}))
     assert desk.execute()["a"].status is ReceiptStatus.SUCCEEDED
     assert desk.marks == ["{'n': 2, 'm': 1}"]
-    undo = plan_undo(desk.context(), action_of("a", params={"n": 1, "m": 1}), "it got worse")
+    undo = desk.plan_undo("a")
     assert desk.execute()[undo.action_id].status is ReceiptStatus.SUCCEEDED
     desk.store.actions.approve(answer_of("b", params={"n": 2}))
     began(desk, action_of("b", params={"n": 1, "m": 1}))

@@ -13,7 +13,6 @@ import pytest
 
 from handlers import discover_actions
 from storage.records import ReceiptStatus
-from tasks.measure.task import plan_undo
 from tests.tasks.execute.acts import action_of, answer_of
 from tests.tasks.execute.conftest import Desk
 
@@ -27,8 +26,8 @@ def test_an_undo_restores_what_was_captured_and_what_the_act_kept(desk: Desk) ->
     desk.register(desk.marking(undo={"ticket": 7}), hooks=hooks, runs_in_process=True)
     desk.plan(action_of())
     desk.execute()
-    undo = plan_undo(desk.context(), action_of(), "it got worse")
-    assert plan_undo(desk.context(), action_of(), "it got worse").action_id == undo.action_id
+    undo = desk.plan_undo("a")
+    assert desk.plan_undo("a").action_id == undo.action_id
     assert desk.execute()[undo.action_id].status is ReceiptStatus.SUCCEEDED
     assert desk.execute() == {}
     assert restored == [{"size": 3, "ticket": 7}]
@@ -39,7 +38,7 @@ def test_what_was_switched_off_since_can_still_be_undone(desk: Desk) -> None:
     desk.plan(action_of())
     desk.execute()
     desk.overrides = {"actions": {"restart": {"enabled": False}}}
-    undo = plan_undo(desk.context(), action_of(), "it got worse")
+    undo = desk.plan_undo("a")
     assert desk.execute()[undo.action_id].status is ReceiptStatus.SUCCEEDED
 
 
@@ -48,7 +47,7 @@ def test_an_undo_that_fails_says_so_and_holds_the_action_until_a_person_approves
     desk.register(desk.marking(), hooks=hooks)
     desk.plan(action_of("a"))
     desk.execute()
-    undo = plan_undo(desk.context(), action_of("a"), "it got worse")
+    undo = desk.plan_undo("a")
     receipt = desk.execute(desk.later(60))[undo.action_id]
     assert receipt.status is ReceiptStatus.FAILED
     assert "the volume is gone" in receipt.detail
@@ -91,7 +90,7 @@ def test_a_real_process_is_confined_and_gets_its_cpus_back(desk: Desk, child: ps
         pytest.skip("this runs inside foreact's own process tree")
     assert receipt.status is ReceiptStatus.SUCCEEDED, receipt.detail
     assert len(child.cpu_affinity()) == 1
-    undo = plan_undo(desk.context(), action_of(name="limit_process_affinity", params=params), "it got worse")
+    undo = desk.plan_undo("a")
     receipt = desk.execute()[undo.action_id]
     assert receipt.status is ReceiptStatus.SUCCEEDED, receipt.detail
     assert child.cpu_affinity() == all_cpus

@@ -1,0 +1,64 @@
+"""Which acts can be judged now: asked by the stage that measures them, and by what starts it between cycles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+
+from storage import Store
+from storage.actions import ActionView
+from storage.records import Action, Estimand, Receipt
+from tasks.interventions.act_window import MeasuringWindow, horizon_ends_at, window_of
+
+
+@dataclass(frozen=True)
+class MaturedAct:
+    """An act whose window is over, and what it is judged by; `is_fixed` where that was written down before it."""
+
+    action: Action
+    receipt: Receipt
+    estimand: Estimand | None
+    is_fixed: bool
+    window: MeasuringWindow
+
+
+def matured(
+    store: Store, tick: datetime, derive: Callable[[Action, datetime], Estimand | None] | None = None
+) -> Iterator[MaturedAct]:
+    """Yield the acts without an outcome whose window is over, and whose last value came or is waited for no more.
+
+    `derive` gives what an act is to be judged by where that was not written down, from the moment at which it began.
+    """
+    undone_at = store.actions.undone_at()
+    for view in store.actions.unmeasured():
+        act = _matured(store, view, undone_at.get(view.action.action_id), tick, derive or (lambda *_: None))
+        if act is not None:
+            yield act
+
+
+def _matured(
+    store: Store,
+    view: ActionView,
+    undone_at: datetime | None,
+    tick: datetime,
+    derive: Callable[[Action, datetime], Estimand | None],
+) -> MaturedAct | None:
+    if view.receipt is None or (undone_at is None and tick < horizon_ends_at(view.action, view.receipt)):
+        return None
+    fixed = store.outcomes.estimand(view.action.action_id)
+    estimand = fixed or derive(view.action, view.receipt.started_at)
+    window = window_of(view, estimand, undone_at)
+    if window is None or tick < window.ends_at:
+        return None
+    act = MaturedAct(view.action, view.receipt, estimand, fixed is not None, window)
+    return act if tick >= window.waits_until or _is_seen(store, act) else None
+
+
+def _is_seen(store: Store, act: MaturedAct) -> bool:
+    """Tell whether the last value of the window came."""
+    assert act.estimand is not None
+    frame = store.samples.frame([act.estimand.series], act.window.last_step_at, act.window.step_s, 1)
+    return bool(np.isfinite(frame.values).all())

@@ -1,0 +1,57 @@
+"""How an act is taken back: whether that can be done, and the action that does it, whoever asks for it."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from storage.actions import ActionView
+from storage.errors import ForeactError
+from storage.records import Action, Autonomy, ReceiptStatus, Strategy, stable_id
+
+EXPIRES_AFTER = timedelta(days=1)
+
+
+def undo_of(view: ActionView, at: datetime, *, is_reversible: bool) -> Action:
+    """Return the action that takes an act back: due at once and before all else, with the same id each time.
+
+    Raises `is_undo`, `nothing_to_undo` or `irreversible` where the act cannot be taken back.
+    """
+    if (refusal := refusal_to_undo(view, is_reversible=is_reversible)) is not None:
+        raise refusal
+    changes = {
+        "action_id": stable_id("action", "undo", view.action.action_id),
+        "undo_of": view.action.action_id,
+        "level": Autonomy.AUTO,
+        "strategy": Strategy.IMMEDIATE,
+        "created_at": at,
+        "due_at": at,
+        "expires_at": at + EXPIRES_AFTER,
+        "priority": 1.0,
+        "dry_run": False,
+    }
+    return view.action.model_copy(update=changes)
+
+
+def refusal_to_undo(view: ActionView, *, is_reversible: bool) -> ForeactError | None:
+    """Return why an act cannot be taken back, None where it can; one that may have been done counts as done."""
+    action_id, receipt = view.action.action_id, view.receipt
+    if view.action.undo_of is not None:
+        return ForeactError("is_undo", f"{action_id} is itself an undo.", "Plan the action anew instead.", status=409)
+    if receipt is None or receipt.status not in (ReceiptStatus.SUCCEEDED, ReceiptStatus.UNKNOWN):
+        state = "was not done yet" if receipt is None else f"ended as {receipt.status}"
+        return ForeactError("nothing_to_undo", f"{action_id} {state}.", "Only what was done can be undone.", status=409)
+    if not is_reversible:
+        detail = f"{view.action.name} cannot be undone."
+        return ForeactError("irreversible", detail, "Its receipt says what was done; reverse it by hand.", status=409)
+    return None
+
+
+def may_undo_unasked(view: ActionView, *, is_reversible: bool) -> bool:
+    """Tell whether the loop may take an act back by itself: only what it knows was done."""
+    is_done = view.receipt is not None and view.receipt.status is ReceiptStatus.SUCCEEDED
+    return is_done and refusal_to_undo(view, is_reversible=is_reversible) is None
+
+
+def keeps_state(view: ActionView) -> bool:
+    """Tell whether the state before an act, or what is needed to go back to it, was kept."""
+    return (view.receipt is not None and view.receipt.undo is not None) or bool(view.intent and view.intent.before)
