@@ -13,9 +13,10 @@ from handlers.worlds import World
 from handlers.worlds.live import LiveWorld
 from settings import VERSION, ActionSettings, Settings, utc_now
 from storage import Store, TransientError, open_store
+from storage.facts import SOURCES
 from storage.records import Cycle, stable_id
 from tasks.authority import is_autonomous, note_configuration
-from tasks.context import SOURCE_FACT, Context
+from tasks.context import Context
 
 
 def open_configured_store(settings: Settings, patience_s: float = 30.0) -> Store:
@@ -49,7 +50,7 @@ def live_world(
         options_of=lambda name: settings.action(name).options,
         timeout_of=lambda name: settings.action(name).timeout_seconds,
         sources=sources,
-        since=lambda name: _since(store, name),
+        since=lambda name: store.facts.get(SOURCES.of(name)),
         is_enabled=lambda name: settings.action(name).enabled,
     )
 
@@ -66,11 +67,6 @@ def _configured(handler: ActionHandler, said: ActionSettings) -> ActionHandler:
     if said.metrics is not None:
         changes["metrics"] = said.metrics
     return replace(handler, **changes)
-
-
-def _since(store: Store, source: str) -> datetime | None:
-    text = store.facts.get(f"{SOURCE_FACT}{source}")
-    return datetime.fromisoformat(text) if text else None
 
 
 def new_cycle(settings: Settings, store: Store, tick: datetime, kind: Any = "cycle", flow_run_id: str = "") -> Cycle:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from settings import load_settings
+from storage.facts import INSIGHTS
 from storage.records import (
     NOTHING,
     Belief,
@@ -23,7 +24,6 @@ from storage.records import (
 from tasks.execute.task import act_once
 from tasks.learn import replay
 from tasks.learn.knowledge import current_learner, learned_strategies, observations_of, realised_by_action
-from tasks.learn.publish import INSIGHTS_FACT
 from tasks.learn.task import learn
 from tasks.measure.data_around_act import DataAroundAct
 from tasks.measure.preregister import fix_before_act
@@ -67,7 +67,8 @@ def judged(bench: Bench, minutes: int = 30) -> dict[str, Outcome]:
 
 def told(bench: Bench, minutes: int = 30) -> dict[str, Any]:
     learn.fn(bench.context(TICK + minutes * MINUTE))
-    found: dict[str, Any] = bench.store.facts.get(INSIGHTS_FACT)
+    found = bench.store.facts.get(INSIGHTS)
+    assert found is not None
     return found
 
 
