@@ -25,7 +25,7 @@ def is_switched_on(settings: Settings, store: Store) -> bool:
     kept = store.facts.get(MODE)
     if kept is None:
         return configured
-    return bool(kept.autonomous and (configured or not kept.configured))
+    return kept.autonomous and (configured or not kept.configured)
 
 
 def is_autonomous(settings: Settings, store: Store) -> bool:

@@ -369,6 +369,21 @@ def test_what_outcomes_say_of_strategies_and_predictions_is_kept_for_the_planner
     assert gain.realised == pytest.approx(8.0, abs=0.5)
 
 
+def test_other_policies_are_estimated_anew_with_every_tenth_outcome(bench: Bench) -> None:
+    def estimated() -> object:
+        learn.fn(bench.context(TICK))
+        return (bench.store.facts.get(INSIGHTS) or {})["off_policy"]
+
+    before = [{"policy": "as estimated before"}]
+    bench.store.facts.set(INSIGHTS, {"off_policy": before})
+    bench.store.outcomes.append([outcome_of(n) for n in range(8)], "cycle-1")
+    assert estimated() == before
+    bench.store.outcomes.append([outcome_of(8)], "cycle-2")
+    assert estimated() == before
+    bench.store.outcomes.append([outcome_of(n) for n in range(9, 12)], "cycle-3")
+    assert estimated() == []
+
+
 def test_what_is_predicted_of_an_act_is_what_was_believed_as_it_began(bench: Bench) -> None:
     quiet(bench, {"cpu_usage": 50})
     assert fix_before_act(bench.context(TICK), action_of()).predicted_sd_units is None  # type: ignore[union-attr]
