@@ -8,10 +8,10 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import httpx
 
@@ -20,9 +20,7 @@ from api.processes.preflight import is_running, port_trouble, unread_in
 from cli.client import is_served
 from settings import Settings, utc_now
 from storage.errors import ForeactError
-
-if TYPE_CHECKING:
-    from handlers.drills import Drill
+from storage.facts import DRILLS, Drill
 
 Finding = Literal["ok", "note", "wrong"]
 LEAST_FREE_BYTES = 500_000_000
@@ -54,7 +52,7 @@ def drills(settings: Settings) -> Iterator[Check]:
     """Do and undo every action that has a safe target, keep how it went, and end with the share that passed."""
     from flows.wiring import open_configured_store
     from handlers import discover_actions
-    from handlers.drills import DRILL_FACT, practise_all
+    from handlers.drills import practise_all
     from tasks.actions import configured_actions
 
     actions = sorted(configured_actions(settings, discover_actions()).items())
@@ -62,9 +60,9 @@ def drills(settings: Settings) -> Iterator[Check]:
     done: list[Drill] = []
     with open_configured_store(settings) as store:
         for drill in practise_all([each for _, each in actions if each.enabled], utc_now()):
-            store.facts.set(f"{DRILL_FACT}{drill.action}", drill.as_fact(), "doctor")
+            store.facts.set(DRILLS.of(drill.action), drill, "doctor")
             verb = "drill failed" if drill.finding == "failed" else "drilled"
-            store.audit.append("doctor", verb, drill.action, drill.as_fact())
+            store.audit.append("doctor", verb, drill.action, asdict(drill))
             done.append(drill)
             yield Check(f"drill {drill.action}", words[drill.finding], drill.detail)
     yield _share(done)

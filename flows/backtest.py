@@ -25,13 +25,13 @@ from handlers.worlds.replay import Recording, ReplayWorld
 from settings import Settings, load_settings, utc_now
 from storage import ForeactError, Store
 from storage.actions import ActionView
+from storage.facts import BACKTEST
 from storage.records import NOTHING, ReceiptStatus, Sample, metric_of
 from tasks.actions import configured_actions, declared_actions
 from tasks.monitor.windows import LONGEST_STEP_S, SPARSE_REACH_S, sparse
 from tasks.objectives.in_force import objectives_in_force
 
 MOST_TICKS = 2_000
-BACKTEST_FACT = "backtest"
 
 
 def backtest(
@@ -138,7 +138,7 @@ async def replay_history(days: float = 7.0, every_minutes: float | None = None) 
     with open_configured_store(settings) as store:
         report = backtest(store, settings, end - timedelta(days=days), end, every_s=every_s)
         page = write_page(report, page_of(settings, end))
-        store.facts.set(BACKTEST_FACT, report.summary() | {"page": str(page)})
+        store.facts.set(BACKTEST, report.summary() | {"page": str(page)})
     rows = [asdict(episode) | {"warning": episode.warning} for episode in report.episodes]
     await create_table_artifact(  # type: ignore[misc]
         table=json.loads(json.dumps(rows, default=str)), key="backtest-breaches", description=report.to_json()

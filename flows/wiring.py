@@ -12,10 +12,11 @@ from handlers.worlds import World
 from handlers.worlds.live import LiveWorld
 from settings import VERSION, Settings, utc_now
 from storage import Store, TransientError, open_store
+from storage.facts import SOURCES
 from storage.records import Cycle, stable_id
 from tasks.actions import configured_actions
 from tasks.authority import is_autonomous, note_configuration
-from tasks.context import SOURCE_FACT, Context
+from tasks.context import Context
 
 
 def open_configured_store(settings: Settings, patience_s: float = 30.0) -> Store:
@@ -47,13 +48,8 @@ def live_world(
         actions=actions,
         now=now,
         sources=sources,
-        since=lambda name: _since(store, name),
+        since=lambda name: store.facts.get(SOURCES.of(name)),
     )
-
-
-def _since(store: Store, source: str) -> datetime | None:
-    text = store.facts.get(f"{SOURCE_FACT}{source}")
-    return datetime.fromisoformat(text) if text else None
 
 
 def new_cycle(settings: Settings, store: Store, tick: datetime, kind: Any = "cycle", flow_run_id: str = "") -> Cycle:

@@ -6,34 +6,14 @@ A way back that nobody walks is found overgrown on the day it is needed.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 from handlers.contract.action import ActionContext, ActionHandler
 from handlers.sandbox.parent import CallResult, call
+from storage.facts import Drill, DrillFinding
 from storage.records import ReceiptStatus
-
-DRILL_FACT = "drill:"
-"""The prefix under which the newest drill of each action is kept among the facts."""
-
-Finding = Literal["passed", "failed", "no target"]
-
-
-@dataclass(frozen=True)
-class Drill:
-    """How a drill of one action went; `no target` where there is nothing here to practise on safely."""
-
-    action: str
-    at: str
-    finding: Finding
-    detail: str
-    act_s: float = 0.0
-    undo_s: float = 0.0
-
-    def as_fact(self) -> dict[str, Any]:
-        """Return it as plain data."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -49,9 +29,9 @@ class DrillReport:
         return sum(drill.finding == "passed" for drill in tried) / len(tried) if tried else None
 
     @classmethod
-    def of_facts(cls, facts: Mapping[str, Mapping[str, Any]]) -> DrillReport:
+    def of_facts(cls, facts: Mapping[str, Drill]) -> DrillReport:
         """Read it back from the facts, keyed by action."""
-        return cls(tuple(Drill(**facts[name]) for name in sorted(facts)))
+        return cls(tuple(facts[name] for name in sorted(facts)))
 
 
 def practise_all(handlers: Iterable[ActionHandler], tick: datetime) -> Iterator[Drill]:
@@ -87,7 +67,7 @@ def _practised(handler: ActionHandler, params: Mapping[str, Any], context: Actio
     undo = call(handler, "undo", params, {**kept, **(act.undo or {})}, context)
     gone = call(handler, "check", params, kept, context).status
     trouble = _trouble(handler, act, seen, undo, gone)
-    finding: Finding = "failed" if trouble else "passed"
+    finding: DrillFinding = "failed" if trouble else "passed"
     return _drill(handler, tick, finding, trouble or f"{act.detail} {undo.detail}", act.duration_s, undo.duration_s)
 
 
@@ -108,6 +88,6 @@ def _trouble(
 
 
 def _drill(
-    handler: ActionHandler, tick: datetime, finding: Finding, detail: str, act_s: float = 0.0, undo_s: float = 0.0
+    handler: ActionHandler, tick: datetime, finding: DrillFinding, detail: str, act_s: float = 0.0, undo_s: float = 0.0
 ) -> Drill:
     return Drill(handler.name, tick.isoformat(), finding, detail, round(act_s, 3), round(undo_s, 3))

@@ -1,43 +1,77 @@
-"""Facts: what is so at the moment, by name, with who said it."""
+"""Facts: what is so at the moment, each declared here once with its type, who writes it and who reads it.
+
+A fact outlives the turn that wrote it: a word of a person, what one turn leaves for the next, or what people are shown.
+What a later stage of the same turn needs is an argument of that stage, and no fact. docs/facts.md shows the list.
+"""
 
 from __future__ import annotations
 
-import json
+from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
+
+from pydantic import TypeAdapter
 
 from storage.engine.protocol import Engine
+from storage.records import Autonomy, Breach, Moment, Objective
 from storage.table import Clock, next_number
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class _Declared(Generic[T]):
+    """What a fact is called and holds, and the modules that write and read it."""
+
+    name: str
+    json: TypeAdapter[T]
+    holds: str
+    written_by: tuple[str, ...]
+    read_by: tuple[str, ...]
+
+
+class Fact(_Declared[T]):
+    """One value in force."""
+
+
+class Family(_Declared[T]):
+    """A value in force for each key; their names all begin with the family's."""
+
+    def of(self, key: str) -> Fact[T]:
+        """Return the fact of a key."""
+        return Fact(self.name + key, self.json, self.holds, self.written_by, self.read_by)
 
 
 class FactTable:
-    """The `facts` table: switches and small learned values, by name."""
+    """The `facts` table: the newest row of a name is in force."""
 
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self._engine, self._clock = engine, clock
 
-    def set(self, name: str, value: Any, actor: str = "loop") -> None:
-        """Put a new value in force."""
+    def set(self, fact: Fact[T], value: T, actor: str = "loop") -> None:
+        """Put a new value in force; what is as by default is left out, so that it goes on following the default."""
         self._engine.rows(
             "INSERT INTO facts VALUES ($seq, $name, $now, $actor, $value)",
             {
                 "seq": next_number(),
-                "name": name,
+                "name": fact.name,
                 "now": self._clock(),
                 "actor": actor,
-                "value": json.dumps(value, default=str),
+                "value": fact.json.dump_json(value, exclude_defaults=True).decode(),
             },
         )
 
-    def get(self, name: str, default: Any = None) -> Any:
-        """Return the value in force, or the default."""
-        value = self._in_force(name).get(name)
-        return default if value is None else json.loads(value)
+    def get(self, fact: Fact[T]) -> T | None:
+        """Return the value in force; None where there never was one."""
+        value = self._in_force(fact.name).get(fact.name)
+        return None if value is None else fact.json.validate_json(value)
 
-    def matching(self, prefix: str) -> dict[str, Any]:
-        """Return the values in force of all names with a prefix, keyed by what follows it."""
-        values = self._in_force(prefix)
-        return {name[len(prefix) :]: json.loads(value) for name, value in values.items() if name.startswith(prefix)}
+    def matching(self, family: Family[T]) -> dict[str, T]:
+        """Return the values in force of a family, by key."""
+        start, read = family.name, family.json.validate_json
+        values = self._in_force(start).items()
+        return {name.removeprefix(start): read(value) for name, value in values if name.startswith(start)}
 
     def _in_force(self, prefix: str) -> dict[str, str]:
         """Return as text the values in force of names with a prefix, and perhaps others.
@@ -49,3 +83,171 @@ class FactTable:
         sql = "SELECT name, arg_max(value, seq) FROM facts WHERE starts_with(name, $prefix) GROUP BY name"
         read = partial(self._engine.rows, sql, {"prefix": asked_for})
         return self._engine.recall(("facts",), ("facts", asked_for), lambda: dict(read()))
+
+
+@dataclass(frozen=True)
+class Switch:
+    """Whether a person lets the loop act by itself, and what the configuration said of it at the time."""
+
+    autonomous: bool
+    configured: bool
+
+
+@dataclass(frozen=True)
+class EarnedLevel:
+    """The level that a pair earned, and the one that was configured when it did."""
+
+    level: Autonomy
+    configured: Autonomy | None
+
+
+class LongSearch(NamedTuple):
+    """The cycle that last searched whole windows for patterns, its tick in unix seconds, and what was searched."""
+
+    cycle_id: str
+    at_s: float
+    subject: str
+
+
+@dataclass(frozen=True)
+class DrivenBreaches:
+    """The breaches that drivers foretell, in the place of those that a cycle recorded for the same objectives."""
+
+    cycle_id: str
+    breaches: tuple[Breach, ...]
+
+
+DrillFinding = Literal["passed", "failed", "no target"]
+
+
+@dataclass(frozen=True)
+class Drill:
+    """How a drill of one action went; `no target` where there is nothing here to practise on safely."""
+
+    action: str
+    at: str
+    finding: DrillFinding
+    detail: str
+    act_s: float = 0.0
+    undo_s: float = 0.0
+
+
+MODE = Fact(
+    "mode.autonomous",
+    TypeAdapter(Switch),
+    "Whether the loop may act by itself, as last switched",
+    written_by=("tasks.authority",),
+    read_by=("tasks.authority",),
+)
+EARNED_LEVELS = Family(
+    "level:",
+    TypeAdapter(EarnedLevel),
+    "What a pair, as `GOAL_TYPE:action`, may do as it earned",
+    written_by=("tasks.authority",),
+    read_by=("tasks.authority",),
+)
+OBJECTIVES: Family[Objective | None] = Family(
+    "objective:",
+    TypeAdapter(Objective | None),
+    "An objective set by hand, by name; null removes the one of the file or the default",
+    written_by=("api.commands.objectives",),
+    read_by=("api.commands.objectives", "tasks.objectives.in_force"),
+)
+SOURCES: Family[datetime] = Family(
+    "source:",
+    TypeAdapter(Moment),
+    "The moment of the newest sample that a source gave, from which it is asked again",
+    written_by=("tasks.monitor.task",),
+    read_by=("flows.wiring",),
+)
+SEARCHED = Fact(
+    "patterns.searched",
+    TypeAdapter(LongSearch),
+    "The last search of whole windows; what it found holds for a while",
+    written_by=("tasks.patterns.task",),
+    read_by=("tasks.patterns.in_force", "tasks.patterns.task"),
+)
+WRONG_METHODS = Fact(
+    "forecast.wrong_methods",
+    TypeAdapter(dict[str, str]),
+    "What is wrong with the method configured for a metric, so that it is audited once",
+    written_by=("tasks.forecast.model_store",),
+    read_by=("tasks.forecast.model_store",),
+)
+DRIVEN = Fact(
+    "breaches.driven",
+    TypeAdapter(DrivenBreaches),
+    "The breaches that drivers foretell, as the goals went by them",
+    written_by=("tasks.goals.task",),
+    read_by=("tasks.drivers.in_force",),
+)
+WAITS = Fact(
+    "execute.waits",
+    TypeAdapter(dict[str, str]),
+    "What each action waits for that is due and may not be done yet, by its id",
+    written_by=("api.commands.operator", "tasks.execute.task"),
+    read_by=("api.commands.operator", "api.queries.goals", "tasks.execute.task"),
+)
+INSIGHTS = Fact(
+    "insights",
+    TypeAdapter(dict[str, Any]),
+    "What outcomes taught, as `tasks.learn.insights` returns it",
+    written_by=("tasks.learn.publish",),
+    read_by=("api.queries.agent", "tasks.learn.knowledge", "tasks.learn.publish"),
+)
+CONSIDERED = Fact(
+    "outcomes.considered",
+    TypeAdapter(int),
+    "How many outcomes there were when insights and levels were last gone through",
+    written_by=("tasks.learn.task",),
+    read_by=("tasks.learn.task",),
+)
+DRILLS = Family(
+    "drill:",
+    TypeAdapter(Drill),
+    "The newest undo drill of each action",
+    written_by=("cli.checks",),
+    read_by=("api.queries.telemetry", "api.routes.actions", "api.routes.executor"),
+)
+BACKTEST = Fact(
+    "backtest",
+    TypeAdapter(dict[str, Any]),
+    "The figures of the newest backtest, and where its page is",
+    written_by=("flows.backtest",),
+    read_by=("api.routes.history",),
+)
+LINE_TOLD_TO_PEOPLE = Fact(
+    "herald.alerts",
+    TypeAdapter(int),
+    "The last line of the audit trail of which people were told",
+    written_by=("api.background.alerts",),
+    read_by=("api.background.alerts",),
+)
+LINE_TOLD_TO_PREFECT = Fact(
+    "herald.events",
+    TypeAdapter(int),
+    "The last line of the audit trail that Prefect has as an event",
+    written_by=("api.background.notifier",),
+    read_by=("api.background.notifier",),
+)
+CLOSED_GOALS = Fact(
+    "herald.closed",
+    TypeAdapter(list[str]),
+    "The goals that ended of late and were told of, by id",
+    written_by=("api.background.alerts",),
+    read_by=("api.background.alerts",),
+)
+KILL_SWITCH = Fact(
+    "herald.stopped",
+    TypeAdapter(bool),
+    "Whether the kill-switch file was there at the last look, so that its coming and going is audited",
+    written_by=("api.background.alerts",),
+    read_by=("api.background.alerts",),
+)
+CONFIGURATION_TROUBLE = Fact(
+    "herald.trouble",
+    TypeAdapter(str),
+    "Why foreact.toml could not be used at the last look, so that it is audited once",
+    written_by=("api.background.notifier",),
+    read_by=("api.background.notifier",),
+)

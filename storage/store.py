@@ -76,6 +76,10 @@ class Store:
         if isinstance(self.engine, LocalEngine):
             self.engine.look()
 
+    def probe(self) -> None:
+        """Read from the database itself, past what is remembered; raises where it does not answer."""
+        self.engine.rows("SELECT seq FROM audit LIMIT 1")
+
     def close(self) -> None:
         """Let go of the database."""
         self.engine.close()

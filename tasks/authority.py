@@ -12,10 +12,8 @@ from handlers import ActionHandler, Actions
 from settings import Settings
 from storage import Store
 from storage.actions import ActionView
+from storage.facts import EARNED_LEVELS, MODE, EarnedLevel, Switch
 from storage.records import NOTHING, Autonomy, GoalType
-
-MODE_FACT = "mode.autonomous"
-LEVEL_FACT = "level:"
 
 
 def is_switched_on(settings: Settings, store: Store) -> bool:
@@ -25,10 +23,10 @@ def is_switched_on(settings: Settings, store: Store) -> bool:
     not allow it when it was switched on either: a person then knew and said otherwise.
     """
     configured = settings.agent.autonomous_mode
-    kept = store.facts.get(MODE_FACT)
+    kept = store.facts.get(MODE)
     if kept is None:
         return configured
-    return bool(kept["autonomous"] and (configured or not kept["configured"]))
+    return kept.autonomous and (configured or not kept.configured)
 
 
 def is_autonomous(settings: Settings, store: Store) -> bool:
@@ -38,15 +36,14 @@ def is_autonomous(settings: Settings, store: Store) -> bool:
 
 def switch(settings: Settings, store: Store, autonomous: bool, by: str) -> None:
     """Turn the loop's permission to act by itself on or off, and keep what the configuration said at the time."""
-    said = {"autonomous": autonomous, "configured": settings.agent.autonomous_mode}
-    store.facts.set(MODE_FACT, said, by)
+    store.facts.set(MODE, Switch(autonomous, settings.agent.autonomous_mode), by)
 
 
 def note_configuration(settings: Settings, store: Store) -> None:
     """Take note that the configuration allows what a switch had allowed against it, so that it can forbid it anew."""
-    kept = store.facts.get(MODE_FACT)
-    if kept is not None and settings.agent.autonomous_mode and not kept["configured"]:
-        switch(settings, store, kept["autonomous"], "configuration")
+    kept = store.facts.get(MODE)
+    if kept is not None and settings.agent.autonomous_mode and not kept.configured:
+        switch(settings, store, kept.autonomous, "configuration")
 
 
 def level_in_force(
@@ -58,9 +55,9 @@ def level_in_force(
     """
     configured = action.configured_level
     level = Autonomy(configured or planned or action.level)
-    earned = store.facts.get(f"{LEVEL_FACT}{goal_type}:{action.name}")
-    if earned is not None and earned["configured"] == configured:
-        level = Autonomy(earned["level"])
+    earned = store.facts.get(EARNED_LEVELS.of(f"{goal_type}:{action.name}"))
+    if earned is not None and earned.configured == configured:
+        level = earned.level
     return min(level, Autonomy(action.highest_level or level), key=lambda each: each.rank)
 
 
@@ -92,5 +89,5 @@ def as_it_stands(settings: Settings, actions: Actions, store: Store, view: Actio
 
 def earn(store: Store, goal_type: GoalType, action: ActionHandler, level: Autonomy) -> None:
     """Put the level in force that a pair earned, or fell to, from the level configured now."""
-    earned = {"level": level, "configured": action.configured_level}
-    store.facts.set(f"{LEVEL_FACT}{goal_type}:{action.name}", earned)
+    configured = Autonomy(action.configured_level) if action.configured_level else None
+    store.facts.set(EARNED_LEVELS.of(f"{goal_type}:{action.name}"), EarnedLevel(level, configured))

@@ -16,10 +16,6 @@ from storage.actions import ActionView
 from storage.records import Autonomy, Cycle, GoalType, ReceiptStatus
 from tasks.authority import level_in_force
 
-SOURCE_FACT = "source:"
-SEARCHED_FACT = "patterns.searched"
-DRIVEN_FACT = "breaches.driven"
-
 StageDone = tuple[str, datetime, float, Mapping[str, Any]]
 """A stage's name, when it was done, how long it took in seconds, and what it came to."""
 

@@ -16,13 +16,13 @@ from handlers.actions.notify import notify
 from handlers.sandbox.parent import call
 from settings import Settings
 from storage import Store
+from storage.facts import CLOSED_GOALS, KILL_SWITCH, LINE_TOLD_TO_PEOPLE, Fact
 
 logger = logging.getLogger(__name__)
 
 MOST_LINES = 500
 CLOSED_FOR = timedelta(days=2)
 ATTEMPTS = 3
-ALERTS_FACT, CLOSED_FACT, STOPPED_FACT = (f"herald.{each}" for each in ("alerts", "closed", "stopped"))
 
 
 class Alerts:
@@ -43,12 +43,12 @@ class Alerts:
         """Put into the audit trail that the file came or went."""
         facts, path = self._store.facts, self._settings().kill_switch_path
         is_stopped = path.exists()
-        if is_stopped != facts.get(STOPPED_FACT, False):
-            facts.set(STOPPED_FACT, is_stopped, "herald")
+        if is_stopped != (facts.get(KILL_SWITCH) or False):
+            facts.set(KILL_SWITCH, is_stopped, "herald")
             verb = "kill switch on" if is_stopped else "kill switch off"
             self._store.audit.append(self._by, verb, str(path))
 
-    def new_lines(self, cursor: str) -> list[Notification]:
+    def new_lines(self, cursor: Fact[int]) -> list[Notification]:
         """Return the news of lines after a cursor, oldest first; at the very first look nothing is new."""
         newest = self._store.audit.latest(1)
         last = newest[0].seq if newest else 0
@@ -61,7 +61,7 @@ class Alerts:
         lines = self._store.audit.latest(min(MOST_LINES, last - told))
         return [of_line(line) for line in reversed(lines) if line.seq > told]
 
-    def move(self, cursor: str, news: Sequence[Notification]) -> None:
+    def move(self, cursor: Fact[int], news: Sequence[Notification]) -> None:
         """Remember that the lines among some news were told."""
         lines = [each.payload["line"] for each in news if "line" in each.payload]
         if lines:
@@ -70,16 +70,16 @@ class Alerts:
     def closed(self) -> list[Notification]:
         """Return the news of goals that came to their end since the last look."""
         recent = {view.goal.goal_id: view for view in self._store.goals.recent(self._clock() - CLOSED_FOR)}
-        known = self._store.facts.get(CLOSED_FACT)
+        known = self._store.facts.get(CLOSED_GOALS)
         if known is None or set(recent) != set(known):
-            self._store.facts.set(CLOSED_FACT, sorted(recent), "herald")
+            self._store.facts.set(CLOSED_GOALS, sorted(recent), "herald")
         new = [view for goal_id, view in recent.items() if known is not None and goal_id not in known]
         return [of_closed_goal(view) for view in sorted(new, key=lambda view: view.since)]
 
     def tell(self, closed: Sequence[Notification]) -> None:
         """Send one message with all that is grave enough; a service that is away is asked a few times."""
         self._untold += closed
-        news = [*self.new_lines(ALERTS_FACT), *self._untold]
+        news = [*self.new_lines(LINE_TOLD_TO_PEOPLE), *self._untold]
         options = self._settings().alerts
         grave = [each for each in news if is_at_least(each.severity, options.minimum_severity)]
         if grave and options.urls:
@@ -91,7 +91,7 @@ class Alerts:
                 return
             self._failed = 0
         self._untold.clear()
-        self.move(ALERTS_FACT, news)
+        self.move(LINE_TOLD_TO_PEOPLE, news)
 
     def _reaches_anybody(self, title: str, body: str, weight: Severity) -> bool:
         """Send a message as the action `notify` does, in a process that can be ended and takes its memory with it."""

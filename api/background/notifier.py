@@ -13,9 +13,9 @@ from api.background.alerts import Alerts
 from api.background.notifications import Notification
 from api.facade import Facade
 from storage.errors import TransientError
+from storage.facts import CONFIGURATION_TROUBLE, LINE_TOLD_TO_PREFECT
 
 TIMEOUT_S = 10.0
-EVENTS_FACT, TROUBLE_FACT = "herald.events", "herald.trouble"
 
 
 class Notifier:
@@ -33,14 +33,14 @@ class Notifier:
         closed = self._alerts.closed()
         self._for_prefect += closed
         self._alerts.tell(closed)
-        self._tell_prefect([*self._alerts.new_lines(EVENTS_FACT), *self._for_prefect])
+        self._tell_prefect([*self._alerts.new_lines(LINE_TOLD_TO_PREFECT), *self._for_prefect])
 
     def _look_at_the_configuration(self) -> None:
         """Say once when foreact.toml cannot be used any more; the loop goes on with the last that could."""
         facts = self._facade.store.facts
         trouble = self._facade.trouble or ""
-        if trouble != facts.get(TROUBLE_FACT, ""):
-            facts.set(TROUBLE_FACT, trouble, "herald")
+        if trouble != (facts.get(CONFIGURATION_TROUBLE) or ""):
+            facts.set(CONFIGURATION_TROUBLE, trouble, "herald")
             verb = "configuration unusable" if trouble else "configuration usable again"
             self._facade.store.audit.append("facade", verb, "foreact.toml", {"trouble": trouble})
 
@@ -57,4 +57,4 @@ class Notifier:
         except httpx.HTTPError as trouble:
             raise TransientError(f"{url} does not take events: {type(trouble).__name__}") from trouble
         self._for_prefect.clear()
-        self._alerts.move(EVENTS_FACT, news)
+        self._alerts.move(LINE_TOLD_TO_PREFECT, news)

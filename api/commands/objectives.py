@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -11,9 +12,10 @@ from api.facade import Facade
 from api.models.history import ObjectiveIn, Objectives, ObjectiveView
 from settings import Settings
 from storage.errors import ForeactError
+from storage.facts import OBJECTIVES
 from storage.records import Objective, metric_of
 from tasks.objectives.conflicts import contradictions
-from tasks.objectives.in_force import OBJECTIVE_FACT, objectives_in_force
+from tasks.objectives.in_force import objectives_in_force
 from tasks.objectives.tree import refuse_unknown_parents
 
 
@@ -21,7 +23,7 @@ def listed(facade: Facade) -> Objectives:
     """Return the objectives in force, and which of them contradict each other."""
     settings, trouble = facade.in_force, [facade.trouble] if facade.trouble else []
     in_force = objectives_in_force(settings, facade.store)
-    by_hand = facade.store.facts.matching(OBJECTIVE_FACT)
+    by_hand = facade.store.facts.matching(OBJECTIVES)
     try:
         refuse_unknown_parents(in_force)
     except ForeactError as refusal:
@@ -38,7 +40,7 @@ def put(facade: Facade, name: str, body: ObjectiveIn, by: str) -> ObjectiveView:
     objective = _validated(name, body.model_dump(exclude_unset=True))
     others = [each for each in objectives_in_force(facade.in_force, facade.store) if each.name != name]
     refuse_unknown_parents([*others, objective])
-    facade.store.facts.set(OBJECTIVE_FACT + name, objective.model_dump(mode="json", exclude_defaults=True), by)
+    facade.store.facts.set(OBJECTIVES.of(name), objective, by)
     facade.store.audit.append(by, "set objective", name, objective.model_dump(mode="json", exclude_defaults=True))
     against = [c.statement for c in contradictions([*others, objective]) if name in (c.left, c.right)]
     return ObjectiveView(origin="by hand", objective=objective, warnings=[*against, *_unheard(facade, objective)])
@@ -51,7 +53,7 @@ def delete(facade: Facade, name: str, by: str) -> None:
         remedy = "GET /api/autonomous/objectives lists them."
         raise ForeactError("objective_unknown", f"There is no objective {name}.", remedy, status=404)
     refuse_unknown_parents([each for each in in_force if each.name != name])
-    facade.store.facts.set(OBJECTIVE_FACT + name, None, by)
+    facade.store.facts.set(OBJECTIVES.of(name), None, by)
     facade.store.audit.append(by, "remove objective", name)
 
 
@@ -74,7 +76,7 @@ def _validated(name: str, fields: dict[str, Any]) -> Objective:
         ) from None
 
 
-def _view(settings: Settings, objective: Objective, by_hand: dict[str, Any]) -> ObjectiveView:
+def _view(settings: Settings, objective: Objective, by_hand: Mapping[str, Objective | None]) -> ObjectiveView:
     if by_hand.get(objective.name) is not None:
         return ObjectiveView(origin="by hand", objective=objective)
     is_in_file = objective.name in {each.name for each in settings.objectives}

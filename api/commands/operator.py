@@ -11,10 +11,10 @@ from api.models.goals import Answer, Answered
 from api.prefect_client import Started
 from storage.actions import ActionView
 from storage.errors import ForeactError
+from storage.facts import WAITS
 from storage.records import Action, Approval, Autonomy, GoalState, Strategy, Transition, stable_id
 from tasks.actions import configured_actions
 from tasks.authority import switch
-from tasks.execute import WAITS_FACT
 from tasks.interventions.undo import keeps_state, undo_of
 
 logger = logging.getLogger(__name__)
@@ -197,10 +197,10 @@ def _record_answer(facade: Facade, view: ActionView, answer: Answer, approved: b
     detail_kept = {"note": answer.note, "params": answer.params, "action": view.action.name}
     verb = "approve action" if approved else "reject action"
     facade.store.audit.append(answer.by, verb, view.action.action_id, detail_kept)
-    waits = facade.store.facts.get(WAITS_FACT, {})
+    waits = facade.store.facts.get(WAITS) or {}
     if waits.pop(view.action.action_id, None) is not None:
         # Whom it waited for has answered; what else holds it up is found at the next look.
-        facade.store.facts.set(WAITS_FACT, waits, answer.by)
+        facade.store.facts.set(WAITS, waits, answer.by)
 
 
 def _approval(facade: Facade, action: Action, answer: Answer, approved: bool) -> Approval:

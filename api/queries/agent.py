@@ -33,13 +33,13 @@ from api.receipt_counts import ReceiptCounts
 from settings import VERSION, Settings
 from storage.actions import ActionView
 from storage.errors import ForeactError
+from storage.facts import INSIGHTS
 from storage.records import Cycle, GoalState, ReceiptStatus, Verdict
 from tasks.authority import is_switched_on
 from tasks.learn.outcome_rows import OutcomeRow
 from tasks.learn.reports.insights import insights as learned_from
 from tasks.patterns.in_force import patterns_in_force
 
-INSIGHTS_FACT = "insights"
 REPORT_HORIZON_HOURS = 24.0
 
 
@@ -147,11 +147,9 @@ def _patterns(facade: Facade) -> Patterns:
 
 def insights(facade: Facade) -> dict[str, Any]:
     """Tell what was learned from the outcomes."""
-    told: dict[str, Any] | None = facade.store.facts.get(INSIGHTS_FACT)
-    if told is None:
-        # Nothing was learned yet, or learning is switched off: then the outcomes speak for themselves.
-        told = learned_from(map(OutcomeRow.of, facade.store.outcomes.targets()))
-    return told
+    told = facade.store.facts.get(INSIGHTS)
+    # Nothing was learned yet, or learning is switched off: then the outcomes speak for themselves.
+    return learned_from(map(OutcomeRow.of, facade.store.outcomes.targets())) if told is None else told
 
 
 def report(facade: Facade) -> Report:

@@ -11,10 +11,10 @@ from api.facade import Facade
 from api.models.goals import ActionDetail, Actions, GoalDetail, GoalsOverview, GoalSummary
 from storage.actions import ActionView
 from storage.errors import ForeactError
+from storage.facts import WAITS
 from storage.records import Autonomy, GoalView, Outcome
 from tasks.actions import configured_actions
 from tasks.authority import as_it_stands
-from tasks.execute import WAITS_FACT
 from tasks.objectives.conflicts import conflicts
 
 
@@ -121,7 +121,7 @@ def action_detail(facade: Facade, view: ActionView, now: datetime) -> ActionDeta
 def waits_for(facade: Facade, found: list[ActionView]) -> dict[str, str]:
     """Return what the actions wait for that are due and may not be done yet, as the executor last found."""
     open_ids = {view.action.action_id for view in found if view.receipt is None and view.intent is None}
-    known: dict[str, str] = facade.store.facts.get(WAITS_FACT, {}) if open_ids else {}
+    known = (facade.store.facts.get(WAITS) if open_ids else None) or {}
     return {action_id: reason for action_id, reason in known.items() if action_id in open_ids}
 
 

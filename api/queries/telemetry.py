@@ -12,7 +12,8 @@ from prometheus_client.registry import Collector
 
 from api import queries
 from api.facade import Facade
-from handlers.drills import DRILL_FACT, DrillReport
+from handlers.drills import DrillReport
+from storage.facts import DRILLS
 from storage.records import Cycle
 from tasks.drivers.in_force import breaches_in_force
 
@@ -55,7 +56,7 @@ class LoopCollector(Collector):
         if coverage is not None:
             text = "Observations inside the 90 % interval of the last resolved forecasts."
             yield Gauge("foreact_forecast_coverage_ratio", text, value=coverage)
-        ratio = DrillReport.of_facts(self._facade.store.facts.matching(DRILL_FACT)).success_ratio
+        ratio = DrillReport.of_facts(self._facade.store.facts.matching(DRILLS)).success_ratio
         if ratio is not None:
             yield Gauge("foreact_drill_success_ratio", "Actions whose newest undo drill passed.", value=ratio)
         yield Gauge("foreact_forecasts_resolved", "How many forecasts that rests on.", value=resolved)

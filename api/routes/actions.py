@@ -10,7 +10,8 @@ from pydantic import BaseModel, Field
 from api import commands, queries
 from api.facade import FacadeDep
 from api.models.goals import ActionDetail, Actions, Answer, Answered
-from handlers.drills import DRILL_FACT, Drill, DrillReport
+from handlers.drills import DrillReport
+from storage.facts import DRILLS, Drill
 
 router = APIRouter(tags=["actions"])
 
@@ -31,7 +32,7 @@ def actions(facade: FacadeDep, limit: Annotated[int, Query(ge=1, le=500)] = 50) 
 @router.get("/actions/drills")
 def drills(facade: FacadeDep) -> Drills:
     """Return the newest undo drill of each action, and the share of them that passed (`foreact doctor --drill`)."""
-    report = DrillReport.of_facts(facade.store.facts.matching(DRILL_FACT))
+    report = DrillReport.of_facts(facade.store.facts.matching(DRILLS))
     return Drills(success_ratio=report.success_ratio, drills=list(report.drills))
 
 

@@ -8,7 +8,8 @@ from api import queries
 from api.facade import FacadeDep
 from api.models.agent import ExecutorStatistics, Report
 from api.models.learned import Insights, Monitoring
-from handlers.drills import DRILL_FACT, DrillReport
+from handlers.drills import DrillReport
+from storage.facts import DRILLS
 
 router = APIRouter(tags=["executor"])
 
@@ -22,7 +23,7 @@ def executor_statistics(facade: FacadeDep) -> ExecutorStatistics:
 @router.get("/executor/insights")
 def executor_insights(facade: FacadeDep) -> Insights:
     """Tell what was learned: which actions work, for what, when, and which fail; and how undo drills went."""
-    drills = DrillReport.of_facts(facade.store.facts.matching(DRILL_FACT))
+    drills = DrillReport.of_facts(facade.store.facts.matching(DRILLS))
     practised = {} if drills.success_ratio is None else {"drill_success_rate": drills.success_ratio}
     return Insights.model_validate({**queries.agent.insights(facade), **practised})
 

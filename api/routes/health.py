@@ -29,7 +29,7 @@ async def healthz() -> Health:
 @router.get("/readyz")
 def readyz(facade: FacadeDep) -> Health:
     """Answer that the store reads and that sampler and watcher run; else a problem that names what does not."""
-    facade.store.facts.get("readyz")
+    facade.store.probe()
     stopped = sorted(name for name, check in facade.checks.items() if not check())
     if stopped:
         detail = f"Not running: {', '.join(stopped)}."

@@ -10,10 +10,10 @@ from api import queries
 from api.facade import FacadeDep
 from api.models.agent import CycleDetail, RunStarted
 from api.models.history import Audit, BacktestIn, Backtests, Cycles, Patterns
+from storage.facts import BACKTEST
 
 router = APIRouter(tags=["history"])
 
-BACKTEST_FACT = "backtest"
 Limit = Annotated[int, Query(ge=1, le=1_000)]
 
 
@@ -58,5 +58,5 @@ def start_backtest(body: BacktestIn, facade: FacadeDep) -> RunStarted:
 @router.get("/backtests")
 def backtests(facade: FacadeDep) -> Backtests:
     """Return the summary of the newest finished backtest; earlier ones are in Prefect's run history."""
-    newest = facade.store.facts.get(BACKTEST_FACT)
+    newest = facade.store.facts.get(BACKTEST)
     return Backtests(backtests=[newest] if newest else [])

@@ -1,10 +1,9 @@
 """Execute: carry out what is due, behind every guard, with an intent before and a receipt after."""
 
-from tasks.execute.guards import WAITS_FACT, Circumstances, GuardAnswer, Ruling, effective_level, judge
+from tasks.execute.guards import Circumstances, GuardAnswer, Ruling, effective_level, judge
 from tasks.execute.limits import exceeded, parse_limit
 
 __all__ = [
-    "WAITS_FACT",
     "Circumstances",
     "GuardAnswer",
     "Ruling",

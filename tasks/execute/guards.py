@@ -13,9 +13,6 @@ from storage.records import NOTHING, Action, Autonomy, ReceiptStatus
 from tasks.execute.limits import exceeded, is_within
 from tasks.execute.targets import labels_of, spread_too_far
 
-WAITS_FACT = "execute.waits"
-"""The fact that tells what each action waits for that is due and may not be done yet."""
-
 _TROUBLE = {ReceiptStatus.FAILED, ReceiptStatus.TIMED_OUT}
 _BLAST_SPAN = timedelta(hours=1)
 _NOT_UNDONE = {*_TROUBLE, ReceiptStatus.UNKNOWN}

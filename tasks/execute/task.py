@@ -18,10 +18,11 @@ from handlers.contract.results import explain
 from handlers.worlds import act_in, capture_in, check_in
 from storage import ForeactError, TransientError
 from storage.actions import ActionView
+from storage.facts import WAITS
 from storage.records import NOTHING, Action, Intent, Receipt, ReceiptStatus
 from tasks.authority import as_allowed_now
 from tasks.context import Context
-from tasks.execute import WAITS_FACT, GuardAnswer, judge
+from tasks.execute import GuardAnswer, judge
 from tasks.execute.situation import Silence, circumstances, silence_now
 from tasks.stage import stage
 
@@ -59,8 +60,8 @@ def execute(context: Context, act: Act) -> Receipts:
     silence = silence_now(context) if waiting else Silence()
     waits: dict[str, str] = {}
     receipts += [_tried(context, view, silence, act, waits) for view in waiting]
-    if waiting and waits != context.store.facts.get(WAITS_FACT, {}):
-        context.store.facts.set(WAITS_FACT, waits)
+    if waiting and waits != (context.store.facts.get(WAITS) or {}):
+        context.store.facts.set(WAITS, waits)
     return tuple(receipt for receipt in receipts if receipt is not None)
 
 

@@ -11,6 +11,7 @@ from datetime import timedelta
 import numpy as np
 
 from settings import Settings
+from storage.facts import WRONG_METHODS
 from storage.fitted import Fitted
 from storage.records import Frame, Objective
 from tasks.context import Context
@@ -35,7 +36,6 @@ LEDGER_GAPS = 8.0  # in a horizon, where no objective says how far apart its err
 RESOLVED_SEEN = 2_000
 CURVES = "recalibration"
 PACE = "pace of models"
-WRONG_METHODS = "forecast.wrong_methods"
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,8 @@ def serving_of(context: Context) -> MethodPerSeries:
     """Return which method serves which series, as configured; what is wrong with one is audited once."""
     serving = configured(context.settings)
     wrong, store = serving.wrong_methods(), context.store
-    if wrong != store.facts.get(WRONG_METHODS, {}):
-        store.facts.set(WRONG_METHODS, wrong, "loop")
+    if wrong != (store.facts.get(WRONG_METHODS) or {}):
+        store.facts.set(WRONG_METHODS, wrong)
         for metric, trouble in wrong.items():
             store.audit.append("loop", "forecaster misconfigured", metric, {"trouble": trouble})
     return serving

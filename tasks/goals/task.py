@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from storage.facts import DRIVEN, DrivenBreaches
 from storage.records import Breach, Frame, GoalView, Objective, ObjectiveKind, Pattern
-from tasks.context import DRIVEN_FACT, Context
+from tasks.context import Context
 from tasks.drivers.breaches import driven_breaches
 from tasks.drivers.fitting import fit_driven
 from tasks.forecast import Outlook
@@ -50,9 +51,9 @@ def goals(context: Context, outlook: Outlook, patterns: tuple[Pattern, ...]) -> 
 
 def _keep_driven(context: Context, outlook: Outlook, breaches: tuple[Breach, ...]) -> None:
     """Keep what the drivers foretell, to be shown: what the metrics' own forecasts say has our acts in it."""
-    driven = [each.model_dump(mode="json") for each in breaches if each not in outlook.breaches]
+    driven = tuple(each for each in breaches if each not in outlook.breaches)
     if driven:
-        context.store.facts.set(DRIVEN_FACT, {"cycle_id": context.cycle_id, "breaches": driven})
+        context.store.facts.set(DRIVEN, DrivenBreaches(context.cycle_id, driven))
 
 
 def decide(context: Context, known: Evidence) -> GoalChanges:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from storage.facts import INSIGHTS
 from storage.records import FloatArray, GoalType, Outcome
 from tasks.context import Context
 from tasks.learn.beliefs import HierarchicalLearner, Learner, Observation, restore
 from tasks.learn.choice import propensities
 from tasks.learn.features import Situation as Situation
 from tasks.learn.outcome_rows import OutcomeRow, observations
-from tasks.learn.publish import ADVICE_FACT, REALISED_FACT
 from tasks.learn.reports.realised import RealisedGain
 from tasks.learn.strategy_advice import StrategyAdvice
 
@@ -58,14 +59,15 @@ def planner_beliefs(context: Context) -> LearnedBeliefs:
 
 
 def learned_strategies(context: Context) -> StrategyAdvice:
-    """Return what outcomes say of the strategies: `.choose(goal_type, proposed, allowed)`, `.best(goal_type)`.
-
-    Kept by the newest learn stage, so that reading it costs one small row however many outcomes there are.
-    """
-    return StrategyAdvice.from_record(context.store.facts.get(ADVICE_FACT))
+    """Return what outcomes say of the strategies: `.choose(goal_type, proposed, allowed)`, `.best(goal_type)`."""
+    return StrategyAdvice.from_record(_insights(context).get("strategy_advice"))
 
 
 def realised_by_action(context: Context) -> dict[str, RealisedGain]:
     """Return, by action, the effects believed when its acts began beside those measured; kept by the learn stage."""
-    kept = context.store.facts.get(REALISED_FACT, {})
-    return {action: RealisedGain(**gain) for action, gain in kept.items()}
+    return {action: RealisedGain(**gain) for action, gain in _insights(context).get("predictions", {}).items()}
+
+
+def _insights(context: Context) -> dict[str, Any]:
+    """Return what the newest learn stage told, so that this costs one row however many outcomes there are."""
+    return context.store.facts.get(INSIGHTS) or {}

@@ -7,6 +7,7 @@ from typing import Any
 
 from handlers import ActionHandler
 from storage.actions import ActionView
+from storage.facts import INSIGHTS
 from storage.records import NOTHING, Autonomy, Decision, GoalType, ReceiptStatus
 from tasks.authority import earn
 from tasks.context import Context
@@ -18,46 +19,36 @@ from tasks.learn.reports.contribution import contributions
 from tasks.learn.reports.insights import insights
 from tasks.learn.reports.off_policy import LoggedDecision, policy_report
 
-INSIGHTS_FACT = "insights"
-ADVICE_FACT = "learned.strategies"
-REALISED_FACT = "learned.realised"
-OFF_POLICY_FACT = "learned.off_policy"
 COVERAGE_OF = 500
 DECISIONS_LOOKED_AT = 200
 OFF_POLICY_EVERY = 10
 
 
-def publish(context: Context, rows: Sequence[OutcomeRow], learner: Learner, count: int) -> dict[str, Any]:
+def publish(context: Context, rows: Sequence[OutcomeRow], learner: Learner, considered: int, count: int) -> None:
     """Keep what was learned where readers, and the planner, find it without learning themselves.
 
-    `rows` are the newest outcomes of `count` in all.
+    `rows` are the newest outcomes of `count` in all, of which `considered` had been gone through before.
     """
     told = insights(
         rows,
         learner,
         contributions=contributions(context.store.outcomes.changes()),
-        off_policy=_off_policy(context, count, learner),
+        off_policy=_off_policy(context, learner, considered, count),
         seed=context.cycle.seed,
     )
-    context.store.facts.set(INSIGHTS_FACT, told)
-    context.store.facts.set(ADVICE_FACT, told["strategy_advice"])
-    context.store.facts.set(REALISED_FACT, told["predictions"])
-    return told
+    context.store.facts.set(INSIGHTS, told)
 
 
-def _off_policy(context: Context, count: int, learner: Learner) -> list[dict[str, Any]]:
+def _off_policy(context: Context, learner: Learner, considered: int, count: int) -> list[dict[str, Any]]:
     """Return what other policies would have achieved; estimated anew with every tenth outcome, for it takes a while."""
-    kept: dict[str, Any] = context.store.facts.get(OFF_POLICY_FACT, {"outcomes": 0, "policies": []})
-    if count - kept["outcomes"] < OFF_POLICY_EVERY:
-        return list(kept["policies"])
+    if count // OFF_POLICY_EVERY == considered // OFF_POLICY_EVERY:
+        return list((context.store.facts.get(INSIGHTS) or {}).get("off_policy", ()))
     logged = [
         LoggedDecision(seen, _propensities(decision))
         for outcome, decision in context.store.outcomes.decided(DECISIONS_LOOKED_AT)
         for seen in observations([OutcomeRow.of(outcome)])
     ]
-    policies = policy_report(logged, learner)
-    context.store.facts.set(OFF_POLICY_FACT, {"outcomes": count, "policies": policies})
-    return policies
+    return policy_report(logged, learner)
 
 
 def _propensities(decision: Decision) -> dict[str, float]:

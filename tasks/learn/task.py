@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from storage.facts import CONSIDERED
 from storage.records import Belief, stable_id
 from tasks.context import Context
 from tasks.learn.beliefs import HierarchicalLearner, Learner, Restored, replay, restore, unlearned
@@ -13,7 +14,6 @@ from tasks.learn.outcome_rows import OutcomeRow
 from tasks.learn.publish import publish, review_levels
 from tasks.stage import stage
 
-CONSIDERED_FACT = "outcomes.considered"
 LOOKED_AT = 5_000
 """How many of the newest outcomes are told of; what is believed rests on all of them."""
 
@@ -31,8 +31,8 @@ def learn(context: Context) -> Belief | None:
     if not count:
         return None
     restored = restore(known.state, _recorded(context)) if known else Restored(HierarchicalLearner())
-    is_considered = context.store.facts.get(CONSIDERED_FACT, 0) == count
-    if is_considered and not restored.note:
+    considered = context.store.facts.get(CONSIDERED) or 0
+    if considered == count and not restored.note:
         return None
     is_sound = known is not None and not restored.note
     outcomes = context.store.outcomes.targets(newest=LOOKED_AT if is_sound else None)
@@ -41,13 +41,13 @@ def learn(context: Context) -> Belief | None:
         context.store.audit.append("loop", "belief replayed", known.belief_id, {"note": restored.note})
     learner = replay(fresh, restored.learner)
     belief = _believe(context, learner) if fresh or restored.note else None
-    if not is_considered:
+    if considered != count:
         # Once for every new outcome: one that taught nothing may still be a failure.
         harmful = context.store.outcomes.harmful()
         rows = [OutcomeRow.of(outcome, harmful) for outcome in outcomes[-LOOKED_AT:]]
-        publish(context, rows, learner, count)
+        publish(context, rows, learner, considered, count)
         review_levels(context, rows)
-        context.store.facts.set(CONSIDERED_FACT, count)
+        context.store.facts.set(CONSIDERED, count)
     return belief
 
 

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
+from storage.facts import SOURCES
 from storage.records import Event, Frame, Sample
 from storage.samples import SampleWindow, SeriesInfo
-from tasks.context import SOURCE_FACT, Context
+from tasks.context import Context
 from tasks.monitor import plan_windows
 from tasks.monitor.windows import LONGEST_STEP_S, SPARSE_REACH_S, FrameWindow, sparse
 from tasks.objectives.in_force import objectives_in_force
@@ -36,7 +37,7 @@ def pull(context: Context) -> None:
     context.store.samples.append([each for each in reported if isinstance(each, Sample)])
     context.store.events.append([each for each in reported if isinstance(each, Event)])
     for source, newest in getattr(context.world, "newest", {}).items():
-        context.store.facts.set(f"{SOURCE_FACT}{source}", newest.isoformat())
+        context.store.facts.set(SOURCES.of(source), newest)
     for trouble in getattr(context.world, "troubles", ()):
         context.store.audit.append("loop", "source failed", "monitor", {"trouble": trouble})
 

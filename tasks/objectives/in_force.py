@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from settings import Settings
 from storage import Store
+from storage.facts import OBJECTIVES
 from storage.records import Objective
 from tasks.objectives.defaults import default_objectives
-
-OBJECTIVE_FACT = "objective:"
 
 
 def objectives_in_force(settings: Settings, store: Store) -> tuple[Objective, ...]:
@@ -16,9 +15,9 @@ def objectives_in_force(settings: Settings, store: Store) -> tuple[Objective, ..
         objective.name: objective for objective in (default_objectives() if settings.use_default_objectives else ())
     }
     known |= {objective.name: objective for objective in settings.objectives}
-    for name, value in store.facts.matching(OBJECTIVE_FACT).items():
-        if value is None:
+    for name, objective in store.facts.matching(OBJECTIVES).items():
+        if objective is None:
             known.pop(name, None)
         else:
-            known[name] = Objective.model_validate(value)
+            known[name] = objective
     return tuple(known.values())

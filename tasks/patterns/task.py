@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from storage.facts import SEARCHED, LongSearch
 from storage.records import Frame, Pattern, stable_id
-from tasks.context import SEARCHED_FACT, Context
+from tasks.context import Context
 from tasks.patterns import Finding, PatternInput, SearchSettings, find_event_patterns, find_series_patterns
 from tasks.patterns.anomalies import find_anomalies
 from tasks.patterns.causes import with_causes
@@ -45,7 +46,7 @@ def patterns(context: Context, frames: tuple[Frame, ...], residuals: Residuals) 
     if searched is None:
         found = [*events, *_search(context, frames, look, events, residuals)]
         recorded = _record(context, found)
-        context.store.facts.set(SEARCHED_FACT, [context.cycle_id, look.tick_s, _subject(frames)])
+        context.store.facts.set(SEARCHED, LongSearch(context.cycle_id, look.tick_s, _subject(frames)))
         return recorded
     since_s, kept = searched
     newest = [each for frame in frames for each in _newest(frame, look, since_s)]
@@ -95,16 +96,15 @@ def _window(frame: Frame, look: _Look) -> PatternInput:
 
 def _searched(context: Context, frames: tuple[Frame, ...]) -> tuple[float, Patterns] | None:
     """Return when the last long search was, in unix seconds, and what it found; None where it is to be made anew."""
-    known = context.store.facts.get(SEARCHED_FACT)
+    known = context.store.facts.get(SEARCHED)
     if known is None:
         return None
-    cycle_id, at_s, subject = known
     shortest_s = min((frame.values.shape[1] * frame.step_s for frame in frames), default=0.0)
     refresh_s = context.settings.forecasting.pattern_recognizer.refresh_minutes * 60
-    age_s = context.tick.timestamp() - at_s
-    if subject != _subject(frames) or not 0 < age_s < min(refresh_s, REFRESH_RATIO * shortest_s):
+    age_s = context.tick.timestamp() - known.at_s
+    if known.subject != _subject(frames) or not 0 < age_s < min(refresh_s, REFRESH_RATIO * shortest_s):
         return None
-    return at_s, of_long_search(context.store.patterns.of_search(cycle_id))
+    return known.at_s, of_long_search(context.store.patterns.of_search(known.cycle_id))
 
 
 def _subject(frames: tuple[Frame, ...]) -> str:

@@ -9,9 +9,9 @@ import pytest
 from fastapi.testclient import TestClient
 
 from cli.checks import drills
-from handlers.drills import DRILL_FACT, Drill
 from settings import load_settings
 from storage import Store, open_store
+from storage.facts import DRILLS, Drill
 from tests.api.conftest import API
 
 
@@ -23,7 +23,7 @@ def test_without_a_drill_there_is_no_rate(client: TestClient) -> None:
 def test_the_newest_drill_of_each_action_counts(client: TestClient, store: Store, tick: datetime) -> None:
     for action, finding in (("renice_process", "failed"), ("renice_process", "passed"), ("prune_directory", "failed")):
         drill = Drill(action, tick.isoformat(), finding, "as it went")  # type: ignore[arg-type]
-        store.facts.set(f"{DRILL_FACT}{action}", drill.as_fact())
+        store.facts.set(DRILLS.of(action), drill)
     told = client.get(f"{API}/actions/drills").json()
     assert told["success_ratio"] == 0.5
     assert client.get(f"{API}/executor/insights").json()["drill_success_rate"] == 0.5
@@ -41,7 +41,8 @@ def test_doctor_drills_what_has_a_target_and_keeps_how_it_went(tmp_path: Path) -
     assert checks["drill prune_directory"].finding == "ok"
     assert checks["drills"].text == "100% of 1 were done and undone"
     with open_store(settings.database_path) as store:
-        assert store.facts.get(f"{DRILL_FACT}prune_directory")["finding"] == "passed"
+        (kept,) = store.facts.matching(DRILLS).values()
+        assert (kept.action, kept.finding) == ("prune_directory", "passed")
         assert [line.verb for line in store.audit.latest()] == ["drilled"]
         assert store.audit.first_broken_line() is None
 

@@ -16,9 +16,9 @@ from cli.app import app
 from cli.checks import examine
 from settings import VERSION, Settings, load_settings, utc_now
 from storage import ForeactError, Store, open_store
+from storage.facts import WAITS
 from storage.records import Autonomy
 from tasks.authority import is_autonomous
-from tasks.execute import WAITS_FACT
 from tests.api import worlds
 
 Run = Callable[..., Result]
@@ -110,7 +110,7 @@ def test_a_dry_run_on_request_leaves_the_action_waiting(settings: Settings, run:
 
 def test_actions_say_what_they_wait_for(settings: Settings, run: Run) -> None:
     with open_store(settings.database_path) as store:
-        store.facts.set(WAITS_FACT, {"action-1": "It waits."})
+        store.facts.set(WAITS, {"action-1": "It waits."})
     assert "waiting for approval. It waits." in " ".join(run("actions").output.split())
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from settings import load_settings
+from storage.facts import INSIGHTS
 from storage.records import (
     NOTHING,
     Belief,
@@ -23,7 +24,6 @@ from storage.records import (
 from tasks.execute.task import act_once
 from tasks.learn import replay
 from tasks.learn.knowledge import current_learner, learned_strategies, observations_of, realised_by_action
-from tasks.learn.publish import INSIGHTS_FACT
 from tasks.learn.task import learn
 from tasks.measure.data_around_act import DataAroundAct
 from tasks.measure.preregister import fix_before_act
@@ -67,7 +67,8 @@ def judged(bench: Bench, minutes: int = 30) -> dict[str, Outcome]:
 
 def told(bench: Bench, minutes: int = 30) -> dict[str, Any]:
     learn.fn(bench.context(TICK + minutes * MINUTE))
-    found: dict[str, Any] = bench.store.facts.get(INSIGHTS_FACT)
+    found = bench.store.facts.get(INSIGHTS)
+    assert found is not None
     return found
 
 
@@ -366,6 +367,21 @@ def test_what_outcomes_say_of_strategies_and_predictions_is_kept_for_the_planner
     gain = realised_by_action(bench.context(TICK))["restart"]
     assert (gain.count, gain.predicted) == (16, 8.0)
     assert gain.realised == pytest.approx(8.0, abs=0.5)
+
+
+def test_other_policies_are_estimated_anew_with_every_tenth_outcome(bench: Bench) -> None:
+    def estimated() -> object:
+        learn.fn(bench.context(TICK))
+        return (bench.store.facts.get(INSIGHTS) or {})["off_policy"]
+
+    before = [{"policy": "as estimated before"}]
+    bench.store.facts.set(INSIGHTS, {"off_policy": before})
+    bench.store.outcomes.append([outcome_of(n) for n in range(8)], "cycle-1")
+    assert estimated() == before
+    bench.store.outcomes.append([outcome_of(8)], "cycle-2")
+    assert estimated() == before
+    bench.store.outcomes.append([outcome_of(n) for n in range(9, 12)], "cycle-3")
+    assert estimated() == []
 
 
 def test_what_is_predicted_of_an_act_is_what_was_believed_as_it_began(bench: Bench) -> None:

@@ -14,12 +14,12 @@ import pytest
 from flows.reports.results import SimulationReport
 from flows.simulate import simulate
 from settings import Settings
+from storage.facts import INSIGHTS
 from storage.records import Autonomy, GoalType
 from tasks.actions import configured_actions
 from tasks.authority import level_in_force
 from tasks.learn import replay
 from tasks.learn.knowledge import observations_of
-from tasks.learn.publish import INSIGHTS_FACT
 from tests.flows.learning_world import CHURN, SHED, STIR, TRUTH, WanderingMachine, machine, ticks
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -54,7 +54,7 @@ def life(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     made, settings = machine(tmp_path_factory.mktemp("machine"), seed)
     assert made.store is not None
     report = simulate(made, settings, ticks(days), made.store)
-    return Life(made, report, made.store.facts.get(INSIGHTS_FACT), settings)
+    return Life(made, report, made.store.facts.get(INSIGHTS) or {}, settings)
 
 
 def test_the_action_that_works_is_found_and_used(life: Life) -> None:

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from api.queries.agent import INSIGHTS_FACT
 from flows.backtest import backtest
 from flows.cycle import bare, turn
 from flows.reports.results import BacktestReport
@@ -21,7 +20,8 @@ from flows.wiring import live_context
 from handlers import ActionHandler, from_callable
 from settings import Settings, load_settings
 from storage import ForeactError, Store, open_store
-from storage.records import Event, GoalState, GoalType, ReceiptStatus, Sample, Verdict
+from storage.facts import INSIGHTS, OBJECTIVES
+from storage.records import Event, GoalState, GoalType, Objective, ReceiptStatus, Sample, Verdict
 from tasks.context import Context
 from tests.flows.worlds import BOUND, MINUTE, START, ClimbingLoad, overrides, ticks
 
@@ -182,7 +182,7 @@ def test_the_one_action_that_works_is_found_and_preferred(tmp_path: Path) -> Non
     }
     assert all(each.verdict is Verdict.IMPROVED for each in judged["shed"])
     assert np.mean([each.estimate for each in judged["shed"]]) == pytest.approx(-30, abs=2)
-    rates = report.store.facts.get(INSIGHTS_FACT)["action_success_rates"]
+    rates = (report.store.facts.get(INSIGHTS) or {})["action_success_rates"]
     assert rates["shed"]["rate"] == 1
     assert all(found["rate"] < 0.2 for name, found in rates.items() if name != "shed")
     useless = [each for name in ("stir", "ponder", "nothing") for each in judged[name]]
@@ -256,7 +256,7 @@ def test_a_backtest_does_nothing_and_changes_nothing(replay: Any, recorded: Stor
 
 def test_a_backtest_uses_the_objectives_that_were_set_by_hand(recorded: Store, tmp_path: Path) -> None:
     settings = load_settings(tmp_path, home=tmp_path, **overrides())
-    recorded.facts.set("objective:load", {"name": "load", "metric": "load", "bound": 120}, "ada")
+    recorded.facts.set(OBJECTIVES.of("load"), Objective(name="load", metric="load", bound=120), "ada")
     assert backtest(recorded, settings, START, END, every_s=7_200).episodes == ()
 
 

@@ -13,8 +13,9 @@ from flows.simulate import TickClock
 from flows.wiring import live_context
 from settings import Settings, load_settings
 from storage import Store, open_store
+from storage.facts import SEARCHED, LongSearch
 from storage.records import Event, Pattern, Sample
-from tasks.context import SEARCHED_FACT, Context
+from tasks.context import Context
 from tasks.forecast import earlier_residuals
 from tasks.monitor.task import monitor
 from tasks.patterns.in_force import patterns_in_force
@@ -64,6 +65,10 @@ class Watch:
         self.store.cycles.begin(context.cycle)
         return context, patterns.fn(context, monitor.fn(context), earlier_residuals)
 
+    def searched_by(self) -> str | None:
+        searched = self.store.facts.get(SEARCHED)
+        return searched.cycle_id if searched else None
+
 
 @pytest.fixture
 def watch(tmp_path: Path) -> Watch:
@@ -76,13 +81,13 @@ def test_what_a_long_search_found_holds_until_the_next(watch: Watch) -> None:
     assert seasons
     watch.record(watch.daily[STEPS : STEPS + 1])
     second, again = watch.look()
-    assert watch.store.facts.get(SEARCHED_FACT)[0] == first.cycle_id
+    assert watch.searched_by() == first.cycle_id
     assert [each for each in again if each.kind == "seasonality"] == seasons
     assert not watch.store.patterns.of_cycle(second.cycle_id)
     assert ids(patterns_in_force(watch.store, second.cycle_id)) == ids(again)
     watch.record(watch.daily[STEPS + 1 : STEPS + 13])
     third, _ = watch.look()
-    assert watch.store.facts.get(SEARCHED_FACT)[0] == third.cycle_id
+    assert watch.searched_by() == third.cycle_id
 
 
 def test_a_new_anomaly_is_found_at_once(watch: Watch) -> None:
@@ -98,7 +103,7 @@ def test_the_newest_steps_are_judged_as_a_long_search_judges_them(watch: Watch) 
     watch.look()
     watch.record([watch.daily[STEPS], 80.0])
     _, light = watch.look()
-    watch.store.facts.set(SEARCHED_FACT, ["gone", 0.0, ""])
+    watch.store.facts.set(SEARCHED, LongSearch("gone", 0.0, ""))
     _, long = watch.look()
     assert ids(each for each in light if each.kind == "anomaly") == ids(each for each in long if each.kind == "anomaly")
 
@@ -110,7 +115,7 @@ def test_another_series_asks_for_another_search(watch: Watch) -> None:
     )
     watch.record(watch.daily[STEPS : STEPS + 1])
     context, _ = watch.look()
-    assert watch.store.facts.get(SEARCHED_FACT)[0] == context.cycle_id
+    assert watch.searched_by() == context.cycle_id
 
 
 def test_what_recurs_in_events_is_looked_for_in_every_cycle(watch: Watch) -> None:

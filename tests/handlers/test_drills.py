@@ -70,7 +70,7 @@ def test_the_success_ratio_is_of_those_that_had_a_target(tmp_path: Path) -> None
         practise(switch(tmp_path, no_target=True), TICK),
     ]
     assert [drill.finding for drill in drills] == ["passed", "failed", "no target"]
-    facts = {str(n): drill.as_fact() for n, drill in enumerate(drills)}
+    facts = {str(n): drill for n, drill in enumerate(drills)}
     assert DrillReport.of_facts(facts).success_ratio == 0.5
     assert DrillReport.of_facts({}).success_ratio is None
 

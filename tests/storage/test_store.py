@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from storage import ForeactError, Store, TransientError, is_reserved, lock_file, open_store, own_store
 from storage.engine.protocol import connect, literal
+from storage.facts import KILL_SWITCH
 from storage.records import (
     Action,
     Autonomy,
@@ -173,10 +174,9 @@ def test_the_audit_trail_breaks_where_a_line_was_changed(store: Store) -> None:
 
 
 def test_the_last_fact_is_in_force(store: Store) -> None:
-    store.facts.set("mode", True)
-    store.facts.set("mode", False, actor="person")
-    assert store.facts.get("mode") is False
-    assert store.facts.get("unheard of", 7) == 7
+    store.facts.set(KILL_SWITCH, True)
+    store.facts.set(KILL_SWITCH, False, actor="person")
+    assert store.facts.get(KILL_SWITCH) is False
 
 
 @given(st.one_of(st.text(), st.floats(allow_nan=False), st.integers(-(2**62), 2**62), st.booleans(), st.none()))
@@ -218,17 +218,17 @@ def test_an_acknowledged_sample_survives_the_owners_death(tmp_path: Path) -> Non
         client = open_store(path)
         client.samples.append([Sample(metric="cpu", value=1, ts=now)])
         with client.transaction():
-            client.facts.set("mode", False)
+            client.facts.set(KILL_SWITCH, False)
     with pytest.raises(TransientError):
-        client.facts.get("mode")
+        client.facts.get(KILL_SWITCH)
     with owner_of(path), open_store(path) as reopened:
         assert reopened.samples.frame(["cpu"], now, 1, 1).values[0, 0] == 1
-        assert reopened.facts.get("mode") is False
+        assert reopened.facts.get(KILL_SWITCH) is False
 
 
 def set_and_fail(client: Store) -> None:
     with client.transaction():
-        client.facts.set("mode", False)
+        client.facts.set(KILL_SWITCH, False)
         raise RuntimeError
 
 
@@ -237,9 +237,9 @@ def test_a_rolled_back_transaction_leaves_nothing(tmp_path: Path) -> None:
     with owner_of(path), open_store(path) as client:
         with pytest.raises(RuntimeError):
             set_and_fail(client)
-        assert client.facts.get("mode") is None
-        client.facts.set("mode", True)
-        assert client.facts.get("mode") is True
+        assert client.facts.get(KILL_SWITCH) is None
+        client.facts.set(KILL_SWITCH, True)
+        assert client.facts.get(KILL_SWITCH) is True
 
 
 def test_a_second_owner_is_refused_and_told_of_the_first(tmp_path: Path) -> None:
@@ -258,7 +258,7 @@ def test_while_a_stack_runs_nobody_takes_the_file_from_its_facade(tmp_path: Path
         with pytest.raises(TransientError):
             open_store(path)
         with owner_of(path), open_store(path) as client:
-            client.facts.set("mode", True)
+            client.facts.set(KILL_SWITCH, True)
     assert not is_reserved(path)
     with open_store(path) as alone:
-        assert alone.facts.get("mode") is True
+        assert alone.facts.get(KILL_SWITCH) is True

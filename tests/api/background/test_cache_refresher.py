@@ -11,9 +11,11 @@ import pytest
 from api.background.cache_refresher import ASKED_FOR_S, CacheRefresher
 from api.dashboard import page_data
 from api.facade import Facade
+from api.routes.health import readyz
 from settings import Settings
 from storage import Store, open_store, own_store
 from storage.engine import local, query_cache
+from storage.facts import CONSIDERED
 from tests.api import worlds
 from tests.api.conftest import RecordingTrigger
 
@@ -44,21 +46,31 @@ def test_what_did_not_change_is_not_read_again(facade: Facade, owner: Store, mon
     assert read == []
 
 
+def test_readiness_is_asked_of_the_database_itself(
+    facade: Facade, owner: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    CacheRefresher(facade).step()
+    readyz(facade)
+    read = count_of_reads(owner, monkeypatch)
+    readyz(facade)
+    assert len(read) == 1
+
+
 def test_a_row_of_ones_own_is_seen_at_once(facade: Facade, owner: Store) -> None:
     CacheRefresher(facade).step()
-    assert owner.facts.get("a") is None
-    owner.facts.set("a", 1)
-    assert owner.facts.get("a") == 1
+    assert owner.facts.get(CONSIDERED) is None
+    owner.facts.set(CONSIDERED, 1)
+    assert owner.facts.get(CONSIDERED) == 1
 
 
 def test_a_row_of_another_process_is_seen_at_the_next_look(facade: Facade, owner: Store, tmp_path: Path) -> None:
     lookout = CacheRefresher(facade)
     lookout.step()
     with open_store(tmp_path / "a.duckdb") as other:
-        assert owner.facts.get("a") is None
-        other.facts.set("a", 1)
+        assert owner.facts.get(CONSIDERED) is None
+        other.facts.set(CONSIDERED, 1)
         lookout.step()
-        assert owner.facts.get("a") == 1
+        assert owner.facts.get(CONSIDERED) == 1
 
 
 def test_what_is_asked_for_was_read_before_the_new_state_is_shown(
@@ -66,12 +78,12 @@ def test_what_is_asked_for_was_read_before_the_new_state_is_shown(
 ) -> None:
     lookout = CacheRefresher(facade)
     lookout.step()
-    owner.facts.get("a")
+    owner.facts.get(CONSIDERED)
     with open_store(tmp_path / "a.duckdb") as other:
-        other.facts.set("a", 1)
+        other.facts.set(CONSIDERED, 1)
     lookout.step()
     read = count_of_reads(owner, monkeypatch)
-    assert owner.facts.get("a") == 1
+    assert owner.facts.get(CONSIDERED) == 1
     assert read == []
 
 

@@ -12,6 +12,7 @@ from api.background.notifier import Notifier
 from api.facade import Facade
 from settings import Settings, load_settings
 from storage import Store
+from storage.facts import LINE_TOLD_TO_PREFECT
 from tests.api.conftest import RecordingTrigger
 
 
@@ -35,7 +36,7 @@ def test_a_decision_is_one_event_on_a_real_server_however_often_it_is_told(
     Notifier(facade).step()
     line = store.audit.append("ada", "set mode", "mode", {"autonomous": False})
     Notifier(facade).step()
-    store.facts.set("herald.events", line.seq - 1)
+    store.facts.set(LINE_TOLD_TO_PREFECT, line.seq - 1)
     Notifier(facade).step()
     give_up_s = time.monotonic() + 20
     while not (found := events(prefect_url, "foreact.mode.changed", tick)) and time.monotonic() < give_up_s:

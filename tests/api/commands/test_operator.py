@@ -11,8 +11,8 @@ from fastapi.testclient import TestClient
 from api.app import create_app
 from settings import load_settings
 from storage import Store
+from storage.facts import EARNED_LEVELS, WAITS, EarnedLevel
 from storage.records import Approval, Autonomy, GoalState
-from tasks.execute import WAITS_FACT
 from tests.api import worlds
 from tests.api.conftest import API, BASE, RecordingTrigger
 
@@ -60,7 +60,7 @@ def test_actions_are_listed_with_their_outcomes(client: TestClient) -> None:
 
 
 def test_an_action_that_is_due_and_not_done_says_what_it_waits_for(client: TestClient, store: Store) -> None:
-    store.facts.set(WAITS_FACT, {"action-1": "A maintenance window is open.", "action-2": "It was long ago."})
+    store.facts.set(WAITS, {"action-1": "A maintenance window is open.", "action-2": "It was long ago."})
     assert client.get(ACTION).json()["waits_for"] == "A maintenance window is open."
     shown = {a["action"]["action_id"]: a["waits_for"] for a in client.get(f"{API}/actions").json()["actions"]}
     assert shown == {"action-1": "A maintenance window is open.", "action-2": None, "action-3": None}
@@ -240,7 +240,7 @@ def test_a_pair_that_lost_its_autonomy_since_an_action_was_planned_waits_for_a_p
 ) -> None:
     action = worlds.an_action("action-auto", tick, level=Autonomy.AUTO)
     store.actions.append([action], "cycle-1")
-    store.facts.set(f"level:{action.goal_type}:{action.name}", {"level": "approve", "configured": None})
+    store.facts.set(EARNED_LEVELS.of(f"{action.goal_type}:{action.name}"), EarnedLevel(Autonomy.APPROVE, None))
     assert client.get(f"{API}/actions/action-auto").json()["needs_approval"] is True
     assert client.post(f"{API}/actions/action-auto/approve").json()["done"] == "approved"
 
@@ -259,10 +259,10 @@ def test_a_parameter_that_was_not_planned_is_pointed_out(client: TestClient) -> 
 
 
 def test_an_answered_action_does_not_say_any_more_that_it_waits_for_one(client: TestClient, store: Store) -> None:
-    store.facts.set(WAITS_FACT, {"action-1": "It waits for a person's approval.", "action-9": "It cools down."})
+    store.facts.set(WAITS, {"action-1": "It waits for a person's approval.", "action-9": "It cools down."})
     client.post(f"{ACTION}/approve")
     assert client.get(ACTION).json()["waits_for"] is None
-    assert store.facts.get(WAITS_FACT) == {"action-9": "It cools down."}
+    assert store.facts.get(WAITS) == {"action-9": "It cools down."}
 
 
 def test_an_amount_is_held_to_what_the_configuration_allows(store: Store, tick: datetime, tmp_path: Path) -> None:

@@ -8,9 +8,9 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.prefect_client import Started
-from api.queries.agent import INSIGHTS_FACT
 from settings import Settings
 from storage import Store
+from storage.facts import BACKTEST, INSIGHTS
 from storage.records import NOTHING
 from tasks.learn.outcome_rows import OutcomeRow
 from tasks.learn.reports.insights import insights
@@ -23,7 +23,7 @@ def lived(store: Store, tick: datetime) -> None:
     worlds.samples(store, tick)
     worlds.a_turn(store, tick)
     worlds.a_history(store, tick)
-    store.facts.set(INSIGHTS_FACT, insights([OutcomeRow.of(each) for each in store.outcomes.targets()]))
+    store.facts.set(INSIGHTS, insights([OutcomeRow.of(each) for each in store.outcomes.targets()]))
 
 
 @pytest.mark.usefixtures("lived")
@@ -160,7 +160,7 @@ def test_a_backtest_is_started_through_prefect(client: TestClient, trigger: Reco
 
 
 def test_the_newest_backtest_can_be_read(client: TestClient, store: Store) -> None:
-    store.facts.set("backtest", {"breaches": 3})
+    store.facts.set(BACKTEST, {"breaches": 3})
     assert client.get(f"{API}/backtests").json() == {"backtests": [{"breaches": 3}]}
 
 

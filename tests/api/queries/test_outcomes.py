@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from api.dashboard.outcome_chart import OutcomeLines, outcome_chart
 from storage import Store
+from storage.facts import INSIGHTS
 from storage.records import Estimand, Outcome, Verdict
 from tests.api import worlds
 from tests.api.conftest import API
@@ -183,7 +184,7 @@ def test_any_numbers_make_a_picture_that_parses(
 @pytest.mark.usefixtures("lived")
 def test_the_report_tells_the_six_figures(client: TestClient, store: Store, tick: datetime) -> None:
     store.facts.set(
-        "insights",
+        INSIGHTS,
         client.get(f"{API}/executor/insights").json()
         | {"convergence": [{"best": "x", "best_ratio": 0.9, "value_remaining_sd": 0.1, "is_settled": True}]},
     )

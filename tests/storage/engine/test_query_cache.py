@@ -18,6 +18,7 @@ from storage.engine.query_cache import (
     Sizes,
     written,
 )
+from storage.facts import CONSIDERED
 
 
 @pytest.mark.parametrize(
@@ -73,28 +74,28 @@ def test_it_keeps_no_more_than_it_may() -> None:
 
 def test_rows_that_are_taken_back_were_never_remembered() -> None:
     with open_store() as store:
-        store.facts.set("a", 1)
+        store.facts.set(CONSIDERED, 1)
 
         def take_back() -> None:
             with store.transaction():
-                store.facts.set("a", 2)
-                assert store.facts.get("a") == 2
+                store.facts.set(CONSIDERED, 2)
+                assert store.facts.get(CONSIDERED) == 2
                 raise ValueError("no")
 
         with pytest.raises(ValueError, match="no"):
             take_back()
-        assert store.facts.get("a") == 1
+        assert store.facts.get(CONSIDERED) == 1
 
 
 def test_inside_a_transaction_only_what_it_wrote_is_read_anew(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    store.facts.set("a", 1)
-    assert (store.facts.get("a"), store.goals.counts()) == (1, {})
+    store.facts.set(CONSIDERED, 1)
+    assert (store.facts.get(CONSIDERED), store.goals.counts()) == (1, {})
     asked = list[str]()
     rows = store.engine.rows
     monkeypatch.setattr(store.engine, "rows", lambda sql, params=None: asked.append(sql) or rows(sql, params))
     with store.transaction():
-        store.facts.set("a", 2)
-        assert (store.facts.get("a"), store.goals.counts()) == (2, {})
+        store.facts.set(CONSIDERED, 2)
+        assert (store.facts.get(CONSIDERED), store.goals.counts()) == (2, {})
     assert [sql.split()[0] for sql in asked] == ["INSERT", "SELECT"]
 
 
@@ -106,11 +107,11 @@ def test_what_is_first_read_inside_a_transaction_is_not_remembered() -> None:
 
 def test_an_owner_that_serves_its_file_sees_what_others_write(tmp_path: Path) -> None:
     with own_store(tmp_path / "a.duckdb") as owner, open_store(tmp_path / "a.duckdb") as other:
-        assert owner.facts.get("a") is None
-        other.facts.set("a", 1)
-        assert owner.facts.get("a") == 1
-        owner.facts.set("a", 2)
-        assert other.facts.get("a") == 2
+        assert owner.facts.get(CONSIDERED) is None
+        other.facts.set(CONSIDERED, 1)
+        assert owner.facts.get(CONSIDERED) == 1
+        owner.facts.set(CONSIDERED, 2)
+        assert other.facts.get(CONSIDERED) == 2
 
 
 @pytest.fixture

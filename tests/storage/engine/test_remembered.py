@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from storage import Store, open_store, own_store
+from storage.facts import CONSIDERED, OBJECTIVES
 from storage.forecasts import ForecastError
-from storage.records import Cycle, Event, Forecast, GoalState, GoalView, Sample, StatePrediction, Transition
+from storage.records import Cycle, Event, Forecast, GoalState, GoalView, Objective, Sample, StatePrediction, Transition
 from storage.samples import SampleTable
 from storage.state_predictions import ForetoldState, RawState, StateResult
 from tests.storage.test_store import a_goal
@@ -217,10 +218,10 @@ def test_the_last_turn_that_measured_is_the_newest_before_a_tick(store: Store) -
 
 
 def test_the_value_in_force_of_a_fact_is_its_last(store: Store) -> None:
-    store.facts.set("level:a", "auto")
-    store.facts.set("level:b", [1, 2])
-    assert store.facts.get("level:a") == "auto"
-    store.facts.set("level:a", None)
-    assert store.facts.get("level:a", "none") is None
-    assert store.facts.matching("level:") == {"a": None, "b": [1, 2]}
-    assert store.facts.get("other", 7) == 7
+    first, second = (Objective(name=name, metric="load", bound=9) for name in ("a", "b"))
+    store.facts.set(OBJECTIVES.of("a"), first)
+    store.facts.set(OBJECTIVES.of("b"), second)
+    assert store.facts.get(OBJECTIVES.of("a")) == first
+    store.facts.set(OBJECTIVES.of("a"), None)
+    assert store.facts.matching(OBJECTIVES) == {"a": None, "b": second}
+    assert store.facts.get(CONSIDERED) is None

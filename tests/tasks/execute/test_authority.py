@@ -88,8 +88,8 @@ def test_a_level_lowered_after_planning_holds_for_what_is_due(desk: Desk) -> Non
 
 
 def test_rows_of_an_older_release_are_read(store: Store, tmp_path: Path) -> None:
-    store.facts.set("mode.autonomous", False)
-    store.facts.set(f"level:{GOAL}:restart", "auto")
+    for name, value in (("mode.autonomous", "false"), (f"level:{GOAL}:restart", '"auto"')):
+        store.engine.rows("INSERT INTO facts VALUES (1, $name, now(), 'loop', $value)", {"name": name, "value": value})
     store.engine.rows("DELETE FROM schema_versions WHERE version >= 7")
     assert migrate(store.engine) == max(int(file.name[:4]) for file in MIGRATIONS.glob("*.sql"))
     assert not is_autonomous(configured(tmp_path), store)

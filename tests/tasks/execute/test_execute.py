@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from storage.facts import WAITS
 from storage.records import Action, Autonomy, Intent, Receipt, ReceiptStatus
-from tasks.execute import WAITS_FACT
 from tasks.execute.task import act_once, act_task
 from tasks.measure import fix_before_act
 from tests.tasks.execute.acts import TICK, action_of, answer_of, goal_of, opening, receipt_of, waiting
@@ -177,12 +177,12 @@ def test_what_an_action_waits_for_is_kept_until_it_is_done(desk: Desk) -> None:
     desk.overrides = {"agent": {"autonomous_mode": False}}
     desk.plan(action_of("a"), action_of("b", target="db", due_at=desk.later(3_000)))
     desk.execute()
-    waits = desk.store.facts.get(WAITS_FACT)
+    waits = desk.store.facts.get(WAITS)
     assert list(waits) == ["a"]
     assert "Autonomous mode is off" in waits["a"]
     desk.overrides = {}
     desk.execute()
-    assert desk.store.facts.get(WAITS_FACT) == {}
+    assert desk.store.facts.get(WAITS) == {}
 
 
 def test_with_the_mode_off_nothing_is_done(desk: Desk) -> None:

@@ -15,6 +15,7 @@ from flows.wiring import live_context
 from handlers import ActionHandler, from_callable
 from settings import ActionSettings, Settings, load_settings
 from storage import Store, open_store
+from storage.facts import INSIGHTS
 from storage.records import (
     Event,
     GoalState,
@@ -32,7 +33,6 @@ from tasks.context import Context
 from tasks.drivers.in_force import breaches_in_force
 from tasks.forecast.task import forecast
 from tasks.goals.task import decide, evidence, goals
-from tasks.learn.publish import ADVICE_FACT, REALISED_FACT
 from tasks.monitor.task import monitor
 from tasks.plan import PlanProblem, Realised
 from tasks.plan.task import plan, problem
@@ -180,9 +180,9 @@ def test_what_was_added_lately_is_known_to_be_on_its_way(rig: Rig) -> None:
 
 def test_what_outcomes_taught_reaches_the_planner(rig: Rig) -> None:
     gain = {"count": 4, "predicted": 2.0, "realised": 1.0}
-    rig.store.facts.set(REALISED_FACT, {"scale": gain})
     better = {"BOTTLENECK_PREVENTION": {"SCHEDULED": {"ADAPTIVE": 0.95}}}
-    rig.store.facts.set(ADVICE_FACT, {"tried": {}, "better": better})
+    told = {"predictions": {"scale": gain}, "strategy_advice": {"tried": {}, "better": better}}
+    rig.store.facts.set(INSIGHTS, told)
     asked = rig.asked(92)
     assert asked.realised == {"scale": Realised(4, 2.0, 1.0)}
     assert asked.advice is not None
