@@ -17,7 +17,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 
-from benchmarks.worlds import acts, cluster, disk, fleet, pool
+from benchmarks.worlds import acts, cluster, disk, fleet, pool, work_pool
 from benchmarks.worlds.judge import Figures, run_world
 from benchmarks.worlds.table import Runs, safety, show
 from benchmarks.worlds.world import SteppedWorld
@@ -37,7 +37,7 @@ WORLDS: dict[str, type[SteppedWorld]] = {
             fleet.YoungFleet,
         ),
         *(acts.FourActs, acts.Flip, acts.Late, acts.Lingering, acts.Outlasting, acts.TwoActs),
-        *(acts.Conflict, acts.DeclaredConflict, acts.Targets, acts.Shifts, acts.Pair),
+        *(acts.Conflict, acts.DeclaredConflict, acts.Targets, acts.Shifts, acts.Pair, work_pool.Flows),
     )
 }
 NAMES = (cluster.PLAIN, cluster.TUNED, *WORLDS)
