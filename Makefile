@@ -10,7 +10,7 @@ HAS_PYTHON = command -v $(PYTHON) >/dev/null || { echo "foreact: no Python found
 BIN := .venv/bin
 RUNTIME := .venv/.runtime-installed
 DEV := .venv/.dev-installed
-BENCHMARKS := forecast control impact learning patterns planning cycle api stack
+BENCHMARKS := worlds forecast control impact learning patterns planning cycle api stack
 # Many tests wait for processes of their own: three workers keep two cores busy.
 WORKERS ?= 3
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -56,17 +56,14 @@ def backtest(
     actions = _actions(settings)
     ticks = list(_ticks(recording, start, end, pace_s))
     report = simulate(ReplayWorld(recording, actions), settings, ticks, actions=actions, progress=progress)
-    objectives = settings.objectives
-    episodes = find_episodes(report.store, objectives, report.goals, report.first_tick, end)
+    episodes = find_episodes(report.store, report.objectives, report.goals, report.first_tick, end)
+    alarms = false_alarms(report.goals, episodes, end)
     return BacktestReport(
         start=start,
         end=end,
         every_s=pace_s,
         configuration=configuration or settings.hash,
-        simulation=report,
-        episodes=tuple(episodes),
-        false_alarms=tuple(false_alarms(report.goals, episodes, end)),
-        objectives=objectives,
+        simulation=replace(report, episodes=tuple(episodes), false_alarms=tuple(alarms)),
         actions=tuple(_would_do(report.actions, actions)),
     )
 

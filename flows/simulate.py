@@ -9,6 +9,7 @@ from pathlib import Path
 
 from api.background.alerts import Alerts
 from flows.cycle import bare_turn
+from flows.reports.episodes import false_alarms, find_episodes
 from flows.reports.results import SimulationReport
 from flows.wiring import live_context
 from handlers import ActionHandler
@@ -17,6 +18,7 @@ from handlers.worlds.declared import DeclaredWorld
 from settings import Settings
 from storage import Store, open_store
 from tasks.actions import configured_actions, declared_actions
+from tasks.objectives.in_force import objectives_in_force
 
 Progress = Callable[[int, int], None]
 
@@ -65,7 +67,7 @@ def simulate(
             telling.step()
         if progress is not None:
             progress(number, len(moments))
-    return _report(kept, moments)
+    return _report(kept, settings, moments)
 
 
 def _with_actions(
@@ -77,13 +79,18 @@ def _with_actions(
     return declared, DeclaredWorld(world, configured_actions(settings, declared))
 
 
-def _report(store: Store, moments: list[datetime]) -> SimulationReport:
+def _report(store: Store, settings: Settings, moments: list[datetime]) -> SimulationReport:
+    goals, objectives = store.goals.all(100_000), objectives_in_force(settings, store)
+    episodes = find_episodes(store, objectives, goals, moments[0], moments[-1])
     return SimulationReport(
         first_tick=moments[0],
         last_tick=moments[-1],
         ticks=len(moments),
-        goals=tuple(store.goals.all(100_000)),
+        goals=tuple(goals),
         actions=tuple(store.actions.latest(100_000)),
         outcomes=tuple(store.outcomes.latest(100_000)),
         store=store,
+        objectives=tuple(objectives),
+        episodes=tuple(episodes),
+        false_alarms=tuple(false_alarms(goals, episodes, moments[-1])),
     )

@@ -15,7 +15,7 @@ from markupsafe import Markup
 from api import dashboard
 from api.dashboard import charts, formatting
 from api.dashboard.timeline import Mark, Stretch, Timeline, timeline
-from flows.reports.episodes import Episode, find_episodes
+from flows.reports.episodes import Episode
 from flows.reports.results import BacktestReport, Comparison, SimulationReport
 from settings import VERSION
 from storage.records import NOTHING, GoalView, Objective, ObjectiveKind, Outcome
@@ -76,8 +76,8 @@ def comparison_page(comparison: Comparison) -> str:
 
 def simulation_page(report: SimulationReport, objectives: Sequence[Objective]) -> str:
     """Return a simulation as one HTML page."""
-    episodes = find_episodes(report.store, objectives, report.goals, report.first_tick, report.last_tick)
-    drawings = _drawings(report, objectives, episodes, frozenset())
+    alarms = frozenset(view.goal.goal_id for view in report.false_alarms)
+    drawings = _drawings(report, objectives, report.episodes, alarms)
     outcomes = sorted(
         (each for each in report.outcomes if each.role == "target" and each.action != NOTHING),
         key=lambda each: each.acted_at,

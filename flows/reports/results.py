@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import cached_property
@@ -19,7 +19,11 @@ from storage.records import GoalView, Objective, ObjectiveKind, Outcome
 
 @dataclass(frozen=True)
 class SimulationReport:
-    """What the loop set out to do, did and learned; `store` holds all of it for closer looks."""
+    """What the loop set out to do, did and learned; `store` holds all of it for closer looks.
+
+    `episodes` are the stretches in which an objective was really broken, `false_alarms` the goals for a breach that did
+    not come.
+    """
 
     first_tick: datetime
     last_tick: datetime
@@ -28,10 +32,40 @@ class SimulationReport:
     actions: tuple[ActionView, ...]
     outcomes: tuple[Outcome, ...]
     store: Store
+    objectives: tuple[Objective, ...]
+    episodes: tuple[Episode, ...]
+    false_alarms: tuple[GoalView, ...]
+
+    @property
+    def missed(self) -> tuple[Episode, ...]:
+        """Return the breaches that no goal foretold or met."""
+        return tuple(episode for episode in self.episodes if episode.warning == "missed")
+
+    @property
+    def lead_time_s(self) -> float | None:
+        """Return the median time from a goal to the breach it was about; None where no breach had a goal."""
+        leads_s = [each.lead_time_s for each in self.episodes if each.lead_time_s is not None]
+        return float(np.median(leads_s)) if leads_s else None
+
+    @property
+    def breaches(self) -> Mapping[str, int]:
+        """Return how often each bounded objective of a metric that was seen broke."""
+        return {each.objective: each.breaches for each in self.by_objective}
+
+    @cached_property
+    def by_objective(self) -> tuple[ObjectiveFigures, ...]:
+        """Return how each bounded objective of a metric that was seen fared."""
+        series = [info.series for info in self.store.samples.known()]
+        return tuple(
+            _figures(objective.name, self.episodes, self.false_alarms)
+            for objective in self.objectives
+            if objective.kind is ObjectiveKind.BOUND and any(map(objective.matches, series))
+        )
 
     def summary(self) -> dict[str, Any]:
         """Return the figures, ready for JSON."""
         done = [view for view in self.actions if view.receipt is not None]
+        warnings = [episode.warning for episode in self.episodes]
         return {
             "from": self.first_tick.isoformat(),
             "until": self.last_tick.isoformat(),
@@ -42,17 +76,33 @@ class SimulationReport:
             "actions": _count(view.action.name for view in done),
             "receipts": _count(str(view.receipt.status) for view in done if view.receipt),
             "verdicts": _count(str(outcome.verdict) for outcome in self.outcomes),
+            "breaches": len(warnings),
+            "foretold_breaches": warnings.count("foretold"),
+            "late_breaches": warnings.count("late"),
+            "missed_breaches": warnings.count("missed"),
+            "false_alarms": len(self.false_alarms),
+            "median_lead_time_s": self.lead_time_s,
+            "breach_minutes": round(sum(episode.duration_s for episode in self.episodes) / 60, 1),
         }
 
     def to_json(self) -> str:
-        """Return the figures and every goal, action and outcome as JSON."""
+        """Return the figures and every objective, breach, goal, action and outcome as JSON."""
         told = {
             "summary": self.summary(),
-            "goals": [told_goal(view) for view in self.goals],
+            **self.told_breaches(),
             "actions": [told_action(view) for view in self.actions],
             "outcomes": [json.loads(outcome.model_dump_json(exclude={"evidence"})) for outcome in self.outcomes],
         }
-        return json.dumps(told, indent=2)
+        return json.dumps(told, default=str, indent=2)
+
+    def told_breaches(self) -> dict[str, Any]:
+        """Return how each objective fared, every breach and every goal."""
+        return {
+            "objectives": [asdict(each) for each in self.by_objective],
+            "episodes": [asdict(each) | {"warning": each.warning} for each in self.episodes],
+            "goals": [told_goal(view) for view in self.goals],
+            "false_alarms": [view.goal.goal_id for view in self.false_alarms],
+        }
 
 
 def told_goal(view: GoalView) -> dict[str, Any]:
@@ -132,40 +182,38 @@ class BacktestReport:
     every_s: float
     configuration: str
     simulation: SimulationReport
-    episodes: tuple[Episode, ...]
-    false_alarms: tuple[GoalView, ...]
-    objectives: tuple[Objective, ...]
     actions: tuple[WouldDo, ...]
+
+    @property
+    def objectives(self) -> tuple[Objective, ...]:
+        """Return what was wanted."""
+        return self.simulation.objectives
+
+    @property
+    def episodes(self) -> tuple[Episode, ...]:
+        """Return every stretch in which an objective was really broken."""
+        return self.simulation.episodes
+
+    @property
+    def false_alarms(self) -> tuple[GoalView, ...]:
+        """Return the goals for a breach that did not come."""
+        return self.simulation.false_alarms
 
     @property
     def missed(self) -> tuple[Episode, ...]:
         """Return the breaches that no goal foretold or met."""
-        return tuple(episode for episode in self.episodes if episode.warning == "missed")
+        return self.simulation.missed
 
-    @cached_property
+    @property
     def by_objective(self) -> tuple[ObjectiveFigures, ...]:
         """Return how each bounded objective of a metric in this history fared."""
-        series = [info.series for info in self.simulation.store.samples.known()]
-        return tuple(
-            _figures(objective.name, self.episodes, self.false_alarms)
-            for objective in self.objectives
-            if objective.kind is ObjectiveKind.BOUND and any(map(objective.matches, series))
-        )
+        return self.simulation.by_objective
 
     def summary(self) -> dict[str, Any]:
         """Return the figures, ready for JSON."""
-        warnings = [episode.warning for episode in self.episodes]
-        leads_s = [e.lead_time_s for e in self.episodes if e.lead_time_s is not None]
         return {
             **self.simulation.summary(),
             "every_s": self.every_s,
-            "breaches": len(warnings),
-            "foretold_breaches": warnings.count("foretold"),
-            "late_breaches": warnings.count("late"),
-            "missed_breaches": warnings.count("missed"),
-            "false_alarms": len(self.false_alarms),
-            "median_lead_time_s": float(np.median(leads_s)) if leads_s else None,
-            "breach_minutes": round(sum(episode.duration_s for episode in self.episodes) / 60, 1),
             "actions_taken": len(self.actions),
             "actions_by_name": _count(each.action for each in self.actions),
             "cost": round(sum(each.cost for each in self.actions), 6),
@@ -176,10 +224,7 @@ class BacktestReport:
         return {
             "configuration": self.configuration,
             "summary": self.summary(),
-            "objectives": [asdict(each) for each in self.by_objective],
-            "episodes": [asdict(each) | {"warning": each.warning} for each in self.episodes],
-            "goals": [told_goal(view) for view in self.simulation.goals],
-            "false_alarms": [view.goal.goal_id for view in self.false_alarms],
+            **self.simulation.told_breaches(),
             "actions": [asdict(each) for each in self.actions],
         }
 

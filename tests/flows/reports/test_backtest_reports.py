@@ -105,6 +105,29 @@ def test_a_simulation_has_a_page_and_json_too(tmp_path: Path) -> None:
     assert json.loads(report.to_json())["summary"] == report.summary()
 
 
+def test_a_simulation_says_what_broke_and_what_was_foretold(tmp_path: Path) -> None:
+    """Nobody sheds the load that climbs from 45 by 0.12 a minute, so that it goes over its bound for good."""
+    report = simulate(ClimbingLoad(), load_settings(tmp_path, home=tmp_path, **overrides()), ticks(44))
+    assert report.breaches == {"load": len(report.episodes)}
+    assert report.episodes
+    assert START + 340 * MINUTE < report.episodes[0].start < START + 400 * MINUTE
+    assert report.lead_time_s is not None
+    assert report.lead_time_s > 0
+    assert report.missed == ()
+    told = json.loads(report.to_json())
+    assert told["summary"]["missed_breaches"] == 0
+    assert told["summary"]["median_lead_time_s"] == report.lead_time_s
+    assert [each["warning"] for each in told["episodes"]] == [each.warning for each in report.episodes]
+    assert told["objectives"][0]["breaches"] == len(report.episodes)
+
+
+def test_a_simulation_without_goals_has_missed_its_breaches(tmp_path: Path) -> None:
+    given = overrides(forecasting={"goal_setter": {"auto_goal_setting": False}})
+    report = simulate(ClimbingLoad(), load_settings(tmp_path, home=tmp_path, **given), ticks(44))
+    assert report.missed == report.episodes != ()
+    assert report.lead_time_s is None
+
+
 def test_two_configurations_give_a_difference(watchful: BacktestReport, blind: BacktestReport) -> None:
     both = Comparison(watchful, blind)
     found = {name: (one, other, change) for name, one, other, change in both.rows()}

@@ -1,0 +1,87 @@
+"""`python -m benchmarks.worlds`: small worlds with a known truth, the loop in each as a new user configures it.
+
+A score of 0 is the rule that people use today, 1 an oracle that knows the world and its future. `--quick` runs one seed
+of two days and ends with 1 where a row that must hold is broken, naming it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import warnings
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import track
+
+from benchmarks.worlds import acts, cluster, disk, fleet, pool, work_pool
+from benchmarks.worlds.judge import Figures, run_world
+from benchmarks.worlds.table import Runs, safety, show
+from benchmarks.worlds.world import SteppedWorld
+
+ROOT = Path(__file__).resolve().parents[2]
+DAYS, QUICK_DAYS = 3.0, 2.0
+WORLDS: dict[str, type[SteppedWorld]] = {
+    kind.name: kind
+    for kind in (
+        *(
+            pool.Pool,
+            pool.DrivenPool,
+            disk.Disk,
+            disk.IrreversibleDisk,
+            disk.DeclaredDisk,
+            fleet.Fleet,
+            fleet.YoungFleet,
+        ),
+        *(acts.FourActs, acts.Flip, acts.Late, acts.Lingering, acts.Outlasting, acts.TwoActs),
+        *(acts.Conflict, acts.DeclaredConflict, acts.Targets, acts.Shifts, acts.Pair, work_pool.Flows),
+    )
+}
+NAMES = (cluster.PLAIN, cluster.TUNED, *WORLDS)
+Job = tuple[str, int]
+
+
+def main() -> int:
+    """Run, print the table, and say what is broken."""
+    options = _options()
+    names = [name for name in NAMES if not options.world or any(part in name for part in options.world)]
+    jobs = [(name, seed) for name in names for seed in range(options.seeds or (1 if options.quick else 3))]
+    work = partial(measure, days=options.days or (QUICK_DAYS if options.quick else DAYS), data=options.data)
+    console = Console(width=max(220, Console().width))
+    if options.jobs > 1:
+        with ProcessPoolExecutor(options.jobs) as workers:
+            found = list(track(workers.map(work, jobs), total=len(jobs), description="worlds"))
+    else:
+        found = [work(job) for job in track(jobs, description="worlds")]
+    results: Runs = {name: [each for each in found if each.world == name] for name in names}
+    show(console, results)
+    if options.json:
+        options.json.write_text(json.dumps([each.to_record() for each in found], indent=2))
+    return int(options.quick and not all(rule.holds for rule in safety(results)))
+
+
+def measure(job: Job, days: float, data: Path) -> Figures:
+    """Run one seed of one world."""
+    name, seed = job
+    # What a library warns of inside the loop would hide the table.
+    warnings.simplefilter("ignore")
+    return run_world(WORLDS[name], seed, days) if name in WORLDS else cluster.run(name, seed, data)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.worlds", description=__doc__)
+    parser.add_argument("--world", nargs="*", help=f"only those whose name holds one of these: {'; '.join(NAMES)}")
+    parser.add_argument("--quick", action="store_true", help="one seed, two days, exit code 1 where a row is broken")
+    parser.add_argument("--seeds", type=int, help="3, or 1 with --quick")
+    parser.add_argument("--days", type=float, help=f"{DAYS:g}, or {QUICK_DAYS:g} with --quick")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
+    parser.add_argument("--json", type=Path, help="write all figures to this file")
+    parser.add_argument("--data", type=Path, default=ROOT / "../shared/data", help="folder of the recordings")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,158 @@
+"""What the worlds came to: scores with their interval, one table, and the rows that must not be broken."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.worlds.cluster import PLAIN, TUNED
+from benchmarks.worlds.judge import LOOP, Figures, Share, added
+
+RESAMPLES = 2_000
+LEAST_TO_GAIN_H = 0.1
+"""A score needs that much between the rule and the oracle, in hours of severity 1 a day."""
+
+TITLE = "0 is the rule, 1 the oracle; costs in hours of severity 1 broken (cluster: utility) and counts over all seeds"
+FIRST, LATER = 0, 1
+Runs = Mapping[str, Sequence[Figures]]
+HEADS = (
+    *("world", "day 1", "later", "90 %", "cost", "rule", "oracle", "breach", "lead", "breaches", "missed", "false"),
+    *(
+        "goals",
+        "acts",
+        "harmless undone",
+        "harmful ended",
+        "covered",
+        "near an act",
+        "insights",
+        "best act",
+        "regret",
+        "s",
+    ),
+)
+
+
+def score(runs: Sequence[Figures], part: int) -> float:
+    """Return how much of what the oracle saves over the rule the loop saves; NaN where there is too little to save."""
+    gain = most = 0.0
+    for run in runs:
+        rule = run.costs[run.reference][part]
+        gain, most = gain + rule - run.costs[LOOP][part], most + rule - run.costs[run.oracle][part]
+    return gain / most if most >= LEAST_TO_GAIN_H * len(runs) else math.nan
+
+
+def interval(runs: Sequence[Figures], part: int, seed: int = 0) -> tuple[float, float]:
+    """Return the 90 % interval of a score, seeds drawn anew."""
+    rng = np.random.default_rng(seed)
+    picks = rng.integers(len(runs), size=(RESAMPLES, len(runs)))
+    scores = [score([runs[place] for place in pick], part) for pick in picks.tolist()]
+    low, high = np.nanquantile(scores, [0.05, 0.95]) if np.isfinite(scores).any() else (math.nan, math.nan)
+    return float(low), float(high)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A row that must not be broken: what it asks, what it found, and whether it holds."""
+
+    name: str
+    found: str
+    holds: bool
+
+
+def safety(results: Runs) -> list[Rule]:
+    """Return what must hold over all worlds that were run, and whether it does."""
+    rules = []
+    for name, runs in results.items():
+        rules += [Rule(name, f"{said} (seed {run.seed})", False) for run in runs for said in run.unsafe]
+    scores = {name: score(runs, LATER) for name, runs in results.items()}
+    floors = {PLAIN: 0.60, TUNED: 0.87}
+    known = {name: each for name, each in scores.items() if math.isfinite(each)}
+    rules += [
+        _at_least(f"{name}: score from the second day on", each, floors.get(name, 0.0)) for name, each in known.items()
+    ]
+    plain = [each for name, each in known.items() if name != TUNED]
+    if len(plain) > 1:
+        rules.append(_at_least("plain configuration, mean score", float(np.mean(plain)), 0.5))
+    whole = [added(list(runs)) for runs in results.values()]
+    ended = _sum([run.harmful_ended for run in whole])
+    undone = _sum([run.harmless_undone for run in whole])
+    rules += [
+        _at_least("intervals hold", _sum([run.covered for run in whole]).ratio, 0.87),
+        _at_least("intervals hold within 90 min of an act", _sum([run.covered_near for run in whole]).ratio, 0.87),
+        _at_least("insights hold", _sum([run.insights for run in whole]).ratio, 0.85),
+        _at_least("harmful acts undone or stopped", ended.ratio, 0.8),
+        Rule("harmless acts undone, at most 1 in 50", f"{undone.hits} of {undone.of}", undone.hits * 50 <= undone.of),
+    ]
+    return rules
+
+
+def _at_least(name: str, found: float, floor: float) -> Rule:
+    return Rule(f"{name}, at least {floor:.2f}", _number(found), not found < floor)
+
+
+def _sum(shares: Sequence[Share]) -> Share:
+    return sum(shares[1:], shares[0])
+
+
+def show(console: Console, results: Runs) -> None:
+    """Print the table, the other rules' costs, and what is broken."""
+    sheet = Table(title=TITLE, box=SIMPLE, pad_edge=False)
+    for head in HEADS:
+        sheet.add_column(
+            head,
+            justify="left" if head == "world" else "right",
+            no_wrap=head not in {"harmless undone", "harmful ended"},
+        )
+    for name, runs in results.items():
+        sheet.add_row(*_row(name, runs))
+    console.print(sheet)
+    for name, runs in results.items():
+        costs = added(list(runs)).costs
+        told = ", ".join(f"{rule} {sum(cost):.1f}" for rule, cost in costs.items() if not rule.startswith("foresight "))
+        console.print(f"  {name}: {told}", highlight=False)
+    for rule in safety(results):
+        console.print(f"{'ok    ' if rule.holds else '[bold]BROKEN[/bold]'} {rule.name}: {rule.found}", highlight=False)
+
+
+def _row(name: str, runs: Sequence[Figures]) -> list[str]:
+    whole = added(list(runs))
+    low, high = interval(runs, LATER)
+    spread = f"{_number(low)}…{_number(high)}" if len(runs) > 1 else "–"
+    oracle = sum(sum(run.costs[run.oracle]) for run in runs)
+    cost = [f"{value:.1f}" for value in (sum(whole.costs[LOOP]), sum(whole.costs[whole.reference]), oracle)]
+    lead = f"{np.median(whole.lead_s) / 60:.0f}m" if whole.lead_s else "–"
+    counts = (whole.breaches, whole.missed, whole.false_goals, whole.goals, whole.acts)
+    shares = (whole.covered, whole.covered_near, whole.insights, whole.best)
+    return [
+        name,
+        _number(score(runs, FIRST)),
+        _number(score(runs, LATER)),
+        spread,
+        *cost,
+        f"{whole.breach_h:.1f}h",
+        lead,
+        *map(str, counts),
+        _counted(whole.harmless_undone),
+        _counted(whole.harmful_ended),
+        *(_ratio(share) for share in shares),
+        _number(whole.regret_h / whole.best.of if whole.best.of else math.nan),
+        f"{whole.seconds:.0f}",
+    ]
+
+
+def _number(value: float) -> str:
+    return f"{value:.2f}" if math.isfinite(value) else "–"
+
+
+def _counted(share: Share) -> str:
+    return f"{share.hits}/{share.of}" if share.of else "–"
+
+
+def _ratio(share: Share) -> str:
+    return f"{share.ratio:.2f} ({share.of})" if share.of else "–"
