@@ -245,7 +245,7 @@ class Breach(Record):
 
 
 class ObjectiveKind(StrEnum):
-    """Which evidence decides whether an objective holds; each kind has the rule of one goal type."""
+    """Which evidence decides whether an objective holds, which a rule looks at; what follows from it is said here."""
 
     BOUND = "bound"
     HEADROOM = "headroom"
@@ -253,6 +253,39 @@ class ObjectiveKind(StrEnum):
     CAPACITY = "capacity"
     BUDGET = "budget"
     SLO = "slo"
+
+    @property
+    def bounds_each_value(self) -> bool:
+        """Tell whether one value beyond the bound is a breach, with a beginning and an end."""
+        return self is ObjectiveKind.BOUND
+
+    @property
+    def has_breach_forecast(self) -> bool:
+        """Tell whether a path that crosses the bound says when it breaks: no share or sum over a window does."""
+        return self in {ObjectiveKind.BOUND, ObjectiveKind.CAPACITY, ObjectiveKind.SLO}
+
+    @property
+    def limits_values(self) -> bool:
+        """Tell whether each value beyond the bound counts against it: peaks leave room for lower values, sums for any.
+
+        So it contradicts an opposite limit, and what is done for another goal must not harm it.
+        """
+        return self not in {ObjectiveKind.HEADROOM, ObjectiveKind.BUDGET}
+
+    @property
+    def is_drawn_as_line(self) -> bool:
+        """Tell whether charts show the bound: that of a budget is a month's sum, that of an SLO sorts events."""
+        return self not in {ObjectiveKind.BUDGET, ObjectiveKind.SLO}
+
+    @property
+    def needs_hourly_history(self) -> bool:
+        """Tell whether it is judged over days or weeks, on hourly means."""
+        return self is not ObjectiveKind.BOUND
+
+    @property
+    def has_error_budget(self) -> bool:
+        """Tell whether its good and bad events are counted over several windows."""
+        return self is ObjectiveKind.SLO
 
 
 class ResponseSpec(Record):

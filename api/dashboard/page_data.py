@@ -18,7 +18,7 @@ from api.models.forecasts import Predictions, SeriesForecast
 from api.models.goals import ActionDetail, GoalsOverview
 from storage.actions import ActionView
 from storage.engine.query_cache import CLOCK
-from storage.records import Breach, Decision, FloatArray, GoalView, Objective, ObjectiveKind, Outcome
+from storage.records import Breach, Decision, FloatArray, GoalView, Objective, Outcome
 from storage.samples import SeriesInfo
 from tasks.interventions.undo import keeps_state, refusal_to_undo
 from tasks.objectives.in_force import objectives_in_force
@@ -31,7 +31,6 @@ MOST_STEPS = 288
 RECENT = timedelta(hours=1)
 RECENT_STEPS = 120
 PICTURE_SPANS = 3
-_ON_VALUES = (ObjectiveKind.BOUND, ObjectiveKind.PERCENTILE, ObjectiveKind.CAPACITY, ObjectiveKind.HEADROOM)
 
 
 @dataclass(frozen=True)
@@ -169,7 +168,8 @@ def _drawn(facade: Facade, show_all: bool) -> PageCharts:
 
 def _charts(facade: Facade, foreseen: Predictions, now: datetime, show_all: bool) -> tuple[list[Chart], int]:
     """Draw the metrics that matter most: those whose objective may break, then those with an objective."""
-    objectives = [each for each in objectives_in_force(facade.in_force, facade.store) if each.kind in _ON_VALUES]
+    in_force = objectives_in_force(facade.in_force, facade.store)
+    objectives = [each for each in in_force if each.kind.is_drawn_as_line]
     if foreseen.series:
         known = {each.series: each for each in foreseen.series}
         ranked = sorted(known, key=lambda n: (bool(known[n].refusal), *_rank(n, foreseen.breaches, objectives)))

@@ -18,8 +18,8 @@ from benchmarks.worlds.world import Command, Done, State, SteppedWorld
 from flows.reports.results import SimulationReport
 from flows.simulate import simulate
 from settings import Settings, load_settings
+from storage.facts import INSIGHTS
 from storage.records import NOTHING, Decision, Outcome, Verdict
-from tasks.learn.publish import INSIGHTS_FACT
 
 LOOP = "foreact"
 NEAR = timedelta(minutes=90)
@@ -228,7 +228,7 @@ def _truth(world: SteppedWorld, done: Done | None, outcome: Outcome) -> float | 
 
 
 def _judge_insights(figures: Figures, report: SimulationReport, truths: Truths) -> None:
-    told = report.store.facts.get(INSIGHTS_FACT) or {}
+    told = report.store.facts.get(INSIGHTS) or {}
     for each in told.get("contributions", ()):
         truth = truths.get((each["action"], each["series"]))
         if truth and each["count"] >= FEWEST_FOR_INSIGHT and each["low"] is not None:

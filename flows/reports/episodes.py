@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from storage import Store
-from storage.records import GoalType, GoalView, Objective, ObjectiveKind
+from storage.records import GoalType, GoalView, Objective
 from storage.samples import SeriesInfo
 
 GAP_STEPS = 3
@@ -57,7 +57,7 @@ def find_episodes(
     found = [
         episode
         for objective in objectives
-        if objective.kind is ObjectiveKind.BOUND
+        if objective.kind.bounds_each_value
         for info in spans
         if objective.matches(info.series)
         for episode in _episodes_of(store, objective, info, goals, first, end)

@@ -18,7 +18,7 @@ from api.dashboard.timeline import Mark, Stretch, Timeline, timeline
 from flows.reports.episodes import Episode
 from flows.reports.results import BacktestReport, Comparison, SimulationReport
 from settings import VERSION
-from storage.records import NOTHING, GoalView, Objective, ObjectiveKind, Outcome
+from storage.records import NOTHING, GoalView, Objective, Outcome
 from storage.samples import SeriesInfo
 from tasks.text import span
 
@@ -28,7 +28,6 @@ HERE = Path(dashboard.__file__).parent
 MOST_CHARTS, MOST_ROWS = 24, 200
 CHART_STEPS = 1_500
 _TONES = {"foretold": "warn", "late": "bad", "missed": "bad"}
-_BOUNDED = (ObjectiveKind.BOUND, ObjectiveKind.PERCENTILE, ObjectiveKind.HEADROOM, ObjectiveKind.CAPACITY)
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,7 @@ def _drawings(
     report: SimulationReport, objectives: Sequence[Objective], episodes: Sequence[Episode], alarms: frozenset[str]
 ) -> list[MetricDrawing]:
     spans = report.store.samples.spans(report.first_tick, report.last_tick)
-    pairs = [(o, info) for o in objectives if o.kind in _BOUNDED for info in spans if o.matches(info.series)]
+    pairs = [(o, info) for o in objectives if o.kind.is_drawn_as_line for info in spans if o.matches(info.series)]
     broken = {(each.objective, each.series) for each in episodes}
     meant = {(view.goal.objective, view.goal.series) for view in report.goals}
 

@@ -14,7 +14,7 @@ import numpy as np
 from flows.reports.episodes import Episode
 from storage import Store
 from storage.actions import ActionView
-from storage.records import GoalView, Objective, ObjectiveKind, Outcome
+from storage.records import GoalView, Objective, Outcome
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class SimulationReport:
         return tuple(
             _figures(objective.name, self.episodes, self.false_alarms)
             for objective in self.objectives
-            if objective.kind is ObjectiveKind.BOUND and any(map(objective.matches, series))
+            if objective.kind.bounds_each_value and any(map(objective.matches, series))
         )
 
     def summary(self) -> dict[str, Any]:

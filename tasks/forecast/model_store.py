@@ -20,7 +20,7 @@ from tasks.forecast.fleet.fit import FleetState
 from tasks.forecast.fleet.residuals import one_step_residuals
 from tasks.forecast.fleet_snapshot import CorruptSnapshot, FleetSnapshot, fit_snapshot, read_snapshot
 from tasks.forecast.method_per_series import Method, MethodPerSeries
-from tasks.forecast.risk.crossings import BOUNDED_KINDS, steps_within
+from tasks.forecast.risk.crossings import steps_within
 from tasks.forecast.risk.outlook import StateRecalibration
 from tasks.forecast.risk.recalibration import Recalibration, fit_recalibration
 from tasks.forecast.time_budget import TimeBudget, read_marks
@@ -162,9 +162,9 @@ def _fit(context: Context, name: str, frame: Frame, objectives: Sequence[Objecti
 def _with_past(
     context: Context, kept: FleetSnapshot, frame: Frame, horizon: int, objectives: Sequence[Objective]
 ) -> FleetSnapshot:
-    bounded = [each for each in objectives if each.kind in BOUNDED_KINDS]
-    watched = [name for name in frame.series if any(each.matches(name) for each in bounded)]
-    meant = [each for each in bounded if any(each.matches(name) for name in watched)]
+    foretold = [each for each in objectives if each.kind.has_breach_forecast]
+    watched = [name for name in frame.series if any(each.matches(name) for each in foretold)]
+    meant = [each for each in foretold if any(each.matches(name) for name in watched)]
     within = max((steps_within(each, frame.step_s, horizon) for each in meant), default=0)
     store = context.store.forecasts
     since = context.tick - timedelta(days=LEDGER_DAYS)

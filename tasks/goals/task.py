@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from storage.facts import DRIVEN, DrivenBreaches
-from storage.records import Breach, Frame, GoalView, Objective, ObjectiveKind, Pattern
+from storage.records import Breach, Frame, GoalView, Objective, Pattern
 from tasks.context import Context
 from tasks.drivers.breaches import driven_breaches
 from tasks.drivers.fitting import fit_driven
@@ -18,13 +18,6 @@ from tasks.goals import BurnWindows, Evidence, GoalChanges, WindowCount, burn_wi
 from tasks.objectives.in_force import objectives_in_force
 from tasks.stage import stage
 
-LONG_KINDS = (
-    ObjectiveKind.CAPACITY,
-    ObjectiveKind.BUDGET,
-    ObjectiveKind.HEADROOM,
-    ObjectiveKind.PERCENTILE,
-    ObjectiveKind.SLO,
-)
 LONG_DAYS = 62
 RECENT_DAYS = 2
 
@@ -83,9 +76,7 @@ def evidence(context: Context, outlook: Outlook, patterns: tuple[Pattern, ...]) 
         patterns=patterns,
         hourly=_hourly(context, objectives),
         slo_windows={
-            objective.name: _windows(context, objective)
-            for objective in objectives
-            if objective.kind is ObjectiveKind.SLO
+            objective.name: _windows(context, objective) for objective in objectives if objective.kind.has_error_budget
         },
     )
 
@@ -114,7 +105,7 @@ def _meant(context: Context, objective: Objective) -> list[str]:
 
 
 def _hourly(context: Context, objectives: tuple[Objective, ...]) -> Frame | None:
-    series = {name for each in objectives if each.kind in LONG_KINDS for name in _meant(context, each)}
+    series = {name for each in objectives if each.kind.needs_hourly_history for name in _meant(context, each)}
     if not series:
         return None
     return context.store.samples.frame(sorted(series), context.tick, 3_600, LONG_DAYS * 24)

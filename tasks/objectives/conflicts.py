@@ -6,10 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import combinations
 
-from storage.records import Goal, Objective, ObjectiveKind
+from storage.records import Goal, Objective
 from tasks.text import limit, unit_of, value
-
-_ON_VALUES = {ObjectiveKind.BOUND, ObjectiveKind.PERCENTILE, ObjectiveKind.CAPACITY, ObjectiveKind.SLO}
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,7 @@ def contradictions(objectives: Iterable[Objective]) -> tuple[Conflict, ...]:
 
     Only objectives on the values themselves count: a peak use of at least .2 leaves room for a value under it.
     """
-    direct = [objective for objective in objectives if objective.kind in _ON_VALUES]
+    direct = [objective for objective in objectives if objective.kind.limits_values]
     found = []
     for left, right in combinations(direct, 2):
         below, above = (left, right) if left.side == "below" else (right, left)

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from storage.records import Frame, Objective, ObjectiveKind, metric_of
+from storage.records import Frame, Objective, metric_of
 from tasks.forecast.batch import Floats, ForecastBatch, crossing_quantiles, first_true
 from tasks.forecast.fleet.prepare import Ints
 
-BOUNDED_KINDS = (ObjectiveKind.BOUND, ObjectiveKind.CAPACITY, ObjectiveKind.SLO)
 ROWS_AT_A_TIME = 64
 LEAD_LEVELS = (0.1, 0.5, 0.9)
 
@@ -42,14 +41,14 @@ def lead_steps(first: Floats) -> Floats:
 
 
 def crossings(frame: Frame, batch: ForecastBatch, objectives: Iterable[Objective]) -> list[Crossing]:
-    """Return where the paths of a frame's forecast cross each bounded objective; those that mean no series left out."""
+    """Return where the paths of a frame's forecast cross each objective that they can break and that means a series."""
     meant = defaultdict(list)
     for row, series in enumerate(frame.series):
         for name in {series, metric_of(series)}:
             meant[name].append(row)
     found = []
     for objective in objectives:
-        if objective.kind in BOUNDED_KINDS and objective.measured in meant:
+        if objective.kind.has_breach_forecast and objective.measured in meant:
             rows = np.array(meant[objective.measured], dtype=np.intp)
             within = steps_within(objective, frame.step_s, batch.horizon)
             found.append(Crossing(objective, rows, within, _first(batch, rows, objective, within)))

@@ -69,7 +69,7 @@ def forecasts_of(frame: Frame, batch: ForecastBatch) -> list[Forecast]:
 
 
 def breaches_at(frame: Frame, found: Sequence[Crossing], recalibration: Recalibration) -> list[Breach]:
-    """Return how likely each bounded objective breaks on each series of a frame that it means, and when.
+    """Return how likely each objective of the crossings breaks on each series of a frame that it means, and when.
 
     Probabilities are recalibrated by how past ones fared; the raw ones are kept beside them.
     """

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from storage.records import Autonomy, Candidate, FloatArray, GoalView, Objective, ObjectiveKind
+from storage.records import Autonomy, Candidate, FloatArray, GoalView, Objective
 from tasks.plan.problem import PlanProblem, Realised
 from tasks.plan.valuation.amounts import amount_of, amount_values
 from tasks.plan.valuation.priors import effect_of
@@ -15,7 +15,6 @@ from tasks.plan.valuation.risk import MAX_STEPS, Side, deviates_of, excess_of, r
 
 _AS_TEXT = json.JSONEncoder(sort_keys=True, default=str).encode
 _SHRINK_COUNT = 20
-_GUARDED = {ObjectiveKind.BOUND, ObjectiveKind.PERCENTILE, ObjectiveKind.CAPACITY}
 _N_DEVIATES = 64
 _LEAST_LEAD_S = 3_600.0
 
@@ -160,7 +159,7 @@ def guards_of(problem: PlanProblem, view: GoalView) -> tuple[BoundFutures, ...]:
     own = problem.objective_of(view)
     found = []
     for objective in problem.objectives.values():
-        if objective.name == view.goal.objective or objective.kind not in _GUARDED:
+        if objective.name == view.goal.objective or not objective.kind.limits_values:
             continue
         is_same_series = view.goal.series is not None and objective.matches(view.goal.series)
         is_same_capacity = own is not None and own.capacity is not None and objective.capacity == own.capacity
