@@ -131,11 +131,11 @@ def test_audit_verify_says_whether_a_line_was_changed_and_so_does_the_exit_code(
     run("mode", "off")
     run("mode", "on")
     whole = run("audit", "--verify")
-    assert (whole.exit_code, "The trail is whole." in whole.output) == (0, True)
+    assert (whole.exit_code, "The audit trail is intact." in whole.output) == (0, True)
     with open_store(settings.database_path) as store:
         store.engine.rows("UPDATE audit SET actor = 'nobody' WHERE seq = 1")
     broken = run("audit", "--verify")
-    assert (broken.exit_code, "The trail was changed at line 1." in broken.output) == (1, True)
+    assert (broken.exit_code, "The audit trail was changed at line 1." in broken.output) == (1, True)
     assert run("audit").exit_code == 0
 
 
@@ -144,7 +144,7 @@ READING = (
     (("goals",), "goal-1"),
     (("goals", "--all"), "goal-1"),
     (("actions",), "action-1"),
-    (("audit",), "Nothing was decided yet."),
+    (("audit",), "No decisions yet."),
     (("mode",), "Acts by itself"),
     (("doctor",), "database"),
 )
@@ -159,8 +159,8 @@ def test_what_is_asked_is_answered_in_words(run: Run, words: tuple[str, ...], sh
 
 def test_a_goal_says_why_it_was_set_what_was_decided_and_what_acts_came_to(run: Run) -> None:
     said = " ".join(run("goals", "goal-1").output.split())
-    assert "Because cpu_used_ratio is 0.7 and climbs." in said
-    assert "Decided at" in said
+    assert "Reason: cpu_used_ratio is 0.7 and climbs." in said
+    assert "Decision at" in said
     assert "succeeded. niced 4711" in said
 
 
