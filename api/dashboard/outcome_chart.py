@@ -97,7 +97,9 @@ def _axes(scale: Scale, lines: OutcomeLines) -> Iterable[str]:
     x, base = scale.x(lines.acted_s), HEIGHT - BOTTOM + 16
     place = f'x1="{x:.1f}" y1="{TOP}" x2="{x:.1f}" y2="{HEIGHT - BOTTOM}"'
     yield f'<line {place} stroke="var(--ink)" stroke-dasharray="2 3"/>'
-    yield _text(x, base, f"action, {datetime.fromtimestamp(lines.acted_s, UTC):%d %b %H:%M} UTC", "middle", "var(--ink)")
+    yield _text(
+        x, base, f"action, {datetime.fromtimestamp(lines.acted_s, UTC):%d %b %H:%M} UTC", "middle", "var(--ink)"
+    )
     if lines.acted_s - scale.start_s > 0.25 * (scale.end_s - scale.start_s):
         yield _text(LEFT, base, f"{span(lines.acted_s - scale.start_s)} before", "start", "var(--muted)")
     if scale.end_s - lines.acted_s > 0.25 * (scale.end_s - scale.start_s):
@@ -120,7 +122,7 @@ def _band(scale: Scale, lines: OutcomeLines) -> str:
     upper = [(scale.x(float(lines.after_s[i])), scale.y(float(lines.high[i]))) for i in keep]
     lower = [(scale.x(float(lines.after_s[i])), scale.y(float(lines.low[i]))) for i in reversed(keep)]
     points = " ".join(f"{x:.1f},{y:.1f}" for x, y in [*upper, *lower])
-    return f'<polygon points="{points}" fill="var(--accent)" opacity=".16"><title>90 % interval of the forecast</title></polygon>'
+    return f'<polygon points="{points}" fill="var(--accent)" opacity=".16"><title>90 % interval</title></polygon>'
 
 
 def _seen(scale: Scale, lines: OutcomeLines, colour: str) -> Iterable[str]:

@@ -98,11 +98,11 @@ def test_approve_and_cancel_are_durable_and_the_second_answer_is_told_so(setting
 def test_an_approval_that_comes_too_late_is_told_so(run: Run) -> None:
     answer = run("approve", "action-late")
     assert isinstance(answer.exception, ForeactError)
-    assert answer.exception.message == "action-late does not wait for an answer: it is expired."
+    assert answer.exception.message == "action-late does not wait for approval: it is expired."
 
 
 def test_a_dry_run_on_request_leaves_the_action_waiting(settings: Settings, run: Run) -> None:
-    assert "dry run asked for" in run("approve", "action-1", "--dry-run").output
+    assert "dry run requested" in run("approve", "action-1", "--dry-run").output
     waiting = seen(settings, lambda store: [v.action.dry_run for v in store.actions.pending() if v.approval])
     assert waiting == [True]
     assert isinstance(run("approve", "goal-1", "--dry-run").exception, ForeactError)
@@ -115,7 +115,7 @@ def test_actions_say_what_they_wait_for(settings: Settings, run: Run) -> None:
 
 
 def test_undo_is_planned_and_approved_at_once(settings: Settings, run: Run) -> None:
-    assert "undo asked for" in run("undo", "action-2").output
+    assert "undo requested" in run("undo", "action-2").output
     undo = seen(settings, lambda store: store.actions.undo_for("action-2"))
     assert undo.approval.approved  # type: ignore[attr-defined]
     assert undo.action.level is Autonomy.AUTO  # type: ignore[attr-defined]
@@ -145,7 +145,7 @@ READING = (
     (("goals", "--all"), "goal-1"),
     (("actions",), "action-1"),
     (("audit",), "No decisions yet."),
-    (("mode",), "Acts by itself"),
+    (("mode",), "Acts automatically"),
     (("doctor",), "database"),
 )
 
