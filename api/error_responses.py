@@ -19,11 +19,15 @@ logger = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 5
-TOO_LARGE_REMEDY = "Send it in parts, or raise `server.max_body_bytes`."
+TOO_LARGE_REMEDY = "Send it in parts, or increase `server.max_body_bytes`."
 
 _HTTP = {
     404: ("not_found", "There is nothing at this address.", "GET /docs lists every address."),
-    405: ("method_not_allowed", "This address does not take that method.", "The Allow header names those it takes."),
+    405: (
+        "method_not_allowed",
+        "This address does not accept that method.",
+        "The Allow header lists the accepted methods.",
+    ),
     413: ("body_too_large", None, TOO_LARGE_REMEDY),
 }
 
@@ -51,7 +55,7 @@ class Problem(BaseModel):
     detail: str = Field(description="What happened, in one line")
     code: str = Field(description="Stable and machine-readable")
     remedy: str = Field(description="What to do about it")
-    instance: str = Field(description="The address that was asked for")
+    instance: str = Field(description="The requested address")
 
 
 def problem(
@@ -71,8 +75,8 @@ def unexpected(path: str) -> Response:
     return problem(
         500,
         "unexpected",
-        f"Something went wrong here; it is logged as {number}.",
-        f"Look for {number} in the log of the facade, and report it.",
+        f"An unexpected error occurred; it is logged as {number}.",
+        f"Find {number} in the facade's log and report it.",
         path,
     )
 
@@ -123,7 +127,7 @@ def _invalid(request: Request, error: Exception) -> Response:
     if errors[0]["type"] == "json_invalid":
         detail = f"The body is not valid JSON: {errors[0]['ctx']['error']} at position {errors[0]['loc'][-1]}."
         return problem(400, "json_invalid", detail, "Send one JSON document.", request.url.path)
-    remedy = "Correct that and send it again; GET /docs describes the fields."
+    remedy = "Correct it and send it again; GET /docs describes the fields."
     return problem(422, "request_invalid", describe(errors), remedy, request.url.path)
 
 

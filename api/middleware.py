@@ -16,7 +16,7 @@ class TooLarge(HTTPException):
     """The body is larger than the configuration allows."""
 
     def __init__(self, max_body_bytes: int) -> None:
-        super().__init__(413, f"The body is larger than {max_body_bytes:,} bytes; nothing of it was recorded.")
+        super().__init__(413, f"The body is larger than {max_body_bytes:,} bytes; nothing was recorded.")
 
 
 class RequestFilter:
@@ -59,17 +59,27 @@ class RequestFilter:
 
     def _refusal(self, method: str, headers: dict[str, str]) -> tuple[int, str, str, str] | None:
         if self._is_loopback and not _is_local_name(headers.get("host", "")):
-            return 421, "host_unknown", "This host name is not ours.", "Use 127.0.0.1 or localhost."
+            return 421, "host_unknown", "This host name is not accepted.", "Use 127.0.0.1 or localhost."
         if method in SAFE_METHODS:
             return None
         if headers.get("sec-fetch-site") == "cross-site":
-            return 403, "cross_site", "A page of another site sent this.", "Send it from our own pages, or a program."
+            return (
+                403,
+                "cross_site",
+                "This request came from a page of another site.",
+                "Use the dashboard, or a program that is not a web page.",
+            )
         length = headers.get("content-length", "")
         if length.isdigit() and int(length) > self._max_body_bytes:
             return 413, "body_too_large", TooLarge(self._max_body_bytes).detail, TOO_LARGE_REMEDY
         has_body = length not in ("", "0") or "transfer-encoding" in headers
         if has_body and not _is_json(headers.get("content-type", "")):
-            return 415, "not_json", "The body is not declared as JSON.", "Send `Content-Type: application/json`."
+            return (
+                415,
+                "not_json",
+                "The content type of the body is not JSON.",
+                "Send `Content-Type: application/json`.",
+            )
         return None
 
     def _counted(self, receive: Receive) -> Receive:

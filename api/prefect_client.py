@@ -121,13 +121,13 @@ def _refused(deployment: str, answer: httpx.Response) -> ForeactError:
     if answer.status_code == 404:
         return ForeactError(
             "deployment_unknown",
-            f"The Prefect server knows no deployment {deployment}/{deployment}.",
-            "`foreact up` registers the deployments; wait until it says so.",
+            f"The Prefect server has no deployment {deployment}/{deployment}.",
+            "`foreact up` registers the deployments; wait until it has.",
             status=503,
         )
     return ForeactError(
         "prefect_refused",
         f"The Prefect server answered {answer.status_code} to starting {deployment}: {answer.text[:200]}",
-        "The log of the Prefect server tells more.",
+        "See the log of the Prefect server.",
         status=503,
     )

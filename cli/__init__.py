@@ -1,1 +1,1 @@
-"""What the commands of `foreact` do; `cli.app` holds the commands themselves."""
+"""The commands of `foreact`: declared in `cli.app`, carried out by its neighbours."""

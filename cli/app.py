@@ -1,4 +1,4 @@
-"""`foreact`: every command asks the running facade, or the store itself where none runs."""
+"""`foreact`: every command asks the running facade, or reads the store itself if none runs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="foreact",
-    help="Forecasts a system, sets its own goals before an objective breaks, acts, measures and learns.",
+    help="Forecasts a system, sets goals before an objective breaks, acts, measures the effect and learns.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -25,12 +25,12 @@ app = typer.Typer(
 )
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-Subject = Annotated[str, typer.Argument(metavar="ID", help="A goal or an action.")]
-Note = Annotated[str, typer.Option("--note", help="Why; it is kept in the audit trail.")]
+Subject = Annotated[str, typer.Argument(metavar="ID", help="Id of a goal or an action.")]
+Note = Annotated[str, typer.Option("--note", help="Your reason, for the audit trail.")]
 
 
 class _Where:
-    """The folder the command is about."""
+    """The folder that the command works on."""
 
     folder: Path = Path()
 
@@ -46,7 +46,7 @@ def _tell_version(is_asked: bool) -> None:
 @app.callback()
 def _main(
     folder: Annotated[
-        Path | None, typer.Option("--folder", "-C", help="The folder with foreact.toml; by default this one.")
+        Path | None, typer.Option("--folder", "-C", help="Folder with foreact.toml; default: the current one.")
     ] = None,
     version: Annotated[
         bool, typer.Option("--version", is_eager=True, callback=_tell_version, help="Print the version and exit.")
@@ -66,7 +66,7 @@ def _main(
 
 @app.command(epilog="Example: foreact up")
 def up() -> None:
-    """Start everything here: Prefect server, facade, dashboard, worker; until Ctrl-C."""
+    """Start Prefect, worker, API and dashboard, until Ctrl-C."""
     from api.serve import up as serve
     from settings import load_settings
 
@@ -75,11 +75,11 @@ def up() -> None:
 
 @app.command(epilog="Example: foreact demo --days 7")
 def demo(
-    days: Annotated[float, typer.Option(min=0.1, max=60, help="How many days of it.")] = 14.0,
-    seed: Annotated[int, typer.Option(help="Another seed is another shop.")] = 0,
+    days: Annotated[float, typer.Option(min=0.1, max=60, help="Days to simulate.")] = 14.0,
+    seed: Annotated[int, typer.Option(help="Random seed; another seed gives another shop.")] = 0,
     look: Annotated[bool, typer.Option(help="Serve the dashboard afterwards.")] = True,
 ) -> None:
-    """Show the loop on a simulated web shop: two weeks in a minute; nothing real is touched."""
+    """Run the loop on a simulated web shop: two weeks in a minute. Nothing real is touched."""
     from api.processes.preflight import free_port_from
     from cli import demo as told
     from cli import show
@@ -90,22 +90,20 @@ def demo(
     folder, end = _where_to_play(), utc_now().replace(second=0, microsecond=0)
     settings = lay_out(folder)
     port = free_port_from(settings.server.host, settings.server.port) if look else settings.server.port
-    show.say(
-        "A web shop has a rush every evening. Three things can be done; only one of them helps, and nobody says which."
-    )
-    with progress(f"{days:g} days of it") as advance:
+    show.say("A web shop has a rush every evening. Three actions are available; foreact must find out which one helps.")
+    with progress(f"simulating {days:g} days") as advance:
         report = play(settings, end, days, seed, advance)
     told.story(report)
     report.store.close()
-    show.say(f"All of it lies in {folder}: change its foreact.toml and run the demo again.")
+    show.say(f"Data and configuration are in {folder}. Change foreact.toml there and run the demo again.")
     if look:
-        show.say(f"Look at it: http://{settings.server.host}:{port}/ (Ctrl-C ends it)")
+        show.say(f"Dashboard: http://{settings.server.host}:{port}/ (Ctrl-C stops it)")
         told.serve(settings, end, port)
 
 
 @app.command(epilog="Example: foreact status")
 def status(json: Json = False) -> None:
-    """Tell how the agent is."""
+    """Show mode, goals, actions and cycles at a glance."""
     from cli import show
     from cli.client import desk
 
@@ -116,11 +114,11 @@ def status(json: Json = False) -> None:
 
 @app.command(epilog="Example: foreact goals --all")
 def goals(
-    goal_id: Annotated[str | None, typer.Argument(help="One goal, with what is done about it.")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Closed goals, too.")] = False,
+    goal_id: Annotated[str | None, typer.Argument(help="Show one goal with its decisions and actions.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Include closed goals.")] = False,
     json: Json = False,
 ) -> None:
-    """List the goals, most important first."""
+    """List open goals, most important first."""
     from cli import show
     from cli.client import desk
 
@@ -135,7 +133,7 @@ def goals(
 
 @app.command(epilog="Example: foreact actions --json")
 def actions(limit: Annotated[int, typer.Option(min=1, max=500)] = 20, json: Json = False) -> None:
-    """List the newest actions, with those that wait for an answer."""
+    """List the newest actions and those that wait for approval."""
     from cli import show
     from cli.client import desk
 
@@ -148,12 +146,12 @@ def actions(limit: Annotated[int, typer.Option(min=1, max=500)] = 20, json: Json
 def approve(
     subject: Subject,
     note: Note = "",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only have it said what the action would do.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it would do; it keeps waiting.")] = False,
     changes: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A parameter to change; may be repeated.")
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Change a parameter; can be repeated.")
     ] = None,
 ) -> None:
-    """Say yes to an action that waits, or to all that wait of a goal."""
+    """Approve a waiting action, or all waiting actions of a goal."""
     if (dry_run or changes) and subject.startswith("goal"):
         from storage.errors import ForeactError
 
@@ -163,7 +161,7 @@ def approve(
 
 @app.command(epilog="Example: foreact cancel goal-3f0c2a9d1b7e --note 'planned maintenance'")
 def cancel(subject: Subject, note: Note = "") -> None:
-    """Give a goal up, or say no to an action that waits."""
+    """Cancel a goal, or reject a waiting action."""
     _answer(subject, "cancel" if subject.startswith("goal") else "reject", note)
 
 
@@ -175,13 +173,13 @@ def undo(subject: Subject, note: Note = "") -> None:
 
 @app.command(epilog="Example: foreact mode off")
 def mode(switch: Annotated[str, typer.Argument(metavar="on|off|show")] = "show") -> None:
-    """Let the loop act by itself, or keep it from acting."""
+    """Switch automatic actions on or off, or show the mode."""
     from cli import show
     from cli.client import desk, person
     from storage.errors import ForeactError
 
     if switch not in ("on", "off", "show"):
-        raise ForeactError("mode_unknown", f"There is no mode {switch}.", "Say on, off or show.")
+        raise ForeactError("mode_unknown", f"There is no mode {switch}.", "Use on, off or show.")
     with desk(_settings()) as ask:
         if switch == "show":
             show.say(ask.get("/status")["mode"]["note"])
@@ -191,7 +189,7 @@ def mode(switch: Annotated[str, typer.Argument(metavar="on|off|show")] = "show")
 
 @app.command(epilog="Example: foreact cycle")
 def cycle() -> None:
-    """Run the loop once now: as a flow run of the running stack, or right here where none runs."""
+    """Run one cycle now, in the stack or, if none runs, here."""
     from cli import show
     from cli.client import desk
 
@@ -206,15 +204,15 @@ def cycle() -> None:
 
 @app.command(epilog="Example: foreact backtest --days 30 --every-minutes 60 --fail-on 'missed>0, false-alarms>5'")
 def backtest(
-    days: Annotated[float, typer.Option(min=0.01, help="How far back.")] = 7.0,
-    every_minutes: Annotated[float | None, typer.Option(min=0.1, help="A turn of the loop every so often.")] = None,
-    config: Annotated[Path | None, typer.Option(help="A file in place of foreact.toml.")] = None,
+    days: Annotated[float, typer.Option(min=0.01, help="Days of history.")] = 7.0,
+    every_minutes: Annotated[float | None, typer.Option(min=0.1, help="Minutes between turns of the loop.")] = None,
+    config: Annotated[Path | None, typer.Option(help="Configuration to use instead of foreact.toml.")] = None,
     against: Annotated[Path | None, typer.Option(help="A second configuration to compare with.")] = None,
-    fail_on: Annotated[str, typer.Option(help="Conditions that make the exit code 1: missed>0,cost>against")] = "",
-    html: Annotated[Path | None, typer.Option(help="Where the page goes; by default beside the data.")] = None,
+    fail_on: Annotated[str, typer.Option(help="Exit with 1 if one of these holds: missed>0,cost>against")] = "",
+    html: Annotated[Path | None, typer.Option(help="File for the HTML report; default: in the data folder.")] = None,
     json: Json = False,
 ) -> None:
-    """Replay recorded history through the loop: which goals, when, and what it would have done."""
+    """Replay history: the goals and actions it would have led to."""
     from cli import backtesting
     from flows.reports.compare import conditions
     from settings import utc_now
@@ -234,16 +232,18 @@ def backtest(
 
 @app.command(name="evaluate", epilog="Example: foreact evaluate --days 7 --with darts:ExponentialSmoothing")
 def evaluate(
-    days: Annotated[float, typer.Option(min=0.01, help="How far back.")] = 7.0,
+    days: Annotated[float, typer.Option(min=0.01, help="Days of history.")] = 7.0,
     horizon: Annotated[
-        int | None, typer.Option(min=1, max=2016, help="How many steps ahead; as configured unless given.")
+        int | None, typer.Option(min=1, max=2016, help="Steps to forecast; default: as configured.")
     ] = None,
-    origins: Annotated[int, typer.Option(min=1, max=200, help="How often to forecast.")] = 8,
-    extra: Annotated[list[str] | None, typer.Option("--with", help="One more forecaster; may be repeated.")] = None,
+    origins: Annotated[int, typer.Option(min=1, max=200, help="Number of forecasts per series.")] = 8,
+    extra: Annotated[
+        list[str] | None, typer.Option("--with", help="A forecaster besides fleet and seasonal naive; can be repeated.")
+    ] = None,
     series: Annotated[str, typer.Option(help="Which series, such as 'cpu*'.")] = "*",
     json: Json = False,
 ) -> None:
-    """Compare forecasters on the metrics recorded here: fleet, seasonal naive, and any you name."""
+    """Compare forecasters on your recorded metrics."""
     from cli.evaluate import Question, evaluate_store
     from cli.progress import progress
     from cli.scoreboard import evaluations
@@ -259,18 +259,20 @@ def evaluate(
 
 @app.command(name="import", epilog="Example: foreact import history.csv --unit ms")
 def import_(
-    file: Annotated[Path, typer.Argument(help="CSV: a column `ts`, and `metric` and `value`, or one column a metric.")],
-    unit: Annotated[str, typer.Option(help="The unit of all values.")] = "",
+    file: Annotated[
+        Path, typer.Argument(help="CSV: a column `ts`, and `metric` and `value` or one column per metric.")
+    ],
+    unit: Annotated[str, typer.Option(help="Unit of all values.")] = "",
 ) -> None:
-    """Bring recorded history in from a file."""
+    """Import history from a CSV file."""
     from cli import show
     from cli.history_file import bring_in
     from flows.wiring import open_configured_store
 
     with open_configured_store(_settings()) as store:
         recorded, left_out, series = bring_in(store, file, unit)
-    rest = f"; left out {left_out} that are no finite number or have no moment" if left_out else ""
-    show.say(f"recorded {recorded} samples of {series} series{rest}")
+    rest = f"; skipped {left_out} without a finite value or a time" if left_out else ""
+    show.say(f"imported {recorded} samples of {series} series{rest}")
 
 
 @app.command(epilog="Example: foreact audit --verify")
@@ -279,7 +281,7 @@ def audit(
     limit: Annotated[int, typer.Option(min=1, max=1000)] = 20,
     json: Json = False,
 ) -> None:
-    """List what was decided, by whom and when."""
+    """List decisions: what, by whom and when."""
     from cli import show
     from cli.client import desk
 
@@ -292,11 +294,9 @@ def audit(
 
 @app.command(epilog="Example: foreact doctor --drill")
 def doctor(
-    drill: Annotated[
-        bool, typer.Option("--drill", help="Do and undo each action on a target made for it, instead.")
-    ] = False,
+    drill: Annotated[bool, typer.Option("--drill", help="Instead, run and undo each action on a safe target.")] = False,
 ) -> None:
-    """Check what foreact needs here: one line each; the exit code says whether all is well."""
+    """Check the installation; exit code 1 if something is wrong."""
     from api.processes.layout import new_layout
     from cli import show
     from cli.checks import drills, examine
@@ -325,12 +325,12 @@ def main() -> None:
 
 
 def _settings(warns: bool = True) -> Settings:
-    """Return the configuration in force; an unusable one keeps nobody from asking, nor from stopping the loop."""
+    """Return the configuration in force; with an invalid one, people can still ask and stop the loop."""
     from settings import settings_in_force
 
     settings = settings_in_force(_Where.folder)
     if settings.trouble and warns:
-        typer.echo(f"foreact: {settings.trouble} Until then the last usable configuration is in force.", err=True)
+        typer.echo(f"foreact: {settings.trouble} Until then the last usable configuration applies.", err=True)
     return settings
 
 
@@ -346,14 +346,14 @@ def _tell(answer: Any, as_json: bool, show: Callable[[], None]) -> None:
 
 
 def _params(changes: list[str]) -> dict[str, Any]:
-    """Read parameters as people type them: what is JSON counts as such, all else as text."""
+    """Read typed parameters: as JSON if possible, otherwise as text."""
     found: dict[str, Any] = {}
     for change in changes:
         name, sign, text = change.partition("=")
         if not (name and sign):
             from storage.errors import ForeactError
 
-            raise ForeactError("parameter_unclear", f"{change!r} sets nothing.", "Write it like --set amount=4.")
+            raise ForeactError("parameter_unclear", f"{change!r} sets nothing.", "Write, for example, --set amount=4.")
         try:
             found[name] = json_module.loads(text)
         except ValueError:

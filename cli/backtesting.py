@@ -20,7 +20,7 @@ from storage.errors import ForeactError
 
 @dataclass(frozen=True)
 class Asked:
-    """What a person asked for: span, pace, configurations, and where the page goes."""
+    """The request: span, interval, configurations and the file of the page."""
 
     folder: Path
     end: datetime
@@ -33,7 +33,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class BacktestVerdict:
-    """What came of it; `failed` says in words which conditions fail the build."""
+    """The result; `failed` names the conditions that fail the build."""
 
     report: BacktestReport
     comparison: Comparison | None
@@ -58,12 +58,12 @@ def run(asked: Asked, wanted: Sequence[Condition]) -> BacktestVerdict:
 
 
 def tell(answer: BacktestVerdict) -> None:
-    """Print the figures, beside those of the other configuration where there is one."""
+    """Print the figures, next to those of the other configuration if there is one."""
     if answer.comparison is None:
         show.backtest(answer.report)
     else:
         show.comparison(answer.comparison)
-    show.say(f"page: {answer.page}")
+    show.say(f"report: {answer.page}")
 
 
 def _replay(asked: Asked, settings: Settings, name: str) -> BacktestReport:
@@ -75,7 +75,7 @@ def _replay(asked: Asked, settings: Settings, name: str) -> BacktestReport:
 def _settings(folder: Path, config: Path | None) -> Settings:
     if config is not None and not config.is_file():
         raise ForeactError(
-            "configuration_missing", f"There is no file {config}.", "Name one in the form of foreact.toml."
+            "configuration_missing", f"There is no file {config}.", "Name a file in the format of foreact.toml."
         )
     return load_settings(folder, config=config)
 

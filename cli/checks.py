@@ -1,4 +1,4 @@
-"""What `foreact doctor` looks at: one line each, and what to do where something is wrong."""
+"""The checks of `foreact doctor`: one line each, with a remedy if something is wrong."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LEAST_FREE_BYTES = 500_000_000
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at."""
+    """The result of one check."""
 
     what: str
     finding: Finding
@@ -36,7 +36,7 @@ class Check:
 
 
 def examine(layout: Layout) -> Iterator[Check]:
-    """Look at everything that foreact needs here; a look that fails is a finding, too."""
+    """Check everything that foreact needs; a check that raises an error is a finding, too."""
     for what, look in _LOOKS:
         try:
             yield Check(what, *look(layout))
@@ -49,7 +49,7 @@ def examine(layout: Layout) -> Iterator[Check]:
 
 
 def drills(settings: Settings) -> Iterator[Check]:
-    """Do and undo every action that has a safe target, keep how it went, and end with the share that passed."""
+    """Run and undo every action with a safe target, store the results, and end with the share that passed."""
     from flows.wiring import open_configured_store
     from handlers import discover_actions
     from handlers.drills import practise_all
@@ -75,7 +75,7 @@ def _share(done: Sequence[Drill]) -> Check:
     tried = sum(drill.finding != "no target" for drill in done)
     if ratio is None:
         return Check("drills", "note", "no action has a safe target here")
-    return Check("drills", "ok" if ratio == 1 else "wrong", f"{ratio:.0%} of {tried} were done and undone")
+    return Check("drills", "ok" if ratio == 1 else "wrong", f"{ratio:.0%} of {tried} actions ran and were undone")
 
 
 def _python(layout: Layout) -> tuple[Finding, str]:
@@ -88,7 +88,7 @@ def _versions(layout: Layout) -> tuple[Finding, str]:
     try:
         required = [Requirement(text) for text in importlib.metadata.requires("foreact") or []]
     except importlib.metadata.PackageNotFoundError:
-        return "note", "foreact is not installed as a package, so its pins cannot be compared (make install)"
+        return "note", "foreact is not installed as a package, so versions cannot be checked; run `make install`"
     needed = [each for each in required if each.marker is None or each.marker.evaluate({"extra": ""})]
     wrong = [f"{each.name} {found} instead of {each.specifier}" for each in needed if (found := _differs(each))]
     if wrong:
@@ -106,9 +106,9 @@ def _differs(requirement: Any) -> str | None:
 
 def _configuration(layout: Layout) -> tuple[Finding, str]:
     if layout.settings.trouble:
-        return "wrong", f"{layout.settings.trouble} Until then the last usable one is in force."
+        return "wrong", f"{layout.settings.trouble} Until then the last usable one applies."
     file = layout.folder / "foreact.toml"
-    where = str(file) if file.exists() else f"no {file.name} in {layout.folder}, so the defaults hold"
+    where = str(file) if file.exists() else f"no {file.name} in {layout.folder}, so the defaults apply"
     return "ok", f"{where} (hash {layout.settings.hash})"
 
 
@@ -126,7 +126,7 @@ def _methods(layout: Layout) -> tuple[Finding, str]:
 def _home(layout: Layout) -> tuple[Finding, str]:
     place = next(folder for folder in (layout.home, *layout.home.parents) if folder.exists())
     if not os.access(place, os.W_OK | os.X_OK):
-        return "wrong", f"{place} cannot be written to. Choose another with FOREACT_HOME."
+        return "wrong", f"{place} is not writable. Choose another folder with FOREACT_HOME."
     free = shutil.disk_usage(place).free
     if free < LEAST_FREE_BYTES:
         return "wrong", f"{place} has only {free / 1e6:.0f} MB left."
@@ -138,7 +138,7 @@ def _ports(layout: Layout) -> tuple[Finding, str]:
     ports = [(server.host, server.port), *([("127.0.0.1", server.prefect_port)] if layout.owns_server else [])]
     shown = " and ".join(str(port) for _, port in ports)
     if is_running(layout):
-        return "ok", f"{shown}, used by the stack of this folder"
+        return "ok", f"{shown}, used by this folder's stack"
     trouble = {port: why for host, port in ports if (why := port_trouble(host, port))}
     if trouble:
         told = "; ".join(f"{port}: {why}" for port, why in trouble.items())
@@ -151,14 +151,14 @@ def _database(layout: Layout) -> tuple[Finding, str]:
 
     with tempfile.TemporaryDirectory() as folder, own_store(Path(folder) / "probe.duckdb") as probe:
         probe.engine.rows("SELECT 1")
-    return "ok", f"DuckDB {importlib.metadata.version('duckdb')} and its extensions load from this machine"
+    return "ok", f"DuckDB {importlib.metadata.version('duckdb')} and its extensions load locally"
 
 
 def _store(layout: Layout) -> tuple[Finding, str]:
     from storage import open_store
 
     if not layout.settings.database_path.exists():
-        return "note", "nothing was recorded yet"
+        return "note", "nothing recorded yet"
     now = utc_now()
     with open_store(layout.settings.database_path) as store:
         broken = store.audit.first_broken_line()
@@ -166,15 +166,15 @@ def _store(layout: Layout) -> tuple[Finding, str]:
     if broken is not None:
         return "wrong", f"the audit trail was changed at line {broken}"
     if newest is not None and newest > now + timedelta(minutes=1):
-        return "wrong", f"the newest sample is from {newest:%Y-%m-%d %H:%M:%S}: the clock of this machine went back"
-    return "ok", f"the audit trail is whole; newest sample {newest:%H:%M:%S} UTC" if newest else "no recent samples"
+        return "wrong", f"the newest sample is from {newest:%Y-%m-%d %H:%M:%S}: this machine's clock was set back"
+    return "ok", f"the audit trail is intact; newest sample {newest:%H:%M:%S} UTC" if newest else "no recent samples"
 
 
 def _clock(layout: Layout) -> tuple[Finding, str]:
     now = utc_now()
     built = Path(__file__).stat().st_mtime
     if now.timestamp() < built - 86_400:
-        return "wrong", f"{now:%Y-%m-%d %H:%M:%S} UTC is before these files were written"
+        return "wrong", f"{now:%Y-%m-%d %H:%M:%S} UTC is before these files were written: correct the clock"
     return "ok", f"{now:%Y-%m-%d %H:%M:%S} UTC"
 
 
@@ -201,7 +201,7 @@ def _facade(layout: Layout) -> tuple[Finding, str]:
 
 def _stop_file(layout: Layout) -> tuple[Finding, str]:
     path = layout.settings.kill_switch_path
-    return ("note", f"{path} exists: nothing is done until it is removed") if path.exists() else ("ok", "not set")
+    return ("note", f"{path} exists: foreact does nothing until it is removed") if path.exists() else ("ok", "not set")
 
 
 def _misspelt(settings: Settings) -> Iterator[Check]:
@@ -220,10 +220,10 @@ def _actions(layout: Layout) -> Iterator[Check]:
             yield Check(f"action {name}", "ok", "disabled")
             continue
         if handler.hooks.undo is not None and not handler.reversible:
-            text = f"level {handler.level}; this user may do it but not undo it, so it never exceeds approve"
+            text = f"level {handler.level}; this user can run it but not undo it, so it never exceeds approve"
             yield Check(f"action {name}", "note", text)
             continue
-        nature = "reports only" if handler.informs_only else "reversible" if handler.reversible else "cannot be undone"
+        nature = "only reports" if handler.informs_only else "reversible" if handler.reversible else "cannot be undone"
         idle = "" if handler.is_ready else f"; proposes nothing without {' or '.join(handler.needs)}"
         limits = f"{'; dry run' if handler.dry_run else ''}{idle}"
         yield Check(f"action {name}", "ok", f"level {handler.level}; {nature}{limits}")

@@ -1,4 +1,4 @@
-"""One way to ask: the running facade over HTTP, or, where none runs, the same routes over the store itself."""
+"""One client: the running facade over HTTP or, if none runs, the same routes over the store itself."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TIMEOUT_S = 30.0
 
 @dataclass(frozen=True)
 class FacadeClient:
-    """Asks the REST interface; `is_live` tells whether a stack serves it."""
+    """A client of the REST interface; `is_live` tells whether a stack serves it."""
 
     client: httpx.Client
     is_live: bool
@@ -31,7 +31,7 @@ class FacadeClient:
         return self._ask("GET", path, params={name: value for name, value in params.items() if value is not None})
 
     def post(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        """Ask for something to be done."""
+        """Send a request that changes something."""
         return self._ask("POST", path, json=dict(body or {}))
 
     def _ask(self, method: str, path: str, **kwargs: Any) -> Any:
@@ -41,7 +41,7 @@ class FacadeClient:
             raise ForeactError(
                 "facade_unreachable",
                 f"The facade at {self.client.base_url} does not answer ({type(trouble).__name__}).",
-                "See `foreact doctor`.",
+                "Run `foreact doctor`.",
                 status=503,
             ) from None
         if answer.is_error:
@@ -71,7 +71,7 @@ def is_served(address: str) -> bool:
 
 
 def person() -> str:
-    """Return who asks, for the audit trail."""
+    """Return the name of the user, for the audit trail."""
     try:
         return f"cli:{getpass.getuser()}"
     except (KeyError, OSError):
@@ -108,14 +108,14 @@ class _InProcess(httpx.BaseTransport):
 
 
 class _NothingRuns:
-    """Refuses to start anything, since there is nobody to run it."""
+    """Refuses to start anything, because no stack runs."""
 
     def running(self, deployment: str, but: str | None = None) -> None:
         return None
 
     def run(self, deployment: str, parameters: Mapping[str, Any] | None = None, key: str | None = None) -> Any:
         raise ForeactError(
-            "not_running", "foreact does not run in this folder.", "Start it with `foreact up`.", status=503
+            "not_running", "foreact is not running in this folder.", "Start it with `foreact up`.", status=503
         )
 
 
@@ -126,7 +126,7 @@ def _refusal(answer: httpx.Response) -> ForeactError:
     except (ValueError, KeyError, TypeError):
         return ForeactError(
             "unexpected_answer",
-            f"{answer.request.url} answered {answer.status_code}, which is not foreact's way of saying no.",
-            "Is something else listening on that port? Try `foreact doctor`.",
+            f"{answer.request.url} answered {answer.status_code}, but not in foreact's error format.",
+            "Another program may use that port; run `foreact doctor`.",
             status=502,
         )

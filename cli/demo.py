@@ -1,4 +1,4 @@
-"""`foreact demo`: the loop on a simulated shop, told as a story, then served for a closer look."""
+"""`foreact demo`: the loop on a simulated shop, summarised and then served in the dashboard."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from storage.records import NOTHING, Outcome
 
 
 class StoppedClock:
-    """A trigger for a facade whose time stands still: it starts nothing, and says why."""
+    """A trigger for a facade with a stopped clock: it starts nothing and says why."""
 
     def running(self, deployment: str, but: str | None = None) -> Started | None:
         """Return None: nothing runs here."""
@@ -25,22 +25,20 @@ class StoppedClock:
         """Refuse."""
         raise ForeactError(
             "demo_stands_still",
-            "The demo is over: its time stands still.",
-            "Run `foreact up` for the real thing.",
+            "The demo is over; it runs no more cycles.",
+            "Run `foreact up` to watch a real system.",
             status=409,
         )
 
 
 def story(report: SimulationReport) -> None:
-    """Print what the loop saw, did and learned, in the order in which it happened."""
+    """Print actions with their effects in order, then what was learned."""
     rows = [
         (f"{outcome.acted_at:%a %d %H:%M}", outcome.action, _effect(outcome), str(outcome.verdict))
         for outcome in sorted(report.outcomes, key=lambda each: each.acted_at)
         if outcome.role == "target"
     ]
-    show.table(
-        "What was done, and what it changed", ("when (UTC)", "action", "effect (90 %)", "verdict"), rows, "Nothing."
-    )
+    show.table("Actions and their effects", ("when (UTC)", "action", "effect (90 %)", "verdict"), rows, "No actions.")
     show.say("")
     for line in _learned(report):
         show.say(line)
@@ -68,7 +66,7 @@ def _learned(report: SimulationReport) -> list[str]:
 
 
 def serve(settings: Settings, now: datetime, port: int) -> None:
-    """Serve dashboard and API over what the demo left, until Ctrl-C."""
+    """Serve dashboard and API over the data of the demo until Ctrl-C."""
     import uvicorn
 
     from api.app import create_app

@@ -1,4 +1,4 @@
-"""`foreact evaluate`: forecasters side by side on the metrics of this store, each turn from the past alone."""
+"""`foreact evaluate`: compare forecasters on the metrics of this store, without looking ahead."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ class Evaluated:
 
 @dataclass(frozen=True)
 class Question:
-    """What is to be compared: the newest `days`, forecast `horizon` steps ahead from `origins` moments.
+    """What to compare: the newest `days`, forecast `horizon` steps ahead from `origins` moments.
 
-    `extra` are forecasters beside fleet and seasonal naive; `series` is a pattern such as `cpu*` that names must match.
+    `extra` are forecasters besides fleet and seasonal naive; `series` is a pattern such as `cpu*`.
     """
 
     days: float
@@ -68,10 +68,10 @@ def evaluate_store(
     options: ForecasterSettings,
     advance: Callable[[int, int], None] | None = None,
 ) -> Iterator[Evaluated]:
-    """Score forecasters on the series of a store, each turn from the past alone; one table a group of like steps.
+    """Score forecasters on the series of a store without looking ahead; one table per step length.
 
-    Methods take the arguments that the configuration has for them. The horizon is cut to a third of the history where
-    that is short. Raises `history_empty`, or what a forecaster's file raises for a name or an argument.
+    Methods take their configured arguments. The horizon is at most a third of the history. Raises `history_empty`, or
+    what a forecaster's file raises for a name or an argument.
     """
     forecasters = {name: get(name, options.arguments.get(name)) for name in (*BASELINES, *question.extra)}
     frames = list(_frames(store, now, question, options))
@@ -79,7 +79,7 @@ def evaluate_store(
         raise ForeactError(
             "history_empty",
             f"No series has {LEAST_STEPS} steps in the last {question.days:g} days.",
-            "Let foreact run for a while, or bring history in with `foreact import FILE`.",
+            "Let foreact run for a while, or import history with `foreact import FILE`.",
         )
     planned = [len(_starts(frame, question)) * len(forecasters) for frame in frames]
     done = 0
@@ -128,7 +128,7 @@ def _ahead(frame: Frame, question: Question) -> int:
 
 
 def _starts(frame: Frame, question: Question) -> list[int]:
-    """Return how many steps of history each turn sees: half of all at first, all but a horizon at last."""
+    """Return the steps of history each forecast sees: from half of all to all but a horizon."""
     steps = _steps(frame)
     if steps < LEAST_STEPS:
         return []

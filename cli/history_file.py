@@ -1,4 +1,4 @@
-"""Bring recorded history in from a CSV file."""
+"""Import history from a CSV file."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def bring_in(store: Store, file: Path, unit: str = "") -> tuple[int, int, int]:
 
     Long form: a moment, a metric, a value, and perhaps `labels` as JSON. Wide form: a moment and one column a metric.
     A moment is ISO 8601 (UTC where it names no zone) or a Unix time in seconds. A value that is no finite number is
-    left out. Bringing the same file in twice changes nothing that is read. Raises `file_unusable`.
+    left out. Importing the same file twice changes nothing. Raises `file_unusable`.
     """
     recorded = left_out = 0
     series: set[str] = set()
@@ -88,16 +88,16 @@ def _moments(column: pd.Series, file: Path) -> pd.Series:
     else:
         moments = pd.to_datetime(column, utc=True, errors="coerce", format="ISO8601")
     if moments.isna().all():
-        raise _unusable(file, f"no moment in it can be read, such as {column.iloc[0]!r}")
+        raise _unusable(file, f"none of its times can be read, such as {column.iloc[0]!r}")
     latest = moments.max().to_pydatetime()
     if latest > utc_now() + timedelta(days=1):
-        raise _unusable(file, f"it holds moments in the future, such as {latest.isoformat()}")
+        raise _unusable(file, f"it has times in the future, such as {latest.isoformat()}")
     return moments
 
 
 def _unusable(file: Path, why: str) -> ForeactError:
     return ForeactError(
         "file_unusable",
-        f"{file} cannot be brought in: {why}.",
-        "It needs a column `ts` and either `metric` and `value`, or one column a metric.",
+        f"{file} cannot be imported: {why}.",
+        "It needs a column `ts` and either `metric` and `value`, or one column per metric.",
     )

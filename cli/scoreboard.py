@@ -31,8 +31,8 @@ def evaluations(found: Sequence[Evaluated]) -> None:
             shown.add_row(escape(row.forecaster), str(row.forecasts), *figures)
         console.print(shown)
     console.print(
-        "n: forecasts scored. MASE, sCRPS, Brier: lower is better. covers: of the 90 % interval, ideally .900. "
-        "AUC: of breaches of the 95 % quantile, ideally 1. late by: error of the time of a breach. ms: per series.",
+        "n: forecasts scored. MASE, sCRPS, Brier: lower is better. covers: by the 90 % interval, ideally .900. "
+        "AUC: for breaches of the 95 % quantile, ideally 1. late by: error of the breach time. ms: per series.",
         style="dim",
     )
 

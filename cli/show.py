@@ -1,4 +1,4 @@
-"""Answers as tables for people."""
+"""Print answers as tables."""
 
 from __future__ import annotations
 
@@ -47,21 +47,21 @@ def share(value: float | None) -> str:
 
 
 def status(answer: Mapping[str, Any], is_live: bool) -> None:
-    """Print how the agent is."""
+    """Print the status of the agent."""
     counts, last = answer["statistics"], answer.get("last_cycle")
     rows = [
         ("agent", answer["agent"]),
-        ("stack", "runs" if is_live else "does not run in this folder (foreact up starts it)"),
-        ("acts by itself", answer["mode"]["note"]),
-        ("metrics", f"{counts['series_known']} recorded so far"),
-        ("goals", f"{answer['active_goals']} open, {counts['goals_created']} created, {counts['goals_achieved']} met"),
+        ("stack", "running" if is_live else "not running in this folder (start it: foreact up)"),
+        ("mode", answer["mode"]["note"]),
+        ("metrics", f"{counts['series_known']} recorded"),
+        ("goals", f"{answer['active_goals']} open, {counts['goals_created']} set, {counts['goals_achieved']} achieved"),
         ("actions", f"{counts['actions_executed']} executed, {counts['actions_failed']} failed"),
         ("waiting for you", f"{answer['pending_approvals']} (foreact approve ID)"),
         ("cycles", f"{counts['cycles_completed']}, last {moment(last['tick'] if last else None)} UTC"),
         ("version", answer["version"]),
     ]
     if answer["configuration_trouble"]:
-        rows.append(("configuration", f"the last usable one is in force: {answer['configuration_trouble']}"))
+        rows.append(("configuration", f"invalid, the last usable one applies: {answer['configuration_trouble']}"))
     table("", ("", ""), rows, "")
 
 
@@ -78,18 +78,18 @@ def goals(answer: Mapping[str, Any]) -> None:
         for goal in answer["goals"]
     ]
     heads = ("id", "state", "priority", "progress", "goal")
-    table("", heads, rows, "No goals: nothing is foreseen that would break an objective.")
+    table("", heads, rows, "No goals: no breach is predicted.")
 
 
 def goal(answer: Mapping[str, Any]) -> None:
-    """Print one goal: why it was set, what was decided last, and what is done about it."""
+    """Print one goal with its reason, its newest decision and its actions."""
     say(f"{answer['goal_id']}  {answer['goal_type']}  {answer['state']}  {share(answer['progress'])} done")
     say(f"{answer['description']}, by {moment(answer['deadline'])} UTC")
     if sentence := answer["because"].get("sentence"):
-        say(f"Because {sentence}")
-    say(f"It is {answer['state']}: {answer['reason']}")
+        say(f"Reason: {sentence}")
+    say(f"State: {answer['state']}, {answer['reason']}")
     for decision in answer["decisions"][:1]:
-        say(f"Decided at {moment(decision['at'])} UTC: {decision['explanation']}")
+        say(f"Decision at {moment(decision['at'])} UTC: {decision['explanation']}")
     actions(answer)
 
 
@@ -108,22 +108,22 @@ def actions(answer: Mapping[str, Any]) -> None:
 
 
 def _stands(row: Mapping[str, Any]) -> str:
-    """Return where an action stands, in words, and which action takes it back."""
+    """Return the status of an action in words, and the action that undoes it."""
     return str(row["status"]).replace("_", " ") + (f" (undo: {row['undone_by']})" if row["undone_by"] else "")
 
 
 def _came_to(row: Mapping[str, Any]) -> str:
-    """Return what the receipt of an action says, on one line."""
+    """Return the receipt of an action on one line."""
     return str(row["receipt"]["detail"]).partition("\n")[0] if row["receipt"] else ""
 
 
 def audit(answer: Mapping[str, Any]) -> None:
-    """Print what was decided, by whom and when."""
+    """Print decisions: what, by whom and when."""
     rows = [(entry["seq"], moment(entry["at"]), entry["actor"], _in_words(entry)) for entry in answer["entries"]]
-    table("", ("line", "at (UTC)", "who", "what"), rows, "Nothing was decided yet.")
+    table("", ("line", "at (UTC)", "who", "what"), rows, "No decisions yet.")
     if answer["verified"] is not None:
         broken = answer["first_broken_line"]
-        say("The trail is whole." if broken is None else f"The trail was changed at line {broken}.")
+        say("The audit trail is intact." if broken is None else f"The audit trail was changed at line {broken}.")
 
 
 def _in_words(entry: Mapping[str, Any]) -> str:
@@ -136,7 +136,7 @@ def _in_words(entry: Mapping[str, Any]) -> str:
 
 
 def backtest(report: BacktestReport) -> None:
-    """Print what a backtest came to: the figures, and how each objective fared."""
+    """Print the figures of a backtest, in all and per objective."""
     told = report.summary()
     lead_s = told["median_lead_time_s"]
     rows = [
@@ -148,15 +148,15 @@ def backtest(report: BacktestReport) -> None:
         ("lead time", "none" if lead_s is None else f"{_lead(lead_s)} (median)"),
         ("false alarms", told["false_alarms"]),
         ("goals", told["goals"]),
-        ("actions", f"{told['actions_taken']} would have been taken, cost {told['cost']:g}"),
+        ("actions", f"{told['actions_taken']} would have run, cost {told['cost']:g}"),
     ]
     table("", ("", ""), rows, "")
     heads = ("objective", "breaches", "foretold", "late", "missed", "false alarms", "lead", "broken for")
-    table("", heads, map(_objective, report.by_objective), "No objective has a bound on a metric of this history.")
+    table("", heads, map(_objective, report.by_objective), "No objective sets a bound on a metric in this history.")
 
 
 def _lead(lead_s: float) -> str:
-    """Say how long before a breach its goal came, or how long after its beginning."""
+    """Return how long before a breach its goal came, or how long after its start."""
     return span(lead_s) if lead_s > 0 else f"{span(-lead_s)} late"
 
 
@@ -168,7 +168,7 @@ def _objective(fared: ObjectiveFigures) -> tuple[object, ...]:
 
 
 def comparison(both: Comparison) -> None:
-    """Print the figures of two configurations beside each other, and what only one of them foretold."""
+    """Print the figures of two configurations side by side, and the breaches only one foretold."""
     rows = [
         (name.removesuffix("_s").replace("_", " "), *(_plain(name, value) for value in figures))
         for name, *figures in both.rows()

@@ -1,8 +1,12 @@
-"""What can be configured is documented, all of it."""
+"""All that can be configured is documented, and all that the documentation names exists."""
 
 from __future__ import annotations
 
+import ast
+import importlib
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from pydantic import BaseModel
@@ -13,6 +17,12 @@ from tests import PROJECT
 
 TEXT = (PROJECT / "docs" / "configuration.md").read_text()
 TOLD_ELSEWHERE = {"folder", "actions", "sources", "objectives"}
+PAGES = [
+    *(PROJECT / name for name in ("README.md", "CONTRIBUTING.md", "benchmarks/README.md")),
+    *sorted((PROJECT / "docs").rglob("*.md")),
+]
+PACKAGES = "api|benchmarks|cli|docs|examples|flows|handlers|storage|tasks|tests"
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
 
 def keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
@@ -43,3 +53,36 @@ def test_every_option_of_an_action_is_documented(name: str) -> None:
 def test_every_option_of_a_source_is_documented(name: str) -> None:
     (row,) = [line for line in TEXT.splitlines() if line.startswith(f"| `{name}`")]
     assert [each for each in discover_sources()[name].options if f"`{each}`" not in row] == []
+
+
+@each_page
+def test_every_path_named_in_the_docs_exists(page: Path) -> None:
+    named = re.findall(rf"`((?:{PACKAGES})/[\w./-]*)`", page.read_text())
+    assert [path for path in named if not (PROJECT / path).exists()] == []
+
+
+@each_page
+def test_every_link_in_the_docs_leads_to_a_file_and_its_heading(page: Path) -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)", page.read_text())
+    targets = [(page.parent / path if path else page, anchor) for path, anchor in links]
+    assert [
+        str(file) for file, anchor in targets if not file.exists() or (anchor and anchor not in anchors(file))
+    ] == []
+
+
+@each_page
+def test_every_import_in_the_docs_works(page: Path) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+    nodes = [node for block in blocks for node in ast.walk(ast.parse(block)) if isinstance(node, ast.ImportFrom)]
+    assert [
+        f"{node.module}.{alias.name}"
+        for node in nodes
+        for alias in node.names
+        if not hasattr(importlib.import_module(str(node.module)), alias.name)
+    ] == []
+
+
+def anchors(file: Path) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", file.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}

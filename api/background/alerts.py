@@ -100,5 +100,5 @@ class Alerts:
         )
         result = call(notify.handler, "run", {"title": title, "body": body, "weight": weight}, None, context)
         if not result.succeeded:
-            logger.warning("not everybody could be alerted: %s", result.detail)
+            logger.warning("some alerts were not delivered: %s", result.detail)
         return any(service["sent"] for service in result.evidence.get("services", ()))

@@ -103,13 +103,13 @@ def _undo_failed(line: AuditEntry) -> tuple[str, Severity, str]:
 
 
 def _undo_planned(line: AuditEntry) -> tuple[str, Severity, str]:
-    sentence = f"{_action(line)} is being undone, for {line.detail.get('reason', '')}. It was {line.subject}."
+    sentence = f"{_action(line)} is being undone, because {line.detail.get('reason', '')}. It was {line.subject}."
     return "foreact.undo.planned", "critical", sentence
 
 
 def _mode(line: AuditEntry) -> tuple[str, Severity, str]:
-    is_on = "may act by itself" if line.detail.get("autonomous") else "only recommends"
-    return "foreact.mode.changed", "critical", f"{line.actor} changed the mode: the loop {is_on}."
+    is_on = "acts automatically" if line.detail.get("autonomous") else "only recommends"
+    return "foreact.mode.changed", "critical", f"{line.actor} changed the mode: foreact now {is_on}."
 
 
 def _autonomy(line: AuditEntry) -> tuple[str, Severity, str]:
@@ -145,22 +145,22 @@ _TELLERS: Mapping[str, Teller] = {
     "set mode": _mode,
     "promoted": _autonomy,
     "demoted": _autonomy,
-    "kill switch on": _simple("foreact.kill_switch.on", "critical", "found the kill switch:"),
-    "kill switch off": _simple("foreact.kill_switch.off", "critical", "found the kill switch gone:"),
+    "kill switch on": _simple("foreact.kill_switch.on", "critical", "found the kill switch on:"),
+    "kill switch off": _simple("foreact.kill_switch.off", "critical", "found the kill switch removed:"),
     "configuration unusable": _simple(
-        "foreact.configuration.unusable", "critical", "goes on with the last usable configuration, for it cannot use"
+        "foreact.configuration.unusable", "critical", "continues with the last usable configuration instead of"
     ),
-    "configuration usable again": _simple("foreact.configuration.usable", "critical", "can again use"),
+    "configuration usable again": _simple("foreact.configuration.usable", "critical", "can use again"),
     "approve action": _simple("foreact.action.approved", "info", "approved"),
     "reject action": _simple("foreact.action.rejected", "info", "rejected"),
     "undo action": _simple("foreact.undo.asked", "info", "asked to undo"),
-    "cancel goal": _simple("foreact.goal.given_up", "info", "gave up"),
+    "cancel goal": _simple("foreact.goal.given_up", "info", "cancelled"),
     "set objective": _simple("foreact.objective.changed", "info", "set the objective"),
     "remove objective": _simple("foreact.objective.removed", "info", "removed the objective"),
     "source failed": _simple("foreact.source.failed", "warning", "could not read a source of"),
     "forecaster misconfigured": _simple(
-        "foreact.forecaster.misconfigured", "warning", "cannot forecast as configured for"
+        "foreact.forecaster.misconfigured", "warning", "cannot use the configured forecaster for"
     ),
-    "drill failed": _simple("foreact.drill.failed", "critical", "found that it cannot do and undo"),
-    "drilled": _simple("foreact.drill.passed", "info", "did and undid"),
+    "drill failed": _simple("foreact.drill.failed", "critical", "could not run and undo"),
+    "drilled": _simple("foreact.drill.passed", "info", "ran and undid"),
 }

@@ -58,7 +58,7 @@ class TroubleLog:
     def end(self) -> None:
         """Note a success; log that the trouble is over where there was some."""
         if self._count:
-            logger.info("%s: well again after %d failures", self._what, self._count)
+            logger.info("%s: recovered after %d failures", self._what, self._count)
         self._kind, self._count = "", 0
 
 

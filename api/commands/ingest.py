@@ -49,7 +49,7 @@ def unusable(why: str, index: int | None, where: Sequence[str | int]) -> Foreact
     return ForeactError(
         "item_invalid",
         f"{_which(index)}{field}: {why}. Nothing was recorded.",
-        "Correct that and send it again; GET /docs describes the fields.",
+        "Correct it and send it again; GET /docs describes the fields.",
         status=422,
     )
 
@@ -67,8 +67,8 @@ def _out_of_range(index: int | None, moment: datetime, oldest: datetime, newest:
     return ForeactError(
         "timestamp_out_of_range",
         f"{_which(index)}timestamp: {moment.isoformat()} is {side}. Nothing was recorded.",
-        f"Times from {oldest.isoformat(timespec='seconds')} to {newest.isoformat(timespec='seconds')} are taken; "
-        "`storage.samples_days` says how far back.",
+        f"Times from {oldest.isoformat(timespec='seconds')} to {newest.isoformat(timespec='seconds')} are accepted; "
+        "`storage.samples_days` sets how far back.",
         status=422,
     )
 

@@ -61,7 +61,7 @@ def _unheard(facade: Facade, objective: Objective) -> list[str]:
     """Say which metrics of an objective were never recorded: they may come yet, or be a typing error."""
     known = {name for info in facade.store.samples.known() for name in (info.series, metric_of(info.series))}
     named = (objective.metric, objective.denominator, objective.driver, objective.capacity)
-    return [f"Nothing was recorded of {name} yet." for name in named if name is not None and name not in known]
+    return [f"Nothing is recorded for {name} yet." for name in named if name is not None and name not in known]
 
 
 def _validated(name: str, fields: dict[str, Any]) -> Objective:
@@ -71,7 +71,7 @@ def _validated(name: str, fields: dict[str, Any]) -> Objective:
         raise ForeactError(
             "objective_invalid",
             describe(trouble.errors()),
-            "Correct that and send it again; GET /docs describes the fields.",
+            "Correct it and send it again; GET /docs describes the fields.",
             status=422,
         ) from None
 

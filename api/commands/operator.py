@@ -34,8 +34,8 @@ def start_cycle(facade: Facade, key: str | None) -> Started:
     if running is not None:
         raise ForeactError(
             "cycle_running",
-            f"A cycle runs already or is about to, as flow run {running.flow_run_id}; a second would be cancelled.",
-            f"Ask again when it has ended: {running.url}",
+            f"A cycle is already running or about to start, as flow run {running.flow_run_id}.",
+            f"Try again when it has ended: {running.url}",
             status=409,
         )
     return facade.trigger.run("cycle", {"reason": "request"}, key)
@@ -45,7 +45,7 @@ def answer_action(facade: Facade, action_id: str, answer: Answer, approved: bool
     """Record a person's answer to one action; the same answer twice is one."""
     view = existing(facade, action_id)
     if view.approval is not None and (view.approval.approved, view.approval.params) == (approved, answer.params):
-        return Answered(subject=action_id, done=_word(approved), action_ids=[action_id], note="It already was.")
+        return Answered(subject=action_id, done=_word(approved), action_ids=[action_id], note="It was already.")
     _refuse_unanswerable(facade, view)
     _refuse_amount_out_of_range(facade, view.action, answer)
     _record_answer(facade, view, answer, approved)
@@ -59,8 +59,8 @@ def rehearse_action(facade: Facade, action_id: str, answer: Answer) -> Answered:
     view = existing(facade, action_id)
     if view.action.undo_of is not None or facade.clock() >= view.action.expires_at:
         status = queries.goals.action_status(view, facade.clock())
-        detail = f"{action_id} is {'an undo' if view.action.undo_of else status}; there is nothing to rehearse."
-        raise ForeactError("nothing_to_rehearse", detail, "Rehearse an action that may still be done.", status=409)
+        detail = f"{action_id} is {'an undo' if view.action.undo_of else status}; it cannot be rehearsed."
+        raise ForeactError("nothing_to_rehearse", detail, "Rehearse an action that has not run yet.", status=409)
     now = facade.clock()
     rehearsal = view.action.model_copy(
         update={
@@ -78,9 +78,9 @@ def rehearse_action(facade: Facade, action_id: str, answer: Answer) -> Answered:
     detail_kept = {"rehearsal": rehearsal.action_id, "note": answer.note, "params": answer.params}
     facade.store.audit.append(answer.by, "ask for dry run", action_id, detail_kept)
     started, note = _tend(facade, rehearsal.action_id, "dry run")
-    note = note or f"GET /api/autonomous/actions/{rehearsal.action_id} tells what it would do."
+    note = note or f"GET /api/autonomous/actions/{rehearsal.action_id} shows what it would do."
     return Answered(
-        subject=action_id, done="dry run asked for", action_ids=[rehearsal.action_id], flow_run_id=started, note=note
+        subject=action_id, done="dry run requested", action_ids=[rehearsal.action_id], flow_run_id=started, note=note
     )
 
 
@@ -94,7 +94,7 @@ def approve_goal(facade: Facade, goal_id: str, answer: Answer) -> Answered:
         raise ForeactError(
             "nothing_to_approve",
             f"No action of {goal_id} waits for approval.",
-            f"GET /api/autonomous/goals/{goal_id} shows where its actions stand.",
+            f"GET /api/autonomous/goals/{goal_id} shows the status of its actions.",
             status=409,
         )
     for view in waiting:
@@ -110,7 +110,7 @@ def cancel_goal(facade: Facade, goal_id: str, answer: Answer) -> Answered:
     if view is None:
         raise queries.goals.unknown_goal(goal_id)
     if view.state is GoalState.CANCELLED:
-        return Answered(subject=goal_id, done="cancelled", note="It already was.")
+        return Answered(subject=goal_id, done="cancelled", note="It was already.")
     if view.state.is_terminal:
         raise ForeactError(
             "goal_closed", f"{goal_id} is {view.state} already.", "Only an open goal can be cancelled.", status=409
@@ -138,9 +138,9 @@ def undo_action(facade: Facade, action_id: str, answer: Answer) -> Answered:
     # A person's yes outranks the mode: an undo that is asked for happens even while the loop may not act by itself.
     facade.store.actions.approve(_approval(facade, undo, answer, approved=True))
     started, note = _tend(facade, undo.action_id, "undo")
-    note = "It already was asked for." if earlier else note
+    note = "It was requested already." if earlier else note
     return Answered(
-        subject=action_id, done="undo asked for", action_ids=[undo.action_id], flow_run_id=started, note=note
+        subject=action_id, done="undo requested", action_ids=[undo.action_id], flow_run_id=started, note=note
     )
 
 
@@ -166,8 +166,8 @@ def _refuse_unanswerable(facade: Facade, view: ActionView) -> None:
         raise ForeactError("already_answered", detail, "The first answer counts.", status=409)
     status = queries.goals.action_status(view, facade.clock())
     if not queries.goals.awaits_approval(view, facade.clock()):
-        detail = f"{action_id} does not wait for an answer: it is {status}."
-        raise ForeactError("not_waiting", detail, "An action that was done can be undone.", status=409)
+        detail = f"{action_id} does not wait for approval: it is {status}."
+        raise ForeactError("not_waiting", detail, "To reverse an action that ran, undo it.", status=409)
 
 
 def _refuse_amount_out_of_range(facade: Facade, action: Action, answer: Answer) -> None:
@@ -178,8 +178,8 @@ def _refuse_amount_out_of_range(facade: Facade, action: Action, answer: Answer) 
     first, last, step = amounts[0], amounts[-1], (amounts[-1] - amounts[0]) / max(1, len(amounts) - 1)
     raise ForeactError(
         "amount_not_allowed",
-        f"{action.name} sets an amount from {first:g} to {last:g}, {step:g} apart; {wanted!r} is none of these.",
-        f"Choose one of them, or change `actions.{action.name}.amounts` in foreact.toml.",
+        f"{action.name} sets an amount from {first:g} to {last:g} in steps of {step:g}; {wanted!r} is not one of them.",
+        f"Choose an allowed amount, or change `actions.{action.name}.amounts` in foreact.toml.",
         status=422,
     )
 
@@ -192,7 +192,7 @@ def _unplanned(action: Action, answer: Answer) -> str:
 
 def _record_answer(facade: Facade, view: ActionView, answer: Answer, approved: bool) -> None:
     if not facade.store.actions.approve(_approval(facade, view.action, answer, approved)):
-        detail = f"{view.action.action_id} was answered by someone else just now."
+        detail = f"{view.action.action_id} was just answered by someone else."
         raise ForeactError("already_answered", detail, "The first answer counts.", status=409)
     detail_kept = {"note": answer.note, "params": answer.params, "action": view.action.name}
     verb = "approve action" if approved else "reject action"
@@ -222,7 +222,7 @@ def _tend(facade: Facade, key: str, reason: str) -> tuple[str | None, str]:
         return facade.trigger.run("tend", {"reason": reason}, f"tend-{key}").flow_run_id, ""
     except ForeactError as trouble:
         logger.warning("recorded, but tend could not be started now: %s", trouble)
-        return None, f"Recorded; it is carried out as soon as Prefect answers. ({trouble.message})"
+        return None, f"Recorded; it runs as soon as Prefect answers. ({trouble.message})"
 
 
 def _word(approved: bool) -> str:

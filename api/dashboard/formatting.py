@@ -1,4 +1,4 @@
-"""How values, units, times and states read on a page."""
+"""How pages show values, units, times and states."""
 
 from __future__ import annotations
 

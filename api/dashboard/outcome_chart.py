@@ -97,7 +97,9 @@ def _axes(scale: Scale, lines: OutcomeLines) -> Iterable[str]:
     x, base = scale.x(lines.acted_s), HEIGHT - BOTTOM + 16
     place = f'x1="{x:.1f}" y1="{TOP}" x2="{x:.1f}" y2="{HEIGHT - BOTTOM}"'
     yield f'<line {place} stroke="var(--ink)" stroke-dasharray="2 3"/>'
-    yield _text(x, base, f"act, {datetime.fromtimestamp(lines.acted_s, UTC):%d %b %H:%M} UTC", "middle", "var(--ink)")
+    yield _text(
+        x, base, f"action, {datetime.fromtimestamp(lines.acted_s, UTC):%d %b %H:%M} UTC", "middle", "var(--ink)"
+    )
     if lines.acted_s - scale.start_s > 0.25 * (scale.end_s - scale.start_s):
         yield _text(LEFT, base, f"{span(lines.acted_s - scale.start_s)} before", "start", "var(--muted)")
     if scale.end_s - lines.acted_s > 0.25 * (scale.end_s - scale.start_s):
@@ -108,7 +110,7 @@ def _judged_window(scale: Scale, lines: OutcomeLines, colour: str) -> Iterable[s
     if 0 < lines.window_steps <= len(lines.after_s):
         left, right = scale.x(lines.acted_s), scale.x(float(lines.after_s[lines.window_steps - 1]))
         place = f'x="{left:.1f}" y="{TOP}" width="{max(0.0, right - left):.1f}" height="{HEIGHT - TOP - BOTTOM:g}"'
-        yield f'<rect {place} fill="{colour}" opacity=".07"><title>the steps that were judged</title></rect>'
+        yield f'<rect {place} fill="{colour}" opacity=".07"><title>measured steps</title></rect>'
 
 
 def _band(scale: Scale, lines: OutcomeLines) -> str:
@@ -120,7 +122,7 @@ def _band(scale: Scale, lines: OutcomeLines) -> str:
     upper = [(scale.x(float(lines.after_s[i])), scale.y(float(lines.high[i]))) for i in keep]
     lower = [(scale.x(float(lines.after_s[i])), scale.y(float(lines.low[i]))) for i in reversed(keep)]
     points = " ".join(f"{x:.1f},{y:.1f}" for x, y in [*upper, *lower])
-    return f'<polygon points="{points}" fill="var(--accent)" opacity=".16"><title>90 % of forecasts</title></polygon>'
+    return f'<polygon points="{points}" fill="var(--accent)" opacity=".16"><title>90 % interval</title></polygon>'
 
 
 def _seen(scale: Scale, lines: OutcomeLines, colour: str) -> Iterable[str]:
@@ -153,7 +155,7 @@ def _effect(scale: Scale, lines: OutcomeLines, colour: str) -> Iterable[str]:
 def _words(lines: OutcomeLines) -> Iterable[str]:
     yield _text(LEFT - 56, 20, lines.title, "start", "var(--ink)", 15, "600")
     yield _text(LEFT - 56, 37, "— observed", "start", "var(--ink)")
-    yield _text(LEFT + 26, 37, "- - expected without the act, and the 90 % band", "start", "var(--accent)")
+    yield _text(LEFT + 26, 37, "- - forecast without the action, 90 % interval", "start", "var(--accent)")
     yield _text(LEFT - 56, HEIGHT - 8, lines.caption, "start", "var(--muted)")
 
 

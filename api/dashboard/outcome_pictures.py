@@ -74,7 +74,7 @@ def _caption(outcome: Outcome) -> str:
     ratio = outcome.evidence.get("relative_ratio")
     share = f" ({ratio:+.1%})" if isinstance(ratio, float) else ""
     return (
-        f"changed by {value(outcome.estimate)}{share}, 90 % interval {value(outcome.low)} to {value(outcome.high)}; "
+        f"effect {value(outcome.estimate)}{share}, 90 % interval {value(outcome.low)} to {value(outcome.high)}; "
         f"{outcome.reason}"
     )
 

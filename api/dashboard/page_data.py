@@ -1,4 +1,4 @@
-"""What the pages show, gathered in a few reads."""
+"""The data of the pages, gathered in a few reads."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ PICTURE_SPANS = 3
 
 @dataclass(frozen=True)
 class Chart:
-    """One metric: its drawing, its last value, and what threatens it."""
+    """One metric: its drawing, its last value, and its most likely breach."""
 
     series: str
     unit: str
@@ -64,7 +64,7 @@ class AwaitedApproval:
 
 @dataclass(frozen=True)
 class Step:
-    """What is done for a goal, or why nothing is: its newest action, and the words of its newest decision."""
+    """The newest action for a goal, and the explanation of its newest decision."""
 
     action: ActionDetail | None
     explanation: str
@@ -72,7 +72,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Home:
-    """All that the living part of the first page shows."""
+    """Everything that the self-updating part of the first page shows."""
 
     now: datetime
     status: Status
@@ -117,7 +117,7 @@ def home(facade: Facade, show_all: bool = False) -> Home:
 
 
 def action_picture(facade: Facade, action: ActionDetail) -> Markup | None:
-    """Draw what was expected and what came around an act, where it was measured."""
+    """Draw forecast and observed values around a measured action; None if it was not measured."""
     outcome = target_outcome(action)
     if outcome is None or not outcome.evidence.get("forecast"):
         return None
@@ -135,9 +135,9 @@ def action_picture(facade: Facade, action: ActionDetail) -> Markup | None:
         point=expected,
         low=nothing,
         high=nothing,
-        now_label="the act",
+        now_label="action taken",
     )
-    return charts.forecast_chart(lines, f"{outcome.series} around {outcome.action}: expected and observed")
+    return charts.forecast_chart(lines, f"{outcome.series} around {outcome.action}: forecast and observed")
 
 
 def _step(facade: Facade, goal_id: str, actions: Sequence[ActionDetail]) -> Step:

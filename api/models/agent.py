@@ -50,15 +50,15 @@ class Mode(BaseModel):
                     "acts": True,
                     "kill_switch": False,
                     "kill_switch_path": ".foreact/STOP",
-                    "note": "Acts by itself where an action's level allows it.",
+                    "note": "Acts automatically where an action's level allows it.",
                 }
             ]
         }
     )
 
-    autonomous: bool = Field(description="The switch")
-    acts: bool = Field(description="The switch is on and there is no kill-switch file")
-    kill_switch: bool = Field(description="The kill-switch file exists: nothing is done, approved or not")
+    autonomous: bool = Field(description="Whether automatic actions are switched on")
+    acts: bool = Field(description="Whether they are on and no kill-switch file exists")
+    kill_switch: bool = Field(description="Whether the kill-switch file exists: then nothing is done, approved or not")
     kill_switch_path: str
     note: str
 
@@ -79,7 +79,7 @@ class AgentStatistics(BaseModel):
     actions_succeeded: int
     actions_failed: int
     cycles_completed: int
-    series_known: int = Field(description="Metrics recorded so far, each set of labels by itself")
+    series_known: int = Field(description="Series recorded so far: each metric and set of labels counts")
     samples_recorded: int = Field(description="Received over HTTP since this process started")
     events_recorded: int = Field(description="Received over HTTP since this process started")
 
@@ -102,7 +102,7 @@ class Status(BaseModel):
                         "acts": True,
                         "kill_switch": False,
                         "kill_switch_path": ".foreact/STOP",
-                        "note": "Acts by itself where an action's level allows it.",
+                        "note": "Acts automatically where an action's level allows it.",
                     },
                     "statistics": STATISTICS,
                     "last_cycle": None,
@@ -115,7 +115,7 @@ class Status(BaseModel):
     )
 
     agent: str
-    running: bool = Field(description="Watching, sampling and, where analysis is enabled, setting goals")
+    running: bool = Field(description="Sampling and, if analysis is enabled, setting goals")
     uptime_seconds: float
     started_at: Moment
     active_goals: int
@@ -125,7 +125,7 @@ class Status(BaseModel):
     last_cycle: Cycle | None
     pending_approvals: int
     configuration_trouble: str | None = Field(
-        default=None, description="Why foreact.toml cannot be used; until it is corrected the last usable one counts"
+        default=None, description="Why the configuration is invalid; until it is corrected, the last usable one applies"
     )
     version: str
 
@@ -153,21 +153,21 @@ class RunStarted(BaseModel):
 class ExecutorStatistics(BaseModel):
     """What was executed, and how it went."""
 
-    success_rate: float = Field(description="Succeeded among those carried out, 0 to 1; 0 where none was yet")
+    success_rate: float = Field(description="Share of executed actions that succeeded, 0 to 1; 0 if none has run")
     total_actions: int
     actions_executed: int
     actions_succeeded: int
     actions_failed: int
     actions_skipped: int
     actions_undone: int
-    held_back: int = Field(description="Times nothing was done on purpose, to learn what would have happened anyway")
+    held_back: int = Field(description="How often nothing was done on purpose, to measure what happens anyway")
     dry_runs: int
     pending_actions: int
     pending_approvals: int
     average_execution_seconds: float | None
     measured_actions: int
     improved_actions: int
-    improved_rate: float | None = Field(description="Measured to have improved their metric, among those measured")
+    improved_rate: float | None = Field(description="Share of measured actions that improved their metric")
     verdicts: dict[str, int]
     plans_created: int
     max_concurrent_goals: int

@@ -14,12 +14,12 @@ class SeriesForecast(BaseModel):
     unit: str = ""
     method: str
     step_seconds: float
-    timestamps: list[Moment] = Field(description="The end of each step")
+    timestamps: list[Moment] = Field(description="End of each step")
     point: list[float]
     low: list[float] = Field(description="Lower end of the 90 % interval")
     high: list[float] = Field(description="Upper end of the 90 % interval")
     warnings: list[str]
-    refusal: str | None = Field(description="Why there is no forecast for this series, where there is none")
+    refusal: str | None = Field(description="Why this series has no forecast, if it has none")
 
 
 class PredictedState(BaseModel):
@@ -43,20 +43,20 @@ class ReliabilityBin(BaseModel):
 class Calibration(BaseModel):
     """How good the forecasts were, over the newest that are resolved."""
 
-    coverage_90: float | None = Field(description="Share of observations inside the 90 % interval; should be near 0.9")
+    coverage_90: float | None = Field(description="Share of observations inside the 90 % interval; ideally 0.9")
     resolved_forecasts: int
     breach_brier: float | None = Field(description="Mean squared error of the breach probabilities; lower is better")
     resolved_breaches: int
     breach_auc: float | None = Field(
-        default=None, description="Chance that a breach which came was rated above one that did not; 0.5 is guessing"
+        default=None, description="Chance that a real breach got a higher probability than a false one; 0.5 is guessing"
     )
     breach_reliability: list[ReliabilityBin] = Field(default_factory=list, description="By tenths of probability")
     state_brier: float | None = Field(
-        default=None, description="Mean squared error of the probability that the state would not be healthy"
+        default=None, description="Mean squared error of the probability that the state is not healthy"
     )
     resolved_states: int = 0
     state_reliability: list[ReliabilityBin] = Field(
-        default_factory=list, description="Of not being healthy, by tenths of probability"
+        default_factory=list, description="Of the probability of not being healthy, by tenths"
     )
 
 
@@ -118,11 +118,11 @@ class Predictions(BaseModel):
     )
 
     horizon_hours: float
-    available_hours: float = Field(description="How far the newest forecasts reach")
+    available_hours: float = Field(description="How many hours the newest forecasts cover")
     cycle_id: str | None
     issued_at: Moment | None
     predicted_state: PredictedState
     breaches: list[Breach] = Field(description="Most likely first")
     series: list[SeriesForecast]
     calibration: Calibration
-    note: str | None = Field(description="What to know or do, where there is no forecast or a shorter one")
+    note: str | None = Field(description="What to know or do if there is no forecast or a shorter one")

@@ -51,7 +51,7 @@ class GoalSummary(BaseModel):
     goal_type: GoalType
     description: str
     state: GoalState
-    progress: float = Field(description="From measurement, 0 to 1")
+    progress: float = Field(description="Measured, 0 to 1")
     priority: float = Field(description="Probability × severity × urgency, 0 to 1")
     severity: float
     probability: float
@@ -59,10 +59,10 @@ class GoalSummary(BaseModel):
     objective: str | None
     series: str | None
     created_at: Moment
-    since: Moment = Field(description="When it came into its present state")
+    since: Moment = Field(description="When it entered its state")
     deadline: Moment
-    reason: str = Field(description="Why it is in its present state")
-    because: dict[str, Any] = Field(description="The rule that raised it, and on what evidence")
+    reason: str = Field(description="Why it is in its state")
+    because: dict[str, Any] = Field(description="The rule that raised it, with its evidence")
     parent_id: str | None
 
 
@@ -82,28 +82,26 @@ class ActionDetail(BaseModel):
     """An action with everything recorded of it."""
 
     status: str = Field(
-        description="waiting for approval, scheduled, rejected, expired, running, or how its receipt ended"
+        description="waiting for approval, scheduled, rejected, expired, running, or the status of its receipt"
     )
     needs_approval: bool
     action: Action
     approval: Approval | None
     intent: Intent | None
     receipt: Receipt | None
-    outcomes: list[Outcome] = Field(description="What it changed, against the forecast issued before it")
-    undone_by: str | None = Field(default=None, description="The id of its undo, where one was asked for")
-    waits_for: str | None = Field(default=None, description="Why it is due and was not done yet, when last looked at")
+    outcomes: list[Outcome] = Field(description="Its effects, compared with the forecast issued before it")
+    undone_by: str | None = Field(default=None, description="The id of its undo, if one was requested")
+    waits_for: str | None = Field(default=None, description="Why it is due but has not run, at the last check")
 
 
 class GoalDetail(GoalSummary):
     """A goal with its history, decisions, plans and actions."""
 
     history: list[Transition]
-    decisions: list[Decision] = Field(
-        description="The newest 50, newest first, each with the alternatives that were rejected"
-    )
+    decisions: list[Decision] = Field(description="The newest 50, newest first, each with its rejected alternatives")
     plans: list[Plan]
     actions: list[ActionDetail]
-    children: list[GoalSummary] = Field(description="Open goals of which this one is the parent")
+    children: list[GoalSummary] = Field(description="Open goals that are part of this one")
 
 
 class Actions(BaseModel):
@@ -119,7 +117,7 @@ class Answer(BaseModel):
 
     by: str = Field(default="api", min_length=1, max_length=200)
     note: str = Field(default="", max_length=2_000)
-    params: dict[str, Any] | None = Field(default=None, description="Parameters in place of the planned ones")
+    params: dict[str, Any] | None = Field(default=None, description="Parameters that replace the planned ones")
 
 
 class Answered(BaseModel):
@@ -128,5 +126,5 @@ class Answered(BaseModel):
     subject: str
     done: str
     action_ids: list[str] = Field(default_factory=list)
-    flow_run_id: str | None = Field(default=None, description="The run started for it at once")
+    flow_run_id: str | None = Field(default=None, description="The flow run started for it")
     note: str = ""

@@ -42,7 +42,7 @@ class ObjectiveIn(BaseModel):
         unknown = sorted(set(self.model_extra or {}) - set(Objective.model_fields))
         if unknown:
             known = ", ".join(sorted(Objective.model_fields))
-            raise ValueError(f"unknown fields: {', '.join(unknown)}; known are {known}")
+            raise ValueError(f"unknown fields: {', '.join(unknown)}; known fields are {known}")
         return self
 
 
@@ -59,16 +59,16 @@ class Objectives(BaseModel):
 
     objectives: list[ObjectiveView]
     contradictions: list[str] = Field(description="Pairs that cannot both be met")
-    trouble: list[str] = Field(
-        default_factory=list, description="Why the file's objectives, as they are written now, are not in force"
-    )
+    trouble: list[str] = Field(default_factory=list, description="Why the objectives in the file do not apply")
 
 
 class Audit(BaseModel):
     """The newest lines of the audit trail, newest first."""
 
     entries: list[AuditEntry]
-    verified: bool | None = Field(description="Whether every line carries the hash of the one before; null: not asked")
+    verified: bool | None = Field(
+        description="Whether every line carries the hash of the one before; null if not requested"
+    )
     first_broken_line: int | None = None
 
 
@@ -83,9 +83,9 @@ class BacktestIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"days": 30, "every_minutes": 60}]})
 
-    days: float = Field(default=7, gt=0, le=3_650, description="How far back")
+    days: float = Field(default=7, gt=0, le=3_650, description="Days of history")
     every_minutes: float | None = Field(
-        default=None, gt=0, le=1_440, description="Time between turns; by default as configured for the live loop"
+        default=None, gt=0, le=1_440, description="Time between turns; default: the interval of the live loop"
     )
 
 

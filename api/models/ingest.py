@@ -32,7 +32,7 @@ def _in_utc(moment: datetime) -> datetime:
 
 def _has_few(labels: dict[str, str]) -> dict[str, str]:
     if len(labels) > MAX_LABELS:
-        raise PydanticCustomError("too_many_labels", f"has {len(labels)} labels; at most {MAX_LABELS} are kept")
+        raise PydanticCustomError("too_many_labels", f"has {len(labels)} labels; at most {MAX_LABELS} are allowed")
     return labels
 
 
@@ -40,7 +40,7 @@ def _is_strict_json(metadata: dict[str, Any]) -> dict[str, Any]:
     try:
         json.dumps(metadata, allow_nan=False)
     except ValueError:
-        raise PydanticCustomError("not_finite", "contains NaN or infinity, which JSON does not have") from None
+        raise PydanticCustomError("not_finite", "contains NaN or infinity, which JSON does not allow") from None
     return metadata
 
 
@@ -54,7 +54,7 @@ Labels = Annotated[dict[Name, LabelText], AfterValidator(_has_few)]
 Timestamp = Annotated[datetime, AfterValidator(_in_utc)]
 
 _TIMESTAMP = Field(
-    default=None, description="When it was measured: ISO 8601 (UTC where no zone is given) or Unix seconds; default now"
+    default=None, description="When it was measured: ISO 8601 (UTC without a zone) or Unix seconds; default: now"
 )
 
 
@@ -92,4 +92,4 @@ class Recorded(BaseModel):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"recorded": 1}]})
 
-    recorded: int = Field(description="Rows that are now durable")
+    recorded: int = Field(description="Rows now on disk")

@@ -81,21 +81,23 @@ class Insights(BaseModel):
     best_hours: dict[str, list[dict[str, Any]]] = Field(default_factory=dict)
     strategy_efficacy: dict[str, dict[str, Any]] = Field(default_factory=dict)
     strategy_advice: dict[str, Any] = Field(
-        default_factory=dict, description="How probably one strategy achieves more than another, by goal type"
+        default_factory=dict, description="By goal type, the probability that one strategy achieves more than another"
     )
-    trend: list[dict[str, Any]] = Field(default_factory=list, description="Day by day")
+    trend: list[dict[str, Any]] = Field(default_factory=list, description="By day")
     convergence: list[dict[str, Any]] = Field(
-        default_factory=list, description="By goal type: the action believed best, how surely, and what is left to gain"
+        default_factory=list,
+        description="By goal type: the action believed best, its probability, and the value still to gain",
     )
     predictions: dict[str, dict[str, float]] = Field(
-        default_factory=dict, description="By action: effects believed beforehand and measured, summed over its uses"
+        default_factory=dict, description="By action: predicted and measured effects, summed over its runs"
     )
     contradicted_claims: list[dict[str, Any]] = Field(default_factory=list)
     contributions: list[dict[str, Any]] = Field(
-        default_factory=list, description="What each action does to every metric it was measured on, in its unit"
+        default_factory=list, description="Effect of each action on every measured metric, in the metric's unit"
     )
     off_policy: list[dict[str, Any]] = Field(
-        default_factory=list, description="What other policies would have achieved, from logged decisions; only a veto"
+        default_factory=list,
+        description="What other policies would have achieved, from logged decisions; used only as a veto",
     )
     outcomes: int = 0
     note: str = ""

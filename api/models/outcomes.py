@@ -55,5 +55,5 @@ class OutcomeDetail(BaseModel):
     )
 
     outcome: Outcome
-    estimand: Estimand | None = Field(description="None where nothing was fixed before, or nothing that can be read")
-    picture: str = Field(description="Where its picture is")
+    estimand: Estimand | None = Field(description="Null if none was recorded before the action, or it is unreadable")
+    picture: str = Field(description="Address of its chart")

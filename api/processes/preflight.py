@@ -41,8 +41,8 @@ def _make_folders(layout: Layout) -> None:
     except OSError as trouble:
         raise ForeactError(
             "folder_not_writable",
-            f"{trouble.filename or layout.home} cannot be written to: {trouble.strerror}.",
-            "Choose another with FOREACT_HOME, or make it writable.",
+            f"{trouble.filename or layout.home} is not writable: {trouble.strerror}.",
+            "Make it writable, or choose another folder with FOREACT_HOME.",
         ) from None
 
 
@@ -55,7 +55,7 @@ def _locked(lock: Path, folder: Path) -> Iterator[None]:
             holder = handle.read().strip() or "unknown"
             raise ForeactError(
                 "already_running",
-                f"foreact already runs in {folder} (process {holder}).",
+                f"foreact is already running in {folder} (process {holder}).",
                 "Use that one, or stop it with Ctrl-C first.",
                 status=409,
             ) from None
@@ -84,8 +84,8 @@ def _check_database(path: Path) -> None:
     if holder is not None:
         raise ForeactError(
             "store_in_use",
-            f"{path} is held by {holder}.",
-            "Stop that one first: a notebook or a script with an agent of its own, most likely.",
+            f"{path} is in use by {holder}.",
+            "Stop that process first; most likely a notebook or a script runs its own agent.",
             status=409,
         )
 
@@ -106,7 +106,7 @@ def check_port(host: str, port: int, key: str, what: str) -> None:
         raise ForeactError(
             "port_in_use",
             f"Port {port} ({what}) cannot be used: {trouble}.",
-            f"Stop what uses it, or set `{key}` in foreact.toml.",
+            f"Stop the program that uses it, or set `{key}` in foreact.toml.",
             status=409,
         )
 

@@ -75,7 +75,7 @@ class Child:
             delay_s = self.restarts.delay_s(short_lives)
             if delay_s is None:
                 raise self._gave_up(short_lives)
-            self.console.line("foreact", f"{self.program.name} ended ({_ending(code)}); again in {delay_s:g} s")
+            self.console.line("foreact", f"{self.program.name} ended ({_ending(code)}); restarting in {delay_s:g} s")
             await asyncio.sleep(delay_s)
             if not self.is_stopping:
                 await self.before_restart()
@@ -143,7 +143,7 @@ class Child:
         return ForeactError(
             "process_gave_up",
             f"{self.program.name} ended {short_lives} times in a row; its last line was: {self.last_line or 'none'}",
-            f"Its whole output is in {self.program.name}.log of the folder of logs.",
+            f"See {self.program.name}.log in the log folder.",
             status=500,
         )
 

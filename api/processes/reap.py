@@ -17,8 +17,8 @@ import httpx
 from api.processes.living import Member
 from api.processes.prefect_rest import PrefectRest, Run
 
-MISSED = "Missed while foreact was away; a later run takes its place."
-GONE = "The process of this run is gone."
+MISSED = "Missed while foreact was stopped; a later run replaces it."
+GONE = "The process of this run has ended."
 
 
 @dataclass(frozen=True)

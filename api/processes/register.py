@@ -138,7 +138,7 @@ async def _ensure_automation(client: PrefectClient, deployment_ids: list[UUID]) 
     ours = [f"prefect.deployment.{deployment_id}" for deployment_id in deployment_ids]
     automation = AutomationCore(
         name=AUTOMATION,
-        description="A flow run of foreact that sent a heartbeat, and then none for 90 s, is marked as crashed.",
+        description="Marks a foreact flow run as crashed when its heartbeat stops for 90 s.",
         trigger=EventTrigger(
             after={"prefect.flow-run.heartbeat"},
             expect={

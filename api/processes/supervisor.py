@@ -131,7 +131,7 @@ class Supervisor:
         with contextlib.suppress(httpx.HTTPError):
             left, missed = await reap_all(self.prefect, utc_now())
             if left or missed:
-                self._say(f"ended {left} runs that an earlier life left behind, and {missed} that were missed")
+                self._say(f"ended {left} runs left over from the last start, and {missed} missed ones")
 
     async def _end_what_hangs(self) -> None:
         """End a server or facade that lives but has stopped answering; it is then started again."""
@@ -157,7 +157,7 @@ class Supervisor:
             verdict = await reap(self.prefect, members(self.layout.token), self.children["worker"].pid, suspects)
             suspects = verdict.suspects
             for run in (*verdict.crashed, *verdict.cancelled):
-                self._say(f"run {run.name} had no process any more; it is ended now")
+                self._say(f"run {run.name} had no process any more and was ended")
 
     async def _cancel_missed(self) -> None:
         """Of the runs missed while there was no worker keep the newest: a new worker would start them all."""
@@ -171,13 +171,13 @@ class Supervisor:
             f"dashboard and API  {self.layout.facade_url}/",
             f"API documentation  {self.layout.facade_url}/docs",
             f"Prefect UI         {self.layout.prefect_ui_url}",
-            f"What happens now: {_cycles_to_come(settings)}. A metric is forecast from 30 samples",
+            f"Next: {_cycles_to_come(settings)}. A metric is forecast from 30 samples",
             f"on{sampled if settings.sampler.enabled else ''}; logs in {self.layout.logs}; Ctrl-C stops everything.",
         ):
             self._say(line)
 
     async def _stop(self, work: asyncio.Task[None]) -> None:
-        self._say("stopping (Ctrl-C again: at once)")
+        self._say("stopping (Ctrl-C again: immediately)")
         for child in self.children.values():
             child.is_stopping = True
         with contextlib.suppress(httpx.HTTPError, TimeoutError):
@@ -218,8 +218,8 @@ class Supervisor:
 
 def _cycles_to_come(settings: Settings) -> str:
     if not settings.forecasting.auto_analysis_enabled:
-        return "a cycle whenever it is asked for (foreact cycle), since auto_analysis_enabled is false"
-    return f"a first cycle at once, then one every {_span(settings.analysis_interval_s)}"
+        return "a cycle on request (foreact cycle), because auto_analysis_enabled is false"
+    return f"a first cycle now, then one every {_span(settings.analysis_interval_s)}"
 
 
 def _span(seconds: float) -> str:

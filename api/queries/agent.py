@@ -141,7 +141,7 @@ def _patterns(facade: Facade) -> Patterns:
     if not newest:
         return Patterns(cycle_id=None, patterns=[], note=NO_CYCLE_NOTE)
     found = list(patterns_in_force(facade.store, newest[0].cycle_id))
-    note = None if found else "Nothing recurs yet; patterns need some hours of history, or three events of a kind."
+    note = None if found else "No patterns yet; they need some hours of history, or three events of a type."
     return Patterns(cycle_id=newest[0].cycle_id, patterns=found, note=note)
 
 
@@ -183,11 +183,11 @@ def mode_in_force(autonomous: bool, kill_switch: Path) -> Mode:
     """Describe the switch and the kill-switch file."""
     stopped = kill_switch.exists()
     if stopped:
-        note = f"The kill switch {kill_switch} exists: nothing is done until it is removed."
+        note = f"The kill switch {kill_switch} exists: foreact does nothing until it is removed."
     elif autonomous:
-        note = "Acts by itself where an action's level allows it."
+        note = "Acts automatically where an action's level allows it."
     else:
-        note = "Recommends only; an action is done when a person approves it."
+        note = "Recommends only; an action runs when a person approves it."
     return Mode(
         autonomous=autonomous,
         acts=autonomous and not stopped,

@@ -157,7 +157,7 @@ def no_forecast_note(spans: Sequence[SeriesInfo], analysis_interval_s: float) ->
     """Say what is missing for a first forecast, and how to get it."""
     if not spans:
         return (
-            "No forecast yet: nothing is recorded. POST /api/autonomous/metrics, or leave the host sampler on; "
+            "No forecast yet: nothing is recorded. POST /api/autonomous/metrics or enable the host sampler; "
             f"{NEEDED_SAMPLES} samples of a metric are enough."
         )
     best = max(spans, key=lambda info: info.count)
@@ -175,10 +175,10 @@ def _reach_note(horizon_hours: float, available_hours: float) -> str | None:
     if available_hours >= horizon_hours * 0.999:
         return None
     if available_hours == 0:
-        return "No series could be forecast yet; each says why."
+        return "No series could be forecast yet; each gives its reason."
     return (
-        f"The history supports {span(available_hours * 3_600)} ahead so far, less than the "
-        f"{span(horizon_hours * 3_600)} that were asked for; the reach grows with the history."
+        f"The history supports forecasts {span(available_hours * 3_600)} ahead, less than the "
+        f"{span(horizon_hours * 3_600)} requested; this grows with the history."
     )
 
 

@@ -41,7 +41,7 @@ class LoopCollector(Collector):
         for name, text in (
             ("samples", "Samples received over HTTP since the start."),
             ("events", "Events received over HTTP since the start."),
-            ("tends", "Runs of tend that the watcher started."),
+            ("tends", "Runs of tend started by the facade."),
         ):
             yield Counter(f"foreact_{name}", text, value=counters.get(name))
         yield from self._now()
@@ -49,17 +49,17 @@ class LoopCollector(Collector):
 
     def _now(self) -> Iterable[Metric]:
         waiting = len(queries.goals.awaiting(self._facade, self._facade.clock()))
-        yield Gauge("foreact_pending_approvals", "Actions that wait for a person.", value=waiting)
+        yield Gauge("foreact_pending_approvals", "Actions that wait for approval.", value=waiting)
         acts = queries.agent.mode(self._facade).acts
-        yield Gauge("foreact_autonomous", "1 while the loop may act by itself.", value=float(acts))
+        yield Gauge("foreact_autonomous", "1 while foreact may act automatically.", value=float(acts))
         coverage, resolved = self._facade.store.forecasts.coverage(COVERAGE_LAST)
         if coverage is not None:
-            text = "Observations inside the 90 % interval of the last resolved forecasts."
+            text = "Share of observations inside the 90 % interval of the last verified forecasts."
             yield Gauge("foreact_forecast_coverage_ratio", text, value=coverage)
         ratio = DrillReport.of_facts(self._facade.store.facts.matching(DRILLS)).success_ratio
         if ratio is not None:
-            yield Gauge("foreact_drill_success_ratio", "Actions whose newest undo drill passed.", value=ratio)
-        yield Gauge("foreact_forecasts_resolved", "How many forecasts that rests on.", value=resolved)
+            yield Gauge("foreact_drill_success_ratio", "Share of actions whose newest undo drill passed.", value=ratio)
+        yield Gauge("foreact_forecasts_resolved", "Verified forecasts behind that share.", value=resolved)
 
     def _newest(self) -> Iterable[Metric]:
         store = self._facade.store

@@ -47,7 +47,7 @@ def approve_action(
     action_id: str,
     facade: FacadeDep,
     body: Answer | None = None,
-    dry_run: Annotated[bool, Query(description="Only say what it would do; the action goes on waiting")] = False,
+    dry_run: Annotated[bool, Query(description="Only say what it would do; the action keeps waiting")] = False,
 ) -> Answered:
     """Let an action be done, with other parameters where some are given; the first answer counts."""
     if dry_run:

@@ -30,7 +30,7 @@ def set_mode(body: ModeIn, facade: FacadeDep) -> Mode:
 def trigger_analysis(
     facade: FacadeDep,
     idempotency_key: Annotated[
-        str | None, Header(max_length=200, description="The same key gives the same run, however often it is sent")
+        str | None, Header(max_length=200, description="Repeating a key returns the same run")
     ] = None,
 ) -> RunStarted:
     """Start a whole cycle now, as a run of the deployment `cycle/cycle`; refused with 409 while one is running."""

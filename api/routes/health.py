@@ -33,7 +33,7 @@ def readyz(facade: FacadeDep) -> Health:
     stopped = sorted(name for name, check in facade.checks.items() if not check())
     if stopped:
         detail = f"Not running: {', '.join(stopped)}."
-        raise ForeactError("not_ready", detail, "The log of the facade tells why; start it again.", status=503)
+        raise ForeactError("not_ready", detail, "See the facade's log, then restart it.", status=503)
     return Health(status="ok", checks={"store": "ok"} | dict.fromkeys(facade.checks, "ok"))
 
 

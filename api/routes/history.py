@@ -39,7 +39,7 @@ def cycle(cycle_id: str, facade: FacadeDep) -> CycleDetail:
 def audit(
     facade: FacadeDep,
     limit: Limit = 100,
-    verify: Annotated[bool, Query(description="Check the whole chain of hashes, which reads every line")] = False,
+    verify: Annotated[bool, Query(description="Check the whole hash chain; this reads every line")] = False,
 ) -> Audit:
     """Return what was decided, by whom and when, newest first."""
     broken = facade.store.audit.first_broken_line() if verify else None

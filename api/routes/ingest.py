@@ -25,7 +25,7 @@ def _body(model: type[BaseModel], example: dict[str, Any], extended: dict[str, A
     schema = model.model_json_schema()
     examples = {
         "one": {"summary": "As documented", "value": example},
-        "list": {"summary": "Several, with all that can be said of one", "value": [example, extended]},
+        "list": {"summary": "A list, with every field used", "value": [example, extended]},
     }
     content = {"schema": {"oneOf": [schema, {"type": "array", "items": schema}]}, "examples": examples}
     return {"requestBody": {"required": True, "content": {"application/json": content}}}

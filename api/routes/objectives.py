@@ -13,7 +13,7 @@ from api.models.history import ObjectiveIn, Objectives, ObjectiveView
 router = APIRouter(tags=["objectives"])
 
 Name = Annotated[str, Path(max_length=100, description="Lower case, digits, `_`, `.` and `-`")]
-By = Annotated[str, Query(min_length=1, max_length=200, description="Who does this")]
+By = Annotated[str, Query(min_length=1, max_length=200, description="Who makes the change")]
 
 
 @router.get("/objectives")

@@ -47,7 +47,7 @@ def outcome(outcome_id: str, facade: FacadeDep) -> OutcomeDetail:
 @router.get(
     "/outcomes/{outcome_id}/picture",
     response_class=SvgResponse,
-    responses={200: {"content": {"image/svg+xml": {}}, "description": "The picture, as SVG"}},
+    responses={200: {"content": {"image/svg+xml": {}}, "description": "The chart, as SVG"}},
 )
 def picture(outcome_id: str, facade: FacadeDep) -> Response:
     """Draw an outcome: history, what was expected with its band, what came, the act and its effect."""

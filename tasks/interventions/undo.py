@@ -36,13 +36,17 @@ def refusal_to_undo(view: ActionView, *, is_reversible: bool) -> ForeactError | 
     """Return why an act cannot be taken back, None where it can; one that may have been done counts as done."""
     action_id, receipt = view.action.action_id, view.receipt
     if view.action.undo_of is not None:
-        return ForeactError("is_undo", f"{action_id} is itself an undo.", "Plan the action anew instead.", status=409)
+        return ForeactError(
+            "is_undo", f"{action_id} is itself an undo.", "Let foreact plan the action again instead.", status=409
+        )
     if receipt is None or receipt.status not in (ReceiptStatus.SUCCEEDED, ReceiptStatus.UNKNOWN):
-        state = "was not done yet" if receipt is None else f"ended as {receipt.status}"
-        return ForeactError("nothing_to_undo", f"{action_id} {state}.", "Only what was done can be undone.", status=409)
+        state = "has not run yet" if receipt is None else f"ended as {receipt.status}"
+        return ForeactError(
+            "nothing_to_undo", f"{action_id} {state}.", "Only an action that succeeded can be undone.", status=409
+        )
     if not is_reversible:
         detail = f"{view.action.name} cannot be undone."
-        return ForeactError("irreversible", detail, "Its receipt says what was done; reverse it by hand.", status=409)
+        return ForeactError("irreversible", detail, "Its receipt says what it did; reverse that by hand.", status=409)
     return None
 
 

@@ -39,7 +39,7 @@ def test_doctor_drills_what_has_a_target_and_keeps_how_it_went(tmp_path: Path) -
     settings = load_settings(tmp_path, home=tmp_path, actions=off)
     checks = {check.what: check for check in drills(settings)}
     assert checks["drill prune_directory"].finding == "ok"
-    assert checks["drills"].text == "100% of 1 were done and undone"
+    assert checks["drills"].text == "100% of 1 actions ran and were undone"
     with open_store(settings.database_path) as store:
         (kept,) = store.facts.matching(DRILLS).values()
         assert (kept.action, kept.finding) == ("prune_directory", "passed")

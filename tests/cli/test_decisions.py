@@ -98,11 +98,11 @@ def test_approve_and_cancel_are_durable_and_the_second_answer_is_told_so(setting
 def test_an_approval_that_comes_too_late_is_told_so(run: Run) -> None:
     answer = run("approve", "action-late")
     assert isinstance(answer.exception, ForeactError)
-    assert answer.exception.message == "action-late does not wait for an answer: it is expired."
+    assert answer.exception.message == "action-late does not wait for approval: it is expired."
 
 
 def test_a_dry_run_on_request_leaves_the_action_waiting(settings: Settings, run: Run) -> None:
-    assert "dry run asked for" in run("approve", "action-1", "--dry-run").output
+    assert "dry run requested" in run("approve", "action-1", "--dry-run").output
     waiting = seen(settings, lambda store: [v.action.dry_run for v in store.actions.pending() if v.approval])
     assert waiting == [True]
     assert isinstance(run("approve", "goal-1", "--dry-run").exception, ForeactError)
@@ -115,7 +115,7 @@ def test_actions_say_what_they_wait_for(settings: Settings, run: Run) -> None:
 
 
 def test_undo_is_planned_and_approved_at_once(settings: Settings, run: Run) -> None:
-    assert "undo asked for" in run("undo", "action-2").output
+    assert "undo requested" in run("undo", "action-2").output
     undo = seen(settings, lambda store: store.actions.undo_for("action-2"))
     assert undo.approval.approved  # type: ignore[attr-defined]
     assert undo.action.level is Autonomy.AUTO  # type: ignore[attr-defined]
@@ -131,11 +131,11 @@ def test_audit_verify_says_whether_a_line_was_changed_and_so_does_the_exit_code(
     run("mode", "off")
     run("mode", "on")
     whole = run("audit", "--verify")
-    assert (whole.exit_code, "The trail is whole." in whole.output) == (0, True)
+    assert (whole.exit_code, "The audit trail is intact." in whole.output) == (0, True)
     with open_store(settings.database_path) as store:
         store.engine.rows("UPDATE audit SET actor = 'nobody' WHERE seq = 1")
     broken = run("audit", "--verify")
-    assert (broken.exit_code, "The trail was changed at line 1." in broken.output) == (1, True)
+    assert (broken.exit_code, "The audit trail was changed at line 1." in broken.output) == (1, True)
     assert run("audit").exit_code == 0
 
 
@@ -144,8 +144,8 @@ READING = (
     (("goals",), "goal-1"),
     (("goals", "--all"), "goal-1"),
     (("actions",), "action-1"),
-    (("audit",), "Nothing was decided yet."),
-    (("mode",), "Acts by itself"),
+    (("audit",), "No decisions yet."),
+    (("mode",), "Acts automatically"),
     (("doctor",), "database"),
 )
 
@@ -159,8 +159,8 @@ def test_what_is_asked_is_answered_in_words(run: Run, words: tuple[str, ...], sh
 
 def test_a_goal_says_why_it_was_set_what_was_decided_and_what_acts_came_to(run: Run) -> None:
     said = " ".join(run("goals", "goal-1").output.split())
-    assert "Because cpu_used_ratio is 0.7 and climbs." in said
-    assert "Decided at" in said
+    assert "Reason: cpu_used_ratio is 0.7 and climbs." in said
+    assert "Decision at" in said
     assert "succeeded. niced 4711" in said
 
 

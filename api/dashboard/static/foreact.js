@@ -15,7 +15,7 @@ function toast(text, detail, isBad, link) {
   if (link) {
     const anchor = box.appendChild(document.createElement("a"));
     anchor.href = link;
-    anchor.textContent = "See the run";
+    anchor.textContent = "Open the flow run";
   }
   document.getElementById("toasts").appendChild(box);
   setTimeout(() => box.remove(), isBad ? 9000 : 5000);
@@ -53,7 +53,7 @@ async function send(button) {
     else toast(told.detail, told.remedy, true);
     if (answer.ok && !document.getElementById("live")) location.reload();
   } catch {
-    toast("The facade does not answer.", "Nothing was changed; try again.", true);
+    toast("The facade does not answer.", "Nothing changed; try again.", true);
   }
   button.disabled = false;
   await refresh();

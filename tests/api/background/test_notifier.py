@@ -89,7 +89,7 @@ def test_prefect_takes_the_events_as_they_are(desk: Desk) -> None:
     (event,) = [Event.model_validate(each) for each in desk.events]
     assert event.event == "foreact.mode.changed"
     assert event.resource.id == "foreact.mode"
-    assert event.payload["sentence"] == "ada changed the mode: the loop only recommends."
+    assert event.payload["sentence"] == "ada changed the mode: foreact now only recommends."
 
 
 def test_the_least_severity_decides_who_is_told(
@@ -145,7 +145,7 @@ def test_a_service_that_is_away_is_asked_a_few_times_and_then_let_be(
         desk.herald.step()
     assert len(desk.alerts) == 3
     assert len(desk.events) == 1
-    assert "not everybody could be alerted" in caplog.text
+    assert "some alerts were not delivered" in caplog.text
 
 
 def test_the_end_of_a_goal_is_told_once(desk: Desk, tick: datetime) -> None:
@@ -183,7 +183,7 @@ def test_a_configuration_that_cannot_be_used_any_more_is_told_once_and_when_it_c
     broken, mended = desk.alerts
     assert "executor.rate_limits.0" in broken
     assert "write it like" in broken
-    assert "can again use foreact.toml" in mended
+    assert "can use again foreact.toml" in mended
 
 
 def test_whom_to_tell_is_read_anew_from_a_changed_file(desk: Desk, settings: Settings) -> None:
@@ -204,7 +204,7 @@ def test_a_message_is_as_grave_as_the_gravest_thing_in_it(desk: Desk) -> None:
 def test_an_undo_that_is_planned_names_the_action(store: Store) -> None:
     detail = {"action": "resize", "target": "web", "reason": "latency got worse"}
     told = of_line(store.audit.append("loop", "undo planned", "action-1", detail))
-    assert told.sentence == "resize on web is being undone, for latency got worse. It was action-1."
+    assert told.sentence == "resize on web is being undone, because latency got worse. It was action-1."
 
 
 @pytest.mark.parametrize(

@@ -42,5 +42,5 @@ def test_a_decision_is_one_event_on_a_real_server_however_often_it_is_told(
     while not (found := events(prefect_url, "foreact.mode.changed", tick)) and time.monotonic() < give_up_s:
         time.sleep(0.2)
     (event,) = found
-    assert event["payload"]["sentence"] == "ada changed the mode: the loop only recommends."  # type: ignore[index]
+    assert event["payload"]["sentence"] == "ada changed the mode: foreact now only recommends."  # type: ignore[index]
     assert event["resource"]["prefect.resource.id"] == "foreact.mode"  # type: ignore[index]

@@ -107,4 +107,4 @@ def test_a_worker_outlives_trouble_and_says_each_kind_once(caplog: pytest.LogCap
     worker.stop()
     assert not worker.is_running()
     assert caplog.text.count("the store went away") == 1
-    assert "well again after 3 failures" in caplog.text
+    assert "recovered after 3 failures" in caplog.text

@@ -105,7 +105,7 @@ def test_contradictions_are_said(client: TestClient) -> None:
     answer = client.put(f"{PATH}/high", json={"metric": "queue", "side": "above", "bound": 20})
     against, unheard = answer.json()["warnings"]
     assert "no value is both" in against
-    assert unheard == "Nothing was recorded of queue yet."
+    assert unheard == "Nothing is recorded for queue yet."
     assert len(client.get(PATH).json()["contradictions"]) == 1
 
 
@@ -140,9 +140,9 @@ def test_a_metric_that_was_never_recorded_is_pointed_out(client: TestClient) -> 
     client.post(f"{API}/metrics", json={"metric_name": "latency", "value": 1, "labels": {"zone": "a"}})
     assert client.put(f"{PATH}/fast", json=LATENCY).json()["warnings"] == []
     ratio = {"metric": "latency", "denominator": "request", "bound": 1}
-    assert client.put(f"{PATH}/share", json=ratio).json()["warnings"] == ["Nothing was recorded of request yet."]
+    assert client.put(f"{PATH}/share", json=ratio).json()["warnings"] == ["Nothing is recorded for request yet."]
 
 
 def test_an_unknown_field_is_refused_in_plain_words(client: TestClient) -> None:
     detail = client.put(f"{PATH}/fast", json=LATENCY | {"kidn": "slo"}).json()["detail"]
-    assert detail.startswith("body: unknown fields: kidn; known are bound")
+    assert detail.startswith("body: unknown fields: kidn; known fields are bound")

@@ -80,7 +80,7 @@ def test_an_approval_is_kept_audited_and_tended_to(client: TestClient, store: St
 
 def test_the_first_answer_counts_and_the_same_again_is_one(client: TestClient, store: Store) -> None:
     assert client.post(f"{ACTION}/approve").status_code == 200
-    assert client.post(f"{ACTION}/approve").json()["note"] == "It already was."
+    assert client.post(f"{ACTION}/approve").json()["note"] == "It was already."
     other = client.post(f"{ACTION}/reject")
     assert (other.status_code, other.json()["code"]) == (409, "already_answered")
     assert verbs(store) == ["approve action"]
@@ -133,7 +133,7 @@ def test_cancelling_a_goal_rejects_what_waits(client: TestClient, store: Store) 
     assert view is not None
     assert (view.state, view.reason, view.progress) == (GoalState.CANCELLED, "maintenance", 0.25)
     assert verbs(store) == ["reject action", "cancel goal"]
-    assert client.post(f"{GOAL}/cancel").json()["note"] == "It already was."
+    assert client.post(f"{GOAL}/cancel").json()["note"] == "It was already."
 
 
 def test_a_dry_run_on_request_is_an_action_of_its_own_and_the_other_goes_on_waiting(
@@ -141,7 +141,7 @@ def test_a_dry_run_on_request_is_an_action_of_its_own_and_the_other_goes_on_wait
 ) -> None:
     body = {"by": "ada", "params": {"nice": 5}}
     answered = client.post(f"{ACTION}/approve", params={"dry_run": True}, json=body).json()
-    assert answered["done"] == "dry run asked for"
+    assert answered["done"] == "dry run requested"
     (rehearsal,) = answered["action_ids"]
     view = store.actions.get(rehearsal)
     assert view is not None
@@ -167,7 +167,7 @@ def test_an_approval_that_comes_after_expiry_or_twice_is_told_so_plainly(
 ) -> None:
     store.actions.append([worlds.an_action("action-8", tick - timedelta(days=1))], "cycle-1")
     late = client.post(f"{API}/actions/action-8/approve").json()
-    assert (late["code"], late["detail"]) == ("not_waiting", "action-8 does not wait for an answer: it is expired.")
+    assert (late["code"], late["detail"]) == ("not_waiting", "action-8 does not wait for approval: it is expired.")
     client.post(f"{ACTION}/reject", json={"by": "ada"})
     twice = client.post(f"{ACTION}/approve", json={"by": "bob"}).json()
     assert (twice["code"], twice["detail"]) == ("already_answered", "action-1 was rejected by ada already.")
@@ -247,7 +247,7 @@ def test_a_pair_that_lost_its_autonomy_since_an_action_was_planned_waits_for_a_p
 
 def test_a_second_yes_with_other_parameters_is_told_that_the_first_counts(client: TestClient) -> None:
     client.post(f"{ACTION}/approve", json={"by": "ann", "params": {"nice": 5}})
-    assert client.post(f"{ACTION}/approve", json={"params": {"nice": 5}}).json()["note"] == "It already was."
+    assert client.post(f"{ACTION}/approve", json={"params": {"nice": 5}}).json()["note"] == "It was already."
     other = client.post(f"{ACTION}/approve", json={"by": "bob", "params": {"nice": 9}})
     assert (other.status_code, other.json()["code"]) == (409, "already_answered")
     assert "by ann already with {'nice': 5}" in other.json()["detail"]
@@ -275,5 +275,5 @@ def test_an_amount_is_held_to_what_the_configuration_allows(store: Store, tick: 
         for amount in (500, 2.5, "many"):
             refused = client.post(path, json={"params": {"amount": amount}})
             assert (refused.status_code, refused.json()["code"]) == (422, "amount_not_allowed")
-        assert "from 1 to 6, 1 apart" in refused.json()["detail"]
+        assert "from 1 to 6 in steps of 1" in refused.json()["detail"]
         assert client.post(path, json={"params": {"amount": 5}}).json()["done"] == "approved"

@@ -87,12 +87,12 @@ def test_an_actions_page_draws_what_was_expected_and_what_came(
     text = client.get("/actions/action-9").text
     assert '<path class="history"' in text
     assert '<path class="forecast"' in text
-    assert "the act" in text
+    assert "action taken" in text
 
 
 @pytest.mark.parametrize(
     ("count", "said"),
-    [(0, "Nothing was recorded within the last hour"), (12, "30 samples are needed, 12 so far; about 18 minutes")],
+    [(0, "No data in the last hour"), (12, "30 samples are needed, 12 so far; about 18 minutes")],
 )
 def test_an_empty_page_says_what_to_do_next(
     client: TestClient, store: Store, tick: datetime, count: int, said: str

@@ -95,7 +95,7 @@ def test_the_picture_is_a_drawing_that_stands_alone(client: TestClient, lived: O
     words = " ".join(text.text or "" for text in root.iter("{http://www.w3.org/2000/svg}text"))
     assert "renice_process on cpu_used_ratio: improved" in words
     assert "90 % interval −0.3 to −0.1" in words
-    assert "act, " in words
+    assert "action, " in words
     assert "http" not in answer.text.replace("http://www.w3.org/2000/svg", "")
     assert answer.text == client.get(f"{API}/outcomes/{lived.outcome_id}/picture").text
 
@@ -113,7 +113,7 @@ def test_an_actions_page_names_the_metrics_that_did_not_move(client: TestClient,
     quiet = measured(tick, outcome_id="calm", series="disk", role="side_effect", verdict=Verdict.NO_EFFECT)
     store.outcomes.append([quiet], "cycle-2")
     text = client.get("/actions/action-2").text
-    assert "none stands out: disk" in text
+    assert "No clear effect on other metrics: disk" in text
     assert "fan" in text
 
 
