@@ -153,8 +153,8 @@ def existing(facade: Facade, action_id: str) -> ActionView:
 
 
 def _awaiting(facade: Facade, goal_id: str, now: datetime) -> list[ActionView]:
-    found = queries.goals.as_they_stand(facade, facade.store.actions.of_goal(goal_id))
-    return [view for view in found if queries.goals.awaits_approval(view, now)]
+    views = queries.goals.as_they_stand(facade, facade.store.actions.of_goal(goal_id))
+    return [view for view in views if queries.goals.awaits_approval(view, now)]
 
 
 def _refuse_unanswerable(facade: Facade, view: ActionView) -> None:
@@ -171,13 +171,13 @@ def _refuse_unanswerable(facade: Facade, view: ActionView) -> None:
 
 def _refuse_amount_out_of_range(facade: Facade, action: Action, answer: Answer) -> None:
     """Hold a person's amount to what the configuration allows, as the planner's are."""
-    amounts, wanted = facade.in_force.action(action.name).amounts, (answer.params or {}).get("amount")
-    if amounts is None or wanted is None or (isinstance(wanted, int | float) and wanted in amounts.values):
+    amounts, amount = facade.in_force.action(action.name).amounts, (answer.params or {}).get("amount")
+    if amounts is None or amount is None or (isinstance(amount, int | float) and amount in amounts.values):
         return
     raise ForeactError(
         "amount_not_allowed",
         f"{action.name} sets an amount from {amounts.least:g} to {amounts.most:g}, {amounts.step:g} apart; "
-        f"{wanted!r} is none of these.",
+        f"{amount!r} is none of these.",
         f"Choose one of them, or change `actions.{action.name}.amounts` in foreact.toml.",
         status=422,
     )
