@@ -154,8 +154,8 @@ def existing(facade: Facade, action_id: str) -> ActionView:
 
 
 def _awaiting(facade: Facade, goal_id: str, now: datetime) -> list[ActionView]:
-    found = queries.goals.as_they_stand(facade, facade.store.actions.of_goal(goal_id))
-    return [view for view in found if queries.goals.awaits_approval(view, now)]
+    views = queries.goals.as_they_stand(facade, facade.store.actions.of_goal(goal_id))
+    return [view for view in views if queries.goals.awaits_approval(view, now)]
 
 
 def _refuse_unanswerable(facade: Facade, view: ActionView) -> None:
@@ -172,13 +172,13 @@ def _refuse_unanswerable(facade: Facade, view: ActionView) -> None:
 
 def _refuse_amount_out_of_range(facade: Facade, action: Action, answer: Answer) -> None:
     """Hold a person's amount to what the configuration allows, as the planner's are."""
-    amounts, wanted = configured_actions(facade.in_force)[action.name].amounts, (answer.params or {}).get("amount")
-    if not amounts or wanted is None or (isinstance(wanted, int | float) and wanted in amounts):
+    amounts, amount = configured_actions(facade.in_force)[action.name].amounts, (answer.params or {}).get("amount")
+    if not amounts or amount is None or (isinstance(amount, int | float) and amount in amounts):
         return
     first, last, step = amounts[0], amounts[-1], (amounts[-1] - amounts[0]) / max(1, len(amounts) - 1)
     raise ForeactError(
         "amount_not_allowed",
-        f"{action.name} sets an amount from {first:g} to {last:g} in steps of {step:g}; {wanted!r} is not one of them.",
+        f"{action.name} sets an amount from {first:g} to {last:g} in steps of {step:g}; {amount!r} is not one of them.",
         f"Choose an allowed amount, or change `actions.{action.name}.amounts` in foreact.toml.",
         status=422,
     )

@@ -1,1 +1,1 @@
-"""What our own acts did to a history: when, how much, and which overlap."""
+"""Our own acts: when and how much they change, which overlap, until when they count, and how they are taken back."""

@@ -13,6 +13,8 @@ from storage.actions import ActionView
 from storage.records import Action, Estimand, Receipt
 from tasks.interventions.act_window import MeasuringWindow, horizon_ends_at, window_of
 
+Derive = Callable[[Action, datetime], Estimand | None]
+
 
 @dataclass(frozen=True)
 class MaturedAct:
@@ -25,26 +27,19 @@ class MaturedAct:
     window: MeasuringWindow
 
 
-def matured(
-    store: Store, tick: datetime, derive: Callable[[Action, datetime], Estimand | None] | None = None
-) -> Iterator[MaturedAct]:
+def matured(store: Store, tick: datetime, derive: Derive = lambda action, began_at: None) -> Iterator[MaturedAct]:
     """Yield the acts without an outcome whose window is over, and whose last value came or is waited for no more.
 
     `derive` gives what an act is to be judged by where that was not written down, from the moment at which it began.
     """
-    undone_at = store.actions.undone_at()
-    for view in store.actions.unmeasured():
-        act = _matured(store, view, undone_at.get(view.action.action_id), tick, derive or (lambda *_: None))
-        if act is not None:
-            yield act
+    views = store.actions.unmeasured()
+    undone_at = store.actions.undone_at() if views else {}
+    acts = (_matured(store, view, undone_at.get(view.action.action_id), tick, derive) for view in views)
+    yield from (act for act in acts if act is not None)
 
 
 def _matured(
-    store: Store,
-    view: ActionView,
-    undone_at: datetime | None,
-    tick: datetime,
-    derive: Callable[[Action, datetime], Estimand | None],
+    store: Store, view: ActionView, undone_at: datetime | None, tick: datetime, derive: Derive
 ) -> MaturedAct | None:
     if view.receipt is None or (undone_at is None and tick < horizon_ends_at(view.action, view.receipt)):
         return None

@@ -25,27 +25,15 @@ def amount_estimand(context: Context, action: Action, moment: datetime) -> Estim
     not needed saves its cost, and no metric gets better by it.
     """
     amount, goal = action.params.get("amount"), context.store.goals.get(action.goal_id)
-    own = next(
-        (
-            each
-            for each in objectives_in_force(context.settings, context.store)
-            if goal and each.name == goal.goal.objective
-        ),
-        None,
-    )
+    objectives = objectives_in_force(context.settings, context.store)
+    own = next((each for each in objectives if goal and each.name == goal.goal.objective), None)
     if own is None or own.capacity is None or not isinstance(amount, int | float) or isinstance(amount, bool):
         return None
     if context.actions[action.name].sets != own.capacity:
         return None
-    others = [
-        each
-        for each in objectives_in_force(context.settings, context.store)
-        if each.capacity == own.capacity and each.name != own.name
-    ]
-    for objective in (own, *others):
-        if (found := _estimand(context, action, objective, float(amount), moment)) is not None:
-            return found
-    return None
+    others = (each for each in objectives if each.capacity == own.capacity and each.name != own.name)
+    estimands = (_estimand(context, action, each, float(amount), moment) for each in (own, *others))
+    return next((each for each in estimands if each is not None), None)
 
 
 def _estimand(
@@ -100,19 +88,15 @@ class SeriesNames:
 
 def names_of(context: Context, objective: Objective) -> SeriesNames | None:
     """Return the recorded series; None where one is not recorded, or is not one series only."""
-    spec, known = objective.response, context.store.samples.known()
-    found: list[str] = []
-    wanted = [objective.measured, str(objective.driver), str(objective.capacity)]
-    if spec is not None and spec.per is not None:
-        wanted.append(spec.per)
-    for name in wanted:
-        same = [each.series for each in known if each.series == name] or [
-            each.series for each in known if metric_of(each.series) == name
-        ]
+    per_name = objective.response.per if objective.response else None
+    recorded = [each.series for each in context.store.samples.known()]
+    series = list[str]()
+    for name in (objective.measured, str(objective.driver), str(objective.capacity), *([per_name] if per_name else [])):
+        same = [name] if name in recorded else [each for each in recorded if metric_of(each) == name]
         if len(same) != 1:
             return None
-        found += same
-    metric, driver, capacity, *per = found
+        series += same
+    metric, driver, capacity, *per = series
     return SeriesNames(metric, driver, capacity, per[0] if per else None)
 
 
@@ -128,13 +112,13 @@ def history_of(
     since_act: int = 0,
 ) -> DrivenHistory:
     """Read what was recorded up to a moment: `judged` steps at its end, the act `since_act` steps before it."""
-    wanted = list(dict.fromkeys([names.metric, names.driver, names.capacity, *([names.per] if names.per else [])]))
-    frame = context.store.samples.frame(wanted, end, step_s, HISTORY_STEPS + since_act)
+    steps = HISTORY_STEPS + since_act
+    series = list(dict.fromkeys([names.metric, names.driver, names.capacity, *([names.per] if names.per else [])]))
+    frame = context.store.samples.frame(series, end, step_s, steps)
     driver = frame.row(names.driver)
     if names.per is not None:
         shares = carried_forward(frame.row(names.per))
         driver = driver / np.where(shares > 0, shares, np.nan)
-    steps = HISTORY_STEPS + since_act
     return DrivenHistory(
         frame.row(names.metric),
         driver,
@@ -151,5 +135,5 @@ def response_to(objective: Objective, past: DrivenHistory) -> Response | None:
     """Return how the metric follows: as stated, by definition, or fitted to what was recorded before the act."""
     if objective.response is not None:
         return response_of(objective.response)
-    known = slice(past.known)
-    return by_definition(objective) or fit_response(past.metric[known], past.driver[known], past.capacity[known])
+    before = slice(past.known)
+    return by_definition(objective) or fit_response(past.metric[before], past.driver[before], past.capacity[before])

@@ -51,33 +51,31 @@ class DataAroundAct:
 
     def forecasts(self, cycle_id: str, names: Sequence[str]) -> dict[str, Forecast | None]:
         """Return the forecasts that a cycle issued of some series; None where there is none, or it was refused."""
-        known = self._forecasts.setdefault(cycle_id, {})
-        missing = [name for name in names if name not in known]
-        known |= dict.fromkeys(missing) | self.context.store.outcomes.issued.of(cycle_id, missing)
-        return known
+        read = self._forecasts.setdefault(cycle_id, {})
+        missing = [name for name in names if name not in read]
+        read |= dict.fromkeys(missing) | self.context.store.outcomes.issued.of(cycle_id, missing)
+        return read
 
     def grids(self, estimand: Estimand, receipt: Receipt, names: Iterable[str], until: datetime) -> list[MetricGrid]:
         """Return metrics around an act up to a moment, grouped by step; those whose forecast ends too early are out."""
-        wanted = list(names)
-        known = self.forecasts(estimand.forecast_cycle_id, wanted)
+        names = list(names)
+        issued = self.forecasts(estimand.forecast_cycle_id, names)
         groups: dict[tuple[float, datetime], dict[str, Forecast]] = {}
-        for name in wanted:
-            forecast = known.get(name) or self._older(name, estimand)
+        for name in names:
+            forecast = issued.get(name) or self._older(name, estimand)
             if forecast is not None:
                 groups.setdefault((forecast.step_s, forecast.issued_at), {})[name] = forecast
-        found = (self._grid(group, estimand, receipt, until) for group in groups.values())
-        return [grid for grid in found if grid is not None]
+        grids = (self._grid(group, receipt, until) for group in groups.values())
+        return [grid for grid in grids if grid is not None]
 
     def _older(self, series: str, estimand: Estimand) -> Forecast | None:
         """Return the newest forecast of a guard that the cycle of the target's forecast could not forecast."""
         if series not in estimand.guards:
             return None
-        found = self.context.store.forecasts.before(series, estimand.fixed_at)
-        return found[1] if found else None
+        issued = self.context.store.forecasts.before(series, estimand.fixed_at)
+        return issued[1] if issued else None
 
-    def _grid(
-        self, forecasts: dict[str, Forecast], estimand: Estimand, receipt: Receipt, until: datetime
-    ) -> MetricGrid | None:
+    def _grid(self, forecasts: dict[str, Forecast], receipt: Receipt, until: datetime) -> MetricGrid | None:
         one = next(iter(forecasts.values()))
         first_step, steps = steps_within(one.issued_at, one.step_s, receipt.finished_at, until)
         steps = min(steps, min(len(each.point) for each in forecasts.values()) - first_step)

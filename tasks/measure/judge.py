@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 import numpy as np
 
-from storage.records import Action, Estimand, Outcome, Verdict, stable_id
+from storage.records import Estimand, FloatArray, Outcome, Verdict, stable_id
 from tasks.context import Context
 from tasks.interventions.matured import MaturedAct
 from tasks.measure.data_around_act import DataAroundAct
 from tasks.measure.grid import MetricGrid
 from tasks.measure.inference.claims import Claim, check_claims
-from tasks.measure.inference.effect import Better, Effect
+from tasks.measure.inference.effect import Effect
 from tasks.measure.inference.many_metrics import MetricWindow, Role, measure_many
 from tasks.measure.preregister import better_of
 from tasks.objectives.in_force import objectives_in_force
@@ -25,16 +26,16 @@ CHOSEN_AFTERWARDS = "what was fixed before the act is missing or unreadable: win
 
 def judge(around: DataAroundAct, act: MaturedAct) -> list[Outcome]:
     """Return what an act changed on every metric, its target first."""
-    grids = _grids(around, act)
-    windows = _windows(around, act, grids)
-    effects = measure_many(windows, **({} if act.estimand is None else _level(act.estimand)))
+    grids, effects = list[MetricGrid](), dict[str, Effect]()
+    roles: dict[str, Role] = {str(act.action.series): "target"}
+    if (estimand := act.estimand) is not None:
+        roles |= dict.fromkeys(estimand.guards, "guard")
+        names = (estimand.series, *estimand.guards, *estimand.side_effects, *estimand.controls)
+        grids = around.grids(estimand, act.receipt, names, act.window.until)
+        windows = [window for grid in grids for window in _windows(around, act, estimand, grid)]
+        roles |= {window.name: window.role for window in windows}
+        effects = measure_many(windows, confidence=estimand.confidence, alpha=estimand.alpha)
     claims = {each.metric: each for each in check_claims(act.receipt.claimed_impact, _by_claim(act, effects))}
-    target, guards = str(act.action.series), act.estimand.guards if act.estimand else ()
-    roles: dict[str, Role] = {
-        target: "target",
-        **dict.fromkeys(guards, "guard"),
-        **{window.name: window.role for window in windows},
-    }
     grid_of = {name: grid for grid in grids for name in grid.series}
     unknown = Effect(Verdict.UNKNOWN, NO_FORECAST)
     return [
@@ -43,39 +44,16 @@ def judge(around: DataAroundAct, act: MaturedAct) -> list[Outcome]:
     ]
 
 
-def _grids(around: DataAroundAct, act: MaturedAct) -> list[MetricGrid]:
-    if (used := act.estimand) is None:
-        return []
-    names = (used.series, *used.guards, *used.side_effects, *used.controls)
-    return around.grids(used, act.receipt, names, act.window.until)
-
-
-def _level(estimand: Estimand) -> dict[str, float]:
-    return {"confidence": estimand.confidence, "alpha": estimand.alpha}
-
-
-def _windows(around: DataAroundAct, act: MaturedAct, grids: Sequence[MetricGrid]) -> list[MetricWindow]:
-    if (estimand := act.estimand) is None:
-        return []
+def _windows(around: DataAroundAct, act: MaturedAct, estimand: Estimand, grid: MetricGrid) -> list[MetricWindow]:
     roles: dict[str, Role] = {
         **dict.fromkeys(estimand.side_effects, "side_effect"),
         **dict.fromkeys(estimand.guards, "guard"),
         estimand.series: "target",
     }
-    better = _better(around.context, act.action, roles)
+    objectives = objectives_in_force(around.context.settings, around.context.store)
+    better = {name: better_of(objectives, name, act.action) for name in roles}
     window_s = estimand.window_steps * estimand.step_s
-    return [
-        window
-        for grid in grids
-        for window in around.windows(
-            grid, act.action, act.receipt, act.window.until, roles, better, estimand, window_s=window_s
-        )
-    ]
-
-
-def _better(context: Context, action: Action, names: Mapping[str, Role]) -> dict[str, Better]:
-    objectives = objectives_in_force(context.settings, context.store)
-    return {name: better_of(objectives, name, action) for name in names}
+    return around.windows(grid, act.action, act.receipt, act.window.until, roles, better, estimand, window_s=window_s)
 
 
 def _by_claim(act: MaturedAct, effects: Mapping[str, Effect]) -> dict[str, Effect]:
@@ -164,36 +142,46 @@ def _evidence(act: MaturedAct, series: str, role: str, effect: Effect, grid: Met
     estimand = act.estimand
     if estimand is None or grid is None:
         return {}
-    evidence: dict[str, Any] = {
+    one = grid.any_forecast
+    evidence = evidence_of(act, estimand, effect, one.step_s, one.at_step(grid.first_step), grid.first_step)
+    is_worth_a_picture = role != "side_effect" or effect.verdict in {Verdict.IMPROVED, Verdict.WORSE}
+    if is_worth_a_picture:
+        evidence |= picture_of(grid.seen(series), grid.point(series), *grid.band(series))
+    return evidence | (target_evidence(estimand, effect) if role == "target" else {})
+
+
+def evidence_of(
+    act: MaturedAct, estimand: Estimand, effect: Effect, step_s: float, first_at: datetime, first_step: int = 0
+) -> dict[str, Any]:
+    """Return what is kept of any effect: over which steps it was measured, against what."""
+    return {
         "forecast_cycle_id": estimand.forecast_cycle_id,
         "fixed_at": estimand.fixed_at.isoformat() if act.is_fixed else None,
-        "step_s": grid.any_forecast.step_s,
-        "first_step": grid.first_step,
-        "first_at": grid.any_forecast.at_step(grid.first_step).isoformat(),
+        "step_s": step_s,
+        "first_step": first_step,
+        "first_at": first_at.isoformat(),
         "window_steps": effect.window_steps,
         "observed_steps": effect.observed_steps,
         "past_windows": number(effect.past_windows),
         "expected": number(effect.expected),
         "relative_ratio": number(effect.relative_ratio),
     }
-    is_worth_a_picture = role != "side_effect" or effect.verdict in {Verdict.IMPROVED, Verdict.WORSE}
-    if is_worth_a_picture:
-        low, high = grid.band(series)
-        shown = {"observed": grid.seen(series), "forecast": grid.point(series), "low": low, "high": high}
-        evidence |= {name: numbers(values) for name, values in shown.items()}
-    if role == "target":
-        evidence |= {
-            "trigger": estimand.trigger,
-            "triggered_windows": number(effect.triggered_windows),
-            "controls": list(effect.controls_used),
-            "predicted_sd_units": estimand.predicted_sd_units,
-        }
-    return evidence
 
 
-def numbers(values: Sequence[float] | np.ndarray[Any, Any]) -> list[float | None]:
-    """Return values as JSON can hold them: None in the place of what is no number."""
-    return [number(float(value)) for value in values]
+def picture_of(observed: FloatArray, forecast: FloatArray, low: FloatArray, high: FloatArray) -> dict[str, Any]:
+    """Return what a picture of an effect needs, all (steps,), as JSON can hold it: None for what is no number."""
+    shown = {"observed": observed, "forecast": forecast, "low": low, "high": high}
+    return {name: [number(float(value)) for value in values] for name, values in shown.items()}
+
+
+def target_evidence(estimand: Estimand, effect: Effect) -> dict[str, Any]:
+    """Return what is kept beside that of the effect on what was aimed at."""
+    return {
+        "trigger": estimand.trigger,
+        "triggered_windows": number(effect.triggered_windows),
+        "controls": list(effect.controls_used),
+        "predicted_sd_units": estimand.predicted_sd_units,
+    }
 
 
 def number(value: float) -> float | None:

@@ -16,7 +16,7 @@ from tasks.interventions.matured import MaturedAct
 from tasks.measure.amount_history import history_of, names_of, response_to
 from tasks.measure.inference.amount_effect import DrivenHistory, at_old_amount, held_ledger, measure_amount
 from tasks.measure.inference.effect import Effect
-from tasks.measure.judge import number, numbers, outcome_of
+from tasks.measure.judge import evidence_of, outcome_of, picture_of, target_evidence
 from tasks.objectives.in_force import objectives_in_force
 
 
@@ -50,7 +50,7 @@ def judge_amount(context: Context, act: MaturedAct) -> Outcome:
     effect = _effect(act, past, response, estimand, held)
     compared = f"held against {objective.capacity} = {held.amount:g} under the same {objective.driver}"
     effect = replace(effect, reason=f"{effect.reason}; {compared}")
-    return outcome_of(context, act, estimand.series, effect, _evidence(estimand, effect, past, response))
+    return outcome_of(context, act, estimand.series, effect, _evidence(act, effect, past, response, estimand, held))
 
 
 def _effect(act: MaturedAct, past: DrivenHistory, response: Response, estimand: Estimand, held: HeldAmount) -> Effect:
@@ -67,33 +67,17 @@ def _effect(act: MaturedAct, past: DrivenHistory, response: Response, estimand: 
     )
 
 
-def _evidence(estimand: Estimand, effect: Effect, past: DrivenHistory, response: Response) -> dict[str, Any]:
+def _evidence(
+    act: MaturedAct, effect: Effect, past: DrivenHistory, response: Response, estimand: Estimand, held: HeldAmount
+) -> dict[str, Any]:
     """Return what a picture of the outcome needs: what came, and what would have come, within what was seen before."""
-    assert estimand.held is not None
-    expected = at_old_amount(past, response, estimand.held.amount)
+    expected = at_old_amount(past, response, held.amount)
     missed = held_ledger(past, response).errors
     low, high = np.nanquantile(missed, (0.05, 0.95)) if np.isfinite(missed).any() else (np.nan, np.nan)
-    shown = {
-        "observed": past.metric[past.first :],
-        "forecast": expected,
-        "low": expected + low,
-        "high": expected + high,
-    }
+    first_at = past.end - timedelta(seconds=estimand.step_s * (len(expected) - 1))
     return {
-        "forecast_cycle_id": estimand.forecast_cycle_id,
-        "fixed_at": estimand.fixed_at.isoformat(),
-        "step_s": estimand.step_s,
-        "first_step": 0,
-        "first_at": (past.end - timedelta(seconds=estimand.step_s * (len(expected) - 1))).isoformat(),
-        "window_steps": effect.window_steps,
-        "observed_steps": effect.observed_steps,
-        "past_windows": number(effect.past_windows),
-        "expected": number(effect.expected),
-        "relative_ratio": number(effect.relative_ratio),
-        "trigger": estimand.trigger,
-        "triggered_windows": number(effect.triggered_windows),
-        "controls": [],
-        "predicted_sd_units": estimand.predicted_sd_units,
-        "held": estimand.held.model_dump(),
-        **{name: numbers(values) for name, values in shown.items()},
+        **evidence_of(act, estimand, effect, estimand.step_s, first_at),
+        **target_evidence(estimand, effect),
+        "held": held.model_dump(),
+        **picture_of(past.metric[past.first :], expected, expected + low, expected + high),
     }

@@ -43,21 +43,21 @@ def fix_before_act(context: Context, action: Action) -> Estimand | None:
 def derive(around: DataAroundAct, action: Action, moment: datetime) -> Estimand | None:
     """Return what an act at a moment is to be judged by, from what was known then."""
     context, series = around.context, action.series
-    found = context.store.forecasts.before(series, moment) if series else None
-    if series is None or found is None:
+    issued = context.store.forecasts.before(series, moment) if series else None
+    if series is None or issued is None:
         return None
-    cycle_id, forecast = found
+    cycle_id, forecast = issued
     frame = around.history([series], forecast)
     values = frame.row(series)
     acted = acted_in(frame, around.acts, series, action.name)
     quiet = np.isfinite(values) & ~acted
     begun = np.flatnonzero(np.isfinite(values))
     n_past = int(quiet[begun[0] + FEWEST_HISTORY_STEPS :].sum()) if len(begun) else 0
-    known = [name for name in context.store.outcomes.issued.series_of(cycle_id) if name != series]
+    also_forecast = [name for name in context.store.outcomes.issued.series_of(cycle_id) if name != series]
     objectives = objectives_in_force(context.settings, context.store)
-    guards = named(action.guards, [name for name in _recorded(context, action) if name != series])
-    controls = _controls(context, action, objectives, [name for name in known if name not in guards])
-    others = [name for name in known if name not in guards and name not in controls]
+    guards = named(action.guards, [name for name in recorded(context, action) if name != series])
+    controls = _controls(context, action, objectives, [name for name in also_forecast if name not in guards])
+    others = [name for name in also_forecast if name not in guards and name not in controls]
     return fix_estimand(
         action.action_id,
         series,
@@ -84,23 +84,26 @@ def better_of(objectives: Sequence[Objective], series: str, action: Action) -> B
     return "lower" if side == "below" else "higher"
 
 
-def named(wanted: Iterable[str], known: Sequence[str]) -> tuple[str, ...]:
-    """Return the known series that are meant: by series, by metric, or by a glob pattern of metrics."""
-    patterns = tuple(wanted)
-    return tuple(name for name in known if any(name == each or fnmatchcase(metric_of(name), each) for each in patterns))
+def named(patterns: Iterable[str], series: Sequence[str]) -> tuple[str, ...]:
+    """Return the series that are meant: by series, by metric, or by a glob pattern of metrics."""
+    patterns = tuple(patterns)
+    return tuple(
+        name for name in series if any(name == each or fnmatchcase(metric_of(name), each) for each in patterns)
+    )
 
 
-def _recorded(context: Context, action: Action) -> list[str]:
+def recorded(context: Context, action: Action) -> list[str]:
+    """Return the series among which an action's guards are: all that were ever recorded; none where it has none."""
     return [info.series for info in context.store.samples.known()] if action.guards else []
 
 
 def _controls(
-    context: Context, action: Action, objectives: Sequence[Objective], known: Sequence[str]
+    context: Context, action: Action, objectives: Sequence[Objective], series: Sequence[str]
 ) -> tuple[str, ...]:
     """Return the metrics that the act does not touch: those that its action names, and the objective's driver."""
     untouched = context.actions[action.name].controls
     drivers = [each.driver for each in objectives if each.driver and action.series and each.matches(action.series)]
-    return named([*untouched, *drivers], known)
+    return named([*untouched, *drivers], series)
 
 
 def _side_effects(objectives: Sequence[Objective], others: Sequence[str]) -> tuple[str, ...]:

@@ -13,12 +13,12 @@ FEWEST_HISTORY_STEPS = 30
 
 def past_origins(values: FloatArray, ahead: int) -> IntArray:
     """Return known steps of a history (n,) that lie `ahead` steps or more before its end, evenly spread."""
-    known: IntArray = np.flatnonzero(np.isfinite(values))
-    if not len(known):
-        return known
-    known = known[(known >= known[0] + FEWEST_HISTORY_STEPS) & (known < len(values) - ahead)]
-    count = min(len(known), RERUN_ORIGINS)
-    return known[np.unique(np.linspace(0, len(known) - 1, count).round().astype(np.int64))] if count else known
+    steps: IntArray = np.flatnonzero(np.isfinite(values))
+    if not len(steps):
+        return steps
+    steps = steps[(steps >= steps[0] + FEWEST_HISTORY_STEPS) & (steps < len(values) - ahead)]
+    count = min(len(steps), RERUN_ORIGINS)
+    return steps[np.unique(np.linspace(0, len(steps) - 1, count).round().astype(np.int64))] if count else steps
 
 
 def forecast_from(history: Frame, values: FloatArray, origins: IntArray, ahead: int, seed: int) -> FloatArray:

@@ -21,7 +21,7 @@ from tasks.measure.inference.effect import Better
 from tasks.measure.inference.many_metrics import Role, measure_many
 from tasks.measure.judge import judge
 from tasks.measure.judge_amount import judge_amount
-from tasks.measure.preregister import better_of, derive, named
+from tasks.measure.preregister import better_of, derive, named, recorded
 from tasks.monitor import LONGEST_STEP_S
 from tasks.objectives.in_force import objectives_in_force
 from tasks.stage import stage
@@ -73,8 +73,8 @@ def _worsened(around: DataAroundAct, view: ActionView) -> str:
     if action.series is None:
         # What an amount does to its metric is told by the driver, not by the metric's own forecast: its guards remain.
         alone = (derive(around, aimed, receipt.started_at) for aimed in _at_each_guard(context, action))
-        found = (_worse_by(around, view, each, {each.series: "guard"}) for each in alone if each is not None)
-        return next(filter(None, found), "")
+        reasons = (_worse_by(around, view, each, {each.series: "guard"}) for each in alone if each is not None)
+        return next(filter(None, reasons), "")
     estimand = context.store.outcomes.estimand(action.action_id) or derive(around, action, receipt.started_at)
     if estimand is None:
         return ""
@@ -84,8 +84,8 @@ def _worsened(around: DataAroundAct, view: ActionView) -> str:
 
 def _at_each_guard(context: Context, action: Action) -> list[Action]:
     """Return an act that aims at no metric as if it aimed at each of its guards in turn."""
-    known = [info.series for info in context.store.samples.known()] if action.guards else []
-    return [action.model_copy(update={"series": name, "guards": ()}) for name in named(action.guards, known)]
+    guards = named(action.guards, recorded(context, action))
+    return [action.model_copy(update={"series": name, "guards": ()}) for name in guards]
 
 
 def _worse_by(around: DataAroundAct, view: ActionView, estimand: Estimand, roles: Mapping[str, Role]) -> str:
@@ -151,8 +151,8 @@ def _demonstrably(
     windows = around.windows(grid, view.action, view.receipt, around.context.tick, suspects, better, estimand)
     effects = measure_many(windows)
     worse = (name for name, effect in effects.items() if effect.verdict is Verdict.WORSE)
-    found = next((name for name in worse if effects[name].observed_steps >= EARLIEST_GUARD_STEPS), None)
-    return f"{found} got worse: {effects[found].reason}" if found else ""
+    first = next((name for name in worse if effects[name].observed_steps >= EARLIEST_GUARD_STEPS), None)
+    return f"{first} got worse: {effects[first].reason}" if first else ""
 
 
 def plan_undo(context: Context, view: ActionView, reason: str) -> Action:
