@@ -165,10 +165,7 @@ def _judge_undos(figures: Figures, world: SteppedWorld, acts: Mapping[str, Done]
 def _is_harmful(world: SteppedWorld, done: Done) -> bool:
     """Tell whether an act, if it is left alone, makes a metric with an objective worse and saves nothing."""
     look = math.ceil(world.look_s / world.step_s)
-    act = Done(done.command, done.at, None, done.key)
-    later = {other.at: [other] for other in world.done if other.at > done.at and other.undo_of != done.action_id}
-    with_it = world.ahead(done.before, done.at, look, {done.at: [act]} | later)
-    without = world.ahead(done.before, done.at, look, later)
+    with_it, without = world.left_alone(done, look), world.without(done, look)
     if world.cost_of(without) - world.cost_of(with_it) > world.act_cost:
         return False
     return any(

@@ -1,7 +1,7 @@
 """A work pool of flow runs: a nightly pipeline with a deadline behind whatever else was queued before it.
 
 Truth: twelve slots work off runs in turn, the pipeline's first where `prioritise` is in force; `more_slots` adds six,
-both for two hours; `start_earlier` lets the next pipeline begin an hour before its time. `restart_worker` changes
+both for two hours; `start_earlier` lets the next pipeline begin an hour before its time; `restart_worker` changes
 nothing.
 """
 

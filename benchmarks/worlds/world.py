@@ -231,12 +231,20 @@ class SteppedWorld(ABC):
 
     def without(self, done: Done, count: int) -> list[Step]:
         """Return the `count` steps from an act on as they would have been without it, all else done as it was."""
-        place = self.done.index(done)
+        return self.ahead(done.before, done.at, count, self._after(done))
+
+    def left_alone(self, done: Done, count: int) -> list[Step]:
+        """Return the `count` steps from an act on as they would have been had nobody undone it."""
+        then = self._after(done)
+        return self.ahead(done.before, done.at, count, then | {done.at: [done, *then.get(done.at, [])]})
+
+    def _after(self, done: Done) -> dict[int, list[Done]]:
+        """Return what was done after an act, by step, but for its own undo."""
         then: dict[int, list[Done]] = {}
-        for other in self.done[place + 1 :]:
+        for other in self.done[self.done.index(done) + 1 :]:
             if other.undo_of is None or other.undo_of != done.action_id:
                 then.setdefault(other.at, []).append(other)
-        return self.ahead(done.before, done.at, count, then)
+        return then
 
     def effect(self, done: Done, series: str, first: int, count: int) -> float:
         """Return what an act really changed on a series, as a mean over `count` steps from step `first` on."""

@@ -16,8 +16,8 @@ from benchmarks.worlds.judge import LOOP, Figures, Share, plain_settings, run_wo
 from benchmarks.worlds.policies import play, run_out
 from benchmarks.worlds.pool import AGE, WORKERS, Pool
 from benchmarks.worlds.table import FIRST, LATER, interval, safety, score
-from benchmarks.worlds.world import Command, SteppedWorld
-from storage.records import Sample
+from benchmarks.worlds.world import THURSDAY, Command, SteppedWorld
+from storage.records import Action, Autonomy, GoalType, ReceiptStatus, Sample
 
 DAYS = 1.5
 HOUR_STEPS = 12
@@ -84,6 +84,19 @@ def ratio(world: SteppedWorld, series: str, first: int, count: int, *names: str)
 
 
 NIGHT, NOON = 0, 36
+ACTION = Action(
+    action_id="act",
+    name="shed",
+    goal_id="goal",
+    goal_type=GoalType.BOTTLENECK_PREVENTION,
+    plan_id="plan",
+    decision_id="decision",
+    series="latency",
+    level=Autonomy.AUTO,
+    created_at=THURSDAY,
+    due_at=THURSDAY,
+    expires_at=THURSDAY,
+)
 
 
 @pytest.mark.parametrize(
@@ -113,16 +126,22 @@ def test_after_the_flip_help_and_harm_have_changed_places() -> None:
     assert ratio(idle(Flip(0, DAYS), 100), "latency", 0, HOUR_STEPS, "churn") == pytest.approx(0.8)
 
 
-def test_an_act_that_is_undone_changes_only_what_came_before() -> None:
+def test_an_act_left_alone_is_judged_as_if_its_undo_had_not_come() -> None:
     world = idle(FourActs(0, DAYS), NOON)
-    world.obey(Command("shed"))
-    done = world.done[0]
+    receipt = world.act(ACTION, world.ticks[NOON])
+    assert receipt.status is ReceiptStatus.SUCCEEDED
     for _ in world.observe(world.ticks[NOON + 1]):
         pass
-    world.take_back(world.state, world.now, done)
+    undo = ACTION.model_copy(update={"action_id": "undo", "undo_of": ACTION.action_id})
+    world.act(undo, world.ticks[NOON + 1])
     run_out(world)
-    assert world.effect(done, "latency", done.at, 4) < -20
-    assert world.effect(done, "latency", done.at + 4, HOUR_STEPS) == pytest.approx(0)
+    act = world.done[0]
+    alone, without = (steps(act, HOUR_STEPS) for steps in (world.left_alone, world.without))
+    np.testing.assert_allclose(
+        [a.values["latency"] / b.values["latency"] for a, b in zip(alone, without, strict=True)], 0.8
+    )
+    seen = world.steps[act.at + 4 : act.at + HOUR_STEPS]
+    assert [dict(step.values) for step in seen] == [dict(step.values) for step in without[4:]]
 
 
 def test_neither_of_the_pair_helps_alone() -> None:
