@@ -17,7 +17,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -245,6 +254,19 @@ TRAITS = (
 )
 
 
+def _has_a_rule(name: Any) -> Any:
+    # Imported here: what goals there are is said by the rules, which lie above the settings.
+    from tasks.goals import goal_types
+
+    if name not in (known := goal_types()):
+        raise ValueError(f"no rule sets goals of this type; there are {', '.join(sorted(known))}")
+    return name
+
+
+ServedType = Annotated[GoalType, BeforeValidator(_has_a_rule)]
+"""A type of goal that some rule sets."""
+
+
 class ActionSettings(Section):
     """What one action may do: its autonomy level, its limits, what it is for and does, and options of its own."""
 
@@ -257,7 +279,7 @@ class ActionSettings(Section):
     cooldown_seconds: float | None = Field(default=None, ge=0)
     timeout_seconds: float | None = Field(default=None, gt=0)
     rate_limits: tuple[RateLimit, ...] | None = None
-    goal_types: tuple[GoalType, ...] | None = Field(default=None, description="the goals it serves; empty: all")
+    goal_types: tuple[ServedType, ...] | None = Field(default=None, description="the goals it serves; empty: all")
     metrics: tuple[str, ...] | None = Field(default=None, description="the metrics it can move; empty: any")
     expected_effect: dict[str, float] | None = Field(default=None, description="in standard deviations of each metric")
     expected_change: dict[str, float] | None = Field(default=None, description="in each metric's own unit")

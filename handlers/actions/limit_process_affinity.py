@@ -9,7 +9,6 @@ from handlers.contract.action import ActionContext, CheckAnswer, Params
 from handlers.contract.registration import action
 from handlers.contract.results import ActionResult
 from handlers.support.process_actions import (
-    PROCESS_GOALS,
     PROCESS_METRICS,
     PROCESS_OPTIONS,
     label,
@@ -34,7 +33,6 @@ def has_affinity() -> bool:
 
 @action(
     name="limit_process_affinity",
-    goal_types=PROCESS_GOALS,
     metrics=PROCESS_METRICS,
     default_level="approve",
     undo_permitted=has_affinity,

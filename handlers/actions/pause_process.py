@@ -11,7 +11,6 @@ from handlers.contract.action import ActionContext, CheckAnswer, Params
 from handlers.contract.registration import action
 from handlers.contract.results import ActionResult
 from handlers.support.process_actions import (
-    PROCESS_GOALS,
     PROCESS_METRICS,
     PROCESS_OPTIONS,
     label,
@@ -32,7 +31,6 @@ RESUME_AFTER_S = 1_800.0
 
 @action(
     name="pause_process",
-    goal_types=PROCESS_GOALS,
     metrics=(*PROCESS_METRICS, "memory_*", "disk_*_per_second", "network_*"),
     default_level="approve",
     risk="high",

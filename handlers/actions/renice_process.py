@@ -11,7 +11,6 @@ from handlers.contract.action import ActionContext, CheckAnswer, Params
 from handlers.contract.registration import action
 from handlers.contract.results import ActionResult
 from handlers.support.process_actions import (
-    PROCESS_GOALS,
     PROCESS_METRICS,
     PROCESS_OPTIONS,
     label,
@@ -46,7 +45,6 @@ def may_lower_nice() -> bool:
 
 @action(
     name="renice_process",
-    goal_types=PROCESS_GOALS,
     metrics=PROCESS_METRICS,
     default_level="approve",
     undo_permitted=may_lower_nice,
