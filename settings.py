@@ -14,6 +14,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import fields
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -255,8 +256,15 @@ def _one_is_a_list_of_one(value: Any) -> Any:
     return (value,) if isinstance(value, str) else value
 
 
+def _has_a_rule(name: Any) -> Any:
+    # Rules are plug-ins above the settings: they are found by name, and say which types of goal there are.
+    if name not in (served := import_module("tasks.goals").goal_types()):
+        raise ValueError(f"no rule sets goals of this type; there are {', '.join(sorted(served))}")
+    return name
+
+
 CHECKED = {
-    "GoalTypeName": GoalType,
+    "GoalTypeName": Annotated[GoalType, BeforeValidator(_has_a_rule)],
     "RateLimit": RateLimit,
     "Names": Annotated[tuple[str, ...], BeforeValidator(_one_is_a_list_of_one)],
     "Amounts": Amounts,

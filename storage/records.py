@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -25,7 +26,8 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, GetJsonSchemaHandler, model_validator
+from pydantic_core import CoreSchema
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -65,8 +67,11 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
 
+_GOAL_TYPE = re.compile(r"[A-Z][A-Z0-9_]{0,59}")
+
+
 class GoalType(StrEnum):
-    """The seven kinds of goal that the loop sets for itself."""
+    """What a goal is about: these seven, or the type that a further rule brings, a name in capitals like them."""
 
     RESOURCE_OPTIMIZATION = "RESOURCE_OPTIMIZATION"
     PERFORMANCE_TARGET = "PERFORMANCE_TARGET"
@@ -75,6 +80,20 @@ class GoalType(StrEnum):
     COST_REDUCTION = "COST_REDUCTION"
     SLA_MAINTENANCE = "SLA_MAINTENANCE"
     PATTERN_ADAPTATION = "PATTERN_ADAPTATION"
+
+    @classmethod
+    def _missing_(cls, value: object) -> GoalType | None:
+        """Return a further type, the same each time, so that goals of a rule that is gone can still be read."""
+        if not isinstance(value, str) or _GOAL_TYPE.fullmatch(value) is None:
+            return None
+        further = str.__new__(cls, value)
+        further._name_ = further._value_ = value
+        return cls._value2member_map_.setdefault(value, further)  # type: ignore[return-value]
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        shown = handler(schema)
+        return {"examples": shown.pop("enum"), "pattern": f"^{_GOAL_TYPE.pattern}$", **shown}
 
 
 class GoalState(StrEnum):
@@ -369,10 +388,11 @@ class Objective(Record):
 
 
 class Goal(Record):
-    """Something the loop set out to do, and because of what."""
+    """Something the loop set out to do, and because of what; the rule named here set it and judges it."""
 
     goal_id: str
     goal_type: GoalType
+    rule: str = ""
     description: str
     cause: str
     objective: str | None = None

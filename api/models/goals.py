@@ -24,6 +24,7 @@ from storage.records import (
 GOAL: JsonDict = {
     "goal_id": "goal-3f0c2a9d1b7e",
     "goal_type": "BOTTLENECK_PREVENTION",
+    "rule": "bottleneck_prevention",
     "description": "Keep cpu_used_ratio below 0.9",
     "state": "active",
     "progress": 0.35,
@@ -36,8 +37,8 @@ GOAL: JsonDict = {
     "created_at": "2026-03-02T12:00:00Z",
     "since": "2026-03-02T12:00:00Z",
     "deadline": "2026-03-02T12:40:00Z",
-    "reason": "proposed by bottleneck_prevention",
-    "because": {"rule": "bottleneck_prevention", "probability": 0.93},
+    "reason": "cpu_used_ratio is 0.84, wanted at most 0.9",
+    "because": {"rule": "breach within horizon", "forecast": {"breach_probability": 0.93}},
     "parent_id": None,
 }
 
@@ -49,6 +50,7 @@ class GoalSummary(BaseModel):
 
     goal_id: str
     goal_type: GoalType
+    rule: str = Field(description="The rule that set it and judges it; empty where it was set before rules were named")
     description: str
     state: GoalState
     progress: float = Field(description="Measured, 0 to 1")
@@ -62,7 +64,7 @@ class GoalSummary(BaseModel):
     since: Moment = Field(description="When it entered its state")
     deadline: Moment
     reason: str = Field(description="Why it is in its state")
-    because: dict[str, Any] = Field(description="The rule that raised it, with its evidence")
+    because: dict[str, Any] = Field(description="Why it was raised: the reasoning and its evidence")
     parent_id: str | None
 
 

@@ -16,15 +16,6 @@ if TYPE_CHECKING:
     from storage.records import Candidate
 
 PROCESS_METRICS = ("cpu_*", "load*", "*latency*", "*duration*", "*response_time*")
-PROCESS_GOALS = (
-    "RESOURCE_OPTIMIZATION",
-    "PERFORMANCE_TARGET",
-    "CAPACITY_PLANNING",
-    "BOTTLENECK_PREVENTION",
-    "COST_REDUCTION",
-    "SLA_MAINTENANCE",
-    "PATTERN_ADAPTATION",
-)
 PROCESS_OPTIONS = {
     "allow_names": "glob patterns of the process names that may be acted on; none by default",
     "allow_owners": "users whose processes may be acted on; by default the user that foreact runs as",
@@ -44,7 +35,6 @@ def process_action(
 ) -> Callable[[RunHook], ActionBuilder]:
     """Register an action on a process: what all of them share, with its own traits, `options` and `example_params`."""
     shared: dict[str, Any] = {
-        "goal_types": PROCESS_GOALS,
         "metrics": PROCESS_METRICS,
         "default_level": "approve",
         "timeout_s": 10.0,

@@ -1,7 +1,7 @@
 """Set goals from evidence: the public names of the stage."""
 
 from tasks.goals.changes import Declined, GoalChanges
-from tasks.goals.discovery import discover_rules
+from tasks.goals.discovery import discover_rules, goal_types
 from tasks.goals.evidence import Evidence, Proposal, Rule, Standing, WindowCount
 from tasks.goals.policy import GoalPolicy
 from tasks.goals.setting import set_goals
@@ -19,5 +19,6 @@ __all__ = [
     "WindowCount",
     "burn_windows",
     "discover_rules",
+    "goal_types",
     "set_goals",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -20,6 +20,7 @@ from storage.records import (
     Goal,
     GoalType,
     Objective,
+    ObjectiveKind,
     Pattern,
     metric_of,
 )
@@ -105,6 +106,14 @@ class Evidence:
         """Return every known series that an objective means, in sorted order."""
         return tuple(sorted(self._meant.get(objective.measured, ())))
 
+    def heard(self, kind: ObjectiveKind) -> Iterator[tuple[Objective, str, Reading]]:
+        """Return each objective of a kind, each series that it means and that is not silent, and the last reading."""
+        for objective in self.objectives:
+            for series in self.series_of(objective) if objective.kind is kind else ():
+                reading = self.latest(series)
+                if reading is not None and not reading.is_silent:
+                    yield objective, series, reading
+
     @cached_property
     def _meant(self) -> Mapping[str, set[str]]:
         """Return the known series by what names them: their whole key, and their metric."""
@@ -173,14 +182,13 @@ def _window_of(frame: Frame, series: str) -> ObservedWindow | None:
 
 @dataclass(frozen=True)
 class Proposal:
-    """A goal that a rule would set: `cause` names what it is about, so that it is raised once.
+    """A goal that a rule would set: `cause` names what it is about, so that rules of one goal type raise it once.
 
     `bound`, `side` and `baseline` are in the units of `series`; `probability` is that of a breach unless something is
     done; `deadline` is the predicted breach. `because` says rule, inputs and forecast in plain numbers. `period_s` is
     given where the cause comes back by itself, so that each of its occurrences may have a goal.
     """
 
-    goal_type: GoalType
     cause: str
     description: str
     severity: float
@@ -193,6 +201,48 @@ class Proposal:
     side: Literal["below", "above"] = "below"
     baseline: float | None = None
     period_s: float | None = None
+
+    @classmethod
+    def on(
+        cls,
+        objective: Objective,
+        series: str | None,
+        *,
+        method: str,
+        description: str,
+        sentence: str,
+        probability: float,
+        deadline: datetime,
+        inputs: Mapping[str, Any],
+        forecast: Mapping[str, Any],
+        is_broken_now: bool,
+        baseline: float | None = None,
+    ) -> Proposal:
+        """Return a proposal to keep an objective on a series; None stands for all of its series together.
+
+        `method` is the rule's in a few words, `sentence` says for people what it saw, `inputs` and `forecast` in
+        numbers; what the objective itself says of bound, side and severity is added.
+        """
+        about = {"objective": objective.name, "series": series, "bound": objective.bound, "side": objective.side}
+        return cls(
+            cause=f"{objective.name}:{series or objective.metric}",
+            description=description,
+            severity=objective.severity,
+            probability=probability,
+            deadline=deadline,
+            because={
+                "rule": method,
+                "sentence": sentence,
+                "inputs": {**about, **inputs},
+                "forecast": forecast,
+                "is_broken_now": is_broken_now,
+            },
+            objective=objective.name,
+            series=series,
+            bound=objective.bound,
+            side=objective.side,
+            baseline=baseline,
+        )
 
 
 @dataclass(frozen=True)
@@ -215,7 +265,7 @@ class Standing:
 
 @dataclass(frozen=True)
 class Rule:
-    """One goal type's rule: what it would propose, and how a goal of its own stands."""
+    """A rule, named by its file: what goals of its type it would set, and how one that it set stands."""
 
     name: str
     goal_type: GoalType

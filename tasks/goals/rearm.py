@@ -14,7 +14,7 @@ _FRUITLESS = {GoalState.FAILED, GoalState.EXPIRED}
 
 
 def not_rearmed(evidence: Evidence, proposal: Proposal, closed: Sequence[GoalView], policy: GoalPolicy) -> str | None:
-    """Return why a cause that had a goal lately is not raised again yet; None where it may be.
+    """Return why a cause whose goals `closed` lately is not raised again yet; None where it may be.
 
     A wobble around a bound is one matter and not ten: since the last goal the series must have been clear of the bound
     by a margin for a while, or beyond it all of that while. What failed, or was predicted and did not come, is tried
@@ -22,8 +22,7 @@ def not_rearmed(evidence: Evidence, proposal: Proposal, closed: Sequence[GoalVie
     with a driver waits for none of this: its metric says what was done about it, its driver what is to come.
     """
     # What closed in the future was closed under a clock that was wrong, and would hold the cause up until then.
-    past = [view for view in closed if view.since <= evidence.tick]
-    same = [view for view in past if view.goal.cause == proposal.cause and view.state is not GoalState.SUPERSEDED]
+    same = [view for view in closed if view.since <= evidence.tick and view.state is not GoalState.SUPERSEDED]
     if not same:
         return None
     last = max(same, key=lambda view: view.since)

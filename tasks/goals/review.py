@@ -14,9 +14,13 @@ _APPROACH_SHARE = 0.8
 def review(
     view: GoalView, evidence: Evidence, rules: dict[str, Rule], policy: GoalPolicy
 ) -> tuple[Standing, Transition | None]:
-    """Return how an open goal stands and where it moves to; None where nothing changes."""
-    rule = rules.get(view.goal.goal_type.value)
-    standing = rule.standing(view.goal, evidence) if rule else gone_standing("no rule serves its goal type any more")
+    """Return how an open goal stands and where it moves to; None where nothing changes.
+
+    It is judged by the rule that set it, one that was stored without by the rule that bears the name of its type.
+    """
+    name = view.goal.rule or view.goal.goal_type.lower()
+    rule = rules.get(name)
+    standing = rule.standing(view.goal, evidence) if rule else gone_standing(f"its rule {name} is no longer there")
     objective = evidence.objective(view.goal.objective)
     if view.goal.objective is not None and objective is None:
         standing = gone_standing(f"its objective {view.goal.objective} is no longer configured")

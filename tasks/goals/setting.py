@@ -21,10 +21,18 @@ _BLOCKED_WEIGHT = 0.5
 
 
 @dataclass(frozen=True)
-class _Ranked:
+class _Weighed:
+    """A proposal of a rule, and how much it matters that it becomes a goal."""
+
+    rule: Rule
     proposal: Proposal
     urgency: float
     priority: float
+
+    @property
+    def cause(self) -> str:
+        """Return what it is about, by which goals are told apart."""
+        return f"{self.rule.goal_type}:{self.proposal.cause}"
 
 
 def set_goals(
@@ -44,8 +52,8 @@ def set_goals(
     error, the others carry on. The same evidence and goals give the same changes, ids included.
     """
     served = tuple(rules) if rules is not None else discover_rules()
-    by_type = {rule.goal_type.value: rule for rule in served}
-    own = {view.goal.goal_id: review(view, evidence, by_type, policy)[1] for view in open_goals}
+    by_name = {rule.name: rule for rule in served}
+    own = {view.goal.goal_id: review(view, evidence, by_name, policy)[1] for view in open_goals}
     reviewed, amiss = with_children(open_goals, recent, own, evidence, policy)
     transitions = [move for move in reviewed.values() if move is not None]
     still_open = [view for view in open_goals if not _closes(reviewed[view.goal.goal_id])]
@@ -53,7 +61,7 @@ def set_goals(
     proposals, declined = _propose(evidence, served)
     declined += amiss + _refuse(evidence, proposals, still_open, [*recent, *closed_now], policy)
     refused = {each.cause for each in declined}
-    wanted = _rank(evidence, [each for each in proposals if each.cause not in refused])
+    wanted = [each for each in proposals if each.cause not in refused]
     taken, displaced, crowded = _fit_in(wanted, still_open, proposals, max_active_goals, policy, evidence)
     new = _linked([_goal_of(each, evidence, cycle_id) for each in taken], still_open, evidence)
     displaced_ids = {move.goal_id for move in displaced}
@@ -69,24 +77,31 @@ def _closed(view: GoalView, move: Transition) -> GoalView:
     return view.model_copy(update={"state": move.state, "since": move.at})
 
 
-def _propose(evidence: Evidence, rules: Sequence[Rule]) -> tuple[list[Proposal], list[Declined]]:
-    proposals: dict[str, Proposal] = {}
+def _propose(evidence: Evidence, rules: Sequence[Rule]) -> tuple[list[_Weighed], list[Declined]]:
+    """Return what the rules propose, the likeliest of each cause, by falling priority; and which rules failed."""
+    proposals: dict[str, _Weighed] = {}
     declined: list[Declined] = []
     for rule in rules:
         try:
             for proposal in rule.propose(evidence):
-                known = proposals.get(proposal.cause)
-                if known is None or proposal.probability > known.probability:
-                    proposals[proposal.cause] = proposal
+                each = _weighed(rule, proposal, evidence)
+                known = proposals.get(each.cause)
+                if known is None or proposal.probability > known.proposal.probability:
+                    proposals[each.cause] = each
         except Exception as trouble:
             reason = f"the rule failed and was left out of this cycle: {type(trouble).__name__}: {trouble}"
             declined.append(Declined(f"rule:{rule.name}", reason))
-    return list(proposals.values()), declined
+    return sorted(proposals.values(), key=lambda each: (-each.priority, each.cause)), declined
+
+
+def _weighed(rule: Rule, proposal: Proposal, evidence: Evidence) -> _Weighed:
+    urgency = urgency_of(evidence.tick, proposal.deadline)
+    return _Weighed(rule, proposal, urgency, priority_of(proposal.probability, proposal.severity, urgency))
 
 
 def _refuse(
     evidence: Evidence,
-    proposals: Sequence[Proposal],
+    proposals: Sequence[_Weighed],
     still_open: Sequence[GoalView],
     closed: Sequence[GoalView],
     policy: GoalPolicy,
@@ -94,12 +109,13 @@ def _refuse(
     """Return the proposals that are pursued already, not yet re-armed, or contradict a weightier objective."""
     pursued = {view.goal.cause for view in still_open}
     refused = [Declined(each.cause, "a goal for this cause is open") for each in proposals if each.cause in pursued]
-    for proposal in proposals:
-        if proposal.cause in pursued:
+    for each in proposals:
+        if each.cause in pursued:
             continue
-        reason = _contradicted(evidence, proposal) or not_rearmed(evidence, proposal, closed, policy)
+        same = [view for view in closed if view.goal.cause == each.cause]
+        reason = _contradicted(evidence, each.proposal) or not_rearmed(evidence, each.proposal, same, policy)
         if reason is not None:
-            refused.append(Declined(proposal.cause, reason))
+            refused.append(Declined(each.cause, reason))
     return refused
 
 
@@ -114,25 +130,17 @@ def _contradicted(evidence: Evidence, proposal: Proposal) -> str | None:
     return None
 
 
-def _rank(evidence: Evidence, proposals: Sequence[Proposal]) -> list[_Ranked]:
-    ranked = []
-    for proposal in proposals:
-        urgency = urgency_of(evidence.tick, proposal.deadline)
-        ranked.append(_Ranked(proposal, urgency, priority_of(proposal.probability, proposal.severity, urgency)))
-    return sorted(ranked, key=lambda each: (-each.priority, each.proposal.cause))
-
-
 def _fit_in(
-    wanted: Sequence[_Ranked],
+    wanted: Sequence[_Weighed],
     still_open: Sequence[GoalView],
-    proposals: Sequence[Proposal],
+    proposals: Sequence[_Weighed],
     most: int,
     policy: GoalPolicy,
     evidence: Evidence,
-) -> tuple[list[_Ranked], list[Transition], list[Declined]]:
+) -> tuple[list[_Weighed], list[Transition], list[Declined]]:
     """Return the proposals that become goals, the goals that give way to them, and the proposals left out."""
-    weights = _present_weights(still_open, proposals, evidence)
-    taken: list[_Ranked] = []
+    weights = _present_weights(still_open, proposals)
+    taken: list[_Weighed] = []
     displaced: list[Transition] = []
     crowded: list[Declined] = []
     for each in wanted:
@@ -146,7 +154,7 @@ def _fit_in(
         if least is None or not enough:
             floor = f", the least of them weighs {number(least[0])}" if least else ""
             reason = f"{most} goals are open, as many as may be{floor}; this one weighs {number(each.priority)}"
-            crowded.append(Declined(each.proposal.cause, reason))
+            crowded.append(Declined(each.cause, reason))
             continue
         view = least[1]
         del weights[view.goal.goal_id]
@@ -156,10 +164,10 @@ def _fit_in(
 
 
 def _present_weights(
-    still_open: Sequence[GoalView], proposals: Sequence[Proposal], evidence: Evidence
+    still_open: Sequence[GoalView], proposals: Sequence[_Weighed]
 ) -> dict[str, tuple[float, GoalView]]:
     """Return what open goals weigh today: by their rule's present proposal where there is one; blocked ones half."""
-    present = {each.proposal.cause: each.priority for each in _rank(evidence, proposals)}
+    present = {each.cause: each.priority for each in proposals}
     weights = {}
     for view in still_open:
         weight = max(view.goal.priority, present.get(view.goal.cause, 0.0))
@@ -167,7 +175,7 @@ def _present_weights(
     return weights
 
 
-def _superseded(view: GoalView, by: _Ranked, evidence: Evidence) -> Transition:
+def _superseded(view: GoalView, by: _Weighed, evidence: Evidence) -> Transition:
     return Transition(
         goal_id=view.goal.goal_id,
         state=GoalState.SUPERSEDED,
@@ -177,13 +185,14 @@ def _superseded(view: GoalView, by: _Ranked, evidence: Evidence) -> Transition:
     )
 
 
-def _goal_of(each: _Ranked, evidence: Evidence, cycle_id: str) -> Goal:
+def _goal_of(each: _Weighed, evidence: Evidence, cycle_id: str) -> Goal:
     proposal, objective = each.proposal, evidence.objective(each.proposal.objective)
     return Goal(
-        goal_id=stable_id("goal", cycle_id, proposal.cause),
-        goal_type=proposal.goal_type,
+        goal_id=stable_id("goal", cycle_id, each.cause),
+        goal_type=each.rule.goal_type,
+        rule=each.rule.name,
         description=proposal.description,
-        cause=proposal.cause,
+        cause=each.cause,
         objective=proposal.objective,
         series=proposal.series,
         bound=proposal.bound,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from storage.records import Goal
-from tasks.goals.evidence import Evidence, ObservedWindow, Standing
+from storage.records import Goal, Objective
+from tasks.goals.evidence import Evidence, ObservedWindow, Reading, Standing
 from tasks.goals.statistics.measures import Side, closed_ratio, held_for_s, margin_of
 from tasks.text import limit, span, value
 
@@ -28,6 +28,17 @@ def silence_of(goal: Goal, evidence: Evidence) -> Standing | None:
     if reading is None or reading.is_silent:
         return silent_standing(goal.series, reading.age_s if reading else None)
     return None
+
+
+def subject_of(goal: Goal, evidence: Evidence) -> tuple[Objective, str, Reading] | Standing:
+    """Return a goal's objective, its series and the last reading; how it stands where one is gone or silent."""
+    objective = evidence.objective(goal.objective)
+    if objective is None or goal.series is None:
+        return gone_standing("its objective is no longer configured")
+    reading = evidence.latest(goal.series)
+    if reading is None or reading.is_silent:
+        return silent_standing(goal.series, reading.age_s if reading else None)
+    return objective, goal.series, reading
 
 
 def series_standing(goal: Goal, evidence: Evidence, *, probability: float, worst: float | None = None) -> Standing:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
 
 from storage.records import Breach, Goal, GoalType, Objective, ObjectiveKind
 from tasks.goals.evidence import Evidence, Proposal, Reading, Standing
@@ -16,12 +15,11 @@ GOAL_TYPE = GoalType.BOTTLENECK_PREVENTION
 
 def propose(evidence: Evidence) -> Iterator[Proposal]:
     """Propose a goal per series whose breach is likelier than the objective's threshold, or there already."""
-    for objective in evidence.objectives:
-        if objective.kind is ObjectiveKind.BOUND:
-            for series in evidence.series_of(objective):
-                proposal = _of_series(evidence, objective, series)
-                if proposal is not None:
-                    yield proposal
+    for objective, series, reading in evidence.heard(ObjectiveKind.BOUND):
+        breach = evidence.breach_of(objective.name, series)
+        is_likely = breach is not None and breach.probability >= objective.probability_threshold
+        if is_likely or reading.breaks(objective):
+            yield _proposal(evidence, objective, series, reading, breach)
 
 
 def standing(goal: Goal, evidence: Evidence) -> Standing:
@@ -33,38 +31,28 @@ def standing(goal: Goal, evidence: Evidence) -> Standing:
     return series_standing(goal, evidence, probability=breach.probability if breach else 0.0, worst=worst)
 
 
-def _of_series(evidence: Evidence, objective: Objective, series: str) -> Proposal | None:
-    breach = evidence.breach_of(objective.name, series)
-    reading = evidence.latest(series)
-    if reading is None or reading.is_silent:
-        return None
-    is_broken = reading.breaks(objective)
-    is_likely = breach is not None and breach.probability >= objective.probability_threshold
-    if not (is_broken or is_likely):
-        return None
-    probability = 1.0 if is_broken or breach is None else breach.probability
-    deadline = _deadline(evidence, objective, breach, is_broken)
-    unit = evidence.unit_of(series)
-    return Proposal(
-        goal_type=GOAL_TYPE,
-        cause=f"{GOAL_TYPE.value}:{objective.name}:{series}",
-        description=f"Keep {series} {limit(objective.side, objective.bound, unit)}",
-        severity=objective.severity,
-        probability=probability,
-        deadline=deadline,
-        objective=objective.name,
-        series=series,
-        bound=objective.bound,
-        side=objective.side,
+def _proposal(
+    evidence: Evidence, objective: Objective, series: str, reading: Reading, breach: Breach | None
+) -> Proposal:
+    foretold = None if reading.breaks(objective) else breach
+    expected_at = foretold.expected_at if foretold else None
+    return Proposal.on(
+        objective,
+        series,
+        method="breach within horizon",
+        description=f"Keep {series} {limit(objective.side, objective.bound, evidence.unit_of(series))}",
+        sentence=_sentence(evidence, objective, series, reading, foretold),
+        probability=foretold.probability if foretold else 1.0,
+        deadline=max(evidence.tick, expected_at or evidence.tick),
+        inputs={
+            "value": reading.value,
+            "horizon_s": objective.horizon_s,
+            "probability_threshold": objective.probability_threshold,
+        },
+        forecast=_forecast_numbers(breach),
+        is_broken_now=foretold is None,
         baseline=_baseline(evidence, objective, series, reading),
-        because=_because(objective, series, unit, reading, breach, is_broken),
     )
-
-
-def _deadline(evidence: Evidence, objective: Objective, breach: Breach | None, is_broken: bool) -> datetime:
-    if is_broken or breach is None:
-        return evidence.tick
-    return max(evidence.tick, breach.expected_at or evidence.tick)
 
 
 def _baseline(evidence: Evidence, objective: Objective, series: str, reading: Reading) -> float | None:
@@ -77,34 +65,16 @@ def _baseline(evidence: Evidence, objective: Objective, series: str, reading: Re
     return worst if worst is not None else reading.value
 
 
-def _because(
-    objective: Objective, series: str, unit: str, reading: Reading, breach: Breach | None, is_broken: bool
-) -> dict[str, object]:
-    wanted, now = limit(objective.side, objective.bound, unit), value(reading.value, unit)
-    if is_broken:
-        sentence = f"{series} is {now} and should be {wanted}."
-    else:
-        assert breach is not None
-        when = f", expected at {moment(breach.expected_at)}" if breach.expected_at else ""
-        sentence = (
-            f"{series} is {now} and should be {wanted}; within {span(objective.horizon_s)} it breaks "
-            f"that with a probability of {percent(breach.probability)}{when}."
-        )
-    return {
-        "rule": "breach within horizon",
-        "sentence": sentence,
-        "inputs": {
-            "objective": objective.name,
-            "series": series,
-            "value": reading.value,
-            "bound": objective.bound,
-            "side": objective.side,
-            "horizon_s": objective.horizon_s,
-            "probability_threshold": objective.probability_threshold,
-        },
-        "forecast": _forecast_numbers(breach),
-        "is_broken_now": is_broken,
-    }
+def _sentence(evidence: Evidence, objective: Objective, series: str, reading: Reading, foretold: Breach | None) -> str:
+    unit = evidence.unit_of(series)
+    start = f"{series} is {value(reading.value, unit)} and should be {limit(objective.side, objective.bound, unit)}"
+    if foretold is None:
+        return f"{start}."
+    when = f", expected at {moment(foretold.expected_at)}" if foretold.expected_at else ""
+    return (
+        f"{start}; within {span(objective.horizon_s)} it breaks "
+        f"that with a probability of {percent(foretold.probability)}{when}."
+    )
 
 
 def _forecast_numbers(breach: Breach | None) -> dict[str, object]:

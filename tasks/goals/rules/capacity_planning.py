@@ -9,7 +9,7 @@ import numpy as np
 
 from storage.records import Goal, GoalType, Objective, ObjectiveKind
 from tasks.goals.evidence import Evidence, Proposal, Standing
-from tasks.goals.standing import gone_standing, silence_of
+from tasks.goals.standing import subject_of
 from tasks.goals.statistics.measures import closed_ratio
 from tasks.goals.statistics.trend import Trend, trend_of
 from tasks.text import limit, moment, percent, span, value
@@ -22,33 +22,24 @@ _MIN_HISTORY_S = 2 * 3_600.0
 
 def propose(evidence: Evidence) -> Iterator[Proposal]:
     """Propose a goal per series that will be exhausted within the horizon, or is exhausted now."""
-    for objective in evidence.objectives:
-        if objective.kind is not ObjectiveKind.CAPACITY:
-            continue
-        for series in evidence.series_of(objective):
-            reading = evidence.latest(series)
-            if reading is None or reading.is_silent:
-                continue
-            trend = exhaustion_of(evidence, objective, series)
-            is_full = reading.breaks(objective)
-            probability = trend.probability(objective.horizon_s) if trend else 0.0
-            if is_full or probability >= objective.probability_threshold:
-                yield _proposal(evidence, objective, series, reading.value, trend, is_full)
+    for objective, series, reading in evidence.heard(ObjectiveKind.CAPACITY):
+        trend = exhaustion_of(evidence, objective, series)
+        is_full = reading.breaks(objective)
+        probability = trend.probability(objective.horizon_s) if trend else 0.0
+        if is_full or probability >= objective.probability_threshold:
+            yield _proposal(evidence, objective, series, reading.value, trend, is_full)
 
 
 def standing(goal: Goal, evidence: Evidence) -> Standing:
     """Return how the goal stands: the level projected to the horizon against the bound."""
-    objective = evidence.objective(goal.objective)
-    if objective is None or goal.series is None:
-        return gone_standing("its objective is no longer configured")
-    silence = silence_of(goal, evidence)
-    reading = evidence.latest(goal.series)
-    if silence is not None or reading is None:
-        return silence or gone_standing("its series is no longer recorded")
-    trend = exhaustion_of(evidence, objective, goal.series)
+    subject = subject_of(goal, evidence)
+    if isinstance(subject, Standing):
+        return subject
+    objective, series, reading = subject
+    trend = exhaustion_of(evidence, objective, series)
     projected = _projected(objective, trend, reading.value)
     probability = trend.probability(objective.horizon_s) if trend else 0.0
-    unit = evidence.unit_of(goal.series)
+    unit = evidence.unit_of(series)
     is_met = objective.is_met(reading.value) and probability < objective.probability_threshold
     return Standing(
         is_met=is_met,
@@ -56,7 +47,7 @@ def standing(goal: Goal, evidence: Evidence) -> Standing:
         approach=closed_ratio(goal.baseline, projected, objective.bound, objective.side),
         # A trend over hours or days does not change its mind from one cycle to the next: it needs no further hold.
         held_s=np.inf if is_met else 0.0,
-        statement=f"{goal.series} is {value(reading.value, unit)} and heads for {value(projected, unit)} within "
+        statement=f"{series} is {value(reading.value, unit)} and heads for {value(projected, unit)} within "
         f"{span(objective.horizon_s)}, wanted {limit(objective.side, objective.bound, unit)}",
     )
 
@@ -104,33 +95,19 @@ def _proposal(
     deadline = evidence.tick if is_full else _at(evidence.tick, trend, 0.5) or evidence.tick
     unit = evidence.unit_of(series)
     wanted = limit(objective.side, objective.bound, unit)
-    return Proposal(
-        goal_type=GOAL_TYPE,
-        cause=f"{GOAL_TYPE.value}:{objective.name}:{series}",
+    return Proposal.on(
+        objective,
+        series,
+        method="trend to exhaustion",
         description=f"Make room before {series} runs out: "
         + (f"{wanted} is broken now" if is_full else f"it passes {value(objective.bound, unit)} on {moment(deadline)}"),
-        severity=objective.severity,
+        sentence=_sentence(evidence, objective, series, now, trend, probability),
         probability=probability,
         deadline=deadline,
-        objective=objective.name,
-        series=series,
-        bound=objective.bound,
-        side=objective.side,
+        inputs={"value": now, "horizon_s": objective.horizon_s},
+        forecast=_numbers(evidence.tick, trend, probability),
+        is_broken_now=is_full,
         baseline=now if is_full else _projected(objective, trend, now),
-        because={
-            "rule": "trend to exhaustion",
-            "sentence": _sentence(evidence, objective, series, now, trend, probability),
-            "inputs": {
-                "objective": objective.name,
-                "series": series,
-                "value": now,
-                "bound": objective.bound,
-                "side": objective.side,
-                "horizon_s": objective.horizon_s,
-            },
-            "forecast": _numbers(evidence.tick, trend, probability),
-            "is_broken_now": is_full,
-        },
     )
 
 

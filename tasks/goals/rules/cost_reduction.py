@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
 
 from storage.records import Goal, GoalType, Objective, ObjectiveKind
 from tasks.goals.evidence import Evidence, Proposal, Standing
-from tasks.goals.standing import gone_standing, silence_of
+from tasks.goals.standing import gone_standing, subject_of
 from tasks.goals.statistics.budget import Projection, month_of, project
 from tasks.goals.statistics.measures import closed_ratio
 from tasks.text import moment, number, percent, span
@@ -22,27 +23,21 @@ def propose(evidence: Evidence) -> Iterator[Proposal]:
 
     A metric named `..._per_hour` (second, minute, day) is a spend rate, any other a cumulative spend.
     """
-    for objective in evidence.objectives:
-        if objective.kind is not ObjectiveKind.BUDGET:
-            continue
-        for series in evidence.series_of(objective):
-            reading = evidence.latest(series)
-            projection = project(evidence, series)
-            if projection is None or reading is None or reading.is_silent:
-                continue
-            if projection.probability(objective.bound) >= objective.probability_threshold:
-                yield _proposal(evidence, objective, series, projection, reading.value)
+    for objective, series, reading in evidence.heard(ObjectiveKind.BUDGET):
+        projection = project(evidence, series)
+        if projection is not None and projection.probability(objective.bound) >= objective.probability_threshold:
+            yield _proposal(evidence, objective, series, projection, reading.value)
 
 
 def standing(goal: Goal, evidence: Evidence) -> Standing:
     """Return how the goal stands: the month's projection against the budget."""
-    objective = evidence.objective(goal.objective)
-    if objective is None or goal.series is None:
-        return gone_standing("its objective is no longer configured")
-    silence = silence_of(goal, evidence)
-    projection = project(evidence, goal.series)
-    if silence is not None or projection is None:
-        return silence or gone_standing("too little is recorded to project the month")
+    subject = subject_of(goal, evidence)
+    if isinstance(subject, Standing):
+        return subject
+    objective, series, _ = subject
+    projection = project(evidence, series)
+    if projection is None:
+        return gone_standing("too little is recorded to project the month")
     probability = projection.probability(objective.bound)
     is_met = projection.projected <= objective.bound
     baseline = goal.because.get("forecast", {}).get("projected_spend")
@@ -72,37 +67,29 @@ def _proposal(evidence: Evidence, objective: Objective, series: str, projection:
         f"{number(projection.rate_per_hour)} an hour, which makes {number(projection.projected)} by "
         f"{moment(month_end)}; the budget is {number(objective.bound)} and is used up by {moment(deadline)}."
     )
-    return Proposal(
-        goal_type=GOAL_TYPE,
-        cause=f"{GOAL_TYPE.value}:{objective.name}:{series}",
+    proposal = Proposal.on(
+        objective,
+        series,
+        method="month-end projection",
         description=f"Keep the month's {series} within {number(objective.bound)}: "
         f"{percent(probability)} likely to end at {number(projection.projected)} or so",
-        severity=objective.severity,
+        sentence=sentence,
         probability=probability,
         deadline=deadline,
-        objective=objective.name,
-        series=series,
-        bound=projection.sustainable(objective.bound),
-        side="below",
-        baseline=value,
-        because={
-            "rule": "month-end projection",
-            "sentence": sentence,
-            "inputs": {
-                "objective": objective.name,
-                "series": series,
-                "metric_is": kind,
-                "budget": objective.bound,
-                "spent": projection.spent,
-                "unseen_hours": projection.unseen_hours,
-            },
-            "forecast": {
-                "projected_spend": projection.projected,
-                "standard_error": projection.standard_error,
-                "rate_per_hour": projection.rate_per_hour,
-                "probability": probability,
-                "month_end_at": month_end.isoformat(),
-            },
-            "is_broken_now": projection.spent > objective.bound,
+        inputs={
+            "metric_is": kind,
+            "budget": objective.bound,
+            "spent": projection.spent,
+            "unseen_hours": projection.unseen_hours,
         },
+        forecast={
+            "projected_spend": projection.projected,
+            "standard_error": projection.standard_error,
+            "rate_per_hour": projection.rate_per_hour,
+            "probability": probability,
+            "month_end_at": month_end.isoformat(),
+        },
+        is_broken_now=projection.spent > objective.bound,
+        baseline=value,
     )
+    return replace(proposal, bound=projection.sustainable(objective.bound), side="below")

@@ -72,8 +72,7 @@ def _recurrence(evidence: Evidence, pattern: Pattern) -> Proposal | None:
     severity = objective.severity if objective else _EFFECT_SEVERITY if effect else _DEFAULT_SEVERITY
     moves = f" {effect.statement}" if effect else ""
     return Proposal(
-        goal_type=GOAL_TYPE,
-        cause=f"{GOAL_TYPE.value}:recurrence:{event_type}",
+        cause=f"recurrence:{event_type}",
         description=f"Be ready for {event_type} at {moment(pattern.next_at)}",
         severity=severity,
         probability=pattern.strength,
@@ -155,8 +154,7 @@ def _shift(evidence: Evidence, pattern: Pattern) -> Proposal | None:
         return None
     was, is_now = (value(level, evidence.unit_of(series)) for level in (before, after))
     return Proposal(
-        goal_type=GOAL_TYPE,
-        cause=f"{GOAL_TYPE.value}:shift:{series}",
+        cause=f"shift:{series}",
         description=f"Adapt to the new level of {series}: {is_now} instead of {was}",
         severity=objective.severity,
         probability=pattern.strength,

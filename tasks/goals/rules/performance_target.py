@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from storage.records import Goal, GoalType, Objective, ObjectiveKind
 from tasks.goals.evidence import Evidence, Proposal, Standing
-from tasks.goals.standing import gone_standing, held_clear_s, silence_of
+from tasks.goals.standing import gone_standing, held_clear_s, subject_of
 from tasks.goals.statistics.measures import closed_ratio
 from tasks.goals.statistics.tail import Tail, tail_of
 from tasks.text import limit, number, percent, span, value
@@ -17,34 +17,29 @@ GOAL_TYPE = GoalType.PERFORMANCE_TARGET
 
 def propose(evidence: Evidence) -> Iterator[Proposal]:
     """Propose a goal where more of the window lies beyond the bound than the target percentile allows."""
-    for objective in evidence.objectives:
-        if objective.kind is not ObjectiveKind.PERCENTILE:
-            continue
-        for series in evidence.series_of(objective):
-            reading = evidence.latest(series)
-            tail = tail_of(evidence, objective, series, 1 - objective.target_ratio)
-            is_audible = reading is not None and not reading.is_silent
-            if tail is not None and is_audible and tail.both >= objective.probability_threshold:
-                yield _proposal(evidence, objective, series, tail)
+    for objective, series, _ in evidence.heard(ObjectiveKind.PERCENTILE):
+        tail = tail_of(evidence, objective, series, 1 - objective.target_ratio)
+        if tail is not None and tail.both >= objective.probability_threshold:
+            yield _proposal(evidence, objective, series, tail)
 
 
 def standing(goal: Goal, evidence: Evidence) -> Standing:
     """Return how the goal stands: the target percentile of the window's recent part against the bound."""
-    objective = evidence.objective(goal.objective)
-    if objective is None or goal.series is None:
-        return gone_standing("its objective is no longer configured")
-    silence = silence_of(goal, evidence)
-    tail = tail_of(evidence, objective, goal.series, 1 - objective.target_ratio)
-    window = evidence.window(goal.series, objective.window_s)
-    if silence is not None or tail is None or window is None:
-        return silence or gone_standing("too little is recorded to tell the percentile")
-    recent, unit = tail.recent_percentile, evidence.unit_of(goal.series)
+    subject = subject_of(goal, evidence)
+    if isinstance(subject, Standing):
+        return subject
+    objective, series, _ = subject
+    tail = tail_of(evidence, objective, series, 1 - objective.target_ratio)
+    window = evidence.window(series, objective.window_s)
+    if tail is None or window is None:
+        return gone_standing("too little is recorded to tell the percentile")
+    recent, unit = tail.recent_percentile, evidence.unit_of(series)
     return Standing(
         is_met=objective.is_met(recent),
         probability=tail.recent_probability,
         approach=closed_ratio(goal.baseline, recent, objective.bound, objective.side),
         held_s=held_clear_s(window, objective.bound, objective.side),
-        statement=f"{_name(objective)} of {goal.series} was lately {value(recent, unit)}, "
+        statement=f"{_name(objective)} of {series} was lately {value(recent, unit)}, "
         f"wanted {limit(objective.side, objective.bound, unit)}",
     )
 
@@ -62,33 +57,22 @@ def _proposal(evidence: Evidence, objective: Objective, series: str, tail: Tail)
         f"{wanted}: {percent(tail.beyond_ratio)} of its values lie beyond, {percent(tail.allowed_ratio)} may, "
         f"and lately it was {value(tail.recent_percentile, unit)}."
     )
-    return Proposal(
-        goal_type=GOAL_TYPE,
-        cause=f"{GOAL_TYPE.value}:{objective.name}:{series}",
+    return Proposal.on(
+        objective,
+        series,
+        method="target percentile",
         description=f"Bring {_name(objective)} of {series} to {wanted}",
-        severity=objective.severity,
+        sentence=sentence,
         probability=tail.both,
         deadline=evidence.tick + timedelta(seconds=objective.horizon_s),
-        objective=objective.name,
-        series=series,
-        bound=objective.bound,
-        side=objective.side,
-        baseline=tail.recent_percentile,
-        because={
-            "rule": "target percentile",
-            "sentence": sentence,
-            "inputs": {
-                "objective": objective.name,
-                "series": series,
-                "target_ratio": objective.target_ratio,
-                "bound": objective.bound,
-                "side": objective.side,
-                "window_s": objective.window_s,
-                "n_values": tail.n_values,
-                "percentile": tail.percentile,
-                "recent_percentile": tail.recent_percentile,
-            },
-            "forecast": {"probability_target_is_missed": tail.both},
-            "is_broken_now": True,
+        inputs={
+            "target_ratio": objective.target_ratio,
+            "window_s": objective.window_s,
+            "n_values": tail.n_values,
+            "percentile": tail.percentile,
+            "recent_percentile": tail.recent_percentile,
         },
+        forecast={"probability_target_is_missed": tail.both},
+        is_broken_now=True,
+        baseline=tail.recent_percentile,
     )

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from storage.records import Breach, Goal, GoalType, Objective, ObjectiveKind
 from tasks.goals.evidence import Evidence, Proposal, Reading, Standing
-from tasks.goals.standing import gone_standing, held_clear_s, series_standing, silence_of
+from tasks.goals.standing import gone_standing, held_clear_s, series_standing, subject_of
 from tasks.goals.statistics.measures import closed_ratio
 from tasks.goals.statistics.tail import Tail, tail_of
 from tasks.text import limit, percent, span, value
@@ -21,36 +21,29 @@ def propose(evidence: Evidence) -> Iterator[Proposal]:
 
     Where an objective names a driver, what that foretells at the present amount decides instead.
     """
-    for objective in evidence.objectives:
-        if objective.kind is not ObjectiveKind.HEADROOM:
-            continue
-        for series in evidence.series_of(objective):
-            reading = evidence.latest(series)
-            breach = evidence.breach_of(objective.name, series) if objective.driver else None
-            if breach is not None:
-                if reading is not None and not reading.is_silent:
-                    yield from _driven(evidence, objective, breach, reading)
-                continue
-            tail = tail_of(evidence, objective, series, _allowed(objective))
-            is_audible = reading is not None and not reading.is_silent
-            if tail is not None and is_audible and tail.both >= objective.probability_threshold:
-                yield _proposal(evidence, objective, series, tail)
+    for objective, series, reading in evidence.heard(ObjectiveKind.HEADROOM):
+        breach = _driven_breach(evidence, objective, series)
+        tail = tail_of(evidence, objective, series, _allowed(objective)) if breach is None else None
+        if breach is not None and breach.probability >= objective.probability_threshold:
+            yield _driven(evidence, objective, breach, reading)
+        elif tail is not None and tail.both >= objective.probability_threshold:
+            yield _proposal(evidence, objective, series, tail)
 
 
 def standing(goal: Goal, evidence: Evidence) -> Standing:
     """Return how the goal stands: the recent peak use against the bound."""
-    objective = evidence.objective(goal.objective)
-    if objective is None or goal.series is None:
-        return gone_standing("its objective is no longer configured")
-    breach = evidence.breach_of(objective.name, goal.series) if objective.driver else None
+    subject = subject_of(goal, evidence)
+    if isinstance(subject, Standing):
+        return subject
+    objective, series, _ = subject
+    breach = _driven_breach(evidence, objective, series)
     if breach is not None:
         return series_standing(goal, evidence, probability=breach.probability)
-    silence = silence_of(goal, evidence)
-    tail = tail_of(evidence, objective, goal.series, _allowed(objective))
-    window = evidence.window(goal.series, objective.window_s)
-    if silence is not None or tail is None or window is None:
-        return silence or gone_standing("too little is recorded to tell the peak use")
-    recent, unit = tail.recent_percentile, evidence.unit_of(goal.series)
+    tail = tail_of(evidence, objective, series, _allowed(objective))
+    window = evidence.window(series, objective.window_s)
+    if tail is None or window is None:
+        return gone_standing("too little is recorded to tell the peak use")
+    recent, unit = tail.recent_percentile, evidence.unit_of(series)
     is_met = objective.is_met(recent)
     # A busy resource dips below its lower bound between peaks, so there the peak itself is what must hold.
     held_s = held_clear_s(window, objective.bound, "below") if objective.side == "below" else window.span_s / 12
@@ -59,7 +52,7 @@ def standing(goal: Goal, evidence: Evidence) -> Standing:
         probability=tail.recent_probability,
         approach=closed_ratio(goal.baseline, recent, objective.bound, objective.side),
         held_s=held_s if is_met else 0.0,
-        statement=f"peak use of {goal.series} was lately {value(recent, unit)}, "
+        statement=f"peak use of {series} was lately {value(recent, unit)}, "
         f"wanted {limit(objective.side, objective.bound, unit)}",
     )
 
@@ -68,10 +61,12 @@ def _allowed(objective: Objective) -> float:
     return 1 - _PEAK if objective.side == "below" else _PEAK
 
 
-def _driven(evidence: Evidence, objective: Objective, breach: Breach, reading: Reading) -> Iterator[Proposal]:
+def _driven_breach(evidence: Evidence, objective: Objective, series: str) -> Breach | None:
+    return evidence.breach_of(objective.name, series) if objective.driver else None
+
+
+def _driven(evidence: Evidence, objective: Objective, breach: Breach, reading: Reading) -> Proposal:
     """Propose a goal where what drives a metric will leave too little headroom, or too much, at the present amount."""
-    if breach.probability < objective.probability_threshold:
-        return
     series, unit = breach.series, evidence.unit_of(breach.series)
     wanted = limit(objective.side, objective.bound, unit)
     sentence = (
@@ -79,33 +74,18 @@ def _driven(evidence: Evidence, objective: Objective, breach: Breach, reading: R
         f"{objective.driver} makes it break that within {span(objective.horizon_s)} with a probability of "
         f"{percent(breach.probability)}."
     )
-    yield Proposal(
-        goal_type=GOAL_TYPE,
-        cause=f"{GOAL_TYPE.value}:{objective.name}:{series}",
+    return Proposal.on(
+        objective,
+        series,
+        method="utilisation headroom by its driver",
         description=f"Bring {series} to {wanted} by the amount of {objective.capacity}",
-        severity=objective.severity,
+        sentence=sentence,
         probability=breach.probability,
         deadline=max(evidence.tick, breach.expected_at or evidence.tick),
-        objective=objective.name,
-        series=series,
-        bound=objective.bound,
-        side=objective.side,
+        inputs={"value": reading.value, "driver": objective.driver, "capacity": objective.capacity},
+        forecast={"breach_probability": breach.probability},
+        is_broken_now=reading.breaks(objective),
         baseline=reading.value,
-        because={
-            "rule": "utilisation headroom by its driver",
-            "sentence": sentence,
-            "inputs": {
-                "objective": objective.name,
-                "series": series,
-                "value": reading.value,
-                "bound": objective.bound,
-                "side": objective.side,
-                "driver": objective.driver,
-                "capacity": objective.capacity,
-            },
-            "forecast": {"breach_probability": breach.probability},
-            "is_broken_now": reading.breaks(objective),
-        },
     )
 
 
@@ -117,32 +97,21 @@ def _proposal(evidence: Evidence, objective: Objective, series: str, tail: Tail)
         f"Peak use of {series} (its 95th percentile over {span(tail.span_s)}) was {value(tail.percentile, unit)}, "
         f"lately {value(tail.recent_percentile, unit)}, and should be {wanted}: that {trouble}."
     )
-    return Proposal(
-        goal_type=GOAL_TYPE,
-        cause=f"{GOAL_TYPE.value}:{objective.name}:{series}",
+    return Proposal.on(
+        objective,
+        series,
+        method="utilisation headroom",
         description=f"Bring the peak use of {series} to {wanted}",
-        severity=objective.severity,
+        sentence=sentence,
         probability=tail.both,
         deadline=evidence.tick + timedelta(seconds=objective.horizon_s),
-        objective=objective.name,
-        series=series,
-        bound=objective.bound,
-        side=objective.side,
-        baseline=tail.recent_percentile,
-        because={
-            "rule": "utilisation headroom",
-            "sentence": sentence,
-            "inputs": {
-                "objective": objective.name,
-                "series": series,
-                "bound": objective.bound,
-                "side": objective.side,
-                "window_s": objective.window_s,
-                "n_values": tail.n_values,
-                "peak_use": tail.percentile,
-                "recent_peak_use": tail.recent_percentile,
-            },
-            "forecast": {"probability_peak_stays_beyond": tail.both},
-            "is_broken_now": True,
+        inputs={
+            "window_s": objective.window_s,
+            "n_values": tail.n_values,
+            "peak_use": tail.percentile,
+            "recent_peak_use": tail.recent_percentile,
         },
+        forecast={"probability_peak_stays_beyond": tail.both},
+        is_broken_now=True,
+        baseline=tail.recent_percentile,
     )

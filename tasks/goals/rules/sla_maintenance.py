@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from storage.records import Goal, GoalType, Objective, ObjectiveKind
@@ -91,35 +92,28 @@ def _proposal(evidence: Evidence, objective: Objective, series: str | None, burn
         f"(limit {number(burn.windows.factor)}){rest}; at this rate it is used up by {moment(deadline)}."
     )
     total = count_in(evidence, objective, series, burn.windows.long_s)
-    return Proposal(
-        goal_type=GOAL_TYPE,
-        cause=f"{GOAL_TYPE.value}:{objective.name}:{subject}",
+    proposal = Proposal.on(
+        objective,
+        series,
+        method="multi-window burn rate",
         description=f"Save the error budget of {objective.name}: it burns at {number(burn.long_rate)} times its rate",
-        severity=objective.severity,
+        sentence=sentence,
         probability=burn.probability,
         deadline=deadline,
-        objective=objective.name,
-        series=series,
-        bound=objective.bound if objective.denominator is None else None,
-        side=objective.side,
-        because={
-            "rule": "multi-window burn rate",
-            "sentence": sentence,
-            "inputs": {
-                "objective": objective.name,
-                "target_ratio": objective.target_ratio,
-                "long_window_s": burn.windows.long_s,
-                "short_window_s": burn.windows.short_s,
-                "long_burn_rate": burn.long_rate,
-                "short_burn_rate": burn.short_rate,
-                "burn_rate_limit": burn.windows.factor,
-                "events_in_long_window": total.total if total else None,
-            },
-            "forecast": {
-                "probability": burn.probability,
-                "budget_left_ratio": left,
-                "exhausted_at": deadline.isoformat(),
-            },
-            "is_broken_now": True,
+        inputs={
+            "target_ratio": objective.target_ratio,
+            "long_window_s": burn.windows.long_s,
+            "short_window_s": burn.windows.short_s,
+            "long_burn_rate": burn.long_rate,
+            "short_burn_rate": burn.short_rate,
+            "burn_rate_limit": burn.windows.factor,
+            "events_in_long_window": total.total if total else None,
         },
+        forecast={
+            "probability": burn.probability,
+            "budget_left_ratio": left,
+            "exhausted_at": deadline.isoformat(),
+        },
+        is_broken_now=True,
     )
+    return replace(proposal, bound=None) if objective.denominator is not None else proposal

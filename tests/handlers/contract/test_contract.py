@@ -17,7 +17,8 @@ import handlers
 from handlers import ActionHandler, SourceHandler, discover_actions, discover_sources
 from handlers.contract.source import source
 from handlers.sandbox.parent import call
-from storage.records import Autonomy, GoalType, ReceiptStatus
+from storage.records import Autonomy, ReceiptStatus
+from tasks.goals import goal_types
 from tests.handlers.conftest import context_for, make_goal
 
 ACTIONS, SOURCES = discover_actions(), discover_sources()
@@ -54,7 +55,7 @@ def test_its_limits_are_set_and_can_be_read(action: ActionHandler) -> None:
     assert all(re.fullmatch(r"[1-9]\d*/(minute|hour|day)", limit) for limit in action.rate_limits)
     assert action.risk in {"low", "medium", "high"}
     assert Autonomy(action.level).rank <= Autonomy(action.highest_level or Autonomy.AUTO).rank
-    assert set(action.goal_types) <= set(GoalType)
+    assert set(action.goal_types) <= goal_types()
 
 
 def test_every_option_that_it_reads_is_described(action: ActionHandler) -> None:

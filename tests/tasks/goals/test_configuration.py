@@ -38,6 +38,7 @@ UNUSABLE = {
     "a rate limit that is none": ('[executor]\nrate_limits = ["3/fortnight"]', "executor.rate_limits.0"),
     "a rule of the state that is none": ('[forecasting]\nstate_rule = "most"', "forecasting.state_rule"),
     "a severity of alerts that there is not": ('[alerts]\nminimum_severity = "loud"', "alerts.minimum_severity"),
+    "a type of goal that no rule sets": ('[actions.scale]\ngoal_types = ["SPEED"]', "actions.scale.goal_types.0"),
     "no TOML": ("[executor", "foreact.toml"),
 }
 

@@ -9,12 +9,11 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from storage.records import Goal, GoalState, GoalType, GoalView, Objective, ObjectiveKind, Pattern
-from tasks.goals import Evidence, WindowCount, discover_rules, set_goals
+from storage.records import GoalState, GoalView, Objective, ObjectiveKind, Pattern
+from tasks.goals import Evidence, WindowCount, set_goals
 from tests.tasks.goals.worlds import TICK, evidence_of, frame_of, open_after
 
 DAY_S = 86_400.0
-RULES = {rule.goal_type: rule for rule in discover_rules()}
 
 
 def raise_goal(evidence: Evidence) -> GoalView:
@@ -224,30 +223,6 @@ class TestPattern:
         view = raise_goal(self.evidence(np.full(100, 60.0), 0, shift))
         assert review(view, self.evidence(np.full(100, 45.0), 30)).progress == pytest.approx(0.4)
         assert review(view, self.evidence(np.full(100, 30.0), 60)).state is GoalState.ACHIEVED
-
-
-def test_every_rule_says_how_a_goal_of_its_own_stands_without_any_evidence() -> None:
-    for rule in discover_rules():
-        goal = Goal(
-            goal_id="g",
-            goal_type=rule.goal_type,
-            description="",
-            cause="",
-            series="m",
-            bound=1.0,
-            baseline=2.0,
-            severity=0.5,
-            probability=0.5,
-            urgency=0.5,
-            priority=0.1,
-            created_at=TICK,
-            deadline=TICK,
-            because={"inputs": {}},
-        )
-        standing = rule.standing(goal, Evidence(tick=TICK))
-        assert not standing.is_met, rule.name
-        assert standing.statement
-    assert GoalType.SLA_MAINTENANCE in RULES
 
 
 def test_the_rules_cost_no_cycle_the_second_that_scipys_distributions_take_to_import() -> None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from storage.records import Breach, Forecast, Frame, GoalState, GoalView, Objective
 from tasks.goals import Evidence, GoalChanges
+from tasks.objectives.defaults import default_objectives
 
 TICK = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
 
@@ -68,3 +69,22 @@ def closed_after(changes: GoalChanges, before: Sequence[GoalView] = ()) -> list[
 
 def states_of(changes: GoalChanges) -> list[GoalState]:
     return [move.state for move in changes.transitions]
+
+
+def a_bad_day() -> Evidence:
+    """Return evidence on which every kind of default objective is missed."""
+    minutes = np.arange(1_440)
+    slow = np.where(minutes % 3 == 0, 900.0, 100.0)
+    slow[-3:] = 900.0
+    fine = {
+        "cpu_used_ratio": np.full(1_440, 0.97),
+        "memory_used_ratio": np.full(1_440, 0.95),
+        'disk_used_ratio{mount="/"}': 0.5 + 0.35 * minutes / 1_440,
+        "latency": slow,
+    }
+    hourly = {
+        'disk_used_ratio{mount="/"}': 0.2 + 0.65 * np.arange(480) / 480,
+        "cost_per_hour": np.full(480, 5.0),
+    }
+    frames = (frame_of(fine), frame_of({"cost_per_hour": np.full(24, 5.0)}, 3_600.0))
+    return Evidence(tick=TICK, objectives=default_objectives(), frames=frames, hourly=frame_of(hourly, 3_600.0))
