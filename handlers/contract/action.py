@@ -243,7 +243,7 @@ class ActionHandler(ActionTraits):
             offers = self.candidates or ({},)
             return [Candidate(action=self.name, params=dict(params), target=self.target) for params in offers]
         try:
-            return list(resolve(self.hooks.propose(goal, context)))
+            return [Candidate.model_validate(offer) for offer in resolve(self.hooks.propose(goal, context))]
         except Exception as error:
             logger.warning("%s proposes nothing for goal %s: %s", self.name, goal.goal_id, explain(error))
             return []

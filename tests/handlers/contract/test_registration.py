@@ -70,6 +70,9 @@ def test_a_proposal_that_fails_proposes_nothing_and_is_logged(caplog: pytest.Log
 
     assert from_callable("optimize", ok, hooks={"propose": fails}).propose(make_goal(), context_for()) == []
     assert "OSError: no answer" in caplog.text
+    amiss = {"propose": lambda goal, context: ["restart it"]}
+    assert from_callable("optimize", ok, hooks=amiss).propose(make_goal(), context_for()) == []
+    assert "ValidationError" in caplog.text
 
 
 def test_a_handler_is_reversible_only_where_undoing_is_permitted() -> None:
