@@ -37,6 +37,12 @@ class IssuedForecasts:
         sql = "SELECT series FROM forecasts WHERE cycle_id = $cycle_id AND refusal IS NULL ORDER BY series"
         return [series for (series,) in self._engine.rows(sql, {"cycle_id": cycle_id})]
 
+    def steps_s(self, cycle_id: str, series: Sequence[str]) -> list[float]:
+        """Return the steps in seconds at which a cycle forecast some series, each once."""
+        sql = f"""SELECT DISTINCT step_s FROM forecasts WHERE cycle_id = $cycle_id AND refusal IS NULL
+                  AND series IN ({", ".join(map(literal, series))})"""
+        return [step_s for (step_s,) in self._engine.rows(sql, {"cycle_id": cycle_id})]
+
     def of(self, cycle_id: str, series: Sequence[str]) -> dict[str, Forecast]:
         """Return the forecasts that a cycle issued of some series, by series, refused ones left out."""
         if not series:

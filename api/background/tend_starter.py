@@ -9,11 +9,11 @@ from datetime import datetime, timedelta
 
 from api.facade import Facade
 from storage.actions import ActionView
-from storage.records import Action, Autonomy
+from storage.records import Action, Autonomy, Estimand
 from tasks.actions import configured_actions
 from tasks.authority import as_allowed_now, is_autonomous
 from tasks.execute import effective_level
-from tasks.interventions.act_window import WATCHED_STEPS, watched_until
+from tasks.interventions.act_window import WATCHED_STEPS, watched_between
 from tasks.interventions.matured import matured
 from tasks.interventions.undo import keeps_state, may_undo_unasked
 from tasks.monitor import LONGEST_STEP_S
@@ -109,9 +109,12 @@ def _matured_window(facade: Facade, now: datetime) -> Need | None:
 def _guard_window(facade: Facade, now: datetime) -> Need | None:
     """Find acts that are watched and may be undone should a metric get worse.
 
-    Each look is a new one, so it never backs off.
+    A stabilisation time of 0 leaves that to whole cycles. Each look is a new one, so it never backs off.
     """
-    since = now - timedelta(seconds=max(facade.in_force.executor.stabilisation_seconds, WATCHED_STEPS * LONGEST_STEP_S))
+    stabilisation_s = facade.in_force.executor.stabilisation_seconds
+    if not stabilisation_s:
+        return None
+    since = now - timedelta(seconds=max(stabilisation_s, WATCHED_STEPS * LONGEST_STEP_S))
     watched = [view for view in facade.store.actions.finished(since) if _is_watched(facade, view, now)]
     return _need("guard window", [view.action for view in watched], f"@{now.isoformat(timespec='seconds')}")
 
@@ -125,5 +128,11 @@ def _is_watched(facade: Facade, view: ActionView, now: datetime) -> bool:
         return False
     estimand = facade.store.outcomes.estimand(action.action_id)
     stabilisation_s = facade.in_force.executor.stabilisation_seconds
-    over_at = watched_until(receipt, stabilisation_s, estimand.step_s if estimand else 0.0)
-    return now <= over_at and facade.store.actions.undo_for(action.action_id) is None
+    begins_at, over_at = watched_between(receipt, stabilisation_s, _steps_s(facade, estimand) if estimand else ())
+    return begins_at <= now <= over_at and facade.store.actions.undo_for(action.action_id) is None
+
+
+def _steps_s(facade: Facade, estimand: Estimand) -> list[float]:
+    """Return the steps in which the metrics are seen that an act is watched in."""
+    names = [estimand.series, *estimand.guards]
+    return facade.store.outcomes.issued.steps_s(estimand.forecast_cycle_id, names) or [estimand.step_s]

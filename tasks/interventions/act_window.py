@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import ceil
@@ -10,7 +11,7 @@ from storage.actions import ActionView
 from storage.records import Action, Estimand, Receipt
 
 MOST_PATIENCE_S = 3_600.0
-WATCHED_STEPS = 7
+EARLIEST_STEPS, WATCHED_STEPS = 5, 7
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,12 @@ def horizon_ends_at(action: Action, receipt: Receipt) -> datetime:
     return receipt.finished_at + timedelta(seconds=action.horizon_s)
 
 
-def watched_until(receipt: Receipt, stabilisation_s: float, step_s: float) -> datetime:
-    """Return until when an act is watched for harm: as configured, and until some steps of a metric were seen."""
-    return receipt.finished_at + timedelta(seconds=max(stabilisation_s, WATCHED_STEPS * step_s))
+def watched_between(receipt: Receipt, stabilisation_s: float, steps_s: Collection[float]) -> tuple[datetime, datetime]:
+    """Return from when harm of an act can be seen, and until when it is watched, in metrics of these steps.
+
+    It takes a few steps to tell; so it is watched for some more of them, and as long as is configured.
+    """
+    first_s, last_s = EARLIEST_STEPS * min(steps_s, default=0.0), WATCHED_STEPS * max(steps_s, default=0.0)
+    return receipt.finished_at + timedelta(seconds=first_s), receipt.finished_at + timedelta(
+        seconds=max(stabilisation_s, last_s)
+    )

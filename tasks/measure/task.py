@@ -12,7 +12,7 @@ import numpy as np
 from storage.actions import ActionView
 from storage.records import Action, Estimand, Outcome, Receipt, Verdict
 from tasks.context import Context
-from tasks.interventions.act_window import WATCHED_STEPS, watched_until
+from tasks.interventions.act_window import EARLIEST_STEPS, WATCHED_STEPS, watched_between
 from tasks.interventions.matured import matured
 from tasks.interventions.undo import may_undo_unasked, undo_of
 from tasks.measure.data_around_act import DataAroundAct
@@ -28,7 +28,6 @@ from tasks.stage import stage
 
 Outcomes = tuple[Outcome, ...]
 
-EARLIEST_GUARD_STEPS = 5
 LATEST_LOOK = timedelta(hours=1)
 """How long after its time ran out an act is still undone: by then too much else may rest on it."""
 
@@ -92,7 +91,7 @@ def _worse_by(around: DataAroundAct, view: ActionView, estimand: Estimand, roles
     context, action, receipt = around.context, view.action, view.receipt
     assert receipt is not None
     age_s = (context.tick - receipt.finished_at).total_seconds()
-    if not estimand.guards and age_s < EARLIEST_GUARD_STEPS * estimand.step_s:
+    if not estimand.guards and age_s < EARLIEST_STEPS * estimand.step_s:
         return ""
     if _is_over(around, _over_at(context, receipt, LONGEST_STEP_S if estimand.guards else estimand.step_s)):
         return ""
@@ -111,7 +110,7 @@ def _worse_by(around: DataAroundAct, view: ActionView, estimand: Estimand, roles
 
 
 def _over_at(context: Context, receipt: Receipt, step_s: float) -> datetime:
-    return watched_until(receipt, context.settings.executor.stabilisation_seconds, step_s)
+    return watched_between(receipt, context.settings.executor.stabilisation_seconds, [step_s])[1]
 
 
 def _is_over(around: DataAroundAct, over_at: datetime) -> bool:
@@ -134,7 +133,7 @@ def _looks_worse(grid: MetricGrid, series: str, better: Mapping[str, Better]) ->
     """Tell whether enough was seen, and the metric went the wrong way: only then the past is asked how sure that is."""
     missed = grid.seen(series) - grid.point(series)
     seen = np.isfinite(missed)
-    if seen.sum() < EARLIEST_GUARD_STEPS:
+    if seen.sum() < EARLIEST_STEPS:
         return False
     return bool((missed[seen].mean() > 0) == (better[series] == "lower"))
 
@@ -151,7 +150,7 @@ def _demonstrably(
     windows = around.windows(grid, view.action, view.receipt, around.context.tick, suspects, better, estimand)
     effects = measure_many(windows)
     worse = (name for name, effect in effects.items() if effect.verdict is Verdict.WORSE)
-    first = next((name for name in worse if effects[name].observed_steps >= EARLIEST_GUARD_STEPS), None)
+    first = next((name for name in worse if effects[name].observed_steps >= EARLIEST_STEPS), None)
     return f"{first} got worse: {effects[first].reason}" if first else ""
 
 

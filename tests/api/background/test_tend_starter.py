@@ -16,6 +16,7 @@ from storage.records import Approval, Autonomy, Intent, ReceiptStatus
 from tasks.authority import switch
 from tests.api import worlds
 from tests.api.conftest import RecordingTrigger
+from tests.api.worlds import SERIES
 from tests.tasks.interventions.test_act_window import estimand_of
 
 MINUTE = timedelta(minutes=1)
@@ -157,15 +158,30 @@ def test_what_the_loop_would_not_undo_is_not_guarded(
     assert due(facade, tick + 2 * MINUTE) is None
 
 
-def test_an_act_is_guarded_until_some_steps_of_its_metric_were_seen(
-    facade: Facade, store: Store, tick: datetime
-) -> None:
-    """As long as `measure` watches it: the stabilisation time is five minutes, seven steps are seven."""
+def watched_minutes(facade: Facade, tick: datetime) -> list[int]:
+    return [minute for minute in range(10) if due(facade, tick + minute * MINUTE) is not None]
+
+
+def test_an_act_is_guarded_while_measure_could_find_harm(facade: Facade, store: Store, tick: datetime) -> None:
+    """Five steps tell, seven are watched, of the metric and of its guards; the stabilisation time is five minutes."""
     plan(store, tick, level=Autonomy.AUTO)
     finish(store, tick, before={"nice": 0})
-    store.outcomes.fix(estimand_of(action_id="action-1", issued_at=tick, step_s=60), "cycle-1")
-    assert due(facade, tick + 7 * MINUTE) is not None
-    assert due(facade, tick + 8 * MINUTE) is None
+    guards = ("memory_used_ratio",)
+    store.outcomes.fix(estimand_of(action_id="action-1", issued_at=tick, series=SERIES, guards=guards), "cycle-1")
+    assert watched_minutes(facade, tick) == [5, 6, 7]
+    store.forecasts.append([worlds.a_forecast(SERIES, tick), worlds.a_forecast(*guards, tick, step_s=12)], "cycle-1")
+    assert watched_minutes(facade, tick) == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_without_a_stabilisation_time_only_cycles_look_at_guards(
+    settings: Settings, store: Store, trigger: RecordingTrigger, tick: datetime
+) -> None:
+    executor = settings.executor.model_copy(update={"stabilisation_seconds": 0})
+    unguarded = Facade(settings.model_copy(update={"executor": executor}), store, trigger, lambda: tick, tick)
+    plan(store, tick, level=Autonomy.AUTO)
+    finish(store, tick, before={"nice": 0})
+    store.outcomes.fix(estimand_of(action_id="action-1", issued_at=tick, series=SERIES), "cycle-1")
+    assert watched_minutes(unguarded, tick) == []
 
 
 def test_tend_starts_at_most_once_in_an_interval(

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from storage.records import Estimand, HeldAmount
-from tasks.interventions.act_window import MeasuringWindow, watched_until, window_of
+from tasks.interventions.act_window import MeasuringWindow, watched_between, window_of
 from tests.tasks.execute.acts import HOUR, MINUTE, SECOND, TICK, done, receipt_of, waiting
 
 HELD = HeldAmount(objective="load", capacity="workers", amount=2, begins_after_s=180)
@@ -90,7 +90,9 @@ def test_what_is_written_down_never_makes_a_window_end_before_its_horizon(
             assert fixed.steps >= 1
 
 
-def test_an_act_is_watched_for_the_stabilisation_time_and_for_some_steps_of_its_metric() -> None:
-    receipt = receipt_of("a", TICK)
-    assert watched_until(receipt, 300, 10) == TICK + 5 * MINUTE
-    assert watched_until(receipt, 300, 60) == TICK + 7 * MINUTE
+@pytest.mark.parametrize(("steps_s", "minutes"), [((), (0, 5)), ((12,), (1, 5)), ((60,), (5, 7)), ((12, 60), (1, 7))])
+def test_an_act_is_watched_from_when_harm_can_be_told_for_the_stabilisation_time_and_for_some_steps_of_each_metric(
+    steps_s: tuple[float, ...], minutes: tuple[int, int]
+) -> None:
+    begins_at, over_at = watched_between(receipt_of("a", TICK), 300, steps_s)
+    assert (begins_at, over_at) == (TICK + minutes[0] * MINUTE, TICK + minutes[1] * MINUTE)
