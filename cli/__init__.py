@@ -1,1 +1,1 @@
-"""What the commands of `foreact` do; `cli.app` holds the commands themselves."""
+"""The command line: `cli.app` finds the commands in `cli/commands`, the modules here are what they share."""

@@ -1,0 +1,30 @@
+"""`foreact doctor`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from cli.options import Where, settings_here
+
+EXAMPLE = "foreact doctor --drill"
+
+
+def run(
+    drill: Annotated[
+        bool, typer.Option("--drill", help="Do and undo each action on a target made for it, instead.")
+    ] = False,
+) -> None:
+    """Check what foreact needs here: one line each; the exit code says whether all is well."""
+    from api.processes.layout import new_layout
+    from cli import show
+    from cli.checks import drills, examine
+
+    is_well = True
+    settings = settings_here(warns=False)
+    for check in drills(settings) if drill else examine(new_layout(settings, Where.folder)):
+        is_well = is_well and check.finding != "wrong"
+        show.say(f"{check.finding:<6}{check.what:<30}{check.text}")
+    if not is_well:
+        raise typer.Exit(1)
