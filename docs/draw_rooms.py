@@ -137,7 +137,7 @@ def steps() -> list[list[str]]:
 
 
 @dataclass
-class Layout:
+class Drawing:
     """Rows of rooms and of places that long arrows cross; where each lies; from where to where a house goes down."""
 
     rooms: Rooms
@@ -193,7 +193,7 @@ class Layout:
         return both + (ROOM_GAP if self.width(left) and self.width(right) else LINE_GAP)
 
 
-def lay_out(rooms: Rooms) -> Layout:
+def arrange(rooms: Rooms) -> Drawing:
     """Return where everything lies."""
     by_house = {house: rooms.rows(house) for house in HOUSES}
     rows = [list(row) for house in HOUSES for row in by_house[house]]
@@ -205,35 +205,35 @@ def lay_out(rooms: Rooms) -> Layout:
         tracks[a, b] = [a, *(node for node, _ in crossed), b]
         for node, at in crossed:
             rows[at].append(node)
-    layout = Layout(rooms, rows, tracks)
+    drawing = Drawing(rooms, rows, tracks)
     top, at = TOP, 0
     for house in HOUSES:
         y = top + PADDING
         for row in rows[at : at + len(by_house[house])]:
-            layout.y |= dict.fromkeys(row, y + BOX / 2)
+            drawing.y |= dict.fromkeys(row, y + BOX / 2)
             y += BOX + ROW_GAP
         at += len(by_house[house])
-        layout.houses[house] = (top, y - ROW_GAP + PADDING)
+        drawing.houses[house] = (top, y - ROW_GAP + PADDING)
         top = y - ROW_GAP + PADDING + HOUSE_GAP
-    layout.settle()
-    return layout
+    drawing.settle()
+    return drawing
 
 
 def draw(rooms: Rooms) -> str:
     """Return the picture as SVG."""
-    layout = lay_out(rooms)
-    height = max(end for _, end in layout.houses.values()) + TOP
+    drawing = arrange(rooms)
+    height = max(end for _, end in drawing.houses.values()) + TOP
     parts = [
         '<svg xmlns="http://www.w3.org/2000/svg" font-family="system-ui, sans-serif"',
         f'viewBox="0 0 {WIDTH:g} {height:g}">',
         "<title>The rooms of foreact, each above what it imports</title>",
         f"<defs>{_tip(PLAIN)}{_tip(MAIN)}{_tip(FOUND)}</defs>",
         f'<rect width="{WIDTH:g}" height="{height:g}" fill="#fff"/>',
-        *(_house(house, *span) for house, span in layout.houses.items()),
-        *(_arrow(layout, edge, PLAIN, 1.2) for edge in rooms.arrows if edge not in rooms.main),
-        *(_arrow(layout, edge, FOUND, 1.4, ' stroke-dasharray="5 4"') for edge in sorted(rooms.findings)),
-        *(_arrow(layout, edge, MAIN, 2.2) for edge in rooms.main),
-        *(_box(layout, room) for room in sorted(rooms.modules)),
+        *(_house(house, *span) for house, span in drawing.houses.items()),
+        *(_arrow(drawing, edge, PLAIN, 1.2) for edge in rooms.arrows if edge not in rooms.main),
+        *(_arrow(drawing, edge, FOUND, 1.4, ' stroke-dasharray="5 4"') for edge in sorted(rooms.findings)),
+        *(_arrow(drawing, edge, MAIN, 2.2) for edge in rooms.main),
+        *(_box(drawing, room) for room in sorted(rooms.modules)),
         "</svg>",
     ]
     return "\n".join(parts) + "\n"
@@ -258,15 +258,15 @@ def _house(house: str, start: float, end: float) -> str:
     return f'<rect {place} rx="12" fill="{fill}"/>{name}'
 
 
-def _arrow(layout: Layout, edge: Edge, colour: str, width: float, dash: str = "") -> str:
+def _arrow(drawing: Drawing, edge: Edge, colour: str, width: float, dash: str = "") -> str:
     """Draw a smooth line through all places of an arrow, from box to box."""
-    track = layout.tracks[edge]
-    down = 1 if layout.y[track[-1]] > layout.y[track[0]] else -1
+    track = drawing.tracks[edge]
+    down = 1 if drawing.y[track[-1]] > drawing.y[track[0]] else -1
     aside = 0 if down == 1 else 12
-    commands = [f"M{layout.x[track[0]] + aside:.0f} {layout.y[track[0]] + down * BOX / 2:.0f}"]
+    commands = [f"M{drawing.x[track[0]] + aside:.0f} {drawing.y[track[0]] + down * BOX / 2:.0f}"]
     for a, b in pairwise(track):
-        x1, x2 = layout.x[a] + aside, layout.x[b] + aside
-        y1, y2 = layout.y[a] + down * BOX / 2, layout.y[b] - down * BOX / 2
+        x1, x2 = drawing.x[a] + aside, drawing.x[b] + aside
+        y1, y2 = drawing.y[a] + down * BOX / 2, drawing.y[b] - down * BOX / 2
         half = (y2 - y1) * 0.6
         commands.append(f"C{x1:.0f} {y1 + half:.0f} {x2:.0f} {y2 - half:.0f} {x2:.0f} {y2:.0f}")
         if b != track[-1]:
@@ -275,16 +275,16 @@ def _arrow(layout: Layout, edge: Edge, colour: str, width: float, dash: str = ""
     return f'<path d="{"".join(commands)}" {shape}/>'
 
 
-def _box(layout: Layout, room: str) -> str:
-    x, y, width = layout.x[room], layout.y[room], layout.width(room)
-    names = [each.rpartition(".")[2] for each in layout.rooms.modules[room]]
-    numbers = sorted(layout.rooms.steps[room])
+def _box(drawing: Drawing, room: str) -> str:
+    x, y, width = drawing.x[room], drawing.y[room], drawing.width(room)
+    names = [each.rpartition(".")[2] for each in drawing.rooms.modules[room]]
+    numbers = sorted(drawing.rooms.steps[room])
     count = f"{len(names)} module" + ("s" if len(names) != 1 else "")
     line = COLOURS[house_of(room)][1]
     paper, ink, grey = (line, "#fff", "#fff") if numbers else ("#fff", MAIN, TEXT)
     frame = f'fill="{paper}" stroke="{line}" stroke-width="1.2"'
     place = f'x="{x - width / 2:.0f}" y="{y - BOX / 2:.0f}" width="{width:.0f}" height="{BOX:g}"'
-    name = escape(title(layout.rooms, room))
+    name = escape(title(drawing.rooms, room))
     middle = f'x="{x:.0f}" text-anchor="middle"'
     badges = (_badge(x - width / 2 + 2 + 19 * at, y - BOX / 2 + 1, number) for at, number in enumerate(numbers))
     return (
