@@ -13,7 +13,7 @@ import anyio.to_thread
 import uvicorn
 from fastapi import FastAPI
 
-from api import error_responses
+from api import error_responses, probes
 from api.background.cache_refresher import LOOK_EVERY_S, CacheRefresher
 from api.background.notifier import Notifier
 from api.background.sampler import Sampler, Worker
@@ -22,8 +22,8 @@ from api.dashboard import views
 from api.facade import Facade
 from api.middleware import RequestFilter
 from api.prefect_client import PrefectTrigger, Trigger
-from api.routes import actions, agent, executor, forecasts, goals, health, history, ingest, objectives, outcomes
 from handlers.sources.host import HostSampler
+from plugins import modules_of
 from settings import VERSION, Settings, settings_in_force, utc_now
 from storage import ForeactError, Store, own_store
 
@@ -55,9 +55,9 @@ def create_app(
     app.add_middleware(
         RequestFilter, max_body_bytes=settings.server.max_body_bytes, is_loopback=_is_loopback(settings.server.host)
     )
-    for module in (agent, goals, forecasts, actions, executor, outcomes, ingest, objectives, history):
+    for module in modules_of("api.routes"):
         app.include_router(module.router, prefix=PREFIX)
-    app.include_router(health.router)
+    app.include_router(probes.router)
     views.mount(app)
     return app
 

@@ -1,1 +1,1 @@
-"""The commands of `foreact`: declared in `cli.app`, carried out by its neighbours."""
+"""The command line: `cli.app` finds the commands in `cli/commands`, the modules here are what they share."""

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from cli.evaluate import Evaluated
+from cli.evaluation import Evaluated
 from tasks.forecast.verification.rolling_origin import ForecasterRow
 
 

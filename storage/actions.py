@@ -37,31 +37,10 @@ class ActionTable:
 
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self._engine, self._clock = engine, clock
-        self._actions = RecordTable(
-            engine,
-            clock,
-            "actions",
-            Action,
-            {
-                "action_id": "action_id",
-                "name": "name",
-                "goal_id": "goal_id",
-                "target": "target",
-                "due_at": "due_at",
-                "expires_at": "expires_at",
-                "undo_of": "undo_of",
-            },
-        )
-        self._approvals = RecordTable(engine, clock, "approvals", Approval, {"action_id": "action_id"})
-        keys = {"action_id": "action_id", "attempt": "attempt", "promised_at": "at"}
-        self._intents = RecordTable(engine, clock, "intents", Intent, keys)
-        self._receipts = RecordTable(
-            engine,
-            clock,
-            "receipts",
-            Receipt,
-            {"action_id": "action_id", "status": "status", "finished_at": "finished_at"},
-        )
+        self._actions = RecordTable(engine, clock, "actions", Action)
+        self._approvals = RecordTable(engine, clock, "approvals", Approval)
+        self._intents = RecordTable(engine, clock, "intents", Intent)
+        self._receipts = RecordTable(engine, clock, "receipts", Receipt)
 
     def append(self, actions: Sequence[Action], cycle_id: str) -> int:
         """Record planned actions; return how many were new."""

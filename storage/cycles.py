@@ -18,8 +18,7 @@ class CycleTable:
 
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self._engine, self._clock = engine, clock
-        keys = {"cycle_id": "cycle_id", "agent": "agent", "tick": "tick", "kind": "kind"}
-        self._cycles = RecordTable(engine, clock, "cycles", Cycle, keys, first_by=("cycle_id",))
+        self._cycles = RecordTable(engine, clock, "cycles", Cycle, first_by=("cycle_id",))
         self._begun: tuple[str, datetime] | None = None
         self._measured_at: datetime | None = None
 

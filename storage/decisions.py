@@ -16,10 +16,8 @@ class DecisionTable:
 
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self._engine = engine
-        keys = {"decision_id": "decision_id", "goal_id": "goal_id"}
-        self._decisions = RecordTable(engine, clock, "decisions", Decision, keys, first_by=("cycle_id",))
-        keys = {"plan_id": "plan_id", "goal_id": "goal_id"}
-        self._plans = RecordTable(engine, clock, "plans", Plan, keys, first_by=("cycle_id",))
+        self._decisions = RecordTable(engine, clock, "decisions", Decision, first_by=("cycle_id",))
+        self._plans = RecordTable(engine, clock, "plans", Plan, first_by=("cycle_id",))
 
     def append(self, decisions: Sequence[Decision], plans: Sequence[Plan], cycle_id: str) -> None:
         """Record what a cycle decided and planned."""

@@ -107,8 +107,7 @@ class ForecastTable:
 
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self._engine, self._clock = engine, clock
-        keys = {"objective": "objective", "series": "series"}
-        self.breaches = RecordTable(engine, clock, "breaches", Breach, keys, first_by=("cycle_id",))
+        self.breaches = RecordTable(engine, clock, "breaches", Breach, first_by=("cycle_id",))
         self.states = StateTable(engine, clock)
         self.fitted = FittedTable(engine, clock)
         self._maturity = OpenPredictions(engine, "errors", self._moments_open, lambda moment: moment)

@@ -34,8 +34,7 @@ class GoalTable:
 
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self._engine, self._clock = engine, clock
-        keys = {"goal_id": "goal_id", "goal_type": "goal_type", "cause": "cause"}
-        self._goals = RecordTable(engine, clock, "goals", Goal, keys)
+        self._goals = RecordTable(engine, clock, "goals", Goal)
         self._kept: _Kept | None = None
         self._lock = threading.RLock()
 

@@ -21,28 +21,10 @@ class OutcomeTable:
 
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self._engine = engine
-        self._outcomes = RecordTable(
-            engine,
-            clock,
-            "outcomes",
-            Outcome,
-            {
-                "outcome_id": "outcome_id",
-                "action_id": "action_id",
-                "action": "action",
-                "goal_type": "goal_type",
-                "role": "role",
-                "verdict": "verdict",
-                "measured_at": "measured_at",
-            },
-        )
-        self._estimands = RecordTable(
-            engine, clock, "estimands", Estimand, {"action_id": "action_id", "series": "series"}
-        )
+        self._outcomes = RecordTable(engine, clock, "outcomes", Outcome)
+        self._estimands = RecordTable(engine, clock, "estimands", Estimand)
         self.issued = IssuedForecasts(engine)
-        self._beliefs = RecordTable(
-            engine, clock, "beliefs", Belief, {"belief_id": "belief_id", "outcome_count": "outcome_count"}
-        )
+        self._beliefs = RecordTable(engine, clock, "beliefs", Belief)
 
     def fix(self, estimand: Estimand, cycle_id: str) -> bool:
         """Write down what an act will be judged by; only the first word counts. Returns whether this was it."""

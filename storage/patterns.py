@@ -13,9 +13,8 @@ class PatternTable:
     """The `patterns` table."""
 
     def __init__(self, engine: Engine, clock: Clock) -> None:
-        keys = {"pattern_id": "pattern_id", "kind": "kind", "subject": "subject"}
         self._engine = engine
-        self._patterns = RecordTable(engine, clock, "patterns", Pattern, keys, first_by=("cycle_id",))
+        self._patterns = RecordTable(engine, clock, "patterns", Pattern, first_by=("cycle_id",))
 
     def append(self, patterns: Sequence[Pattern], cycle_id: str) -> None:
         """Record the patterns that a cycle found."""

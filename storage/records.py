@@ -20,9 +20,10 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +41,18 @@ def _to_utc(moment: datetime) -> datetime:
 
 Moment = Annotated[AwareDatetime, AfterValidator(_to_utc)]
 """An aware datetime, kept in UTC."""
+
+
+@dataclass(frozen=True)
+class InColumn:
+    """Says that a field has a column of its own beside the record as JSON; by another name than its own, if given."""
+
+    name: str = ""
+
+
+_T = TypeVar("_T")
+Column = Annotated[_T, InColumn()]
+"""A field that SQL may search by: its table has a column of its name."""
 
 
 def stable_id(prefix: str, *parts: object) -> str:
@@ -220,9 +233,9 @@ class Frame(Record):
 class Pattern(Record):
     """A regularity found in events or metrics, with its evidence."""
 
-    pattern_id: str
-    kind: str
-    subject: str
+    pattern_id: Column[str]
+    kind: Column[str]
+    subject: Column[str]
     statement: str
     strength: float = Field(ge=0, le=1)
     p_value: float | None = None
@@ -252,8 +265,8 @@ class Forecast(Record):
 class Breach(Record):
     """How likely an objective breaks within its horizon, and when; read off the joint paths."""
 
-    objective: str
-    series: str
+    objective: Column[str]
+    series: Column[str]
     probability: float = Field(ge=0, le=1)
     expected_at: Moment | None = None
     earliest_at: Moment | None = None
@@ -390,11 +403,11 @@ class Objective(Record):
 class Goal(Record):
     """Something the loop set out to do, and because of what; the rule named here set it and judges it."""
 
-    goal_id: str
-    goal_type: GoalType
+    goal_id: Column[str]
+    goal_type: Column[GoalType]
     rule: str = ""
     description: str
-    cause: str
+    cause: Column[str]
     objective: str | None = None
     series: str | None = None
     bound: float | None = None
@@ -472,8 +485,8 @@ class Alternative(Record):
 class Decision(Record):
     """One choice: what was taken, with what probability, over which alternatives, and why."""
 
-    decision_id: str
-    goal_id: str
+    decision_id: Column[str]
+    goal_id: Column[str]
     at: Moment
     chosen: Alternative
     alternatives: tuple[Alternative, ...]
@@ -486,8 +499,8 @@ class Decision(Record):
 class Plan(Record):
     """How a goal will be pursued: the strategy and the actions it leads to."""
 
-    plan_id: str
-    goal_id: str
+    plan_id: Column[str]
+    goal_id: Column[str]
     decision_id: str
     created_at: Moment
     strategy: Strategy
@@ -498,26 +511,26 @@ class Plan(Record):
 class Action(Record):
     """An action that a plan wants done, with everything needed to judge it afterwards fixed beforehand."""
 
-    action_id: str
-    name: str
-    goal_id: str
+    action_id: Column[str]
+    name: Column[str]
+    goal_id: Column[str]
     goal_type: GoalType
     plan_id: str
     decision_id: str
     params: dict[str, Any] = Field(default_factory=dict)
-    target: str = ""
+    target: Column[str] = ""
     strategy: Strategy = Strategy.IMMEDIATE
     level: Autonomy
     created_at: Moment
-    due_at: Moment
-    expires_at: Moment
+    due_at: Column[Moment]
+    expires_at: Column[Moment]
     series: str | None = None
     side: Literal["below", "above"] = "below"
     guards: tuple[str, ...] = ()
     horizon_s: float = 600
     propensity: float = 1.0
     dry_run: bool = False
-    undo_of: str | None = None
+    undo_of: Column[str | None] = None
     priority: float = 0.0
     bound: float | None = None
     forecast_cycle_id: str = ""
@@ -531,9 +544,9 @@ class Action(Record):
 class Intent(Record):
     """The durable promise to act, written before anything is touched."""
 
-    action_id: str
-    at: Moment
-    attempt: int = 1
+    action_id: Column[str]
+    at: Annotated[Moment, InColumn("promised_at")]
+    attempt: Column[int] = 1
     flow_run_id: str = ""
     before: dict[str, Any] = Field(default_factory=dict)
 
@@ -541,10 +554,10 @@ class Intent(Record):
 class Receipt(Record):
     """What came of an action: written after the act, never overwritten."""
 
-    action_id: str
-    status: ReceiptStatus
+    action_id: Column[str]
+    status: Column[ReceiptStatus]
     started_at: Moment
-    finished_at: Moment
+    finished_at: Column[Moment]
     detail: str = ""
     claimed_impact: dict[str, float] = Field(default_factory=dict)
     evidence: dict[str, Any] = Field(default_factory=dict)
@@ -559,7 +572,7 @@ class Receipt(Record):
 class Approval(Record):
     """A person's answer to an action that waits for one."""
 
-    action_id: str
+    action_id: Column[str]
     approved: bool
     by: str
     at: Moment
@@ -590,8 +603,8 @@ class Estimand(Record):
     amount is `held` against the amount before it instead of against a forecast of the series.
     """
 
-    action_id: str
-    series: str
+    action_id: Column[str]
+    series: Column[str]
     better: Literal["lower", "higher"]
     fixed_at: Moment
     forecast_cycle_id: str
@@ -618,15 +631,15 @@ class Estimand(Record):
 class Outcome(Record):
     """What an action changed on one metric, against the forecast issued before it."""
 
-    outcome_id: str
-    action_id: str
-    action: str
+    outcome_id: Column[str]
+    action_id: Column[str]
+    action: Column[str]
     goal_id: str
-    goal_type: GoalType
+    goal_type: Column[GoalType]
     strategy: Strategy
     series: str
-    role: Literal["target", "guard", "side_effect"] = "target"
-    measured_at: Moment
+    role: Column[Literal["target", "guard", "side_effect"]] = "target"
+    measured_at: Column[Moment]
     acted_at: Moment
     horizon_s: float
     estimate: float | None = None
@@ -636,7 +649,7 @@ class Outcome(Record):
     p_value: float | None = None
     effect_sd_units: float | None = None
     standard_error_sd_units: float | None = None
-    verdict: Verdict
+    verdict: Column[Verdict]
     reason: str = ""
     propensity: float = 1.0
     claimed: float | None = None
@@ -648,19 +661,19 @@ class Outcome(Record):
 class Belief(Record):
     """What is believed about the actions after an outcome; replayable from the outcomes alone."""
 
-    belief_id: str
+    belief_id: Column[str]
     at: Moment
-    outcome_count: int
+    outcome_count: Column[int]
     state: dict[str, Any]
 
 
 class Cycle(Record):
     """One turn of the loop."""
 
-    cycle_id: str
-    agent: str
-    tick: Moment
-    kind: Literal["cycle", "tend", "replay", "simulation"] = "cycle"
+    cycle_id: Column[str]
+    agent: Column[str]
+    tick: Column[Moment]
+    kind: Column[Literal["cycle", "tend", "replay", "simulation"]] = "cycle"
     autonomous: bool
     configuration_hash: str
     code_version: str

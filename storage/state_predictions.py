@@ -63,7 +63,7 @@ class StateTable:
 
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self._engine, self._clock = engine, clock
-        self._states = RecordTable(engine, clock, "states", StatePrediction, {})
+        self._states = RecordTable(engine, clock, "states", StatePrediction)
         self._maturity = OpenPredictions(engine, "state_results", self._foretold, lambda state: state.prediction.at)
 
     def append(self, state: StatePrediction, cycle_id: str, raw: RawState | None = None) -> bool:

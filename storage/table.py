@@ -1,4 +1,4 @@
-"""One table of records: its key columns beside the whole record as JSON."""
+"""One table of records: the fields that SQL may search by as columns, beside the whole record as JSON."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import duckdb
 import numpy as np
 
 from storage.engine.protocol import Engine, Params
-from storage.records import Record
+from storage.records import InColumn, Record
 
 FEW = 20
 """So many rows travel to the owner faster as one statement than as columns."""
@@ -95,6 +95,16 @@ def _type_of(parts: Sequence[Any]) -> str:
     return {datetime: "TIMESTAMPTZ", int: "BIGINT", float: "DOUBLE"}.get(type(first), "VARCHAR")
 
 
+def columns_of(model: type[Record]) -> dict[str, str]:
+    """Return the columns that a kind of record fills, in the order of its fields: column to field."""
+    return {
+        mark.name or field: field
+        for field, info in model.model_fields.items()
+        for mark in info.metadata
+        if isinstance(mark, InColumn)
+    }
+
+
 class RecordTable(Generic[R]):
     """Append-only rows of one kind of record; writing the same row twice changes nothing."""
 
@@ -104,12 +114,12 @@ class RecordTable(Generic[R]):
         clock: Clock,
         name: str,
         model: type[R],
-        keys: Mapping[str, str],
         *,
         first_by: tuple[str, ...] = (),
     ) -> None:
-        """Bind a table: `keys` maps each key column to the record's attribute that fills it; see `insert_new`."""
-        self._engine, self._clock, self._name, self._model, self._keys = engine, clock, name, model, keys
+        """Bind a table to its kind of record; see `insert_new`."""
+        self._engine, self._clock, self._name, self._model = engine, clock, name, model
+        self._keys = columns_of(model)
         self._first_by = first_by
 
     def append(self, records: Iterable[R], cycle_id: str | None = None) -> int:

@@ -1,4 +1,4 @@
-"""All that can be configured is documented, and all that the documentation names exists."""
+"""What can be configured, asked and added is documented, and all that the documentation names exists."""
 
 from __future__ import annotations
 
@@ -11,8 +11,12 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
+from api.app import create_app
+from docs import draw_rooms
 from handlers import discover_actions, discover_sources
-from settings import ActionSettings, Declaration, Settings
+from settings import ActionSettings, Declaration, Settings, load_settings
+from storage.records import ObjectiveKind
+from tasks.forecast.forecasters import names
 from tests import PROJECT
 
 TEXT = (PROJECT / "docs" / "configuration.md").read_text()
@@ -86,3 +90,34 @@ def anchors(file: Path) -> set[str]:
     """Return the anchors of a page's headings, as GitHub makes them."""
     headings = re.findall(r"^#+ (.+)$", file.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_forecaster_is_documented(name: str) -> None:
+    assert f"`{name}" in (PROJECT / "docs" / "forecasting.md").read_text()
+
+
+@pytest.mark.parametrize("kind", ObjectiveKind)
+def test_every_objective_kind_is_documented(kind: str) -> None:
+    assert f"| `{kind}` |" in (PROJECT / "docs" / "goals.md").read_text()
+
+
+def test_every_endpoint_is_documented(tmp_path: Path) -> None:
+    text = (PROJECT / "README.md").read_text()
+    paths = [path.removeprefix("/api/autonomous/") for path in create_app(load_settings(tmp_path)).openapi()["paths"]]
+    short = [re.sub(r"\{\w+_id\}", "{id}", path) for path in paths]
+    assert [
+        path for path in short if not re.search(rf"`([A-Z]+ )?(/api/autonomous/)?{re.escape(path)}[`?]", text)
+    ] == []
+
+
+def test_the_picture_of_the_rooms_shows_them_as_they_are() -> None:
+    assert draw_rooms.PICTURE.read_text() == draw_rooms.draw(draw_rooms.look())
+
+
+def test_the_way_of_a_sample_has_ten_steps_and_the_glossary_twenty_words() -> None:
+    text = draw_rooms.PAGE.read_text()
+    assert len(draw_rooms.steps()) == 10
+    assert all(draw_rooms.steps())
+    glossary = text.partition("## Twenty words")[2].partition("## ")[0]
+    assert len(re.findall(r"^\| \w", glossary, flags=re.MULTILINE)) == 1 + 20

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,19 +14,19 @@ from markupsafe import Markup
 from api import queries
 from api.dashboard import charts
 from api.facade import Facade
-from api.models.agent import ExecutorStatistics, Status
+from api.models.agent import Status
 from api.models.forecasts import Predictions, SeriesForecast
-from api.models.goals import ActionDetail, GoalsOverview
+from api.models.goals import ActionDetail, GoalSummary
+from api.queries.agent import ReceiptsSoFar
 from storage.actions import ActionView
 from storage.engine.query_cache import CLOCK
-from storage.records import Breach, Decision, FloatArray, GoalView, Objective, Outcome
+from storage.records import Breach, FloatArray, Objective, Outcome
 from storage.samples import SeriesInfo
 from tasks.interventions.undo import keeps_state, refusal_to_undo
 from tasks.objectives.in_force import objectives_in_force
 
 CHARTS_SHOWN = 6
 ACTIONS_SHOWN = 12
-GOALS_WITH_STEPS = 12
 HORIZON_HOURS = 24.0
 MOST_STEPS = 288
 RECENT = timedelta(hours=1)
@@ -53,67 +54,51 @@ class PageCharts:
     hidden: int
 
 
-@dataclass(frozen=True)
-class AwaitedApproval:
-    """An action that waits for a person, with the goal and the reasons behind it."""
-
-    view: ActionView
-    goal: GoalView | None
-    decision: Decision | None
+Shown = Mapping[str, Any]
+"""What a template is given, by name."""
 
 
 @dataclass(frozen=True)
-class Step:
-    """The newest action for a goal, and the explanation of its newest decision."""
+class Page:
+    """What the panels of the first page draw on, read when one first asks, so that all of them show the same."""
 
-    action: ActionDetail | None
-    explanation: str
+    facade: Facade
+    show_all: bool = False
 
+    @cached_property
+    def known(self) -> ReceiptsSoFar:
+        """Return what is planned and what was done, and the moment of this page."""
+        return queries.agent.standing(self.facade)
 
-@dataclass(frozen=True)
-class Home:
-    """Everything that the self-updating part of the first page shows."""
+    @cached_property
+    def status(self) -> Status:
+        """Return how the agent is."""
+        return queries.agent.status(self.facade, self.known)
 
-    now: datetime
-    status: Status
-    predictions: Predictions
-    goals: GoalsOverview
-    steps: Mapping[str, Step]
-    broken: list[Breach]
-    helped: ExecutorStatistics
-    waiting: list[AwaitedApproval]
-    charts: list[Chart]
-    hidden_series: int
-    actions: list[ActionDetail]
-    insights: Mapping[str, Any]
-    patterns: list[Any]
-    next_cycle_at: datetime | None
+    @cached_property
+    def predictions(self) -> Predictions:
+        """Return the forecasts in force."""
+        return queries.forecasts.predictions(self.facade, HORIZON_HOURS)
 
+    @cached_property
+    def goals(self) -> Sequence[GoalSummary]:
+        """Return the open goals, most important first."""
+        return queries.goals.overview(self.facade).goals
 
-def home(facade: Facade, show_all: bool = False) -> Home:
-    """Gather the first page."""
-    known, foreseen = queries.agent.standing(facade), queries.forecasts.predictions(facade, HORIZON_HOURS)
-    now, status = known.now, queries.agent.status(facade, known)
-    drawn = _drawn(facade, show_all)
-    last, opened = status.last_cycle, queries.goals.overview(facade)
-    actions, learned = queries.goals.latest_actions(facade, ACTIONS_SHOWN).actions, queries.agent.insights(facade)
-    interval = timedelta(seconds=facade.in_force.analysis_interval_s)
-    return Home(
-        now=now,
-        status=status,
-        predictions=foreseen,
-        goals=opened,
-        steps={goal.goal_id: _step(facade, goal.goal_id, actions) for goal in opened.goals[:GOALS_WITH_STEPS]},
-        broken=[breach for breach in foreseen.breaches if breach.is_breached_now],
-        helped=queries.agent.executor_statistics(facade, known, learned),
-        waiting=[_waiting(facade, view) for view in known.pending if queries.goals.awaits_approval(view, now)],
-        charts=drawn.charts,
-        hidden_series=drawn.hidden,
-        actions=actions,
-        insights=learned,
-        patterns=queries.agent.patterns(facade).patterns[:ACTIONS_SHOWN],
-        next_cycle_at=last.tick + interval if last else None,
-    )
+    @cached_property
+    def actions(self) -> Sequence[ActionDetail]:
+        """Return the newest actions."""
+        return queries.goals.latest_actions(self.facade, ACTIONS_SHOWN).actions
+
+    @cached_property
+    def waiting(self) -> Sequence[ActionView]:
+        """Return the actions that wait for a person."""
+        return [view for view in self.known.pending if queries.goals.awaits_approval(view, self.known.now)]
+
+    @cached_property
+    def insights(self) -> dict[str, Any]:
+        """Return what was learned about the actions."""
+        return queries.agent.insights(self.facade)
 
 
 def action_picture(facade: Facade, action: ActionDetail) -> Markup | None:
@@ -140,19 +125,7 @@ def action_picture(facade: Facade, action: ActionDetail) -> Markup | None:
     return charts.forecast_chart(lines, f"{outcome.series} around {outcome.action}: forecast and observed")
 
 
-def _step(facade: Facade, goal_id: str, actions: Sequence[ActionDetail]) -> Step:
-    decisions = facade.store.decisions.of_goal(goal_id, 1)
-    newest = next((each for each in actions if each.action.goal_id == goal_id), None)
-    return Step(newest, decisions[0].explanation if decisions else "")
-
-
-def _waiting(facade: Facade, view: ActionView) -> AwaitedApproval:
-    return AwaitedApproval(
-        view, facade.store.goals.get(view.action.goal_id), facade.store.decisions.get(view.action.decision_id)
-    )
-
-
-def _drawn(facade: Facade, show_all: bool) -> PageCharts:
+def page_charts(facade: Facade, show_all: bool) -> PageCharts:
     """Return the charts as drawn within the last seconds: drawing takes longer than all the rest of the page.
 
     What is recorded meanwhile is seen with the next ones; metrics may come many times a second.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,12 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from api import commands, queries
 from api.dashboard import charts, formatting, outcome_pictures, page_data, reference
 from api.facade import Facade, FacadeDep
+from plugins import modules_of
 from settings import VERSION
 from storage.errors import ForeactError
 from tasks.text import percent, span
@@ -35,7 +38,10 @@ def mount(app: FastAPI) -> None:
 
 def _environment() -> Environment:
     environment = Environment(
-        loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+        loader=FileSystemLoader([HERE / "templates", HERE]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
     )
     environment.filters |= {
         "value": formatting.value,
@@ -59,23 +65,27 @@ def _environment() -> Environment:
 def _router(environment: Environment) -> APIRouter:
     router = APIRouter()
 
-    def page(facade: Facade, template: str, status: int = 200, **values: Any) -> HTMLResponse:
+    def page(facade: Facade, template: str, status_code: int = 200, **values: Any) -> HTMLResponse:
         shared = {"prefect_ui_url": facade.prefect_ui_url, "agent": facade.settings.agent.name}
         text = environment.get_template(template).render(**shared, **values)
-        return HTMLResponse(text, status, headers=HEADERS)
+        return HTMLResponse(text, status_code, headers=HEADERS)
 
     def refused(facade: Facade, refusal: ForeactError) -> HTMLResponse:
         return page(facade, "refused.html", refusal.status, message=refusal.message)
 
+    def living(facade: Facade, show_all: bool) -> dict[str, Any]:
+        seen = page_data.Page(facade, show_all)
+        return {"panels": list(_panels(environment, seen)), "status": seen.status, "show_all": show_all}
+
     @router.get("/")
     def home(facade: FacadeDep, show_all: bool = False) -> HTMLResponse:
         """Show the system, what is expected of it and what is done about it."""
-        return page(facade, "home.html", scene=page_data.home(facade, show_all), show_all=show_all)
+        return page(facade, "home.html", **living(facade, show_all))
 
     @router.get("/live")
     def live(facade: FacadeDep, show_all: bool = False) -> HTMLResponse:
         """Render the part of the first page that changes."""
-        return page(facade, "live.html", scene=page_data.home(facade, show_all), show_all=show_all)
+        return page(facade, "live.html", **living(facade, show_all))
 
     @router.get("/goals/{goal_id}")
     def goal(goal_id: str, facade: FacadeDep) -> HTMLResponse:
@@ -105,3 +115,12 @@ def _router(environment: Environment) -> APIRouter:
         return page(facade, "reference.html", sections=sections)
 
     return router
+
+
+def _panels(environment: Environment, page: page_data.Page) -> Iterator[Markup]:
+    """Render the panels of the first page that have something to show, in their order."""
+    for module in sorted(modules_of("api.dashboard.panels"), key=lambda each: (each.PLACE, each.__name__)):
+        shown = module.show(page)
+        if shown is not None:
+            template = environment.get_template(f"panels/{module.__name__.rpartition('.')[2]}.html")
+            yield Markup(template.render(**shown, now=page.known.now, show_all=page.show_all))

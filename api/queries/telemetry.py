@@ -1,8 +1,14 @@
-"""The loop's own figures in the Prometheus format, read off the store when they are asked for."""
+"""The loop's own figures in the Prometheus format, read off the store when they are asked for.
+
+A figure is one function here: its name and help stand above it, and what it returns is shown. Names of counters get
+`_total` at their end by themselves.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import CounterMetricFamily as Counter
@@ -13,11 +19,163 @@ from prometheus_client.registry import Collector
 from api import queries
 from api.facade import Facade
 from handlers.drills import DrillReport
+from storage import Store
 from storage.facts import DRILLS
 from storage.records import Cycle
 from tasks.drivers.in_force import breaches_in_force
 
 COVERAGE_LAST = 500
+
+
+@dataclass(frozen=True)
+class Scrape:
+    """One reading of all figures, with what several of them rest on."""
+
+    facade: Facade
+
+    @property
+    def store(self) -> Store:
+        """Return the store that is read."""
+        return self.facade.store
+
+    @cached_property
+    def newest(self) -> Cycle | None:
+        """Return the newest whole cycle."""
+        return next(iter(self.store.cycles.latest(1, whole=True)), None)
+
+    @cached_property
+    def stages_s(self) -> Mapping[str, float]:
+        """Return how long each stage of the newest cycle took, in seconds."""
+        stages = self.store.cycles.stages(self.newest.cycle_id) if self.newest else []
+        return {each["stage"]: each["duration_s"] for each in stages}
+
+    @cached_property
+    def coverage(self) -> tuple[float | None, int]:
+        """Return the share of observations inside the 90 % interval, and over how many forecasts."""
+        return self.store.forecasts.coverage(COVERAGE_LAST)
+
+
+Value = float | Mapping[str, float] | None
+"""A number, or one for each value of a label; None leaves the figure out."""
+Read = Callable[[Scrape], Value]
+_FIGURES: list[Callable[[Scrape], Metric | None]] = []
+
+
+def figure(kind: type[Gauge] | type[Counter], name: str, text: str, by: str = "") -> Callable[[Read], Read]:
+    """Show what a function returns as a figure; `by` is its label, whose values must be few."""
+
+    def family(read: Read, scrape: Scrape) -> Metric | None:
+        value = read(scrape)
+        if value is None:
+            return None
+        shown = kind(name, text, labels=[by] if by else None)
+        for label, amount in sorted(value.items()) if isinstance(value, Mapping) else [("", value)]:
+            shown.add_metric([label] if by else [], amount)
+        return shown
+
+    def declare(read: Read) -> Read:
+        _FIGURES.append(lambda scrape: family(read, scrape))
+        return read
+
+    return declare
+
+
+@figure(Counter, "foreact_goals_created", "Goals set so far.")
+def _goals_created(scrape: Scrape) -> Value:
+    return sum(scrape.store.goals.counts().values())
+
+
+@figure(Gauge, "foreact_goals", "Goals in each state.", by="state")
+def _goals(scrape: Scrape) -> Value:
+    return scrape.store.goals.counts()
+
+
+@figure(Counter, "foreact_actions", "Receipts of each status.", by="status")
+def _actions(scrape: Scrape) -> Value:
+    return scrape.store.actions.counts_by_status()
+
+
+@figure(Counter, "foreact_cycles", "Whole cycles so far.")
+def _cycles(scrape: Scrape) -> Value:
+    return scrape.store.cycles.count()
+
+
+@figure(Counter, "foreact_samples", "Samples received over HTTP since the start.")
+def _samples(scrape: Scrape) -> Value:
+    return scrape.facade.counters.get("samples")
+
+
+@figure(Counter, "foreact_events", "Events received over HTTP since the start.")
+def _events(scrape: Scrape) -> Value:
+    return scrape.facade.counters.get("events")
+
+
+@figure(Counter, "foreact_tends", "Runs of tend started by the facade.")
+def _tends(scrape: Scrape) -> Value:
+    return scrape.facade.counters.get("tends")
+
+
+@figure(Gauge, "foreact_pending_approvals", "Actions that wait for approval.")
+def _pending_approvals(scrape: Scrape) -> Value:
+    return len(queries.goals.awaiting(scrape.facade, scrape.facade.clock()))
+
+
+@figure(Gauge, "foreact_autonomous", "1 while foreact may act automatically.")
+def _autonomous(scrape: Scrape) -> Value:
+    return queries.agent.mode(scrape.facade).acts
+
+
+@figure(
+    Gauge,
+    "foreact_forecast_coverage_ratio",
+    "Share of observations inside the 90 % interval of the last verified forecasts.",
+)
+def _coverage(scrape: Scrape) -> Value:
+    return scrape.coverage[0]
+
+
+@figure(Gauge, "foreact_drill_success_ratio", "Share of actions whose newest undo drill passed.")
+def _drills(scrape: Scrape) -> Value:
+    return DrillReport.of_facts(scrape.store.facts.matching(DRILLS)).success_ratio
+
+
+@figure(Gauge, "foreact_forecasts_resolved", "How many forecasts that coverage rests on.")
+def _resolved(scrape: Scrape) -> Value:
+    return scrape.coverage[1]
+
+
+@figure(Gauge, "foreact_cycle_age_seconds", "Time since the tick of the newest cycle.")
+def _cycle_age(scrape: Scrape) -> Value:
+    return (scrape.facade.clock() - scrape.newest.tick).total_seconds() if scrape.newest else None
+
+
+@figure(Gauge, "foreact_cycle_duration_seconds", "Length of the newest cycle.")
+def _cycle_duration(scrape: Scrape) -> Value:
+    return sum(scrape.stages_s.values()) if scrape.newest else None
+
+
+@figure(Gauge, "foreact_stage_duration_seconds", "Length of each stage of the newest cycle.", by="stage")
+def _stage_durations(scrape: Scrape) -> Value:
+    return scrape.stages_s if scrape.newest else None
+
+
+@figure(Gauge, "foreact_predicted_state_probability", "Probability of each predicted overall state.", by="state")
+def _predicted_state(scrape: Scrape) -> Value:
+    state = scrape.store.forecasts.state(scrape.newest.cycle_id) if scrape.newest else None
+    return state.probabilities if state else None
+
+
+@figure(
+    Gauge,
+    "foreact_breach_probability",
+    "Highest probability that an objective breaks within its horizon, over its series.",
+    by="objective",
+)
+def _breaches(scrape: Scrape) -> Value:
+    worst: dict[str, float] = {}
+    for breach in breaches_in_force(scrape.store, scrape.newest.cycle_id) if scrape.newest else ():
+        worst[breach.objective] = max(breach.probability, worst.get(breach.objective, 0.0))
+    return worst if scrape.newest else None
 
 
 class LoopCollector(Collector):
@@ -32,56 +190,8 @@ class LoopCollector(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """Return all figures."""
-        store, counters = self._facade.store, self._facade.counters
-        goals = store.goals.counts()
-        yield Counter("foreact_goals_created", "Goals set so far.", value=sum(goals.values()))
-        yield _by("foreact_goals", "Goals in each state.", "state", goals)
-        yield _by("foreact_actions", "Receipts of each status.", "status", store.actions.counts_by_status(), Counter)
-        yield Counter("foreact_cycles", "Whole cycles so far.", value=store.cycles.count())
-        for name, text in (
-            ("samples", "Samples received over HTTP since the start."),
-            ("events", "Events received over HTTP since the start."),
-            ("tends", "Runs of tend started by the facade."),
-        ):
-            yield Counter(f"foreact_{name}", text, value=counters.get(name))
-        yield from self._now()
-        yield from self._newest()
-
-    def _now(self) -> Iterable[Metric]:
-        waiting = len(queries.goals.awaiting(self._facade, self._facade.clock()))
-        yield Gauge("foreact_pending_approvals", "Actions that wait for approval.", value=waiting)
-        acts = queries.agent.mode(self._facade).acts
-        yield Gauge("foreact_autonomous", "1 while foreact may act automatically.", value=float(acts))
-        coverage, resolved = self._facade.store.forecasts.coverage(COVERAGE_LAST)
-        if coverage is not None:
-            text = "Share of observations inside the 90 % interval of the last verified forecasts."
-            yield Gauge("foreact_forecast_coverage_ratio", text, value=coverage)
-        ratio = DrillReport.of_facts(self._facade.store.facts.matching(DRILLS)).success_ratio
-        if ratio is not None:
-            yield Gauge("foreact_drill_success_ratio", "Share of actions whose newest undo drill passed.", value=ratio)
-        yield Gauge("foreact_forecasts_resolved", "Verified forecasts behind that share.", value=resolved)
-
-    def _newest(self) -> Iterable[Metric]:
-        store = self._facade.store
-        for newest in store.cycles.latest(1, whole=True):
-            yield from self._stages(newest)
-            state = store.forecasts.state(newest.cycle_id)
-            if state is not None:
-                text = "Probability of each predicted overall state."
-                yield _by("foreact_predicted_state_probability", text, "state", state.probabilities)
-            worst: dict[str, float] = {}
-            for breach in breaches_in_force(store, newest.cycle_id):
-                worst[breach.objective] = max(breach.probability, worst.get(breach.objective, 0.0))
-            text = "Highest probability that an objective breaks within its horizon, over its series."
-            yield _by("foreact_breach_probability", text, "objective", worst)
-
-    def _stages(self, newest: Cycle) -> Iterable[Metric]:
-        age_s = (self._facade.clock() - newest.tick).total_seconds()
-        yield Gauge("foreact_cycle_age_seconds", "Time since the tick of the newest cycle.", value=age_s)
-        stages = {each["stage"]: each["duration_s"] for each in self._facade.store.cycles.stages(newest.cycle_id)}
-        total_s = sum(stages.values())
-        yield Gauge("foreact_cycle_duration_seconds", "Length of the newest cycle.", value=total_s)
-        yield _by("foreact_stage_duration_seconds", "Length of each stage of the newest cycle.", "stage", stages)
+        scrape = Scrape(self._facade)
+        return (shown for read in _FIGURES if (shown := read(scrape)) is not None)
 
 
 def registry(facade: Facade) -> CollectorRegistry:
@@ -90,16 +200,3 @@ def registry(facade: Facade) -> CollectorRegistry:
     own.register(LoopCollector(facade))
     ProcessCollector(registry=own)
     return own
-
-
-def _by(
-    name: str,
-    text: str,
-    label: str,
-    values: dict[str, float] | dict[str, int],
-    kind: type[Gauge] | type[Counter] = Gauge,
-) -> Gauge | Counter:
-    family = kind(name, text, labels=[label])
-    for key, value in sorted(values.items()):
-        family.add_metric([key], value)
-    return family

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
-import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from types import ModuleType
 from typing import Any, TypeVar
 
 from handlers.contract.action import (
@@ -23,6 +20,7 @@ from handlers.contract.action import (
     RunHook,
     UndoHook,
 )
+from plugins import modules_of
 
 HookT = TypeVar("HookT")
 
@@ -163,13 +161,6 @@ def discover_actions() -> dict[str, ActionHandler]:
                 raise ValueError(f"two actions are called {value.handler.name!r}; the second is in {module.__name__}")
             found[value.handler.name] = value.handler
     return found
-
-
-def modules_of(package_name: str) -> list[ModuleType]:
-    """Import the modules of a package, in the order of their names."""
-    package = importlib.import_module(package_name)
-    names = sorted(info.name for info in pkgutil.iter_modules(package.__path__))
-    return [importlib.import_module(f"{package_name}.{name}") for name in names]
 
 
 def _first_line(function: Callable[..., Any]) -> str:

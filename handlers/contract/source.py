@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from handlers.contract.registration import modules_of
+from plugins import modules_of
 
 if TYPE_CHECKING:
     from storage.records import Event, Sample

@@ -57,7 +57,16 @@ def wait_until_ready(client: httpx.Client, process: subprocess.Popen[bytes], fol
 @pytest.mark.slow
 def test_a_facade_starts_without_what_only_the_loop_needs() -> None:
     needless = ("darts", "pandas", "prefect", "scipy")
-    program = f"import sys, api.app; print([name for name in {needless} if name in sys.modules])"
+    program = f"""
+import sys
+from pathlib import Path
+from api.app import create_app
+from plugins import modules_of
+from settings import load_settings
+create_app(load_settings(Path()))
+modules_of("api.dashboard.panels")
+print([name for name in {needless} if name in sys.modules])
+"""
     answer = subprocess.run([sys.executable, "-c", program], cwd=PROJECT, check=True, capture_output=True, text=True)
     assert answer.stdout.strip() == "[]"
 

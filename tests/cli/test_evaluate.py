@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.app import app
-from cli.evaluate import Question, evaluate_store
+from cli.evaluation import Question, evaluate_store
 from settings import ForecasterSettings, load_settings, utc_now
 from storage import open_store
 from storage.errors import ForeactError

@@ -28,7 +28,7 @@ from tasks.learn.task import learn
 from tasks.measure.data_around_act import DataAroundAct
 from tasks.measure.preregister import fix_before_act
 from tasks.measure.task import measure
-from tests.flows.test_stages import HISTORY, MINUTE, Bench, forecast_of, noise, outcome_of
+from tests.flows.test_stages import HISTORY, MINUTE, OneAct, forecast_of, noise, outcome_of
 from tests.tasks.execute.acts import TICK, action_of, receipt_of
 
 CYCLE = "cycle-0"
@@ -39,40 +39,40 @@ OBJECTIVES = (
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(load_settings(tmp_path, home=tmp_path, objectives=OBJECTIVES, use_default_objectives=False))
+def bench(tmp_path: Path) -> OneAct:
+    return OneAct(load_settings(tmp_path, home=tmp_path, objectives=OBJECTIVES, use_default_objectives=False))
 
 
-def quiet(bench: Bench, levels: dict[str, float], hours: int = HISTORY // 60) -> None:
+def quiet(bench: OneAct, levels: dict[str, float], hours: int = HISTORY // 60) -> None:
     """Record quiet hours of some metrics and forecast more of the same, all in one cycle."""
     for seed, (series, level) in enumerate(levels.items()):
         bench.record(series, noise(60 * hours, level, seed), TICK - (60 * hours - 1) * MINUTE)
     bench.store.forecasts.append([forecast_of(series, level) for series, level in levels.items()], CYCLE)
 
 
-def after(bench: Bench, series: str, level: float, minutes: int = 30, seed: int = 9) -> None:
+def after(bench: OneAct, series: str, level: float, minutes: int = 30, seed: int = 9) -> None:
     bench.record(series, noise(minutes, level, seed), TICK + MINUTE)
 
 
-def begun(bench: Bench, **changes: Any) -> None:
+def begun(bench: OneAct, **changes: Any) -> None:
     """Write down what an act will be judged by, as it begins, and then that it was done."""
     action = action_of(**changes)
     fix_before_act(bench.context(TICK), action)
     bench.act(action, TICK)
 
 
-def judged(bench: Bench, minutes: int = 30) -> dict[str, Outcome]:
+def judged(bench: OneAct, minutes: int = 30) -> dict[str, Outcome]:
     return {each.series: each for each in measure.fn(bench.context(TICK + minutes * MINUTE))}
 
 
-def told(bench: Bench, minutes: int = 30) -> dict[str, Any]:
+def told(bench: OneAct, minutes: int = 30) -> dict[str, Any]:
     learn.fn(bench.context(TICK + minutes * MINUTE))
     found = bench.store.facts.get(INSIGHTS)
     assert found is not None
     return found
 
 
-def test_what_an_act_is_judged_by_is_written_before_its_intent(bench: Bench) -> None:
+def test_what_an_act_is_judged_by_is_written_before_its_intent(bench: OneAct) -> None:
     quiet(bench, {"cpu_usage": 50, "throughput": 100, "disk": 7})
     bench.store.actions.append([action_of(guards=("throughput",), horizon_s=900)], CYCLE)
     (view,) = bench.store.actions.due(TICK)
@@ -90,7 +90,7 @@ def test_what_an_act_is_judged_by_is_written_before_its_intent(bench: Bench) -> 
     assert fixed_at <= intent_at
 
 
-def test_later_forecasts_and_a_longer_past_do_not_move_what_was_fixed(bench: Bench) -> None:
+def test_later_forecasts_and_a_longer_past_do_not_move_what_was_fixed(bench: OneAct) -> None:
     quiet(bench, {"cpu_usage": 50}, hours=2)
     begun(bench, horizon_s=900)
     fixed = bench.store.outcomes.estimand("a")
@@ -109,7 +109,7 @@ def test_later_forecasts_and_a_longer_past_do_not_move_what_was_fixed(bench: Ben
     assert outcome.low < -10 < outcome.high
 
 
-def test_only_the_first_word_counts(bench: Bench) -> None:
+def test_only_the_first_word_counts(bench: OneAct) -> None:
     quiet(bench, {"cpu_usage": 50})
     first = fix_before_act(bench.context(TICK), action_of())
     fix_before_act(bench.context(TICK + MINUTE), action_of(horizon_s=60))
@@ -117,13 +117,13 @@ def test_only_the_first_word_counts(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("changes", [{"undo_of": "b"}, {"dry_run": True}, {"series": None}])
-def test_what_cannot_change_anything_is_not_judged(bench: Bench, changes: dict[str, Any]) -> None:
+def test_what_cannot_change_anything_is_not_judged(bench: OneAct, changes: dict[str, Any]) -> None:
     quiet(bench, {"cpu_usage": 50})
     assert fix_before_act(bench.context(TICK), action_of(**changes)) is None
 
 
 @pytest.mark.parametrize("damage", ["DELETE FROM estimands", "UPDATE estimands SET body = '{}'"])
-def test_a_lost_or_corrupt_estimand_is_said_so(bench: Bench, damage: str) -> None:
+def test_a_lost_or_corrupt_estimand_is_said_so(bench: OneAct, damage: str) -> None:
     quiet(bench, {"cpu_usage": 50})
     begun(bench)
     bench.store.engine.rows(damage)
@@ -134,7 +134,7 @@ def test_a_lost_or_corrupt_estimand_is_said_so(bench: Bench, damage: str) -> Non
     assert outcome.evidence["fixed_at"] is None
 
 
-def test_forecasts_that_were_really_issued_are_what_an_act_is_held_against(bench: Bench) -> None:
+def test_forecasts_that_were_really_issued_are_what_an_act_is_held_against(bench: OneAct) -> None:
     """The forecaster in use says 55 where 50 comes: what it always misses is no effect of the act."""
     quiet(bench, {"cpu_usage": 50})
     for n in range(1, 61):
@@ -152,7 +152,7 @@ def test_forecasts_that_were_really_issued_are_what_an_act_is_held_against(bench
 
 
 @pytest.mark.parametrize(("seen", "verdict"), [(range(1, 8), Verdict.IMPROVED), (range(1, 4), Verdict.UNKNOWN)])
-def test_a_metric_that_stops_is_waited_for_and_then_said_so(bench: Bench, seen: range, verdict: Verdict) -> None:
+def test_a_metric_that_stops_is_waited_for_and_then_said_so(bench: OneAct, seen: range, verdict: Verdict) -> None:
     quiet(bench, {"cpu_usage": 50})
     begun(bench)
     bench.record("cpu_usage", noise(len(seen), 40), TICK + MINUTE)
@@ -162,7 +162,7 @@ def test_a_metric_that_stops_is_waited_for_and_then_said_so(bench: Bench, seen: 
     assert f"{len(seen)} of 10 steps after the action were observed" in outcome.reason
 
 
-def test_values_that_come_late_are_measured(bench: Bench) -> None:
+def test_values_that_come_late_are_measured(bench: OneAct) -> None:
     quiet(bench, {"cpu_usage": 50})
     begun(bench)
     assert judged(bench, minutes=12) == {}
@@ -172,7 +172,7 @@ def test_values_that_come_late_are_measured(bench: Bench) -> None:
     assert "steps after the action were observed" not in outcome.reason
 
 
-def test_missing_data_is_no_success_teaches_nothing_and_is_counted_apart(bench: Bench) -> None:
+def test_missing_data_is_no_success_teaches_nothing_and_is_counted_apart(bench: OneAct) -> None:
     quiet(bench, {"cpu_usage": 50})
     begun(bench)
     judged(bench, minutes=20)
@@ -181,7 +181,7 @@ def test_missing_data_is_no_success_teaches_nothing_and_is_counted_apart(bench: 
     assert bench.store.outcomes.belief() is None
 
 
-def test_a_claim_that_contradicts_is_kept_and_decides_nothing(bench: Bench) -> None:
+def test_a_claim_that_contradicts_is_kept_and_decides_nothing(bench: OneAct) -> None:
     quiet(bench, {"cpu_usage": 50})
     action = action_of()
     fix_before_act(bench.context(TICK), action)
@@ -201,7 +201,7 @@ def test_a_claim_that_contradicts_is_kept_and_decides_nothing(bench: Bench) -> N
     assert found["effects"][0]["effect_sd_units"] < 0
 
 
-def test_an_act_that_failed_is_a_failure_even_where_the_metric_got_better(bench: Bench) -> None:
+def test_an_act_that_failed_is_a_failure_even_where_the_metric_got_better(bench: OneAct) -> None:
     quiet(bench, {"cpu_usage": 50})
     fix_before_act(bench.context(TICK), action_of())
     bench.act(action_of(), TICK, ReceiptStatus.FAILED)
@@ -212,7 +212,7 @@ def test_an_act_that_failed_is_a_failure_even_where_the_metric_got_better(bench:
     assert found["common_failures"][0]["action"] == "restart"
 
 
-def test_every_metric_that_was_forecast_is_measured_beside_the_target(bench: Bench) -> None:
+def test_every_metric_that_was_forecast_is_measured_beside_the_target(bench: OneAct) -> None:
     quiet(bench, {"cpu_usage": 50, "throughput": 100, "disk": 7, "fan": 30})
     begun(bench, guards=("throughput",))
     for series, level in {"cpu_usage": 40, "throughput": 100, "disk": 7, "fan": 45}.items():
@@ -234,7 +234,7 @@ def test_every_metric_that_was_forecast_is_measured_beside_the_target(bench: Ben
     assert len(bench.store.outcomes.of_action("a")) == 4
 
 
-def test_a_side_effect_with_two_possible_causes_is_confounded(bench: Bench) -> None:
+def test_a_side_effect_with_two_possible_causes_is_confounded(bench: OneAct) -> None:
     quiet(bench, {"cpu_usage": 50, "memory": 10, "fan": 30})
     begun(bench)
     begun(bench, action_id="b", name="scale", series="memory")
@@ -246,7 +246,7 @@ def test_a_side_effect_with_two_possible_causes_is_confounded(bench: Bench) -> N
     assert verdicts["restart", "cpu_usage"] is Verdict.IMPROVED
 
 
-def test_doing_nothing_is_measured_on_its_metric_alone(bench: Bench) -> None:
+def test_doing_nothing_is_measured_on_its_metric_alone(bench: OneAct) -> None:
     quiet(bench, {"cpu_usage": 50, "fan": 30})
     begun(bench, name=NOTHING)
     after(bench, "cpu_usage", 50)
@@ -263,7 +263,7 @@ def test_a_control_explains_what_would_have_come_anyway(tmp_path: Path) -> None:
         use_default_objectives=False,
         actions={"restart": {"controls": ["requests"]}},
     )
-    bench, rng = Bench(settings), np.random.default_rng(0)
+    bench, rng = OneAct(settings), np.random.default_rng(0)
     shared = np.repeat(rng.normal(0, 6, (HISTORY + 30) // 15), 15)
     shared[-30:] = 15.0
     for series, level in (("cpu_usage", 50.0), ("requests", 200.0)):
@@ -277,7 +277,7 @@ def test_a_control_explains_what_would_have_come_anyway(tmp_path: Path) -> None:
     assert outcome.estimate == pytest.approx(0, abs=2)
 
 
-def test_what_stood_high_before_the_act_is_held_against_other_highs(bench: Bench) -> None:
+def test_what_stood_high_before_the_act_is_held_against_other_highs(bench: OneAct) -> None:
     quiet(bench, {"cpu_usage": 50})
     bench.record("cpu_usage", np.array([70.0]), TICK + timedelta(seconds=-1))
     begun(bench)
@@ -287,14 +287,14 @@ def test_what_stood_high_before_the_act_is_held_against_other_highs(bench: Bench
     assert evidence["triggered_windows"] >= 5
 
 
-def states(bench: Bench) -> tuple[dict[str, Any], dict[str, Any]]:
+def states(bench: OneAct) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return what is believed, as it was learned step by step and as all outcomes replayed say."""
     belief = bench.store.outcomes.belief()
     assert belief is not None
     return belief.state, replay(observations_of(bench.store.outcomes.targets())).to_record()
 
 
-def test_beliefs_replay_from_the_outcomes_to_the_same_numbers_late_ones_included(bench: Bench) -> None:
+def test_beliefs_replay_from_the_outcomes_to_the_same_numbers_late_ones_included(bench: OneAct) -> None:
     rng = np.random.default_rng(3)
     for cycle in range(6):
         now = TICK + cycle * 60 * MINUTE
@@ -322,7 +322,7 @@ def test_beliefs_replay_from_the_outcomes_to_the_same_numbers_late_ones_included
         'UPDATE beliefs SET body = json_merge_patch(body, \'{"state": {"rate": 1e9}}\')',
     ],
 )
-def test_a_belief_row_that_cannot_be_read_is_replaced_by_what_the_outcomes_say(bench: Bench, damage: str) -> None:
+def test_a_belief_row_that_cannot_be_read_is_replaced_by_what_the_outcomes_say(bench: OneAct, damage: str) -> None:
     bench.store.outcomes.append([outcome_of(1), outcome_of(2, 0.1)], "cycle-1")
     sound = learn.fn(bench.context(TICK))
     assert sound is not None
@@ -337,7 +337,7 @@ def test_a_belief_row_that_cannot_be_read_is_replaced_by_what_the_outcomes_say(b
     assert "Replayed from 2 outcomes" in notes[0].detail["note"]
 
 
-def test_a_belief_of_more_outcomes_than_there_are_is_told_by_its_digest(bench: Bench) -> None:
+def test_a_belief_of_more_outcomes_than_there_are_is_told_by_its_digest(bench: OneAct) -> None:
     bench.store.outcomes.append([outcome_of(1)], "cycle-1")
     learn.fn(bench.context(TICK))
     forged = Belief(belief_id="forged", at=TICK, outcome_count=50, state={"version": 1, "outcome_count": 50})
@@ -346,7 +346,7 @@ def test_a_belief_of_more_outcomes_than_there_are_is_told_by_its_digest(bench: B
     assert current_learner(bench.context(TICK + 2 * MINUTE)).outcome_count == 1
 
 
-def test_what_outcomes_say_of_strategies_and_predictions_is_kept_for_the_planner(bench: Bench) -> None:
+def test_what_outcomes_say_of_strategies_and_predictions_is_kept_for_the_planner(bench: OneAct) -> None:
     rng = np.random.default_rng(0)
     made = [
         outcome_of(
@@ -369,7 +369,7 @@ def test_what_outcomes_say_of_strategies_and_predictions_is_kept_for_the_planner
     assert gain.realised == pytest.approx(8.0, abs=0.5)
 
 
-def test_other_policies_are_estimated_anew_with_every_tenth_outcome(bench: Bench) -> None:
+def test_other_policies_are_estimated_anew_with_every_tenth_outcome(bench: OneAct) -> None:
     def estimated() -> object:
         learn.fn(bench.context(TICK))
         return (bench.store.facts.get(INSIGHTS) or {})["off_policy"]
@@ -384,12 +384,12 @@ def test_other_policies_are_estimated_anew_with_every_tenth_outcome(bench: Bench
     assert estimated() == []
 
 
-def test_what_is_predicted_of_an_act_is_what_was_believed_as_it_began(bench: Bench) -> None:
+def test_what_is_predicted_of_an_act_is_what_was_believed_as_it_began(bench: OneAct) -> None:
     quiet(bench, {"cpu_usage": 50})
     assert fix_before_act(bench.context(TICK), action_of()).predicted_sd_units is None  # type: ignore[union-attr]
 
 
-def test_a_sample_series_of_another_step_is_measured_over_the_same_time(bench: Bench) -> None:
+def test_a_sample_series_of_another_step_is_measured_over_the_same_time(bench: OneAct) -> None:
     quiet(bench, {"cpu_usage": 50})
     bench.record("slow", noise(200, 5), TICK - 199 * 5 * MINUTE, 5 * MINUTE)
     bench.store.forecasts.append([forecast_of("slow", 5, steps=12, step_s=300)], "cycle-slow")
@@ -402,7 +402,7 @@ def test_a_sample_series_of_another_step_is_measured_over_the_same_time(bench: B
     assert found["slow"].estimate == pytest.approx(20, abs=2)
 
 
-def test_samples_recorded_twice_count_once(bench: Bench) -> None:
+def test_samples_recorded_twice_count_once(bench: OneAct) -> None:
     quiet(bench, {"cpu_usage": 50})
     begun(bench)
     after(bench, "cpu_usage", 90)
@@ -413,7 +413,7 @@ def test_samples_recorded_twice_count_once(bench: Bench) -> None:
 
 def test_the_past_is_read_in_the_cycles_in_which_the_system_lives(tmp_path: Path) -> None:
     seasons = {"forecaster": {"seasons_seconds": [12_600, 6_300]}}
-    bench = Bench(load_settings(tmp_path, home=tmp_path, forecasting=seasons))
+    bench = OneAct(load_settings(tmp_path, home=tmp_path, forecasting=seasons))
     quiet(bench, {"cpu_usage": 50}, hours=2)
     history = DataAroundAct(bench.context(TICK)).history(["cpu_usage"], forecast_of("cpu_usage", 50))
     assert history.season_lengths == (105, 210)

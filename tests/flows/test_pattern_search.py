@@ -26,7 +26,7 @@ STEP = timedelta(minutes=5)
 STEPS = 2_000
 
 
-class Silent(ClimbingLoad):
+class SilentLoad(ClimbingLoad):
     """A world that reports nothing by itself."""
 
     def observe(self, tick):  # type: ignore[no-untyped-def,override]
@@ -61,7 +61,7 @@ class Watch:
     def look(self) -> tuple[Context, tuple[Pattern, ...]]:
         tick = START + STEP * self.step
         self.clock.now = tick
-        context = live_context(self.settings, self.store, tick, "simulation", actions={}, world=Silent())
+        context = live_context(self.settings, self.store, tick, "simulation", actions={}, world=SilentLoad())
         self.store.cycles.begin(context.cycle)
         return context, patterns.fn(context, monitor.fn(context), earlier_residuals)
 

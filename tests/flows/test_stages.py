@@ -36,7 +36,7 @@ MINUTE = timedelta(minutes=1)
 HISTORY = 600
 
 
-class Bench:
+class OneAct:
     """A store with metrics of one value a minute, an act in the middle, and a clock that is moved by hand."""
 
     def __init__(self, settings: Settings) -> None:
@@ -74,20 +74,20 @@ def forecast_of(series: str, level: float, steps: int = 60, step_s: float = 60) 
 
 
 @pytest.fixture
-def bench(tmp_path: Any) -> Bench:
+def bench(tmp_path: Any) -> OneAct:
     objectives = (
         Objective(name="cpu", metric="cpu_usage", bound=90, guards=("throughput",), horizon_s=1_800),
         Objective(name="flow", metric="throughput", bound=10, side="above"),
     )
     settings = load_settings(tmp_path, home=tmp_path, objectives=objectives, use_default_objectives=False)
-    return Bench(settings)
+    return OneAct(settings)
 
 
 def noise(count: int, level: float, seed: int = 0) -> np.ndarray:
     return level + np.random.default_rng(seed).normal(0, 1, count)
 
 
-def quiet_day(bench: Bench, series: str, level: float, after: float, minutes: int = 60) -> None:
+def quiet_day(bench: OneAct, series: str, level: float, after: float, minutes: int = 60) -> None:
     """Record ten quiet hours, forecast more of the same, and record what came instead."""
     bench.record(series, noise(HISTORY, level), TICK - (HISTORY - 1) * MINUTE)
     bench.forecast(series, level)
@@ -99,7 +99,7 @@ def only(outcomes: tuple[Outcome, ...]) -> Outcome:
     return outcomes[0]
 
 
-def test_an_act_is_judged_against_the_forecast_issued_before_it(bench: Bench) -> None:
+def test_an_act_is_judged_against_the_forecast_issued_before_it(bench: OneAct) -> None:
     quiet_day(bench, "cpu_usage", level=50, after=40)
     bench.act(action_of(), TICK)
     assert measure.fn(bench.context(TICK + 9 * MINUTE)) == ()
@@ -111,7 +111,7 @@ def test_an_act_is_judged_against_the_forecast_issued_before_it(bench: Bench) ->
     assert measure.fn(bench.context(TICK + 11 * MINUTE)) == ()
 
 
-def test_a_window_waits_for_the_last_step_that_belongs_to_it(bench: Bench) -> None:
+def test_a_window_waits_for_the_last_step_that_belongs_to_it(bench: OneAct) -> None:
     """The act ended half a minute into a step: its ten whole minutes end half a minute later than ten minutes on."""
     quiet_day(bench, "cpu_usage", level=50, after=40)
     bench.act(action_of(), TICK + timedelta(seconds=30))
@@ -119,13 +119,13 @@ def test_a_window_waits_for_the_last_step_that_belongs_to_it(bench: Bench) -> No
     assert len(only(measure.fn(bench.context(TICK + 11 * MINUTE))).evidence["observed"]) == 10
 
 
-def test_no_data_after_the_act_is_unknown(bench: Bench) -> None:
+def test_no_data_after_the_act_is_unknown(bench: OneAct) -> None:
     quiet_day(bench, "cpu_usage", level=50, after=40, minutes=0)
     bench.act(action_of(), TICK)
     assert only(measure.fn(bench.context(TICK + 20 * MINUTE))).verdict is Verdict.UNKNOWN
 
 
-def test_two_acts_on_one_metric_are_confounded(bench: Bench) -> None:
+def test_two_acts_on_one_metric_are_confounded(bench: OneAct) -> None:
     quiet_day(bench, "cpu_usage", level=50, after=40)
     bench.act(action_of("a"), TICK)
     bench.act(action_of("b", name="scale"), TICK + MINUTE)
@@ -133,7 +133,7 @@ def test_two_acts_on_one_metric_are_confounded(bench: Bench) -> None:
     assert [outcome.verdict for outcome in found] == [Verdict.CONFOUNDED, Verdict.CONFOUNDED]
 
 
-def test_an_act_that_makes_its_metric_worse_is_undone_and_judged_up_to_then(bench: Bench) -> None:
+def test_an_act_that_makes_its_metric_worse_is_undone_and_judged_up_to_then(bench: OneAct) -> None:
     quiet_day(bench, "cpu_usage", level=50, after=70)
     bench.act(action_of(), TICK)
     measure.fn(bench.context(TICK + 6 * MINUTE))
@@ -145,7 +145,7 @@ def test_an_act_that_makes_its_metric_worse_is_undone_and_judged_up_to_then(benc
     assert outcome.horizon_s == 420
 
 
-def test_a_guard_is_watched_by_the_side_of_its_own_objective(bench: Bench) -> None:
+def test_a_guard_is_watched_by_the_side_of_its_own_objective(bench: OneAct) -> None:
     quiet_day(bench, "cpu_usage", level=50, after=50)
     quiet_day(bench, "throughput", level=100, after=80)
     bench.act(action_of(guards=("throughput",)), TICK)
@@ -156,7 +156,7 @@ def test_a_guard_is_watched_by_the_side_of_its_own_objective(bench: Bench) -> No
     assert told.detail["reason"].startswith("throughput got worse")
 
 
-def test_the_guards_of_an_act_that_aims_at_no_metric_of_its_own_are_watched_as_well(bench: Bench) -> None:
+def test_the_guards_of_an_act_that_aims_at_no_metric_of_its_own_are_watched_as_well(bench: OneAct) -> None:
     """What an amount does to its own metric is told by the driver; what it does to others by their forecasts."""
     quiet_day(bench, "throughput", level=100, after=80)
     bench.act(action_of(series=None, guards=("throughput",)), TICK)
@@ -167,14 +167,14 @@ def test_the_guards_of_an_act_that_aims_at_no_metric_of_its_own_are_watched_as_w
     assert bench.store.outcomes.harmful() == {"a"}
 
 
-def test_guards_of_an_amount_that_stay_as_they_were_undo_nothing(bench: Bench) -> None:
+def test_guards_of_an_amount_that_stay_as_they_were_undo_nothing(bench: OneAct) -> None:
     quiet_day(bench, "throughput", level=100, after=100)
     bench.act(action_of(series=None, guards=("throughput",)), TICK)
     measure.fn(bench.context(TICK + 6 * MINUTE))
     assert bench.store.actions.undo_for("a") is None
 
 
-def test_a_guard_that_gets_better_undoes_nothing(bench: Bench) -> None:
+def test_a_guard_that_gets_better_undoes_nothing(bench: OneAct) -> None:
     quiet_day(bench, "cpu_usage", level=50, after=50)
     quiet_day(bench, "throughput", level=100, after=120)
     bench.act(action_of(guards=("throughput",)), TICK)
@@ -184,7 +184,7 @@ def test_a_guard_that_gets_better_undoes_nothing(bench: Bench) -> None:
     assert {outcome.role: outcome.verdict for outcome in found}["guard"] is Verdict.IMPROVED
 
 
-def test_an_undo_is_planned_once(bench: Bench) -> None:
+def test_an_undo_is_planned_once(bench: OneAct) -> None:
     bench.act(action_of(), TICK)
     context, view = bench.context(TICK), bench.store.actions.get("a")
     assert view is not None
@@ -211,7 +211,7 @@ def outcome_of(number: int, effect: float = 0.5, **changes: Any) -> Outcome:
     return Outcome(**fields | changes)
 
 
-def test_what_was_learned_is_learned_once(bench: Bench) -> None:
+def test_what_was_learned_is_learned_once(bench: OneAct) -> None:
     bench.store.outcomes.append([outcome_of(1), outcome_of(2)], "cycle-1")
     first = learn.fn(bench.context(TICK))
     assert first is not None
@@ -224,12 +224,12 @@ def test_what_was_learned_is_learned_once(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("verdict", [Verdict.UNKNOWN, Verdict.CONFOUNDED])
-def test_nothing_is_learned_from_what_could_not_be_measured(bench: Bench, verdict: Verdict) -> None:
+def test_nothing_is_learned_from_what_could_not_be_measured(bench: OneAct, verdict: Verdict) -> None:
     bench.store.outcomes.append([outcome_of(1, verdict=verdict)], "cycle-1")
     assert learn.fn(bench.context(TICK)) is None
 
 
-def test_a_corrupt_belief_is_replayed_from_the_outcomes_and_said_so_once(bench: Bench) -> None:
+def test_a_corrupt_belief_is_replayed_from_the_outcomes_and_said_so_once(bench: OneAct) -> None:
     bench.store.outcomes.append([outcome_of(1), outcome_of(2)], "cycle-1")
     sound = learn.fn(bench.context(TICK))
     assert sound is not None
@@ -244,7 +244,7 @@ def test_a_corrupt_belief_is_replayed_from_the_outcomes_and_said_so_once(bench: 
     assert current_learner(bench.context(TICK + 3 * MINUTE)).outcome_count == 2
 
 
-def foretell(bench: Bench, cycle: str, **steps_s: float) -> None:
+def foretell(bench: OneAct, cycle: str, **steps_s: float) -> None:
     """Forecast 60 steps of each series and say that each objective breaks."""
     forecasts = [forecast_of(series, 50, step_s=step_s) for series, step_s in steps_s.items()]
     bench.store.forecasts.append(forecasts, cycle)
@@ -253,11 +253,11 @@ def foretell(bench: Bench, cycle: str, **steps_s: float) -> None:
     bench.store.forecasts.breaches.append(breaches, cycle)
 
 
-def results(bench: Bench) -> list[bool]:
+def results(bench: OneAct) -> list[bool]:
     return [bool(happened) for happened in bench.store.forecasts.breach_results(10)["happened"]]
 
 
-def test_a_breach_is_settled_when_the_forecast_of_its_own_series_is(bench: Bench) -> None:
+def test_a_breach_is_settled_when_the_forecast_of_its_own_series_is(bench: OneAct) -> None:
     """Throughput is forecast for ten minutes, CPU for an hour: at ten minutes nothing is known of the CPU's breach."""
     foretell(bench, "cycle-1", cpu_usage=60, throughput=10)
     bench.record("throughput", np.full(60, 5.0), TICK + timedelta(seconds=10), timedelta(seconds=10))
@@ -271,7 +271,7 @@ def test_a_breach_is_settled_when_the_forecast_of_its_own_series_is(bench: Bench
     assert len(bench.store.forecasts.errors(None, None, 10)) == 2
 
 
-def test_a_breach_that_an_act_may_have_prevented_says_nothing_about_the_forecast(bench: Bench) -> None:
+def test_a_breach_that_an_act_may_have_prevented_says_nothing_about_the_forecast(bench: OneAct) -> None:
     foretell(bench, "cycle-1", cpu_usage=60)
     bench.record("cpu_usage", np.full(60, 50.0), TICK + MINUTE)
     bench.act(action_of(), TICK + 5 * MINUTE)
@@ -282,7 +282,7 @@ def test_a_breach_that_an_act_may_have_prevented_says_nothing_about_the_forecast
 
 
 @pytest.mark.parametrize("status", [ReceiptStatus.SKIPPED, ReceiptStatus.DRY_RUN])
-def test_what_touched_nothing_leaves_the_ledger_clean(bench: Bench, status: ReceiptStatus) -> None:
+def test_what_touched_nothing_leaves_the_ledger_clean(bench: OneAct, status: ReceiptStatus) -> None:
     foretell(bench, "cycle-1", cpu_usage=60)
     bench.record("cpu_usage", np.full(60, 50.0), TICK + MINUTE)
     bench.act(action_of(), TICK + 5 * MINUTE, status)
@@ -290,7 +290,7 @@ def test_what_touched_nothing_leaves_the_ledger_clean(bench: Bench, status: Rece
     assert results(bench) == [False]
 
 
-def test_an_act_of_days_ago_still_marks_a_long_forecast(bench: Bench) -> None:
+def test_an_act_of_days_ago_still_marks_a_long_forecast(bench: OneAct) -> None:
     bench.forecast("cpu_usage", 50, steps=100, step_s=3_600)
     bench.act(action_of(), TICK + timedelta(hours=2))
     settle(bench.context(TICK + timedelta(hours=100)))

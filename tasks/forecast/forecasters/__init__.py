@@ -5,12 +5,11 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Mapping
 from functools import cache
 from typing import Any, cast
 
+from plugins import modules_of
 from storage.errors import ForeactError
 from tasks.forecast.forecasters.protocol import Forecaster, ForecasterFile
 
@@ -42,8 +41,7 @@ def get(name: str, options: Mapping[str, Any] | None = None) -> Forecaster:
 @cache
 def _files() -> dict[str, ForecasterFile]:
     found: dict[str, ForecasterFile] = {}
-    for module in pkgutil.iter_modules(__path__):
-        file = importlib.import_module(f"{__name__}.{module.name}")
+    for file in modules_of(__name__):
         if hasattr(file, "NAMES"):
             found.update(dict.fromkeys(file.NAMES, cast(ForecasterFile, file)))
     return found

@@ -7,11 +7,11 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
+from api.routes.health import readyz
 
 from api.background.cache_refresher import ASKED_FOR_S, CacheRefresher
 from api.dashboard import page_data
 from api.facade import Facade
-from api.routes.health import readyz
 from settings import Settings
 from storage import Store, open_store, own_store
 from storage.engine import local, query_cache
@@ -96,15 +96,14 @@ def test_charts_are_drawn_at_a_steady_pace_however_often_something_is_recorded(
     worlds.samples(owner, tick)
     lookout = CacheRefresher(facade)
     lookout.step()
-    first = page_data.home(facade).charts
+    first = page_data.page_charts(facade, False).charts
     worlds.a_turn(owner, tick)
     lookout.step()
-    page = page_data.home(facade)
-    assert page.predictions.cycle_id is not None
-    assert page.charts is first
+    assert page_data.Page(facade).predictions.cycle_id is not None
+    assert page_data.page_charts(facade, False).charts is first
     monkeypatch.setattr(query_cache, "TICK_S", 1e-3)
     lookout.step()
-    assert page_data.home(facade).charts is not first
+    assert page_data.page_charts(facade, False).charts is not first
 
 
 def test_nobody_looks_while_nobody_asks(facade: Facade, owner: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,7 +31,7 @@ FAILED_UNDO: Mapping[str, Any] = {
 }
 
 
-class Desk:
+class NotifyingFacade:
     """A facade whose Prefect server and alert service are one local HTTP server."""
 
     def __init__(self, settings: Settings, store: Store, tick: datetime, server: Server, **alerts: Any) -> None:
@@ -52,8 +52,8 @@ class Desk:
 
 
 @pytest.fixture
-def desk(settings: Settings, store: Store, tick: datetime, server: Server) -> Desk:
-    desk = Desk(settings, store, tick, server)
+def desk(settings: Settings, store: Store, tick: datetime, server: Server) -> NotifyingFacade:
+    desk = NotifyingFacade(settings, store, tick, server)
     desk.herald.step()
     return desk
 
@@ -62,13 +62,13 @@ def test_what_was_decided_before_the_first_look_is_not_told(
     settings: Settings, store: Store, tick: datetime, server: Server
 ) -> None:
     store.audit.append("loop", "undo failed", "action-1", FAILED_UNDO)
-    desk = Desk(settings, store, tick, server)
+    desk = NotifyingFacade(settings, store, tick, server)
     desk.herald.step()
     desk.herald.step()
     assert server.requests == []
 
 
-def test_each_line_is_one_event_and_the_grave_ones_one_message(desk: Desk) -> None:
+def test_each_line_is_one_event_and_the_grave_ones_one_message(desk: NotifyingFacade) -> None:
     desk.store.audit.append("loop", "goal set", "goal-1", {"type": "SLA_MAINTENANCE", "description": "Keep it up"})
     desk.store.audit.append("loop", "acted", "action-1", {"action": "resize", "target": "web", "status": "succeeded"})
     desk.store.audit.append("loop", "undo failed", "action-2", FAILED_UNDO)
@@ -83,7 +83,7 @@ def test_each_line_is_one_event_and_the_grave_ones_one_message(desk: Desk) -> No
     assert message.endswith("critical: resize on web could not be undone. The volume is gone. Look at it by hand.")
 
 
-def test_prefect_takes_the_events_as_they_are(desk: Desk) -> None:
+def test_prefect_takes_the_events_as_they_are(desk: NotifyingFacade) -> None:
     desk.store.audit.append("ada", "set mode", "mode", {"autonomous": False})
     desk.herald.step()
     (event,) = [Event.model_validate(each) for each in desk.events]
@@ -95,7 +95,7 @@ def test_prefect_takes_the_events_as_they_are(desk: Desk) -> None:
 def test_the_least_severity_decides_who_is_told(
     settings: Settings, store: Store, tick: datetime, server: Server
 ) -> None:
-    desk = Desk(settings, store, tick, server, minimum_severity="info")
+    desk = NotifyingFacade(settings, store, tick, server, minimum_severity="info")
     desk.herald.step()
     store.audit.append("loop", "action planned", "action-7", {"action": "resize", "target": "web", "level": "approve"})
     store.audit.append("ada", "approve action", "action-7", {"note": "looks right"})
@@ -105,7 +105,7 @@ def test_the_least_severity_decides_who_is_told(
     assert "ada approved action-7. looks right" in message
 
 
-def test_events_that_prefect_did_not_take_are_told_again_under_the_same_id(desk: Desk) -> None:
+def test_events_that_prefect_did_not_take_are_told_again_under_the_same_id(desk: NotifyingFacade) -> None:
     desk.server.answer = lambda request: (503, "") if request.path == "/events" else (200, "{}")
     desk.store.audit.append("loop", "undo failed", "action-2", FAILED_UNDO)
     for _ in range(2):
@@ -120,12 +120,12 @@ def test_events_that_prefect_did_not_take_are_told_again_under_the_same_id(desk:
 
 
 def test_a_restart_tells_nothing_twice_and_leaves_nothing_out(
-    desk: Desk, settings: Settings, store: Store, tick: datetime
+    desk: NotifyingFacade, settings: Settings, store: Store, tick: datetime
 ) -> None:
     store.audit.append("loop", "undo failed", "action-1", FAILED_UNDO)
     desk.herald.step()
     store.audit.append("loop", "undo failed", "action-2", FAILED_UNDO)
-    Desk(settings, store, tick, desk.server).herald.step()
+    NotifyingFacade(settings, store, tick, desk.server).herald.step()
     assert [event["resource"]["prefect.resource.id"] for event in desk.events] == [
         "foreact.action-1",
         "foreact.action-2",
@@ -134,7 +134,7 @@ def test_a_restart_tells_nothing_twice_and_leaves_nothing_out(
 
 
 def test_a_service_that_is_away_is_asked_a_few_times_and_then_let_be(
-    desk: Desk, caplog: pytest.LogCaptureFixture
+    desk: NotifyingFacade, caplog: pytest.LogCaptureFixture
 ) -> None:
     def away(request: Request) -> tuple[int, str]:
         return (500, "no") if request.path == "/people" else (204, "")
@@ -148,7 +148,7 @@ def test_a_service_that_is_away_is_asked_a_few_times_and_then_let_be(
     assert "some alerts were not delivered" in caplog.text
 
 
-def test_the_end_of_a_goal_is_told_once(desk: Desk, tick: datetime) -> None:
+def test_the_end_of_a_goal_is_told_once(desk: NotifyingFacade, tick: datetime) -> None:
     goal = worlds.a_goal("goal-9", tick)
     desk.store.goals.append([goal], [worlds.a_move("goal-9", GoalState.ACTIVE, tick)], "cycle-1")
     desk.herald.step()
@@ -160,7 +160,7 @@ def test_the_end_of_a_goal_is_told_once(desk: Desk, tick: datetime) -> None:
 
 
 def test_the_kill_switch_file_is_told_and_audited_when_it_comes_and_when_it_goes(
-    desk: Desk, settings: Settings, store: Store
+    desk: NotifyingFacade, settings: Settings, store: Store
 ) -> None:
     settings.kill_switch_path.touch()
     desk.herald.step()
@@ -172,7 +172,7 @@ def test_the_kill_switch_file_is_told_and_audited_when_it_comes_and_when_it_goes
 
 
 def test_a_configuration_that_cannot_be_used_any_more_is_told_once_and_when_it_can_be_again(
-    desk: Desk, settings: Settings
+    desk: NotifyingFacade, settings: Settings
 ) -> None:
     file = settings.home / "foreact.toml"
     file.write_text('[executor]\nrate_limits = ["now and then"]')
@@ -186,7 +186,7 @@ def test_a_configuration_that_cannot_be_used_any_more_is_told_once_and_when_it_c
     assert "can use again foreact.toml" in mended
 
 
-def test_whom_to_tell_is_read_anew_from_a_changed_file(desk: Desk, settings: Settings) -> None:
+def test_whom_to_tell_is_read_anew_from_a_changed_file(desk: NotifyingFacade, settings: Settings) -> None:
     others = [url.replace("/people", "/others") for url in desk.settings.alerts.urls]
     (settings.home / "foreact.toml").write_text(f"[alerts]\nurls = {json.dumps(others)}")
     desk.store.audit.append("loop", "undo failed", "action-1", FAILED_UNDO)
@@ -194,7 +194,7 @@ def test_whom_to_tell_is_read_anew_from_a_changed_file(desk: Desk, settings: Set
     assert [each.path for each in desk.server.requests if each.path != "/events"] == ["/others"]
 
 
-def test_a_message_is_as_grave_as_the_gravest_thing_in_it(desk: Desk) -> None:
+def test_a_message_is_as_grave_as_the_gravest_thing_in_it(desk: NotifyingFacade) -> None:
     desk.store.audit.append("loop", "undo failed", "action-1", FAILED_UNDO)
     desk.herald.step()
     (sent,) = [json.loads(each.body) for each in desk.server.requests if each.path == "/people"]

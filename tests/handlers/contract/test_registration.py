@@ -84,7 +84,7 @@ def test_a_handler_is_reversible_only_where_undoing_is_permitted() -> None:
     assert not lower.handler.reversible
 
 
-class Method:
+class Handling:
     def handle(self, params: dict[str, Any], goal_id: str) -> dict[str, Any]:
         return {"success": True, "detail": goal_id}
 
@@ -96,8 +96,8 @@ class Method:
     ("fn", "detail"),
     [
         (ok, ""),
-        (Method().handle, "goal-1"),
-        (Method(), "called for goal-1"),
+        (Handling().handle, "goal-1"),
+        (Handling(), "called for goal-1"),
         (functools.partial(lambda extra, params, goal_id: {"success": True, "detail": extra}, "bound"), "bound"),
         (lambda *args: {"success": True, "detail": str(len(args))}, "2"),
         (lambda params, goal_id, extra=1: {"success": True, "detail": str(extra)}, "1"),

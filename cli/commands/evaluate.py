@@ -1,0 +1,35 @@
+"""`foreact evaluate`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from cli.options import Json, settings_here, tell
+
+EXAMPLE = "foreact evaluate --days 7 --with darts:ExponentialSmoothing"
+
+
+def run(
+    days: Annotated[float, typer.Option(min=0.01, help="Days of history.")] = 7.0,
+    horizon: Annotated[
+        int | None, typer.Option(min=1, max=2016, help="Steps to forecast; default: as configured.")
+    ] = None,
+    origins: Annotated[int, typer.Option(min=1, max=200, help="Number of forecasts per series.")] = 8,
+    extra: Annotated[list[str] | None, typer.Option("--with", help="A further forecaster; can be repeated.")] = None,
+    series: Annotated[str, typer.Option(help="Which series, such as 'cpu*'.")] = "*",
+    json: Json = False,
+) -> None:
+    """Compare forecasters on your recorded metrics."""
+    from cli.evaluation import Question, evaluate_store
+    from cli.progress import progress
+    from cli.scoreboard import evaluations
+    from flows.wiring import open_configured_store
+    from settings import utc_now
+
+    options = settings_here().forecasting.forecaster
+    question = Question(days, horizon or options.horizon_steps, origins, tuple(extra or ()), series)
+    with open_configured_store(settings_here()) as store, progress("evaluating") as advance:
+        found = list(evaluate_store(store, utc_now(), question, options, advance))
+    tell([each.plain() for each in found], json, lambda: evaluations(found))

@@ -1,0 +1,390 @@
+"""What docs/architecture.md says to touch to add something is enough: each is added to a copy, and used there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from tests import PROJECT, copy_project, run_in
+
+pytestmark = pytest.mark.slow
+
+PAGE = PROJECT / "docs" / "architecture.md"
+NAME = "moon"
+
+
+@dataclass(frozen=True)
+class Addition:
+    """What is added: new files, lines after a line of an old one, a row of the docs; and a program that uses it."""
+
+    what: str
+    program: str
+    new: Mapping[str, str] = field(default_factory=dict)
+    after: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    docs: tuple[str, str, str] | None = None
+
+    def apply(self, folder: Path) -> None:
+        """Add it to a copy of the project."""
+        for name, text in self.new.items():
+            assert not (folder / name).exists(), name
+            (folder / name).write_text(text)
+        edits = [(name, *each) for name, each in self.after.items()] + ([self.docs] if self.docs else [])
+        for name, line, more in edits:
+            head, found, tail = (folder / name).read_text().partition(f"{line}\n")
+            assert found, f"{name} has no line {line!r}"
+            (folder / name).write_text(f"{head}{found}{more}\n{tail}")
+
+
+WITH_CLIENT = """
+import sys, warnings
+from datetime import UTC, datetime
+from pathlib import Path
+warnings.simplefilter("ignore")
+from fastapi.testclient import TestClient
+from api.app import create_app
+from settings import load_settings
+from storage import open_store
+tick = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+folder = Path("here")
+folder.mkdir()
+(folder / "foreact.toml").write_text(CONFIGURATION)
+settings = load_settings(folder, sampler={"enabled": False})
+class Nobody:
+    def running(self, deployment, but=None): return None
+    def run(self, deployment, parameters=None, key=None): raise AssertionError
+app = create_app(settings, store=open_store(clock=lambda: tick), trigger=Nobody(), clock=lambda: tick)
+with TestClient(app, base_url="http://127.0.0.1:5003") as client:
+    answer = client.get(ADDRESS)
+    assert answer.status_code == 200, answer.text
+    assert WANTED in answer.text, answer.text
+"""
+
+
+def asking(address: str, wanted: str, configuration: str = "") -> str:
+    """Return a program that starts the facade, asks it for an address, and wants to read something there."""
+    return f"CONFIGURATION, ADDRESS, WANTED = {configuration!r}, {address!r}, {wanted!r}\n{WITH_CLIENT}"
+
+
+ADDITIONS = [
+    Addition(
+        what="an action",
+        new={
+            "handlers/actions/moon.py": '''"""Wait for the moon."""
+
+from handlers import ActionContext, ActionResult, action
+
+
+@action(name="moon", default_level="recommend", options={"phase": "which; full"})
+def moon(params: dict[str, object], context: ActionContext) -> ActionResult:
+    """Wait for the moon."""
+    return ActionResult(success=True, detail=f"a {context.options['phase']} moon")
+'''
+        },
+        docs=(
+            "docs/configuration.md",
+            "| `analyze_processes` | `count` (processes to name; 5), `over_s` (seconds to look at them; 0.5) |",
+            "| `moon` | `phase` (which; full) |",
+        ),
+        program="""
+from datetime import UTC, datetime
+from handlers import ActionContext, discover_actions
+from handlers.sandbox.parent import call
+context = ActionContext(tick=datetime(2026, 3, 2, tzinfo=UTC), options={"phase": "new"})
+answer = call(discover_actions()["moon"], "run", {}, None, context)
+assert (answer.status, answer.detail) == ("succeeded", "a new moon"), answer
+""",
+    ),
+    Addition(
+        what="a source",
+        new={
+            "handlers/sources/moon.py": '''"""How much of the moon is seen."""
+
+from handlers import source
+from storage.records import Sample
+
+
+@source(name="tide", options={"share": "how much; 1"})
+def moon(options, since, until):
+    """Tell how much of the moon is seen."""
+    yield Sample(metric="moon_ratio", ts=until, value=float(options["share"]))
+'''
+        },
+        docs=(
+            "docs/configuration.md",
+            "| `host` | `pause_s` (0.5); only where the facade's own sampler is off |",
+            "| `tide` | `share` (how much of the moon is seen; 1) |",
+        ),
+        program="""
+from pathlib import Path
+from flows.agent import GoalDrivenAgent
+from settings import load_settings
+folder = Path("here")
+folder.mkdir()
+(folder / "foreact.toml").write_text("[sources.tide]\\nshare = 0.25\\n")
+agent = GoalDrivenAgent(settings=load_settings(folder))
+agent.run_cycle()
+(found,) = agent.store.samples.latest(agent.store.clock().replace(year=2000)).items()
+assert found[0] == "moon_ratio" and found[1][1] == 0.25, found
+agent.close()
+""",
+    ),
+    Addition(
+        what="a forecaster",
+        new={
+            "tasks/forecast/forecasters/moon.py": '''"""Nothing changes: the last value, with a band of one."""
+
+import numpy as np
+
+from tasks.forecast.batch import ForecastBatch
+
+NAMES = ("moon",)
+
+
+def build(detail, options):
+    """The forecaster."""
+    return forecast
+
+
+def forecast(values, *, season_lengths, horizon, levels, seed):
+    """The last value, with a band of one."""
+    steps = np.linspace(-1, 1, 21)[None, :, None] * np.ones((len(values), 1, horizon))
+    return ForecastBatch.from_paths(values[:, -1, None, None] + steps, levels=levels, method="moon")
+'''
+        },
+        docs=(
+            "docs/forecasting.md",
+            "| `seasonal_naive` | the last cycle repeated, with the errors that this made |",
+            "| `moon` | the last value |",
+        ),
+        program="""
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from flows.simulate import simulate
+from settings import load_settings
+from storage.records import Sample
+folder = Path("here")
+folder.mkdir()
+(folder / "foreact.toml").write_text('[forecasting.forecaster]\\nper_metric = { tide = "moon" }\\n')
+class Sea:
+    def observe(self, tick):
+        return [Sample(metric="tide", ts=tick, value=tick.hour + tick.minute / 60)]
+    def act(self, action, tick):
+        raise AssertionError
+start = datetime(2026, 3, 2, tzinfo=UTC)
+report = simulate(Sea(), load_settings(folder), [start + timedelta(minutes=5 * n) for n in range(60)])
+forecasts = report.store.forecasts
+methods = {each.series: each.method for each in forecasts.of_cycle(forecasts.latest_cycle())}
+assert methods == {"tide": "moon"}, methods
+""",
+    ),
+    Addition(
+        what="an objective kind",
+        after={"storage/records.py": ('    SLO = "slo"', '    MOON = "moon"')},
+        docs=("docs/goals.md", "|---|---|---|", "| `moon` | none | never: it is only shown |"),
+        program=asking(
+            "/api/autonomous/objectives",
+            '"kind":"moon"',
+            '[[objectives]]\nname = "n"\nmetric = "m"\nbound = 1\nkind = "moon"\n',
+        ),
+    ),
+    Addition(
+        what="a REST endpoint",
+        new={
+            "api/routes/moon.py": '''"""The moon."""
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+
+from api.facade import FacadeDep
+
+router = APIRouter(tags=["moon"])
+
+
+class Moon(BaseModel):
+    """The moon as this agent sees it."""
+
+    seen_by: str
+
+
+@router.get("/moon")
+def moon(facade: FacadeDep) -> Moon:
+    """Tell who sees the moon."""
+    return Moon(seen_by=facade.settings.agent.name)
+'''
+        },
+        docs=(
+            "README.md",
+            "| `POST /api/autonomous/analysis/trigger`, `mode`, `metrics`, `events` | tell it something |",
+            "| `GET /api/autonomous/moon` | who sees the moon |",
+        ),
+        program=asking("/api/autonomous/moon", '"seen_by":"default"'),
+    ),
+    Addition(
+        what="a setting",
+        after={"settings.py": ('    name: str = "default"', '    moon: str = "full"')},
+        docs=(
+            "docs/configuration.md",
+            '| `agent.name` | "default" | how this loop is called in its rows and events |',
+            '| `agent.moon` | "full" | which moon |',
+        ),
+        program="""
+import os
+from pathlib import Path
+from settings import load_settings
+folder = Path("here")
+folder.mkdir()
+assert load_settings(folder).agent.moon == "full"
+(folder / "foreact.toml").write_text('[agent]\\nmoon = "new"\\n')
+assert load_settings(folder).agent.moon == "new"
+os.environ["FOREACT_AGENT__MOON"] = "half"
+assert load_settings(folder).agent.moon == "half"
+""",
+    ),
+    Addition(
+        what="a table column",
+        new={"storage/migrations/9000_moon.sql": "ALTER TABLE beliefs ADD COLUMN moon VARCHAR;\n"},
+        after={"storage/records.py": ("    belief_id: Column[str]", '    moon: Column[str] = "none"')},
+        program="""
+from datetime import UTC, datetime
+from pathlib import Path
+from storage import open_store
+from storage.records import Belief
+tick = datetime(2026, 3, 2, tzinfo=UTC)
+with open_store(Path("old.duckdb")) as store:
+    assert store.outcomes.belief().moon == "none"
+    store.outcomes.believe(Belief(belief_id="b2", moon="full", at=tick, outcome_count=2, state={}), "c2")
+with open_store(Path("old.duckdb")) as store:
+    assert store.outcomes.belief().moon == "full"
+    assert store.engine.rows("SELECT belief_id FROM beliefs WHERE moon = 'full'") == [("b2",)]
+""",
+    ),
+    Addition(
+        what="a `/metrics` figure",
+        after={
+            "api/queries/telemetry.py": (
+                """    return worst if scrape.newest else None""",
+                """
+
+@figure(Gauge, "foreact_moon_ratio", "How much of the moon is seen.")
+def _moon(scrape: Scrape) -> Value:
+    return 0.25
+""",
+            )
+        },
+        program=asking("/metrics", "\nforeact_moon_ratio 0.25\n"),
+    ),
+    Addition(
+        what="a CLI command",
+        new={
+            "cli/commands/moon.py": '''"""`foreact moon`."""
+
+import typer
+
+EXAMPLE = "foreact moon --phase new"
+
+
+def run(phase: str = "full") -> None:
+    """Tell which moon it is."""
+    typer.echo(f"a {phase} moon")
+'''
+        },
+        program="""
+import subprocess, sys
+def foreact(*words):
+    return subprocess.run([sys.executable, "-m", "cli.app", *words], capture_output=True, text=True, check=True).stdout
+assert foreact("moon", "--phase", "new") == "a new moon\\n"
+assert "Tell which moon it is." in foreact("--help")
+assert "Example: foreact moon --phase new" in foreact("moon", "--help")
+""",
+    ),
+    Addition(
+        what="a dashboard panel",
+        new={
+            "api/dashboard/panels/moon.py": '''"""The moon."""
+
+from api.dashboard.page_data import Page, Shown
+
+PLACE = 45
+
+
+def show(page: Page) -> Shown:
+    """Return who sees it."""
+    return {"by": page.facade.settings.agent.name}
+''',
+            "api/dashboard/panels/moon.html": "<section><h2>The moon of {{ by }}</h2></section>\n",
+        },
+        program=asking("/", "<h2>The moon of default</h2>"),
+    ),
+]
+PENDING = {"a rule of an old goal type", "a rule of a new goal type", "a trait of actions"}
+
+
+def rows() -> dict[str, set[str]]:
+    """Return what the page says to touch, by what is to be added."""
+    table = PAGE.read_text().partition("| to add |")[2]
+    cells = [line.strip("|").split(" | ") for line in table.splitlines() if line.startswith("| a")]
+    return {
+        what.strip(): set(re.findall(r"`([^`]+)`", f"{touch} {docs}".replace("NNNN", "9000").replace("NAME", NAME)))
+        for what, touch, docs in cells
+    }
+
+
+def touched(folder: Path) -> set[str]:
+    """Return the files of a copy that the project does not have, or has otherwise."""
+    names = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc"}
+    return {
+        name
+        for name in names
+        if not (PROJECT / name).exists() or (PROJECT / name).read_bytes() != (folder / name).read_bytes()
+    }
+
+
+def test_everything_that_the_page_lists_is_tried() -> None:
+    assert set(rows()) == {each.what for each in ADDITIONS} | PENDING
+
+
+@pytest.mark.parametrize("addition", ADDITIONS, ids=lambda each: each.what)
+def test_what_the_page_says_to_touch_is_enough(addition: Addition, tmp_path: Path) -> None:
+    folder = copy_project(tmp_path)
+    if addition.what == "a table column":
+        made = run_in(folder, "-c", OLD_STORE)
+        assert made.returncode == 0, made.stderr
+    before = touched(folder)
+    addition.apply(folder)
+    assert touched(folder) - before == rows()[addition.what]
+    used = run_in(folder, "-c", addition.program)
+    assert used.returncode == 0, used.stderr
+
+
+def test_all_of_it_together_is_documented_as_the_tests_want_it(tmp_path: Path) -> None:
+    folder = copy_project(tmp_path)
+    for addition in ADDITIONS:
+        addition.apply(folder)
+    told = run_in(
+        folder, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_documentation.py", "-k", "documented"
+    )
+    assert told.returncode == 0, told.stdout
+    for addition in ADDITIONS:
+        if addition.docs:
+            path = folder / addition.docs[0]
+            path.write_text(path.read_text().replace(f"{addition.docs[2]}\n", ""))
+    told = run_in(
+        folder, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_documentation.py", "-k", "documented"
+    )
+    assert len(re.findall("^FAILED", told.stdout, flags=re.MULTILINE)) == sum(
+        each.docs is not None for each in ADDITIONS
+    )
+
+
+OLD_STORE = """
+from datetime import UTC, datetime
+from pathlib import Path
+from storage import open_store
+from storage.records import Belief
+with open_store(Path("old.duckdb")) as store:
+    store.outcomes.believe(Belief(belief_id="b1", at=datetime(2026, 3, 1, tzinfo=UTC), outcome_count=1, state={}), "c1")
+"""
