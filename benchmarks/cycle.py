@@ -33,7 +33,7 @@ from handlers.worlds.declared import DeclaredWorld
 from settings import Settings, load_settings
 from storage import Store, open_store, own_store
 from storage.records import Action, Event, Objective, Receipt, ReceiptStatus, Sample, series_key
-from tasks.actions import configured_actions, declared_actions
+from tasks.configured_actions import configured_actions, declared_actions
 
 PROJECT = Path(__file__).parents[1]
 BAR_MS = 30.0

@@ -53,7 +53,7 @@ def drills(settings: Settings) -> Iterator[Check]:
     from flows.wiring import open_configured_store
     from handlers import discover_actions
     from handlers.drills import practise_all
-    from tasks.actions import configured_actions
+    from tasks.configured_actions import configured_actions
 
     actions = sorted(configured_actions(settings, discover_actions()).items())
     words: dict[str, Finding] = {"passed": "ok", "failed": "wrong", "no target": "note"}
@@ -211,7 +211,7 @@ def _misspelt(settings: Settings) -> Iterator[Check]:
 
 def _actions(layout: Layout) -> Iterator[Check]:
     from handlers import discover_actions
-    from tasks.actions import configured_actions
+    from tasks.configured_actions import configured_actions
 
     known = discover_actions()
     configured = configured_actions(layout.settings, known)

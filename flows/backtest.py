@@ -20,14 +20,14 @@ from flows.reports.pages import write_page
 from flows.reports.results import BacktestReport, WouldDo
 from flows.simulate import simulate
 from flows.wiring import open_configured_store
-from handlers import Actions, discover_actions
+from handlers import ActionsByName, discover_actions
 from handlers.worlds.replay import Recording, ReplayWorld
 from settings import Settings, load_settings, utc_now
 from storage import ForeactError, Store
 from storage.actions import ActionView
 from storage.facts import BACKTEST
 from storage.records import NOTHING, ReceiptStatus, Sample, metric_of
-from tasks.actions import configured_actions, declared_actions
+from tasks.configured_actions import configured_actions, declared_actions
 from tasks.monitor.windows import LONGEST_STEP_S, SPARSE_REACH_S, sparse
 from tasks.objectives.in_force import objectives_in_force
 
@@ -74,14 +74,14 @@ def _with_objectives(settings: Settings, store: Store) -> Settings:
     return settings.model_copy(update={"objectives": objectives, "use_default_objectives": False})
 
 
-def _actions(settings: Settings) -> Actions:
+def _actions(settings: Settings) -> ActionsByName:
     """Return every action that the configuration lets propose something, and those that it declares."""
     known = {**discover_actions(), **declared_actions(settings)}
     configured = configured_actions(settings, known)
-    return Actions({name: configured[name] for name in known if configured[name].is_ready})
+    return ActionsByName({name: configured[name] for name in known if configured[name].is_ready})
 
 
-def _would_do(views: Iterable[ActionView], actions: Actions) -> Iterator[WouldDo]:
+def _would_do(views: Iterable[ActionView], actions: ActionsByName) -> Iterator[WouldDo]:
     for view in sorted(views, key=lambda each: each.action.due_at):
         name, receipt = view.action.name, view.receipt
         if name != NOTHING and receipt is not None and receipt.status is ReceiptStatus.DRY_RUN:

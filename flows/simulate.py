@@ -17,7 +17,7 @@ from handlers.worlds import Acting, World
 from handlers.worlds.declared import DeclaredWorld
 from settings import Settings
 from storage import Store, open_store
-from tasks.actions import configured_actions, declared_actions
+from tasks.configured_actions import configured_actions, declared_actions
 from tasks.objectives.in_force import objectives_in_force
 
 Progress = Callable[[int, int], None]

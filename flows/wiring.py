@@ -14,8 +14,8 @@ from settings import VERSION, Settings, utc_now
 from storage import Store, TransientError, open_store
 from storage.facts import SOURCES
 from storage.records import Cycle, stable_id
-from tasks.actions import configured_actions
 from tasks.authority import is_autonomous, note_configuration
+from tasks.configured_actions import configured_actions
 from tasks.context import Context
 
 

@@ -1,6 +1,6 @@
 """The only code that touches the outside world: sources to read from, actions to take, worlds to do both in."""
 
-from handlers.contract.action import ActionContext, ActionHandler, Actions, elsewhere
+from handlers.contract.action import ActionContext, ActionHandler, ActionsByName, elsewhere
 from handlers.contract.registration import ActionBuilder, action, discover_actions, from_callable
 from handlers.contract.results import ActionResult
 from handlers.contract.source import SourceHandler, discover_sources, source
@@ -10,7 +10,7 @@ __all__ = [
     "ActionContext",
     "ActionHandler",
     "ActionResult",
-    "Actions",
+    "ActionsByName",
     "SourceHandler",
     "action",
     "discover_actions",

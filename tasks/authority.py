@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from handlers import ActionHandler, Actions
+from handlers import ActionHandler, ActionsByName
 from settings import Settings
 from storage import Store
 from storage.actions import ActionView
@@ -61,7 +61,7 @@ def level_in_force(
     return min(level, Autonomy(action.highest_level or level), key=lambda each: each.rank)
 
 
-def as_allowed_now(actions: Actions, store: Store, view: ActionView) -> ActionView:
+def as_allowed_now(actions: ActionsByName, store: Store, view: ActionView) -> ActionView:
     """Return an action that waits, at no higher a level than is in force now: a word since it was planned counts.
 
     An undo keeps its level: it takes back what was allowed.
@@ -73,7 +73,7 @@ def as_allowed_now(actions: Actions, store: Store, view: ActionView) -> ActionVi
     return replace(view, action=action.model_copy(update={"level": level}))
 
 
-def as_it_stands(settings: Settings, actions: Actions, store: Store, view: ActionView) -> ActionView:
+def as_it_stands(settings: Settings, actions: ActionsByName, store: Store, view: ActionView) -> ActionView:
     """Return an action that has not begun as a person finds it: what may not be done alone waits for an answer.
 
     While the mode is off that is everything, undos as well, but doing nothing.

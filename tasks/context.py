@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from handlers import Actions
+from handlers import ActionsByName
 from handlers.worlds import World
 from settings import Settings
 from storage import Store
@@ -28,7 +28,7 @@ class Context:
     world: World
     settings: Settings
     cycle: Cycle
-    actions: Actions = field(default_factory=Actions)
+    actions: ActionsByName = field(default_factory=ActionsByName)
     _held: list[StageDone] | None = None
 
     @property

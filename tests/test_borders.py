@@ -48,7 +48,7 @@ SHARED_NAMES = {
     "app": "what is started: the facade, the command line",
     "protocol": "what anything of the kind has to offer",
     "results": "what comes out of a run",
-    "actions": "acts, planned and done",
+    "actions": "acts, planned and done, and their pages",
     "agent": "the agent as a whole",
     "audit": "who decided what, and when",
     "cycle": "one turn of the loop",
@@ -64,6 +64,7 @@ SHARED_NAMES = {
     "objectives": "objectives as they are set and asked for",
     "outcomes": "outcomes as they are kept, asked for and shown",
     "patterns": "patterns, as they are kept and how well they are found",
+    "undo": "taking an act back",
     "planning": "choosing what to do, and how well that is done",
 }
 """Names that several modules share, each with its one meaning."""

@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 from api.facade import Facade
 from storage.actions import ActionView
 from storage.records import Action, Autonomy, Estimand
-from tasks.actions import configured_actions
 from tasks.authority import as_allowed_now, is_autonomous
+from tasks.configured_actions import configured_actions
 from tasks.execute import effective_level
 from tasks.interventions.act_window import WATCHED_STEPS, watched_between
 from tasks.interventions.matured import matured

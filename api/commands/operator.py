@@ -13,8 +13,8 @@ from storage.actions import ActionView
 from storage.errors import ForeactError
 from storage.facts import WAITS
 from storage.records import Action, Approval, Autonomy, GoalState, Strategy, Transition, stable_id
-from tasks.actions import configured_actions
 from tasks.authority import switch
+from tasks.configured_actions import configured_actions
 from tasks.interventions.undo import keeps_state, undo_of
 
 logger = logging.getLogger(__name__)

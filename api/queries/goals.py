@@ -13,8 +13,8 @@ from storage.actions import ActionView
 from storage.errors import ForeactError
 from storage.facts import WAITS
 from storage.records import Autonomy, GoalView, Outcome
-from tasks.actions import configured_actions
 from tasks.authority import as_it_stands
+from tasks.configured_actions import configured_actions
 from tasks.objectives.conflicts import conflicts
 
 

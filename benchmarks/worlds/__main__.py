@@ -17,10 +17,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 
-from benchmarks.worlds import acts, cluster, disk, fleet, pool, work_pool
-from benchmarks.worlds.judge import Figures, run_world
-from benchmarks.worlds.table import Runs, safety, show
-from benchmarks.worlds.world import SteppedWorld
+from benchmarks.worlds import acts, cluster, disk, healthy_fleet, pool, work_pool
+from benchmarks.worlds.against_truth import Figures, run_world
+from benchmarks.worlds.score_table import Runs, safety, show
+from benchmarks.worlds.simulated_world import SteppedWorld
 
 ROOT = Path(__file__).resolve().parents[2]
 DAYS, QUICK_DAYS = 3.0, 2.0
@@ -33,11 +33,11 @@ WORLDS: dict[str, type[SteppedWorld]] = {
             disk.Disk,
             disk.IrreversibleDisk,
             disk.DeclaredDisk,
-            fleet.Fleet,
-            fleet.YoungFleet,
+            healthy_fleet.HealthyFleet,
+            healthy_fleet.YoungFleet,
         ),
         *(acts.FourActs, acts.Flip, acts.Late, acts.Lingering, acts.Outlasting, acts.TwoActs),
-        *(acts.Conflict, acts.DeclaredConflict, acts.Targets, acts.Shifts, acts.Pair, work_pool.Flows),
+        *(acts.OpposedActs, acts.DeclaredConflict, acts.Targets, acts.Shifts, acts.Pair, work_pool.Flows),
     )
 }
 NAMES = (cluster.PLAIN, cluster.TUNED, *WORLDS)

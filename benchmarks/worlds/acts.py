@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from benchmarks.worlds.policies import Oracle, Policy, SuccessRate, at_random, nothing, threshold
-from benchmarks.worlds.world import DAY, Command, State, Step, SteppedWorld, hump, wander
+from benchmarks.worlds.policies import Oracle, Policy, SuccessRatePolicy, at_random, nothing, threshold
+from benchmarks.worlds.simulated_world import DAY, State, SteppedWorld, WorldCommand, WorldStep, hump, wander
 from flows.reports.results import SimulationReport
 from storage.records import FloatArray
 
@@ -35,11 +35,11 @@ class ActsWorld(SteppedWorld):
         """Return a state in which nothing is in force."""
         return State()
 
-    def factor(self, series: str, command: Command, age_s: float, i: int) -> float:
+    def factor(self, series: str, command: WorldCommand, age_s: float, i: int) -> float:
         """Return what an act makes of a series at an age, in step `i`."""
         raise NotImplementedError
 
-    def step(self, state: State, i: int) -> Step:
+    def step(self, state: State, i: int) -> WorldStep:
         """Multiply what would be by what was done."""
         state.acts = [each for each in state.acts if (i - each[0]) * self.step_s <= self.longest_s]
         values = {
@@ -47,7 +47,7 @@ class ActsWorld(SteppedWorld):
             * math.prod(self.factor(series, command, (i - at) * self.step_s, i) for at, _, command in state.acts)
             for series, row in self.base.items()
         }
-        return Step(self.shown(values, i), float(self.broken(values)))
+        return WorldStep(self.shown(values, i), float(self.broken(values)))
 
     def shown(self, values: dict[str, float], i: int) -> dict[str, float]:
         """Return what is reported of what is."""
@@ -61,9 +61,9 @@ class ActsWorld(SteppedWorld):
             found += severity * sum(own) / len(own)
         return found
 
-    def commands(self, series: str | None = None) -> list[Command]:
+    def commands(self, series: str | None = None) -> list[WorldCommand]:
         """Return every action."""
-        return [Command(name, series=series) for name in self.names]
+        return [WorldCommand(name, series=series) for name in self.names]
 
     def configuration(self) -> dict[str, Any]:
         """Return a bound for each metric with a goal, and actions that say how long they last."""
@@ -97,7 +97,7 @@ class ActsWorld(SteppedWorld):
             "nothing": nothing,
             "threshold": threshold(bounds, self.names),
             "random": at_random(bounds, self.names, self.seed),
-            "success rate": SuccessRate(bounds, self.names, self.seed),
+            "success rate": SuccessRatePolicy(bounds, self.names, self.seed),
             "oracle": Oracle(self),
         }
 
@@ -127,7 +127,7 @@ class FourActs(ActsWorld):
         }
         self.flips_at = self.first + (self.count - self.first) // 2
 
-    def factor(self, series: str, command: Command, age_s: float, i: int) -> float:
+    def factor(self, series: str, command: WorldCommand, age_s: float, i: int) -> float:
         """Return the truth of the four."""
         name = command.name
         if self.flips and i >= self.flips_at:
@@ -199,12 +199,12 @@ class TwoActs(FourActs):
     declared: ClassVar = {name: {"duration_seconds": 2 * HOUR_S} for name in ("shed", "trim")}
     longest_s: ClassVar[float] = 3 * HOUR_S
 
-    def factor(self, series: str, command: Command, age_s: float, i: int) -> float:
+    def factor(self, series: str, command: WorldCommand, age_s: float, i: int) -> float:
         """Return an eighth off for two hours."""
         return 0.875 if series == "latency" and age_s < 2 * HOUR_S else 1.0
 
 
-class Conflict(ActsWorld):
+class OpposedActs(ActsWorld):
     """`shed` takes a fifth off a latency of little weight and doubles the errors, which weigh three times as much."""
 
     name: ClassVar[str] = "two objectives, undeclared"
@@ -220,7 +220,7 @@ class Conflict(ActsWorld):
             "errors": np.maximum(0, 3 + wander(rng, self.count, 0.3, 0.9) + rng.normal(0, 0.2, self.count)),
         }
 
-    def factor(self, series: str, command: Command, age_s: float, i: int) -> float:
+    def factor(self, series: str, command: WorldCommand, age_s: float, i: int) -> float:
         """Return what it helps and what it harms, for an hour."""
         return {"latency": 0.8, "errors": 2.2}[series] if age_s < HOUR_S else 1.0
 
@@ -243,7 +243,7 @@ class Conflict(ActsWorld):
         return told
 
 
-class DeclaredConflict(Conflict):
+class DeclaredConflict(OpposedActs):
     """The same, with both effects declared."""
 
     name: ClassVar[str] = "two objectives, declared"
@@ -279,7 +279,7 @@ class Targets(ActsWorld):
         for n, host in enumerate(HOSTS):
             self.base[host] = 55 + 14 * hump(self.hours, (3 + 5 * n) % 24, 2.5) + wander(rng, self.count, 6, 0.96)
 
-    def factor(self, series: str, command: Command, age_s: float, i: int) -> float:
+    def factor(self, series: str, command: WorldCommand, age_s: float, i: int) -> float:
         """Return the truth per metric and host."""
         if age_s >= HOUR_S:
             return 1.0
@@ -287,11 +287,11 @@ class Targets(ActsWorld):
             return {"queue": 0.75, "latency": 1.2}.get(series, 1.0)
         return 0.75 if series == command.series and series in GOOD_HOSTS else 1.0
 
-    def commands(self, series: str | None = None) -> list[Command]:
+    def commands(self, series: str | None = None) -> list[WorldCommand]:
         """Return what can be done for a series, or for each."""
         if series is None:
-            return [Command("redeploy"), *(Command("restart", series=host) for host in HOSTS)]
-        return [Command("restart" if series in HOSTS else "redeploy", series=series)]
+            return [WorldCommand("redeploy"), *(WorldCommand("restart", series=host) for host in HOSTS)]
+        return [WorldCommand("restart" if series in HOSTS else "redeploy", series=series)]
 
     def configuration(self) -> dict[str, Any]:
         """Return three objectives, and two actions with the metrics that they are for."""
@@ -326,9 +326,9 @@ class PooledRate:
 
     def __init__(self, bounds: dict[str, float], seed: int) -> None:
         by_name = {name: {s: b for s, b in bounds.items() if _name_for(s) == name} for name in Targets.names}
-        self.rules = [SuccessRate(own, ["nothing at all", name], seed) for name, own in by_name.items()]
+        self.rules = [SuccessRatePolicy(own, ["nothing at all", name], seed) for name, own in by_name.items()]
 
-    def __call__(self, seen: Any, tick: datetime) -> list[Command]:
+    def __call__(self, seen: Any, tick: datetime) -> list[WorldCommand]:
         """Ask the rate of each action."""
         wanted = [command for rule in self.rules for command in rule(seen, tick)]
         return [command for command in wanted if command.name in Targets.names]
@@ -365,7 +365,7 @@ class Shifts(ActsWorld):
         """Return the release."""
         return ["release"] if i == self.released_at else []
 
-    def factor(self, series: str, command: Command, age_s: float, i: int) -> float:
+    def factor(self, series: str, command: WorldCommand, age_s: float, i: int) -> float:
         """Return a fifth off for an hour, a quarter of an hour after the act."""
         meant = command.series in (None, series)
         return 0.8 if meant and 900 <= age_s < 900 + HOUR_S else 1.0
@@ -374,9 +374,9 @@ class Shifts(ActsWorld):
         """Leave out the meter while it is silent."""
         return values | {"meter": math.nan} if self.silent[i] else values
 
-    def commands(self, series: str | None = None) -> list[Command]:
+    def commands(self, series: str | None = None) -> list[WorldCommand]:
         """Return relief for a series, or for each."""
-        return [Command("relieve", series=each) for each in ([series] if series else self.base)]
+        return [WorldCommand("relieve", series=each) for each in ([series] if series else self.base)]
 
     def configuration(self) -> dict[str, Any]:
         """Return the same with the people's time zone."""
@@ -396,11 +396,11 @@ class Pair(ActsWorld):
         load = 190 + 55 * hump(self.hours, 14, 3) + wander(rng, self.count, 22, 0.97)
         self.base = {way: load * rng.lognormal(0, 0.015, self.count) for way in self.names}
 
-    def factor(self, series: str, command: Command, age_s: float, i: int) -> float:
+    def factor(self, series: str, command: WorldCommand, age_s: float, i: int) -> float:
         """Return a fifth off its own way for an hour."""
         return 0.8 if series == command.name and age_s < HOUR_S else 1.0
 
-    def step(self, state: State, i: int) -> Step:
+    def step(self, state: State, i: int) -> WorldStep:
         """Show the slower way."""
         state.acts = [each for each in state.acts if (i - each[0]) * self.step_s <= self.longest_s]
         ways = (
@@ -408,7 +408,7 @@ class Pair(ActsWorld):
             for way, row in self.base.items()
         )
         latency = max(ways)
-        return Step({"latency": latency}, self.broken({"latency": latency}))
+        return WorldStep({"latency": latency}, self.broken({"latency": latency}))
 
     def bounds(self) -> dict[str, float]:
         """Return the bound of what is shown."""
@@ -416,5 +416,5 @@ class Pair(ActsWorld):
 
     def policies(self) -> dict[str, Policy]:
         """Return single acts, and who knows that it takes both."""
-        both = [[Command("front"), Command("back")], [Command("front")], [Command("back")]]
+        both = [[WorldCommand("front"), WorldCommand("back")], [WorldCommand("front")], [WorldCommand("back")]]
         return super().policies() | {"oracle": Oracle(self, both)}

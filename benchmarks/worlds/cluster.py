@@ -19,7 +19,7 @@ from benchmarks.control.contenders import FORESIGHT, REACTIVE, measure
 from benchmarks.control.loop import configured
 from benchmarks.control.run import run_world as run_cluster
 from benchmarks.control.traffic import DAY_S, MATCH_DAYS, OTHER_DAYS, Calendar
-from benchmarks.worlds.judge import LOOP, Figures
+from benchmarks.worlds.against_truth import LOOP, Figures
 from flows.reports.results import SimulationReport
 from flows.simulate import simulate
 from settings import Settings, load_settings

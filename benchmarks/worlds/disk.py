@@ -12,8 +12,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from benchmarks.worlds.policies import Oracle, Policy, SuccessRate, nothing, threshold
-from benchmarks.worlds.world import DAY, Command, Done, State, Step, SteppedWorld
+from benchmarks.worlds.policies import Oracle, Policy, SuccessRatePolicy, nothing, threshold
+from benchmarks.worlds.simulated_world import DAY, Done, State, SteppedWorld, WorldCommand, WorldStep
 
 USED, WRITTEN = "disk_used_share", "disk_written_mb"
 PRUNE, ROTATE, ARCHIVE = "prune", "rotate", "archive"
@@ -52,11 +52,11 @@ class Disk(SteppedWorld):
         """Return a disk that is used to two thirds."""
         return DiskState()
 
-    def by_hand(self, i: int) -> list[Command]:
+    def by_hand(self, i: int) -> list[WorldCommand]:
         """People pruned when they saw it full in the morning."""
-        return [Command(PRUNE)] if i % DAY_STEPS == 108 and self.state.used > 0.82 else []
+        return [WorldCommand(PRUNE)] if i % DAY_STEPS == 108 and self.state.used > 0.82 else []
 
-    def carry_out(self, state: DiskState, i: int, command: Command, key: str) -> None:
+    def carry_out(self, state: DiskState, i: int, command: WorldCommand, key: str) -> None:
         """Free or fill."""
         if command.name == PRUNE:
             state.pending.append((i + LATENCY_STEPS, self.frees[i]))
@@ -68,16 +68,16 @@ class Disk(SteppedWorld):
         if done.command.name == ARCHIVE:
             state.used -= 0.06
 
-    def step(self, state: DiskState, i: int) -> Step:
+    def step(self, state: DiskState, i: int) -> WorldStep:
         """Write, and free what is due."""
         state.used -= sum(share for at, share in state.pending if at <= i)
         state.pending = [each for each in state.pending if each[0] > i]
         state.used = min(1.0, max(0.1, state.used) + self.written[i])
-        return Step({USED: state.used, WRITTEN: 1e5 * self.written[i]}, SEVERITY * (state.used > BOUND))
+        return WorldStep({USED: state.used, WRITTEN: 1e5 * self.written[i]}, SEVERITY * (state.used > BOUND))
 
-    def commands(self, series: str | None = None) -> list[Command]:
+    def commands(self, series: str | None = None) -> list[WorldCommand]:
         """Return the three."""
-        return [Command(PRUNE), Command(ROTATE), Command(ARCHIVE)]
+        return [WorldCommand(PRUNE), WorldCommand(ROTATE), WorldCommand(ARCHIVE)]
 
     def configuration(self) -> dict[str, Any]:
         """Return the objective as the README has it, and three actions."""
@@ -93,7 +93,7 @@ class Disk(SteppedWorld):
         return {
             "nothing": nothing,
             self.reference: threshold({USED: 0.85}, [PRUNE]),
-            "success rate": SuccessRate({USED: 0.85}, names, self.seed),
+            "success rate": SuccessRatePolicy({USED: 0.85}, names, self.seed),
             "oracle": Oracle(self),
         }
 

@@ -10,11 +10,11 @@ from typing import Protocol
 
 import numpy as np
 
-from benchmarks.worlds.world import Command, SteppedWorld
+from benchmarks.worlds.simulated_world import SteppedWorld, WorldCommand
 from storage.records import Sample
 
 
-class Seen(defaultdict[str, list[float]]):
+class ObservedMetrics(defaultdict[str, list[float]]):
     """The values of each series so far, oldest first."""
 
     def __init__(self) -> None:
@@ -28,14 +28,14 @@ class Seen(defaultdict[str, list[float]]):
 class Policy(Protocol):
     """Decides at each turn what to do, from what was seen."""
 
-    def __call__(self, seen: Seen, tick: datetime) -> Sequence[Command]:
+    def __call__(self, seen: ObservedMetrics, tick: datetime) -> Sequence[WorldCommand]:
         """Return what to do now."""
         ...
 
 
 def play(world: SteppedWorld, policy: Policy) -> SteppedWorld:
     """Run a world to its end under a policy."""
-    seen = Seen()
+    seen = ObservedMetrics()
     for tick in world.ticks:
         for each in world.observe(tick):
             if isinstance(each, Sample):
@@ -52,24 +52,24 @@ def run_out(world: SteppedWorld) -> SteppedWorld:
     return world
 
 
-def nothing(seen: Seen, tick: datetime) -> list[Command]:
+def nothing(seen: ObservedMetrics, tick: datetime) -> list[WorldCommand]:
     """Leave everything as it is."""
     return []
 
 
-class Rule:
+class RulePolicy:
     """On a breach of a watched series does what `choose` says, once in `pause_s`."""
 
     def __init__(
         self,
         bounds: dict[str, float],
-        choose: Callable[[str, Seen], Command | None],
+        choose: Callable[[str, ObservedMetrics], WorldCommand | None],
         pause_s: float = 3_600,
     ) -> None:
         self.bounds, self.choose, self.pause_s = bounds, choose, pause_s
         self._acted: dict[str, datetime] = {}
 
-    def __call__(self, seen: Seen, tick: datetime) -> list[Command]:
+    def __call__(self, seen: ObservedMetrics, tick: datetime) -> list[WorldCommand]:
         """Look at each series in turn."""
         found = []
         for series, bound in self.bounds.items():
@@ -80,28 +80,28 @@ class Rule:
         return found
 
 
-def threshold(bounds: dict[str, float], names: Sequence[str], pause_s: float = 3_600) -> Rule:
+def threshold(bounds: dict[str, float], names: Sequence[str], pause_s: float = 3_600) -> RulePolicy:
     """Do what is declared, one after the other, whenever a series is over its bound."""
     turn = iter(range(10**9))
-    return Rule(bounds, lambda series, seen: Command(names[next(turn) % len(names)], series=series), pause_s)
+    return RulePolicy(bounds, lambda series, seen: WorldCommand(names[next(turn) % len(names)], series=series), pause_s)
 
 
-def at_random(bounds: dict[str, float], names: Sequence[str], seed: int) -> Rule:
+def at_random(bounds: dict[str, float], names: Sequence[str], seed: int) -> RulePolicy:
     """Draw one of the actions."""
     rng = np.random.default_rng([seed, 3])
-    return Rule(bounds, lambda series, seen: Command(names[int(rng.integers(len(names)))], series=series))
+    return RulePolicy(bounds, lambda series, seen: WorldCommand(names[int(rng.integers(len(names)))], series=series))
 
 
-class SuccessRate:
+class SuccessRatePolicy:
     """Draws one time in ten, else does what was most often followed by a fall: what a success rate counts."""
 
     def __init__(self, bounds: dict[str, float], names: Sequence[str], seed: int) -> None:
         self.names, self.rng = names, np.random.default_rng([seed, 4])
         self.tries, self.falls = dict.fromkeys(names, 2.0), dict.fromkeys(names, 1.0)
         self._open: dict[str, tuple[str, float]] = {}
-        self._rule = Rule(bounds, self._choose)
+        self._rule = RulePolicy(bounds, self._choose)
 
-    def __call__(self, seen: Seen, tick: datetime) -> list[Command]:
+    def __call__(self, seen: ObservedMetrics, tick: datetime) -> list[WorldCommand]:
         """Count what came of the last act, then look again."""
         for series, (name, before) in list(self._open.items()):
             self.tries[name] += 1
@@ -109,13 +109,13 @@ class SuccessRate:
             del self._open[series]
         return self._rule(seen, tick)
 
-    def _choose(self, series: str, seen: Seen) -> Command:
+    def _choose(self, series: str, seen: ObservedMetrics) -> WorldCommand:
         rates = np.array([self.falls[name] / self.tries[name] for name in self.names])
         explores = self.rng.random() < 0.1
         among = np.arange(len(rates)) if explores else np.flatnonzero(rates == rates.max())
         place = int(self.rng.choice(among))
         self._open[series] = (self.names[place], seen.last(series))
-        return Command(self.names[place], series=series)
+        return WorldCommand(self.names[place], series=series)
 
 
 class Oracle:
@@ -124,13 +124,13 @@ class Oracle:
     `offers` are lists of commands to be done together.
     """
 
-    def __init__(self, world: SteppedWorld, offers: Sequence[Sequence[Command]] | None = None) -> None:
+    def __init__(self, world: SteppedWorld, offers: Sequence[Sequence[WorldCommand]] | None = None) -> None:
         self.world = world
         self.offers = [[each] for each in world.commands()] if offers is None else offers
 
-    def __call__(self, seen: Seen, tick: datetime) -> list[Command]:
+    def __call__(self, seen: ObservedMetrics, tick: datetime) -> list[WorldCommand]:
         """Take what is worth it, one offer after the other, until none is."""
-        world, taken, state = self.world, list[Command](), self.world.state.copy()
+        world, taken, state = self.world, list[WorldCommand](), self.world.state.copy()
         turn = round(world.turn_s / world.step_s)
         for _ in range(len(self.offers)):
             idle = world.worth_of(state, world.now, [], 0)

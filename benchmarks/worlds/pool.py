@@ -13,8 +13,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from benchmarks.worlds.policies import Policy, Seen, nothing
-from benchmarks.worlds.world import DAY, Command, Done, State, Step, SteppedWorld, hump
+from benchmarks.worlds.policies import ObservedMetrics, Policy, nothing
+from benchmarks.worlds.simulated_world import DAY, Done, State, SteppedWorld, WorldCommand, WorldStep, hump
 from flows.reports.results import SimulationReport
 
 ARRIVALS, BACKLOG, AGE, WORKERS = "jobs_per_minute", "queue_jobs", "queue_oldest_seconds", "workers"
@@ -59,11 +59,13 @@ class Pool(SteppedWorld):
         """Return an empty queue and ten workers."""
         return PoolState()
 
-    def by_hand(self, i: int) -> list[Command]:
+    def by_hand(self, i: int) -> list[WorldCommand]:
         """People had fewer workers at night, and rounded up by day."""
-        return {8 * 60: [Command("set_workers", 18.0)], 20 * 60: [Command("set_workers", 7.0)]}.get(i % DAY_STEPS, [])
+        return {8 * 60: [WorldCommand("set_workers", 18.0)], 20 * 60: [WorldCommand("set_workers", 7.0)]}.get(
+            i % DAY_STEPS, []
+        )
 
-    def carry_out(self, state: PoolState, i: int, command: Command, key: str) -> None:
+    def carry_out(self, state: PoolState, i: int, command: WorldCommand, key: str) -> None:
         """Go to an amount: fewer at once, more in five minutes."""
         wanted = min(MOST, max(1, round(command.amount or 1)))
         if wanted > state.asked:
@@ -79,9 +81,9 @@ class Pool(SteppedWorld):
 
     def take_back(self, state: PoolState, i: int, done: Done) -> None:
         """Go to the amount before."""
-        self.carry_out(state, i, Command("set_workers", float(done.before.asked)), done.key)
+        self.carry_out(state, i, WorldCommand("set_workers", float(done.before.asked)), done.key)
 
-    def step(self, state: PoolState, i: int) -> Step:
+    def step(self, state: PoolState, i: int) -> WorldStep:
         """Let a minute's jobs come and the workers do theirs."""
         state.workers += sum(count for at, count in state.coming if at <= i)
         state.coming = [each for each in state.coming if each[0] > i]
@@ -97,11 +99,13 @@ class Pool(SteppedWorld):
         age_s = 60.0 * (i - state.queue[0][0]) if state.queue else 0.0
         backlog = sum(jobs for _, jobs in state.queue)
         values = {ARRIVALS: float(self.arrivals[i]), BACKLOG: backlog, AGE: age_s, WORKERS: float(state.asked)}
-        return Step(values, SEVERITY * (age_s > BOUND_S), WORKER_COST * state.asked)
+        return WorldStep(values, SEVERITY * (age_s > BOUND_S), WORKER_COST * state.asked)
 
-    def commands(self, series: str | None = None) -> list[Command]:
+    def commands(self, series: str | None = None) -> list[WorldCommand]:
         """Return amounts close enough for a choice among them to be as good as among all."""
-        return [Command("set_workers", float(amount)) for amount in (1, 2, 3, 4, 5, 6, 8, 10, 12, 14, 17, 20, 25, MOST)]
+        return [
+            WorldCommand("set_workers", float(amount)) for amount in (1, 2, 3, 4, 5, 6, 8, 10, 12, 14, 17, 20, 25, MOST)
+        ]
 
     def configuration(self) -> dict[str, Any]:
         """Return what is wanted and what can be set."""
@@ -130,11 +134,11 @@ class Pool(SteppedWorld):
         sweep = [(load, ahead) for load in (0.8, 0.9, 1.0) for ahead in (5, 10)]
         return {
             "nothing": nothing,
-            "constant 20": lambda seen, tick: [Command("set_workers", 20.0)],
+            "constant 20": lambda seen, tick: [WorldCommand("set_workers", 20.0)],
             "threshold": Threshold(),
             "HPA + backlog": autoscaler,
             "yesterday": yesterday,
-            **{f"foresight {load} {ahead}": Foresight(self, load, ahead) for load, ahead in sweep},
+            **{f"foresight {load} {ahead}": PoolForesight(self, load, ahead) for load, ahead in sweep},
         }
 
 
@@ -157,41 +161,41 @@ class Threshold:
     def __init__(self) -> None:
         self._calm = 0
 
-    def __call__(self, seen: Seen, tick: datetime) -> list[Command]:
+    def __call__(self, seen: ObservedMetrics, tick: datetime) -> list[WorldCommand]:
         """Look at the age of the oldest job."""
         age_s, workers = seen.last(AGE), seen.last(WORKERS)
         self._calm = self._calm + 1 if age_s < BOUND_S / 4 else 0
         if age_s > BOUND_S:
-            return [Command("set_workers", math.ceil(workers * 4 / 3))]
+            return [WorldCommand("set_workers", math.ceil(workers * 4 / 3))]
         if self._calm >= 3:
             self._calm = 0
-            return [Command("set_workers", max(1.0, workers - 1))]
+            return [WorldCommand("set_workers", max(1.0, workers - 1))]
         return []
 
 
-def sized(jobs_a_minute: float, load: float = 0.8) -> list[Command]:
+def sized(jobs_a_minute: float, load: float = 0.8) -> list[WorldCommand]:
     """Return the command for the workers that a rate needs at a load."""
-    return [Command("set_workers", float(min(MOST, max(1, math.ceil(jobs_a_minute / (JOBS_A_MINUTE * load))))))]
+    return [WorldCommand("set_workers", float(min(MOST, max(1, math.ceil(jobs_a_minute / (JOBS_A_MINUTE * load))))))]
 
 
-def autoscaler(seen: Seen, tick: datetime) -> list[Command]:
+def autoscaler(seen: ObservedMetrics, tick: datetime) -> list[WorldCommand]:
     """Size for the last five minutes' arrivals, with the backlog to be done in ten minutes."""
     return sized(float(np.mean(seen[ARRIVALS][-5:])) + seen.last(BACKLOG) / 10)
 
 
-def yesterday(seen: Seen, tick: datetime) -> list[Command]:
+def yesterday(seen: ObservedMetrics, tick: datetime) -> list[WorldCommand]:
     """Size for the busiest five minutes of the next quarter of an hour, as it was yesterday."""
     past = seen[ARRIVALS][-DAY_STEPS : -DAY_STEPS + 20]
     return sized(max(float(np.mean(past[n : n + 5])) for n in range(0, 15, 5)) + seen.last(BACKLOG) / 10)
 
 
-class Foresight:
+class PoolForesight:
     """Sizes for the true arrivals of the minutes that this choice is for, at a load; the best of a sweep counts."""
 
     def __init__(self, world: Pool, load: float, ahead: int) -> None:
         self.world, self.load, self.ahead = world, load, ahead
 
-    def __call__(self, seen: Seen, tick: datetime) -> list[Command]:
+    def __call__(self, seen: ObservedMetrics, tick: datetime) -> list[WorldCommand]:
         """Ask for what the busiest five minutes from when it will be there need."""
         i = self.world.now
         soon = self.world.arrivals[i : i + LATENCY_STEPS + self.ahead]

@@ -12,8 +12,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from benchmarks.worlds.policies import Oracle, Policy, SuccessRate, nothing, threshold
-from benchmarks.worlds.world import DAY, Command, State, Step, SteppedWorld, hump
+from benchmarks.worlds.policies import Oracle, Policy, SuccessRatePolicy, nothing, threshold
+from benchmarks.worlds.simulated_world import DAY, State, SteppedWorld, WorldCommand, WorldStep, hump
 
 ELAPSED, QUEUED, LATE, BUSY = "pipeline_elapsed_seconds", "queued_runs", "late_runs", "busy_slots"
 NAMES = ("more_slots", "prioritise", "start_earlier", "restart_worker")
@@ -54,7 +54,7 @@ class Flows(SteppedWorld):
         """Return an empty pool."""
         return FlowsState()
 
-    def step(self, state: FlowsState, i: int) -> Step:
+    def step(self, state: FlowsState, i: int) -> WorldStep:
         """Take in what is due, and let the slots work for five minutes."""
         state.acts = [each for each in state.acts if i - each[0] < DAY_STEPS]
         self._begin_pipeline(state, i)
@@ -73,7 +73,7 @@ class Flows(SteppedWorld):
         waiting = sum(minutes for _, minutes in state.others) / RUN_MINUTES
         late = sum(minutes for at, minutes in state.others if i - at >= LATE_AFTER_STEPS) / RUN_MINUTES
         values = {ELAPSED: elapsed_s, QUEUED: waiting, LATE: late, BUSY: (left - spare) / STEP_MINUTES}
-        return Step(values, SEVERITY * (elapsed_s > BOUND_S))
+        return WorldStep(values, SEVERITY * (elapsed_s > BOUND_S))
 
     def _begin_pipeline(self, state: FlowsState, i: int) -> None:
         """Begin the night's pipeline at two, or an hour before where somebody saw to that within the day before."""
@@ -84,9 +84,9 @@ class Flows(SteppedWorld):
             state.pipeline.append((i, float(self.pipelines[day])))
             state.acts = [each for each in state.acts if each[2].name != "start_earlier"]
 
-    def commands(self, series: str | None = None) -> list[Command]:
+    def commands(self, series: str | None = None) -> list[WorldCommand]:
         """Return the four."""
-        return [Command(name) for name in NAMES]
+        return [WorldCommand(name) for name in NAMES]
 
     def configuration(self) -> dict[str, Any]:
         """Return the deadline as an objective, and four actions."""
@@ -104,7 +104,7 @@ class Flows(SteppedWorld):
         return {
             "nothing": nothing,
             self.reference: threshold({ELAPSED: late_s}, ["more_slots"], 7_200),
-            "success rate": SuccessRate({ELAPSED: late_s}, NAMES, self.seed),
+            "success rate": SuccessRatePolicy({ELAPSED: late_s}, NAMES, self.seed),
             "oracle": Oracle(self),
         }
 

@@ -272,7 +272,7 @@ class ActionHandler(ActionTraits):
         return {}
 
 
-class Actions(dict[str, ActionHandler]):
+class ActionsByName(dict[str, ActionHandler]):
     """Actions by name; of one that is not among them is known what `elsewhere` says."""
 
     def __missing__(self, name: str) -> ActionHandler:

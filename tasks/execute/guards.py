@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from handlers import Actions
+from handlers import ActionsByName
 from storage.actions import ActionView
 from storage.records import NOTHING, Action, Autonomy, ReceiptStatus
 from tasks.execute.limits import exceeded, is_within
@@ -50,7 +50,7 @@ class Circumstances:
     open_goals: frozenset[str] = frozenset()
     silent_series: frozenset[str] = frozenset()
     silent_metrics: frozenset[str] = frozenset()
-    actions: Actions = field(default_factory=Actions)
+    actions: ActionsByName = field(default_factory=ActionsByName)
     rate_limits: tuple[str, ...] = ()
     blast_radius: int = 1_000
     blast_radius_labels: Mapping[str, int] = field(default_factory=dict)

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, Literal, Protocol
 
-from handlers import ActionHandler, Actions
+from handlers import ActionHandler, ActionsByName
 from storage.records import (
     Action,
     Autonomy,
@@ -117,7 +117,7 @@ class PlanProblem:
     paths: Mapping[str, FloatArray] = field(default_factory=dict)
     step_s: Mapping[str, float] = field(default_factory=dict)
     series_sd: Mapping[str, float] = field(default_factory=dict)
-    traits: Actions = field(default_factory=Actions)
+    traits: ActionsByName = field(default_factory=ActionsByName)
     levels: Mapping[tuple[GoalType, str], Autonomy] = field(default_factory=dict)
     strategies: Mapping[GoalType, Strategy] | None = None
     advice: StrategyChooser | None = None

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from benchmarks.worlds.__main__ import WORLDS
-from benchmarks.worlds.acts import GOOD_HOSTS, HOSTS, Conflict, Flip, FourActs, Pair, Shifts, Targets
+from benchmarks.worlds.acts import GOOD_HOSTS, HOSTS, Flip, FourActs, OpposedActs, Pair, Shifts, Targets
+from benchmarks.worlds.against_truth import LOOP, Figures, Share, plain_settings, run_world
 from benchmarks.worlds.disk import PRUNE, USED, Disk
-from benchmarks.worlds.judge import LOOP, Figures, Share, plain_settings, run_world
 from benchmarks.worlds.policies import play, run_out
 from benchmarks.worlds.pool import AGE, WORKERS, Pool
-from benchmarks.worlds.table import FIRST, LATER, interval, safety, score
-from benchmarks.worlds.world import THURSDAY, Command, SteppedWorld
+from benchmarks.worlds.score_table import FIRST, LATER, interval, safety, score
+from benchmarks.worlds.simulated_world import THURSDAY, SteppedWorld, WorldCommand
 from storage.records import Action, Autonomy, GoalType, ReceiptStatus, Sample
 
 DAYS = 1.5
@@ -76,7 +76,7 @@ def ratio(world: SteppedWorld, series: str, first: int, count: int, *names: str)
     """Return by how much acts done now multiply a series, over `count` steps from `first` steps on."""
     at = world.now
     for name in names:
-        world.obey(Command(name, series=series))
+        world.obey(WorldCommand(name, series=series))
     with_it = world.ahead(world.state, at, first + count, {})[first:]
     without = world.ahead(world.done[0].before, at, first + count, {})[first:]
     world.done.clear()
@@ -150,9 +150,9 @@ def test_neither_of_the_pair_helps_alone() -> None:
 
 
 def test_what_helps_the_lesser_objective_costs_more_than_it_saves() -> None:
-    world = idle(Conflict(0, DAYS), NOON)
+    world = idle(OpposedActs(0, DAYS), NOON)
     shed, nothing = (
-        world.worth_of(world.state, world.now, [Command("shed")]),
+        world.worth_of(world.state, world.now, [WorldCommand("shed")]),
         world.worth_of(world.state, world.now, []),
     )
     assert shed > nothing + 0.5
@@ -181,7 +181,7 @@ def test_a_silent_meter_reports_nothing() -> None:
 def test_workers_come_after_five_minutes_and_go_at_once() -> None:
     world = idle(Pool(0, 1.0))
     before = world.state.workers
-    world.obey(Command("set_workers", before + 3.0))
+    world.obey(WorldCommand("set_workers", before + 3.0))
     ahead = world.ahead(world.state, world.now, 6, {})
     assert {step.values[WORKERS] for step in ahead} == {before + 3}
     state = world.state.copy()
@@ -189,20 +189,20 @@ def test_workers_come_after_five_minutes_and_go_at_once() -> None:
         assert state.workers == before
         world.step(state, i)
     assert state.workers == before + 3
-    world.carry_out(state, world.now + 6, Command("set_workers", 2.0), "less")
+    world.carry_out(state, world.now + 6, WorldCommand("set_workers", 2.0), "less")
     assert state.workers == 2
 
 
 def test_a_queue_that_is_not_served_ages_a_minute_a_minute() -> None:
     world = idle(Pool(0, 1.0), 144)
-    world.obey(Command("set_workers", 1.0))
+    world.obey(WorldCommand("set_workers", 1.0))
     ages = [step.values[AGE] for step in world.ahead(world.state, world.now, 120, {})]
     assert ages[-1] - ages[59] > 50 * 60
 
 
 def test_a_prune_frees_an_hour_later_and_cannot_be_taken_back() -> None:
     world = idle(Disk(0, DAYS))
-    world.obey(Command(PRUNE))
+    world.obey(WorldCommand(PRUNE))
     done = world.done[0]
     run_out(world)
     assert world.effect(done, USED, done.at, 12) == pytest.approx(0)

@@ -34,7 +34,7 @@ WINDOW = timedelta(minutes=12)
 class TendsHere(Trigger):
     """Runs `tend` in this process, at the moment at which it is started."""
 
-    farm: Farm
+    farm: ServerFarm
 
     def running(self, deployment: str, but: str | None = None) -> Started | None:
         return None
@@ -45,7 +45,7 @@ class TendsHere(Trigger):
         return Started(f"run-{self.farm.clock.now:%H%M}", "")
 
 
-class Farm:
+class ServerFarm:
     """Workers that share what arrives; what is added works three minutes later. A store, and a clock set by hand."""
 
     def __init__(self, settings: Settings, store: Store, clock: TickClock) -> None:
@@ -80,7 +80,7 @@ class Farm:
 
 
 @pytest.fixture
-def farm(tmp_path: Path) -> Farm:
+def farm(tmp_path: Path) -> ServerFarm:
     """Return a farm on which two workers became four at the last cycle; the next one is an hour away."""
     settings = load_settings(
         tmp_path,
@@ -91,7 +91,7 @@ def farm(tmp_path: Path) -> Farm:
         actions={"set_workers": {"sets": "workers", "latency_seconds": WORKS_AFTER * 60}},
     )
     clock = TickClock(TICK)
-    made = Farm(settings, open_store(clock=clock), clock)
+    made = ServerFarm(settings, open_store(clock=clock), clock)
     made.live_until(TICK - 300 * MINUTE, 3)
     made.live_until(TICK, 2)
     goal = goal_of(objective=DRIVEN.name, series="load")
@@ -115,11 +115,13 @@ def farm(tmp_path: Path) -> Farm:
     return made
 
 
-def outcomes(farm: Farm) -> list[Outcome]:
+def outcomes(farm: ServerFarm) -> list[Outcome]:
     return farm.store.outcomes.of_action("a")
 
 
-def test_an_amount_whose_window_ends_between_two_cycles_is_measured_by_the_tend_that_is_due_then(farm: Farm) -> None:
+def test_an_amount_whose_window_ends_between_two_cycles_is_measured_by_the_tend_that_is_due_then(
+    farm: ServerFarm,
+) -> None:
     starter, ends_at = TendStarter(farm.facade), TICK + WORKS_AFTER * MINUTE + WINDOW
     farm.live_until(ends_at - MINUTE, 4)
     starter.step()
@@ -135,7 +137,7 @@ def test_an_amount_whose_window_ends_between_two_cycles_is_measured_by_the_tend_
     assert due(farm.facade, ends_at) is None
 
 
-def test_tend_waits_for_a_late_value_as_measure_does(farm: Farm) -> None:
+def test_tend_waits_for_a_late_value_as_measure_does(farm: ServerFarm) -> None:
     ends_at = TICK + WORKS_AFTER * MINUTE + WINDOW
     farm.live_until(ends_at - 2 * MINUTE, 4)
     farm.live_until(ends_at + MINUTE, 4, metrics=())
@@ -147,7 +149,7 @@ def test_tend_waits_for_a_late_value_as_measure_does(farm: Farm) -> None:
     assert len(outcomes(farm)) == 1
 
 
-def test_an_amount_that_was_undone_is_measured_up_to_then(farm: Farm) -> None:
+def test_an_amount_that_was_undone_is_measured_up_to_then(farm: ServerFarm) -> None:
     undone_at = TICK + (WORKS_AFTER + 9) * MINUTE
     farm.live_until(undone_at, 4)
     view = farm.store.actions.get("a")

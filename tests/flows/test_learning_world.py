@@ -16,8 +16,8 @@ from flows.simulate import simulate
 from settings import Settings
 from storage.facts import INSIGHTS
 from storage.records import Autonomy, GoalType
-from tasks.actions import configured_actions
 from tasks.authority import level_in_force
+from tasks.configured_actions import configured_actions
 from tasks.learn import replay
 from tasks.learn.knowledge import observations_of
 from tests.flows.learning_world import CHURN, SHED, STIR, TRUTH, WanderingMachine, machine, ticks

@@ -21,7 +21,7 @@ from handlers.contract.action import ActionTraits
 from settings import ActionSettings, Settings, load_settings
 from storage import ForeactError
 from storage.records import Autonomy, Candidate, GoalType
-from tasks.actions import EFFECTS, configured_actions, declared_actions
+from tasks.configured_actions import EFFECTS, configured_actions, declared_actions
 from tests import PROJECT
 
 ROOMS = ("cli", "flows", "api", "tasks", "handlers", "storage", "benchmarks", "examples")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from handlers import Actions, elsewhere
+from handlers import ActionsByName, elsewhere
 from storage.actions import ActionView
 from storage.records import (
     Action,
@@ -36,9 +36,9 @@ def now(**changes: Any) -> Circumstances:
     return Circumstances(**fields | changes)
 
 
-def limited(**limits: Any) -> Actions:
+def limited(**limits: Any) -> ActionsByName:
     """Return the action `restart` with some limits, and none besides."""
-    return Actions(restart=elsewhere("restart", **limits))
+    return ActionsByName(restart=elsewhere("restart", **limits))
 
 
 def answer(view: ActionView, circumstances: Circumstances) -> GuardAnswer:

@@ -12,8 +12,8 @@ from settings import Settings, load_settings
 from storage import Store
 from storage.migrate import MIGRATIONS, migrate
 from storage.records import Autonomy, GoalType, ReceiptStatus
-from tasks.actions import configured_actions
 from tasks.authority import earn, is_autonomous, level_in_force, switch
+from tasks.configured_actions import configured_actions
 from tests.tasks.execute.acts import TICK, action_of
 from tests.tasks.execute.conftest import Desk
 

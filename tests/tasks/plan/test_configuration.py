@@ -15,7 +15,7 @@ from handlers.worlds.declared import DeclaredWorld
 from settings import Amounts, load_settings
 from storage import ForeactError
 from storage.records import Action, Event, Receipt, Sample
-from tasks.actions import configured_actions, declared_actions
+from tasks.configured_actions import configured_actions, declared_actions
 from tests.tasks.plan.worlds import goal_of
 
 SCALE = """

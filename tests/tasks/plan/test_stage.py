@@ -28,7 +28,7 @@ from storage.records import (
     Transition,
     stable_id,
 )
-from tasks.actions import configured_actions
+from tasks.configured_actions import configured_actions
 from tasks.context import Context
 from tasks.drivers.in_force import breaches_in_force
 from tasks.forecast.task import forecast

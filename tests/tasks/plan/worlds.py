@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from handlers import ActionHandler, Actions, elsewhere
+from handlers import ActionHandler, ActionsByName, elsewhere
 from storage.records import (
     Autonomy,
     Candidate,
@@ -98,7 +98,7 @@ def problem_of(
         "explore": False,
     }
     merged = fields | more
-    return PlanProblem(**(merged | {"traits": Actions(merged["traits"])}))
+    return PlanProblem(**(merged | {"traits": ActionsByName(merged["traits"])}))
 
 
 def crowd(n_goals: int = 15, n_slots: int = 20, n_actions: int = 4, seed: int = 0, **more: Any) -> PlanProblem:

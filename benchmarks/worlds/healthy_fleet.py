@@ -8,14 +8,14 @@ from typing import Any, ClassVar
 import numpy as np
 
 from benchmarks.worlds.policies import Policy, nothing
-from benchmarks.worlds.world import DAY, Command, State, Step, SteppedWorld, wander
+from benchmarks.worlds.simulated_world import DAY, State, SteppedWorld, WorldCommand, WorldStep, wander
 from flows.reports.results import SimulationReport
 
 SERIES = tuple(f'host_load{{host="h{n:02d}"}}' for n in range(30))
 BOUND = 100.0
 
 
-class Fleet(SteppedWorld):
+class HealthyFleet(SteppedWorld):
     """The fleet after a week."""
 
     name: ClassVar[str] = "healthy fleet"
@@ -36,14 +36,14 @@ class Fleet(SteppedWorld):
         """Return what needs no more than the acts in force."""
         return State()
 
-    def step(self, state: State, i: int) -> Step:
+    def step(self, state: State, i: int) -> WorldStep:
         """Show every host; a restart changes nothing."""
         values = dict(zip(SERIES, self.rows[:, i].tolist(), strict=True))
-        return Step(values, 0.5 * float((self.rows[:, i] > BOUND).mean()))
+        return WorldStep(values, 0.5 * float((self.rows[:, i] > BOUND).mean()))
 
-    def commands(self, series: str | None = None) -> list[Command]:
+    def commands(self, series: str | None = None) -> list[WorldCommand]:
         """Return the one thing that can be done."""
-        return [Command("restart", series=series)]
+        return [WorldCommand("restart", series=series)]
 
     def configuration(self) -> dict[str, Any]:
         """Return a bound for every host and an action for all kinds of goal."""
@@ -61,7 +61,7 @@ class Fleet(SteppedWorld):
         return {"nothing": nothing, "oracle": nothing}
 
 
-class YoungFleet(Fleet):
+class YoungFleet(HealthyFleet):
     """The fleet when it was first seen a day ago."""
 
     name: ClassVar[str] = "healthy fleet, a day old"

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from handlers import ActionHandler, Actions, elsewhere
+from handlers import ActionHandler, ActionsByName, elsewhere
 from settings import ActionSettings, Settings
 
 EFFECTS = ("expected_effect", "expected_change")
 
 
-def configured_actions(settings: Settings, known: Mapping[str, ActionHandler] | None = None) -> Actions:
+def configured_actions(settings: Settings, known: Mapping[str, ActionHandler] | None = None) -> ActionsByName:
     """Return the actions that are `known` here and all that are configured, with what the configuration says of each.
 
     For every trait the configuration goes before the action itself. Done twice it changes nothing more.
     """
     known = known or {}
-    return Actions(
+    return ActionsByName(
         {
             name: _configured(known.get(name) or elsewhere(name), settings.action(name))
             for name in {**known, **settings.actions}

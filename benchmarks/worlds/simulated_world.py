@@ -24,7 +24,7 @@ DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True)
-class Command:
+class WorldCommand:
     """Something to do: an action, its amount where it sets one, and the series that it is done for."""
 
     name: str
@@ -33,7 +33,7 @@ class Command:
 
 
 @dataclass(frozen=True)
-class Step:
+class WorldStep:
     """What one step came to: the value of each series (NaN where nothing was reported), and how much was broken.
 
     `broken` is the sum of the severities of the objectives that were broken, `running` what the amounts in use cost;
@@ -49,7 +49,7 @@ class Step:
 class Done:
     """An act as it was carried out in step `at`, with the state just before it."""
 
-    command: Command
+    command: WorldCommand
     at: int
     before: Any
     key: str
@@ -61,7 +61,7 @@ class Done:
 class State:
     """What a world carries from step to step; worlds add to it. `acts` are those still in force: step, key, command."""
 
-    acts: list[tuple[int, str, Command]] = field(default_factory=list)
+    acts: list[tuple[int, str, WorldCommand]] = field(default_factory=list)
 
     def copy(self) -> State:
         """Return a copy that can be run ahead."""
@@ -101,7 +101,7 @@ class SteppedWorld(ABC):
         self.hours: FloatArray = np.arange(1, self.count + 1) * self.step_s / 3_600 + self.start.hour
         self.draw(np.random.default_rng([seed, 20]))
         self.state, self.now = self.begin(), 0
-        self.steps: list[Step] = []
+        self.steps: list[WorldStep] = []
         self.done: list[Done] = []
         self.seen_at: dict[datetime, tuple[int, State]] = {}
 
@@ -114,11 +114,11 @@ class SteppedWorld(ABC):
         """Return the state before the first step."""
 
     @abstractmethod
-    def step(self, state: Any, i: int) -> Step:
+    def step(self, state: Any, i: int) -> WorldStep:
         """Move a state through step `i`."""
 
     @abstractmethod
-    def commands(self, series: str | None = None) -> list[Command]:
+    def commands(self, series: str | None = None) -> list[WorldCommand]:
         """Return all that can be done, or all that can be done for a series."""
 
     @abstractmethod
@@ -133,7 +133,7 @@ class SteppedWorld(ABC):
         """Return what the loop did here that it must never do, a sentence each."""
         return []
 
-    def carry_out(self, state: Any, i: int, command: Command, key: str) -> None:
+    def carry_out(self, state: Any, i: int, command: WorldCommand, key: str) -> None:
         """Change a state by an act; one that ends by itself is found among `acts` by the steps after it."""
         state.acts.append((i, key, command))
 
@@ -141,7 +141,7 @@ class SteppedWorld(ABC):
         """Change a state by undoing an act."""
         state.acts = [each for each in state.acts if each[1] != done.key]
 
-    def by_hand(self, i: int) -> list[Command]:
+    def by_hand(self, i: int) -> list[WorldCommand]:
         """Return what people did in step `i` before the loop came."""
         return []
 
@@ -170,7 +170,7 @@ class SteppedWorld(ABC):
         status, detail = ReceiptStatus.SUCCEEDED, "done"
         names = {each.name for each in self.commands()}
         amount = action.params.get("amount")
-        command = Command(action.name, None if amount is None else float(amount), action.series)
+        command = WorldCommand(action.name, None if amount is None else float(amount), action.series)
         if action.name not in names:
             status, detail = ReceiptStatus.FAILED, f"there is no action {action.name}"
         else:
@@ -184,7 +184,7 @@ class SteppedWorld(ABC):
             claimed_impact=dict(self.claims.get(action.name, {})),
         )
 
-    def obey(self, command: Command) -> None:
+    def obey(self, command: WorldCommand) -> None:
         """Carry out what a rule wants."""
         self._do(Done(command, self.now, self.state.copy(), f"rule {len(self.done)}"))
 
@@ -220,7 +220,7 @@ class SteppedWorld(ABC):
         turns = int(self.days * 86_400 / self.turn_s)
         return [self.start + self.history + timedelta(seconds=n * self.turn_s) for n in range(turns)]
 
-    def ahead(self, state: State, i: int, count: int, then: Mapping[int, Sequence[Done]]) -> list[Step]:
+    def ahead(self, state: State, i: int, count: int, then: Mapping[int, Sequence[Done]]) -> list[WorldStep]:
         """Run a copy of a state through `count` steps from `i` on, doing what `then` says before each of them."""
         state, found = state.copy(), []
         for step in range(i, min(i + count, self.count)):
@@ -229,11 +229,11 @@ class SteppedWorld(ABC):
             found.append(self.step(state, step))
         return found
 
-    def without(self, done: Done, count: int) -> list[Step]:
+    def without(self, done: Done, count: int) -> list[WorldStep]:
         """Return the `count` steps from an act on as they would have been without it, all else done as it was."""
         return self.ahead(done.before, done.at, count, self._after(done))
 
-    def left_alone(self, done: Done, count: int) -> list[Step]:
+    def left_alone(self, done: Done, count: int) -> list[WorldStep]:
         """Return the `count` steps from an act on as they would have been had nobody undone it."""
         then = self._after(done)
         return self.ahead(done.before, done.at, count, then | {done.at: [done, *then.get(done.at, [])]})
@@ -253,11 +253,11 @@ class SteppedWorld(ABC):
         changes = [self.steps[i].values[series] - instead[i - done.at].values[series] for i in range(first, last)]
         return float(np.nanmean(changes)) if changes and not np.all(np.isnan(changes)) else math.nan
 
-    def cost_of(self, steps: Sequence[Step]) -> float:
+    def cost_of(self, steps: Sequence[WorldStep]) -> float:
         """Return what steps cost, in hours of an objective of severity 1 broken."""
         return sum(each.broken + each.running for each in steps) * self.step_s / 3_600
 
-    def worth_of(self, state: State, i: int, offer: Sequence[Command], wait: int = 0) -> float:
+    def worth_of(self, state: State, i: int, offer: Sequence[WorldCommand], wait: int = 0) -> float:
         """Return what the time ahead costs if an offer is carried out `wait` steps from now, and nothing else."""
         then = {i + wait: [Done(command, i + wait, None, f"tried {n}") for n, command in enumerate(offer)]}
         price = self.act_cost * len(offer)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.worlds.policies import play, run_out
-from benchmarks.worlds.world import Command, Done, State, SteppedWorld
+from benchmarks.worlds.simulated_world import Done, State, SteppedWorld, WorldCommand
 from flows.reports.results import SimulationReport
 from flows.simulate import simulate
 from settings import Settings, load_settings
@@ -253,9 +253,9 @@ def _worths(world: SteppedWorld, i: int, state: State, series: str | None) -> tu
     return min(now), min(*later, world.worth_of(state, i, []))
 
 
-def _chosen(decision: Decision, series: str | None) -> list[Command]:
+def _chosen(decision: Decision, series: str | None) -> list[WorldCommand]:
     chosen = decision.chosen
     if chosen.action == NOTHING or chosen.slot > 0:
         return []
     amount = chosen.params.get("amount")
-    return [Command(chosen.action, None if amount is None else float(amount), series)]
+    return [WorldCommand(chosen.action, None if amount is None else float(amount), series)]
