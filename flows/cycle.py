@@ -104,13 +104,13 @@ async def tend(reason: str = "due") -> State[Any]:
 def _run(kind: str, body: Callable[[Run, Context], None], reason: str) -> State[Any]:
     settings = settings_in_force()
     if settings.trouble:
-        logger.warning("this turn goes by the last usable configuration: %s", settings.trouble)
+        logger.warning("this cycle uses the last usable configuration: %s", settings.trouble)
     tick, flow_run_id = _scheduled_start()
     with open_configured_store(settings) as store:
         context = live_context(settings, store, tick, kind, flow_run_id)
         is_new = store.cycles.begin(context.cycle)
         if not is_new and _is_finished(context):
-            return Completed(message=f"{context.cycle_id} had already run; nothing was done twice.")
+            return Completed(message=f"{context.cycle_id} already ran; nothing was repeated.")
         body(as_task, context)
         _announce(context, reason)
         return Completed(message=f"{context.cycle_id}: {_told(context)}")

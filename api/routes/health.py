@@ -22,13 +22,13 @@ class Health(BaseModel):
 
 @router.get("/healthz")
 async def healthz() -> Health:
-    """Answer that the process is alive; nothing else is looked at."""
+    """Report that the process is alive; nothing else is checked."""
     return Health(status="ok", checks={})
 
 
 @router.get("/readyz")
 def readyz(facade: FacadeDep) -> Health:
-    """Answer that the store reads and that sampler and watcher run; else a problem that names what does not."""
+    """Report that the store is readable and all background threads run, or name what does not."""
     facade.store.facts.get("readyz")
     stopped = sorted(name for name, check in facade.checks.items() if not check())
     if stopped:
@@ -39,5 +39,5 @@ def readyz(facade: FacadeDep) -> Health:
 
 @router.get("/metrics", response_class=Response, responses={200: {"content": {CONTENT_TYPE_LATEST: {}}}})
 def metrics(facade: FacadeDep) -> Response:
-    """Return the loop's figures in the Prometheus text format."""
+    """Return the loop's metrics in the Prometheus text format."""
     return Response(generate_latest(registry(facade)), media_type=CONTENT_TYPE_LATEST)

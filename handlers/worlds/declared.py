@@ -50,7 +50,7 @@ def _handler(name: str, options: Mapping[str, Any]) -> ActionHandler:
 
 
 def _cannot_run(*arguments: Any) -> Any:
-    raise ForeactError("acts_in_its_world", "A declared action is carried out by its world.", "Call World.act.")
+    raise ForeactError("acts_in_its_world", "A declared action runs in its world.", "Call World.act.")
 
 
 @dataclass(frozen=True)
