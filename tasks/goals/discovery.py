@@ -29,6 +29,6 @@ def _rule_of(module: ModuleType, name: str) -> Rule:
         raise ForeactError(
             "goals.bad_rule",
             f"The rule file {name}.py has no usable {', '.join(missing) or 'GOAL_TYPE'}.",
-            "Give it GOAL_TYPE, propose(evidence) and standing(goal, evidence), as its neighbours have them.",
+            "Give it GOAL_TYPE, propose(evidence) and standing(goal, evidence), like the other rules.",
         )
     return Rule(name, module.GOAL_TYPE, module.propose, module.standing)

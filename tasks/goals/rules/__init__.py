@@ -1,1 +1,1 @@
-"""One file a goal type: each is found by itself and has GOAL_TYPE, `propose` and `standing`."""
+"""One file per goal type: each is discovered and has GOAL_TYPE, `propose` and `standing`."""

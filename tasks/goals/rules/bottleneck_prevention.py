@@ -87,8 +87,8 @@ def _because(
         assert breach is not None
         when = f", expected at {moment(breach.expected_at)}" if breach.expected_at else ""
         sentence = (
-            f"{series} is {now} and should be {wanted}; within {span(objective.horizon_s)} it breaks "
-            f"that with a probability of {percent(breach.probability)}{when}."
+            f"{series} is {now} and should be {wanted}; it will break this within {span(objective.horizon_s)} "
+            f"with a probability of {percent(breach.probability)}{when}."
         )
     return {
         "rule": "breach within horizon",
