@@ -21,8 +21,10 @@ from tasks.measure.preregister import better_of, derive
 from tasks.objectives.in_force import objectives_in_force
 
 MOST_PATIENCE_S = 3_600.0
-NO_FORECAST = "no forecast issued before the act tells of this series and time"
-CHOSEN_AFTERWARDS = "what was fixed before the act is missing or unreadable: window chosen by what was known then"
+NO_FORECAST = "no forecast from before the action covers this series and time"
+CHOSEN_AFTERWARDS = (
+    "the estimand recorded before the action is missing or unreadable: the window follows from what was known then"
+)
 
 
 @dataclass(frozen=True)
@@ -210,7 +212,7 @@ def _remarks(found: Judged, effect: Effect, claim: Claim | None) -> list[str]:
     if found.estimand is not None and not found.is_fixed:
         said.append(CHOSEN_AFTERWARDS)
     if claim is not None and claim.agreement == "contradicts":
-        said.append(f"the handler {claim.statement}: the measurement decides")
+        said.append(f"the handler {claim.statement}: the measurement counts")
     return said
 
 

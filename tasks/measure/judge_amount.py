@@ -35,7 +35,7 @@ def judge_amount(context: Context, view: ActionView, estimand: Estimand) -> Outc
     )
     names = names_of(context, objective) if objective is not None else None
     if objective is None or names is None:
-        gone = f"the objective {held.objective} is gone, or what it names is not recorded any more"
+        gone = f"the objective {held.objective} or one of its series no longer exists"
         return outcome_of(context, found, estimand.series, Effect(Verdict.UNKNOWN, gone), {})
     past = history_of(
         context,
@@ -59,7 +59,7 @@ def _outcome(
     assert estimand is not None
     assert estimand.held is not None
     if response is None:
-        unknown = f"how {objective.measured} follows from {objective.driver} cannot be told from what was recorded"
+        unknown = f"there is too little data to tell how {objective.measured} follows from {objective.driver}"
         return outcome_of(context, found, estimand.series, Effect(Verdict.INCONCLUSIVE, unknown), {})
     effect = measure_amount(
         past,
@@ -72,7 +72,7 @@ def _outcome(
         confidence=estimand.confidence,
         alpha=estimand.alpha,
     )
-    told = f"{effect.reason}; held against {objective.capacity} = {estimand.held.amount:g} under the same"
+    told = f"{effect.reason}; compared with {objective.capacity} = {estimand.held.amount:g} under the same"
     effect = replace(effect, reason=f"{told} {objective.driver}")
     return outcome_of(context, found, estimand.series, effect, _evidence(estimand, effect, past, response))
 
