@@ -3,12 +3,12 @@
     monitor   Sample, Event                 what was seen
     patterns  Pattern                       what keeps happening
     forecast  Forecast, Breach              what will happen, and when an objective breaks
-    goals     Objective, Goal, Transition   what is wanted, and what the loop therefore sets out to do
+    goals     Objective, Goal, Transition   what should hold, and what the loop decides to do about it
     plan      Plan, Decision                what to do about it, and what was rejected
     execute   Action, Receipt, Approval     the intent before an act, the receipt after it
-    measure   Estimand, Outcome             what an act is judged by, and what it really changed, with an interval
-    learn     Belief                        what is now believed about each action
-    always    Cycle, AuditEntry             one turn of the loop; one line of the record
+    measure   Estimand, Outcome             how an action is measured, and its effect with an interval
+    learn     Belief                        the current belief about each action
+    always    Cycle, AuditEntry             one turn of the loop; one line of the audit trail
 
 Records are frozen. Times are aware datetimes in UTC. Durations end in `_s` (seconds), shares in `_ratio`.
 Objects are for the few (goals, plans, outcomes); samples in bulk travel as columns (`Frame`).

@@ -1,1 +1,1 @@
-"""What our own acts did to a history: when, how much, and which overlap."""
+"""Effects of our own actions on the history: when, how large, and which overlap."""

@@ -76,7 +76,7 @@ def test_only_what_came_after_since_and_not_after_until_is_given(path: Path) -> 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("time,value\n2026-03-01,1\nyesterday,2\n", "Line 3 .*'yesterday' is no time"),
+        ("time,value\n2026-03-01,1\nyesterday,2\n", "Line 3 .*'yesterday' is not a time"),
         ("time,value\n2026-03-01,much\n", "Line 2 .*'much'"),
         ("time,value\n2026-03-01,inf\n", "Line 2 .*not a finite number"),
         ("time,value\n2026-03-01\n", "Line 2"),
