@@ -33,7 +33,7 @@ _HTTP = {
 
 
 class Problem(BaseModel):
-    """What went wrong, and what to do about it."""
+    """What went wrong and what to do."""
 
     model_config = ConfigDict(
         json_schema_extra={

@@ -166,7 +166,7 @@ class GoalDrivenAgent:
             try:
                 self._turn("cycle" if wanted else "tend", self._clock())
             except Exception:
-                logger.exception("a turn of the loop failed; the next one comes as planned")
+                logger.exception("a cycle failed; the next one runs as planned")
             pause_s = min(self.settings.executor.execution_interval_seconds, due_s - time.monotonic())
             self._stop.wait(max(0.1, pause_s))
 
@@ -199,7 +199,7 @@ class GoalDrivenAgent:
         try:
             self._alerts.step()
         except Exception:
-            logger.exception("people could not be told what was decided; it is told after the next turn")
+            logger.exception("notifications could not be sent; they are sent after the next cycle")
 
 
 def _number(value: Any) -> Any:

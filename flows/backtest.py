@@ -102,7 +102,7 @@ def _recording(store: Store, start: datetime, end: datetime, reach: timedelta) -
         raise ForeactError(
             "history_empty",
             f"Nothing was recorded between {start:%Y-%m-%d %H:%M} and {end:%Y-%m-%d %H:%M} UTC.",
-            "Choose another span, or bring history in with `foreact import FILE`.",
+            "Choose another span, or import history with `foreact import FILE`.",
         )
     return Recording(samples, tuple(reversed(store.events.between(furthest, end))))
 

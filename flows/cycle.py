@@ -2,9 +2,9 @@
 
     monitor → patterns → forecast → goals → plan → execute → measure → learn
 
-`turn` is the whole of it and runs in three ways: as Prefect tasks in the flow `cycle`, bare in a notebook, and bare
-in replay and simulation. `second_half` carries out, measures and learns without looking ahead; the flow `tend` runs
-it between cycles when something is due.
+`turn` is the whole loop. It runs in three ways: as Prefect tasks in the flow `cycle`, and as plain functions in a
+notebook and in replay and simulation. `second_half` executes, measures and learns; the flow `tend` runs it between
+cycles when something is due.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def turn(run: Run, context: Context) -> None:
 
 
 def second_half(run: Run, context: Context) -> None:
-    """Carry out what is due, measure what has matured, learn from it."""
+    """Execute due actions, measure those whose window is over, learn from the outcomes."""
     run(execute, context, acting(run))
     run(measure, context)
     run(learn, context)
@@ -104,13 +104,13 @@ async def tend(reason: str = "due") -> State[Any]:
 def _run(kind: str, body: Callable[[Run, Context], None], reason: str) -> State[Any]:
     settings = settings_in_force()
     if settings.trouble:
-        logger.warning("this turn goes by the last usable configuration: %s", settings.trouble)
+        logger.warning("this cycle uses the last usable configuration: %s", settings.trouble)
     tick, flow_run_id = _scheduled_start()
     with open_configured_store(settings) as store:
         context = live_context(settings, store, tick, kind, flow_run_id)
         is_new = store.cycles.begin(context.cycle)
         if not is_new and _is_finished(context):
-            return Completed(message=f"{context.cycle_id} had already run; nothing was done twice.")
+            return Completed(message=f"{context.cycle_id} already ran; nothing was repeated.")
         body(as_task, context)
         _announce(context, reason)
         return Completed(message=f"{context.cycle_id}: {_told(context)}")

@@ -79,7 +79,7 @@ def darts_scores(store: Store, series: str, *, issued_before: datetime) -> dict[
     if not len(seen):
         raise ForeactError(
             "forecast_not_resolved",
-            f"Nothing was recorded of {series} after {forecast.issued_at:%Y-%m-%d %H:%M} UTC.",
+            f"Nothing is recorded for {series} after {forecast.issued_at:%Y-%m-%d %H:%M} UTC.",
             "Ask for an earlier forecast.",
             status=404,
         )
@@ -122,7 +122,7 @@ def _as_darts(forecast: Forecast) -> TimeSeries:
 def _unknown(series: str, moment: datetime) -> ForeactError:
     return ForeactError(
         "series_unknown",
-        f"Nothing is known of {series} up to {moment:%Y-%m-%d %H:%M} UTC.",
+        f"Nothing is recorded for {series} up to {moment:%Y-%m-%d %H:%M} UTC.",
         "`store.samples.known()` lists the series.",
         status=404,
     )

@@ -181,8 +181,8 @@ class OrchestratorWithAutonomousAgent:
             known = ", ".join(sorted(self.agents)) or "none yet"
             raise ForeactError(
                 "agent_unknown",
-                f"No agent is called {agent_name}.",
-                f"Say register_agent({agent_name!r}, run) first; known: {known}.",
+                f"There is no agent named {agent_name}.",
+                f"Call register_agent({agent_name!r}, run) first; known: {known}.",
                 status=404,
             )
         agent = cast(GoalDrivenAgent, self.agent)

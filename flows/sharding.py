@@ -75,7 +75,7 @@ def runner_of(options: ForecasterSettings) -> TaskRunner[Any]:
         name = options.task_runner
         raise ForeactError(
             "extra_missing",
-            f"The task runner {name!r} is not installed here: {missing}.",
+            f"The task runner {name!r} is not installed: {missing}.",
             f"Install the extra {name!r} (pip install 'foreact[{name}]'), or choose \"processes\".",
         ) from missing
     return ray

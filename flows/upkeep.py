@@ -22,7 +22,7 @@ async def upkeep() -> State[Any]:
         report = look_after(store, settings)
     if report["broken_audit_line"]:
         return Failed(
-            message=f"The audit trail is broken at line {report['broken_audit_line']}: it was changed by hand."
+            message=f"The audit trail is broken at line {report['broken_audit_line']}: that line was changed."
         )
     return Completed(message=f"{report}")
 

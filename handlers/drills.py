@@ -49,7 +49,7 @@ def practise(handler: ActionHandler, tick: datetime) -> Drill:
     if not target.succeeded:
         return _drill(handler, tick, "failed", f"No target could be prepared: {target.detail}")
     if target.value is None:
-        return _drill(handler, tick, "no target", "There is nothing here on which this could be practised safely.")
+        return _drill(handler, tick, "no target", "There is no safe target for it here.")
     try:
         return _practised(handler, target.value, context, tick)
     finally:
@@ -75,15 +75,15 @@ def _trouble(
     handler: ActionHandler, act: CallResult, seen: ReceiptStatus, undo: CallResult, gone: ReceiptStatus
 ) -> str:
     if not act.succeeded:
-        return f"The act {act.status}: {act.detail}"
+        return f"The action {act.status}: {act.detail}"
     if not undo.succeeded:
         return f"The undo {undo.status}: {undo.detail}"
     if handler.hooks.check is None:
         return ""
     if seen is not ReceiptStatus.SUCCEEDED:
-        return f"The act said it was done, but a check found: {seen}."
+        return f"The action reported success, but a check found: {seen}."
     if gone is ReceiptStatus.SUCCEEDED:
-        return "The undo said it was done, but a check found the effect still in place."
+        return "The undo reported success, but a check found the effect still in place."
     return ""
 
 

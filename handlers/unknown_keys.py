@@ -24,7 +24,7 @@ def unread(
         if name in known:
             yield from _options(f"actions.{name}", options, known[name].options)
         else:
-            yield f"[actions.{name}] names no action that is registered here{_meant(name, known)}"
+            yield f"[actions.{name}] names no registered action{_meant(name, known)}"
     for name, options in sources.items():
         if name in known_sources:
             yield from _options(f"sources.{name}", options, known_sources[name].options)
@@ -35,7 +35,7 @@ def unread(
 def _options(where: str, given: Mapping[str, Any], known: Mapping[str, str]) -> Iterator[str]:
     for option in given:
         if option not in known:
-            yield f"[{where}] {option} is read by nobody{_meant(option, known)}"
+            yield f"[{where}] {option} is an unknown option{_meant(option, known)}"
 
 
 def _meant(word: str, known: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""Everything that is kept: the only code that talks to DuckDB."""
+"""The store: the only code that talks to DuckDB."""
 
 from storage.engine.lock import holder_of, is_reserved, lock_file
 from storage.errors import ForeactError, TransientError

@@ -3,12 +3,12 @@
     monitor   Sample, Event                 what was seen
     patterns  Pattern                       what keeps happening
     forecast  Forecast, Breach              what will happen, and when an objective breaks
-    goals     Objective, Goal, Transition   what is wanted, and what the loop therefore sets out to do
+    goals     Objective, Goal, Transition   what should hold, and what the loop decides to do about it
     plan      Plan, Decision                what to do about it, and what was rejected
     execute   Action, Receipt, Approval     the intent before an act, the receipt after it
-    measure   Estimand, Outcome             what an act is judged by, and what it really changed, with an interval
-    learn     Belief                        what is now believed about each action
-    always    Cycle, AuditEntry             one turn of the loop; one line of the record
+    measure   Estimand, Outcome             how an action is measured, and its effect with an interval
+    learn     Belief                        the current belief about each action
+    always    Cycle, AuditEntry             one turn of the loop; one line of the audit trail
 
 Records are frozen. Times are aware datetimes in UTC. Durations end in `_s` (seconds), shares in `_ratio`.
 Objects are for the few (goals, plans, outcomes); samples in bulk travel as columns (`Frame`).
@@ -110,7 +110,7 @@ class GoalType(StrEnum):
 
 
 class GoalState(StrEnum):
-    """Where a goal stands; the last transition decides."""
+    """The state of a goal; the last transition decides."""
 
     PROPOSED = "proposed"
     ACTIVE = "active"
@@ -137,7 +137,7 @@ class Strategy(StrEnum):
 
 
 class Autonomy(StrEnum):
-    """What the loop may do with a (goal type, action) pair, in rising order."""
+    """What the loop may do with a (goal type, action) pair, in ascending order."""
 
     OBSERVE = "observe"
     RECOMMEND = "recommend"
@@ -162,7 +162,7 @@ class ReceiptStatus(StrEnum):
 
 
 class Verdict(StrEnum):
-    """What an action really changed; no data is never good news."""
+    """What an action changed; missing data is never success."""
 
     IMPROVED = "improved"
     NO_EFFECT = "no effect"
@@ -231,7 +231,7 @@ class Frame(Record):
 
 
 class Pattern(Record):
-    """A regularity found in events or metrics, with its evidence."""
+    """A pattern found in events or metrics, with its evidence."""
 
     pattern_id: Column[str]
     kind: Column[str]
@@ -263,7 +263,7 @@ class Forecast(Record):
 
 
 class Breach(Record):
-    """How likely an objective breaks within its horizon, and when; read off the joint paths."""
+    """The probability that an objective breaks within its horizon, and when; from the joint paths."""
 
     objective: Column[str]
     series: Column[str]
@@ -321,7 +321,7 @@ class ObjectiveKind(StrEnum):
 
 
 class ResponseSpec(Record):
-    """How a metric follows from its driver and its capacity, where that is known and need not be fitted.
+    """How a metric follows from its driver and its capacity, if known and not to be fitted.
 
     `ratio` is base + work × driver / capacity, `queue` the response time service / (1 − work × driver / capacity),
     `product` is driver × (base + work × capacity), `capacity` the capacity itself. `per` names a series by whose
@@ -340,20 +340,20 @@ class ResponseSpec(Record):
     @model_validator(mode="after")
     def _numbers_fit_the_form(self) -> ResponseSpec:
         if self.form != "capacity" and self.work is None:
-            raise ValueError(f"a response of form {self.form} needs work, the load of one unit of the driver")
+            raise ValueError(f"a response of form {self.form} needs `work`, the load of one unit of the driver")
         if self.form == "queue" and self.service is None:
-            raise ValueError("a response of form queue needs service, the time that one request takes alone")
+            raise ValueError("a response of form queue needs `service`, the time of a single request")
         if self.slow_start_ratio and self.per is None:
-            raise ValueError("slow_start_ratio needs per: the series whose increases work slower at first")
+            raise ValueError("slow_start_ratio needs `per`, the series whose increases work slower at first")
         return self
 
 
 class Objective(Record):
-    """What is wanted of a metric: a bound or target, how much it matters, how far ahead to look.
+    """What a metric should do: a bound or target, its severity, and how far ahead to look.
 
-    `spread` is by how much, in units of the metric, a value must lie beyond the bound to be half as bad again; the
-    metric's own standard deviation where it is not given. With a `driver` and a `capacity` the metric is planned on
-    what drives it; `response` says how it follows from both, which is fitted where it is not given.
+    `spread` is the distance, in units of the metric, beyond the bound at which a value is half as bad again; by default
+    the metric's standard deviation. With a `driver` and a `capacity` the metric is planned on its driver; `response`
+    says how it follows from both, and is fitted if not given.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,99}$")
@@ -381,9 +381,9 @@ class Objective(Record):
     @model_validator(mode="after")
     def _driver_needs_capacity(self) -> Objective:
         if (self.driver is None) != (self.capacity is None):
-            raise ValueError("driver and capacity come together: name both or neither")
+            raise ValueError("name both driver and capacity, or neither")
         if self.response is not None and self.driver is None:
-            raise ValueError("response says how the metric follows from driver and capacity: name these as well")
+            raise ValueError("response needs driver and capacity: name these as well")
         return self
 
     @property
@@ -471,7 +471,7 @@ NOTHING = "nothing"
 
 
 class Alternative(Record):
-    """A candidate as it was weighed: its value, how likely it was to be drawn, and why it was not taken."""
+    """A candidate with its value, its probability of being drawn, and why it was not taken."""
 
     action: str
     params: dict[str, Any] = Field(default_factory=dict)
@@ -483,7 +483,7 @@ class Alternative(Record):
 
 
 class Decision(Record):
-    """One choice: what was taken, with what probability, over which alternatives, and why."""
+    """One choice: the action, its probability, the alternatives and the reason."""
 
     decision_id: Column[str]
     goal_id: Column[str]
@@ -509,7 +509,7 @@ class Plan(Record):
 
 
 class Action(Record):
-    """An action that a plan wants done, with everything needed to judge it afterwards fixed beforehand."""
+    """A planned action, with everything needed to measure it later recorded in advance."""
 
     action_id: Column[str]
     name: Column[str]
@@ -552,7 +552,7 @@ class Intent(Record):
 
 
 class Receipt(Record):
-    """What came of an action: written after the act, never overwritten."""
+    """How an action ended: written after the act, never overwritten."""
 
     action_id: Column[str]
     status: Column[ReceiptStatus]
@@ -582,9 +582,9 @@ class Approval(Record):
 
 
 class HeldAmount(Record):
-    """What an act that sets an amount is held against: the amount that was there, under the driver as it comes.
+    """The counterfactual of an action that sets an amount: the old amount under the observed driver.
 
-    The metric of `objective` is judged, from `begins_after_s` after the act on: what is added works only then.
+    The metric of `objective` is measured from `begins_after_s` after the action on, when the addition works.
     """
 
     objective: str
@@ -594,13 +594,13 @@ class HeldAmount(Record):
 
 
 class Estimand(Record):
-    """What an act will be judged by, written down before it so that nobody can choose it afterwards.
+    """How an action will be measured, recorded before it so that nobody can choose later.
 
     The target `series` is compared with the forecast of `forecast_cycle_id`, on the mean of its first `window_steps`
     steps of `horizon_steps`; `better` says which way it is to move, `trigger` whether it stood in the highest or lowest
     fifth of its past values. `guards` and `side_effects` are measured beside it, `controls` explain what moves it
-    anyway. `predicted_sd_units` is what the act was believed to achieve, positive toward the goal. An act that sets an
-    amount is `held` against the amount before it instead of against a forecast of the series.
+    anyway. `predicted_sd_units` is what the act was believed to achieve, positive toward the goal. An action that sets
+    an amount is measured against the old amount (`held`) instead of a forecast of the series.
     """
 
     action_id: Column[str]
@@ -624,12 +624,12 @@ class Estimand(Record):
     @model_validator(mode="after")
     def _window_lies_in_horizon(self) -> Estimand:
         if self.window_steps > self.horizon_steps:
-            raise ValueError("the window that is judged cannot be longer than the horizon")
+            raise ValueError("the measured window cannot be longer than the horizon")
         return self
 
 
 class Outcome(Record):
-    """What an action changed on one metric, against the forecast issued before it."""
+    """The effect of an action on one metric, compared with the forecast issued before it."""
 
     outcome_id: Column[str]
     action_id: Column[str]
@@ -682,7 +682,7 @@ class Cycle(Record):
 
 
 class AuditEntry(Record):
-    """One line of the record of everything decided; each carries the hash of the one before."""
+    """One line of the audit trail; each carries the hash of the one before."""
 
     seq: int
     at: Moment

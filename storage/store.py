@@ -105,7 +105,7 @@ def open_store(path: Path | str = MEMORY, clock: Callable[[], datetime] = wall_c
     file = Path(path)
     attached = _attach(file, clock)
     if attached is None and is_reserved(file):
-        raise TransientError(f"the facade that owns {file} is away")
+        raise TransientError(f"the facade that owns {file} does not answer")
     return attached or _own_file(file, clock)
 
 
@@ -152,20 +152,20 @@ def _own_file(path: Path, clock: Callable[[], datetime], must_own: bool = False)
     except (PermissionError, FileExistsError, NotADirectoryError) as trouble:
         raise ForeactError(
             "folder_not_writable",
-            f"{path.parent} cannot be written to: {trouble.strerror}.",
-            "Choose another home.",
+            f"{path.parent} is not writable: {trouble.strerror}.",
+            "Make it writable, or choose another folder with FOREACT_HOME.",
         ) from None
     except duckdb.IOException as trouble:
         if "lock" not in str(trouble).lower():
             raise ForeactError(
                 "store_unreadable",
                 f"{path} cannot be opened: {trouble}",
-                "Restore it from a copy.",
+                "Restore it from a backup.",
                 status=500,
             ) from None
         if must_own:
             raise ForeactError(
-                "store_in_use", f"{path} is owned by {holder_of(path)}.", "Stop that one first.", status=409
+                "store_in_use", f"{path} is owned by {holder_of(path)}.", "Stop that process first.", status=409
             ) from None
         raise TransientError(f"{path} is held by another process that does not serve it") from None
 

@@ -1,1 +1,1 @@
-"""What the facade does by itself: it samples the host, starts `tend`, keeps answers fresh, tells people."""
+"""Background work of the facade: sample the host, start `tend`, refresh the cache, notify people."""

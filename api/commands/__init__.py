@@ -1,4 +1,4 @@
-"""What people and programs tell the facade to do: decide, record, set objectives."""
+"""Commands to the facade: decide, record, set objectives."""
 
 from api.commands import ingest, objectives, operator
 

@@ -1,5 +1,5 @@
 """The pages for people: rendered here, drawn as SVG, nothing loaded from anywhere else.
 
-A page is whole when it arrives; a few lines of script fetch its living part anew every five seconds while somebody
-looks at it. NiceGUI would do the same in 27 MB more of this process, which its budget of 220 MB does not have.
+A page is complete when it arrives; a short script reloads its live part every five seconds while it is visible.
+NiceGUI would do the same for 27 MB more, which the process's budget of 220 MB does not allow.
 """

@@ -1,1 +1,1 @@
-"""What goes in and out of the REST interface, as typed models with examples."""
+"""Requests and responses of the REST interface, as typed models with examples."""

@@ -31,7 +31,7 @@ STATISTICS: JsonDict = {
 
 
 class ModeIn(BaseModel):
-    """Whether the loop may act by itself."""
+    """Whether foreact acts automatically."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"autonomous": False}]})
 
@@ -40,7 +40,7 @@ class ModeIn(BaseModel):
 
 
 class Mode(BaseModel):
-    """Whether the loop may act by itself, and what could keep it from it."""
+    """Whether foreact acts automatically, and what could prevent it."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -85,7 +85,7 @@ class AgentStatistics(BaseModel):
 
 
 class Status(BaseModel):
-    """How the agent is."""
+    """Status of the agent."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -131,7 +131,7 @@ class Status(BaseModel):
 
 
 class RunStarted(BaseModel):
-    """A flow run that was asked for."""
+    """A requested flow run."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -151,7 +151,7 @@ class RunStarted(BaseModel):
 
 
 class ExecutorStatistics(BaseModel):
-    """What was executed, and how it went."""
+    """What was executed and how it ended."""
 
     success_rate: float = Field(description="Share of executed actions that succeeded, 0 to 1; 0 if none has run")
     total_actions: int
@@ -175,7 +175,7 @@ class ExecutorStatistics(BaseModel):
 
 
 class Prediction(BaseModel):
-    """The overall state that is foretold."""
+    """The predicted overall state."""
 
     predicted_state: str = Field(description="healthy, degraded, critical or unknown")
     probability: float | None
@@ -185,7 +185,7 @@ class Prediction(BaseModel):
 
 
 class ForecastingReport(BaseModel):
-    """Forecasts and patterns in short."""
+    """Summary of forecasts and patterns."""
 
     prediction: Prediction
     breaches: list[Breach]
@@ -196,7 +196,7 @@ class ForecastingReport(BaseModel):
 
 
 class ExecutorState(BaseModel):
-    """The executor in short."""
+    """Summary of the executor."""
 
     statistics: ExecutorStatistics
     insights: dict[str, Any]

@@ -8,7 +8,7 @@ from storage.records import Breach, Moment
 
 
 class SeriesForecast(BaseModel):
-    """What one series will do: equally long lists, soonest first."""
+    """The forecast of one series: lists of equal length, soonest first."""
 
     series: str
     unit: str = ""
@@ -23,7 +23,7 @@ class SeriesForecast(BaseModel):
 
 
 class PredictedState(BaseModel):
-    """The overall state of the system at a moment to come."""
+    """The predicted overall state of the system."""
 
     state: str = Field(description="healthy, degraded, critical or unknown")
     probability: float | None
@@ -33,7 +33,7 @@ class PredictedState(BaseModel):
 
 
 class ReliabilityBin(BaseModel):
-    """Forecasts of like probability: what was foretold on average, and how often it came true."""
+    """Forecasts of similar probability: the mean prediction, and how often it came true."""
 
     foretold: float
     happened: float
@@ -41,7 +41,7 @@ class ReliabilityBin(BaseModel):
 
 
 class Calibration(BaseModel):
-    """How good the forecasts were, over the newest that are resolved."""
+    """How good the newest verified forecasts were."""
 
     coverage_90: float | None = Field(description="Share of observations inside the 90 % interval; ideally 0.9")
     resolved_forecasts: int

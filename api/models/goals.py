@@ -113,7 +113,7 @@ class Actions(BaseModel):
 
 
 class Answer(BaseModel):
-    """A person's answer to an action that waits for one; every field may be left out."""
+    """A person's answer to an action that waits for approval; every field is optional."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"by": "ada", "note": "looks right"}]})
 
@@ -123,7 +123,7 @@ class Answer(BaseModel):
 
 
 class Answered(BaseModel):
-    """What an answer, a cancellation or an undo led to; the row is durable."""
+    """The result of an answer, a cancellation or an undo; it is on disk."""
 
     subject: str
     done: str

@@ -19,7 +19,7 @@ OBJECTIVE: dict[str, Any] = {
 
 
 class Patterns(BaseModel):
-    """The regularities that the newest cycle found, strongest first."""
+    """The patterns that the newest cycle found, strongest first."""
 
     cycle_id: str | None
     patterns: list[Pattern]
@@ -27,7 +27,7 @@ class Patterns(BaseModel):
 
 
 class ObjectiveIn(BaseModel):
-    """An objective without its name, which the address gives."""
+    """An objective without its name, which is in the address."""
 
     model_config = ConfigDict(extra="allow", json_schema_extra={"examples": [OBJECTIVE]})
 
@@ -79,7 +79,7 @@ class Cycles(BaseModel):
 
 
 class BacktestIn(BaseModel):
-    """How much recorded history to run the loop over."""
+    """How much recorded history to replay."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"days": 30, "every_minutes": 60}]})
 

@@ -17,7 +17,7 @@ class Rate(BaseModel):
 
 
 class SuccessRate(Rate):
-    """How often an action moved its metric toward the goal, among its decided outcomes."""
+    """Share of an action's decided outcomes that moved the metric toward the goal."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -27,7 +27,7 @@ class SuccessRate(Rate):
 
 
 class CommonFailure(BaseModel):
-    """How often an action failed or made things worse, with the commonest reason."""
+    """How often an action failed or made things worse, with the most frequent reason."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -104,7 +104,7 @@ class Insights(BaseModel):
 
 
 class MeasuredImpact(BaseModel):
-    """The mean effect of all acts, in standard deviations of the metric, positive toward the goal."""
+    """The mean effect of all actions, in standard deviations of the metric, positive toward the goal."""
 
     effect_sd_units: float
     low: float
@@ -113,7 +113,7 @@ class MeasuredImpact(BaseModel):
 
 
 class LearningConvergence(BaseModel):
-    """How settled it is which action is best, over goal types."""
+    """How certain it is which action is best, over goal types."""
 
     settled_ratio: float
     mean_best_ratio: float
@@ -122,7 +122,7 @@ class LearningConvergence(BaseModel):
 
 
 class Monitoring(BaseModel):
-    """The figures by which the loop itself is watched, over the last `window_s` seconds; None: nothing was counted."""
+    """The figures of the loop itself over the last `window_s` seconds; null if there is no data."""
 
     model_config = ConfigDict(
         json_schema_extra={

@@ -38,7 +38,7 @@ EXAMPLE: dict[str, Any] = {
 
 
 class Outcomes(BaseModel):
-    """What acts really changed, newest first."""
+    """Effects of actions, newest first."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"outcomes": [EXAMPLE]}]})
 
@@ -46,7 +46,7 @@ class Outcomes(BaseModel):
 
 
 class OutcomeDetail(BaseModel):
-    """One outcome, and what had been fixed before its act."""
+    """One outcome with the estimand recorded before its action."""
 
     model_config = ConfigDict(
         json_schema_extra={

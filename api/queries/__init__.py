@@ -1,4 +1,4 @@
-"""What people and programs ask the facade: one module a subject, each answer a response model."""
+"""Queries to the facade: one module per subject, each answer a response model."""
 
 from api.queries import agent, forecasts, goals, outcomes
 

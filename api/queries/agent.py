@@ -98,7 +98,7 @@ def status(facade: Facade, known: ReceiptsSoFar | None = None) -> Status:
 def executor_statistics(
     facade: Facade, known: ReceiptsSoFar | None = None, learned: dict[str, Any] | None = None
 ) -> ExecutorStatistics:
-    """Tell what was executed, and how it went."""
+    """Return what was executed and how it ended."""
     known = known or standing(facade)
     return sum_up_executor(
         known.tally,

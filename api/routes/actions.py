@@ -17,7 +17,7 @@ router = APIRouter(tags=["actions"])
 
 
 class Drills(BaseModel):
-    """How actions were last practised: done to a target of their own, and undone."""
+    """The newest drills: each action was run on its own target and undone."""
 
     success_ratio: float | None = Field(description="Share of drills that passed; null before the first")
     drills: list[Drill]
@@ -38,7 +38,7 @@ def drills(facade: FacadeDep) -> Drills:
 
 @router.get("/actions/{action_id}")
 def action(action_id: str, facade: FacadeDep) -> ActionDetail:
-    """Return one action with everything recorded of it."""
+    """Return one action with everything recorded about it."""
     return queries.goals.action_detail(facade, commands.operator.existing(facade, action_id), facade.clock())
 
 
@@ -49,7 +49,7 @@ def approve_action(
     body: Answer | None = None,
     dry_run: Annotated[bool, Query(description="Only say what it would do; the action keeps waiting")] = False,
 ) -> Answered:
-    """Let an action be done, with other parameters where some are given; the first answer counts."""
+    """Approve an action, optionally with other parameters; the first answer counts."""
     if dry_run:
         return commands.operator.rehearse_action(facade, action_id, body or Answer())
     return commands.operator.answer_action(facade, action_id, body or Answer(), approved=True)
@@ -57,11 +57,11 @@ def approve_action(
 
 @router.post("/actions/{action_id}/reject")
 def reject_action(action_id: str, facade: FacadeDep, body: Answer | None = None) -> Answered:
-    """Keep an action from being done; the first answer counts."""
+    """Reject an action; the first answer counts."""
     return commands.operator.answer_action(facade, action_id, body or Answer(), approved=False)
 
 
 @router.post("/actions/{action_id}/undo", status_code=202)
 def undo_action(action_id: str, facade: FacadeDep, body: Answer | None = None) -> Answered:
-    """Ask for what an action did to be undone; the undo is recorded and guarded like any action."""
+    """Undo an action; the undo is recorded and guarded like any action."""
     return commands.operator.undo_action(facade, action_id, body or Answer())

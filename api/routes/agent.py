@@ -15,13 +15,13 @@ router = APIRouter(tags=["agent"])
 
 @router.get("/status")
 def status(facade: FacadeDep) -> Status:
-    """Tell how the agent is: uptime, goals, mode, statistics."""
+    """Return the status of the agent: uptime, goals, mode, statistics."""
     return queries.agent.status(facade)
 
 
 @router.post("/mode")
 def set_mode(body: ModeIn, facade: FacadeDep) -> Mode:
-    """Let the loop act by itself, or let it recommend only."""
+    """Switch automatic actions on, or off so that the loop only recommends."""
     commands.operator.set_mode(facade, body.autonomous, body.by)
     return queries.agent.mode(facade)
 
@@ -33,6 +33,6 @@ def trigger_analysis(
         str | None, Header(max_length=200, description="Repeating a key returns the same run")
     ] = None,
 ) -> RunStarted:
-    """Start a whole cycle now, as a run of the deployment `cycle/cycle`; refused with 409 while one is running."""
+    """Start a full cycle now, as a run of the deployment `cycle/cycle`; 409 while one is running."""
     started = commands.operator.start_cycle(facade, idempotency_key)
     return RunStarted(flow_run_id=started.flow_run_id, flow_run_url=started.url, deployment="cycle/cycle")

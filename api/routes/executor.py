@@ -16,13 +16,13 @@ router = APIRouter(tags=["executor"])
 
 @router.get("/executor/statistics")
 def executor_statistics(facade: FacadeDep) -> ExecutorStatistics:
-    """Tell what was executed, and how it went."""
+    """Return what was executed and how it ended."""
     return queries.agent.executor_statistics(facade)
 
 
 @router.get("/executor/insights")
 def executor_insights(facade: FacadeDep) -> Insights:
-    """Tell what was learned: which actions work, for what, when, and which fail; and how undo drills went."""
+    """Return what was learned: which actions work, for what and when, which fail, and how undo drills ended."""
     drills = DrillReport.of_facts(facade.store.facts.matching(DRILLS))
     practised = {} if drills.success_ratio is None else {"drill_success_rate": drills.success_ratio}
     return Insights.model_validate({**queries.agent.insights(facade), **practised})

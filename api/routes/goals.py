@@ -25,7 +25,7 @@ def goals(
 
 @router.get("/goals/{goal_id}")
 def goal(goal_id: str, facade: FacadeDep) -> GoalDetail:
-    """Return one goal: why it was set, what was decided, what was done and what that changed."""
+    """Return one goal with its reason, decisions, actions and their effects."""
     return queries.goals.detail(facade, goal_id)
 
 
@@ -37,13 +37,13 @@ def approve_goal(goal_id: str, facade: FacadeDep, body: Answer | None = None) ->
 
 @router.post("/goals/{goal_id}/cancel")
 def cancel_goal(goal_id: str, facade: FacadeDep, body: Answer | None = None) -> Answered:
-    """Give the goal up; its actions that wait are rejected."""
+    """Cancel the goal and reject its waiting actions."""
     return commands.operator.cancel_goal(facade, goal_id, body or Answer())
 
 
 @router.get("/decisions/{decision_id}")
 def decision(decision_id: str, facade: FacadeDep) -> Decision:
-    """Return one decision: what was chosen, over which alternatives, with what probability, and why."""
+    """Return one decision: the choice, its alternatives, its probability and the reason."""
     found = facade.store.decisions.get(decision_id)
     if found is None:
         remedy = "GET /api/autonomous/goals/{goal_id} lists the decisions of a goal."

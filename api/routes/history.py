@@ -19,7 +19,7 @@ Limit = Annotated[int, Query(ge=1, le=1_000)]
 
 @router.get("/patterns")
 def patterns(facade: FacadeDep) -> Patterns:
-    """Return the regularities that the newest cycle found, with evidence, strongest first."""
+    """Return the patterns that the newest cycle found, with evidence, strongest first."""
     return queries.agent.patterns(facade)
 
 
@@ -41,7 +41,7 @@ def audit(
     limit: Limit = 100,
     verify: Annotated[bool, Query(description="Check the whole hash chain; this reads every line")] = False,
 ) -> Audit:
-    """Return what was decided, by whom and when, newest first."""
+    """Return the decisions with author and time, newest first."""
     broken = facade.store.audit.first_broken_line() if verify else None
     return Audit(
         entries=facade.store.audit.latest(limit), verified=broken is None if verify else None, first_broken_line=broken
@@ -50,7 +50,7 @@ def audit(
 
 @router.post("/backtests", status_code=202)
 def start_backtest(body: BacktestIn, facade: FacadeDep) -> RunStarted:
-    """Run recorded history through the loop, as a run of the deployment `backtest/backtest`."""
+    """Replay recorded history through the loop, as a run of the deployment `backtest/backtest`."""
     started = facade.trigger.run("backtest", body.model_dump(exclude_none=True))
     return RunStarted(flow_run_id=started.flow_run_id, flow_run_url=started.url, deployment="backtest/backtest")
 

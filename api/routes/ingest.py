@@ -51,7 +51,7 @@ _EVENT_BODY = _body(
 
 @router.post("/metrics", status_code=201, openapi_extra=_METRIC_BODY, summary="Record metrics")
 async def record_metrics(request: Request, facade: FacadeDep) -> Recorded:
-    """Record a value, or a list of them. A metric that was never seen before needs no registration."""
+    """Record a value, or a list of them. A new metric needs no registration."""
     body = await request.body()
     return await run_in_threadpool(_record_metrics, facade, body)
 

@@ -24,11 +24,11 @@ def list_objectives(facade: FacadeDep) -> Objectives:
 
 @router.put("/objectives/{name}")
 def put_objective(name: Name, body: ObjectiveIn, facade: FacadeDep, by: By = "api") -> ObjectiveView:
-    """Put an objective in force from the next cycle on; one of the same name gives way to it."""
+    """Set an objective from the next cycle on; it replaces one of the same name."""
     return commands.objectives.put(facade, name, body, by)
 
 
 @router.delete("/objectives/{name}", status_code=204)
 def delete_objective(name: Name, facade: FacadeDep, by: By = "api") -> None:
-    """Take an objective out of force from the next cycle on, wherever it comes from."""
+    """Remove an objective from the next cycle on, wherever it comes from."""
     commands.objectives.delete(facade, name, by)

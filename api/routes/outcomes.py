@@ -34,13 +34,13 @@ def outcomes(
     limit: Annotated[int, Query(ge=1, le=1_000)] = 50,
     action_id: Annotated[str | None, Query(description="All outcomes of one action, side effects included")] = None,
 ) -> Outcomes:
-    """Return the newest outcomes on targets and guards, newest first, or all of one action."""
+    """Return the newest outcomes on targets and guard metrics, or all of one action."""
     return queries.outcomes.latest(facade, limit, action_id)
 
 
 @router.get("/outcomes/{outcome_id}")
 def outcome(outcome_id: str, facade: FacadeDep) -> OutcomeDetail:
-    """Return one outcome with what was fixed before its act."""
+    """Return one outcome with the estimand recorded before its action."""
     return queries.outcomes.detail(facade, outcome_id)
 
 
@@ -50,5 +50,5 @@ def outcome(outcome_id: str, facade: FacadeDep) -> OutcomeDetail:
     responses={200: {"content": {"image/svg+xml": {}}, "description": "The chart, as SVG"}},
 )
 def picture(outcome_id: str, facade: FacadeDep) -> Response:
-    """Draw an outcome: history, what was expected with its band, what came, the act and its effect."""
+    """Draw an outcome: history, forecast with its interval, observed values, the action and its effect."""
     return SvgResponse(outcome_pictures.picture(facade, outcome_id), headers=SVG_HEADERS)

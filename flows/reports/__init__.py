@@ -1,1 +1,1 @@
-"""What simulations, backtests and comparisons tell people."""
+"""Reports of simulations, backtests and comparisons."""

@@ -56,8 +56,8 @@ def _condition(text: str) -> Condition:
         known = ", ".join(sorted({*FIGURES, *_SHORT})).replace("_", "-")
         raise ForeactError(
             "condition_unknown",
-            f"{text.strip()!r} is no condition.",
-            f"Say FIGURE, one of < <= == >= >, and a number or `{AGAINST}`. Figures: {known}.",
+            f"{text.strip()!r} is not a condition.",
+            f"Write FIGURE, one of < <= == >= >, and a number or `{AGAINST}`. Figures: {known}.",
         )
     return Condition(text.strip(), figure, found[2], None if found[3] == AGAINST else float(found[3]))
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 TIMEOUT_S = 10.0
 KEPT_CHARS = 500
-REMEDY = "Set url, or add the URL's beginning to allow_urls, under [actions.call_webhook] in foreact.toml."
+REMEDY = "Set url, or add a prefix of the URL to allow_urls, under [actions.call_webhook] in foreact.toml."
 
 
 @action(
@@ -31,7 +31,7 @@ REMEDY = "Set url, or add the URL's beginning to allow_urls, under [actions.call
     needs=("url",),
     options={
         "url": "the address to POST to",
-        "allow_urls": "beginnings of further addresses that parameters may name",
+        "allow_urls": "prefixes of other addresses that parameters may name",
         "headers": "headers to send along, such as Authorization",
         "timeout_s": "seconds to wait for the answer; 10",
         "status_url": "address, with {action_id} in it, that answers 2xx if a call was carried out and 404 if not",
@@ -115,7 +115,7 @@ def _why_not(url: str, context: ActionContext) -> str:
     except httpx.InvalidURL as error:
         return f"{_shown(url)} or an allowed URL cannot be read: {error}."
     if wanted.scheme not in {"http", "https"} or not wanted.host:
-        return f"{_shown(url)} is no HTTP address."
+        return f"{_shown(url)} is not an HTTP address."
     if url == context.options.get("url") or any(_begins_with(wanted, prefix) for prefix in allowed):
         return ""
     return f"{_shown(url)} is not allowed. {REMEDY}"

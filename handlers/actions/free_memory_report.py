@@ -44,12 +44,12 @@ def free_memory_report(params: Params, context: ActionContext) -> ActionResult:
     }
     detail = (
         f"{memory.available / GIBIBYTE:.1f} of {memory.total / GIBIBYTE:.1f} GiB are available; "
-        f"the system would give back up to {reclaimable / GIBIBYTE:.1f} GiB of cache by itself."
+        f"the system can free up to {reclaimable / GIBIBYTE:.1f} GiB of cache by itself."
     )
     if by_program:
         first = by_program[0]
         held = first["memory_bytes"] / GIBIBYTE
-        detail += f" Most is held by {first['name']}: {held:.1f} GiB in {first['process_count']} process(es)."
+        detail += f" {first['name']} uses most: {held:.1f} GiB in {first['process_count']} process(es)."
     return ActionResult(success=True, detail=detail, evidence=evidence)
 
 

@@ -48,14 +48,14 @@ def limit_process_affinity(params: Params, context: ActionContext) -> ActionResu
     if isinstance(target, ActionResult):
         return target
     if not has_affinity():
-        return ActionResult(False, "This system cannot confine a process to CPUs.")
+        return ActionResult(False, "This system cannot limit a process to CPUs.")
     keep = _kept_cpus(target, params)
     include_children = bool(params.get("include_children"))
     to_change = _outside(_affinities(with_children(target, include_children)), keep)
     if not to_change:
-        return ActionResult(True, f"{label(params)} is already confined to CPU(s) {sorted(keep)}.", skipped=True)
+        return ActionResult(True, f"{label(params)} is already limited to CPU(s) {sorted(keep)}.", skipped=True)
     if context.dry_run:
-        what = f"confine {len(to_change)} thread(s) of {label(params)} to CPU(s) {sorted(keep)}"
+        what = f"limit {len(to_change)} thread(s) of {label(params)} to CPU(s) {sorted(keep)}"
         return ActionResult(True, f"Dry run: would {what}.")
     changed = 0
     for _ in range(ROUNDS):
@@ -64,7 +64,7 @@ def limit_process_affinity(params: Params, context: ActionContext) -> ActionResu
         if not to_change:
             break
     evidence = {"cpus": sorted(keep), "threads": changed, "still_outside": len(to_change)}
-    detail = f"Confined {changed} thread(s) of {label(params)} to CPU(s) {sorted(keep)}."
+    detail = f"Limited {changed} thread(s) of {label(params)} to CPU(s) {sorted(keep)}."
     return ActionResult(success=changed > 0 and not to_change, detail=detail, evidence=evidence)
 
 
@@ -93,7 +93,7 @@ def _undo(params: Params, before: Params, context: ActionContext) -> ActionResul
         return has_ended(params, "restore")
     earlier = _earlier(before)
     if target.pid not in earlier:
-        return ActionResult(False, f"The CPUs of {label(params)} before the act were not recorded.")
+        return ActionResult(False, f"The earlier CPUs of {label(params)} were not recorded.")
     restored = 0
     for _ in range(ROUNDS):
         now = _affinities(family_of(params))

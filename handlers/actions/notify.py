@@ -26,8 +26,8 @@ REMEDY = "Add at least one Apprise URL under [actions.notify] urls in foreact.to
     explains_dry_run=True,
     needs=("urls",),
     options={
-        "urls": "Apprise URLs of those to tell; none by default",
-        "title": "title of messages that have none of their own; foreact",
+        "urls": "Apprise URLs of the recipients; none by default",
+        "title": "default title of messages; foreact",
     },
     example_params={"title": "Disk will be full on Friday", "body": "disk_used_ratio reaches 0.95 in 3 days."},
 )
@@ -35,9 +35,9 @@ def notify(params: Params, context: ActionContext) -> ActionResult:
     """Send a message to every configured service; without one it is skipped."""
     urls = [str(url) for url in context.options.get("urls") or ()]
     if not urls:
-        return ActionResult(True, f"Nobody was told: no service is configured. {REMEDY}", skipped=True)
+        return ActionResult(True, f"Nothing was sent: no service is configured. {REMEDY}", skipped=True)
     title = str(params.get("title") or context.options.get("title") or "foreact")
-    body = str(params.get("body") or f"Goal {context.goal_id or 'unknown'} asks for attention.")
+    body = str(params.get("body") or f"Goal {context.goal_id or 'unknown'} needs attention.")
     if context.dry_run:
         return ActionResult(True, f"Dry run: would send {title!r} to {len(urls)} service(s).")
     weight = str(params.get("weight") or "info")
@@ -66,9 +66,9 @@ def _send(url: str, title: str, body: str, weight: str) -> dict[str, Any]:
     service = apprise.Apprise.instantiate(url, suppress_exceptions=True)
     if service is None:
         scheme = url.partition("://")[0][:20]
-        return {"service": f"{scheme}://…", "sent": False, "reason": "this is no URL that Apprise understands"}
+        return {"service": f"{scheme}://…", "sent": False, "reason": "Apprise does not support this URL"}
     name = str(service.url(privacy=True)).partition("?")[0]  # type: ignore[no-untyped-call]
     notifier = apprise.Apprise()
     notifier.add(service)
     sent = notifier.notify(body=body, title=title, notify_type=_WEIGHTS.get(weight, "info"))
-    return {"service": name, "sent": bool(sent), "reason": "" if sent else "the service did not take the message"}
+    return {"service": name, "sent": bool(sent), "reason": "" if sent else "the service did not accept the message"}

@@ -72,9 +72,9 @@ class _Job:
         "roots": "the folders that may be pruned, as absolute paths; none by default",
         "older_than_days": "days since the last change after which a file is old; 30",
         "pattern": "glob pattern that a file's name must match; any by default",
-        "delete": "true to do it, otherwise it only says what it would do",
+        "delete": "true moves the files, otherwise it only says which",
         "quarantine_days": "days after which the quarantine is emptied for good; 7",
-        "max_files": "how many files are taken at most by one call; 10000",
+        "max_files": "most files moved by one call; 10000",
     },
     example_params={"root": "/srv/app/cache", "older_than_days": 30, "pattern": "*.tmp", "delete": True},
 )
@@ -93,12 +93,12 @@ def prune_directory(params: Params, context: ActionContext) -> ActionResult:
     if context.dry_run:
         return ActionResult(True, f"Dry run: would {job.describe('move')}.", evidence=evidence)
     if not job.is_for_real:
-        remedy = "Set delete = true to have it done."
+        remedy = "Set delete = true to move them."
         return ActionResult(
             True, f"Nothing done: would {job.describe('move')}. {remedy}", evidence=evidence, skipped=True
         )
     if not job.files and not job.to_purge:
-        return ActionResult(True, f"Nothing in {job.root} is old enough.", evidence=evidence, skipped=True)
+        return ActionResult(True, f"No file in {job.root} is old enough.", evidence=evidence, skipped=True)
     return _carry_out(job, evidence)
 
 
@@ -125,12 +125,12 @@ def _check(params: Params, before: Params, context: ActionContext) -> CheckAnswe
 @prune_directory.undo
 def _undo(params: Params, before: Params, context: ActionContext) -> ActionResult:
     if not before:
-        return ActionResult(True, "Nothing had been moved.", skipped=True)
+        return ActionResult(True, "Nothing was moved.", skipped=True)
     root, folder = Path(before["root"]), str(before["folder"])
     waiting = held(root, folder)
     if not waiting:
-        gone = "it was emptied, or undone before"
-        return ActionResult(True, f"The quarantine {folder} of {root} holds nothing: {gone}.", skipped=True)
+        gone = "it expired or was undone before"
+        return ActionResult(True, f"The quarantine {folder} of {root} is empty: {gone}.", skipped=True)
     if context.dry_run:
         return ActionResult(True, f"Dry run: would move {len(waiting)} file(s) back into {root}.")
     restored, failed = move_back(root, folder)
@@ -147,7 +147,7 @@ def _drill(context: ActionContext) -> dict[str, Any]:
         shutil.rmtree(left, ignore_errors=True)
     root = Path(tempfile.mkdtemp(prefix=DRILL_PREFIX, dir=os.path.realpath(tempfile.gettempdir())))
     old = root / "old.tmp"
-    old.write_text("This file is here to be taken away and brought back.")
+    old.write_text("A drill moves this file away and back.")
     os.utime(old, (0, 0))
     return {"root": str(root), "delete": True}
 
@@ -195,7 +195,7 @@ def _job(params: Params, context: ActionContext) -> _Job:
     older_than = context.tick - timedelta(days=days)
     quarantine_days = float(options.get("quarantine_days", QUARANTINE_DAYS))
     if quarantine_days <= 0:
-        raise _RefusedError("quarantine_days must be more than 0, or nothing could be undone.")
+        raise _RefusedError("quarantine_days must be more than 0, or the action could not be undone.")
     empty_before = context.tick - timedelta(days=quarantine_days)
     return _Job(
         root=root,

@@ -30,10 +30,10 @@ REMEDY = "Add its name, as in 'flow/deployment', to deployments under [actions.r
     needs=("deployment", "for_goal_types"),
     options={
         "deployment": "the deployment to run by default, as in flow/deployment",
-        "deployments": "glob patterns of further deployments that parameters may name",
-        "for_goal_types": "table of goal type = deployment, taken before the default",
+        "deployments": "glob patterns of other deployments that parameters may name",
+        "for_goal_types": "table of goal type = deployment; overrides the default",
         "parameters": "parameters of runs that are proposed",
-        "amount_parameter": "the flow's parameter that gets the amount which the planner chose; amount",
+        "amount_parameter": "the flow's parameter that gets the planned amount; amount",
     },
     example_params={"deployment": "scale/production", "parameters": {"replicas": 3}},
 )
@@ -54,7 +54,7 @@ def run_deployment(params: Params, context: ActionContext) -> ActionResult:
     try:
         run = _start(name, dict(params.get("parameters") or {}) | _amount(params, context), context)
     except ObjectNotFound:
-        return ActionResult(False, f"There is no deployment called {name}. Deploy it, or correct the name.")
+        return ActionResult(False, f"There is no deployment {name}. Deploy it, or correct the name.")
     return ActionResult(
         True,
         f"Started run {run.name} of {name}.",

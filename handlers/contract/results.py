@@ -86,7 +86,7 @@ def _problem(success: Any, impact: Any) -> str:
         return f"The handler returned an impact that is {type(impact).__name__}, not a dict."
     for metric, change in impact.items():
         if not _is_finite(change):
-            return f"The handler returned an impact on {metric!s:.80} that is no finite number: {change!r:.80}."
+            return f"The handler returned an impact on {metric!s:.80} that is not a finite number: {change!r:.80}."
     return ""
 
 

@@ -1,1 +1,1 @@
-"""Actions run in a process of their own, which a time limit ends with all its children."""
+"""Run actions in their own process, which a time limit ends with all its children."""

@@ -98,7 +98,7 @@ def _call(handler: ActionHandler, parts: dict[str, Any], limit_s: float) -> Call
         payload = pickle.dumps((list(sys.path), cloudpickle.dumps({**parts, **target})))
     except Exception as error:
         reason = (
-            f"It ran in this process and could not have been ended, as it cannot be sent to another: {explain(error)}"
+            f"It ran in this process, where it cannot be ended, because it cannot be sent to another: {explain(error)}"
         )
         return _call_in_thread(handler, parts, limit_s, reason)
     try:
@@ -154,9 +154,9 @@ def _judge(phase: Phase, context: ActionContext, ended: _Ended, limit_s: float) 
 
 def _cause_of_death(exit_code: int) -> str:
     if exit_code >= 0:
-        return f"The handler's process left with exit code {exit_code} before it answered."
+        return f"The handler's process exited with code {exit_code} before it answered."
     name = signal.Signals(-exit_code).name
-    hint = " (perhaps for want of memory)" if name == "SIGKILL" else ""
+    hint = " (possibly out of memory)" if name == "SIGKILL" else ""
     return f"The handler's process was ended by {name}{hint} before it answered."
 
 
@@ -193,7 +193,7 @@ def _call_in_thread(handler: ActionHandler, parts: dict[str, Any], limit_s: floa
     thread.start()
     thread.join(limit_s)
     if not answers:
-        detail = f"The handler did not return within {limit_s:g} s and still runs. {warning}"
+        detail = f"The handler did not return within {limit_s:g} s and is still running. {warning}"
         return CallResult(_bad(phase, ReceiptStatus.TIMED_OUT), detail.strip())
     answer = answers[0]
     if "error" in answer:

@@ -38,11 +38,11 @@ class _Layout:
     interval_s=3_600.0,
     options={
         "path": "the file",
-        "time_column": "name of the column of times; found by itself in usual files",
-        "value_columns": "names of the columns of values; by default all others",
-        "metric_column": "name of the column that holds the metric's name, where there is one",
-        "label_columns": "names of the columns that are labels",
-        "metric": "name of the metric where there is one column of values",
+        "time_column": "name of the time column; usually detected",
+        "value_columns": "names of the value columns; by default all others",
+        "metric_column": "name of the column with the metric's name, if there is one",
+        "label_columns": "names of the label columns",
+        "metric": "name of the metric if there is one value column",
         "timezone": "time zone of times without one; UTC",
         "unit": "unit of the values",
         "on_bad_row": "refuse, or skip rows that cannot be read; refuse",
@@ -61,7 +61,7 @@ def csv_file(options: Mapping[str, Any], since: datetime | None, until: datetime
         message = f"The file {path} cannot be read: {error.strerror}."
         raise ForeactError("csv_unreadable", message, "Give the path of a CSV file.") from error
     except csv.Error as error:
-        raise ForeactError("csv_bad_row", f"The file {path} is no CSV: {error}.", "Correct the file.") from error
+        raise ForeactError("csv_bad_row", f"The file {path} is not valid CSV: {error}.", "Correct the file.") from error
     except UnicodeDecodeError as error:
         raise ForeactError("csv_encoding", f"The file {path} is not UTF-8 text.", "Convert it to UTF-8.") from error
 
@@ -96,7 +96,7 @@ def _rows(
 def _samples(row: list[str], layout: _Layout, zone: tzinfo, unit: str) -> Iterator[Sample]:
     ts = _time_of(row[layout.time], zone)
     if ts is None:
-        raise ValueError(f"{row[layout.time]!r:.40} is no time")
+        raise ValueError(f"{row[layout.time]!r:.40} is not a time")
     labels = {name: row[column].strip() for column, name in layout.labels.items()}
     for column, name in layout.values.items():
         text = row[column].strip()
@@ -104,7 +104,7 @@ def _samples(row: list[str], layout: _Layout, zone: tzinfo, unit: str) -> Iterat
             continue
         value = float(text)
         if not math.isfinite(value):
-            raise ValueError(f"{text} is no finite number")
+            raise ValueError(f"{text} is not a finite number")
         metric = row[layout.metric].strip() if layout.metric is not None else name
         yield Sample(metric=metric, value=value, ts=ts, labels=labels, unit=unit)
 
@@ -112,7 +112,9 @@ def _samples(row: list[str], layout: _Layout, zone: tzinfo, unit: str) -> Iterat
 def _layout(header: list[str], width: int, path: Path, options: Mapping[str, Any]) -> _Layout:
     names = [name.strip() for name in header] or ["timestamp", "value", *(f"value_{i}" for i in range(2, width))]
     if width < 2:
-        raise ForeactError("csv_columns", f"The file {path} has one column only.", "It needs a time and a value.")
+        raise ForeactError(
+            "csv_columns", f"The file {path} has one column only.", "It needs a time column and a value column."
+        )
     lower = [name.lower() for name in names]
     time = _column(names, options.get("time_column"), path)
     if time is None:
@@ -126,7 +128,7 @@ def _layout(header: list[str], width: int, path: Path, options: Mapping[str, Any
     wanted = [_column(names, name, path) for name in options.get("value_columns") or ()]
     values = [column for column in wanted if column is not None] or others
     if not values:
-        raise ForeactError("csv_columns", f"The file {path} has no column of values.", "Name one in value_columns.")
+        raise ForeactError("csv_columns", f"The file {path} has no value column.", "Name one in value_columns.")
     single = str(options.get("metric") or (path.stem if lower[values[0]] == "value" else names[values[0]]))
     return _Layout(time, {values[0]: single} if len(values) == 1 else {c: names[c] for c in values}, metric, labels)
 
@@ -136,7 +138,7 @@ def _column(names: list[str], wanted: Any, path: Path) -> int | None:
         return None
     if wanted not in names:
         message = f"The file {path} has no column {wanted!r}; it has {names}."
-        raise ForeactError("csv_columns", message, "Name one of its columns.")
+        raise ForeactError("csv_columns", message, "Use one of its columns.")
     return names.index(wanted)
 
 
@@ -173,4 +175,4 @@ def _zone(options: Mapping[str, Any]) -> tzinfo:
         return UTC if name == "UTC" else ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError) as error:
         message = f"There is no time zone {name!r}."
-        raise ForeactError("csv_timezone", message, "Use a name as in 'Europe/Berlin'.") from error
+        raise ForeactError("csv_timezone", message, "Use a name like 'Europe/Berlin'.") from error

@@ -107,7 +107,7 @@ def _ask(client: httpx.Client, metric: str, path: str, parameters: Mapping[str, 
             return data
         reason = str(answer.get("error", ""))
     except (ValueError, KeyError, TypeError, AttributeError):
-        reason = f"{response.status_code}, and what it says is not Prometheus's JSON"
+        reason = f"{response.status_code}, and the body is not Prometheus JSON"
     message = f"Prometheus at {client.base_url} refuses the query for {metric}: {reason}."
     raise ForeactError("prometheus_query_refused", message, REMEDY)
 
@@ -121,7 +121,7 @@ def _samples(data: Mapping[str, Any], metric: str, unit: str, max_series: int) -
         raise ForeactError("prometheus_result_kind", message, REMEDY)
     if len(result) > max_series:
         message = f"The query for {metric} gives {len(result)} series, more than max_series = {max_series}."
-        raise ForeactError("prometheus_too_many_series", message, "Aggregate in the query, or raise max_series.")
+        raise ForeactError("prometheus_too_many_series", message, "Aggregate in the query, or increase max_series.")
     for series in result:
         labels = {name: text for name, text in series.get("metric", {}).items() if name != "__name__"}
         for at_s, text in series.get("values") or [series["value"]]:
@@ -134,15 +134,15 @@ def _samples(data: Mapping[str, Any], metric: str, unit: str, max_series: int) -
 def _check(options: Mapping[str, Any]) -> _Options:
     url, queries = options.get("url"), options.get("queries")
     if not isinstance(url, str) or not url.startswith(("http://", "https://")):
-        raise ForeactError("prometheus_url", f"url = {url!r} is no HTTP address of a Prometheus server.", REMEDY)
+        raise ForeactError("prometheus_url", f"url = {url!r} is not the HTTP address of a Prometheus server.", REMEDY)
     if not isinstance(queries, Mapping) or not queries:
-        raise ForeactError("prometheus_queries", "There are no queries: a table of metric name = PromQL.", REMEDY)
+        raise ForeactError("prometheus_queries", "There are no queries; give a table of metric name = PromQL.", REMEDY)
     mode = options.get("mode", "range")
     if mode not in {"range", "instant"}:
         raise ForeactError("prometheus_mode", f"mode = {mode!r} is neither 'range' nor 'instant'.", REMEDY)
     step_s = float(options.get("step_s", 60))
     if step_s <= 0:
-        raise ForeactError("prometheus_step", f"step_s = {step_s} is not more than 0.", REMEDY)
+        raise ForeactError("prometheus_step", f"step_s = {step_s} must be more than 0.", REMEDY)
     return _Options(
         url=url if url.endswith("/") else f"{url}/",
         queries=queries,

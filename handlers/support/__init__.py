@@ -1,1 +1,1 @@
-"""What several built-in actions share."""
+"""Code shared by several built-in actions."""

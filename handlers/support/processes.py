@@ -71,7 +71,7 @@ def find_allowed(params: Mapping[str, Any], options: Mapping[str, Any]) -> psuti
     """Return the process that the parameters name if it may be acted on; NotAllowedError says why not."""
     process = find(params)
     if process is None:
-        raise NotAllowedError(f"Process {params['pid']} of that start time has ended.")
+        raise NotAllowedError(f"Process {params['pid']} with that start time has ended.")
     reason = why_not(process, options)
     if reason:
         raise NotAllowedError(reason)
@@ -83,7 +83,7 @@ def why_not(process: psutil.Process, options: Mapping[str, Any], own_pids: set[i
     try:
         return _why_not(process, options, _own_pids() if own_pids is None else own_pids)
     except psutil.AccessDenied:
-        return f"Process {process.pid} belongs to somebody else and cannot even be looked at."
+        return f"Process {process.pid} belongs to another user and cannot be inspected."
     except psutil.NoSuchProcess:
         return f"Process {process.pid} has ended."
 

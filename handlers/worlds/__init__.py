@@ -1,4 +1,4 @@
-"""A world is whatever the loop watches and acts upon: this machine, a recording, or a simulation."""
+"""A world is what the loop watches and acts on: this machine, a recording, or a simulation."""
 
 from handlers.worlds.world import Acting, World, act_in, candidates_in, capture_in, check_in, context_for
 

@@ -78,7 +78,7 @@ class LiveWorld:
     def act(self, action: Action, tick: datetime, before: Mapping[str, Any] | None = None) -> Receipt:
         """Carry out an action, or undo one, in a process that can be ended; it never raises."""
         if action.name not in self.actions:
-            detail = f"No action is called {action.name}; register it or remove it from the configuration."
+            detail = f"There is no action {action.name}; register it or remove it from the configuration."
             return Receipt(
                 action_id=action.action_id,
                 status=ReceiptStatus.FAILED,

@@ -67,11 +67,11 @@ class Shop:
         """Carry out an action, or end what an earlier one still changes."""
         influence = INFLUENCES.get(action.name)
         if influence is None:
-            detail = f"The shop knows no action {action.name}; it knows {', '.join(sorted(INFLUENCES))}."
+            detail = f"The shop has no action {action.name}; it has {', '.join(sorted(INFLUENCES))}."
             return _receipt(action, tick, ReceiptStatus.FAILED, detail)
         if action.undo_of:
             self._acts = [each for each in self._acts if each[1] is not influence]
-            return _receipt(action, tick, ReceiptStatus.SUCCEEDED, "What it had changed was taken back.")
+            return _receipt(action, tick, ReceiptStatus.SUCCEEDED, "Its change was undone.")
         self._acts.append((tick, influence))
         return _receipt(action, tick, ReceiptStatus.SUCCEEDED, f"Done; it lasts {influence.lasts}.")
 

@@ -67,7 +67,7 @@ class RemoteEngine:
             try:
                 return _retry_conflicts(lambda: self._attempt(step), sql)
             except duckdb.IOException as trouble:
-                raise TransientError(f"the store at {self._uri} went away") from trouble
+                raise TransientError(f"the connection to the store at {self._uri} was lost") from trouble
 
     def _attempt(self, step: Callable[[], T]) -> T:
         """Attach again when the owner was restarted; send ROLLBACK after any other error."""

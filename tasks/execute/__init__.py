@@ -1,4 +1,4 @@
-"""Execute: carry out what is due, behind every guard, with an intent before and a receipt after."""
+"""Execute: run due actions behind every guard, with an intent before and a receipt after."""
 
 from tasks.execute.guards import Circumstances, GuardAnswer, Ruling, effective_level, judge
 from tasks.execute.limits import exceeded, parse_limit

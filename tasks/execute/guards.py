@@ -79,7 +79,7 @@ def effective_level(action: Action, autonomous: bool) -> Autonomy:
 def _lifetime(view: ActionView, now: Circumstances) -> Ruling | None:
     expires_at = view.action.expires_at
     if now.tick > expires_at:
-        return Ruling(GuardAnswer.DROP, f"It expired at {expires_at:%Y-%m-%d %H:%M} UTC before it could be done.")
+        return Ruling(GuardAnswer.DROP, f"It expired at {expires_at:%Y-%m-%d %H:%M} UTC before it could run.")
     return None
 
 
@@ -95,7 +95,7 @@ def _kill_switch(view: ActionView, now: Circumstances) -> Ruling | None:
 
 def _enabled(view: ActionView, now: Circumstances) -> Ruling | None:
     if not now.actions[view.action.name].enabled:
-        return Ruling(GuardAnswer.DROP, "This action is switched off in the configuration.")
+        return Ruling(GuardAnswer.DROP, "This action is disabled in the configuration.")
     return None
 
 
@@ -106,19 +106,19 @@ def _consent(view: ActionView, now: Circumstances) -> Ruling | None:
         if not approval.approved:
             return Ruling(GuardAnswer.DROP, f"{approval.by} rejected it. {approval.note}".strip())
         if approval.at > action.expires_at:
-            return Ruling(GuardAnswer.DROP, "The approval came after the action had expired.")
+            return Ruling(GuardAnswer.DROP, "The approval came after the action expired.")
         if now.tick > approval.expires_at:
             ended = f"{approval.expires_at:%Y-%m-%d %H:%M} UTC"
-            return Ruling(GuardAnswer.DROP, f"The approval ran out at {ended} before it could be done.")
+            return Ruling(GuardAnswer.DROP, f"The approval expired at {ended} before it could run.")
         return None
     level = effective_level(action, now.autonomous)
     if level is Autonomy.AUTO:
         return None
     if level is Autonomy.APPROVE:
-        return Ruling(GuardAnswer.WAIT, "It waits for a person's approval.")
+        return Ruling(GuardAnswer.WAIT, "It waits for approval.")
     if action.level.rank > Autonomy.RECOMMEND.rank:
-        return Ruling(GuardAnswer.WAIT, "Autonomous mode is off: this is a recommendation that a person can approve.")
-    return Ruling(GuardAnswer.WAIT, "At this level of autonomy it is a recommendation only.")
+        return Ruling(GuardAnswer.WAIT, "Autonomous mode is off: this is a recommendation; approve it to run it.")
+    return Ruling(GuardAnswer.WAIT, "Its autonomy level allows only a recommendation.")
 
 
 def _calm(view: ActionView, now: Circumstances) -> Ruling | None:
@@ -127,12 +127,10 @@ def _calm(view: ActionView, now: Circumstances) -> Ruling | None:
             GuardAnswer.WAIT, f"A maintenance window is open until {now.maintenance_until:%Y-%m-%d %H:%M} UTC."
         )
     if view.action.series in now.silent_series:
-        return Ruling(GuardAnswer.WAIT, f"{view.action.series} is silent; nothing is changed blindly.")
+        return Ruling(GuardAnswer.WAIT, f"{view.action.series} has no recent data; nothing is changed blindly.")
     unseen = [guard for guard in view.action.guards if guard in now.silent_series | now.silent_metrics]
     if unseen:
-        return Ruling(
-            GuardAnswer.WAIT, f"{unseen[0]}, which must not get worse, is silent; nothing is changed blindly."
-        )
+        return Ruling(GuardAnswer.WAIT, f"The guard metric {unseen[0]} has no recent data; nothing is changed blindly.")
     return None
 
 
@@ -143,7 +141,7 @@ def _undone_well(view: ActionView, now: Circumstances) -> Ruling | None:
     if last is None or last.status not in _NOT_UNDONE or view.approval is not None:
         return None
     when = f"{last.finished_at:%Y-%m-%d %H:%M} UTC"
-    return Ruling(GuardAnswer.WAIT, f"Undoing it failed at {when}; it is not done again before a person approves it.")
+    return Ruling(GuardAnswer.WAIT, f"Its undo failed at {when}; it needs approval to run again.")
 
 
 def _room(view: ActionView, now: Circumstances) -> Ruling | None:
@@ -157,7 +155,7 @@ def _room(view: ActionView, now: Circumstances) -> Ruling | None:
     others = busy - {view.action.goal_id}
     if view.action.series is None or len(others) < now.max_concurrent_goals:
         return None
-    return Ruling(GuardAnswer.WAIT, f"{len(others)} other goals are acted for just now, as many as may be at once.")
+    return Ruling(GuardAnswer.WAIT, f"{len(others)} other goals are being acted on, the most allowed at once.")
 
 
 def _breaker(view: ActionView, now: Circumstances) -> Ruling | None:
@@ -171,7 +169,7 @@ def _breaker(view: ActionView, now: Circumstances) -> Ruling | None:
         return None
     closes_at = tail[-1].finished_at + pause
     return Ruling(
-        GuardAnswer.WAIT, f"It failed {len(tail)} times in a row; it is tried again from {closes_at:%H:%M} UTC on."
+        GuardAnswer.WAIT, f"It failed {len(tail)} times in a row; it may run again from {closes_at:%H:%M} UTC."
     )
 
 
@@ -184,7 +182,7 @@ def _limits(view: ActionView, now: Circumstances) -> Ruling | None:
     again = [_when(each) for each in acts if (each.action.name, each.action.target) == (action.name, action.target)]
     cooldown = timedelta(seconds=limits.cooldown_s)
     if any(is_within(moment, now.tick, cooldown) for moment in again):
-        return Ruling(GuardAnswer.WAIT, f"It cools down for {limits.cooldown_s:g} s after the last time.")
+        return Ruling(GuardAnswer.WAIT, f"It is in its cooldown of {limits.cooldown_s:g} s after the last run.")
     if (text := exceeded(limits.rate_limits, same, now.tick)) is not None:
         return Ruling(GuardAnswer.WAIT, f"The limit of {text} for this action is used up.")
     if (text := exceeded(now.rate_limits, map(_when, acts), now.tick)) is not None:

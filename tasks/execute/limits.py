@@ -17,7 +17,7 @@ def parse_limit(text: str) -> tuple[int, timedelta]:
     """Return how many acts a span allows; raises `rate_limit_invalid` on anything but "N/minute|hour|day|week"."""
     match = _LIMIT.match(text)
     if match is None:
-        raise ForeactError("rate_limit_invalid", f"{text!r} is no rate limit.", 'Write it like "3/hour" or "7/day".')
+        raise ForeactError("rate_limit_invalid", f"{text!r} is not a rate limit.", 'Write it like "3/hour" or "7/day".')
     return int(match[1]), timedelta(seconds=_UNITS_S[match[2]])
 
 

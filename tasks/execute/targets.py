@@ -42,5 +42,5 @@ def spread_too_far(wanted: Reach, reached: Iterable[Reach], most: Mapping[str, i
             continue
         targets = {each.target for each in before if each.labels.get(label) == value}
         if wanted.target not in targets and len(targets) >= limit:
-            return f"{len(targets)} targets of {label} {value} were acted on within an hour, as many as may be."
+            return f"{len(targets)} targets of {label} {value} were acted on within an hour, the most allowed."
     return None

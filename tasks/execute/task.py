@@ -34,9 +34,7 @@ Preregister = Callable[[Context, Action], object]
 
 ACT_TIMEOUT_S = 900.0
 NOT_UNDONE = {ReceiptStatus.FAILED, ReceiptStatus.TIMED_OUT, ReceiptStatus.UNKNOWN}
-UNDO_REMEDY = (
-    "What the act changed may still be in place: look at it by hand. It is not done again before you approve it."
-)
+UNDO_REMEDY = "Its change may still be in place: check by hand. The action needs approval to run again."
 _UNDO_BY_CHECK = {ReceiptStatus.SUCCEEDED: ReceiptStatus.FAILED, ReceiptStatus.SKIPPED: ReceiptStatus.SUCCEEDED}
 ENDING_S = 10.0
 """How long after its time limit an act has certainly been ended, and its receipt written if anybody is left to."""
@@ -77,11 +75,11 @@ def _tried(
     except TransientError:
         raise
     except Exception as trouble:
-        logger.exception("%s could not be dealt with", view.action.action_id)
+        logger.exception("%s could not be handled", view.action.action_id)
         known = context.store.actions.get(view.action.action_id)
         if known is None or known.intent is not None:
             return None
-        reason = str(trouble) if isinstance(trouble, ForeactError) else explain(trouble, "Dealing with it")
+        reason = str(trouble) if isinstance(trouble, ForeactError) else explain(trouble, "Handling it")
         return _finish(context, view.action, _receipt(context, view, ReceiptStatus.SKIPPED, reason))
 
 
@@ -167,7 +165,7 @@ def _before(context: Context, action: Action) -> dict[str, Any]:
     if action.undo_of:
         view = context.store.actions.get(action.undo_of)
         if view is None or view.intent is None:
-            raise LookupError(f"{action.undo_of} was never carried out; there is nothing to undo.")
+            raise LookupError(f"{action.undo_of} never ran; there is nothing to undo.")
         kept = view.receipt.undo if view.receipt else None
         return {**view.intent.before, **(kept or {})}
     return {} if action.name == NOTHING else capture_in(context.world, action, context.tick)
@@ -186,7 +184,7 @@ def _on_purpose(context: Context, action: Action) -> Receipt:
         status=ReceiptStatus.SUCCEEDED,
         started_at=context.tick,
         finished_at=context.tick,
-        detail="Nothing was done, on purpose: this is what actions are held against.",
+        detail="Nothing was done, on purpose: the baseline that actions are compared with.",
     )
 
 

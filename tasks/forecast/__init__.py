@@ -1,7 +1,7 @@
 """Forecasts of many metrics at once: calibrated quantiles, joint paths, breach probability and time.
 
-`forecast_batch` is the way in. `fit_fleet` and `forecast_chunk` are its two halves, for shards and for keeping what was
-fitted. What became of forecasts: `ledger`, `recalibrate`, `state`.
+`forecast_batch` is the entry point. `fit_fleet` and `forecast_chunk` are its two halves, for shards and for storing the
+fit. `fleet` is the default forecaster, `risk` gives breach probabilities, `verification` compares forecasts with data.
 """
 
 from tasks.forecast.batch import LEVELS, ForecastBatch, concatenate

@@ -141,7 +141,7 @@ def _stood_in(batch: ForecastBatch, rows: Sequence[int], reason: str) -> Forecas
     """Say beside some series that the fleet's forecast stands in."""
     notes = list(batch.warnings)
     for row in rows:
-        notes[row] = (*notes[row], f"{reason}; the fleet forecast stands in")
+        notes[row] = (*notes[row], f"{reason}; the fleet forecast is used instead")
     return replace(batch, warnings=tuple(notes))
 
 
@@ -153,7 +153,10 @@ def _told(frame: Frame, batch: ForecastBatch, changed_at: Ints | None) -> Foreca
     for row in np.flatnonzero(changed_at >= 0).tolist():
         steps_ago = frame.values.shape[1] - 1 - int(changed_at[row])
         moment = frame.end - timedelta(seconds=frame.step_s * steps_ago)
-        notes[row] = (*notes[row], f"level changed at {moment:%Y-%m-%d %H:%M} UTC; what was before counts half")
+        notes[row] = (
+            *notes[row],
+            f"level changed at {moment:%Y-%m-%d %H:%M} UTC; the shift of earlier history was halved",
+        )
     return replace(batch, warnings=tuple(notes))
 
 

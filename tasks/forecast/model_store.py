@@ -144,7 +144,7 @@ def _read(context: Context, fitted: Fitted | None, notes: list[str]) -> FleetSna
 
 
 def _say_corrupt(context: Context, fitted: Fitted, trouble: Exception, notes: list[str]) -> None:
-    note = f"what was kept as '{fitted.name}' cannot be read ({trouble}); it was fitted anew"
+    note = f"the stored '{fitted.name}' is unreadable ({trouble}); it was fitted again"
     logger.warning(note)
     context.store.audit.append("loop", "forecaster refitted", fitted.name, {"trouble": str(trouble)})
     notes.append(note)

@@ -1,4 +1,4 @@
-"""Set goals from evidence: the public names of the stage."""
+"""Set goals before an objective breaks: the public names of the stage."""
 
 from tasks.goals.changes import Declined, GoalChanges
 from tasks.goals.discovery import discover_rules, goal_types

@@ -48,5 +48,5 @@ def _rule_of(name: str, file: Path) -> Rule:
 
 
 def _bad(file: Path, why: str) -> ForeactError:
-    remedy = "Give it GOAL_TYPE, propose(evidence) and standing(goal, evidence), as its neighbours have them."
+    remedy = "Give it GOAL_TYPE, propose(evidence) and standing(goal, evidence), like the other rules."
     return ForeactError("goals.bad_rule", f"The rule file {file} cannot be used: {why}.", remedy)

@@ -30,7 +30,7 @@ def with_children(
     try:
         refuse_cycles(parents)
     except ForeactError as trouble:
-        return moves, [Declined("tree", f"{trouble.message} Each is pursued by itself.")]
+        return moves, [Declined("tree", f"{trouble.message} Each is pursued separately.")]
     now = {goal_id: _after(view, moves.get(goal_id), parents[goal_id]) for goal_id, view in known.items()}
     children: dict[str, list[str]] = {}
     for goal_id, parent in parents.items():
@@ -81,13 +81,13 @@ def _joint(own: GoalView, children: Sequence[GoalView]) -> tuple[GoalState, str]
     achieved = [child for child in children if child.state is GoalState.ACHIEVED]
     if own.goal.composition == "or":
         if achieved and own.is_open:
-            return GoalState.ACHIEVED, f"one of its parts is enough, and this was achieved: {_named(achieved[0])}"
+            return GoalState.ACHIEVED, f"one part is enough, and this one was achieved: {_named(achieved[0])}"
         return own.state, own.reason
     if own.state is not GoalState.ACHIEVED:
         return own.state, own.reason
     failed = [child for child in children if child.state is GoalState.FAILED]
     if failed:
-        return GoalState.FAILED, f"all of its parts are needed, and this failed: {_named(failed[0])}"
+        return GoalState.FAILED, f"all parts are needed, and this one failed: {_named(failed[0])}"
     still = [child for child in children if child.is_open]
     if still:
         # Without figures that change every turn: each new reason is a row of the goal's history.

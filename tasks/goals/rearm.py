@@ -42,14 +42,14 @@ def not_rearmed(evidence: Evidence, proposal: Proposal, closed: Sequence[GoalVie
     if clear_s >= rearm_s and since_s >= rearm_s:
         return None
     return (
-        f"the same cause was {last.state.value} {span(since_s)} ago and has to be clear for {span(rearm_s)} first "
+        f"the same cause was {last.state.value} {span(since_s)} ago and must be clear for {span(rearm_s)} first "
         f"(so far {span(clear_s)})"
     )
 
 
 def _same_occurrence(proposal: Proposal, last: GoalView, period_s: float) -> str | None:
     apart_s = abs((proposal.deadline - last.goal.deadline).total_seconds())
-    return "this occurrence had its goal" if apart_s < period_s / 2 else None
+    return "this occurrence already had a goal" if apart_s < period_s / 2 else None
 
 
 def _too_early(
@@ -59,7 +59,7 @@ def _too_early(
     wait_s = min(86_400.0, policy.grace_s(objective) * 2.0 ** (attempts - 1))
     if since_s >= wait_s:
         return None
-    return f"it {last.state.value} {span(since_s)} ago and is tried again {span(wait_s)} after that"
+    return f"it {last.state.value} {span(since_s)} ago and is tried again after {span(wait_s)}"
 
 
 def _window(evidence: Evidence, proposal: Proposal, span_s: float) -> ObservedWindow | None:

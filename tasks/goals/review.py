@@ -61,7 +61,7 @@ def _next_state(
         return state, standing.statement
     if late_s > policy.patience_s(objective) and not standing.is_met:
         since = moment(view.goal.deadline)
-        return GoalState.FAILED, f"{standing.statement}; it was to be kept by {since} and nothing worked"
+        return GoalState.FAILED, f"{standing.statement}; its deadline was {since} and nothing worked"
     # What drives the metric still calls for it: that it held is what was done about it.
     is_called_for = objective is not None and objective.driver is not None and not is_unlikely
     if is_late and standing.held_s >= policy.grace_s(objective) and not is_called_for:

@@ -89,7 +89,7 @@ def _propose(evidence: Evidence, rules: Sequence[Rule]) -> tuple[list[_Weighed],
                 if known is None or proposal.probability > known.proposal.probability:
                     proposals[each.cause] = each
         except Exception as trouble:
-            reason = f"the rule failed and was left out of this cycle: {type(trouble).__name__}: {trouble}"
+            reason = f"the rule failed and was skipped in this cycle: {type(trouble).__name__}: {trouble}"
             declined.append(Declined(f"rule:{rule.name}", reason))
     return sorted(proposals.values(), key=lambda each: (-each.priority, each.cause)), declined
 
@@ -108,7 +108,9 @@ def _refuse(
 ) -> list[Declined]:
     """Return the proposals that are pursued already, not yet re-armed, or contradict a weightier objective."""
     pursued = {view.goal.cause for view in still_open}
-    refused = [Declined(each.cause, "a goal for this cause is open") for each in proposals if each.cause in pursued]
+    refused = [
+        Declined(each.cause, "a goal for this cause is already open") for each in proposals if each.cause in pursued
+    ]
     for each in proposals:
         if each.cause in pursued:
             continue
@@ -126,7 +128,7 @@ def _contradicted(evidence: Evidence, proposal: Proposal) -> str | None:
             other = by_name[conflict.right if proposal.objective == conflict.left else conflict.left]
             mine = by_name[str(proposal.objective)]
             if (mine.severity, mine.name) < (other.severity, other.name):
-                return f"{conflict.statement} {other.name} matters more, so only that one is pursued."
+                return f"{conflict.statement} {other.name} has more weight, so only that one is pursued."
     return None
 
 
@@ -152,8 +154,8 @@ def _fit_in(
             policy.supersede_factor * least[0], least[0] + policy.supersede_lead
         )
         if least is None or not enough:
-            floor = f", the least of them weighs {number(least[0])}" if least else ""
-            reason = f"{most} goals are open, as many as may be{floor}; this one weighs {number(each.priority)}"
+            floor = f", the lowest with priority {number(least[0])}" if least else ""
+            reason = f"{most} goals are open, the most allowed{floor}; this one has priority {number(each.priority)}"
             crowded.append(Declined(each.cause, reason))
             continue
         view = least[1]
@@ -180,7 +182,7 @@ def _superseded(view: GoalView, by: _Weighed, evidence: Evidence) -> Transition:
         goal_id=view.goal.goal_id,
         state=GoalState.SUPERSEDED,
         at=evidence.tick,
-        reason=f"gave way to a weightier goal ({number(by.priority)}): {by.proposal.description}",
+        reason=f"replaced by a goal of higher priority ({number(by.priority)}): {by.proposal.description}",
         progress=view.progress,
     )
 

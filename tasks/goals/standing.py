@@ -13,7 +13,7 @@ _LONGEST_LOOK_S = 7 * 86_400.0
 def silent_standing(series: str | None, age_s: float | None) -> Standing:
     """Return the standing of a goal whose series says nothing: no data is never good news."""
     since = f"for {span(age_s)}" if age_s is not None else "at all"
-    statement = f"{series or 'its metric'} has not been recorded {since}, so nothing is known about the goal"
+    statement = f"{series or 'its metric'} has not been recorded {since}, so the goal cannot be judged"
     return Standing(False, 1.0, 0.0, 0.0, statement, is_silent=True)
 
 
@@ -63,7 +63,7 @@ def series_standing(goal: Goal, evidence: Evidence, *, probability: float, worst
         probability=probability,
         approach=closed_ratio(goal.baseline, ahead, goal.bound, goal.side),
         held_s=held_s,
-        statement=f"{goal.series} is {value(reading.value, unit)}, wanted {limit(goal.side, goal.bound, unit)}",
+        statement=f"{goal.series} is {value(reading.value, unit)} and should be {limit(goal.side, goal.bound, unit)}",
     )
 
 

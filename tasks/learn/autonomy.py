@@ -141,17 +141,17 @@ def review(level: Autonomy, evidence: TrackRecord, thresholds: Thresholds = DEFA
     if fallen is not level:
         return Review(fallen, why, True)
     if level.rank > ceiling.rank:
-        cause = "cannot be undone" if not evidence.is_reversible else "has not gone through once"
+        cause = "cannot be undone" if not evidence.is_reversible else "has never succeeded"
         return Review(ceiling, f"{evidence.action} {cause}", True)
     if level is Autonomy.AUTO:
-        return Review(level, "nothing speaks against it", False)
+        return Review(level, "no evidence against it", False)
     wanted = list(Autonomy)[level.rank + 1]
     if wanted.rank > ceiling.rank:
-        cause = "cannot be undone" if not evidence.is_reversible else "has not gone through once"
+        cause = "cannot be undone" if not evidence.is_reversible else "has never succeeded"
         return Review(level, f"{evidence.action} {cause}: it stays at {level}", False)
     missing = _missing(wanted, evidence, thresholds)
     if missing:
-        return Review(level, f"for {wanted} is missing: {'; '.join(missing)}", False)
+        return Review(level, f"{wanted} still needs: {'; '.join(missing)}", False)
     return Review(wanted, _earned(wanted, evidence), True)
 
 
@@ -159,14 +159,12 @@ def _lost(level: Autonomy, evidence: TrackRecord, limits: Thresholds) -> tuple[A
     """Return the level that bad results leave, and which; the same level where there are none."""
     falls: list[tuple[Autonomy, str]] = []
     if evidence.undos and evidence.undo_ratio < 0.5:
-        falls.append(
-            (Autonomy.RECOMMEND, f"undoing it worked in {percent(evidence.undo_ratio)} of {evidence.undos} cases")
-        )
+        falls.append((Autonomy.RECOMMEND, f"only {percent(evidence.undo_ratio)} of its {evidence.undos} undos worked"))
     if evidence.recent_failures >= limits.failures_lost:
         falls.append((Autonomy.RECOMMEND, f"{evidence.recent_failures} of its last {limits.recent} runs failed"))
     if evidence.recent_worse >= limits.worse_lost:
         falls.append(
-            (Autonomy.RECOMMEND, f"{evidence.recent_worse} of its last {limits.recent} acts made things worse")
+            (Autonomy.RECOMMEND, f"{evidence.recent_worse} of its last {limits.recent} runs made things worse")
         )
     if evidence.outcomes >= limits.useless_after and evidence.effect_high < limits.useful_sd:
         falls.append(
@@ -179,7 +177,7 @@ def _lost(level: Autonomy, evidence: TrackRecord, limits: Thresholds) -> tuple[A
         falls.append(
             (
                 Autonomy.APPROVE,
-                f"the forecast interval held {percent(evidence.coverage_ratio)} of values instead of 90 %",
+                f"the 90 % forecast interval contained only {percent(evidence.coverage_ratio)} of the values",
             )
         )
     lower = [fall for fall in falls if fall[0].rank < level.rank]
@@ -189,24 +187,24 @@ def _lost(level: Autonomy, evidence: TrackRecord, limits: Thresholds) -> tuple[A
 def _missing(wanted: Autonomy, evidence: TrackRecord, limits: Thresholds) -> list[str]:
     """Say what the evidence lacks for a level."""
     checks = [
-        (evidence.forecasts >= limits.fewest_forecasts, f"{limits.fewest_forecasts} resolved forecasts"),
+        (evidence.forecasts >= limits.fewest_forecasts, f"{limits.fewest_forecasts} verified forecasts"),
         (
             limits.coverage_low <= evidence.coverage_ratio <= limits.coverage_high,
-            f"a forecast interval that holds 90 % of values (it holds {percent(evidence.coverage_ratio)})",
+            f"a forecast interval that contains 90 % of the values (now {percent(evidence.coverage_ratio)})",
         ),
     ]
     if wanted.rank >= Autonomy.APPROVE.rank:
         enough = evidence.lead_time_s > evidence.needed_lead_s
-        checks.append((enough, f"warnings that come earlier than the {evidence.needed_lead_s:.0f} s it needs"))
+        checks.append((enough, f"warnings more than {evidence.needed_lead_s:.0f} s ahead"))
         not_useless = evidence.outcomes < limits.useless_after or evidence.effect_high >= limits.useful_sd
         checks.append((not_useless, f"an effect ({evidence.outcomes} outcomes show none)"))
-        checks.append((evidence.recent_worse < limits.worse_lost, "recent outcomes that did no harm"))
-        checks.append((evidence.recent_failures < limits.failures_lost, "recent runs that went through"))
+        checks.append((evidence.recent_worse < limits.worse_lost, "recent outcomes without harm"))
+        checks.append((evidence.recent_failures < limits.failures_lost, "recent runs that succeeded"))
     if wanted is Autonomy.AUTO:
         undone = evidence.undos >= limits.fewest_undos and evidence.undo_ratio >= limits.lowest_undo_ratio
         checks += [
             (evidence.outcomes >= limits.fewest_outcomes, f"{limits.fewest_outcomes} measured outcomes"),
-            (evidence.effect_surely_above > 0, "an effect that is surely above zero"),
+            (evidence.effect_surely_above > 0, "an effect that is certainly above zero"),
             (evidence.failure_ratio <= limits.highest_failure_ratio, "fewer failed runs"),
             (undone, f"{limits.fewest_undos} undos of which {percent(limits.lowest_undo_ratio)} worked"),
         ]
@@ -224,6 +222,6 @@ def _earned(wanted: Autonomy, evidence: TrackRecord) -> str:
         return f"{forecast}, {lead}"
     return (
         f"{forecast}, {lead}, {evidence.outcomes} outcomes with a mean effect of {evidence.effect_mean:+.2f} sd, "
-        f"surely above {evidence.effect_surely_above:.2f}, and {percent(evidence.undo_ratio)} of {evidence.undos} "
+        f"certainly above {evidence.effect_surely_above:.2f}, and {percent(evidence.undo_ratio)} of {evidence.undos} "
         "undos worked"
     )

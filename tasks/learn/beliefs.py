@@ -193,7 +193,7 @@ class HierarchicalLearner:
             raise ForeactError(
                 "belief_corrupt",
                 f"A stored belief cannot be used: {error}.",
-                "Replay the outcomes; the numbers come out the same.",
+                "Replay the outcomes; this gives the same numbers.",
             ) from error
         return learner
 

@@ -137,4 +137,4 @@ def _check(arms: Sequence[str]) -> None:
     if not arms:
         raise ForeactError("no_arms", "There is nothing to choose from.", "Offer at least doing nothing.")
     if len(set(arms)) < len(arms):
-        raise ForeactError("arms_duplicate", f"An arm comes twice: {list(arms)}.", "Offer each arm once.")
+        raise ForeactError("arms_duplicate", f"An arm is given twice: {list(arms)}.", "Offer each arm once.")

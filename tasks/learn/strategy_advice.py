@@ -49,13 +49,13 @@ class StrategyAdvice:
         rivals = {name: known[name][proposed] for name in sorted(allowed) if proposed in known.get(name, {})}
         if not rivals:
             before = self.tried.get(goal_type, {}).get(proposed, 0)
-            why = f"{before} outcomes of {proposed} for {goal_type}, and too few of others, to judge by"
+            why = f"too few outcomes to compare strategies for {goal_type} ({before} of {proposed})"
             return StrategyChoice(proposed, why)
         best = max(rivals, key=lambda name: (rivals[name], name))
         if rivals[best] < SURE_RATIO:
-            why = f"{best} beats {proposed} with a probability of {percent(rivals[best])}: not enough"
+            why = f"{best} is better than {proposed} with a probability of only {percent(rivals[best])}"
             return StrategyChoice(proposed, why, False, rivals)
-        why = f"{best} beat {proposed} with a probability of {percent(rivals[best])}"
+        why = f"{best} is better than {proposed} with a probability of {percent(rivals[best])}"
         return StrategyChoice(best, why, True, rivals)
 
     def best(self, goal_type: str) -> str | None:

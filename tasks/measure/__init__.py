@@ -1,4 +1,4 @@
-"""Measure what actions really changed: the public names of the stage."""
+"""Measure the effects of actions: the public names of the stage."""
 
 from tasks.measure.inference.claims import Claim, check_claims
 from tasks.measure.inference.controls import Control

@@ -20,8 +20,10 @@ from tasks.measure.inference.many_metrics import MetricWindow, Role, measure_man
 from tasks.measure.preregister import better_of
 from tasks.objectives.in_force import objectives_in_force
 
-NO_FORECAST = "no forecast issued before the act tells of this series and time"
-CHOSEN_AFTERWARDS = "what was fixed before the act is missing or unreadable: window chosen by what was known then"
+NO_FORECAST = "no forecast from before the action covers this series and time"
+CHOSEN_AFTERWARDS = (
+    "the estimand recorded before the action is missing or unreadable: the window follows from what was known then"
+)
 
 
 def judge(around: DataAroundAct, act: MaturedAct) -> list[Outcome]:
@@ -134,7 +136,7 @@ def _remarks(act: MaturedAct, effect: Effect, claim: Claim | None) -> list[str]:
     if act.estimand is not None and not act.is_fixed:
         said.append(CHOSEN_AFTERWARDS)
     if claim is not None and claim.agreement == "contradicts":
-        said.append(f"the handler {claim.statement}: the measurement decides")
+        said.append(f"the handler {claim.statement}: the measurement counts")
     return said
 
 

@@ -30,7 +30,7 @@ def judge_amount(context: Context, act: MaturedAct) -> Outcome:
     )
     names = names_of(context, objective) if objective is not None else None
     if objective is None or names is None:
-        gone = f"the objective {held.objective} is gone, or what it names is not recorded any more"
+        gone = f"the objective {held.objective} or one of its series no longer exists"
         return outcome_of(context, act, estimand.series, Effect(Verdict.UNKNOWN, gone), {})
     window = act.window
     past = history_of(
@@ -45,10 +45,10 @@ def judge_amount(context: Context, act: MaturedAct) -> Outcome:
     )
     response = response_to(objective, past)
     if response is None:
-        unknown = f"how {objective.measured} follows from {objective.driver} cannot be told from what was recorded"
+        unknown = f"there is too little data to tell how {objective.measured} follows from {objective.driver}"
         return outcome_of(context, act, estimand.series, Effect(Verdict.INCONCLUSIVE, unknown), {})
     effect = _effect(act, past, response, estimand, held)
-    compared = f"held against {objective.capacity} = {held.amount:g} under the same {objective.driver}"
+    compared = f"compared with {objective.capacity} = {held.amount:g} under the same {objective.driver}"
     effect = replace(effect, reason=f"{effect.reason}; {compared}")
     return outcome_of(context, act, estimand.series, effect, _evidence(act, effect, past, response, estimand, held))
 

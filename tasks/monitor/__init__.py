@@ -1,4 +1,4 @@
-"""Monitor: pull what sources have, and lay the working windows on regular grids."""
+"""Monitor: read the sources and put working windows on regular grids."""
 
 from tasks.monitor.windows import LONGEST_STEP_S, FrameWindow, choose_step_s, plan_windows
 

@@ -1,1 +1,1 @@
-"""What is wanted: which objectives are in force, how they hang together, where they contradict each other."""
+"""Objectives: which are in force, how they relate, and which contradict each other."""

@@ -38,8 +38,8 @@ def conflicts(goals: Iterable[Goal]) -> tuple[Conflict, ...]:
         is_contradiction = below.bound < above.bound
         unit = unit_of(left.series)
         wanted = f"{limit('below', below.bound, unit)} and {limit('above', above.bound, unit)}"
-        verdict = "which cannot both be" if is_contradiction else "and what helps one harms the other"
-        statement = f"{left.series} is wanted {wanted}, {verdict}."
+        verdict = "which is impossible" if is_contradiction else "so what helps one harms the other"
+        statement = f"{left.series} should be {wanted}, {verdict}."
         found.append(Conflict(left.goal_id, right.goal_id, left.series, statement, is_contradiction))
     return tuple(found)
 

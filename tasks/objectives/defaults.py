@@ -21,14 +21,14 @@ def _host() -> tuple[Objective, ...]:
             bound=0.9,
             severity=0.7,
             guards=("memory_used_ratio",),
-            description="Leave the processors room to answer.",
+            description="Keep CPU time free for requests.",
         ),
         Objective(
             name="load-within-cores",
             metric="load1_per_core",
             bound=1.5,
             severity=0.5,
-            description="Let no long queue of runnable processes build up.",
+            description="Avoid a long queue of runnable processes.",
         ),
         Objective(
             name="memory-not-exhausted",
@@ -36,7 +36,7 @@ def _host() -> tuple[Objective, ...]:
             bound=0.92,
             severity=0.8,
             guards=("cpu_used_ratio",),
-            description="Stay clear of swapping and of the out-of-memory killer.",
+            description="Avoid swapping and the out-of-memory killer.",
         ),
         Objective(
             name="swap-unused",
@@ -61,7 +61,7 @@ def _host() -> tuple[Objective, ...]:
             bound=0.85,
             severity=0.3,
             horizon_s=_DAY_S,
-            description="Peak memory use that leaves room for one more task.",
+            description="Leave memory for one more task at peak use.",
         ),
     )
 

@@ -20,7 +20,7 @@ def refuse_cycles(parents: Mapping[str, str | None]) -> None:
                 raise ForeactError(
                     "goals.cyclic_tree",
                     f"These are each other's parents: {ring}.",
-                    "Remove one `parent` of the ring; a tree of goals needs a root.",
+                    "Remove one of these `parent` keys.",
                 )
             trail.append(here)
             here = parents.get(here)
@@ -34,7 +34,7 @@ def refuse_unknown_parents(objectives: Iterable[Objective]) -> None:
         if parent is not None and parent not in parents:
             raise ForeactError(
                 "goals.unknown_parent",
-                f"The objective {name} names {parent!r} as its parent, and there is none of that name.",
+                f"The objective {name} names the parent {parent!r}, which does not exist.",
                 "Name an existing objective, or leave `parent` out.",
             )
     refuse_cycles(parents)

@@ -1,4 +1,4 @@
-"""The pattern room: recurring events, effects, sequences, anomalies, changes, seasons and co-movement."""
+"""Find patterns: recurring events, effects, sequences, anomalies, changes, seasons and co-movement."""
 
 from __future__ import annotations
 

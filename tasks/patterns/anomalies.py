@@ -138,7 +138,7 @@ def _finding(
         statement=(
             f"{name} went to {frame.in_words(row, value)}, {direction} the expected {frame.in_words(row, expected)}, "
             f"at {moment_text(at_s, settings.timezone)} ({settings.timezone}): "
-            f"{number(score, 3)} times its usual largest move."
+            f"{number(score, 3)} times its usual largest change."
         ),
         strength=score / (score + settings.anomaly_threshold),
         evidence={

@@ -116,7 +116,7 @@ def _finding(members: list[int], frame: PatternInput, correlation: Floats, linke
         kind="comovement",
         subject=", ".join(names),
         statement=(
-            f"{_listed(names)} move {together} beyond what their forecasts explain "
+            f"{_listed(names)} move {together} more than their forecasts explain "
             f"(mean rank correlation of their residuals {strength:.2f})."
         ),
         strength=min(strength, 1.0),

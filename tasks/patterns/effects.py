@@ -158,7 +158,7 @@ def jumps_at_every_step(values: Floats, window: int) -> Floats:
 
 def _finding(effect: EventEffect, frame: PatternInput, settings: SearchSettings, scale: float) -> Finding:
     name, jump = frame.names[effect.row], effect.jump * scale
-    doubt = ", which cannot be told from what the time of day does anyway" if effect.confounded else ""
+    doubt = "; the time of day may explain this" if effect.confounded else ""
     size = abs(effect.jump) / max(effect.noise, 1e-12)
     return Finding(
         kind="effect",

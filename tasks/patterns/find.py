@@ -24,7 +24,7 @@ def find_patterns(frame: PatternInput, settings: SearchSettings, tick_s: float, 
     tick that no calendar names is refused with ForeactError.
     """
     if not EARLIEST_S < tick_s < LATEST_S:
-        raise ForeactError("patterns.bad_tick", f"{tick_s} s is no moment.", "Pass unix seconds.")
+        raise ForeactError("patterns.bad_tick", f"{tick_s} s is not a valid time.", "Pass unix seconds.")
     events = find_event_patterns(frame, settings, tick_s)
     recurrent = {finding.subject for finding in events if finding.kind == "recurrence"}
     found = [*events, *find_series_patterns(frame, settings, tick_s, seed, recurrent)]

@@ -105,7 +105,7 @@ class PatternInput:
             raise _bad_shape(f"{len(self.event_types)} event types, {len(self.event_times_s)} event times")
         start_s = self.end_s - self.step_s * shape[1]
         if not (self.step_s >= _SHORTEST_STEP_S and start_s > EARLIEST_S and self.end_s < LATEST_S):
-            raise _bad_shape(f"step {self.step_s} s ending at {self.end_s} s is no time grid")
+            raise _bad_shape(f"step {self.step_s} s ending at {self.end_s} s is not a time grid")
 
     def in_words(self, row: int, amount: float) -> str:
         """Return an amount of a series as people read it in its unit."""

@@ -221,7 +221,7 @@ def _finding(kind: str, recurrence: Recurrence, p_value: float, tick_s: float) -
     hits, cycles = len(recurrence.hit_cycles), max(recurrence.n_cycles, len(recurrence.hit_cycles))
     spread_s = recurrence.width * recurrence.period_s
     missed = recurrence.missed_in_a_row
-    ending = f"; missed {missed} in a row, so it seems to have stopped" if recurrence.given_up else ""
+    ending = f"; it missed the last {missed} and has probably stopped" if recurrence.given_up else ""
     statement = (
         f"'{kind}' happens {_when(recurrence, skipped)}: in {hits} of {cycles} cycles, "
         f"within {duration_text(spread_s)}{ending}."

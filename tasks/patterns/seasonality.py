@@ -150,7 +150,7 @@ def _finding(profiles: Profiles, row: int, p_value: float, name: str, scale: flo
         kind="seasonality",
         subject=name,
         statement=(
-            f"{name} follows the {profiles.name}: {100 * repeated:.0f} % of its variation within it repeats, highest "
+            f"{name} follows the {profiles.name}: {100 * repeated:.0f} % of the variation repeats, highest "
             f"{_at(high_s, profiles, zone)}, lowest {_at(low_s, profiles, zone)}."
         ),
         strength=float(np.clip(repeated, 0.0, 1.0)),

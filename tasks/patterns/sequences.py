@@ -174,13 +174,13 @@ def _finding(
     share = sequence.count / sequence.n_first
     expected = sequence.expected / sequence.n_first
     delay_s = float(np.median(sequence.delays_s))
-    doubt = ", which cannot be told from both keeping to the same time of day" if sequence.confounded else ""
+    doubt = "; the time of day may explain both" if sequence.confounded else ""
     return Finding(
         kind="sequence",
         subject=f"{sequence.first} → {sequence.then}",
         statement=(
             f"'{sequence.then}' follows '{sequence.first}' within {duration_text(settings.sequence_window_s)} in "
-            f"{sequence.count} of {sequence.n_first} cases, where chance gives {100 * expected:.0f} %, usually after "
+            f"{sequence.count} of {sequence.n_first} cases ({100 * expected:.0f} % expected by chance), usually after "
             f"{duration_text(delay_s)}{doubt}."
         ),
         strength=float(np.clip((share - expected) / max(1 - expected, 1e-9), 0.0, 1.0)),

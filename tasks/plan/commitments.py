@@ -33,7 +33,7 @@ def kept_commitments(problem: PlanProblem, views: Sequence[GoalView]) -> tuple[d
 
 def _why_drop(problem: PlanProblem, view: GoalView | None, commitment: Commitment) -> str | None:
     if view is None:
-        return "Its goal is no longer pursued."
+        return "Its goal is closed."
     planned = Candidate(action=commitment.action, target=commitment.target, params=dict(commitment.params))
     key = offer_key(planned)
     if all(offer_key(each) != key for each in problem.candidates.get(view.goal.goal_id, ())):

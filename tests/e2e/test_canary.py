@@ -94,7 +94,7 @@ def test_a_second_up_in_the_same_folder_is_refused_in_one_line(stack: Stack) -> 
     assert again.returncode == 1
     assert again.stdout == ""
     assert len(again.stderr.strip().splitlines()) == 1
-    assert "already runs" in again.stderr
+    assert "already running" in again.stderr
     assert str(stack.process.pid) in again.stderr
 
 

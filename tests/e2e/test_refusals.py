@@ -51,7 +51,7 @@ def test_a_database_that_a_notebook_holds_is_named_with_its_holder(tmp_path: Pat
     (tmp_path / "foreact.toml").write_text(f"[server]\nport = {free_port()}\nprefect_port = {free_port()}\n")
     with open_store(tmp_path / ".foreact" / "foreact.duckdb"):
         line = refused(tmp_path)
-    assert "foreact.duckdb is held by" in line
+    assert "foreact.duckdb is in use by" in line
     assert f"process {os.getpid()}" in line
 
 
@@ -59,7 +59,7 @@ def test_a_home_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     """A file in the place of the folder: root is not stopped by permissions."""
     (tmp_path / "home").write_text("")
     line = refused(tmp_path, FOREACT_HOME=str(tmp_path / "home"))
-    assert "cannot be written to" in line
+    assert "is not writable" in line
     assert "FOREACT_HOME" in line
 
 
@@ -67,7 +67,7 @@ def test_a_home_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 def test_a_home_without_permission_is_named(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     try:
-        assert "cannot be written to" in refused(tmp_path)
+        assert "is not writable" in refused(tmp_path)
     finally:
         tmp_path.chmod(0o700)
 

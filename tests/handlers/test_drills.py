@@ -49,7 +49,7 @@ def test_what_can_be_done_and_undone_passes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("flaw", "words"),
     [
-        ("fails", "The act failed"),
+        ("fails", "The action failed"),
         ("does_nothing", "a check found: skipped"),
         ("cannot_undo", "The undo failed"),
         ("stays_on", "effect still in place"),

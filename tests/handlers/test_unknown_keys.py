@@ -21,10 +21,10 @@ def said(actions: dict[str, Any] | None = None, sources: dict[str, Any] | None =
     [
         (
             {"renise_process": {}},
-            "[actions.renise_process] names no action that is registered here; did you mean renice",
+            "[actions.renise_process] names no registered action; did you mean renice",
         ),
-        ({"renice_process": {"allow_name": ["x"]}}, "allow_name is read by nobody; did you mean allow_names?"),
-        ({"prune_directory": {"directories": []}}, "directories is read by nobody; known: delete, max_files"),
+        ({"renice_process": {"allow_name": ["x"]}}, "allow_name is an unknown option; did you mean allow_names?"),
+        ({"prune_directory": {"directories": []}}, "directories is an unknown option; known: delete, max_files"),
     ],
 )
 def test_an_action_or_option_that_nobody_reads_is_named(actions: dict[str, Any], sentence: str) -> None:

@@ -1,1 +1,1 @@
-"""The default forecaster: all series at once, each drawn toward what the fleet has taught."""
+"""The default forecaster: all series at once, each shrunk toward the fleet."""

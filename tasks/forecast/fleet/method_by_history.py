@@ -77,7 +77,7 @@ def _warnings(history: History) -> tuple[tuple[str, ...], ...]:
     notes = []
     for start, filled in zip(history.start.tolist(), history.filled.tolist(), strict=True):
         share = filled / max(t - start, 1)
-        told = f"{min(share, MOST_FILLED):.0%} of the history are filled gaps"
+        told = f"{min(share, MOST_FILLED):.0%} of the history is filled gaps"
         notes.append((told,) if share > FILLED_SHARE_TO_WARN else ())
     return tuple(notes)
 
@@ -85,7 +85,7 @@ def _warnings(history: History) -> tuple[tuple[str, ...], ...]:
 def wild_warnings(values: Floats) -> list[tuple[str, ...]]:
     """What to know about values that no arithmetic can hold: counted in all that was given, used or not."""
     counts = _by_rows(_implausible, values).tolist()
-    return [(f"{n} infinite or implausibly large values treated as missing",) if n else () for n in counts]
+    return [(f"{n} infinite or implausibly large values were ignored",) if n else () for n in counts]
 
 
 def _implausible(values: Floats) -> Ints:

@@ -1,4 +1,4 @@
-"""Forecasters by name, one file each; a new file is found by itself.
+"""Forecasters by name, one file each; a new file is discovered.
 
 `get("fleet")`, `get("seasonal_naive")`, `get("darts:ExponentialSmoothing", {"seasonal_periods": 24})`.
 """
@@ -32,7 +32,7 @@ def get(name: str, options: Mapping[str, Any] | None = None) -> Forecaster:
     if file is None:
         raise ForeactError(
             code="unknown_forecaster",
-            message=f"No forecaster is called {name!r}.",
+            message=f"There is no forecaster {name!r}.",
             remedy=f"Use one of {', '.join(names())}.",
         )
     return file.build(detail, options or {})

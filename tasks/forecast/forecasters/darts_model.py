@@ -24,7 +24,7 @@ from tasks.forecast.time_budget import TimeBudget
 
 NAMES = ("darts:",)
 BACKTEST_SERIES = 8
-OUT_OF_TIME = "had no time left in this turn (`model_budget_seconds`) and comes first in the next"
+OUT_OF_TIME = "had no time left in this cycle (`model_budget_seconds`) and comes first in the next"
 RETURNED_NAN = "failed (it returned NaN)"
 Factory = Callable[[int, int], Any]  # season and horizon in steps → an unfitted darts model
 
@@ -152,7 +152,7 @@ def _around(
         if is_good:
             method[row] = name
         else:
-            notes[row] = (*notes[row], f"{name} {reason}; the fleet forecast stands in")
+            notes[row] = (*notes[row], f"{name} {reason}; the fleet forecast is used instead")
     return replace(
         fleet,
         point=median_of(quantiles, fleet.levels),
@@ -210,7 +210,7 @@ def _model_class(name: str) -> Any:
         return found
     raise ForeactError(
         code="unknown_darts_model",
-        message=f"darts has no forecasting model {name!r}, or a library it needs is not installed.",
+        message=f"darts has no forecasting model {name!r}, or its library is not installed.",
         remedy="Use a class of darts.models, such as darts:ExponentialSmoothing.",
     )
 

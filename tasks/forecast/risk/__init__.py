@@ -1,1 +1,1 @@
-"""From sample paths to risk: breaches, their time, the overall state."""
+"""Risk, from sample paths: breaches, their time, the overall state."""

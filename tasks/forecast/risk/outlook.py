@@ -169,11 +169,13 @@ def predicted_state(
     state = max(shares, key=lambda name: shares[name])
     resolved = min(recalibration.unhealthy.forecasts, recalibration.critical.forecasts)
     n_paths, n_objectives = max(len(hit.broken) for hit in hits), len({hit.objective for hit in hits})
-    reason = f"{percent(raw.by_name()[state])} of {n_paths} joint paths over {n_objectives} objectives end there"
+    reason = (
+        f"{percent(raw.by_name()[state])} of {n_paths} joint paths over {n_objectives} objectives are in this state"
+    )
     if needed > 1:
-        reason += f", as {min(needed, n_objectives)} of {n_objectives} must be broken to count"
+        reason += f"; {min(needed, n_objectives)} of {n_objectives} must be broken to count"
     if recalibration.unhealthy.serves:
-        reason += f"; {percent(shares[state])} by how {resolved} such forecasts turned out"
+        reason += f"; {percent(shares[state])} after calibration on {resolved} verified forecasts"
     at = tick + timedelta(seconds=max(_reach_s(part) for part in parts if part.crossings))
     return StatePrediction(at=at, state=state, probabilities=shares, reason=reason), raw
 

@@ -1,1 +1,1 @@
-"""What forecasts came to: the error ledger, scores, rolling origins."""
+"""Verification of forecasts: the error ledger, scores, rolling origins."""

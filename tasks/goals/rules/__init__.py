@@ -1,1 +1,1 @@
-"""One file a rule: each is found by itself and has GOAL_TYPE, `propose` and `standing`."""
+"""One file a rule: each is discovered and has GOAL_TYPE, `propose` and `standing`."""

@@ -47,8 +47,8 @@ def standing(goal: Goal, evidence: Evidence) -> Standing:
         approach=closed_ratio(goal.baseline, projected, objective.bound, objective.side),
         # A trend over hours or days does not change its mind from one cycle to the next: it needs no further hold.
         held_s=np.inf if is_met else 0.0,
-        statement=f"{series} is {value(reading.value, unit)} and heads for {value(projected, unit)} within "
-        f"{span(objective.horizon_s)}, wanted {limit(objective.side, objective.bound, unit)}",
+        statement=f"{series} is {value(reading.value, unit)}, will reach {value(projected, unit)} within "
+        f"{span(objective.horizon_s)} and should be {limit(objective.side, objective.bound, unit)}",
     )
 
 
@@ -122,7 +122,7 @@ def _sentence(
     early, late = _at(tick, trend, 0.05), _at(tick, trend, 0.95)
     between = f" {_between(moment(early), moment(late) if late else 'much later')}" if early else ""
     return (
-        f"{start}; over the last {span(trend.span_s)} it came {per_day} a day closer, which exhausts it{between} "
+        f"{start}; over the last {span(trend.span_s)} it came closer by {per_day} a day and runs out{between} "
         f"({percent(probability)} likely within {span(objective.horizon_s)})."
     )
 

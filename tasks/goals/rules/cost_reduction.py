@@ -37,7 +37,7 @@ def standing(goal: Goal, evidence: Evidence) -> Standing:
     objective, series, _ = subject
     projection = project(evidence, series)
     if projection is None:
-        return gone_standing("too little is recorded to project the month")
+        return gone_standing("there is too little data to project the month")
     probability = projection.probability(objective.bound)
     is_met = projection.projected <= objective.bound
     baseline = goal.because.get("forecast", {}).get("projected_spend")
@@ -47,7 +47,7 @@ def standing(goal: Goal, evidence: Evidence) -> Standing:
         approach=closed_ratio(baseline, projection.projected, objective.bound, "below"),
         # The projection moves by the hour, not by the cycle: it needs no further hold.
         held_s=np.inf if is_met else 0.0,
-        statement=f"the month heads for {number(projection.projected)} of a budget of {number(objective.bound)}",
+        statement=f"the month will end near {number(projection.projected)}; the budget is {number(objective.bound)}",
         is_over=month_of(goal.created_at) != month_of(evidence.tick),
     )
 
@@ -58,13 +58,13 @@ def _proposal(evidence: Evidence, objective: Objective, series: str, projection:
     kind = "a spend rate" if projection.rate_unit_s is not None else "a cumulative spend"
     month_end = month_of(evidence.tick)[1]
     unseen = (
-        f" ({span(projection.unseen_hours * 3_600)} of it not recorded, counted at the mean)"
+        f" ({span(projection.unseen_hours * 3_600)} of it not recorded and assumed at the mean)"
         if projection.unseen_hours >= 1.5
         else ""
     )
     sentence = (
-        f"{series}, {kind}, came to {number(projection.spent)} so far this month{unseen} and adds "
-        f"{number(projection.rate_per_hour)} an hour, which makes {number(projection.projected)} by "
+        f"{series}, {kind}, is at {number(projection.spent)} so far this month{unseen} and adds "
+        f"{number(projection.rate_per_hour)} an hour, so {number(projection.projected)} by "
         f"{moment(month_end)}; the budget is {number(objective.bound)} and is used up by {moment(deadline)}."
     )
     proposal = Proposal.on(
@@ -72,7 +72,7 @@ def _proposal(evidence: Evidence, objective: Objective, series: str, projection:
         series,
         method="month-end projection",
         description=f"Keep the month's {series} within {number(objective.bound)}: "
-        f"{percent(probability)} likely to end at {number(projection.projected)} or so",
+        f"{percent(probability)} likely to end near {number(projection.projected)}",
         sentence=sentence,
         probability=probability,
         deadline=deadline,

@@ -183,7 +183,7 @@ def _matters(before: float, after: float, objective: Objective) -> bool:
 def _unmeasured(goal: Goal, evidence: Evidence) -> Standing:
     is_over = (evidence.tick - goal.deadline).total_seconds() > _SETTLE_S
     state = "has passed" if is_over else "is still to come"
-    statement = f"the event {state}; no metric is known to feel it, so there is nothing to measure"
+    statement = f"the event {state}; no affected metric is known, so there is nothing to measure"
     return Standing(False, goal.probability, 0.0, 0.0, statement, is_over=is_over)
 
 
@@ -202,7 +202,7 @@ def _bore_it(goal: Goal, evidence: Evidence) -> Standing:
         probability=1.0 - kept,
         approach=kept * done_ratio,
         held_s=since_s if kept == 1.0 and done_ratio >= 1.0 else 0.0,
-        statement=f"since the event {goal.series} kept its bound {percent(kept)} of the time",
+        statement=f"since the event {goal.series} has kept its bound {percent(kept)} of the time",
         is_over=done_ratio >= 1.0,
     )
 

@@ -32,15 +32,15 @@ def standing(goal: Goal, evidence: Evidence) -> Standing:
     tail = tail_of(evidence, objective, series, 1 - objective.target_ratio)
     window = evidence.window(series, objective.window_s)
     if tail is None or window is None:
-        return gone_standing("too little is recorded to tell the percentile")
+        return gone_standing("there is too little data for the percentile")
     recent, unit = tail.recent_percentile, evidence.unit_of(series)
     return Standing(
         is_met=objective.is_met(recent),
         probability=tail.recent_probability,
         approach=closed_ratio(goal.baseline, recent, objective.bound, objective.side),
         held_s=held_clear_s(window, objective.bound, objective.side),
-        statement=f"{_name(objective)} of {series} was lately {value(recent, unit)}, "
-        f"wanted {limit(objective.side, objective.bound, unit)}",
+        statement=f"{_name(objective)} of {series} was recently {value(recent, unit)}, "
+        f"and should be {limit(objective.side, objective.bound, unit)}",
     )
 
 
@@ -54,8 +54,8 @@ def _proposal(evidence: Evidence, objective: Objective, series: str, tail: Tail)
     wanted = limit(objective.side, objective.bound, unit)
     sentence = (
         f"Over {span(tail.span_s)}, {_name(objective)} of {series} was {value(tail.percentile, unit)} and should be "
-        f"{wanted}: {percent(tail.beyond_ratio)} of its values lie beyond, {percent(tail.allowed_ratio)} may, "
-        f"and lately it was {value(tail.recent_percentile, unit)}."
+        f"{wanted}: {percent(tail.beyond_ratio)} of the values are beyond, {percent(tail.allowed_ratio)} are allowed, "
+        f"and recently it was {value(tail.recent_percentile, unit)}."
     )
     return Proposal.on(
         objective,

@@ -42,7 +42,7 @@ def standing(goal: Goal, evidence: Evidence) -> Standing:
     tail = tail_of(evidence, objective, series, _allowed(objective))
     window = evidence.window(series, objective.window_s)
     if tail is None or window is None:
-        return gone_standing("too little is recorded to tell the peak use")
+        return gone_standing("there is too little data for the peak use")
     recent, unit = tail.recent_percentile, evidence.unit_of(series)
     is_met = objective.is_met(recent)
     # A busy resource dips below its lower bound between peaks, so there the peak itself is what must hold.
@@ -52,8 +52,8 @@ def standing(goal: Goal, evidence: Evidence) -> Standing:
         probability=tail.recent_probability,
         approach=closed_ratio(goal.baseline, recent, objective.bound, objective.side),
         held_s=held_s if is_met else 0.0,
-        statement=f"peak use of {series} was lately {value(recent, unit)}, "
-        f"wanted {limit(objective.side, objective.bound, unit)}",
+        statement=f"peak use of {series} was recently {value(recent, unit)}, "
+        f"and should be {limit(objective.side, objective.bound, unit)}",
     )
 
 
@@ -71,7 +71,7 @@ def _driven(evidence: Evidence, objective: Objective, breach: Breach, reading: R
     wanted = limit(objective.side, objective.bound, unit)
     sentence = (
         f"{series} is {value(reading.value, unit)} and should be {wanted}; at the present {objective.capacity}, "
-        f"{objective.driver} makes it break that within {span(objective.horizon_s)} with a probability of "
+        f"{objective.driver} will make it break this within {span(objective.horizon_s)} with a probability of "
         f"{percent(breach.probability)}."
     )
     return Proposal.on(
@@ -92,10 +92,10 @@ def _driven(evidence: Evidence, objective: Objective, breach: Breach, reading: R
 def _proposal(evidence: Evidence, objective: Objective, series: str, tail: Tail) -> Proposal:
     unit = evidence.unit_of(series)
     wanted = limit(objective.side, objective.bound, unit)
-    trouble = "leaves too little headroom" if objective.side == "below" else "shows it mostly idle"
+    trouble = "leaves too little headroom" if objective.side == "below" else "means it is mostly idle"
     sentence = (
         f"Peak use of {series} (its 95th percentile over {span(tail.span_s)}) was {value(tail.percentile, unit)}, "
-        f"lately {value(tail.recent_percentile, unit)}, and should be {wanted}: that {trouble}."
+        f"recently {value(tail.recent_percentile, unit)}, and should be {wanted}: this {trouble}."
     )
     return Proposal.on(
         objective,

@@ -89,7 +89,7 @@ def _proposal(evidence: Evidence, objective: Objective, series: str | None, burn
     sentence = (
         f"{subject} fails {objective.name} at {number(burn.long_rate)} times the rate its error budget allows over "
         f"{span(burn.windows.long_s)}, and at {number(burn.short_rate)} times over {span(burn.windows.short_s)} "
-        f"(limit {number(burn.windows.factor)}){rest}; at this rate it is used up by {moment(deadline)}."
+        f"(limit {number(burn.windows.factor)}){rest}; at this rate the budget is used up by {moment(deadline)}."
     )
     total = count_in(evidence, objective, series, burn.windows.long_s)
     proposal = Proposal.on(

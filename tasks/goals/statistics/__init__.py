@@ -1,1 +1,1 @@
-"""What rules ask of the evidence: tails, trends, burn rates, budgets."""
+"""Statistics that rules use: tails, trends, burn rates, budgets."""

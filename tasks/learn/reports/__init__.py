@@ -1,1 +1,1 @@
-"""What was learned, told to people."""
+"""Reports of what was learned."""

@@ -23,10 +23,10 @@ JUDGED_BY = 500
 """How many of the newest outcomes tell strategies apart; older ones have faded."""
 
 NOTE_EMPTY = (
-    "No action was measured yet. Let the loop act (mode autonomous, or approve what it recommends); an outcome "
-    "appears here once the action's window has passed."
+    "No action measured yet. Let foreact act (`foreact mode on`, or approve its recommendations); an outcome "
+    "appears here when the action's window is over."
 )
-NOTE_FEW = "Fewer than ten outcomes were decided so far: read the intervals, not the rates."
+NOTE_FEW = "Fewer than ten decided outcomes so far: look at the intervals, not the rates."
 
 
 def insights(
@@ -109,7 +109,7 @@ def common_failures(rows: Sequence[OutcomeRow]) -> list[dict[str, Any]]:
 
 def _reason(row: OutcomeRow) -> str:
     if row.is_failure:
-        return row.error or f"the act {str(row.status).replace('_', ' ')}"
+        return row.error or f"the action {str(row.status).replace('_', ' ')}"
     return "it made the metric worse"
 
 

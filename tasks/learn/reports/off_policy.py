@@ -160,7 +160,7 @@ def vetoes(value: PolicyValue) -> str:
     """
     if value.effective_sample_size < FEWEST_EFFECTIVE:
         return (
-            f"only {value.effective_sample_size:.0f} of {value.decisions} decisions say anything about it; "
+            f"only {value.effective_sample_size:.0f} of {value.decisions} decisions are informative; "
             f"{FEWEST_EFFECTIVE:.0f} are needed"
         )
     if value.high < value.logged:

@@ -1,1 +1,1 @@
-"""What an act changed, and how sure that is: data in, estimate out."""
+"""The effect of an action with its uncertainty: data in, estimate out."""

@@ -134,5 +134,5 @@ def measure_amount(
     )
     if 2 * clear >= window_steps:
         return effect
-    again = f"the amount was changed again {clear} steps later; {window_steps} were to be judged"
+    again = f"the amount changed again after {clear} of {window_steps} steps"
     return replace(effect, verdict=Verdict.CONFOUNDED, reason=again)

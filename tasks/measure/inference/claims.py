@@ -36,7 +36,7 @@ def check_claims(impact: Mapping[str, Any], effects: Mapping[str, Effect]) -> tu
 def _check(metric: str, claimed: Any, effect: Effect | None) -> Claim:
     is_number = isinstance(claimed, int | float) and not isinstance(claimed, bool) and isfinite(claimed)
     if not is_number:
-        return Claim(metric, float("nan"), float("nan"), "not measured", f"{claimed!r} is no relative change")
+        return Claim(metric, float("nan"), float("nan"), "not measured", f"{claimed!r} is not a relative change")
     if effect is None or not effect.is_measured or not isfinite(effect.relative_ratio):
         why = effect.reason if effect else "the metric was not measured"
         return Claim(metric, float(claimed), float("nan"), "not measured", why)

@@ -96,7 +96,7 @@ def measure_effect(
     seen = int(used.sum())
     blank = Effect(Verdict.UNKNOWN, "", confidence=confidence, window_steps=steps, observed_steps=seen)
     if not np.isfinite(forecast[:steps]).any():
-        return replace(blank, reason="no forecast was issued before the action")
+        return replace(blank, reason="there is no forecast from before the action")
     if not seen or seen < least_observed_ratio * steps:
         return replace(blank, reason=f"{seen} of {steps} steps after the action were observed")
     windows, names = explain_with_controls(compare_windows(observed, forecast, ledger, steps), controls, ledger)
@@ -160,7 +160,7 @@ def _verdict(
 ) -> Effect:
     if overlapping:
         names = ", ".join(sorted(overlapping))
-        return replace(effect, verdict=Verdict.CONFOUNDED, reason=f"the same window holds {names} as well")
+        return replace(effect, verdict=Verdict.CONFOUNDED, reason=f"{names} ran in the same window")
     if effect.past_windows < FEWEST_WINDOWS or not np.isfinite(effect.p_value):
         return replace(
             effect,

@@ -72,7 +72,7 @@ def measure_many(
         name: replace(
             effects[name],
             verdict=Verdict.NO_EFFECT,
-            reason=f"{effects[name].reason}; not remarkable among {len(tested)} metrics looked at",
+            reason=f"{effects[name].reason}; not significant among {len(tested)} metrics tested",
         )
         for name in found
         if effects[name].p_value > limit

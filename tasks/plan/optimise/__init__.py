@@ -1,1 +1,1 @@
-"""The choice: which action for which goal in which slot."""
+"""Choose which action serves which goal in which slot."""

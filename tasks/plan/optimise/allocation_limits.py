@@ -39,12 +39,12 @@ class Allocation:
     def clash(self, column: Column) -> str | None:
         """Return what keeps a column from being added, None where it fits."""
         if self._slots[column.slot] >= self.limits.room[column.slot]:
-            return f"slot {column.slot} holds as many actions as may run at once"
+            return f"slot {column.slot} is full"
         for goal_id in column.serves:
             if goal_id in self._served:
-                return f"{self._served[goal_id].action} serves one of its goals already"
+                return f"{self._served[goal_id].action} already serves one of its goals"
         for resource in column.resources:
             for other in self._resources.get(resource, ()):
                 if abs(other.slot - column.slot) < resource[1]:
-                    return f"{other.action} takes {resource[0].partition(':')[2]}"
+                    return f"{other.action} uses {resource[0].partition(':')[2]}"
         return None

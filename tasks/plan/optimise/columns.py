@@ -133,7 +133,7 @@ def _columns(
 def _out_of_reach(problem: PlanProblem, view: GoalView, candidate: Candidate) -> str:
     capacity, amount = str(capacity_of(problem, view)), candidate.params.get("amount")
     if amount == problem.capacities.get(capacity):
-        return f"{capacity} is at {amount:g} already"
+        return f"{capacity} is already at {amount:g}"
     return f"{capacity} rises by at most {problem.traits_of(candidate.action).most_up:g} at a time"
 
 
@@ -186,7 +186,7 @@ def _guard_in_trouble(problem: PlanProblem, view: GoalView) -> str | None:
         is_weightier = other.is_open and other.goal.severity > view.goal.severity
         series = other.goal.series or ""
         if is_weightier and {series, metric_of(series)} & set(objective.guards):
-            return f"{series}, which it must not harm, has a weightier goal open"
+            return f"a weightier goal is open on the guard metric {series}"
     return None
 
 
@@ -206,12 +206,12 @@ def _closures(problem: PlanProblem, view: GoalView, candidate: Candidate) -> lis
     closed = [(start, end, f"a maintenance window lasts until {moment(end)}") for start, end in problem.maintenance]
     cool = problem.cooldown_until.get((candidate.action, candidate.target))
     if cool is not None:
-        closed.append((problem.tick, cool, f"it cools down until {moment(cool)}"))
+        closed.append((problem.tick, cool, f"it is in its cooldown until {moment(cool)}"))
     target = candidate.target or candidate.action
     sets = problem.traits_of(candidate.action).sets
     for each in problem.standing:
         if each.rises_until is not None and each.sets == sets:
-            reason = f"what {each.action} added to {sets} works from {moment(each.rises_until)} on"
+            reason = f"the last increase of {sets} by {each.action} works from {moment(each.rises_until)}"
             closed.append((each.start, each.rises_until, reason))
         if not each.is_started and each.goal_id == view.goal.goal_id:
             continue
@@ -220,7 +220,7 @@ def _closures(problem: PlanProblem, view: GoalView, candidate: Candidate) -> lis
             closed.append((each.start, each.until, reason))
         elif (each.target or each.action) == target:
             slot_end = each.start + timedelta(seconds=problem.slot_s)
-            closed.append((each.start, slot_end, f"{target} is taken by {each.action}"))
+            closed.append((each.start, slot_end, f"{target} is in use by {each.action}"))
     return closed
 
 

@@ -34,9 +34,9 @@ def _strategy_of(problem: PlanProblem, view: GoalView, is_shared: bool, is_joint
     goal = view.goal
     learned = (problem.strategies or {}).get(goal.goal_type)
     if learned is not None:
-        return learned, f"{learned.value} has done best for {goal.goal_type.value} so far"
+        return learned, f"{learned.value} has worked best for {goal.goal_type.value} so far"
     if goal.objective in problem.responses:
-        anew = "its amounts are planned anew each cycle on the driver's paths"
+        anew = "its amount is planned again each cycle from the driver's forecast"
         if is_joint:
             return Strategy.COLLABORATIVE, f"{anew}, for all goals on this capacity at once"
         return Strategy.ADAPTIVE, anew
@@ -56,8 +56,8 @@ def _proposed(problem: PlanProblem, view: GoalView, is_shared: bool) -> tuple[St
     if is_shared:
         return Strategy.COLLABORATIVE, "it shares a metric, a target or a parent with another goal"
     if lead_s > problem.n_slots * problem.slot_s / 2:
-        return Strategy.SCHEDULED, "its deadline is far enough to choose the moment"
-    return Strategy.ADAPTIVE, "the moment is chosen anew each cycle as the forecast sharpens"
+        return Strategy.SCHEDULED, "its deadline leaves time to choose the best moment"
+    return Strategy.ADAPTIVE, "the moment is chosen again each cycle with the newest forecast"
 
 
 def groups_of(problem: PlanProblem, views: Sequence[GoalView]) -> list[tuple[str, ...]]:

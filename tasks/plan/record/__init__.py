@@ -1,1 +1,1 @@
-"""A choice written down: plans, decisions with their alternatives, actions."""
+"""Record the choice: plans, decisions with their alternatives, actions."""

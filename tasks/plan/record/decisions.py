@@ -110,7 +110,7 @@ def _alternatives(
         best.pop(chosen.offer, None)
     listed = [_alternative(each, draw, _why_not(round_, each, others)) for each in best.values()]
     listed += [_refused(each) for each in refused if each.is_wholly]
-    nothing = [] if chosen is None else [_nothing(draw, "it would leave the risk as it is")]
+    nothing = [] if chosen is None else [_nothing(draw, "it would not change the risk")]
     return (*sorted(listed, key=lambda each: -each.value), *nothing)
 
 
@@ -150,7 +150,7 @@ def _why_not(round_: Round, column: Column, others: Allocation) -> str:
     if column.value <= 0:
         return f"it is expected to {column.loss}"
     if column.worth.is_planned and not round_.is_worth_it(column):
-        return f"it saves too little over what is there: {number(column.worth.needed)} a step is asked for"
+        return f"it saves too little over the present amount: {number(column.worth.needed)} per step is required"
     if not round_.is_worth_it(column):
-        return f"it does not save {percent(round_.problem.margin)} of the risk of doing nothing"
-    return "something else was worth more, or was drawn"
+        return f"it removes less than {percent(round_.problem.margin)} of the risk of doing nothing"
+    return "another action was worth more, or was drawn"

@@ -71,12 +71,12 @@ def explain_act(
     if len(column.serves) > 1:
         parts.append(f"It serves {len(column.serves)} goals at once.")
     if draw.wanted != draw.action:
-        parts.append(f"The valuation alone would have said {draw.wanted}; it was drawn in order to learn.")
+        parts.append(f"By value alone it would have been {draw.wanted}; this was drawn in order to learn.")
     if instead is not None:
         other = named(problem, instead.candidate)
-        parts.append(f"Without it {other} would be next, worth {number(lost)} less in all.")
+        parts.append(f"The next best is {other}, worth {number(lost)} less in total.")
     else:
-        parts.append(f"Without it nothing else would be done, {number(lost)} worse in all.")
+        parts.append(f"The alternative is nothing, {number(lost)} worse in total.")
     parts.append(f"Strategy {strategy[0].value}: {strategy[1]}.")
     if draw.propensity < 1.0:
         parts.append(f"It was drawn with a probability of {percent(draw.propensity)}.")
@@ -86,7 +86,7 @@ def explain_act(
 def _because(problem: PlanProblem, view: GoalView, column: Column, risk: float) -> str:
     told = amount_story(problem, view, column.candidate)
     if told is not None:
-        return f"{told} Over holding what is there it saves {number(column.value)} a step{_costs(column)}."
+        return f"{told} Compared with the present amount it saves {number(column.value)} per step{_costs(column)}."
     left = float(column.worth.risk_left[column.slot])
     return f"it is expected to lower the risk from {number(risk)} to {number(left)}{_costs(column)}."
 
@@ -98,7 +98,7 @@ def explain_wait(
     mine = [each for each in blocked if each.candidate == column.candidate]
     until = f" (until then: {'; '.join(each.reason for each in mine)})" if mine else ""
     return (
-        f"Wait: {named(problem, column.candidate)} is worth most in {span(column.slot * problem.slot_s)}, and that is "
+        f"Wait: {named(problem, column.candidate)} is worth most in {span(column.slot * problem.slot_s)} and is "
         f"decided then{until}. Strategy {strategy[0].value}: {strategy[1]}."
     )
 
@@ -109,30 +109,28 @@ def explain_nothing(
     """Return the explanation of doing nothing."""
     if draw.wanted != NOTHING:
         return (
-            f"Nothing on purpose, drawn with a probability of {percent(draw.propensity)}: only so can the effect of "
-            f"{draw.wanted} be told from what happens anyway."
+            f"Nothing, on purpose, drawn with a probability of {percent(draw.propensity)}: this shows how much of the "
+            f"effect of {draw.wanted} happens anyway."
         )
     wholly = [each for each in blocked if each.is_wholly]
     if best is None and wholly:
-        return "Nothing, since no action may be taken: " + "; ".join(reasons_of(wholly)) + "."
+        return "Nothing: no action is allowed now: " + "; ".join(reasons_of(wholly)) + "."
     if best is None:
-        return (
-            "Nothing, since no registered action offers anything for this goal; `foreact doctor` says what each may do."
-        )
+        return "Nothing: no registered action proposes anything for this goal; `foreact doctor` lists the actions."
     if best.worth.is_planned and best.value < max(best.worth.needed, 1e-12):
         return _stay(problem, view, best)
     if risk <= 0:
-        return "Nothing, since no simulated future breaks the bound within the horizon."
+        return "Nothing: no simulated future breaks the bound within the horizon."
     if best.value <= 0:
         return (
             f"Nothing: even the best candidate, {named(problem, best.candidate)}, is expected to {best.loss}, "
-            f"by {number(-best.value)} where doing nothing risks {number(risk)}."
+            f"by {number(-best.value)}; the risk of doing nothing is {number(risk)}."
         )
     if best.value >= best.worth.needed:
         return f"Nothing: {named(problem, best.candidate)} gives way to weightier goals."
     return (
-        f"Nothing: the best candidate, {named(problem, best.candidate)}, is worth {number(best.value)} where doing "
-        f"nothing risks {number(risk)}; {number(best.worth.needed)} is asked for before acting, a margin of "
+        f"Nothing: the best candidate, {named(problem, best.candidate)}, is worth {number(best.value)}; the "
+        f"risk of doing nothing is {number(risk)}, and acting requires {number(best.worth.needed)}, a margin of "
         f"{percent(problem.margin)}."
     )
 
@@ -148,7 +146,7 @@ def _stay(problem: PlanProblem, view: GoalView, best: Column) -> str:
     objective = problem.objective_of(view)
     assert objective is not None
     now = problem.capacities[str(objective.capacity)]
-    other = f"{named(problem, best.candidate)} would come next, at {number(best.value)} a step against holding"
+    other = f"{named(problem, best.candidate)} is next best, at {number(best.value)} per step compared with no change"
     return (
         f"Nothing: {objective.capacity} stays at {number(now, 3)}. {forecast_story(problem, objective, now)} {other}."
     )
@@ -186,7 +184,7 @@ def forecast_story(problem: PlanProblem, objective: Objective, *amounts: float) 
     """Return what the driver does within the horizon, and the worst of the metric at each amount."""
     driver = problem.paths.get(str(objective.driver))
     if driver is None or driver.size == 0:
-        return f"Nothing is foretold of {objective.driver}."
+        return f"There is no forecast of {objective.driver}."
     step_s = problem.step_s[str(objective.driver)]
     ahead = driver[:, : max(1, min(driver.shape[1], round(objective.horizon_s / step_s)))]
     worst = np.max if objective.side == "below" else np.min
@@ -197,9 +195,9 @@ def forecast_story(problem: PlanProblem, objective: Objective, *amounts: float) 
     ]
     extreme = "highest" if objective.side == "below" else "lowest"
     return (
-        f"Within {span(ahead.shape[1] * step_s)} {objective.driver} is at its {extreme} "
+        f"Within {span(ahead.shape[1] * step_s)} the {extreme} value of {objective.driver} is "
         f"{_range(worst(ahead, axis=1), unit_of(str(objective.driver)))} "
-        f"(90 % of the paths); {objective.measured} then reaches {', '.join(reached)}, wanted "
+        f"(90 % of the paths); {objective.measured} then reaches {', '.join(reached)}; it should be "
         f"{limit(objective.side, objective.bound, unit)}."
     )
 

@@ -1,1 +1,1 @@
-"""What an action or an amount is worth to an objective, on the sample paths."""
+"""The value of an action or an amount for an objective, on the sample paths."""

@@ -90,7 +90,7 @@ def plan_amounts(losses: FloatArray, amounts: FloatArray, now: float, rules: Amo
     """
     here = int(np.argmin(np.abs(amounts - now)))
     if not np.isclose(amounts[here], now):
-        raise ValueError(f"the present amount {now} is not among {amounts.tolist()}")
+        raise ValueError(f"the present amount {now} is not one of {amounts.tolist()}")
     steps, count = losses.shape
     summed = np.concatenate([np.zeros((1, count)), np.cumsum(losses, axis=0)])
     after = np.zeros((steps + 1, count))

@@ -78,7 +78,7 @@ def test_an_objective_written_into_the_file_is_in_force_without_a_restart(client
     assert client.put(f"{PATH}/part", json=LATENCY | {"parent": "in-file"}).status_code == 200
     (tmp_path / "foreact.toml").unlink()
     assert "in-file" not in origins(client)
-    assert "'in-file' as its parent" in client.get(PATH).json()["trouble"][0]
+    assert "names the parent 'in-file'" in client.get(PATH).json()["trouble"][0]
 
 
 def test_a_file_that_cannot_be_used_any_more_is_said_with_file_key_and_remedy(

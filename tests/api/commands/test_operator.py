@@ -259,7 +259,7 @@ def test_a_parameter_that_was_not_planned_is_pointed_out(client: TestClient) -> 
 
 
 def test_an_answered_action_does_not_say_any_more_that_it_waits_for_one(client: TestClient, store: Store) -> None:
-    store.facts.set(WAITS, {"action-1": "It waits for a person's approval.", "action-9": "It cools down."})
+    store.facts.set(WAITS, {"action-1": "It waits for approval.", "action-9": "It cools down."})
     client.post(f"{ACTION}/approve")
     assert client.get(ACTION).json()["waits_for"] is None
     assert store.facts.get(WAITS) == {"action-9": "It cools down."}

@@ -54,7 +54,7 @@ def test_a_service_that_fails_is_named_without_its_secrets(server: Server) -> No
     result = call(NOTIFY, "run", {"title": "Disk"}, None, context_for(options={"urls": [good, "nonsense"]}))
     assert result.status is ReceiptStatus.FAILED
     assert "0 of 2 service(s)" in result.detail
-    assert "no URL that Apprise understands" in result.detail
+    assert "Apprise does not support this URL" in result.detail
     assert "hunter2" not in json.dumps([result.detail, result.evidence])
 
 

@@ -53,7 +53,7 @@ def test_an_async_handler_that_asks_for_the_context_is_awaited() -> None:
         ("raise KeyError('missing table')", "KeyError: 'missing table'"),
         ("raise MemoryError", "MemoryError"),
         ("raise SystemExit(4)", "SystemExit: 4"),
-        ("os._exit(3)", "exit code 3"),
+        ("os._exit(3)", "exited with code 3"),
         ("os.abort()", "SIGABRT"),
         ("os.kill(os.getpid(), 9)", "SIGKILL"),
         ("__import__('ctypes').string_at(0)", "SIGSEGV"),
@@ -61,8 +61,8 @@ def test_an_async_handler_that_asks_for_the_context_is_awaited() -> None:
         ("return 'done'", "str instead of a dict"),
         ("return {'impact': {}}", "without 'success'"),
         ("return {'success': 'yes'}", "neither True nor False"),
-        ("return {'success': True, 'impact': {'cpu': float('nan')}}", "no finite number"),
-        ("return {'success': True, 'impact': {'cpu': 'less'}}", "no finite number"),
+        ("return {'success': True, 'impact': {'cpu': float('nan')}}", "not a finite number"),
+        ("return {'success': True, 'impact': {'cpu': 'less'}}", "not a finite number"),
         ("return {'success': True, 'impact': 3}", "impact that is int"),
         ("return {'success': True, 'evidence': {'all': 'x' * 2_000_000}}", "larger than"),
         ("return {'success': True, 'evidence': {(1, 2): 3}}", "JSON"),
@@ -182,7 +182,7 @@ def test_a_handler_that_cannot_be_pickled_runs_in_a_thread_and_says_that_it_coul
     assert "cannot be sent to another" in quick.detail
     slow = run(handler, timeout_s=0.2, wait_s=1)
     assert slow.status is ReceiptStatus.TIMED_OUT
-    assert "still runs" in slow.detail
+    assert "still running" in slow.detail
 
 
 def test_a_dry_run_never_calls_a_handler_that_knows_nothing_of_dry_runs(tmp_path: Path) -> None:

@@ -76,15 +76,15 @@ def test_only_what_came_after_since_and_not_after_until_is_given(path: Path) -> 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("time,value\n2026-03-01,1\nyesterday,2\n", "Line 3 .*'yesterday' is no time"),
+        ("time,value\n2026-03-01,1\nyesterday,2\n", "Line 3 .*'yesterday' is not a time"),
         ("time,value\n2026-03-01,much\n", "Line 2 .*'much'"),
-        ("time,value\n2026-03-01,inf\n", "Line 2 .*no finite number"),
+        ("time,value\n2026-03-01,inf\n", "Line 2 .*not a finite number"),
         ("time,value\n2026-03-01\n", "Line 2"),
         ("time,value\n1e300,1\n", "Line 2"),
         ("", "is empty"),
         ("value\n1\n", "one column only"),
         (b"time,value\n2026-03-01,\xff\n", "not UTF-8"),
-        ('time,value\n2026-03-01,"' + "x" * 200_000, "no CSV"),
+        ('time,value\n2026-03-01,"' + "x" * 200_000, "not valid CSV"),
     ],
 )
 def test_a_row_that_cannot_be_read_is_refused_with_its_line(path: Path, text: str | bytes, words: str) -> None:

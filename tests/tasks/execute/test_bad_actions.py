@@ -52,7 +52,7 @@ def test_a_fault_after_the_intent_is_resolved_later_by_looking(desk: Desk) -> No
     [
         (boom, ReceiptStatus.FAILED, "the database is away"),
         (rubbish, ReceiptStatus.FAILED, "list instead of a dict"),
-        (dying, ReceiptStatus.FAILED, "exit code 3"),
+        (dying, ReceiptStatus.FAILED, "exited with code 3"),
         (endless, ReceiptStatus.TIMED_OUT, "did not return within 0.5 s"),
     ],
 )

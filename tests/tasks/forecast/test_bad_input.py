@@ -143,7 +143,7 @@ def test_values_that_cannot_be_are_said(tmp_path: Path, kind: str) -> None:
     loop = filled(tmp_path)
     put(loop, "bad", BAD[kind][0])
     (warning, *_) = loop.cycle(TICK).by_series()["bad"].warnings
-    assert warning == "4 infinite or implausibly large values treated as missing"
+    assert warning == "4 infinite or implausibly large values were ignored"
 
 
 def test_all_values_that_cannot_be_are_counted_also_those_before_the_first_good_one() -> None:

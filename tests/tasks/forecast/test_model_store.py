@@ -74,7 +74,7 @@ def test_a_corrupt_fleet_is_fitted_anew_and_said_so(loop: Loop, body: str) -> No
     sound = loop.cycle(tick)
     torn(loop, body)
     healed = loop.cycle(tick + timedelta(minutes=1))
-    assert "fitted anew" in healed.notes[0]
+    assert "fitted again" in healed.notes[0]
     assert healed.batches[0].method == sound.batches[0].method
     assert [line.verb for line in loop.store.audit.latest()].count("forecaster refitted") == 1
     assert loop.cycle(tick + timedelta(minutes=2)).notes == ()

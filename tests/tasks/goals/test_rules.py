@@ -131,7 +131,7 @@ class TestCapacityPlanning:
         true_at = TICK + timedelta(days=float((0.9 - truth[-1]) / 0.01))
         assert abs((found.deadline - true_at).total_seconds()) < 1.5 * DAY_S
         assert forecast["earliest_at"] <= forecast["expected_at"] <= forecast["latest_at"]
-        assert "a day closer" in found.because["sentence"]
+        assert "closer by 0.01 a day" in found.because["sentence"]
 
     def test_the_same_disk_with_a_horizon_of_two_days_is_left_alone(self) -> None:
         values = 0.5 + 0.01 * np.arange(30 * 24) / 24

@@ -59,7 +59,7 @@ class TestRaising:
         evidence = evidence_of(CPU, {"cpu_usage": np.full(100, 60.0)}, probability=0.95)
         changes = cycle(evidence, first, [])
         assert changes.new == ()
-        assert [each.reason for each in changes.declined] == ["a goal for this cause is open"]
+        assert [each.reason for each in changes.declined] == ["a goal for this cause is already open"]
 
     def test_a_rule_that_fails_leaves_the_others_working(self) -> None:
         def broken(evidence: Evidence) -> Iterator[object]:
@@ -87,7 +87,7 @@ class TestCap:
     def test_the_weightiest_proposals_are_taken(self) -> None:
         changes = cycle(self.evidence([0.1, 0.9, 0.5]), [], [], most=2)
         assert [goal.severity for goal in changes.new] == [0.9, 0.5]
-        assert "as many as may be" in changes.declined[0].reason
+        assert "the most allowed" in changes.declined[0].reason
 
     def test_a_much_weightier_goal_supersedes_the_least(self) -> None:
         first = open_after(cycle(self.evidence([0.2, 0.3]), [], [], most=2))

@@ -64,10 +64,10 @@ def test_what_cannot_be_undone_or_was_never_tried_stays_below_auto(trait: str) -
     ("change", "missing"),
     [
         ({"outcomes": 3}, "8 measured outcomes"),
-        ({"effect_surely_above": -0.01}, "surely above zero"),
+        ({"effect_surely_above": -0.01}, "certainly above zero"),
         ({"failure_ratio": 0.3}, "failed runs"),
         ({"undos": 0}, "undos"),
-        ({"forecasts": 5}, "resolved forecasts"),
+        ({"forecasts": 5}, "verified forecasts"),
         ({"coverage_ratio": 0.75}, "forecast interval"),
         ({"lead_time_s": 100.0}, "warnings"),
     ],
@@ -83,7 +83,7 @@ def test_auto_is_refused_for_each_thing_that_is_missing(change: dict[str, float]
     [
         ({"recent_worse": 2}, Autonomy.RECOMMEND, "made things worse"),
         ({"recent_failures": 3}, Autonomy.RECOMMEND, "failed"),
-        ({"undos": 4, "undo_ratio": 0.25}, Autonomy.RECOMMEND, "undoing"),
+        ({"undos": 4, "undo_ratio": 0.25}, Autonomy.RECOMMEND, "undos worked"),
         ({"outcomes": 25, "effect_high": 0.05}, Autonomy.RECOMMEND, "effect is at most"),
         ({"coverage_ratio": 0.6}, Autonomy.APPROVE, "forecast interval"),
     ],
@@ -239,4 +239,4 @@ def test_an_action_that_makes_a_guard_metric_worse_loses_its_autonomy_however_we
     rows = [row(place, harmed_guard=place in (3, 5)) for place in range(6)]
     decided = review(Autonomy.AUTO, _gathered(rows, "limit"))
     assert decided.level is Autonomy.RECOMMEND
-    assert decided.reason == "2 of its last 5 acts made things worse"
+    assert decided.reason == "2 of its last 5 runs made things worse"

@@ -83,7 +83,7 @@ class TestChoice:
     def test_the_explanation_names_runner_up_and_what_it_would_cost(self) -> None:
         better = KnownEffects({"limit": 1.5, "renice": 0.8})
         (decision,) = make_plans(simple(beliefs=better)).decisions
-        assert "Without it renice on p would be next, worth" in decision.explanation
+        assert "The next best is renice on p, worth" in decision.explanation
 
 
 class TestGuards:
@@ -97,7 +97,7 @@ class TestGuards:
         cooling = {("limit", "p"): TICK + timedelta(minutes=5)}
         result = make_plans(simple(cooldown_until=cooling, cycle_s=3_600.0))
         assert all(action.due_at >= TICK + timedelta(minutes=5) for action in result.actions)
-        assert any("cools down" in reason for reason in result.decisions[0].blocked_by)
+        assert any("in its cooldown until" in reason for reason in result.decisions[0].blocked_by)
 
     def test_a_metric_that_is_being_measured_is_left_alone(self) -> None:
         other = Commitment(
@@ -120,7 +120,7 @@ class TestGuards:
         decisions = make_plans(simple(goals=goals, objectives={"cpu": ours})).decisions
         mine = next(each for each in decisions if each.goal_id == "g")
         assert mine.chosen.action == NOTHING
-        assert "must not harm" in mine.blocked_by[0]
+        assert "guard metric latency" in mine.blocked_by[0]
 
     def test_rubbish_numbers_in_a_candidate_keep_it_out(self) -> None:
         bad = LIMIT.model_copy(update={"cost": float("nan")})
@@ -245,7 +245,7 @@ class TestCommitment:
 
     def test_a_plan_whose_goal_closed_is_given_up(self) -> None:
         result = make_plans(simple(commitments=(replace(self.kept, goal_id="old"),)))
-        assert "no longer pursued" in result.dropped[0].reason
+        assert "is closed" in result.dropped[0].reason
 
 
 class TestDrawing:
@@ -272,7 +272,7 @@ class TestDrawing:
         results = self.many(nothing_floor=0.3)
         idle = [result for result in results if not result.actions]
         assert len(idle) / 300 == pytest.approx(0.3, abs=0.08)
-        assert "Nothing on purpose" in idle[0].decisions[0].explanation
+        assert "Nothing, on purpose" in idle[0].decisions[0].explanation
 
     @pytest.mark.parametrize("explore", [False, True])
     def test_a_severe_objective_is_never_left_alone_by_chance(self, explore: bool) -> None:

@@ -213,4 +213,4 @@ def test_idle_capacity_is_a_goal_of_its_own_type_by_what_drives_it(tmp_path: Any
     rig.settings = rig.settings.model_copy(update={"objectives": (idle,)})
     (view,) = rig.asked(40).goals
     assert view.goal.goal_type is GoalType.RESOURCE_OPTIMIZATION
-    assert "at the present workers, arrivals makes it break that" in view.goal.because["sentence"]
+    assert "at the present workers, arrivals will make it break this" in view.goal.because["sentence"]

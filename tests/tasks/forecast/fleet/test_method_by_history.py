@@ -58,7 +58,7 @@ def test_gaps_are_filled_and_said() -> None:
     fleet = daily_fleet(3, 14)
     fleet[0, 50:150] = np.nan
     forecast = forecast_batch(fleet, season_lengths=SEASONS, horizon=12)
-    assert forecast.warnings[0] == ("30% of the history are filled gaps",)
+    assert forecast.warnings[0] == ("30% of the history is filled gaps",)
     assert forecast.warnings[1] == ()
     assert np.isfinite(forecast.quantiles).all()
 
@@ -69,7 +69,7 @@ def test_wild_values_are_left_out_and_said() -> None:
     fleet[0, 40] = 1e300
     fleet[0, 90] = -np.inf
     forecast = forecast_batch(fleet, season_lengths=SEASONS, horizon=12)
-    assert forecast.warnings[0] == ("2 infinite or implausibly large values treated as missing",)
+    assert forecast.warnings[0] == ("2 infinite or implausibly large values were ignored",)
     scale = seasonal_scale(daily_fleet(3, 14), DAY)[:, None]
     assert (np.abs(forecast.point - clean.point) / scale).max() < 0.5
 

@@ -64,7 +64,7 @@ def test_models_out_of_time_leave_the_fleet_standing_in_and_each_series_gets_its
         (own,) = [each for each in outlook.forecasts if each.method == "darts:NaiveSeasonal"]
         reached.append(own.series)
         others = [each for each in outlook.forecasts if each is not own]
-        assert all("no time left in this turn" in each.warnings[0] for each in others)
+        assert all("no time left in this cycle" in each.warnings[0] for each in others)
         assert {each.method for each in others} == {"seasonal"}
     assert reached == ["m0", "m1", "m2", "m3", "m4", "m0"]
 
@@ -100,7 +100,7 @@ def test_a_model_that_breaks_leaves_the_fleet_standing_in(tmp_path: Path, monkey
     monkeypatch.setattr("tasks.forecast.method_per_series.get", lambda name, options: broken)
     outlook = recorded(tmp_path, per_metric={"cpu": "seasonal_naive"}).cycle(TICK)
     cpu = outlook.by_series()["cpu"]
-    assert cpu.warnings == ("seasonal_naive failed (MemoryError: no room); the fleet forecast stands in",)
+    assert cpu.warnings == ("seasonal_naive failed (MemoryError: no room); the fleet forecast is used instead",)
     assert cpu.method == outlook.by_series()["disk"].method
 
 

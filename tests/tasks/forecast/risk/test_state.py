@@ -86,4 +86,4 @@ def test_by_two_of_n_a_path_counts_only_where_it_breaks_two_objectives_at_once()
     objectives = [objective("a", 5, 0.9), objective("b", 5, 0.3), objective("c", 5, 0.9)]
     predicted = state_of_paths(paths, objectives, needed=2)
     assert predicted.probabilities == pytest.approx({"healthy": 0.75, "degraded": 0.25, "critical": 0.0})
-    assert "as 2 of 3 must be broken to count" in predicted.reason
+    assert "2 of 3 must be broken to count" in predicted.reason

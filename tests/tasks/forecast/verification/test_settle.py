@@ -126,7 +126,7 @@ def test_predictions_that_cried_wolf_are_believed_less(tmp_path: Path) -> None:
     assert after.raw_state is not None
     assert after.raw_state.unhealthy > 0.1
     assert after.state.probabilities["healthy"] > 1 - after.raw_state.unhealthy + 0.05
-    assert "200 such forecasts" in after.state.reason
+    assert "200 verified forecasts" in after.state.reason
 
 
 def hits(**severities: tuple[float, bool]) -> list[Hit]:

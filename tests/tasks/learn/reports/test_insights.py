@@ -26,7 +26,7 @@ def test_without_outcomes_the_shapes_are_empty_and_say_what_to_do() -> None:
     empty, full = insights([]), insights(rows_of(TRUTH, 5), replay(observations(rows_of(TRUTH, 5))))
     assert set(empty) == set(full)
     assert {name: type(value) for name, value in empty.items()} == {name: type(value) for name, value in full.items()}
-    assert "Let the loop act" in empty["note"]
+    assert "Let foreact act" in empty["note"]
 
 
 def test_the_action_that_works_is_named_as_the_best() -> None:

@@ -149,7 +149,7 @@ def test_a_worse_policy_is_vetoed_and_a_better_one_is_only_not_vetoed() -> None:
 
 
 def test_decisions_that_say_nothing_about_a_policy_veto_it() -> None:
-    assert "decisions say anything" in vetoes(_valued(_logged(12), "useless"))
+    assert "decisions are informative" in vetoes(_valued(_logged(12), "useless"))
 
 
 def test_a_decision_without_its_probability_is_refused() -> None:

@@ -81,7 +81,7 @@ class TestInFlight:
         waiting = only(make_plans(question(np.full(30, 5.0), 3.0, commitments=(booting,))))
         assert waiting.explanation.startswith("Wait: set to 4 is worth most in 2 minutes")
         assert "works from" in waiting.explanation
-        assert any("what set added to servers works from" in reason for reason in waiting.blocked_by)
+        assert any("the last increase of servers by set works from" in reason for reason in waiting.blocked_by)
 
     def test_an_increase_without_latency_helps_at_once(self) -> None:
         losses = np.array([[1.0, 0.0]])
@@ -102,11 +102,11 @@ class TestTelling:
         decision = only(make_plans(question(np.full(30, 5.0), 3.0)))
         text = decision.explanation
         assert text.startswith("set to 4 now: servers goes from 3 to 4, which works after 3 minutes.")
-        assert "rate is at its highest 5." in text
+        assert "the highest value of rate is 5." in text
         assert "load then reaches 1.7" in text
         assert "at 3, 1.2" in text
-        assert "wanted at most 0.8" in text
-        assert "Without it" in text
+        assert "it should be at most 0.8" in text
+        assert "The next best is" in text
 
     def test_what_is_out_of_reach_is_said_once(self) -> None:
         decision = only(make_plans(question(np.full(30, 5.0), 3.0)))
@@ -119,7 +119,7 @@ class TestTelling:
         decision = only(make_plans(question(np.full(30, 2.6), 4.0)))
         assert decision.chosen.action == NOTHING
         assert decision.explanation.startswith("Nothing: servers stays at 4.")
-        assert "would come next" in decision.explanation
+        assert "is next best" in decision.explanation
 
 
 class TestDeclaredResponses:
