@@ -160,8 +160,8 @@ class ForecastingSettings(Section):
     @property
     def state_needs(self) -> int:
         """Return how many objectives must be broken to count for the overall state: 1 where the worst does."""
-        found = _STATE_RULE.fullmatch(self.state_rule)
-        return int(found[1] or 1) if found else 1
+        match = _STATE_RULE.fullmatch(self.state_rule)
+        return int(match[1] or 1) if match else 1
 
 
 LONG_DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
@@ -537,8 +537,8 @@ def _content_of(text: str) -> dict[str, Any]:
 
 
 def _forbidden(content: Mapping[str, Any]) -> dict[str, Any]:
-    wanted = (("agent", "autonomous_mode", False), ("executor", "dry_run", True))
-    sections = ((section, content.get(section), key, value) for section, key, value in wanted)
+    cautious = (("agent", "autonomous_mode", False), ("executor", "dry_run", True))
+    sections = ((section, content.get(section), key, value) for section, key, value in cautious)
     return {
         section: {key: value}
         for section, given, key, value in sections
@@ -604,9 +604,9 @@ def _variables() -> list[str]:
 
 def _variable_of(loc: tuple[int | str, ...]) -> str | None:
     """Return the environment variable that a key was taken from: one of its name, or of a part that it is in."""
-    known = {name.upper(): name for name in _variables()}
+    variables = {name.upper(): name for name in _variables()}
     for length in range(len(loc), 0, -1):
-        name = known.get(_PREFIX + "__".join(map(str, loc[:length])).upper())
+        name = variables.get(_PREFIX + "__".join(map(str, loc[:length])).upper())
         rest = loc[length:]
         if name and (not rest or isinstance(rest[0], int) or f'"{rest[0]}"' in os.environ[name]):
             return name

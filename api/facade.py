@@ -103,9 +103,9 @@ def _settings_of(folder: Path, version: tuple[int, int, int]) -> Settings:
 
 def facade(request: Request) -> Facade:
     """Return the facade that serves a request."""
-    found = cast(Facade, request.app.state.facade)
-    found.visits.newest_s = time.monotonic()
-    return found
+    in_app = cast(Facade, request.app.state.facade)
+    in_app.visits.newest_s = time.monotonic()
+    return in_app
 
 
 FacadeDep = Annotated[Facade, Depends(facade)]

@@ -57,9 +57,9 @@ class PrefectTrigger:
         """Start a deployment; one that was registered anew under another id is looked up again."""
         # With a key of its own a request that is tried again cannot start a second run.
         body = {"parameters": dict(parameters or {}), "idempotency_key": key or uuid4().hex}
-        known = deployment in self._ids
+        was_cached = deployment in self._ids
         answer = self._post(deployment, body)
-        if answer.status_code == 404 and known:
+        if answer.status_code == 404 and was_cached:
             self._ids.pop(deployment, None)
             answer = self._post(deployment, body)
         if answer.is_error:

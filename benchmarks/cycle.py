@@ -151,8 +151,8 @@ class Bench:
 
         def timed(stage: Any, *args: Any) -> Any:
             begun_s = time.process_time()
-            wanted = profile is not None and profile in (stage.name, "all") and stage.name != "act"
-            result = self._profiled(stage.fn, *args) if wanted else stage.fn(*args)
+            is_profiled = profile is not None and profile in (stage.name, "all") and stage.name != "act"
+            result = self._profiled(stage.fn, *args) if is_profiled else stage.fn(*args)
             stages[stage.name] = stages.get(stage.name, 0.0) + 1e3 * (time.process_time() - begun_s)
             return result
 

@@ -88,8 +88,8 @@ def main() -> None:
         ends = [ending_earlier(windows, windows.seasons[0] * days) for days in DAYS_BACK]
         for variant, changes in VARIANTS.items():
             with changed(changes):
-                found = np.array([errors(each) for each in ends])
-            table.add_row(variant, *(f"{mean:.3f}" for mean in found.mean(axis=0)), f"{found[0, 0]:.3f}")
+                error_table = np.array([errors(each) for each in ends])
+            table.add_row(variant, *(f"{mean:.3f}" for mean in error_table.mean(axis=0)), f"{error_table[0, 0]:.3f}")
         console.print(table)
 
 

@@ -91,15 +91,15 @@ def t_test_p_value(before: FloatArray, after: FloatArray) -> float:
     return float(2 * stdtr(freedom, -abs(after.mean() - before.mean()) / np.sqrt(total)))
 
 
-def table(found: list[Placebo]) -> str:
+def table(trials: list[Placebo]) -> str:
     """Lay the placebo results out, one line a horizon and placement; ± is one standard error over series."""
     lines = [
         f"{'horizon':>7} {'placed':>7} {'n':>5}  {'false alarms':>15} {'bar':>5} {'t-test':>7}  "
-        f"{'90 % covers':>13} {'2-sd found':>11}  {'no effect':>9} {'inconclusive':>12}"
+        f"{'90 % covers':>13} {'2-sd trials':>11}  {'no effect':>9} {'inconclusive':>12}"
     ]
     for horizon in HORIZONS:
         for placed, bar in BARS.items():
-            rows = [row for row in found if row.horizon == horizon and row.placed == placed]
+            rows = [row for row in trials if row.horizon == horizon and row.placed == placed]
             alarms = np.array([row.is_false_alarm for row in rows])
             lines.append(
                 f"{horizon:>7} {placed:>7} {len(rows):>5}  {alarms.mean():>7.3f} ± {_error(rows):.3f} {bar:>5} "
@@ -190,8 +190,8 @@ def _agreement(example: Example, effect: Effect) -> str:
         f"past windows, controls: {used}"
     )
     sign = "same sign" if effect.estimate * example.r_effect > 0 else "other sign"
-    found = effect.verdict in {Verdict.IMPROVED, Verdict.WORSE}
-    if found == example.r_is_significant:
+    is_effect = effect.verdict in {Verdict.IMPROVED, Verdict.WORSE}
+    if is_effect == example.r_is_significant:
         return f"{sign}, same significance ({about})"
     return f"{sign}, other significance: there is too little past to judge more ({about})"
 
@@ -216,9 +216,9 @@ def main() -> None:
     arguments.add_argument("--seed", type=int, default=0)
     given = arguments.parse_args()
     series = roll(recorded_series(given.data, given.series, given.seed), horizon=max(HORIZONS), every_steps=EVERY_STEPS)
-    found = [each for place, one in enumerate(series) for each in placebos(one, given.seed * 1000 + place)]
-    print(f"{len(series)} series, {len(found)} placebo actions, forecasts issued every {EVERY_STEPS} steps\n")
-    print(table(found), end="\n\n")
+    trials = [each for place, one in enumerate(series) for each in placebos(one, given.seed * 1000 + place)]
+    print(f"{len(series)} series, {len(trials)} placebo actions, forecasts issued every {EVERY_STEPS} steps\n")
+    print(table(trials), end="\n\n")
     print("bars: coverage .87 to .94; 2-sd shift found at horizon 60 >= .85\n")
     print(examples(given.data))
 

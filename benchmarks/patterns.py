@@ -74,8 +74,8 @@ def recurrence_rows(arguments: argparse.Namespace) -> Iterator[FigureRow]:
         "weekly, 10 min jitter, 4 weeks": (7 * DAY_S, "", lambda rng: worlds.weekly_job(rng, 4)),
     }
     for name, (period_s, bar, job) in jobs.items():
-        found = [_recurrence(job(_rng(arguments, run)), period_s) for run in range(arguments.repeats)]
-        yield FigureRow(f"recurrence found: {name}", *np.mean(found, axis=0), "gap variation", bar)
+        periods = [_recurrence(job(_rng(arguments, run)), period_s) for run in range(arguments.repeats)]
+        yield FigureRow(f"recurrence found: {name}", *np.mean(periods, axis=0), "gap variation", bar)
     for expected in (5, 20, 100, 1000):
         alarms = [
             _recurrence(worlds.irregular(_rng(arguments, run), expected), None) for run in range(arguments.repeats)
@@ -87,13 +87,13 @@ def recurrence_rows(arguments: argparse.Namespace) -> Iterator[FigureRow]:
 
 def _recurrence(times: Floats, period_s: float | None) -> tuple[bool, bool]:
     """Return whether the arc test and a rule on the variation of gaps call `times` recurrent (with that period)."""
-    found = recurrence_of(times, SETTINGS, worlds.END_S)
-    by_arc = found is not None and found.p_value <= SETTINGS.recurrence_alpha
+    recurrence = recurrence_of(times, SETTINGS, worlds.END_S)
+    by_arc = recurrence is not None and recurrence.p_value <= SETTINGS.recurrence_alpha
     gaps = np.diff(collapse_bursts(times, SETTINGS.burst_s))
     by_gaps = len(gaps) >= 2 and float(gaps.std() / gaps.mean()) < 0.3
     if period_s is None:
         return by_arc, by_gaps
-    return by_arc and found is not None and found.period_s == period_s, by_gaps
+    return by_arc and recurrence is not None and recurrence.period_s == period_s, by_gaps
 
 
 def effect_rows(arguments: argparse.Namespace) -> Iterator[FigureRow]:
@@ -107,8 +107,8 @@ def effect_rows(arguments: argparse.Namespace) -> Iterator[FigureRow]:
         here, uncorrected = [], []
         for run in range(repeats):
             world = worlds.effect_world(_rng(arguments, run), **options)  # type: ignore[arg-type]
-            found = find_effects(world.frame, SETTINGS, worlds.END_S)
-            pairs = {(str(f.evidence["event_type"]), str(f.evidence["metric"])) for f in found}
+            effects = find_effects(world.frame, SETTINGS, worlds.END_S)
+            pairs = {(str(f.evidence["event_type"]), str(f.evidence["metric"])) for f in effects}
             here.append(_rates(pairs, world.truth))
             uncorrected.append(_rates(_t_test_effects(world), world.truth))
         for column, rate in enumerate(("false discoveries", "power")):
@@ -124,13 +124,13 @@ def effect_rows(arguments: argparse.Namespace) -> Iterator[FigureRow]:
 def _t_test_effects(world: worlds.PatternWorld) -> set[tuple[str, str]]:
     frame = world.frame
     jumps = jumps_at_every_step(frame.values, 6)
-    types, found = np.asarray(frame.event_types), set()
+    types, effects = np.asarray(frame.event_types), set()
     for kind in np.unique(types):
         at = np.ceil((frame.event_times_s[types == kind] - frame.step_times_s[0]) / frame.step_s).astype(int)
         own = jumps[:, at[(at >= 6) & (at <= jumps.shape[1] - 6)]]
         t = own.mean(axis=1) / (own.std(axis=1, ddof=1) / np.sqrt(own.shape[1]))
-        found |= {(str(kind), frame.names[row]) for row in np.flatnonzero(np.abs(t) > 2.0)}
-    return found
+        effects |= {(str(kind), frame.names[row]) for row in np.flatnonzero(np.abs(t) > 2.0)}
+    return effects
 
 
 def sequence_rows(arguments: argparse.Namespace) -> Iterator[FigureRow]:
@@ -139,8 +139,8 @@ def sequence_rows(arguments: argparse.Namespace) -> Iterator[FigureRow]:
         here, by_lift = [], []
         for run in range(max(arguments.repeats // 2, 10)):
             world = worlds.sequence_world(_rng(arguments, run), shape=shape)
-            found = find_sequences(world.frame, SETTINGS, worlds.END_S)
-            here.append(_rates({(str(f.evidence["first"]), str(f.evidence["then"])) for f in found}, world.truth))
+            sequences = find_sequences(world.frame, SETTINGS, worlds.END_S)
+            here.append(_rates({(str(f.evidence["first"]), str(f.evidence["then"])) for f in sequences}, world.truth))
             by_lift.append(_rates(_lifted_pairs(world), world.truth))
         for column, rate, bar in ((0, "false discoveries", "≤ .10"), (1, "power", "≥ .90")):
             yield FigureRow(
@@ -164,10 +164,10 @@ def _lifted_pairs(world: worlds.PatternWorld) -> set[tuple[str, str]]:
     return pairs
 
 
-def _rates(found: set[tuple[str, str]], truth: frozenset[tuple[str, str]]) -> tuple[float, float]:
+def _rates(claimed: set[tuple[str, str]], truth: frozenset[tuple[str, str]]) -> tuple[float, float]:
     """Return (share of false among found, share found of the true); a true pair reversed counts as neither."""
-    false = [pair for pair in found if pair not in truth and pair[::-1] not in truth]
-    return len(false) / max(len(found), 1), len(found & truth) / max(len(truth), 1)
+    false = [pair for pair in claimed if pair not in truth and pair[::-1] not in truth]
+    return len(false) / max(len(claimed), 1), len(claimed & truth) / max(len(truth), 1)
 
 
 def change_rows(arguments: argparse.Namespace) -> Iterator[FigureRow]:
@@ -177,9 +177,11 @@ def change_rows(arguments: argparse.Namespace) -> Iterator[FigureRow]:
         hits, extra, plain_hits, plain_extra = [], [], [], []
         for run in range(repeats):
             values, at = worlds.shift_world(_rng(arguments, run), memory)
-            found = [(f.subject, int(str(f.evidence["step"]))) for f in find_changes(worlds.frame_of(values), SETTINGS)]
+            changes = [
+                (f.subject, int(str(f.evidence["step"]))) for f in find_changes(worlds.frame_of(values), SETTINGS)
+            ]
             plain = [(f"m{row}", step) for row, series in enumerate(values) for step in _plain_changes(series)]
-            for pairs, hit, false in ((found, hits, extra), (plain, plain_hits, plain_extra)):
+            for pairs, hit, false in ((changes, hits, extra), (plain, plain_hits, plain_extra)):
                 hit += [
                     any(name == f"m{row}" and abs(step - s) <= 12 for name, step in pairs) for row, s in enumerate(at)
                 ]
@@ -229,7 +231,7 @@ def season_rows(arguments: argparse.Namespace) -> Iterator[FigureRow]:
 
 def comovement_rows(arguments: argparse.Namespace) -> Iterator[FigureRow]:
     """Yield the share of unrelated pairs called related, beside rank correlations of levels, and of groups found."""
-    false, by_level, found = [], [], []
+    false, by_level, hits = [], [], []
     for run in range(max(arguments.repeats // 5, 10)):
         rng = _rng(arguments, run)
         values = worlds.noise(rng, 20, 7 * worlds.DAY_STEPS, 0.95) + worlds.daily_waves(rng, 20, 7 * worlds.DAY_STEPS)
@@ -240,11 +242,11 @@ def comovement_rows(arguments: argparse.Namespace) -> Iterator[FigureRow]:
         groups = find_comovement(worlds.frame_of(values), SETTINGS)
         false.append(sum(len(f.evidence["pairs"]) for f in groups) / len(pairs[0]))  # type: ignore[arg-type]
         values[:3] += worlds.noise(rng, 1, values.shape[1], 0.95)
-        found.append(any(f.subject == "m0, m1, m2" for f in find_comovement(worlds.frame_of(values), SETTINGS)))
+        hits.append(any(f.subject == "m0, m1, m2" for f in find_comovement(worlds.frame_of(values), SETTINGS)))
     yield FigureRow(
         "co-movement false: unrelated pairs", float(np.mean(false)), float(np.mean(by_level)), "levels at 5 %"
     )
-    yield FigureRow("co-movement found: group of three", float(np.mean(found)), 0.0, "")
+    yield FigureRow("co-movement found: group of three", float(np.mean(hits)), 0.0, "")
 
 
 def anomaly_rows(arguments: argparse.Namespace) -> Iterator[FigureRow]:

@@ -93,11 +93,11 @@ def nab_score(recordings: Sequence[NabRecording], scores: Sequence[Floats], thre
             position += 1
         if threshold is not None or tally.total > reached[0]:
             reached = tally.snapshot(float(level))
-    total, at_level, found, false_flags = reached
+    total, at_level, windows_hit, false_flags = reached
     n_rows = sum(len(recording.values) for recording in recordings)
     null = -A_FN * n_windows
     return NabScore(
-        100.0 * (total - null) / (A_TP * n_windows - null), at_level, found / n_windows, false_flags / n_rows
+        100.0 * (total - null) / (A_TP * n_windows - null), at_level, windows_hit / n_windows, false_flags / n_rows
     )
 
 

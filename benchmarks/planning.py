@@ -95,9 +95,11 @@ def _play(episodes: int, seed: int, margin: float, shrinks: bool, oracle: bool =
         after = float(losses_of(excess_of(real, 90.0, "below", 10.0) - truth[act.name] * ramp)[0])
         lost += after + 0.03
         acted += 1
-        known = ledger[act.name]
+        realised = ledger[act.name]
         predicted = max(1e-6, _predicted(paths, declared[act.name], ramp))
-        ledger[act.name] = Realised(known.count + 1, known.predicted + predicted, known.realised + nothing - after)
+        ledger[act.name] = Realised(
+            realised.count + 1, realised.predicted + predicted, realised.realised + nothing - after
+        )
     return lost, idle, acted / episodes
 
 

@@ -93,13 +93,15 @@ def wait_for_line(file: Path, text: str, within_s: float = 180.0) -> float:
 
 def usages(root: psutil.Process) -> dict[int, StackUsage]:
     """Return what each process of the group has used so far."""
-    found = {}
+    usage_by_name = {}
     for process in [root, *root.children(recursive=True)]:
         with contextlib.suppress(psutil.Error), process.oneshot():
             spent = process.cpu_times()
             words = [word for word in process.cmdline()[1:] if not word.startswith("-")]
-            found[process.pid] = StackUsage(spent.user + spent.system, process.memory_info().rss, " ".join(words)[:40])
-    return found
+            usage_by_name[process.pid] = StackUsage(
+                spent.user + spent.system, process.memory_info().rss, " ".join(words)[:40]
+            )
+    return usage_by_name
 
 
 def watch(

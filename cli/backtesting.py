@@ -45,16 +45,16 @@ class BacktestVerdict:
         return (self.comparison or self.report).to_json()
 
 
-def run(asked: Asked, wanted: Sequence[Condition]) -> BacktestVerdict:
+def run(asked: Asked, fail_conditions: Sequence[Condition]) -> BacktestVerdict:
     """Replay the history once for each configuration, and write the page."""
     if asked.against is None:
-        refuse_comparisons(wanted)
+        refuse_comparisons(fail_conditions)
     first = _settings(asked.folder, asked.config)
     report = _replay(asked, first, _name(asked.config))
     other = _replay(asked, _settings(asked.folder, asked.against), _name(asked.against)) if asked.against else None
     comparison = Comparison(report, other) if other else None
     page = write_page(comparison or report, asked.page or page_of(first, asked.end))
-    return BacktestVerdict(report, comparison, page, failures(wanted, report, other))
+    return BacktestVerdict(report, comparison, page, failures(fail_conditions, report, other))
 
 
 def tell(answer: BacktestVerdict) -> None:

@@ -90,7 +90,7 @@ def _versions(layout: Layout) -> tuple[Finding, str]:
     except importlib.metadata.PackageNotFoundError:
         return "note", "foreact is not installed as a package, so versions cannot be checked; run `make install`"
     needed = [each for each in required if each.marker is None or each.marker.evaluate({"extra": ""})]
-    wrong = [f"{each.name} {found} instead of {each.specifier}" for each in needed if (found := _differs(each))]
+    wrong = [f"{each.name} {installed} instead of {each.specifier}" for each in needed if (installed := _differs(each))]
     if wrong:
         return "wrong", f"{'; '.join(wrong)}. Run `make install`."
     return "ok", f"{len(needed)} packages as pinned; prefect {importlib.metadata.version('prefect')}"
@@ -98,10 +98,10 @@ def _versions(layout: Layout) -> tuple[Finding, str]:
 
 def _differs(requirement: Any) -> str | None:
     try:
-        found = importlib.metadata.version(requirement.name)
+        installed = importlib.metadata.version(requirement.name)
     except importlib.metadata.PackageNotFoundError:
         return "missing"
-    return None if requirement.specifier.contains(found, prereleases=True) else found
+    return None if requirement.specifier.contains(installed, prereleases=True) else installed
 
 
 def _configuration(layout: Layout) -> tuple[Finding, str]:
@@ -141,8 +141,8 @@ def _ports(layout: Layout) -> tuple[Finding, str]:
         return "ok", f"{shown}, used by this folder's stack"
     trouble = {port: why for host, port in ports if (why := port_trouble(host, port))}
     if trouble:
-        told = "; ".join(f"{port}: {why}" for port, why in trouble.items())
-        return "wrong", f"{told}. Set `server.port` or `server.prefect_port` in foreact.toml."
+        in_use = "; ".join(f"{port}: {why}" for port, why in trouble.items())
+        return "wrong", f"{in_use}. Set `server.port` or `server.prefect_port` in foreact.toml."
     return "ok", f"{shown} are free"
 
 
@@ -213,9 +213,9 @@ def _actions(layout: Layout) -> Iterator[Check]:
     from handlers import discover_actions
     from tasks.configured_actions import configured_actions
 
-    known = discover_actions()
-    configured = configured_actions(layout.settings, known)
-    for name, handler in ((name, configured[name]) for name in sorted(known)):
+    registered = discover_actions()
+    configured = configured_actions(layout.settings, registered)
+    for name, handler in ((name, configured[name]) for name in sorted(registered)):
         if not handler.enabled:
             yield Check(f"action {name}", "ok", "disabled")
             continue

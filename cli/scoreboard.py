@@ -13,10 +13,10 @@ from cli.evaluation import Evaluated
 from tasks.forecast.verification.rolling_origin import ForecasterRow
 
 
-def evaluations(found: Sequence[Evaluated]) -> None:
+def evaluations(evaluated: Sequence[Evaluated]) -> None:
     """Print a table for each group of series that share a step, the best figure of each column bold."""
     console = Console()
-    for group in found:
+    for group in evaluated:
         title = f"{group.series} series, steps of {group.step_s:g} s"
         if not group.rows:
             console.print(f"{title}: not compared, {group.reason}.")
@@ -50,8 +50,8 @@ _TARGETS: Mapping[str, float] = {
 
 def _best(name: str, rows: Sequence[ForecasterRow]) -> float:
     """Return how near to the ideal the best forecaster comes."""
-    known = [abs(getattr(row, name) - _TARGETS[name]) for row in rows if math.isfinite(getattr(row, name))]
-    return min(known, default=math.nan)
+    distances = [abs(getattr(row, name) - _TARGETS[name]) for row in rows if math.isfinite(getattr(row, name))]
+    return min(distances, default=math.nan)
 
 
 def _figure(name: str, value: float, best: float, step_s: float) -> str:

@@ -137,18 +137,21 @@ def _in_words(entry: Mapping[str, Any]) -> str:
 
 def backtest(report: BacktestReport) -> None:
     """Print the figures of a backtest, in all and per objective."""
-    told = report.summary()
-    lead_s = told["median_lead_time_s"]
+    total = report.summary()
+    lead_s = total["median_lead_time_s"]
     rows = [
         ("configuration", report.configuration),
         ("history", f"{moment(report.start.isoformat())} to {moment(report.end.isoformat())} UTC"),
-        ("turns", f"{told['ticks']}, one every {span(report.every_s)}"),
-        ("breaches", f"{told['breaches']}, {told['breach_minutes']:g} minutes in all"),
-        ("foretold", f"{told['foretold_breaches']}, {told['late_breaches']} late, {told['missed_breaches']} missed"),
+        ("turns", f"{total['ticks']}, one every {span(report.every_s)}"),
+        ("breaches", f"{total['breaches']}, {total['breach_minutes']:g} minutes in all"),
+        (
+            "foretold",
+            f"{total['foretold_breaches']}, {total['late_breaches']} late, {total['missed_breaches']} missed",
+        ),
         ("lead time", "none" if lead_s is None else f"{_lead(lead_s)} (median)"),
-        ("false alarms", told["false_alarms"]),
-        ("goals", told["goals"]),
-        ("actions", f"{told['actions_taken']} would have run, cost {told['cost']:g}"),
+        ("false alarms", total["false_alarms"]),
+        ("goals", total["goals"]),
+        ("actions", f"{total['actions_taken']} would have run, cost {total['cost']:g}"),
     ]
     table("", ("", ""), rows, "")
     heads = ("objective", "breaches", "foretold", "late", "missed", "false alarms", "lead", "broken for")

@@ -162,9 +162,9 @@ class GoalDrivenAgent:
             whole = time.monotonic() >= due_s
             if whole:
                 due_s = time.monotonic() + self.settings.analysis_interval_s
-            wanted = whole and self.settings.forecasting.auto_analysis_enabled
+            is_whole = whole and self.settings.forecasting.auto_analysis_enabled
             try:
-                self._turn("cycle" if wanted else "tend", self._clock())
+                self._turn("cycle" if is_whole else "tend", self._clock())
             except Exception:
                 logger.exception("a cycle failed; the next one runs as planned")
             pause_s = min(self.settings.executor.execution_interval_seconds, due_s - time.monotonic())

@@ -76,9 +76,9 @@ def _with_objectives(settings: Settings, store: Store) -> Settings:
 
 def _actions(settings: Settings) -> ActionsByName:
     """Return every action that the configuration lets propose something, and those that it declares."""
-    known = {**discover_actions(), **declared_actions(settings)}
-    configured = configured_actions(settings, known)
-    return ActionsByName({name: configured[name] for name in known if configured[name].is_ready})
+    ready = {**discover_actions(), **declared_actions(settings)}
+    configured = configured_actions(settings, ready)
+    return ActionsByName({name: configured[name] for name in ready if configured[name].is_ready})
 
 
 def _would_do(views: Iterable[ActionView], actions: ActionsByName) -> Iterator[WouldDo]:
@@ -108,9 +108,9 @@ def _recording(store: Store, start: datetime, end: datetime, reach: timedelta) -
 
 
 def _samples(store: Store, columns: dict[str, Any]) -> Iterator[Sample]:
-    known, moments = {info.series: info for info in store.samples.known()}, _moments(columns["ts"])
+    infos, moments = {info.series: info for info in store.samples.known()}, _moments(columns["ts"])
     for series, moment, value in zip(columns["series"].tolist(), moments, columns["value"].tolist(), strict=True):
-        info = known[series]
+        info = infos[series]
         yield Sample(metric=metric_of(series), value=float(value), ts=moment, labels=info.labels, unit=info.unit)
 
 

@@ -45,10 +45,10 @@ logger = logging.getLogger(__name__)
 def turn(run: Run, context: Context) -> None:
     """Run one turn of the loop; `run(stage, context, …)` says how a stage is run."""
     frames = run(monitor, context)
-    found = run(patterns, context, frames, earlier_residuals)
-    outlook = run(forecast, context, frames, found, _shards_with(run, context))
-    wanted = run(goals, context, outlook, found)
-    run(plan, context, wanted, outlook)
+    found_patterns = run(patterns, context, frames, earlier_residuals)
+    outlook = run(forecast, context, frames, found_patterns, _shards_with(run, context))
+    open_goals = run(goals, context, outlook, found_patterns)
+    run(plan, context, open_goals, outlook)
     second_half(run, context)
 
 

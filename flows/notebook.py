@@ -43,10 +43,10 @@ def darts_history(
     to 2,016 steps. Times are naive UTC. Raises `series_unknown` where nothing was recorded.
     """
     if step_s is None or steps is None:
-        found = [info for info in store.samples.spans(until - LONGEST_REACH, until) if info.series == series]
-        if not found:
+        spans = [info for info in store.samples.spans(until - LONGEST_REACH, until) if info.series == series]
+        if not spans:
             raise _unknown(series, until)
-        (window,) = plan_windows(found, until, HISTORY_STEPS, step_s or 0)
+        (window,) = plan_windows(spans, until, HISTORY_STEPS, step_s or 0)
         step_s = window.step_s
         steps = steps or window.steps
     frame = store.samples.frame([series], until, step_s, steps)
@@ -85,8 +85,8 @@ def darts_scores(store: Store, series: str, *, issued_before: datetime) -> dict[
         )
     past = store.samples.frame([series], forecast.issued_at, step_s, HISTORY_STEPS).values
     day = max(1, round(DAY_S / step_s))
-    known = int(np.isfinite(past).sum())
-    scale = float(seasonal_scale(past, day if known > 2 * day else 1)[0]) or math.nan
+    recorded_steps = int(np.isfinite(past).sum())
+    scale = float(seasonal_scale(past, day if recorded_steps > 2 * day else 1)[0]) or math.nan
     # darts takes no gaps: the steps that were observed stand side by side.
     judged = np.column_stack([forecast.quantiles[seen], forecast.point[seen]])
     point = history_series(judged[:, -1][None], end_s=0, step_s=1)[0]
@@ -103,10 +103,10 @@ def darts_scores(store: Store, series: str, *, issued_before: datetime) -> dict[
 
 
 def _forecast(store: Store, series: str, issued_before: datetime) -> Forecast:
-    found = store.forecasts.before(series, issued_before)
-    if found is None:
+    issued = store.forecasts.before(series, issued_before)
+    if issued is None:
         raise _unknown(series, issued_before)
-    return found[1]
+    return issued[1]
 
 
 def _as_darts(forecast: Forecast) -> TimeSeries:

@@ -178,24 +178,24 @@ class OrchestratorWithAutonomousAgent:
         `agent_unknown` for a name that nobody registered; what the agent itself raises is recorded and passed on.
         """
         if agent_name not in self.agents:
-            known = ", ".join(sorted(self.agents)) or "none yet"
+            names = ", ".join(sorted(self.agents)) or "none yet"
             raise ForeactError(
                 "agent_unknown",
                 f"There is no agent named {agent_name}.",
-                f"Call register_agent({agent_name!r}, run) first; known: {known}.",
+                f"Call register_agent({agent_name!r}, run) first; known: {names}.",
                 status=404,
             )
         agent = cast(GoalDrivenAgent, self.agent)
-        told = {**(context or {}), **_situation(agent)}
+        whole_context = {**(context or {}), **_situation(agent)}
         started_at = agent._clock()
         with at_running_server(agent.settings), observing(agent_name, AgentRecorder(agent), agent._clock):
-            result = await _as_run(agent_name, self.agents[agent_name])(task_description, told)
+            result = await _as_run(agent_name, self.agents[agent_name])(task_description, whole_context)
         return {
             "agent_name": agent_name,
             "result": result,
             "started_at": started_at,
             "finished_at": agent._clock(),
-            "context": told,
+            "context": whole_context,
         }
 
 

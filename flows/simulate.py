@@ -54,13 +54,13 @@ def simulate(
         raise ValueError("a simulation needs at least one tick")
     clock = TickClock(moments[0])
     kept = store if isinstance(store, Store) else open_store(store, clock)
-    known, proposing = _with_actions(world, settings, actions)
+    handlers, proposing = _with_actions(world, settings, actions)
     telling = Alerts(lambda: settings, kept, clock, "simulation") if alerts and settings.alerts.urls else None
     if telling is not None:
         telling.step()
     for number, tick in enumerate(moments, start=1):
         clock.now = tick
-        context = live_context(settings, kept, tick, "simulation", actions=known, world=proposing)
+        context = live_context(settings, kept, tick, "simulation", actions=handlers, world=proposing)
         kept.cycles.begin(context.cycle)
         bare_turn(context)
         if telling is not None:

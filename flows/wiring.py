@@ -79,8 +79,8 @@ def live_context(
     now: Callable[[], datetime] = utc_now,
 ) -> Context:
     """Put together what every stage of a live turn is given."""
-    known = discover_actions() if actions is None else actions
-    configured = configured_actions(settings, known)
+    handlers = discover_actions() if actions is None else actions
+    configured = configured_actions(settings, handlers)
     cycle = new_cycle(settings, store, tick, kind, flow_run_id)
-    here = {name: configured[name] for name in known}
+    here = {name: configured[name] for name in handlers}
     return Context(store, world or live_world(settings, store, here, now), settings, cycle, configured)

@@ -13,7 +13,10 @@ Options = Mapping[str, Mapping[str, Any]]
 
 
 def unread(
-    actions: Options, sources: Options, known: Mapping[str, ActionHandler], known_sources: Mapping[str, SourceHandler]
+    actions: Options,
+    sources: Options,
+    handlers: Mapping[str, ActionHandler],
+    known_sources: Mapping[str, SourceHandler],
 ) -> Iterator[str]:
     """Yield a sentence for each name and option that no handler knows.
 
@@ -21,10 +24,10 @@ def unread(
     may still be registered by a notebook; its options are then the notebook's business.
     """
     for name, options in actions.items():
-        if name in known:
-            yield from _options(f"actions.{name}", options, known[name].options)
+        if name in handlers:
+            yield from _options(f"actions.{name}", options, handlers[name].options)
         else:
-            yield f"[actions.{name}] names no registered action{_meant(name, known)}"
+            yield f"[actions.{name}] names no registered action{_meant(name, handlers)}"
     for name, options in sources.items():
         if name in known_sources:
             yield from _options(f"sources.{name}", options, known_sources[name].options)
@@ -32,14 +35,14 @@ def unread(
             yield f"[sources.{name}] names no source{_meant(name, known_sources)}"
 
 
-def _options(where: str, given: Mapping[str, Any], known: Mapping[str, str]) -> Iterator[str]:
+def _options(where: str, given: Mapping[str, Any], documented: Mapping[str, str]) -> Iterator[str]:
     for option in given:
-        if option not in known:
-            yield f"[{where}] {option} is an unknown option{_meant(option, known)}"
+        if option not in documented:
+            yield f"[{where}] {option} is an unknown option{_meant(option, documented)}"
 
 
-def _meant(word: str, known: Iterable[str]) -> str:
-    names = sorted(known)
+def _meant(word: str, words: Iterable[str]) -> str:
+    names = sorted(words)
     near = get_close_matches(word, names, n=1)
     if near:
         return f"; did you mean {near[0]}?"

@@ -11,16 +11,16 @@ from settings import ActionSettings, Settings
 EFFECTS = ("expected_effect", "expected_change")
 
 
-def configured_actions(settings: Settings, known: Mapping[str, ActionHandler] | None = None) -> ActionsByName:
-    """Return the actions that are `known` here and all that are configured, with what the configuration says of each.
+def configured_actions(settings: Settings, registered: Mapping[str, ActionHandler] | None = None) -> ActionsByName:
+    """Return the `registered` actions and all that are configured, with what the configuration says of each.
 
     For every trait the configuration goes before the action itself. Done twice it changes nothing more.
     """
-    known = known or {}
+    registered = registered or {}
     return ActionsByName(
         {
-            name: _configured(known.get(name) or elsewhere(name), settings.action(name))
-            for name in {**known, **settings.actions}
+            name: _configured(registered.get(name) or elsewhere(name), settings.action(name))
+            for name in {**registered, **settings.actions}
         }
     )
 

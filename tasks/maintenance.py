@@ -22,7 +22,7 @@ class DailySpan(Protocol):
 
 def spans_between(windows: Iterable[DailySpan], since: datetime, until: datetime) -> list[tuple[datetime, datetime]]:
     """Return the concrete spans (start, end) that touch [since, until], in order."""
-    found: list[tuple[datetime, datetime]] = []
+    spans: list[tuple[datetime, datetime]] = []
     for window in windows:
         day = since.date() - timedelta(days=1)
         while day <= until.date():
@@ -30,9 +30,9 @@ def spans_between(windows: Iterable[DailySpan], since: datetime, until: datetime
             end = datetime.combine(day, time.fromisoformat(window.end), UTC)
             end = end if end > start else end + timedelta(days=1)
             if DAYS[day.weekday()] in window.days and start <= until and end > since:
-                found.append((start, end))
+                spans.append((start, end))
             day += timedelta(days=1)
-    return sorted(found)
+    return sorted(spans)
 
 
 def open_until(windows: Iterable[DailySpan], tick: datetime) -> datetime | None:

@@ -27,8 +27,8 @@ _UNITS = {
 
 def unit_of(series: str, recorded: Mapping[str, str] | None = None) -> str:
     """Return the unit of a series: as it was recorded, else as the metric's name ends; "" where neither tells."""
-    told = (recorded or {}).get(series)
-    return told or next((unit for end, unit in _UNITS.items() if metric_of(series).endswith(end)), "")
+    unit_recorded = (recorded or {}).get(series)
+    return unit_recorded or next((unit for end, unit in _UNITS.items() if metric_of(series).endswith(end)), "")
 
 
 def value(amount: float, unit: str = "", digits: int = 4) -> str:
@@ -84,8 +84,8 @@ def _share(points: float, digits: int) -> str:
     """Return percents with so many significant digits, and two of what is left to 0 or to 100 where that is less."""
     near = min(abs(points), abs(100 - points))
     places = 1 - math.floor(math.log10(near)) if 0 < near < 1 else 0
-    wanted = digits - 1 - math.floor(math.log10(abs(points))) if points else 0
-    return _fixed(points, min(3, max(0, places, wanted)))
+    digits_after = digits - 1 - math.floor(math.log10(abs(points))) if points else 0
+    return _fixed(points, min(3, max(0, places, digits_after)))
 
 
 def _time(seconds: float, digits: int) -> str:

@@ -52,14 +52,14 @@ class Alerts:
         """Return the news of lines after a cursor, oldest first; at the very first look nothing is new."""
         newest = self._store.audit.latest(1)
         last = newest[0].seq if newest else 0
-        told = self._store.facts.get(cursor)
-        if told is None:
+        last_seq = self._store.facts.get(cursor)
+        if last_seq is None:
             self._store.facts.set(cursor, last, "herald")
             return []
-        if told >= last:
+        if last_seq >= last:
             return []
-        lines = self._store.audit.latest(min(MOST_LINES, last - told))
-        return [of_line(line) for line in reversed(lines) if line.seq > told]
+        lines = self._store.audit.latest(min(MOST_LINES, last - last_seq))
+        return [of_line(line) for line in reversed(lines) if line.seq > last_seq]
 
     def move(self, cursor: Fact[int], news: Sequence[Notification]) -> None:
         """Remember that the lines among some news were told."""
@@ -70,10 +70,10 @@ class Alerts:
     def closed(self) -> list[Notification]:
         """Return the news of goals that came to their end since the last look."""
         recent = {view.goal.goal_id: view for view in self._store.goals.recent(self._clock() - CLOSED_FOR)}
-        known = self._store.facts.get(CLOSED_GOALS)
-        if known is None or set(recent) != set(known):
+        told_before = self._store.facts.get(CLOSED_GOALS)
+        if told_before is None or set(recent) != set(told_before):
             self._store.facts.set(CLOSED_GOALS, sorted(recent), "herald")
-        new = [view for goal_id, view in recent.items() if known is not None and goal_id not in known]
+        new = [view for goal_id, view in recent.items() if told_before is not None and goal_id not in told_before]
         return [of_closed_goal(view) for view in sorted(new, key=lambda view: view.since)]
 
     def tell(self, closed: Sequence[Notification]) -> None:

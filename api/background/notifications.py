@@ -48,8 +48,8 @@ Teller = Callable[[AuditEntry], tuple[str, Severity, str]]
 
 def of_line(line: AuditEntry) -> Notification:
     """Return the news of an audit line."""
-    told: Teller = _TELLERS.get(line.verb, _other)
-    event, severity, sentence = told(line)
+    teller: Teller = _TELLERS.get(line.verb, _other)
+    event, severity, sentence = teller(line)
     payload = {"actor": line.actor, "line": line.seq, "detail": line.detail}
     return Notification(f"line-{line.seq}-{line.entry_hash}", line.at, event, line.subject, severity, sentence, payload)
 

@@ -59,9 +59,9 @@ def delete(facade: Facade, name: str, by: str) -> None:
 
 def _unheard(facade: Facade, objective: Objective) -> list[str]:
     """Say which metrics of an objective were never recorded: they may come yet, or be a typing error."""
-    known = {name for info in facade.store.samples.known() for name in (info.series, metric_of(info.series))}
+    recorded = {name for info in facade.store.samples.known() for name in (info.series, metric_of(info.series))}
     named = (objective.metric, objective.denominator, objective.driver, objective.capacity)
-    return [f"Nothing is recorded for {name} yet." for name in named if name is not None and name not in known]
+    return [f"Nothing is recorded for {name} yet." for name in named if name is not None and name not in recorded]
 
 
 def _validated(name: str, fields: dict[str, Any]) -> Objective:

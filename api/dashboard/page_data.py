@@ -144,12 +144,12 @@ def _charts(facade: Facade, foreseen: Predictions, now: datetime, show_all: bool
     in_force = objectives_in_force(facade.in_force, facade.store)
     objectives = [each for each in in_force if each.kind.is_drawn_as_line]
     if foreseen.series:
-        known = {each.series: each for each in foreseen.series}
-        ranked = sorted(known, key=lambda n: (bool(known[n].refusal), *_rank(n, foreseen.breaches, objectives)))
+        forecasts = {each.series: each for each in foreseen.series}
+        ranked = sorted(forecasts, key=lambda n: (bool(forecasts[n].refusal), *_rank(n, foreseen.breaches, objectives)))
         shown = ranked if show_all else ranked[:CHARTS_SHOWN]
-        return _forecast_charts(facade, [known[name] for name in shown], foreseen, objectives, now), len(ranked) - len(
-            shown
-        )
+        return _forecast_charts(facade, [forecasts[name] for name in shown], foreseen, objectives, now), len(
+            ranked
+        ) - len(shown)
     spans = facade.store.samples.spans(now - RECENT, now)
     spans = sorted(spans, key=lambda info: _rank(info.series, (), objectives))
     shown_spans = spans if show_all else spans[:CHARTS_SHOWN]

@@ -127,8 +127,8 @@ def _example(document: Document, schema: Document) -> Any:
 def _resolved(document: Document, schema: Document) -> Document:
     """Follow references, and take the first real alternative of several."""
     if "$ref" in schema:
-        found: Document = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
-        return found
+        document_part: Document = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+        return document_part
     for alternatives in (schema.get("anyOf"), schema.get("oneOf")):
         real = [each for each in alternatives or () if each.get("type") != "null"]
         if real:

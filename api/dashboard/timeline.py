@@ -106,9 +106,9 @@ def _envelope(scale: Scale, lines: Timeline) -> str:
     for column in np.unique(columns[finite]):
         inside = finite & (columns == column)
         x = scale.x(float(lines.moments_s[inside].mean()))
-        found = lines.values[inside]
+        values = lines.values[inside]
         is_pen_down = is_pen_down and column - last <= max(2, COLUMNS // max(1, int(finite.sum())) * 3)
-        ends = [float(found.min()), float(found.max())] if len(found) > 1 else [float(found[0])]
+        ends = [float(values.min()), float(values.max())] if len(values) > 1 else [float(values[0])]
         for amount in ends:
             commands.append(f"{'L' if is_pen_down else 'M'}{x:.1f},{scale.y(amount):.1f}")
             is_pen_down = True

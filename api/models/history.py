@@ -41,8 +41,8 @@ class ObjectiveIn(BaseModel):
     def _only_known_fields(self) -> ObjectiveIn:
         unknown = sorted(set(self.model_extra or {}) - set(Objective.model_fields))
         if unknown:
-            known = ", ".join(sorted(Objective.model_fields))
-            raise ValueError(f"unknown fields: {', '.join(unknown)}; known fields are {known}")
+            allowed = ", ".join(sorted(Objective.model_fields))
+            raise ValueError(f"unknown fields: {', '.join(unknown)}; known fields are {allowed}")
         return self
 
 

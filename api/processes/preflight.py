@@ -92,10 +92,10 @@ def _check_database(path: Path) -> None:
 
 def _check_ports(layout: Layout) -> None:
     server = layout.settings.server
-    wanted = [(server.host, server.port, "server.port", "dashboard and API")]
+    addresses = [(server.host, server.port, "server.port", "dashboard and API")]
     if layout.owns_server:
-        wanted.append(("127.0.0.1", server.prefect_port, "server.prefect_port", "Prefect server"))
-    for place in wanted:
+        addresses.append(("127.0.0.1", server.prefect_port, "server.prefect_port", "Prefect server"))
+    for place in addresses:
         check_port(*place)
 
 

@@ -118,11 +118,11 @@ class Supervisor:
 
     async def _watch_first_cycle(self) -> None:
         """Say when a cycle has finished for the first time: the one asked for, or a scheduled one that came before."""
-        deployment_id, told = await self.first_cycle, set[str]()
-        while "COMPLETED" not in told:
+        deployment_id, reported = await self.first_cycle, set[str]()
+        while "COMPLETED" not in reported:
             with contextlib.suppress(httpx.HTTPError):
-                for state in await self.prefect.ended(deployment_id, self.started_at) - told:
-                    told.add(state)
+                for state in await self.prefect.ended(deployment_id, self.started_at) - reported:
+                    reported.add(state)
                     elapsed_s = (utc_now() - self.started_at).total_seconds()
                     self._say(f"first cycle {state.lower()} {elapsed_s:.0f} s after the start")
             await asyncio.sleep(1)
@@ -236,7 +236,7 @@ async def _answers(client: httpx.AsyncClient, url: str) -> bool:
 def programs(layout: Layout) -> list[Program]:
     """Return what a stack consists of."""
     server = layout.settings.server
-    wanted = [
+    programs_to_run = [
         Program("guard", python("-m", "api.processes.guard", layout.token)),
         Program("facade", python("-m", "api.app")),
         Program("setup", python("-m", "api.processes.register"), is_one_shot=True),
@@ -244,8 +244,8 @@ def programs(layout: Layout) -> list[Program]:
     ]
     if layout.owns_server:
         listen = ("--host", "127.0.0.1", "--port", str(server.prefect_port))
-        wanted.append(Program("server", python("-m", "prefect", "server", "start", *listen)))
-    return wanted
+        programs_to_run.append(Program("server", python("-m", "prefect", "server", "start", *listen)))
+    return programs_to_run
 
 
 def authorization(environment: Mapping[str, str]) -> dict[str, str]:

@@ -66,57 +66,57 @@ def standing(facade: Facade) -> ReceiptsSoFar:
     return ReceiptsSoFar(facade.clock(), pending, tally, facade.store.decisions.count_plans())
 
 
-def status(facade: Facade, known: ReceiptsSoFar | None = None) -> Status:
+def status(facade: Facade, receipts: ReceiptsSoFar | None = None) -> Status:
     """Tell how the agent is."""
-    store, known = facade.store, known or standing(facade)
+    store, receipts = facade.store, receipts or standing(facade)
     counts, in_force = store.goals.counts(), mode(facade)
     cycles = store.cycles.latest(1, whole=True)
     return Status(
         agent=facade.settings.agent.name,
         running=all(check() for check in facade.checks.values()),
-        uptime_seconds=round((known.now - facade.started_at).total_seconds(), 3),
+        uptime_seconds=round((receipts.now - facade.started_at).total_seconds(), 3),
         started_at=facade.started_at,
         active_goals=open_count(counts),
         autonomous_mode=in_force.autonomous,
         mode=in_force,
         statistics=sum_up_agent(
             counts,
-            known.tally,
-            plans=known.plans,
+            receipts.tally,
+            plans=receipts.plans,
             cycles=store.cycles.count(),
             series=len(store.samples.known()),
             samples=facade.counters.get("samples"),
             events=facade.counters.get("events"),
         ),
         last_cycle=cycles[0] if cycles else None,
-        pending_approvals=sum(awaits_approval(view, known.now) for view in known.pending),
+        pending_approvals=sum(awaits_approval(view, receipts.now) for view in receipts.pending),
         configuration_trouble=facade.trouble,
         version=VERSION,
     )
 
 
 def executor_statistics(
-    facade: Facade, known: ReceiptsSoFar | None = None, learned: dict[str, Any] | None = None
+    facade: Facade, receipts: ReceiptsSoFar | None = None, learned: dict[str, Any] | None = None
 ) -> ExecutorStatistics:
     """Return what was executed and how it ended."""
-    known = known or standing(facade)
+    receipts = receipts or standing(facade)
     return sum_up_executor(
-        known.tally,
-        known.pending,
+        receipts.tally,
+        receipts.pending,
         learned or insights(facade),
-        plans=known.plans,
+        plans=receipts.plans,
         settings=facade.in_force,
-        now=known.now,
+        now=receipts.now,
     )
 
 
 def cycle(facade: Facade, cycle_id: str) -> CycleDetail:
     """Return one cycle with its stages; raises `cycle_unknown`."""
-    found = facade.store.cycles.get(cycle_id)
-    if found is None:
+    record = facade.store.cycles.get(cycle_id)
+    if record is None:
         remedy = "GET /api/autonomous/cycles lists them."
         raise ForeactError("cycle_unknown", f"There is no cycle {cycle_id}.", remedy, status=404)
-    return cycle_with_stages(found, facade.store.cycles.stages(cycle_id))
+    return cycle_with_stages(record, facade.store.cycles.stages(cycle_id))
 
 
 def newest_cycle(facade: Facade) -> CycleDetail | None:
@@ -140,23 +140,23 @@ def _patterns(facade: Facade) -> Patterns:
     newest = facade.store.cycles.latest(1, whole=True)
     if not newest:
         return Patterns(cycle_id=None, patterns=[], note=NO_CYCLE_NOTE)
-    found = list(patterns_in_force(facade.store, newest[0].cycle_id))
-    note = None if found else "No patterns yet; they need some hours of history, or three events of a type."
-    return Patterns(cycle_id=newest[0].cycle_id, patterns=found, note=note)
+    patterns_found = list(patterns_in_force(facade.store, newest[0].cycle_id))
+    note = None if patterns_found else "No patterns yet; they need some hours of history, or three events of a type."
+    return Patterns(cycle_id=newest[0].cycle_id, patterns=patterns_found, note=note)
 
 
 def insights(facade: Facade) -> dict[str, Any]:
     """Tell what was learned from the outcomes."""
-    told = facade.store.facts.get(INSIGHTS)
+    published = facade.store.facts.get(INSIGHTS)
     # Nothing was learned yet, or learning is switched off: then the outcomes speak for themselves.
-    return learned_from(map(OutcomeRow.of, facade.store.outcomes.targets())) if told is None else told
+    return learned_from(map(OutcomeRow.of, facade.store.outcomes.targets())) if published is None else published
 
 
 def report(facade: Facade) -> Report:
     """Return everything at once."""
-    ahead, found = predictions(facade, REPORT_HORIZON_HOURS), patterns(facade)
-    known, learned = standing(facade), insights(facade)
-    agent = status(facade, known)
+    ahead, newest_patterns = predictions(facade, REPORT_HORIZON_HOURS), patterns(facade)
+    receipts, learned = standing(facade), insights(facade)
+    agent = status(facade, receipts)
     return Report(
         generated_at=facade.clock(),
         agent_status=agent,
@@ -166,12 +166,12 @@ def report(facade: Facade) -> Report:
             breaches=ahead.breaches,
             series=len(ahead.series),
             calibration=ahead.calibration,
-            patterns=found.patterns,
+            patterns=newest_patterns.patterns,
             note=ahead.note,
         ),
-        executor_state=ExecutorState(statistics=executor_statistics(facade, known, learned), insights=learned),
+        executor_state=ExecutorState(statistics=executor_statistics(facade, receipts, learned), insights=learned),
         insights=learned,
-        monitoring=monitoring(facade, learned, known.now),
+        monitoring=monitoring(facade, learned, receipts.now),
         last_cycle=newest_cycle(facade),
     )
 

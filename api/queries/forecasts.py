@@ -140,11 +140,11 @@ def _reliability(foretold: Any, happened: FloatArray) -> Reliability:
     return reliability(np.asarray(foretold, dtype=float), happened)
 
 
-def _bins(found: Reliability) -> list[ReliabilityBin]:
+def _bins(curve: Reliability) -> list[ReliabilityBin]:
     """Return the bins that hold forecasts."""
     return [
         ReliabilityBin(foretold=round(float(p), 4), happened=round(float(y), 4), count=int(count))
-        for p, y, count in zip(found.foretold, found.happened, found.counts, strict=True)
+        for p, y, count in zip(curve.foretold, curve.happened, curve.counts, strict=True)
         if count
     ]
 
@@ -215,19 +215,19 @@ MOST_SERIES_KEPT = 300
 
 def predictions(facade: Facade, horizon_hours: float, series: str | None = None) -> Predictions:
     """Return the forecasts of the newest cycle, cut to a horizon."""
-    found = foreseen(facade)
-    wanted = [f for f in found.series if series is None or f.series == series]
-    if series is not None and found.series and not wanted:
+    newest = foreseen(facade)
+    shown = [f for f in newest.series if series is None or f.series == series]
+    if series is not None and newest.series and not shown:
         remedy = "GET /api/autonomous/predictions lists the series that are forecast."
         raise ForeactError("series_unknown", f"There is no forecast of {series}.", remedy, status=404)
     return cut_to_horizon(
         horizon_hours,
-        found.cycle_id,
-        wanted,
-        breaches=[b for b in found.breaches if series is None or b.series == series],
-        state=found.state,
+        newest.cycle_id,
+        shown,
+        breaches=[b for b in newest.breaches if series is None or b.series == series],
+        state=newest.state,
         calibration=calibration(facade),
-        no_forecast="" if found.cycle_id else _no_forecast(facade),
+        no_forecast="" if newest.cycle_id else _no_forecast(facade),
     )
 
 

@@ -73,8 +73,8 @@ def overview(facade: Facade, which: GoalFilter = "open") -> GoalsOverview:
     shown = opened if which != "closed" else []
     if which != "open":
         shown = [*shown, *store.goals.recent(facade.clock() - ALL_TIME)]
-    found = [conflict.statement for conflict in conflicts(view.goal for view in opened)]
-    return GoalsOverview(total_active_goals=len(opened), goals=[summary(view) for view in shown], conflicts=found)
+    statements = [conflict.statement for conflict in conflicts(view.goal for view in opened)]
+    return GoalsOverview(total_active_goals=len(opened), goals=[summary(view) for view in shown], conflicts=statements)
 
 
 def detail(facade: Facade, goal_id: str) -> GoalDetail:
@@ -102,11 +102,11 @@ def unknown_goal(goal_id: str) -> ForeactError:
     return ForeactError("goal_unknown", f"There is no goal {goal_id}.", remedy, status=404)
 
 
-def as_they_stand(facade: Facade, found: Iterable[ActionView]) -> list[ActionView]:
+def as_they_stand(facade: Facade, views: Iterable[ActionView]) -> list[ActionView]:
     """Return actions at the level that is in force for them now: that decides which of them wait for a person."""
     settings = facade.in_force
     actions = configured_actions(settings)
-    return [as_it_stands(settings, actions, facade.store, view) for view in found]
+    return [as_it_stands(settings, actions, facade.store, view) for view in views]
 
 
 def action_detail(facade: Facade, view: ActionView, now: datetime) -> ActionDetail:
@@ -114,15 +114,15 @@ def action_detail(facade: Facade, view: ActionView, now: datetime) -> ActionDeta
     action_id, (view,) = view.action.action_id, as_they_stand(facade, [view])
     outcomes = facade.store.outcomes.of_action(action_id) if view.receipt else []
     undo = facade.store.actions.undo_for(action_id) if view.receipt else None
-    told = action_as_shown(view, outcomes, undo.action.action_id if undo else None, now)
-    return told.model_copy(update={"waits_for": waits_for(facade, [view]).get(action_id)})
+    shown_detail = action_as_shown(view, outcomes, undo.action.action_id if undo else None, now)
+    return shown_detail.model_copy(update={"waits_for": waits_for(facade, [view]).get(action_id)})
 
 
-def waits_for(facade: Facade, found: list[ActionView]) -> dict[str, str]:
+def waits_for(facade: Facade, views: list[ActionView]) -> dict[str, str]:
     """Return what the actions wait for that are due and may not be done yet, as the executor last found."""
-    open_ids = {view.action.action_id for view in found if view.receipt is None and view.intent is None}
-    known = (facade.store.facts.get(WAITS) if open_ids else None) or {}
-    return {action_id: reason for action_id, reason in known.items() if action_id in open_ids}
+    open_ids = {view.action.action_id for view in views if view.receipt is None and view.intent is None}
+    reasons = (facade.store.facts.get(WAITS) if open_ids else None) or {}
+    return {action_id: reason for action_id, reason in reasons.items() if action_id in open_ids}
 
 
 def awaiting(facade: Facade, now: datetime) -> list[ActionView]:
@@ -132,12 +132,12 @@ def awaiting(facade: Facade, now: datetime) -> list[ActionView]:
 
 def latest_actions(facade: Facade, limit: int) -> Actions:
     """Return the newest actions; three reads however many there are."""
-    now, found = facade.clock(), as_they_stand(facade, facade.store.actions.latest(limit))
+    now, views = facade.clock(), as_they_stand(facade, facade.store.actions.latest(limit))
     outcomes: dict[str, list[Outcome]] = defaultdict(list)
     for outcome in facade.store.outcomes.latest(OUTCOMES_PER_ACTION * limit):
         outcomes[outcome.action_id].append(outcome)
-    undone = {view.action.undo_of: view.action.action_id for view in found if view.action.undo_of}
-    shown = [action_as_shown(v, outcomes[v.action.action_id], undone.get(v.action.action_id), now) for v in found]
-    waits = waits_for(facade, found)
-    told = [each.model_copy(update={"waits_for": waits.get(each.action.action_id)}) for each in shown]
-    return Actions(actions=told)
+    undone = {view.action.undo_of: view.action.action_id for view in views if view.action.undo_of}
+    shown = [action_as_shown(v, outcomes[v.action.action_id], undone.get(v.action.action_id), now) for v in views]
+    waits = waits_for(facade, views)
+    details = [each.model_copy(update={"waits_for": waits.get(each.action.action_id)}) for each in shown]
+    return Actions(actions=details)

@@ -47,17 +47,17 @@ def latest(facade: Facade, limit: int, action_id: str | None = None) -> Outcomes
 
 def detail(facade: Facade, outcome_id: str) -> OutcomeDetail:
     """Return one outcome with what was fixed before its act; raises `outcome_unknown`."""
-    found = existing(facade, outcome_id)
+    outcome = existing(facade, outcome_id)
     return OutcomeDetail(
-        outcome=found,
-        estimand=facade.store.outcomes.estimand(found.action_id),
+        outcome=outcome,
+        estimand=facade.store.outcomes.estimand(outcome.action_id),
         picture=f"/api/autonomous/outcomes/{outcome_id}/picture",
     )
 
 
 def existing(facade: Facade, outcome_id: str) -> Outcome:
-    found = facade.store.outcomes.get(outcome_id)
-    if found is None:
+    outcome = facade.store.outcomes.get(outcome_id)
+    if outcome is None:
         remedy = "GET /api/autonomous/outcomes lists them."
         raise ForeactError("outcome_unknown", f"There is no outcome {outcome_id}.", remedy, status=404)
-    return found
+    return outcome

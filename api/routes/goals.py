@@ -44,8 +44,8 @@ def cancel_goal(goal_id: str, facade: FacadeDep, body: Answer | None = None) -> 
 @router.get("/decisions/{decision_id}")
 def decision(decision_id: str, facade: FacadeDep) -> Decision:
     """Return one decision: the choice, its alternatives, its probability and the reason."""
-    found = facade.store.decisions.get(decision_id)
-    if found is None:
+    record = facade.store.decisions.get(decision_id)
+    if record is None:
         remedy = "GET /api/autonomous/goals/{goal_id} lists the decisions of a goal."
         raise ForeactError("decision_unknown", f"There is no decision {decision_id}.", remedy, status=404)
-    return found
+    return record

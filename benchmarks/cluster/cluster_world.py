@@ -91,15 +91,15 @@ class ClusterWorld:
 
     def _set_servers(self, amount: float) -> tuple[bool, str]:
         """Go toward an amount: down at once, up by the one server that can boot at a time."""
-        wanted = round(amount) if math.isfinite(amount) else 0
-        if not 1 <= wanted <= self.sim.config.max_servers:
+        target = round(amount) if math.isfinite(amount) else 0
+        if not 1 <= target <= self.sim.config.max_servers:
             return False, f"the amount lies in 1 to {self.sim.config.max_servers}"
-        if wanted > self.sim.servers:
+        if target > self.sim.servers:
             return self.sim.add_server(), "a server boots already"
         removed = 0
-        while self.sim.servers > wanted and self.sim.remove_server():
+        while self.sim.servers > target and self.sim.remove_server():
             removed += 1
-        return removed > 0, f"there are {wanted} already"
+        return removed > 0, f"there are {target} already"
 
     def _take_history(self) -> Iterator[Sample]:
         history, self._history = self._history, np.empty(0)

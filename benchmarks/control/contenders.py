@@ -94,7 +94,7 @@ def _key(name: str, episode: TrafficDay, config: ClusterConfig) -> str:
 
 def _sources() -> list[Path]:
     """Return the files that decide what the loop does: its configuration, and the code of the stages before acting."""
-    found = [
+    paths = [
         path for part in _LOOP for path in ([_ROOT / part] if part.endswith(".py") else (_ROOT / part).rglob("*.py"))
     ]
-    return sorted([*found, loop.CONFIGURATION / "foreact.toml"])
+    return sorted([*paths, loop.CONFIGURATION / "foreact.toml"])

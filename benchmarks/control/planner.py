@@ -64,8 +64,8 @@ class DriverPlanner:
         paths = profile_paths(rates, self.season, HORIZON)
         is_new = len(periods) > 1 and now.active_servers > periods[-2].active_servers
         self._periods_since_boot = 1.0 if is_new else self._periods_since_boot + 1.0
-        wanted = self._size(paths, now)
-        return [dim(self._level(paths[:, 0], periods, wanted)), *toward(wanted, now, self.config)]
+        servers = self._size(paths, now)
+        return [dim(self._level(paths[:, 0], periods, servers)), *toward(servers, now, self.config)]
 
     def _size(self, paths: FloatArray, now: Period) -> int:
         if now.servers > now.active_servers:
@@ -74,14 +74,14 @@ class DriverPlanner:
         losses = stage_losses(paths, amounts, RatioResponse(FULL_SERVICE_S), LOAD_BOUND, "below", LOAD_SD)
         return round(plan_amounts(losses, amounts, float(now.servers), self.rules).best)
 
-    def _level(self, rates: FloatArray, periods: Sequence[Period], wanted: int) -> float:
+    def _level(self, rates: FloatArray, periods: Sequence[Period], servers: int) -> float:
         """Return the dimmer level of least loss in the period ahead, in which a server may come up or still be slow."""
         now = periods[-1]
         booting = [period.servers > period.active_servers for period in periods[-self.rules.latency_steps :]]
         comes_up = len(booting) == self.rules.latency_steps and all(booting)
-        active = min(now.active_servers, wanted) + comes_up
+        active = min(now.active_servers, servers) + comes_up
         age_s = 0.0 if comes_up else self._periods_since_boot * self.config.period_s
-        if wanted < now.active_servers:
+        if servers < now.active_servers:
             age_s = math.inf
         slow = 1.0 + SLOW_AT_FIRST * math.exp(-(age_s + self.config.period_s / 2) / SETTLING_S)
         work = FULL_SERVICE_S * slow * (LEVELS + LIGHT_SHARE * (1.0 - LEVELS))

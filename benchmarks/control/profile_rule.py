@@ -47,7 +47,7 @@ class ProfileRule:
         now = periods[-1]
         rates = np.concatenate((history, [period.arrival_rate for period in periods]))
         ahead = profile_ahead(rates, self.season, self.horizon)
-        wanted = math.ceil(float(ahead.max()) * self.config.nominal_service_s / TARGET_LOAD)
-        load = float(ahead[0]) * self.config.nominal_service_s / min(now.active_servers, max(wanted, 1))
+        servers = math.ceil(float(ahead.max()) * self.config.nominal_service_s / TARGET_LOAD)
+        load = float(ahead[0]) * self.config.nominal_service_s / min(now.active_servers, max(servers, 1))
         bearable = (TARGET_LOAD / max(load, 1e-9) - LIGHT_SHARE) / (1.0 - LIGHT_SHARE)
-        return [dim(min(1.0, max(0.0, bearable))), *toward(wanted, now, self.config)]
+        return [dim(min(1.0, max(0.0, bearable))), *toward(servers, now, self.config)]

@@ -83,12 +83,12 @@ def dim(value: float) -> Command:
     return Command("set_dimmer", value)
 
 
-def toward(wanted: int, now: Period, config: ClusterConfig) -> list[Command]:
+def toward(servers: int, now: Period, config: ClusterConfig) -> list[Command]:
     """Return the commands that lead from the present number of servers toward the wanted one."""
-    wanted = min(max(wanted, 1), config.max_servers)
-    if wanted > now.servers:
+    servers = min(max(servers, 1), config.max_servers)
+    if servers > now.servers:
         return [ADD] if now.servers == now.active_servers else []
-    return [REMOVE] * (now.servers - wanted)
+    return [REMOVE] * (now.servers - servers)
 
 
 def _obey(sim: ClusterSim, command: Command) -> bool:

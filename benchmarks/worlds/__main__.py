@@ -53,13 +53,13 @@ def main() -> int:
     console = Console(width=max(220, Console().width))
     if options.jobs > 1:
         with ProcessPoolExecutor(options.jobs) as workers:
-            found = list(track(workers.map(work, jobs), total=len(jobs), description="worlds"))
+            runs = list(track(workers.map(work, jobs), total=len(jobs), description="worlds"))
     else:
-        found = [work(job) for job in track(jobs, description="worlds")]
-    results: Runs = {name: [each for each in found if each.world == name] for name in names}
+        runs = [work(job) for job in track(jobs, description="worlds")]
+    results: Runs = {name: [each for each in runs if each.world == name] for name in names}
     show(console, results)
     if options.json:
-        options.json.write_text(json.dumps([each.to_record() for each in found], indent=2))
+        options.json.write_text(json.dumps([each.to_record() for each in runs], indent=2))
     return int(options.quick and not all(rule.holds for rule in safety(results)))
 
 

@@ -55,11 +55,11 @@ class ActsWorld(SteppedWorld):
 
     def broken(self, values: dict[str, float]) -> float:
         """Return the severities of what is broken; of a metric with several series their mean."""
-        found = 0.0
+        total = 0.0
         for metric, bound, severity in self.goals:
             own = [value > bound for series, value in values.items() if series.partition("{")[0] == metric]
-            found += severity * sum(own) / len(own)
-        return found
+            total += severity * sum(own) / len(own)
+        return total
 
     def commands(self, series: str | None = None) -> list[WorldCommand]:
         """Return every action."""
@@ -226,21 +226,21 @@ class OpposedActs(ActsWorld):
 
     def unsafe(self, report: SimulationReport) -> list[str]:
         """Return whether it acted although it had measured the harm twice."""
-        known = self.harm_known(report)
-        late = [done for done in self.done if done.undo_of is None and self.moment(done.at - 1) >= known]
+        harm = self.harm_known(report)
+        late = [done for done in self.done if done.undo_of is None and self.moment(done.at - 1) >= harm]
         return [f"{len(late)} acts whose known harm to a graver objective outweighs the gain"] if late else []
 
     def harm_known(self, report: SimulationReport) -> datetime:
         """Return when the second outcome had said for sure that the errors rise."""
-        told = [each for done in self.done for each in report.store.outcomes.of_action(done.action_id)]
-        sure = sorted(each.measured_at for each in told if each.series == "errors" and (each.low or 0) > 0)
+        outcomes = [each for done in self.done for each in report.store.outcomes.of_action(done.action_id)]
+        sure = sorted(each.measured_at for each in outcomes if each.series == "errors" and (each.low or 0) > 0)
         return sure[1] if len(sure) > 1 else self.end
 
     def configuration(self) -> dict[str, Any]:
         """Return both objectives, and the action as what helps the latency."""
-        told = super().configuration()
-        told["actions"]["shed"] |= {"metrics": ["latency"]}
-        return told
+        plain = super().configuration()
+        plain["actions"]["shed"] |= {"metrics": ["latency"]}
+        return plain
 
 
 class DeclaredConflict(OpposedActs):
@@ -254,9 +254,9 @@ class DeclaredConflict(OpposedActs):
 
     def configuration(self) -> dict[str, Any]:
         """Return the same with what the action changes."""
-        told = super().configuration()
-        told["actions"]["shed"] |= {"metrics": [], "expected_change": {"latency": -45.0, "errors": 3.6}}
-        return told
+        plain = super().configuration()
+        plain["actions"]["shed"] |= {"metrics": [], "expected_change": {"latency": -45.0, "errors": 3.6}}
+        return plain
 
 
 HOSTS = tuple(f'host_load{{host="h{n}"}}' for n in range(10))
@@ -295,10 +295,10 @@ class Targets(ActsWorld):
 
     def configuration(self) -> dict[str, Any]:
         """Return three objectives, and two actions with the metrics that they are for."""
-        told = super().configuration()
-        told["actions"]["redeploy"] |= {"metrics": ["queue", "latency"]}
-        told["actions"]["restart"] |= {"metrics": ["host_load"]}
-        return told
+        plain = super().configuration()
+        plain["actions"]["redeploy"] |= {"metrics": ["queue", "latency"]}
+        plain["actions"]["restart"] |= {"metrics": ["host_load"]}
+        return plain
 
     def policies(self) -> dict[str, Policy]:
         """Return the rules of the comparison; the pooled belief is a success rate an action, for all it is done to."""
@@ -330,8 +330,8 @@ class PooledRate:
 
     def __call__(self, seen: Any, tick: datetime) -> list[WorldCommand]:
         """Ask the rate of each action."""
-        wanted = [command for rule in self.rules for command in rule(seen, tick)]
-        return [command for command in wanted if command.name in Targets.names]
+        commands = [command for rule in self.rules for command in rule(seen, tick)]
+        return [command for command in commands if command.name in Targets.names]
 
 
 class Shifts(ActsWorld):

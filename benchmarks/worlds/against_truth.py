@@ -214,19 +214,19 @@ def _measured(report: SimulationReport) -> Iterator[Outcome]:
 
 
 def _truth(world: SteppedWorld, done: Done | None, outcome: Outcome) -> float | None:
-    told = outcome.evidence
-    if done is None or not told.get("first_at") or outcome.series not in world.steps[0].values:
+    evidence = outcome.evidence
+    if done is None or not evidence.get("first_at") or outcome.series not in world.steps[0].values:
         return None
-    begins = datetime.fromisoformat(told["first_at"]) - timedelta(seconds=told["step_s"])
+    begins = datetime.fromisoformat(evidence["first_at"]) - timedelta(seconds=evidence["step_s"])
     first = max(done.at, world.step_at(begins) + 1)
     return world.effect(
-        done, outcome.series, first, max(1, round(told["window_steps"] * told["step_s"] / world.step_s))
+        done, outcome.series, first, max(1, round(evidence["window_steps"] * evidence["step_s"] / world.step_s))
     )
 
 
 def _judge_insights(figures: Figures, report: SimulationReport, truths: Truths) -> None:
-    told = report.store.facts.get(INSIGHTS) or {}
-    for each in told.get("contributions", ()):
+    insights = report.store.facts.get(INSIGHTS) or {}
+    for each in insights.get("contributions", ()):
         truth = truths.get((each["action"], each["series"]))
         if truth and each["count"] >= FEWEST_FOR_INSIGHT and each["low"] is not None:
             figures.insights.count(each["low"] - 1e-9 <= float(np.mean(truth)) <= each["high"] + 1e-9)

@@ -71,13 +71,13 @@ class RulePolicy:
 
     def __call__(self, seen: ObservedMetrics, tick: datetime) -> list[WorldCommand]:
         """Look at each series in turn."""
-        found = []
+        commands = []
         for series, bound in self.bounds.items():
             ripe = series not in self._acted or (tick - self._acted[series]).total_seconds() >= self.pause_s
             if ripe and seen.last(series) > bound and (command := self.choose(series, seen)) is not None:
                 self._acted[series] = tick
-                found.append(command)
-        return found
+                commands.append(command)
+        return commands
 
 
 def threshold(bounds: dict[str, float], names: Sequence[str], pause_s: float = 3_600) -> RulePolicy:

@@ -67,11 +67,11 @@ class Pool(SteppedWorld):
 
     def carry_out(self, state: PoolState, i: int, command: WorldCommand, key: str) -> None:
         """Go to an amount: fewer at once, more in five minutes."""
-        wanted = min(MOST, max(1, round(command.amount or 1)))
-        if wanted > state.asked:
-            state.coming.append((i + LATENCY_STEPS, wanted - state.asked))
+        workers = min(MOST, max(1, round(command.amount or 1)))
+        if workers > state.asked:
+            state.coming.append((i + LATENCY_STEPS, workers - state.asked))
             return
-        surplus = state.asked - wanted
+        surplus = state.asked - workers
         while surplus and state.coming:
             at, count = state.coming.pop()
             if count > surplus:
@@ -149,10 +149,10 @@ class DrivenPool(Pool):
 
     def configuration(self) -> dict[str, Any]:
         """Return the same with what drives the age and what carries it."""
-        told = super().configuration()
-        told["objectives"][0] |= {"driver": ARRIVALS, "capacity": WORKERS}
-        told["actions"]["set_workers"] |= {"unit_cost": WORKER_COST}
-        return told
+        plain = super().configuration()
+        plain["objectives"][0] |= {"driver": ARRIVALS, "capacity": WORKERS}
+        plain["actions"]["set_workers"] |= {"unit_cost": WORKER_COST}
+        return plain
 
 
 class Threshold:

@@ -72,11 +72,11 @@ def safety(results: Runs) -> list[SafetyRule]:
         rules += [SafetyRule(name, f"{said} (seed {run.seed})", False) for run in runs for said in run.unsafe]
     scores = {name: score(runs, LATER) for name, runs in results.items()}
     floors = {PLAIN: 0.60, TUNED: 0.87}
-    known = {name: each for name, each in scores.items() if math.isfinite(each)}
+    finite = {name: each for name, each in scores.items() if math.isfinite(each)}
     rules += [
-        _at_least(f"{name}: score from the second day on", each, floors.get(name, 0.0)) for name, each in known.items()
+        _at_least(f"{name}: score from the second day on", each, floors.get(name, 0.0)) for name, each in finite.items()
     ]
-    plain = [each for name, each in known.items() if name != TUNED]
+    plain = [each for name, each in finite.items() if name != TUNED]
     if len(plain) > 1:
         rules.append(_at_least("plain configuration, mean score", float(np.mean(plain)), 0.5))
     whole = [added(list(runs)) for runs in results.values()]
@@ -94,8 +94,8 @@ def safety(results: Runs) -> list[SafetyRule]:
     return rules
 
 
-def _at_least(name: str, found: float, floor: float) -> SafetyRule:
-    return SafetyRule(f"{name}, at least {floor:.2f}", _number(found), not found < floor)
+def _at_least(name: str, figure: float, floor: float) -> SafetyRule:
+    return SafetyRule(f"{name}, at least {floor:.2f}", _number(figure), not figure < floor)
 
 
 def _sum(shares: Sequence[Share]) -> Share:
@@ -116,8 +116,10 @@ def show(console: Console, results: Runs) -> None:
     console.print(sheet)
     for name, runs in results.items():
         costs = added(list(runs)).costs
-        told = ", ".join(f"{rule} {sum(cost):.1f}" for rule, cost in costs.items() if not rule.startswith("foresight "))
-        console.print(f"  {name}: {told}", highlight=False)
+        cost_text = ", ".join(
+            f"{rule} {sum(cost):.1f}" for rule, cost in costs.items() if not rule.startswith("foresight ")
+        )
+        console.print(f"  {name}: {cost_text}", highlight=False)
     for rule in safety(results):
         console.print(f"{'ok    ' if rule.holds else '[bold]BROKEN[/bold]'} {rule.name}: {rule.found}", highlight=False)
 

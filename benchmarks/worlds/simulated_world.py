@@ -222,12 +222,12 @@ class SteppedWorld(ABC):
 
     def ahead(self, state: State, i: int, count: int, then: Mapping[int, Sequence[Done]]) -> list[WorldStep]:
         """Run a copy of a state through `count` steps from `i` on, doing what `then` says before each of them."""
-        state, found = state.copy(), []
+        state, costs = state.copy(), []
         for step in range(i, min(i + count, self.count)):
             for done in then.get(step, ()):
                 self._replay(state, step, done)
-            found.append(self.step(state, step))
-        return found
+            costs.append(self.step(state, step))
+        return costs
 
     def without(self, done: Done, count: int) -> list[WorldStep]:
         """Return the `count` steps from an act on as they would have been without it, all else done as it was."""
@@ -282,11 +282,11 @@ def _sample(name: str, value: float, at: datetime) -> Sample:
 def wander(rng: np.random.Generator, count: int, sd: float, kept: float) -> FloatArray:
     """Return a first-order autoregression with standard deviation `sd`, of which `kept` is left a step later."""
     shocks = rng.normal(0, sd * math.sqrt(1 - kept**2), count)
-    found, value = np.empty(count), float(rng.normal(0, sd))
+    values, value = np.empty(count), float(rng.normal(0, sd))
     for i in range(count):
         value = kept * value + shocks[i]
-        found[i] = value
-    return found
+        values[i] = value
+    return values
 
 
 def hump(hours: FloatArray, at: float, width: float) -> FloatArray:

@@ -120,10 +120,10 @@ def _before(state: FlowsState, minutes: float) -> float:
 def _work(queue: list[tuple[int, float]], minutes: float) -> float:
     """Work a queue off, oldest first; return the minutes that were left."""
     while queue and minutes > 0:
-        at, wanted = queue[0]
-        if wanted > minutes:
-            queue[0] = (at, wanted - minutes)
+        at, work_left = queue[0]
+        if work_left > minutes:
+            queue[0] = (at, work_left - minutes)
             return 0.0
-        minutes -= wanted
+        minutes -= work_left
         del queue[0]
     return minutes

@@ -30,7 +30,7 @@ def run(
 
 def _params(changes: list[str]) -> dict[str, Any]:
     """Read typed parameters: as JSON if possible, otherwise as text."""
-    found: dict[str, Any] = {}
+    params: dict[str, Any] = {}
     for change in changes:
         name, sign, text = change.partition("=")
         if not (name and sign):
@@ -38,7 +38,7 @@ def _params(changes: list[str]) -> dict[str, Any]:
 
             raise ForeactError("parameter_unclear", f"{change!r} sets nothing.", "Write, for example, --set amount=4.")
         try:
-            found[name] = json.loads(text)
+            params[name] = json.loads(text)
         except ValueError:
-            found[name] = text
-    return found
+            params[name] = text
+    return params

@@ -26,9 +26,9 @@ def run(
     from flows.reports.compare import conditions
     from settings import utc_now
 
-    wanted, every_s = conditions(fail_on), every_minutes * 60 if every_minutes else None
+    fail_conditions, every_s = conditions(fail_on), every_minutes * 60 if every_minutes else None
     asked = backtesting.Asked(Where.folder, utc_now(), days, every_s, config, against, html)
-    answer = backtesting.run(asked, wanted)
+    answer = backtesting.run(asked, fail_conditions)
     if json:
         typer.echo(answer.to_json())
     else:

@@ -31,5 +31,5 @@ def run(
     options = settings_here().forecasting.forecaster
     question = Question(days, horizon or options.horizon_steps, origins, tuple(extra or ()), series)
     with open_configured_store(settings_here()) as store, progress("evaluating") as advance:
-        found = list(evaluate_store(store, utc_now(), question, options, advance))
-    tell([each.plain() for each in found], json, lambda: evaluations(found))
+        evaluated = list(evaluate_store(store, utc_now(), question, options, advance))
+    tell([each.plain() for each in evaluated], json, lambda: evaluations(evaluated))

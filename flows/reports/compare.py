@@ -35,9 +35,9 @@ class Condition:
 
     def is_met(self, figures: Mapping[str, Any], against: Mapping[str, Any] | None) -> bool:
         """Tell whether the figures are as the condition says; a figure that there is not meets none."""
-        found = figures[self.figure]
+        figure = figures[self.figure]
         limit = self.limit if self.limit is not None else (against or {}).get(self.figure)
-        return found is not None and limit is not None and _TESTS[self.sign](float(found), float(limit))
+        return figure is not None and limit is not None and _TESTS[self.sign](float(figure), float(limit))
 
 
 def conditions(text: str) -> list[Condition]:
@@ -49,17 +49,17 @@ def conditions(text: str) -> list[Condition]:
 
 
 def _condition(text: str) -> Condition:
-    found = _CONDITION.match(text)
-    name = re.sub(r"[ -]", "_", found[1]) if found else ""
+    match = _CONDITION.match(text)
+    name = re.sub(r"[ -]", "_", match[1]) if match else ""
     figure = _SHORT.get(name, name)
-    if found is None or figure not in FIGURES or not _is_limit(found[3]):
-        known = ", ".join(sorted({*FIGURES, *_SHORT})).replace("_", "-")
+    if match is None or figure not in FIGURES or not _is_limit(match[3]):
+        names = ", ".join(sorted({*FIGURES, *_SHORT})).replace("_", "-")
         raise ForeactError(
             "condition_unknown",
             f"{text.strip()!r} is not a condition.",
-            f"Write FIGURE, one of < <= == >= >, and a number or `{AGAINST}`. Figures: {known}.",
+            f"Write FIGURE, one of < <= == >= >, and a number or `{AGAINST}`. Figures: {names}.",
         )
-    return Condition(text.strip(), figure, found[2], None if found[3] == AGAINST else float(found[3]))
+    return Condition(text.strip(), figure, match[2], None if match[3] == AGAINST else float(match[3]))
 
 
 def _is_limit(text: str) -> bool:
@@ -69,15 +69,19 @@ def _is_limit(text: str) -> bool:
         return False
 
 
-def refuse_comparisons(wanted: Sequence[Condition]) -> None:
+def refuse_comparisons(conditions_given: Sequence[Condition]) -> None:
     """Raise `condition_needs_two` where a condition speaks of another configuration: there is none."""
-    if any(each.limit is None for each in wanted):
+    if any(each.limit is None for each in conditions_given):
         raise ForeactError("condition_needs_two", "There is nothing to compare against.", "Name it: --against FILE.")
 
 
-def failures(wanted: Sequence[Condition], report: BacktestReport, against: BacktestReport | None = None) -> list[str]:
+def failures(
+    conditions_given: Sequence[Condition], report: BacktestReport, against: BacktestReport | None = None
+) -> list[str]:
     """Return a line for each condition that holds, and so fails the build."""
     figures, others = report.summary(), against.summary() if against else None
     return [
-        f"{each.text}: {each.figure} is {figures[each.figure]:g}" for each in wanted if each.is_met(figures, others)
+        f"{each.text}: {each.figure} is {figures[each.figure]:g}"
+        for each in conditions_given
+        if each.is_met(figures, others)
     ]

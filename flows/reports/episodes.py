@@ -54,7 +54,7 @@ def find_episodes(
     A series is looked at in steps of its own sampling, a minute at least: breaches closer than three steps are one.
     """
     spans = store.samples.spans(first, end)
-    found = [
+    episodes = [
         episode
         for objective in objectives
         if objective.kind.bounds_each_value
@@ -62,7 +62,7 @@ def find_episodes(
         if objective.matches(info.series)
         for episode in _episodes_of(store, objective, info, goals, first, end)
     ]
-    return sorted(found, key=lambda each: (each.start, each.objective, each.series))
+    return sorted(episodes, key=lambda each: (each.start, each.objective, each.series))
 
 
 def false_alarms(goals: Sequence[GoalView], episodes: Sequence[Episode], end: datetime) -> list[GoalView]:

@@ -87,13 +87,13 @@ class SimulationReport:
 
     def to_json(self) -> str:
         """Return the figures and every objective, breach, goal, action and outcome as JSON."""
-        told = {
+        document = {
             "summary": self.summary(),
             **self.told_breaches(),
             "actions": [told_action(view) for view in self.actions],
             "outcomes": [json.loads(outcome.model_dump_json(exclude={"evidence"})) for outcome in self.outcomes],
         }
-        return json.dumps(told, default=str, indent=2)
+        return json.dumps(document, default=str, indent=2)
 
     def told_breaches(self) -> dict[str, Any]:
         """Return how each objective fared, every breach and every goal."""
@@ -285,20 +285,20 @@ class Comparison:
 
     def only(self, which: BacktestReport) -> list[str]:
         """Return the breaches, as `objective series start`, that only this one of the two foretold."""
-        told = [{_name(e) for e in report.episodes if e.warning == "foretold"} for report in (self.one, self.other)]
-        own, others = told if which is self.one else reversed(told)
+        foretold = [{_name(e) for e in report.episodes if e.warning == "foretold"} for report in (self.one, self.other)]
+        own, others = foretold if which is self.one else reversed(foretold)
         return sorted(own - others)
 
     def to_json(self) -> str:
         """Return both reports and the difference as JSON."""
-        told = {
+        document = {
             "one": self.one.to_record(),
             "other": self.other.to_record(),
             "difference": {name: change for name, _, _, change in self.rows()},
             "foretold_only_by_one": self.only(self.one),
             "foretold_only_by_other": self.only(self.other),
         }
-        return json.dumps(told, default=str, indent=2)
+        return json.dumps(document, default=str, indent=2)
 
 
 def _name(episode: Any) -> str:

@@ -29,21 +29,21 @@ def analyze_processes(params: Params, context: ActionContext) -> ActionResult:
 
     count = int(params.get("count", context.options.get("count", 5)))
     over_s = float(params.get("over_s", context.options.get("over_s", 0.5)))
-    found = usage(list(psutil.process_iter()), over_s)
+    usages = usage(list(psutil.process_iter()), over_s)
 
     def top(key: Callable[[Usage], float]) -> list[dict[str, object]]:
-        ranked = sorted(found, key=key, reverse=True)[:count]
+        ranked = sorted(usages, key=key, reverse=True)[:count]
         return [item.evidence() for item in ranked if key(item) > 0]
 
     evidence = {
         "by_cpu": top(lambda item: item.cpu_cores),
         "by_memory": top(lambda item: float(item.memory_bytes)),
         "by_io": top(lambda item: item.io_bytes_per_second),
-        "process_count": len(found),
+        "process_count": len(usages),
         "over_s": over_s,
     }
-    busiest = found[0] if found else None
-    detail = f"Looked at {len(found)} processes."
+    busiest = usages[0] if usages else None
+    detail = f"Looked at {len(usages)} processes."
     if busiest is not None and busiest.cpu_cores > 0:
         detail += f" {busiest.name} (pid {busiest.process.pid}) uses most CPU: {busiest.cpu_cores:.2f} cores."
     return ActionResult(success=True, detail=detail, evidence=evidence)

@@ -50,8 +50,8 @@ def call_webhook(params: Params, context: ActionContext) -> ActionResult:
     if refusal:
         return ActionResult(False, f"Refused: {refusal}", skipped=not url)
     if context.dry_run:
-        told = "".join(f" with {name} {value:g}" for name, value in amount_in(params).items())
-        return ActionResult(True, f"Dry run: would POST to {_shown(url)}{told}.")
+        with_amount = "".join(f" with {name} {value:g}" for name, value in amount_in(params).items())
+        return ActionResult(True, f"Dry run: would POST to {_shown(url)}{with_amount}.")
     try:
         with _client(context) as client:
             response = client.post(url, json=_body(params, context))
@@ -110,13 +110,13 @@ def _why_not(url: str, context: ActionContext) -> str:
     if not url:
         return f"no URL is configured. {REMEDY}"
     try:
-        wanted = httpx.URL(url)
+        target = httpx.URL(url)
         allowed = [httpx.URL(str(text)) for text in context.options.get("allow_urls") or ()]
     except httpx.InvalidURL as error:
         return f"{_shown(url)} or an allowed URL cannot be read: {error}."
-    if wanted.scheme not in {"http", "https"} or not wanted.host:
+    if target.scheme not in {"http", "https"} or not target.host:
         return f"{_shown(url)} is not an HTTP address."
-    if url == context.options.get("url") or any(_begins_with(wanted, prefix) for prefix in allowed):
+    if url == context.options.get("url") or any(_begins_with(target, prefix) for prefix in allowed):
         return ""
     return f"{_shown(url)} is not allowed. {REMEDY}"
 

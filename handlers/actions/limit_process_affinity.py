@@ -98,8 +98,8 @@ def _undo(params: Params, before: Params, context: ActionContext) -> ActionResul
     for _ in range(ROUNDS):
         now = _affinities(family_of(params))
         # What was started later inherited the confinement: it gets what the process itself had.
-        wanted = {thread: earlier.get(thread, earlier[target.pid]) for thread in now}
-        changes = {thread: cpus for thread, cpus in wanted.items() if cpus != now[thread]}
+        cpus_before = {thread: earlier.get(thread, earlier[target.pid]) for thread in now}
+        changes = {thread: cpus for thread, cpus in cpus_before.items() if cpus != now[thread]}
         if context.dry_run:
             return ActionResult(True, f"Dry run: would restore {len(changes)} thread(s) of {label(params)}.")
         if not changes:
@@ -155,19 +155,19 @@ def _outside(affinities: dict[int, frozenset[int]], keep: frozenset[int]) -> lis
 
 
 def _affinities(family: list[psutil.Process]) -> dict[int, frozenset[int]]:
-    found = {}
+    affinities = {}
     for process in family:
         for thread in threads_of(process):
             try:
-                found[thread] = frozenset(os.sched_getaffinity(thread))
+                affinities[thread] = frozenset(os.sched_getaffinity(thread))
             except (ProcessLookupError, PermissionError):
                 continue
-    return found
+    return affinities
 
 
-def _set_all(wanted: dict[int, frozenset[int]]) -> int:
+def _set_all(cpus_by_thread: dict[int, frozenset[int]]) -> int:
     changed = 0
-    for thread, cpus in wanted.items():
+    for thread, cpus in cpus_by_thread.items():
         try:
             os.sched_setaffinity(thread, cpus)
             changed += 1

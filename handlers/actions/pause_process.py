@@ -71,13 +71,13 @@ def _check(params: Params, before: Params, context: ActionContext) -> CheckAnswe
 
 @pause_process.undo
 def _undo(params: Params, before: Params, context: ActionContext) -> ActionResult:
-    known = {entry["pid"]: entry for entry in before.get("processes", [])}
+    before_by_pid = {entry["pid"]: entry for entry in before.get("processes", [])}
     if not context.dry_run:
         _end_timer(before.get("timer"))
     family = family_of(params)
     if not family:
         return has_ended(params, "resume")
-    to_resume = [p for p in family if _is_paused(p) and not known.get(p.pid, {}).get("was_paused")]
+    to_resume = [p for p in family if _is_paused(p) and not before_by_pid.get(p.pid, {}).get("was_paused")]
     if context.dry_run:
         return ActionResult(True, f"Dry run: would resume {len(to_resume)} process(es) of {label(params)}.")
     resumed = _signal_all(to_resume, signal.SIGCONT)

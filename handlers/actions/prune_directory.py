@@ -226,8 +226,8 @@ def _carry_out(job: _Job, evidence: dict[str, Any]) -> ActionResult:
 
 def drill_roots() -> list[Path]:
     """Return the folders that drills of this user made and that are still there."""
-    found = Path(os.path.realpath(tempfile.gettempdir())).glob(f"{DRILL_PREFIX}*")
-    return [path for path in found if path.is_dir() and not path.is_symlink() and path.stat().st_uid == os.getuid()]
+    folders = Path(os.path.realpath(tempfile.gettempdir())).glob(f"{DRILL_PREFIX}*")
+    return [path for path in folders if path.is_dir() and not path.is_symlink() and path.stat().st_uid == os.getuid()]
 
 
 def _allowed_root(asked: Any, roots: list[str]) -> Path:

@@ -101,8 +101,8 @@ def _undo(params: Params, before: Params, context: ActionContext) -> ActionResul
     earlier = {int(thread): int(value) for thread, value in before.get("nice", {}).items()}
     # Threads that came later inherited the raised value: they get what the process itself had.
     fallback = earlier.get(family[0].pid)
-    wanted = {thread: earlier.get(thread, fallback) for thread in now}
-    changes = {t: value for t, value in wanted.items() if value is not None and value != now[t]}
+    nice_before = {thread: earlier.get(thread, fallback) for thread in now}
+    changes = {t: value for t, value in nice_before.items() if value is not None and value != now[t]}
     if context.dry_run:
         return ActionResult(True, f"Dry run: would restore nice on {len(changes)} thread(s) of {label(params)}.")
     changed, refused = _set_all(changes)
@@ -148,10 +148,10 @@ def _nice_values(family: list[psutil.Process]) -> dict[int, int]:
     return values
 
 
-def _set_all(wanted: dict[int, int]) -> tuple[int, int]:
+def _set_all(nice_by_thread: dict[int, int]) -> tuple[int, int]:
     """Set nice values by thread; returns how many were set and how many the system refused."""
     changed = refused = 0
-    for thread, value in wanted.items():
+    for thread, value in nice_by_thread.items():
         try:
             os.setpriority(os.PRIO_PROCESS, thread, value)
             changed += 1

@@ -47,8 +47,8 @@ def run_deployment(params: Params, context: ActionContext) -> ActionResult:
     if refusal:
         return ActionResult(False, f"Refused: {refusal}", skipped=not name)
     if context.dry_run:
-        told = "".join(f" with {parameter} {value:g}" for parameter, value in _amount(params, context).items())
-        return ActionResult(True, f"Dry run: would start a run of {name}{told}.")
+        with_amount = "".join(f" with {parameter} {value:g}" for parameter, value in _amount(params, context).items())
+        return ActionResult(True, f"Dry run: would start a run of {name}{with_amount}.")
     from prefect.exceptions import ObjectNotFound
 
     try:
@@ -68,9 +68,9 @@ def _check(params: Params, before: Params, context: ActionContext) -> CheckAnswe
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterIdempotencyKey
 
-    wanted = FlowRunFilter(idempotency_key=FlowRunFilterIdempotencyKey(any_=[_key(context)]))
+    same_key = FlowRunFilter(idempotency_key=FlowRunFilterIdempotencyKey(any_=[_key(context)]))
     with get_client(sync_client=True) as client:
-        return "succeeded" if client.read_flow_runs(flow_run_filter=wanted, limit=1) else "skipped"
+        return "succeeded" if client.read_flow_runs(flow_run_filter=same_key, limit=1) else "skipped"
 
 
 @run_deployment.propose
@@ -122,7 +122,7 @@ def _why_not(name: str, context: ActionContext) -> str:
     if not name:
         return f"no deployment is named. {REMEDY}"
     options = context.options
-    known = [*(options.get("deployments") or ()), *(options.get("for_goal_types") or {}).values()]
-    if name == options.get("deployment") or any(fnmatchcase(name, str(pattern)) for pattern in known):
+    deployments = [*(options.get("deployments") or ()), *(options.get("for_goal_types") or {}).values()]
+    if name == options.get("deployment") or any(fnmatchcase(name, str(pattern)) for pattern in deployments):
         return ""
     return f"the deployment {name} is not allowed. {REMEDY}"

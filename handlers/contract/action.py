@@ -253,8 +253,8 @@ class ActionHandler(ActionTraits):
 
         What is configured goes before what the candidate says, and that before what the action says of itself.
         """
-        known = [each.name for each in fields(ActionTraits) if each.name in type(candidate).model_fields]
-        used = [name for name in known if name in self.configured or not getattr(candidate, name)]
+        shared = [each.name for each in fields(ActionTraits) if each.name in type(candidate).model_fields]
+        used = [name for name in shared if name in self.configured or not getattr(candidate, name)]
         meant = candidate.model_copy(update={name: getattr(self, name) for name in used})
         if not self.amounts or AMOUNT in candidate.params:
             return (meant,)

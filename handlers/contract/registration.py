@@ -152,15 +152,15 @@ def from_callable(
 
 def discover_actions() -> dict[str, ActionHandler]:
     """Import every module of handlers/actions and return its actions by name; two of one name is a ValueError."""
-    found: dict[str, ActionHandler] = {}
+    handlers: dict[str, ActionHandler] = {}
     for module in modules_of("handlers.actions"):
         for value in vars(module).values():
             if not isinstance(value, ActionBuilder) or value.handler.source.partition(":")[0] != module.__name__:
                 continue
-            if value.handler.name in found:
+            if value.handler.name in handlers:
                 raise ValueError(f"two actions are called {value.handler.name!r}; the second is in {module.__name__}")
-            found[value.handler.name] = value.handler
-    return found
+            handlers[value.handler.name] = value.handler
+    return handlers
 
 
 def _first_line(function: Callable[..., Any]) -> str:

@@ -46,12 +46,12 @@ def source(
 
 def discover_sources() -> dict[str, SourceHandler]:
     """Import every module of handlers/sources and return its sources by name; two of one name is a ValueError."""
-    found: dict[str, SourceHandler] = {}
+    handlers: dict[str, SourceHandler] = {}
     for module in modules_of("handlers.sources"):
         for value in vars(module).values():
             if not isinstance(value, SourceHandler) or value.pull.__module__ != module.__name__:
                 continue
-            if value.name in found:
+            if value.name in handlers:
                 raise ValueError(f"two sources are called {value.name!r}; the second is in {module.__name__}")
-            found[value.name] = value
-    return found
+            handlers[value.name] = value
+    return handlers

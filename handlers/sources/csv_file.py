@@ -125,21 +125,21 @@ def _layout(header: list[str], width: int, path: Path, options: Mapping[str, Any
     label_names = options.get("label_columns") or ()
     labels = {column: name for name in label_names if (column := _column(names, name, path)) is not None}
     others = [column for column in range(len(names)) if column not in {time, metric, *labels}]
-    wanted = [_column(names, name, path) for name in options.get("value_columns") or ()]
-    values = [column for column in wanted if column is not None] or others
+    columns = [_column(names, name, path) for name in options.get("value_columns") or ()]
+    values = [column for column in columns if column is not None] or others
     if not values:
         raise ForeactError("csv_columns", f"The file {path} has no value column.", "Name one in value_columns.")
     single = str(options.get("metric") or (path.stem if lower[values[0]] == "value" else names[values[0]]))
     return _Layout(time, {values[0]: single} if len(values) == 1 else {c: names[c] for c in values}, metric, labels)
 
 
-def _column(names: list[str], wanted: Any, path: Path) -> int | None:
-    if wanted is None:
+def _column(names: list[str], column: Any, path: Path) -> int | None:
+    if column is None:
         return None
-    if wanted not in names:
-        message = f"The file {path} has no column {wanted!r}; it has {names}."
+    if column not in names:
+        message = f"The file {path} has no column {column!r}; it has {names}."
         raise ForeactError("csv_columns", message, "Use one of its columns.")
-    return names.index(wanted)
+    return names.index(column)
 
 
 def _time_of(text: str, zone: tzinfo) -> datetime | None:

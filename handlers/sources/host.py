@@ -42,9 +42,9 @@ class HostSampler:
     def sample(self, tick: datetime) -> list[Sample]:
         """Return one sample of each series, all stamped `tick`; what this host does not have is left out."""
         reading = _read(self.clock_s())
-        found = [*_levels(), *(_rates(self._last, reading) if self._last else ())]
+        readings = [*_levels(), *(_rates(self._last, reading) if self._last else ())]
         self._last = reading
-        return [Sample(metric=m, value=v, ts=tick, labels=labels, unit=unit) for m, v, labels, unit in found]
+        return [Sample(metric=m, value=v, ts=tick, labels=labels, unit=unit) for m, v, labels, unit in readings]
 
 
 Row = tuple[str, float, dict[str, str], str]

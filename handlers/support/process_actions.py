@@ -95,8 +95,8 @@ def _usage_of_allowed(context: ActionContext) -> list[Usage]:
     if key not in context.memo:
         processes = allowed(options)
         context.memo[key] = usage(processes, float(options.get("over_s", OVER_S))) if processes else []
-    found: list[Usage] = context.memo[key]
-    return found
+    usages: list[Usage] = context.memo[key]
+    return usages
 
 
 def target_or_refusal(params: Params, context: ActionContext) -> psutil.Process | ActionResult:

@@ -173,18 +173,18 @@ def usage(processes: list[psutil.Process], over_s: float) -> list[Usage]:
     first = dict(_counters(processes))
     time.sleep(over_s)
     elapsed_s = time.monotonic() - started_s
-    found = []
+    usages = []
     for process, (cpu_s, io_bytes) in _counters(list(first)):
         cpu_cores = max(0.0, cpu_s - first[process][0]) / elapsed_s
         io_rate = max(0.0, io_bytes - first[process][1]) / elapsed_s
         try:
             with process.oneshot():
-                found.append(
+                usages.append(
                     Usage(process, process.name(), process.username(), cpu_cores, process.memory_info().rss, io_rate)
                 )
         except psutil.Error:
             continue
-    return sorted(found, key=lambda item: (-item.cpu_cores, item.process.pid))
+    return sorted(usages, key=lambda item: (-item.cpu_cores, item.process.pid))
 
 
 def _counters(processes: list[psutil.Process]) -> Iterator[tuple[psutil.Process, tuple[float, float]]]:

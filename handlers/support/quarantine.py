@@ -36,7 +36,7 @@ def find_old(root: Path, patterns: tuple[str, ...], older_than: datetime, limit:
 
     A file's name must match every pattern. Links, other file systems and quarantines are left out.
     """
-    found = []
+    old_files = []
     device = os.stat(root).st_dev
     for folder, folders, names, folder_fd in os.fwalk(root, follow_symlinks=False):
         folders[:] = sorted(name for name in folders if name != QUARANTINE and _is_on(device, name, folder_fd))
@@ -49,8 +49,8 @@ def find_old(root: Path, patterns: tuple[str, ...], older_than: datetime, limit:
                 continue
             if stat.S_ISREG(status.st_mode) and status.st_mtime < older_than.timestamp():
                 path = os.path.relpath(os.path.join(folder, name), root)
-                found.append(OldFile(path, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC)))
-    return sorted(found, key=lambda file: (file.modified_at, file.path))[:limit]
+                old_files.append(OldFile(path, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC)))
+    return sorted(old_files, key=lambda file: (file.modified_at, file.path))[:limit]
 
 
 def folder_name(tick: datetime, action_id: str) -> str:

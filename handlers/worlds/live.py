@@ -45,7 +45,7 @@ class LiveWorld:
 
     def propose(self, goal: Goal, tick: datetime) -> list[Candidate]:
         """Ask every enabled action what it could do for a goal; one that fails proposes nothing."""
-        found: list[Candidate] = []
+        candidates: list[Candidate] = []
         for name, handler in self.actions.items():
             context = ActionContext(
                 tick=tick,
@@ -55,10 +55,10 @@ class LiveWorld:
                 memo=self._looked_at.setdefault(tick, {}),
             )
             try:
-                found += handler.propose(goal, context)
+                candidates += handler.propose(goal, context)
             except Exception as trouble:
                 self.troubles.append(f"action {name} proposed nothing: {type(trouble).__name__}: {trouble}")
-        return found
+        return candidates
 
     def capture(self, action: Action, tick: datetime) -> dict[str, Any]:
         """Return the state that undo would restore; raises LookupError where the target cannot be read."""

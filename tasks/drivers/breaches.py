@@ -24,7 +24,7 @@ def driven_breaches(
     They take the place of breaches read off the metric's own forecast, which has our own actions in it. `last` holds
     the present values by series.
     """
-    found = []
+    breaches = []
     for objective in objectives:
         response = driven.responses.get(objective.name)
         driver = paths.get(objective.driver or "")
@@ -34,8 +34,8 @@ def driven_breaches(
         step = step_s[str(objective.driver)]
         steps = max(1, min(driver.shape[1], round(objective.horizon_s / step)))
         metric = response.metric(driver[:, :steps], np.array(now))
-        found.append(_breach(objective, metric, step, tick, (last or {}).get(objective.measured)))
-    return tuple(found)
+        breaches.append(_breach(objective, metric, step, tick, (last or {}).get(objective.measured)))
+    return tuple(breaches)
 
 
 def _breach(objective: Objective, metric: FloatArray, step_s: float, tick: datetime, value: float | None) -> Breach:

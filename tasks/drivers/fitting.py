@@ -40,13 +40,13 @@ def fit_driven(
     capacity itself. Where nothing can be fitted the objective is left out, and is planned for like any other.
     """
     driven = [objective for objective in objectives if objective.driver is not None]
-    known = sorted(frames, key=lambda frame: -frame.values.shape[1]) if driven else []
+    longest_first = sorted(frames, key=lambda frame: -frame.values.shape[1]) if driven else []
     responses: dict[str, Response] = {}
     capacities: dict[str, float] = {}
     for objective in driven:
         capacity = str(objective.capacity)
-        now = next((value for frame in known if (value := _last(frame, capacity)) is not None), None)
-        response = (declared or {}).get(objective.name) or _response(objective, known)
+        now = next((value for frame in longest_first if (value := _last(frame, capacity)) is not None), None)
+        response = (declared or {}).get(objective.name) or _response(objective, longest_first)
         if now is not None and response is not None:
             responses[objective.name] = response
             capacities[capacity] = now
@@ -74,8 +74,8 @@ def _stated(spec: ResponseSpec, frames: Sequence[Frame]) -> Response | None:
     if spec.per is None:
         return response
     rows = ((row, frame.step_s) for frame in frames if (row := _row(frame, spec.per)) is not None)
-    found = next(rows, None)
-    factor = present_factor(spec, *found) if found is not None else None
+    first_row = next(rows, None)
+    factor = present_factor(spec, *first_row) if first_row is not None else None
     return None if factor is None else ScaledResponse(response, factor)
 
 

@@ -10,8 +10,8 @@ from storage.records import Breach
 def breaches_in_force(store: Store, cycle_id: str) -> tuple[Breach, ...]:
     """Return the breaches that a cycle went by: of driven objectives those that the driver foretells."""
     own = store.forecasts.breaches.select("WHERE cycle_id = $cycle_id", {"cycle_id": cycle_id})
-    known = store.facts.get(DRIVEN)
-    if known is None or known.cycle_id != cycle_id:
+    driven_fact = store.facts.get(DRIVEN)
+    if driven_fact is None or driven_fact.cycle_id != cycle_id:
         return tuple(own)
-    replaced = {breach.objective for breach in known.breaches}
-    return (*(breach for breach in own if breach.objective not in replaced), *known.breaches)
+    replaced = {breach.objective for breach in driven_fact.breaches}
+    return (*(breach for breach in own if breach.objective not in replaced), *driven_fact.breaches)

@@ -26,21 +26,21 @@ def labels_of(action: Action) -> Reach:
     """
     given = action.params.get("labels")
     own = {str(name): str(value) for name, value in given.items()} if isinstance(given, Mapping) else {}
-    found = {**dict(_LABEL.findall(action.series or "")), **dict(_LABEL.findall(action.target)), **own}
-    return Reach(action.target or action.series or action.name, found)
+    labels = {**dict(_LABEL.findall(action.series or "")), **dict(_LABEL.findall(action.target)), **own}
+    return Reach(action.target or action.series or action.name, labels)
 
 
-def spread_too_far(wanted: Reach, reached: Iterable[Reach], most: Mapping[str, int]) -> str | None:
+def spread_too_far(reach: Reach, reached: Iterable[Reach], most: Mapping[str, int]) -> str | None:
     """Return why one more target would be too many; None where it may be acted on.
 
     `most` says by label how many targets of one value may be reached; a target that was reached before is no new one.
     """
     before = list(reached)
     for label, limit in most.items():
-        value = wanted.labels.get(label)
+        value = reach.labels.get(label)
         if value is None:
             continue
         targets = {each.target for each in before if each.labels.get(label) == value}
-        if wanted.target not in targets and len(targets) >= limit:
+        if reach.target not in targets and len(targets) >= limit:
             return f"{len(targets)} targets of {label} {value} were acted on within an hour, the most allowed."
     return None

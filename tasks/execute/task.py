@@ -76,8 +76,8 @@ def _tried(
         raise
     except Exception as trouble:
         logger.exception("%s could not be handled", view.action.action_id)
-        known = context.store.actions.get(view.action.action_id)
-        if known is None or known.intent is not None:
+        view_now = context.store.actions.get(view.action.action_id)
+        if view_now is None or view_now.intent is not None:
             return None
         reason = str(trouble) if isinstance(trouble, ForeactError) else explain(trouble, "Handling it")
         return _finish(context, view.action, _receipt(context, view, ReceiptStatus.SKIPPED, reason))
@@ -133,8 +133,8 @@ def resolve(context: Context, view: ActionView) -> Receipt | None:
     A check tells whether the effect of the act is in place: for an undo that is the wrong way round.
     """
     assert view.intent is not None
-    found = check_in(context.world, as_decided(context, view), view.intent, context.tick)
-    status = _UNDO_BY_CHECK.get(found, found) if view.action.undo_of else found
+    check_answer = check_in(context.world, as_decided(context, view), view.intent, context.tick)
+    status = _UNDO_BY_CHECK.get(check_answer, check_answer) if view.action.undo_of else check_answer
     detail = f"It was interrupted; a check found: {status}."
     return _finish(context, view.action, _receipt(context, view, status, detail))
 

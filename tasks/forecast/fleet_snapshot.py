@@ -96,8 +96,8 @@ def read_snapshot(text: str) -> FleetSnapshot:
 def _check(kept: FleetSnapshot) -> None:
     """Compare shapes and figures with those that every fit has."""
     state = kept.state
-    wanted = no_offsets(state.horizon, state.levels).shape
-    if state.offsets.shape != wanted or state.coefficients.shape[:1] != wanted[:1]:
+    shape = no_offsets(state.horizon, state.levels).shape
+    if state.offsets.shape != shape or state.coefficients.shape[:1] != shape[:1]:
         raise CorruptSnapshot(f"offsets {state.offsets.shape} and coefficients {state.coefficients.shape} do not fit")
     if state.library.shape != (state.path_count, state.horizon):
         raise CorruptSnapshot(f"an error library of shape {state.library.shape}")

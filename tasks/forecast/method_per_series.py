@@ -47,8 +47,8 @@ class MethodPerSeries:
     def wrong_methods(self) -> dict[str, str]:
         """Return by metric, or under "default_method", what is wrong with its method, and the remedy."""
         asked = {"default_method": self.default} | dict(self.per_metric)
-        found = {metric: trouble_with(self._whole(method)) for metric, method in asked.items()}
-        return {metric: trouble for metric, trouble in found.items() if trouble is not None}
+        troubles = {metric: trouble_with(self._whole(method)) for metric, method in asked.items()}
+        return {metric: trouble for metric, trouble in troubles.items() if trouble is not None}
 
     def _whole(self, method: str | Method) -> Method:
         return method if isinstance(method, Method) else Method(method, self.arguments.get(method, {}))
@@ -88,8 +88,8 @@ def forecast_frame(
     warning.
     """
     seasons = frame.season_lengths
-    known = state or fit_fleet(frame.values, season_lengths=seasons, horizon=horizon, seed=seed)
-    batch = forecast_sharded(frame.values, known, changed_at, count=shards, run=run)
+    fleet_state = state or fit_fleet(frame.values, season_lengths=seasons, horizon=horizon, seed=seed)
+    batch = forecast_sharded(frame.values, fleet_state, changed_at, count=shards, run=run)
     batch = _told(frame, batch, changed_at)
     for method, rows in _by_method(frame, serving):
         wrong = None if must_serve else trouble_with(method)
@@ -118,15 +118,15 @@ def _key(method: Method, frame: Frame) -> str:
 
 def _by_method(frame: Frame, serving: MethodPerSeries) -> list[tuple[Method, list[int]]]:
     """Return the rows of each method that needs more than the fleet's forecast, by its name."""
-    found: list[tuple[Method, list[int]]] = []
+    rows_by_method: list[tuple[Method, list[int]]] = []
     for row, series in enumerate(frame.series):
         method = serving.method_of(series)
-        rows = next((rows for known, rows in found if known == method), None)
+        rows = next((rows for other, rows in rows_by_method if other == method), None)
         if rows is None:
-            found.append((method, [row]))
+            rows_by_method.append((method, [row]))
         else:
             rows.append(row)
-    others = [(method, rows) for method, rows in found if method.name not in FLEET or method.arguments]
+    others = [(method, rows) for method, rows in rows_by_method if method.name not in FLEET or method.arguments]
     return sorted(others, key=lambda each: each[0].name)
 
 

@@ -97,23 +97,23 @@ def stored_models(context: Context, frames: Sequence[Frame], objectives: Sequenc
     """Return what earlier cycles learned, fitted anew where it is a day old, outgrown, missing or corrupt."""
     horizon = context.settings.forecasting.forecaster.horizon_steps
     names = [_name(frame, horizon) for frame in frames]
-    found = context.store.forecasts.fitted.get([*names, CURVES, PACE])
+    fitted = context.store.forecasts.fitted.get([*names, CURVES, PACE])
     notes: list[str] = []
     fleets = []
     for name, frame in zip(names, frames, strict=True):
-        kept = _read(context, found.get(name), notes)
+        kept = _read(context, fitted.get(name), notes)
         if kept is None or not kept.serves(frame.values, frame.season_lengths, horizon, context.cycle.seed):
             kept = _fit(context, name, frame, objectives)
         fleets.append(kept)
-    breach, state = _curves(context, found.get(CURVES), notes)
-    return StoredModels(tuple(fleets), breach, state, _pace(context, found.get(PACE), notes), tuple(notes))
+    breach, state = _curves(context, fitted.get(CURVES), notes)
+    return StoredModels(tuple(fleets), breach, state, _pace(context, fitted.get(PACE), notes), tuple(notes))
 
 
 def keep_pace(context: Context, pace: TimeBudget) -> None:
     """Keep where models stopped, if that is news."""
     name, text = PACE, pace.to_text()
-    known = context.store.forecasts.fitted.get([name]).get(name)
-    if pace.marks and (known is None or known.body != text):
+    fitted = context.store.forecasts.fitted.get([name]).get(name)
+    if pace.marks and (fitted is None or fitted.body != text):
         context.store.forecasts.fitted.keep(Fitted(name, context.tick, text))
 
 

@@ -30,13 +30,13 @@ SHARD_SERIES = 100  # fewer in a shard take less time than handing them over
 
 
 def _summary(outlook: Outlook) -> Mapping[str, Any]:
-    told = {
+    summary = {
         "forecasts": sum(forecast.refusal is None for forecast in outlook.forecasts),
         "refusals": sum(forecast.refusal is not None for forecast in outlook.forecasts),
         "likely_breaches": sum(breach.probability >= 0.5 for breach in outlook.breaches),
         "state": outlook.state.state,
     }
-    return told | ({"notes": list(outlook.notes)} if outlook.notes else {})
+    return summary | ({"notes": list(outlook.notes)} if outlook.notes else {})
 
 
 @stage("forecast", _summary)
@@ -49,18 +49,18 @@ def forecast(
     """Forecast every window, read each objective off the joint paths, and settle forecasts that matured."""
     objectives = objectives_in_force(context.settings, context.store)
     serving = serving_of(context)
-    known = stored_models(context, frames, objectives)
-    batches = _batches(context, frames, serving, known, patterns, run_shards)
+    models = stored_models(context, frames, objectives)
+    batches = _batches(context, frames, serving, models, patterns, run_shards)
     parts = [
         FramePaths(frame, batch, tuple(crossings(frame, batch, objectives)), kept.blocks)
-        for frame, batch, kept in zip(frames, batches, known.fleets, strict=True)
+        for frame, batch, kept in zip(frames, batches, models.fleets, strict=True)
     ]
-    outlook = _outlook(context, parts, known)
+    outlook = _outlook(context, parts, models)
     became = settled(context, len(outlook.forecasts))
 
     def write() -> None:
-        _record(context, outlook, known)
-        keep_pace(context, known.pace)
+        _record(context, outlook, models)
+        keep_pace(context, models.pace)
         became.record(context.store)
 
     context.store.together(write)
@@ -71,7 +71,7 @@ def _batches(
     context: Context,
     frames: Sequence[Frame],
     serving: MethodPerSeries,
-    known: StoredModels,
+    models: StoredModels,
     patterns: Sequence[Pattern],
     run_shards: RunShards,
 ) -> tuple[ForecastBatch, ...]:
@@ -87,41 +87,41 @@ def _batches(
             shards=min(options.shards, len(frame.series) // SHARD_SERIES),
             run=run_shards,
             must_serve=False,
-            pace=known.pace,
+            pace=models.pace,
         )
-        for frame, kept in zip(frames, known.fleets, strict=True)
+        for frame, kept in zip(frames, models.fleets, strict=True)
     )
 
 
-def _outlook(context: Context, parts: Sequence[FramePaths], known: StoredModels) -> Outlook:
+def _outlook(context: Context, parts: Sequence[FramePaths], models: StoredModels) -> Outlook:
     needed = context.settings.forecasting.state_needs
-    state, raw = predicted_state(parts, context.tick, known.state, context.cycle.seed, needed)
+    state, raw = predicted_state(parts, context.tick, models.state, context.cycle.seed, needed)
     return Outlook(
         frames=tuple(part.frame for part in parts),
         batches=tuple(part.batch for part in parts),
         forecasts=tuple(each for part in parts for each in forecasts_of(part.frame, part.batch)),
-        breaches=tuple(each for part in parts for each in breaches_at(part.frame, part.crossings, known.breach)),
+        breaches=tuple(each for part in parts for each in breaches_at(part.frame, part.crossings, models.breach)),
         state=state,
         raw_state=raw,
-        notes=known.notes,
+        notes=models.notes,
     )
 
 
-def _record(context: Context, outlook: Outlook, known: StoredModels) -> None:
+def _record(context: Context, outlook: Outlook, models: StoredModels) -> None:
     """Write what was foretold; a turn that is tried again finds its state there."""
     raw = RawState(outlook.raw_state.unhealthy, outlook.raw_state.critical) if outlook.raw_state else None
     store = context.store.forecasts
     if store.states.append(outlook.state, context.cycle_id, raw):
-        store.append_new(outlook.forecasts, context.cycle_id, _spreads(outlook, known.fleets))
+        store.append_new(outlook.forecasts, context.cycle_id, _spreads(outlook, models.fleets))
         store.breaches.append(outlook.breaches, context.cycle_id)
 
 
 def _spreads(outlook: Outlook, fleets: Sequence[FleetSnapshot]) -> dict[str, Spread]:
     """Return by series what makes a forecast count for calibration; only the seasonal method takes offsets."""
-    found: dict[str, Spread] = {}
+    spreads: dict[str, Spread] = {}
     for frame, batch, kept in zip(outlook.frames, outlook.batches, fleets, strict=True):
         offsets = kept.state.offsets if kept.state.offsets.any() else None
         for row, series in enumerate(frame.series):
             takes_offsets = batch.method[row].startswith(CALIBRATED_METHOD)
-            found[series] = Spread(float(batch.scale[row]), offsets if takes_offsets else None)
-    return found
+            spreads[series] = Spread(float(batch.scale[row]), offsets if takes_offsets else None)
+    return spreads

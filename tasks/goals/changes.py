@@ -29,9 +29,9 @@ class GoalChanges:
         views = {view.goal.goal_id: view for view in open_goals}
         goals = {goal.goal_id: goal for goal in self.new}
         for move in self.transitions:
-            known = views.get(move.goal_id)
-            goal = known.goal if known else goals[move.goal_id]
-            since = known.since if known and known.state is move.state else move.at
+            view_before = views.get(move.goal_id)
+            goal = view_before.goal if view_before else goals[move.goal_id]
+            since = view_before.since if view_before and view_before.state is move.state else move.at
             views[move.goal_id] = GoalView(
                 goal=goal, state=move.state, progress=move.progress, reason=move.reason, since=since
             )

@@ -118,11 +118,11 @@ class Evidence:
     def _meant(self) -> Mapping[str, set[str]]:
         """Return the known series by what names them: their whole key, and their metric."""
         names = {series for frame in self._all_frames for series in frame.series}
-        found: dict[str, set[str]] = {}
+        series_by_objective: dict[str, set[str]] = {}
         for series in names | {breach.series for breach in self.breaches}:
             for name in (series, metric_of(series)):
-                found.setdefault(name, set()).add(series)
-        return found
+                series_by_objective.setdefault(name, set()).add(series)
+        return series_by_objective
 
     @property
     def _all_frames(self) -> tuple[Frame, ...]:
@@ -135,19 +135,19 @@ class Evidence:
 
     def breach_of(self, objective: str, series: str) -> Breach | None:
         """Return the predicted breach of an objective by a series, None where none was computed."""
-        wanted = (objective, series)
-        return next((each for each in self.breaches if (each.objective, each.series) == wanted), None)
+        pair = (objective, series)
+        return next((each for each in self.breaches if (each.objective, each.series) == pair), None)
 
     def window(self, series: str, span_s: float) -> ObservedWindow | None:
         """Return the last `span_s` seconds of a series from the finest frame that reaches so far back.
 
         Where no frame does, the one that reaches furthest serves. None where no frame knows the series.
         """
-        known = self._windows(series)
-        long_enough = [each for each in known if each.span_s >= span_s * 0.95]
+        windows = self._windows(series)
+        long_enough = [each for each in windows if each.span_s >= span_s * 0.95]
         if long_enough:
             return min(long_enough, key=lambda each: each.step_s).tail(span_s)
-        furthest = max(known, key=lambda each: (each.span_s, -each.step_s), default=None)
+        furthest = max(windows, key=lambda each: (each.span_s, -each.step_s), default=None)
         return furthest.tail(span_s) if furthest else None
 
     def latest(self, series: str) -> Reading | None:

@@ -25,13 +25,13 @@ def with_children(
     them, and fails with one that failed; one of which any child is enough (OR) is achieved with the first. Progress is
     that of the tree. Goals that are each other's ancestors are left to their own measurement, and that is said.
     """
-    known = {view.goal.goal_id: view for view in [*closed, *open_goals]}
-    parents = {goal_id: _parent(view, known, evidence) for goal_id, view in known.items()}
+    views = {view.goal.goal_id: view for view in [*closed, *open_goals]}
+    parents = {goal_id: _parent(view, views, evidence) for goal_id, view in views.items()}
     try:
         refuse_cycles(parents)
     except ForeactError as trouble:
         return moves, [Declined("tree", f"{trouble.message} Each is pursued separately.")]
-    now = {goal_id: _after(view, moves.get(goal_id), parents[goal_id]) for goal_id, view in known.items()}
+    now = {goal_id: _after(view, moves.get(goal_id), parents[goal_id]) for goal_id, view in views.items()}
     children: dict[str, list[str]] = {}
     for goal_id, parent in parents.items():
         if parent is not None and counts_for_parent(now[goal_id]):
@@ -43,21 +43,21 @@ def with_children(
             now[goal_id] = own.model_copy(update={"state": state, "reason": reason})
     progress = tree_progress(now.values())
     return {
-        goal_id: _joint_move(known[goal_id], now[goal_id], progress[goal_id], evidence, policy)
+        goal_id: _joint_move(views[goal_id], now[goal_id], progress[goal_id], evidence, policy)
         if goal_id in children
         else move
         for goal_id, move in moves.items()
     }, []
 
 
-def _parent(view: GoalView, known: Mapping[str, GoalView], evidence: Evidence) -> str | None:
+def _parent(view: GoalView, views: Mapping[str, GoalView], evidence: Evidence) -> str | None:
     """Return the goal's parent: the one it names, or the open goal of the objective that its objective names."""
-    if view.goal.parent_id in known:
+    if view.goal.parent_id in views:
         return view.goal.parent_id
     objective = evidence.objective(view.goal.objective)
     if objective is None or objective.parent is None or not view.is_open:
         return None
-    same = (each.goal.goal_id for each in known.values() if each.is_open and each.goal.objective == objective.parent)
+    same = (each.goal.goal_id for each in views.values() if each.is_open and each.goal.objective == objective.parent)
     return next(same, None)
 
 

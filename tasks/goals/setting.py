@@ -61,8 +61,8 @@ def set_goals(
     proposals, declined = _propose(evidence, served)
     declined += amiss + _refuse(evidence, proposals, still_open, [*recent, *closed_now], policy)
     refused = {each.cause for each in declined}
-    wanted = [each for each in proposals if each.cause not in refused]
-    taken, displaced, crowded = _fit_in(wanted, still_open, proposals, max_active_goals, policy, evidence)
+    ranked = [each for each in proposals if each.cause not in refused]
+    taken, displaced, crowded = _fit_in(ranked, still_open, proposals, max_active_goals, policy, evidence)
     new = _linked([_goal_of(each, evidence, cycle_id) for each in taken], still_open, evidence)
     displaced_ids = {move.goal_id for move in displaced}
     kept = [move for move in transitions if move.goal_id not in displaced_ids]
@@ -85,8 +85,8 @@ def _propose(evidence: Evidence, rules: Sequence[Rule]) -> tuple[list[_Weighed],
         try:
             for proposal in rule.propose(evidence):
                 each = _weighed(rule, proposal, evidence)
-                known = proposals.get(each.cause)
-                if known is None or proposal.probability > known.proposal.probability:
+                earlier = proposals.get(each.cause)
+                if earlier is None or proposal.probability > earlier.proposal.probability:
                     proposals[each.cause] = each
         except Exception as trouble:
             reason = f"the rule failed and was skipped in this cycle: {type(trouble).__name__}: {trouble}"
@@ -133,7 +133,7 @@ def _contradicted(evidence: Evidence, proposal: Proposal) -> str | None:
 
 
 def _fit_in(
-    wanted: Sequence[_Weighed],
+    ranked: Sequence[_Weighed],
     still_open: Sequence[GoalView],
     proposals: Sequence[_Weighed],
     most: int,
@@ -145,7 +145,7 @@ def _fit_in(
     taken: list[_Weighed] = []
     displaced: list[Transition] = []
     crowded: list[Declined] = []
-    for each in wanted:
+    for each in ranked:
         if len(weights) + len(taken) < most:
             taken.append(each)
             continue

@@ -32,9 +32,9 @@ def _summary(goals: GoalViews) -> Mapping[str, Any]:
 def goals(context: Context, outlook: Outlook, patterns: tuple[Pattern, ...]) -> GoalViews:
     """Review the open goals, set new ones, and return those that ask for something."""
     if context.settings.forecasting.goal_setter.auto_goal_setting:
-        known = evidence(context, outlook, patterns)
-        _keep_driven(context, outlook, known.breaches)
-        changes = decide(context, known)
+        evidence_now = evidence(context, outlook, patterns)
+        _keep_driven(context, outlook, evidence_now.breaches)
+        changes = decide(context, evidence_now)
         context.store.goals.append(changes.new, changes.transitions, context.cycle_id)
         for goal in changes.new:
             detail = {"type": goal.goal_type, "description": goal.description, "because": goal.because}
@@ -49,10 +49,10 @@ def _keep_driven(context: Context, outlook: Outlook, breaches: tuple[Breach, ...
         context.store.facts.set(DRIVEN, DrivenBreaches(context.cycle_id, driven))
 
 
-def decide(context: Context, known: Evidence) -> GoalChanges:
+def decide(context: Context, evidence_now: Evidence) -> GoalChanges:
     """Let the rules speak on the evidence."""
     return set_goals(
-        known,
+        evidence_now,
         *_lately(context),
         max_active_goals=context.settings.forecasting.goal_setter.max_active_goals,
         cycle_id=context.cycle_id,

@@ -145,14 +145,14 @@ def review(level: Autonomy, evidence: TrackRecord, thresholds: Thresholds = DEFA
         return Review(ceiling, f"{evidence.action} {cause}", True)
     if level is Autonomy.AUTO:
         return Review(level, "no evidence against it", False)
-    wanted = list(Autonomy)[level.rank + 1]
-    if wanted.rank > ceiling.rank:
+    next_level = list(Autonomy)[level.rank + 1]
+    if next_level.rank > ceiling.rank:
         cause = "cannot be undone" if not evidence.is_reversible else "has never succeeded"
         return Review(level, f"{evidence.action} {cause}: it stays at {level}", False)
-    missing = _missing(wanted, evidence, thresholds)
+    missing = _missing(next_level, evidence, thresholds)
     if missing:
-        return Review(level, f"{wanted} still needs: {'; '.join(missing)}", False)
-    return Review(wanted, _earned(wanted, evidence), True)
+        return Review(level, f"{next_level} still needs: {'; '.join(missing)}", False)
+    return Review(next_level, _earned(next_level, evidence), True)
 
 
 def _lost(level: Autonomy, evidence: TrackRecord, limits: Thresholds) -> tuple[Autonomy, str]:
@@ -184,7 +184,7 @@ def _lost(level: Autonomy, evidence: TrackRecord, limits: Thresholds) -> tuple[A
     return min(lower, key=lambda fall: fall[0].rank) if lower else (level, "")
 
 
-def _missing(wanted: Autonomy, evidence: TrackRecord, limits: Thresholds) -> list[str]:
+def _missing(next_level: Autonomy, evidence: TrackRecord, limits: Thresholds) -> list[str]:
     """Say what the evidence lacks for a level."""
     checks = [
         (evidence.forecasts >= limits.fewest_forecasts, f"{limits.fewest_forecasts} verified forecasts"),
@@ -193,14 +193,14 @@ def _missing(wanted: Autonomy, evidence: TrackRecord, limits: Thresholds) -> lis
             f"a forecast interval that contains 90 % of the values (now {percent(evidence.coverage_ratio)})",
         ),
     ]
-    if wanted.rank >= Autonomy.APPROVE.rank:
+    if next_level.rank >= Autonomy.APPROVE.rank:
         enough = evidence.lead_time_s > evidence.needed_lead_s
         checks.append((enough, f"warnings more than {evidence.needed_lead_s:.0f} s ahead"))
         not_useless = evidence.outcomes < limits.useless_after or evidence.effect_high >= limits.useful_sd
         checks.append((not_useless, f"an effect ({evidence.outcomes} outcomes show none)"))
         checks.append((evidence.recent_worse < limits.worse_lost, "recent outcomes without harm"))
         checks.append((evidence.recent_failures < limits.failures_lost, "recent runs that succeeded"))
-    if wanted is Autonomy.AUTO:
+    if next_level is Autonomy.AUTO:
         undone = evidence.undos >= limits.fewest_undos and evidence.undo_ratio >= limits.lowest_undo_ratio
         checks += [
             (evidence.outcomes >= limits.fewest_outcomes, f"{limits.fewest_outcomes} measured outcomes"),
@@ -211,14 +211,14 @@ def _missing(wanted: Autonomy, evidence: TrackRecord, limits: Thresholds) -> lis
     return [what for holds, what in checks if not holds]
 
 
-def _earned(wanted: Autonomy, evidence: TrackRecord) -> str:
+def _earned(next_level: Autonomy, evidence: TrackRecord) -> str:
     forecast = (
         f"{percent(evidence.coverage_ratio)} of values inside the 90 % interval over {evidence.forecasts} forecasts"
     )
-    if wanted is Autonomy.RECOMMEND:
+    if next_level is Autonomy.RECOMMEND:
         return forecast
     lead = f"warnings {evidence.lead_time_s:.0f} s ahead"
-    if wanted is Autonomy.APPROVE:
+    if next_level is Autonomy.APPROVE:
         return f"{forecast}, {lead}"
     return (
         f"{forecast}, {lead}, {evidence.outcomes} outcomes with a mean effect of {evidence.effect_mean:+.2f} sd, "

@@ -128,15 +128,15 @@ class HierarchicalLearner:
 
     def effects(self, context: Situation, arms: Sequence[str]) -> tuple[FloatArray, FloatArray]:
         """Return the believed mean effect of each arm and its standard deviation, both (n_arms,)."""
-        known, rows = self._rows(context, arms)
-        spread = np.linalg.solve(known.precision, rows.T)
-        variance = known.rate / (known.shape - 1) * np.einsum("af,fa->a", rows, spread)
-        return rows @ known.mean, np.sqrt(variance)
+        grown, rows = self._rows(context, arms)
+        spread = np.linalg.solve(grown.precision, rows.T)
+        variance = grown.rate / (grown.shape - 1) * np.einsum("af,fa->a", rows, spread)
+        return rows @ grown.mean, np.sqrt(variance)
 
     def draws(self, context: Situation, arms: Sequence[str], count: int, seed: int) -> FloatArray:
         """Draw the arms' effects jointly from what is believed: (count, n_arms)."""
-        known, rows = self._rows(context, arms)
-        return np.asarray(known._regressor(seed).sample(rows, size=count), dtype=np.float64)
+        grown, rows = self._rows(context, arms)
+        return np.asarray(grown._regressor(seed).sample(rows, size=count), dtype=np.float64)
 
     def gain(self, context: Situation, action: str, than: str, at: Situation | None = None) -> tuple[float, float]:
         """Return how much more an action is believed to do than another, and the standard deviation of that.
@@ -145,10 +145,10 @@ class HierarchicalLearner:
         hour. What both share cancels: the difference is surer than either.
         """
         one, other = describe(action, context), describe(than, at or context)
-        known = self._grown([*one, *other])
-        row = known.features.vector(one) - known.features.vector(other)
-        variance = known.rate / (known.shape - 1) * float(row @ np.linalg.solve(known.precision, row))
-        return float(row @ known.mean), float(np.sqrt(variance))
+        grown = self._grown([*one, *other])
+        row = grown.features.vector(one) - grown.features.vector(other)
+        variance = grown.rate / (grown.shape - 1) * float(row @ np.linalg.solve(grown.precision, row))
+        return float(row @ grown.mean), float(np.sqrt(variance))
 
     def to_record(self) -> dict[str, Any]:
         """Return plain JSON values from which the learner can be restored bit by bit."""
@@ -226,8 +226,8 @@ class HierarchicalLearner:
 
     def _rows(self, context: Situation, arms: Sequence[str]) -> tuple[HierarchicalLearner, FloatArray]:
         named = [describe(arm, context) for arm in arms]
-        known = self._grown(name for features in named for name in features)
-        return known, np.stack([known.features.vector(features) for features in named])
+        grown = self._grown(name for features in named for name in features)
+        return grown, np.stack([grown.features.vector(features) for features in named])
 
     def _regressor(self, seed: int | None = None) -> Any:
         # Imported here: it brings scikit-learn, a second that nothing but learning should pay.
@@ -271,10 +271,10 @@ def unlearned(learner: Learner, observations: Sequence[Observation]) -> list[Obs
     it has seen. An outcome that arrived late stands where it was recorded, so it is found; one given twice
     is not.
     """
-    known = set(learner.recent_ids)
-    places = [place for place, observation in enumerate(observations) if observation.outcome_id in known]
-    fresh = observations[places[0] :] if places and len(known) < learner.outcome_count else observations
-    return [observation for observation in fresh if observation.outcome_id not in known]
+    learned_ids = set(learner.recent_ids)
+    places = [place for place, observation in enumerate(observations) if observation.outcome_id in learned_ids]
+    fresh = observations[places[0] :] if places and len(learned_ids) < learner.outcome_count else observations
+    return [observation for observation in fresh if observation.outcome_id not in learned_ids]
 
 
 def _check(observation: Observation) -> None:

@@ -54,8 +54,8 @@ class FeatureMap:
 
     def grown(self, features: Iterable[str]) -> FeatureMap:
         """Return the map with what is new appended."""
-        known = set(self.names)
-        new = tuple(name for name in features if name not in known)
+        names_known = set(self.names)
+        new = tuple(name for name in features if name not in names_known)
         return FeatureMap(self.names + new) if new else self
 
     def vector(self, features: Mapping[str, float]) -> FloatArray:

@@ -29,8 +29,8 @@ def _recorded(context: Context) -> Iterator[Observation]:
 
 def current_learner(context: Context) -> Learner:
     """Return the learner as it stands; a fresh one before the first outcome."""
-    known = context.store.outcomes.belief()
-    return restore(known.state, _recorded(context)).learner if known else HierarchicalLearner()
+    belief = context.store.outcomes.belief()
+    return restore(belief.state, _recorded(context)).learner if belief else HierarchicalLearner()
 
 
 @dataclass(frozen=True)

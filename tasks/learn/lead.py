@@ -20,8 +20,8 @@ def lead_time_s(context: Context, goal_type: GoalType) -> float:
     A goal set when its bound was already crossed had none. One whose bound was never crossed, because something was
     done or it was a false alarm, counts with the moment that was foretold.
     """
-    known = context.store.goals.all(GOALS_LOOKED_AT)
-    mine = [view.goal for view in known if view.goal.goal_type is goal_type and view.goal.series]
+    goals = context.store.goals.all(GOALS_LOOKED_AT)
+    mine = [view.goal for view in goals if view.goal.goal_type is goal_type and view.goal.series]
     leads = [_lead_s(context, goal) for goal in mine[:GOALS_COUNTED]]
     return float(np.median(leads)) if leads else 0.0
 
@@ -43,5 +43,5 @@ def _crossed_at(context: Context, goal: Goal, foretold_s: float) -> datetime | N
         return None
     values = context.store.samples.frame([goal.series], end, step_s, steps).values[0]
     beyond = values > goal.bound if goal.side == "below" else values < goal.bound
-    found = np.flatnonzero(beyond & np.isfinite(values))
-    return end - timedelta(seconds=step_s * (steps - 1 - int(found[0]))) if len(found) else None
+    crossed = np.flatnonzero(beyond & np.isfinite(values))
+    return end - timedelta(seconds=step_s * (steps - 1 - int(crossed[0]))) if len(crossed) else None

@@ -29,14 +29,14 @@ def publish(context: Context, rows: Sequence[OutcomeRow], learner: Learner, cons
 
     `rows` are the newest outcomes of `count` in all, of which `considered` had been gone through before.
     """
-    told = insights(
+    insights_now = insights(
         rows,
         learner,
         contributions=contributions(context.store.outcomes.changes()),
         off_policy=_off_policy(context, learner, considered, count),
         seed=context.cycle.seed,
     )
-    context.store.facts.set(INSIGHTS, told)
+    context.store.facts.set(INSIGHTS, insights_now)
 
 
 def _off_policy(context: Context, learner: Learner, considered: int, count: int) -> list[dict[str, Any]]:
@@ -53,10 +53,10 @@ def _off_policy(context: Context, learner: Learner, considered: int, count: int)
 
 def _propensities(decision: Decision) -> dict[str, float]:
     """Return with what probability each action was drawn; of an action's variants only one was in the draw."""
-    found: dict[str, float] = {}
+    propensity_by_action: dict[str, float] = {}
     for each in (decision.chosen, *decision.alternatives):
-        found[each.action] = max(found.get(each.action, 0.0), each.propensity)
-    return found
+        propensity_by_action[each.action] = max(propensity_by_action.get(each.action, 0.0), each.propensity)
+    return propensity_by_action
 
 
 def review_levels(context: Context, rows: Sequence[OutcomeRow]) -> int:
@@ -85,10 +85,10 @@ def _review(context: Context, rows: Sequence[OutcomeRow], action: str, goal_type
     return True
 
 
-def _is_ceiling(wanted: Autonomy, level: Autonomy, action: ActionHandler) -> bool:
+def _is_ceiling(new_level: Autonomy, level: Autonomy, action: ActionHandler) -> bool:
     """Tell whether a fall is only the ceiling for what cannot be undone, which a person lifted in the configuration."""
     lifted = action.configured_level == level
-    return lifted and wanted is Autonomy.APPROVE and level is Autonomy.AUTO and not action.reversible
+    return lifted and new_level is Autonomy.APPROVE and level is Autonomy.AUTO and not action.reversible
 
 
 def _evidence(context: Context, rows: Sequence[OutcomeRow], action: str, goal_type: GoalType) -> TrackRecord:

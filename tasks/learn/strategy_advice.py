@@ -45,8 +45,10 @@ class StrategyAdvice:
         permits no waiting). Another replaces it once both were tried five times for the goal type and it is better
         with a probability of 80 %.
         """
-        known = self.better.get(goal_type, {})
-        rivals = {name: known[name][proposed] for name in sorted(allowed) if proposed in known.get(name, {})}
+        better_than = self.better.get(goal_type, {})
+        rivals = {
+            name: better_than[name][proposed] for name in sorted(allowed) if proposed in better_than.get(name, {})
+        }
         if not rivals:
             before = self.tried.get(goal_type, {}).get(proposed, 0)
             why = f"too few outcomes to compare strategies for {goal_type} ({before} of {proposed})"
@@ -60,8 +62,8 @@ class StrategyAdvice:
 
     def best(self, goal_type: str) -> str | None:
         """Return the strategy that beats every other one tried for a goal type with 80 %; None where none does."""
-        known = self.better.get(goal_type, {})
-        sure = [name for name, others in known.items() if others and min(others.values()) >= SURE_RATIO]
+        better_than = self.better.get(goal_type, {})
+        sure = [name for name, others in better_than.items() if others and min(others.values()) >= SURE_RATIO]
         return sure[0] if sure else None
 
     def to_record(self) -> dict[str, Any]:
@@ -97,13 +99,15 @@ def strategy_advice(rows: Iterable[OutcomeRow], actions: Learner | None = None) 
     tried: dict[str, Counter[str]] = {}
     for row in measured:
         tried.setdefault(row.goal_type, Counter())[row.strategy] += 1
-    known = {goal: sorted(n for n, count in each.items() if count >= FEWEST_OUTCOMES) for goal, each in tried.items()}
-    if not any(len(names) > 1 for names in known.values()):
+    strategies = {
+        goal: sorted(n for n, count in each.items() if count >= FEWEST_OUTCOMES) for goal, each in tried.items()
+    }
+    if not any(len(names) > 1 for names in strategies.values()):
         return StrategyAdvice({goal: dict(each) for goal, each in tried.items()})
     learner = strategy_learner(measured, actions)
     better = {
         goal: {one: {other: _better(learner, goal, one, other) for other in names if other != one} for one in names}
-        for goal, names in known.items()
+        for goal, names in strategies.items()
         if len(names) > 1
     }
     return StrategyAdvice({goal: dict(each) for goal, each in tried.items()}, better)

@@ -27,18 +27,18 @@ def learn(context: Context) -> Belief | None:
     """Take in the outcomes not learned from yet; return the new belief, or None where nothing was new."""
     if not context.settings.executor.enable_learning:
         return None
-    known, count = context.store.outcomes.belief(), context.store.outcomes.target_count()
+    belief_before, count = context.store.outcomes.belief(), context.store.outcomes.target_count()
     if not count:
         return None
-    restored = restore(known.state, _recorded(context)) if known else Restored(HierarchicalLearner())
+    restored = restore(belief_before.state, _recorded(context)) if belief_before else Restored(HierarchicalLearner())
     considered = context.store.facts.get(CONSIDERED) or 0
     if considered == count and not restored.note:
         return None
-    is_sound = known is not None and not restored.note
+    is_sound = belief_before is not None and not restored.note
     outcomes = context.store.outcomes.targets(newest=LOOKED_AT if is_sound else None)
     fresh = unlearned(restored.learner, observations_of(outcomes))
-    if known and restored.note:
-        context.store.audit.append("loop", "belief replayed", known.belief_id, {"note": restored.note})
+    if belief_before and restored.note:
+        context.store.audit.append("loop", "belief replayed", belief_before.belief_id, {"note": restored.note})
     learner = replay(fresh, restored.learner)
     belief = _believe(context, learner) if fresh or restored.note else None
     if considered != count:

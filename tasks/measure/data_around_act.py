@@ -187,13 +187,13 @@ class PastForecasts:
 
     def _days_wanted(self, series: str) -> int:
         """Return from how many days forecasts made at this hour are wanted: as many as there can be, few suffice."""
-        known = np.flatnonzero(np.isfinite(self.history.row(series)))
-        steps = len(self.history.row(series)) - known[0] if len(known) else 0
+        recorded = np.flatnonzero(np.isfinite(self.history.row(series)))
+        steps = len(self.history.row(series)) - recorded[0] if len(recorded) else 0
         return min(DAYS_WANTED, int((steps - FEWEST_HISTORY_STEPS) * self.history.step_s / 86_400))
 
     def controls(self, target: str, names: Sequence[str]) -> tuple[Control, ...]:
         """Return the metrics that may explain a target, over the same past windows as its own ledger."""
-        found = []
+        controls = []
         for name in names:
             if name not in self.grid.series or name == target:
                 continue
@@ -202,8 +202,8 @@ class PastForecasts:
             if target in self._rerun:
                 origins, points = self._again(name, self._rerun[target][0])
             ledger = self._ledger(name, origins, points, None, acted_on=target)
-            found.append(Control(name, self.grid.seen(name), self.grid.point(name), ledger))
-        return tuple(found)
+            controls.append(Control(name, self.grid.seen(name), self.grid.point(name), ledger))
+        return tuple(controls)
 
     def _ledger(
         self,
@@ -267,8 +267,10 @@ def _alike_at(history: Frame, origins: IntArray, series: str, trigger: str) -> B
 
 def _window_count(ledger: ErrorLedger) -> float:
     """Return how many windows lie side by side in a ledger."""
-    known = int((np.isfinite(ledger.errors).mean(axis=1) >= LEAST_KNOWN_RATIO).sum()) if len(ledger.errors) else 0
-    return float(min(ledger.n_past / max(1, ledger.errors.shape[1]), known))
+    whole_windows = (
+        int((np.isfinite(ledger.errors).mean(axis=1) >= LEAST_KNOWN_RATIO).sum()) if len(ledger.errors) else 0
+    )
+    return float(min(ledger.n_past / max(1, ledger.errors.shape[1]), whole_windows))
 
 
 def _spread(values: FloatArray) -> float | None:

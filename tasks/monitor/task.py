@@ -44,23 +44,23 @@ def pull(context: Context) -> None:
 
 def derive_ratios(context: Context) -> None:
     """Record the ratios that objectives name at every step that has none yet: series like any other from here on."""
-    wanted = [
+    ratios = [
         objective
         for objective in objectives_in_force(context.settings, context.store)
         if objective.denominator is not None
     ]
-    if not wanted:
+    if not ratios:
         return
-    parts = {name for objective in wanted for name in (objective.metric, str(objective.denominator))}
+    parts = {name for objective in ratios for name in (objective.metric, str(objective.denominator))}
     recent = _recent(context)
     spans = recent.spans()
-    known = {info.series: info.last for info in spans if info.last is not None}
-    found = [
+    last_at = {info.series: info.last for info in spans if info.last is not None}
+    samples = [
         sample
         for frame in _frames(context, recent, [info for info in spans if {info.series, info.metric} & parts])
-        for sample in ratio_samples(frame, wanted, known)
+        for sample in ratio_samples(frame, ratios, last_at)
     ]
-    context.store.samples.append(found)
+    context.store.samples.append(samples)
 
 
 def working_windows(context: Context) -> Frames:

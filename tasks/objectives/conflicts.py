@@ -27,7 +27,7 @@ class Conflict:
 def conflicts(goals: Iterable[Goal]) -> tuple[Conflict, ...]:
     """Return the pairs of goals that want one series lower and higher at once."""
     bounded = [goal for goal in goals if goal.series is not None and goal.bound is not None]
-    found = []
+    pairs = []
     for left, right in combinations(bounded, 2):
         if left.series != right.series or left.side == right.side:
             continue
@@ -37,11 +37,11 @@ def conflicts(goals: Iterable[Goal]) -> tuple[Conflict, ...]:
         assert left.series is not None
         is_contradiction = below.bound < above.bound
         unit = unit_of(left.series)
-        wanted = f"{limit('below', below.bound, unit)} and {limit('above', above.bound, unit)}"
+        bounds = f"{limit('below', below.bound, unit)} and {limit('above', above.bound, unit)}"
         verdict = "which is impossible" if is_contradiction else "so what helps one harms the other"
-        statement = f"{left.series} should be {wanted}, {verdict}."
-        found.append(Conflict(left.goal_id, right.goal_id, left.series, statement, is_contradiction))
-    return tuple(found)
+        statement = f"{left.series} should be {bounds}, {verdict}."
+        pairs.append(Conflict(left.goal_id, right.goal_id, left.series, statement, is_contradiction))
+    return tuple(pairs)
 
 
 def contradictions(objectives: Iterable[Objective]) -> tuple[Conflict, ...]:
@@ -50,7 +50,7 @@ def contradictions(objectives: Iterable[Objective]) -> tuple[Conflict, ...]:
     Only objectives on the values themselves count: a peak use of at least .2 leaves room for a value under it.
     """
     direct = [objective for objective in objectives if objective.kind.limits_values]
-    found = []
+    pairs = []
     for left, right in combinations(direct, 2):
         below, above = (left, right) if left.side == "below" else (right, left)
         is_same = left.matches(right.metric) or right.matches(left.metric)
@@ -61,5 +61,5 @@ def contradictions(objectives: Iterable[Objective]) -> tuple[Conflict, ...]:
                 f"{limit('above', above.bound, unit)}: no value is both under {value(below.bound, unit)} and over "
                 f"{value(above.bound, unit)}."
             )
-            found.append(Conflict(below.name, above.name, left.metric, statement, True))
-    return tuple(found)
+            pairs.append(Conflict(below.name, above.name, left.metric, statement, True))
+    return tuple(pairs)

@@ -27,11 +27,11 @@ def with_ratios(frame: Frame, objectives: Iterable[Objective]) -> Frame:
 
 def ratio_samples(frame: Frame, objectives: Iterable[Objective], since: dict[str, datetime]) -> Iterator[Sample]:
     """Return the values of every ratio at the steps of a frame, those alone that lie after `since` of their series."""
-    known = set(frame.series)
+    present = set(frame.series)
     derived = with_ratios(frame, objectives)
     count = derived.values.shape[1]
     for series, row in zip(derived.series, derived.values, strict=True):
-        if series in known:
+        if series in present:
             continue
         for place in np.flatnonzero(np.isfinite(row)).tolist():
             ts = frame.end - timedelta(seconds=frame.step_s * (count - 1 - place))

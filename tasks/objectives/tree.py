@@ -46,23 +46,23 @@ def tree_progress(views: Iterable[GoalView]) -> dict[str, float]:
     A parent's own progress counts as one more child. Children given up (cancelled, superseded, expired) do not count.
     Raises `goals.cyclic_tree`.
     """
-    known = {view.goal.goal_id: view for view in views}
-    refuse_cycles({goal_id: view.goal.parent_id for goal_id, view in known.items()})
+    views_by_id = {view.goal.goal_id: view for view in views}
+    refuse_cycles({goal_id: view.goal.parent_id for goal_id, view in views_by_id.items()})
     children: dict[str, list[str]] = {}
-    for goal_id, view in known.items():
-        if view.goal.parent_id in known and counts_for_parent(view):
+    for goal_id, view in views_by_id.items():
+        if view.goal.parent_id in views_by_id and counts_for_parent(view):
             children.setdefault(str(view.goal.parent_id), []).append(goal_id)
     done: dict[str, float] = {}
 
     def progress(goal_id: str) -> float:
         if goal_id not in done:
-            view = known[goal_id]
+            view = views_by_id[goal_id]
             own = 1.0 if view.state is GoalState.ACHIEVED else view.progress
             parts = [own, *(progress(child) for child in children.get(goal_id, ()))]
             done[goal_id] = max(parts) if view.goal.composition == "or" else min(parts)
         return done[goal_id]
 
-    return {goal_id: progress(goal_id) for goal_id in known}
+    return {goal_id: progress(goal_id) for goal_id in views_by_id}
 
 
 def counts_for_parent(view: GoalView) -> bool:

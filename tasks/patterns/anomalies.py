@@ -38,9 +38,9 @@ def find_anomalies(frame: PatternInput, settings: SearchSettings, newest_steps: 
     looked_at = min(int(settings.window_s / frame.step_s), width if newest_steps is None else newest_steps)
     rows = _worth_a_look(frame, settings, width - looked_at) if newest_steps is not None else range(len(frame.values))
     since = 0 if newest_steps is None else max(0, width - looked_at - quiet)
-    found: list[Finding] = []
+    findings: list[Finding] = []
     if not len(rows):
-        return found
+        return findings
     scores = anomaly_scores(frame.values[rows], since)
     alerts = np.zeros(scores.shape, dtype=bool)
     alerts[:, since:] = alert_scores(scores[:, since:], quiet) >= settings.anomaly_threshold
@@ -49,8 +49,8 @@ def find_anomalies(frame: PatternInput, settings: SearchSettings, newest_steps: 
     for place, row in enumerate(rows):
         if alerts[place].any():
             episodes = _episodes(np.flatnonzero(alerts[place]), gap_steps)
-            found += [_finding(frame, settings, int(row), steps, scores[place]) for steps in episodes]
-    return found
+            findings += [_finding(frame, settings, int(row), steps, scores[place]) for steps in episodes]
+    return findings
 
 
 def _worth_a_look(frame: PatternInput, settings: SearchSettings, since: int) -> NDArray[np.intp]:

@@ -44,5 +44,7 @@ def _with_cause(finding: Finding, rare: Mapping[str, Floats], step_s: float, lea
     if not before:
         return finding
     since_s, kind = min(before)
-    told = f"{finding.statement} {kind} had been recorded {max(0.0, since_s) / 60:.0f} min before."
-    return replace(finding, statement=told, evidence={**finding.evidence, "event": kind, "event_at_s": at_s - since_s})
+    statement = f"{finding.statement} {kind} had been recorded {max(0.0, since_s) / 60:.0f} min before."
+    return replace(
+        finding, statement=statement, evidence={**finding.evidence, "event": kind, "event_at_s": at_s - since_s}
+    )

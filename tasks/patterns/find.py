@@ -27,16 +27,16 @@ def find_patterns(frame: PatternInput, settings: SearchSettings, tick_s: float, 
         raise ForeactError("patterns.bad_tick", f"{tick_s} s is not a valid time.", "Pass unix seconds.")
     events = find_event_patterns(frame, settings, tick_s)
     recurrent = {finding.subject for finding in events if finding.kind == "recurrence"}
-    found = [*events, *find_series_patterns(frame, settings, tick_s, seed, recurrent)]
-    return _strongest(found, settings.max_findings_per_kind)
+    findings = [*events, *find_series_patterns(frame, settings, tick_s, seed, recurrent)]
+    return _strongest(findings, settings.max_findings_per_kind)
 
 
 def find_event_patterns(frame: PatternInput, settings: SearchSettings, tick_s: float) -> tuple[Finding, ...]:
     """Return recurrences and sequences, which need the events of `frame` alone."""
     recurrences = find_recurrences(frame, settings, tick_s)
     recurrent = {finding.subject for finding in recurrences}
-    found = [*recurrences, *find_sequences(frame, settings, tick_s, recurrent)]
-    return _strongest(found, settings.max_findings_per_kind)
+    findings = [*recurrences, *find_sequences(frame, settings, tick_s, recurrent)]
+    return _strongest(findings, settings.max_findings_per_kind)
 
 
 def find_series_patterns(
@@ -47,14 +47,14 @@ def find_series_patterns(
     For series on several grids: the events are looked at once, and their effects in every frame. `recurrent` names the
     event types that keep to the clock.
     """
-    found = [
+    findings = [
         *find_effects(frame, settings, tick_s, recurrent),
         *find_anomalies(frame, settings),
         *find_changes(frame, settings),
         *find_seasonality(frame, settings, seed),
         *find_comovement(frame, settings),
     ]
-    return _strongest(found, settings.max_findings_per_kind)
+    return _strongest(findings, settings.max_findings_per_kind)
 
 
 def _strongest(findings: Sequence[Finding], per_kind: int) -> tuple[Finding, ...]:

@@ -14,5 +14,5 @@ def patterns_in_force(store: Store, cycle_id: str) -> tuple[Pattern, ...]:
     searched = store.facts.get(SEARCHED)
     if searched is None or searched.cycle_id == cycle_id:
         return tuple(own)
-    found = overlay(of_long_search(store.patterns.of_search(searched.cycle_id)), own)
-    return tuple(sorted(found, key=lambda each: (-each.strength, each.pattern_id)))
+    patterns = overlay(of_long_search(store.patterns.of_search(searched.cycle_id)), own)
+    return tuple(sorted(patterns, key=lambda each: (-each.strength, each.pattern_id)))

@@ -116,13 +116,13 @@ class _Levels:
         """Return the shifts from level to level, each placed to the step, before and after on the rise there."""
         on_rise = values - self.slope / block * np.arange(len(values))
         means, z = self.means, _clearness(self.means, self.bounds, self.noise)
-        found = []
+        changes = []
         for number, at in enumerate(self.bounds[1:-1]):
             before, after = means[number], means[number + 1]
             step, lift = _refined(on_rise, at * block, block, before, after), self.slope * at
             lasts = self.bounds[number + 2] == len(self.points)
-            found.append(Change(step, before + lift, after + lift, self.noise.spread, float(z[number]), lasts))
-        return found
+            changes.append(Change(step, before + lift, after + lift, self.noise.spread, float(z[number]), lasts))
+        return changes
 
 
 def _penalty(count: int, noise: _Noise) -> float:

@@ -13,9 +13,9 @@ GOES_ON_S = 20 * 60.0
 """How soon after an anomaly another one of the same series is still the same."""
 
 
-def of_long_search(found: Iterable[Pattern]) -> tuple[Pattern, ...]:
+def of_long_search(patterns: Iterable[Pattern]) -> tuple[Pattern, ...]:
     """Return those of a search's findings that hold until the next one."""
-    return tuple(each for each in found if each.kind in LONG_KINDS)
+    return tuple(each for each in patterns if each.kind in LONG_KINDS)
 
 
 def overlay(kept: Sequence[Pattern], fresh: Sequence[Pattern]) -> tuple[Pattern, ...]:
@@ -24,13 +24,13 @@ def overlay(kept: Sequence[Pattern], fresh: Sequence[Pattern]) -> tuple[Pattern,
     for each in kept:
         if each.kind == "anomaly":
             last_s[each.subject] = max(last_s.get(each.subject, 0.0), float(each.evidence["end_s"]))
-    known = {each.pattern_id for each in kept}
+    kept_ids = {each.pattern_id for each in kept}
     return (
         *kept,
         *(
             each
             for each in fresh
-            if each.pattern_id not in known
+            if each.pattern_id not in kept_ids
             and not (each.kind == "anomaly" and each.evidence["at_s"] <= last_s.get(each.subject, 0.0) + GOES_ON_S)
         ),
     )

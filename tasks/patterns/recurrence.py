@@ -88,13 +88,13 @@ def find_recurrences(frame: PatternInput, settings: SearchSettings, tick_s: floa
     Only events up to `tick_s` count, at least four weeks back. P-values are Bonferroni-corrected over the periods and
     Benjamini-Hochberg-corrected over the event types.
     """
-    found: list[tuple[str, Recurrence | None]] = []
+    recurrences: list[tuple[str, Recurrence | None]] = []
     for kind, times in frame.events_between(tick_s - settings.recurrence_window_s, tick_s).items():
-        found.append((kind, recurrence_of(times, settings, tick_s)))
-    p_values = adjusted_p_values(np.array([best.p_value if best else 1.0 for _, best in found]))
+        recurrences.append((kind, recurrence_of(times, settings, tick_s)))
+    p_values = adjusted_p_values(np.array([best.p_value if best else 1.0 for _, best in recurrences]))
     return [
         _finding(kind, best, float(p), tick_s)
-        for (kind, best), p in zip(found, p_values, strict=True)
+        for (kind, best), p in zip(recurrences, p_values, strict=True)
         if best is not None and p <= settings.recurrence_alpha
     ]
 
@@ -110,8 +110,8 @@ def recurrence_of(times_s: Floats, settings: SearchSettings, tick_s: float) -> R
     if len(times) < max(settings.min_occurrences, 3):
         return None
     arcs = _arcs(tuple(times.tolist()), settings.timezone)
-    qualified = (found for arc in arcs if (found := _qualified(arc, tick_s)) is not None)
-    return min(qualified, key=lambda found: found.p_value, default=None)
+    qualified = (recurrence for arc in arcs if (recurrence := _qualified(arc, tick_s)) is not None)
+    return min(qualified, key=lambda recurrence: recurrence.p_value, default=None)
 
 
 @lru_cache(maxsize=64)

@@ -76,7 +76,7 @@ def clock_profiles(frame: PatternInput, scaled: Floats, zone: str) -> list[Profi
 
     What one clock repeats is taken out before the next is looked at, so the week shows only what the day does not.
     """
-    rest, found = scaled, []
+    rest, profiles_found = scaled, []
     for period_s, n_phases, name in _CLOCKS:
         phases = min(n_phases, int(period_s / frame.step_s + 1e-9))
         if phases < 3 or scaled.shape[1] * frame.step_s < _MIN_CYCLES * period_s:
@@ -87,10 +87,10 @@ def clock_profiles(frame: PatternInput, scaled: Floats, zone: str) -> list[Profi
         flat = rest - _moving_mean(rest, round(period_s / frame.step_s))
         cells = _cell_means(flat, cycles - cycles[0], at_phase, phases)
         profiles = Profiles(period_s, name, int(cycles[0]), cells)
-        found.append(profiles)
+        profiles_found.append(profiles)
         repeats = profiles.repeated[:, None] >= _MIN_REPEATED
         rest = np.where(repeats, rest - profiles.mean[:, at_phase], rest)
-    return found
+    return profiles_found
 
 
 def rotation_p_values(cells: Floats, rng: np.random.Generator) -> Floats:

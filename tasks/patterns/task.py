@@ -24,8 +24,8 @@ Residuals = Callable[[Context, Frame], np.ndarray[Any, Any] | None]
 REFRESH_RATIO = 0.02
 
 
-def _summary(found: Patterns) -> Mapping[str, Any]:
-    kinds = [pattern.kind for pattern in found]
+def _summary(patterns_found: Patterns) -> Mapping[str, Any]:
+    kinds = [pattern.kind for pattern in patterns_found]
     return {kind: kinds.count(kind) for kind in sorted(set(kinds))}
 
 
@@ -44,8 +44,8 @@ def patterns(context: Context, frames: tuple[Frame, ...], residuals: Residuals) 
     events = find_event_patterns(alone, look.settings, look.tick_s)
     searched = _searched(context, frames)
     if searched is None:
-        found = [*events, *_search(context, frames, look, events, residuals)]
-        recorded = _record(context, found)
+        findings = [*events, *_search(context, frames, look, events, residuals)]
+        recorded = _record(context, findings)
         context.store.facts.set(SEARCHED, LongSearch(context.cycle_id, look.tick_s, _subject(frames)))
         return recorded
     since_s, kept = searched
@@ -79,8 +79,8 @@ def _search(
     recurrent = {finding.subject for finding in events if finding.kind == "recurrence"}
     for frame in frames:
         window = replace(_window(frame, look), residuals=residuals(context, frame))
-        found = find_series_patterns(window, look.settings, look.tick_s, context.cycle.seed, recurrent)
-        yield from with_causes(found, window)
+        findings = find_series_patterns(window, look.settings, look.tick_s, context.cycle.seed, recurrent)
+        yield from with_causes(findings, window)
 
 
 def _newest(frame: Frame, look: _Look, since_s: float) -> Iterable[Finding]:
@@ -96,15 +96,15 @@ def _window(frame: Frame, look: _Look) -> PatternInput:
 
 def _searched(context: Context, frames: tuple[Frame, ...]) -> tuple[float, Patterns] | None:
     """Return when the last long search was, in unix seconds, and what it found; None where it is to be made anew."""
-    known = context.store.facts.get(SEARCHED)
-    if known is None:
+    last_search = context.store.facts.get(SEARCHED)
+    if last_search is None:
         return None
     shortest_s = min((frame.values.shape[1] * frame.step_s for frame in frames), default=0.0)
     refresh_s = context.settings.forecasting.pattern_recognizer.refresh_minutes * 60
-    age_s = context.tick.timestamp() - known.at_s
-    if known.subject != _subject(frames) or not 0 < age_s < min(refresh_s, REFRESH_RATIO * shortest_s):
+    age_s = context.tick.timestamp() - last_search.at_s
+    if last_search.subject != _subject(frames) or not 0 < age_s < min(refresh_s, REFRESH_RATIO * shortest_s):
         return None
-    return known.at_s, of_long_search(context.store.patterns.of_search(known.cycle_id))
+    return last_search.at_s, of_long_search(context.store.patterns.of_search(last_search.cycle_id))
 
 
 def _subject(frames: tuple[Frame, ...]) -> str:
@@ -112,8 +112,8 @@ def _subject(frames: tuple[Frame, ...]) -> str:
     return stable_id("search", *((frame.step_s, frame.series) for frame in frames))
 
 
-def _record(context: Context, found: Sequence[Finding]) -> Patterns:
-    recorded = tuple(_pattern(finding) for finding in found)
+def _record(context: Context, findings: Sequence[Finding]) -> Patterns:
+    recorded = tuple(_pattern(finding) for finding in findings)
     context.store.patterns.append(recorded, context.cycle_id)
     return recorded
 

@@ -27,5 +27,5 @@ def make_plans(problem: PlanProblem) -> PlanResult:
 
 def plannable(problem: PlanProblem) -> tuple[GoalView, ...]:
     """Return the goals to plan for, weightiest first. Blocked ones are left as they are: nothing is known of them."""
-    wanted = [view for view in problem.goals if view.is_open and view.state is not GoalState.BLOCKED]
-    return tuple(sorted(wanted, key=lambda view: (-view.goal.priority, view.goal.goal_id)))
+    open_views = [view for view in problem.goals if view.is_open and view.state is not GoalState.BLOCKED]
+    return tuple(sorted(open_views, key=lambda view: (-view.goal.priority, view.goal.goal_id)))

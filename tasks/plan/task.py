@@ -137,13 +137,13 @@ def _candidates(context: Context, view: GoalView) -> tuple[Candidate, ...]:
     meant = {each.name: each.capacity for each in objectives_in_force(context.settings, context.store)}.get(
         view.goal.objective or ""
     )
-    found: list[Candidate] = []
+    candidates: list[Candidate] = []
     for each in offered:
         action = context.actions[each.action]
         sets_another = meant and action.sets and action.sets != meant
         if action.enabled and not sets_another:
-            found += action.variants(each)
-    return tuple(found)
+            candidates += action.variants(each)
+    return tuple(candidates)
 
 
 def _levels(context: Context, goals: tuple[GoalView, ...], names: set[str]) -> dict[tuple[GoalType, str], Autonomy]:
@@ -228,12 +228,12 @@ def _value_at(frames: tuple[Frame, ...], series: str, moment: datetime) -> float
 
 
 def _cooldowns(context: Context, recent: list[ActionView]) -> dict[tuple[str, str], datetime]:
-    found: dict[tuple[str, str], datetime] = {}
+    free_at: dict[tuple[str, str], datetime] = {}
     for view in recent:
         if view.receipt and _was_answered(view) and not view.action.undo_of:
             pause = timedelta(seconds=context.actions[view.action.name].cooldown_s)
-            found[(view.action.name, view.action.target)] = view.receipt.finished_at + pause
-    return found
+            free_at[(view.action.name, view.action.target)] = view.receipt.finished_at + pause
+    return free_at
 
 
 def _was_answered(view: ActionView) -> bool:

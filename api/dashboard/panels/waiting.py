@@ -23,8 +23,8 @@ class AwaitedApproval:
 def show(page: Page) -> Shown | None:
     """Return the actions that wait, or None where none does."""
     store = page.facade.store
-    found = [
+    approvals = [
         AwaitedApproval(view, store.goals.get(view.action.goal_id), store.decisions.get(view.action.decision_id))
         for view in page.waiting
     ]
-    return {"waiting": found} if found else None
+    return {"waiting": approvals} if approvals else None

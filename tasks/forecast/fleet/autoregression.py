@@ -86,8 +86,8 @@ def fit_autoregression(values: Float32s, lags: tuple[int, ...]) -> Autoregressio
         weight = 1 / np.maximum(1, size / (HUBER_LIMIT * size.mean(axis=1, keepdims=True) + np.float32(1e-6)))
     # What a step misses when it does not teach its own model is larger by its leverage, on average p / n (Allen 1974).
     missed /= np.float32(1 - (len(lags) + 1) / max(t - first, 2 * len(lags) + 2))
-    known = np.concatenate([np.zeros((n, first), dtype=np.float32), missed], axis=1)
-    return Autoregression(lags, values, coefficients, known)
+    errors = np.concatenate([np.zeros((n, first), dtype=np.float32), missed], axis=1)
+    return Autoregression(lags, values, coefficients, errors)
 
 
 def _solve(grams: Floats) -> Float32s:

@@ -55,8 +55,8 @@ def raw_windows(raw: Float32s, season: int, horizon: int, count: int) -> Float32
     if horizon <= season:
         return windows(raw, origins, horizon, season) * TOWARD_CENTRE
     whole = origins[:, None] + 1 + np.arange(horizon)[None, :]
-    known = np.where(whole < t, whole, (whole - t) % season + t - season)
-    return np.asarray(raw[:, known] * TOWARD_CENTRE)
+    steps = np.where(whole < t, whole, (whole - t) % season + t - season)
+    return np.asarray(raw[:, steps] * TOWARD_CENTRE)
 
 
 @dataclass(frozen=True)

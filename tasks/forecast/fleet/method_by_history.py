@@ -77,8 +77,8 @@ def _warnings(history: History) -> tuple[tuple[str, ...], ...]:
     notes = []
     for start, filled in zip(history.start.tolist(), history.filled.tolist(), strict=True):
         share = filled / max(t - start, 1)
-        told = f"{min(share, MOST_FILLED):.0%} of the history is filled gaps"
-        notes.append((told,) if share > FILLED_SHARE_TO_WARN else ())
+        warning = f"{min(share, MOST_FILLED):.0%} of the history is filled gaps"
+        notes.append((warning,) if share > FILLED_SHARE_TO_WARN else ())
     return tuple(notes)
 
 

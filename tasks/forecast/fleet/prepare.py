@@ -159,8 +159,8 @@ def _repeat_cycles(dense: Floats, inner: Bools, leading: Bools, season: int) -> 
     for begin in range(season, t, season):
         now, past = slice(begin, min(begin + season, t)), slice(begin - season, min(begin, t - season))
         # A source before the first observation holds no measurement; the linear bridge stands there.
-        known = np.arange(past.start, past.stop) >= first[:, None]
-        dense[:, now] = np.where(inner[:, now] & known, dense[:, past], dense[:, now])
+        is_recorded = np.arange(past.start, past.stop) >= first[:, None]
+        dense[:, now] = np.where(inner[:, now] & is_recorded, dense[:, past], dense[:, now])
     for end in range(t - season, 0, -season):
         now, later = slice(max(end - season, 0), end), slice(max(end - season, 0) + season, end + season)
         dense[:, now] = np.where(leading[:, now], dense[:, later], dense[:, now])

@@ -147,8 +147,8 @@ def predict(arrays: Seasonal, origins: Ints, by_step: Float32s) -> Float32s:
     base = windows(arrays.base, origins, horizon, season)
     base_share = 1 - naive - cycle
     if arrays.week:
-        known = origins[:, None] + 1 + np.arange(horizon) % arrays.week >= arrays.week
-        weekly = by_step[:, None, :, 6] * known
+        has_week = origins[:, None] + 1 + np.arange(horizon) % arrays.week >= arrays.week
+        weekly = by_step[:, None, :, 6] * has_week
         predicted += np.multiply(windows(arrays.weekly, origins, horizon, arrays.week), weekly, out=term)
         base_share = base_share - weekly
     predicted += np.multiply(base, base_share, out=term)

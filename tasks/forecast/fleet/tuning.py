@@ -59,9 +59,9 @@ def _held_back(length: int, season: int, week: int | None, horizon: int) -> list
 def _window_trials(
     sample: Floats, length: int, season: int, week: int | None, horizon: int, levels: tuple[float, ...]
 ) -> Iterator[_Trial]:
-    known, truth = sample[:, :length], sample[:, length : length + horizon]
+    past, truth = sample[:, :length], sample[:, length : length + horizon]
     for winsor in SHRINKAGES:
-        yield from _trials(known, truth, season, week, horizon, winsor, levels)
+        yield from _trials(past, truth, season, week, horizon, winsor, levels)
 
 
 def _together(trials: tuple[_Trial, ...]) -> _Trial:
@@ -82,7 +82,7 @@ def _best(trials: list[_Trial]) -> _Trial:
 
 
 def _trials(
-    known: Floats,
+    past: Floats,
     truth: Floats,
     season: int,
     week: int | None,
@@ -91,13 +91,13 @@ def _trials(
     levels: tuple[float, ...],
 ) -> Iterator[_Trial]:
     """Trials of one `winsor_mads`: all series teach what is pooled, the first of them are judged."""
-    history = prepare(known, season, winsor)
+    history = prepare(past, season, winsor)
     rows = np.flatnonzero(~method_by_history.constant(history) & np.isfinite(truth).all(axis=1))
     if len(rows) < LEAST_SERIES:
         return
     scaled = scale_histories(history, season).take(rows)
     arrays = seasonal_arrays(scaled.model, season, week, horizon)
-    pooled = pooled_coefficients(arrays, fit_origins(known.shape[1], season, horizon), horizon)
+    pooled = pooled_coefficients(arrays, fit_origins(past.shape[1], season, horizon), horizon)
     few = np.arange(min(len(rows), TUNE_SAMPLE))
     rows, scaled, arrays = rows[few], scaled.take(few), arrays.take(few)
     steady = history.slope[rows, None] * np.arange(1, horizon + 1)

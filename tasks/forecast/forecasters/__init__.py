@@ -40,8 +40,8 @@ def get(name: str, options: Mapping[str, Any] | None = None) -> Forecaster:
 
 @cache
 def _files() -> dict[str, ForecasterFile]:
-    found: dict[str, ForecasterFile] = {}
+    files: dict[str, ForecasterFile] = {}
     for file in modules_of(__name__):
         if hasattr(file, "NAMES"):
-            found.update(dict.fromkeys(file.NAMES, cast(ForecasterFile, file)))
-    return found
+            files.update(dict.fromkeys(file.NAMES, cast(ForecasterFile, file)))
+    return files

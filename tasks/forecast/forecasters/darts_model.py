@@ -122,10 +122,10 @@ class DartsForecaster:
         few, t = rows[:BACKTEST_SERIES], values.shape[1]
         if not len(few) or t - horizon < max(2 * season, MIN_USABLE_POINTS):
             return 1.0
-        known, truth = values[few, : t - horizon], values[few, t - horizon :]
-        fleet = forecast_batch(known, season_lengths=season_lengths, horizon=horizon)
+        history, truth = values[few, : t - horizon], values[few, t - horizon :]
+        fleet = forecast_batch(history, season_lengths=season_lengths, horizon=horizon)
         # Half of the time at most: the rest is for the forecast itself.
-        points, *_ = self._points(_dense(known, season), season, horizon, range(len(few)), lambda: pace.is_over(0.5))
+        points, *_ = self._points(_dense(history, season), season, horizon, range(len(few)), lambda: pace.is_over(0.5))
         ours = np.abs(truth - points) / fleet.scale[:, None]
         theirs = np.abs(truth - fleet.point) / fleet.scale[:, None]
         both = np.isfinite(ours) & np.isfinite(theirs)
@@ -205,9 +205,9 @@ def _dense(values: Floats, season: int) -> Floats:
 def _model_class(name: str) -> Any:
     import darts.models
 
-    found = getattr(darts.models, name, None)
-    if name and isinstance(found, type) and hasattr(found, "predict"):
-        return found
+    model_class = getattr(darts.models, name, None)
+    if name and isinstance(model_class, type) and hasattr(model_class, "predict"):
+        return model_class
     raise ForeactError(
         code="unknown_darts_model",
         message=f"darts has no forecasting model {name!r}, or its library is not installed.",

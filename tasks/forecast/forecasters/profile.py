@@ -112,8 +112,8 @@ def _changes(row: Floats, origins: Ints, season: int, horizon: int, level_steps:
     for back in range(season, int(origins.max()) - level_steps + 1, season):
         before = origins - back
         is_known = before >= level_steps
-        known = np.minimum(before[:, None] + np.arange(horizon), origins[:, None] - 1).clip(0)
-        change = row[known] - _level(row, before, level_steps)[:, None]
+        steps = np.minimum(before[:, None] + np.arange(horizon), origins[:, None] - 1).clip(0)
+        change = row[steps] - _level(row, before, level_steps)[:, None]
         total += np.where(is_known[:, None], change, 0.0)
         days += is_known
     return np.asarray(total / np.maximum(days, 1)[:, None])

@@ -55,8 +55,10 @@ def _past_errors(raw: Floats, season: int, horizon: int) -> Floats:
     ends = np.unique(np.linspace(season, max(season, t - horizon), PATHS).astype(int))
     errors = np.zeros((len(raw), len(ends), horizon))
     for i, end in enumerate(ends.tolist()):
-        known = min(horizon, t - end)
-        errors[:, i, :known] = raw[:, end : end + known] - _repeat(raw, end, season, horizon)[:, :known]
-        if 0 < known < horizon:
-            errors[:, i, known:] = errors[:, i, known - 1 : known]
+        steps_known = min(horizon, t - end)
+        errors[:, i, :steps_known] = (
+            raw[:, end : end + steps_known] - _repeat(raw, end, season, horizon)[:, :steps_known]
+        )
+        if 0 < steps_known < horizon:
+            errors[:, i, steps_known:] = errors[:, i, steps_known - 1 : steps_known]
     return errors

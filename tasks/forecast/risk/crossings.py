@@ -46,13 +46,13 @@ def crossings(frame: Frame, batch: ForecastBatch, objectives: Iterable[Objective
     for row, series in enumerate(frame.series):
         for name in {series, metric_of(series)}:
             meant[name].append(row)
-    found = []
+    crossings_found = []
     for objective in objectives:
         if objective.kind.has_breach_forecast and objective.measured in meant:
             rows = np.array(meant[objective.measured], dtype=np.intp)
             within = steps_within(objective, frame.step_s, batch.horizon)
-            found.append(Crossing(objective, rows, within, _first(batch, rows, objective, within)))
-    return found
+            crossings_found.append(Crossing(objective, rows, within, _first(batch, rows, objective, within)))
+    return crossings_found
 
 
 def steps_within(objective: Objective, step_s: float, horizon: int) -> int:

@@ -68,17 +68,17 @@ def forecasts_of(frame: Frame, batch: ForecastBatch) -> list[Forecast]:
     ]
 
 
-def breaches_at(frame: Frame, found: Sequence[Crossing], recalibration: Recalibration) -> list[Breach]:
+def breaches_at(frame: Frame, crossings: Sequence[Crossing], recalibration: Recalibration) -> list[Breach]:
     """Return how likely each objective of the crossings breaks on each series of a frame that it means, and when.
 
     Probabilities are recalibrated by how past ones fared; the raw ones are kept beside them.
     """
-    if not found:
+    if not crossings:
         return []
-    first = np.concatenate([crossing.first for crossing in found])
+    first = np.concatenate([crossing.first for crossing in crossings])
     probability = crossing_share(first)
     honest, steps = recalibration.apply(probability).tolist(), lead_steps(first).tolist()
-    places = [(crossing.objective, row) for crossing in found for row in crossing.rows.tolist()]
+    places = [(crossing.objective, row) for crossing in crossings for row in crossing.rows.tolist()]
     return [
         _breach(frame, objective, row, (honest[i], raw), (steps[i][1], steps[i][0], steps[i][2]))
         for i, ((objective, row), raw) in enumerate(zip(places, probability.tolist(), strict=True))
@@ -96,17 +96,17 @@ def _breach(
     broken = last_value is not None and not (objective.is_met(last_value) or objective.is_met(settled_value))
     expected_at, earliest_at, latest_at = (_moment(frame.end, frame.step_s, step) for step in steps)
     probability, raw = probabilities
-    known = math.isfinite(raw)
+    is_known = math.isfinite(raw)
     return Breach(
         objective=objective.name,
         series=frame.series[row],
-        probability=1.0 if broken else (float(probability) if known else 0.0),
+        probability=1.0 if broken else (float(probability) if is_known else 0.0),
         expected_at=frame.end if broken else expected_at,
         earliest_at=frame.end if broken else earliest_at,
         latest_at=latest_at,
         is_breached_now=broken,
         last_value=last_value,
-        raw_probability=float(raw) if known else None,
+        raw_probability=float(raw) if is_known else None,
     )
 
 
@@ -186,13 +186,13 @@ def _reach_s(part: FramePaths) -> float:
 
 def _hits(part: FramePaths, seed: int) -> list[Hit]:
     """Return which joint paths are broken, for each objective on each series with a forecast."""
-    found: list[Hit] = []
+    hits: list[Hit] = []
     for crossing in part.crossings:
         first = _ledger_first(part, crossing, seed)
-        known = np.flatnonzero(~np.isnan(crossing.first[:, 0])).tolist()
+        judged_rows = np.flatnonzero(~np.isnan(crossing.first[:, 0])).tolist()
         name, severity = crossing.objective.name, crossing.objective.severity
-        found += [Hit(name, severity, np.isfinite(first[row])) for row in known]
-    return found
+        hits += [Hit(name, severity, np.isfinite(first[row])) for row in judged_rows]
+    return hits
 
 
 def _ledger_first(part: FramePaths, crossing: Crossing, seed: int) -> NDArray[np.float64]:

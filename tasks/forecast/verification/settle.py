@@ -119,19 +119,19 @@ def _observed(context: Context, matured: Sequence[Matured]) -> list[Seen]:
     def window(each: Matured) -> tuple[datetime, float, int]:
         return each[1].issued_at, each[1].step_s, len(each[1].point)
 
-    found = []
+    observed = []
     for (issued_at, step_s, steps), group in groupby(sorted(matured, key=window), key=window):
         members = list(group)
         names = sorted({forecast.series for _, forecast in members})
         end = issued_at + timedelta(seconds=step_s * steps)
         frame = context.store.samples.frame(names, end, step_s, steps)
-        found += [Seen(cycle_id, forecast, frame.row(forecast.series)) for cycle_id, forecast in members]
-    return found
+        observed += [Seen(cycle_id, forecast, frame.row(forecast.series)) for cycle_id, forecast in members]
+    return observed
 
 
 def _error(seen: Seen, acts: Acts) -> ForecastError:
     forecast, observed = seen.forecast, seen.observed
-    known = np.isfinite(observed)
+    is_recorded = np.isfinite(observed)
     inside = (observed >= forecast.quantiles[:, 0]) & (observed <= forecast.quantiles[:, -1])
     return ForecastError(
         cycle_id=seen.cycle_id,
@@ -139,7 +139,7 @@ def _error(seen: Seen, acts: Acts) -> ForecastError:
         issued_at=forecast.issued_at,
         step_s=forecast.step_s,
         errors=observed - forecast.point,
-        covered_ratio=float(inside[known].mean()) if known.any() else float("nan"),
+        covered_ratio=float(inside[is_recorded].mean()) if is_recorded.any() else float("nan"),
         overlapped=_is_touched(acts, forecast.series, forecast.issued_at, seen.ends_at),
     )
 
@@ -157,12 +157,12 @@ def _breach_results(context: Context, seen: Sequence[Seen], acts: Acts) -> list[
 
 def _foretold(context: Context, cycle_ids: set[str]) -> Mapping[tuple[str, str], list[Breach]]:
     """Return the breaches that cycles foretold, by cycle and series; those that stood already are no forecasts."""
-    found: dict[tuple[str, str], list[Breach]] = defaultdict(list)
+    breaches_by_pair: dict[tuple[str, str], list[Breach]] = defaultdict(list)
     for cycle_id in cycle_ids:
         for breach in context.store.forecasts.breaches.select("WHERE cycle_id = $cycle_id", {"cycle_id": cycle_id}):
             if not breach.is_breached_now:
-                found[cycle_id, breach.series].append(breach)
-    return found
+                breaches_by_pair[cycle_id, breach.series].append(breach)
+    return breaches_by_pair
 
 
 def _result(breach: Breach, seen: Seen, objective: Objective, acts: Acts) -> BreachResult | None:
@@ -188,8 +188,8 @@ def _result(breach: Breach, seen: Seen, objective: Objective, acts: Acts) -> Bre
 
 def _is_broken(observed: FloatArray, objective: Objective) -> bool | None:
     """Tell whether an objective broke; None where nothing was observed."""
-    known = observed[np.isfinite(observed)]
-    return bool(np.isfinite(first_beyond(known, objective))) if len(known) else None
+    recorded = observed[np.isfinite(observed)]
+    return bool(np.isfinite(first_beyond(recorded, objective))) if len(recorded) else None
 
 
 def _looks(context: Context, states: Sequence[ForetoldState]) -> list[StateLook]:
@@ -229,9 +229,9 @@ def _state_result(context: Context, look: StateLook, acts: Acts) -> StateResult:
 
 def _windows(context: Context, look: StateLook, series: set[str]) -> Mapping[str, FloatArray]:
     """Read what was observed after a cycle, once for all series of a grid."""
-    found: dict[str, FloatArray] = {}
+    windows: dict[str, FloatArray] = {}
     for grid in {look.grids[name] for name in series}:
         names = sorted(name for name in series if look.grids[name] == grid)
         frame = context.store.samples.frame(names, grid.end, grid.step_s, grid.steps)
-        found |= {name: frame.row(name) for name in names}
-    return found
+        windows |= {name: frame.row(name) for name in names}
+    return windows

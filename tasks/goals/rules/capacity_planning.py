@@ -94,13 +94,13 @@ def _proposal(
     probability = 1.0 if is_full or trend is None else trend.probability(objective.horizon_s)
     deadline = evidence.tick if is_full else _at(evidence.tick, trend, 0.5) or evidence.tick
     unit = evidence.unit_of(series)
-    wanted = limit(objective.side, objective.bound, unit)
+    bound = limit(objective.side, objective.bound, unit)
     return Proposal.on(
         objective,
         series,
         method="trend to exhaustion",
         description=f"Make room before {series} runs out: "
-        + (f"{wanted} is broken now" if is_full else f"it passes {value(objective.bound, unit)} on {moment(deadline)}"),
+        + (f"{bound} is broken now" if is_full else f"it passes {value(objective.bound, unit)} on {moment(deadline)}"),
         sentence=_sentence(evidence, objective, series, now, trend, probability),
         probability=probability,
         deadline=deadline,

@@ -133,10 +133,10 @@ def _audible(evidence: Evidence, series: str | None) -> str | None:
     """Return the series if it is being recorded, or the first recorded one of that metric."""
     if series is None:
         return None
-    known = {each for frame in evidence.frames for each in frame.series}
-    if series in known:
+    heard = {each for frame in evidence.frames for each in frame.series}
+    if series in heard:
         return series
-    return next((each for each in sorted(known) if metric_of(each) == series), None)
+    return next((each for each in sorted(heard) if metric_of(each) == series), None)
 
 
 def _shift(evidence: Evidence, pattern: Pattern) -> Proposal | None:

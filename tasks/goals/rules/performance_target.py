@@ -51,17 +51,17 @@ def _name(objective: Objective) -> str:
 
 def _proposal(evidence: Evidence, objective: Objective, series: str, tail: Tail) -> Proposal:
     unit = evidence.unit_of(series)
-    wanted = limit(objective.side, objective.bound, unit)
+    bound = limit(objective.side, objective.bound, unit)
     sentence = (
         f"Over {span(tail.span_s)}, {_name(objective)} of {series} was {value(tail.percentile, unit)} and should be "
-        f"{wanted}: {percent(tail.beyond_ratio)} of the values are beyond, {percent(tail.allowed_ratio)} are allowed, "
+        f"{bound}: {percent(tail.beyond_ratio)} of the values are beyond, {percent(tail.allowed_ratio)} are allowed, "
         f"and recently it was {value(tail.recent_percentile, unit)}."
     )
     return Proposal.on(
         objective,
         series,
         method="target percentile",
-        description=f"Bring {_name(objective)} of {series} to {wanted}",
+        description=f"Bring {_name(objective)} of {series} to {bound}",
         sentence=sentence,
         probability=tail.both,
         deadline=evidence.tick + timedelta(seconds=objective.horizon_s),

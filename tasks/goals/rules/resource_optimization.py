@@ -68,9 +68,9 @@ def _driven_breach(evidence: Evidence, objective: Objective, series: str) -> Bre
 def _driven(evidence: Evidence, objective: Objective, breach: Breach, reading: Reading) -> Proposal:
     """Propose a goal where what drives a metric will leave too little headroom, or too much, at the present amount."""
     series, unit = breach.series, evidence.unit_of(breach.series)
-    wanted = limit(objective.side, objective.bound, unit)
+    bound = limit(objective.side, objective.bound, unit)
     sentence = (
-        f"{series} is {value(reading.value, unit)} and should be {wanted}; at the present {objective.capacity}, "
+        f"{series} is {value(reading.value, unit)} and should be {bound}; at the present {objective.capacity}, "
         f"{objective.driver} will make it break this within {span(objective.horizon_s)} with a probability of "
         f"{percent(breach.probability)}."
     )
@@ -78,7 +78,7 @@ def _driven(evidence: Evidence, objective: Objective, breach: Breach, reading: R
         objective,
         series,
         method="utilisation headroom by its driver",
-        description=f"Bring {series} to {wanted} by the amount of {objective.capacity}",
+        description=f"Bring {series} to {bound} by the amount of {objective.capacity}",
         sentence=sentence,
         probability=breach.probability,
         deadline=max(evidence.tick, breach.expected_at or evidence.tick),
@@ -91,17 +91,17 @@ def _driven(evidence: Evidence, objective: Objective, breach: Breach, reading: R
 
 def _proposal(evidence: Evidence, objective: Objective, series: str, tail: Tail) -> Proposal:
     unit = evidence.unit_of(series)
-    wanted = limit(objective.side, objective.bound, unit)
+    bound = limit(objective.side, objective.bound, unit)
     trouble = "leaves too little headroom" if objective.side == "below" else "means it is mostly idle"
     sentence = (
         f"Peak use of {series} (its 95th percentile over {span(tail.span_s)}) was {value(tail.percentile, unit)}, "
-        f"recently {value(tail.recent_percentile, unit)}, and should be {wanted}: this {trouble}."
+        f"recently {value(tail.recent_percentile, unit)}, and should be {bound}: this {trouble}."
     )
     return Proposal.on(
         objective,
         series,
         method="utilisation headroom",
-        description=f"Bring the peak use of {series} to {wanted}",
+        description=f"Bring the peak use of {series} to {bound}",
         sentence=sentence,
         probability=tail.both,
         deadline=evidence.tick + timedelta(seconds=objective.horizon_s),

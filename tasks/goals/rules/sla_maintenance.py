@@ -60,8 +60,8 @@ def _silence_s(evidence: Evidence, objective: Objective, series: str | None) -> 
 
     Counts over long windows go on for hours after the last event; they are no news.
     """
-    known = (series,) if series is not None else evidence.series_of(objective)
-    readings = [reading for each in known if (reading := evidence.latest(each)) is not None]
+    series_names = (series,) if series is not None else evidence.series_of(objective)
+    readings = [reading for each in series_names if (reading := evidence.latest(each)) is not None]
     if not readings or any(not reading.is_silent for reading in readings):
         return None
     return min(reading.age_s for reading in readings)

@@ -104,7 +104,7 @@ def worst_of(evidence: Evidence, series: str, side: Side, horizon_s: float) -> f
     reading = evidence.latest(series)
     forecast = evidence.forecasts.get(series)
     peak = expected_peak(forecast, side, horizon_s) if forecast else None
-    known = [value for value in (reading.value if reading else None, peak) if value is not None]
-    if not known:
+    values = [value for value in (reading.value if reading else None, peak) if value is not None]
+    if not values:
         return None
-    return max(known) if side == "below" else min(known)
+    return max(values) if side == "below" else min(values)

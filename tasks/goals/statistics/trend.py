@@ -163,5 +163,5 @@ def _inflation(residuals: FloatArray) -> float:
 def _values_since(window: ObservedWindow, start_s: float, bound: float, side: Side) -> tuple[FloatArray, FloatArray]:
     """Return times (seconds from now) and oriented values of what was recorded since a moment."""
     times_s: FloatArray = (np.arange(len(window.values), dtype=np.float64) - len(window.values) + 1) * window.step_s
-    wanted = np.isfinite(window.values) & (times_s >= start_s)
-    return times_s[wanted], toward(window.values[wanted], bound, side)
+    is_inside = np.isfinite(window.values) & (times_s >= start_s)
+    return times_s[is_inside], toward(window.values[is_inside], bound, side)

@@ -36,10 +36,10 @@ def contributions(changes: Mapping[str, Sequence[Any] | np.ndarray[Any, Any]]) -
     for action, name in pairs:
         mine = (actions == action) & (series == name)
         counted = mine & usable
-        told = {"action": action, "series": name, "role": _role(roles[mine]), "count": int(counted.sum())}
-        told |= _pooled(estimates[counted], errors[counted], windows[counted], SURE[told["role"]])
-        told["verdicts"] = dict(sorted(Counter(verdicts[mine].tolist()).items()))
-        listed.append(told)
+        contribution = {"action": action, "series": name, "role": _role(roles[mine]), "count": int(counted.sum())}
+        contribution |= _pooled(estimates[counted], errors[counted], windows[counted], SURE[contribution["role"]])
+        contribution["verdicts"] = dict(sorted(Counter(verdicts[mine].tolist()).items()))
+        listed.append(contribution)
     return sorted(listed, key=_order)
 
 
@@ -55,20 +55,20 @@ def _pooled(
         return {"mean_change": None, "low": None, "high": None, "is_clear": False}
     # Pooled in units of the typical error: metrics may be shares or bytes.
     unit = float(np.median(errors)) or 1.0
-    found = pooled_effect(estimates / unit, errors / unit, past_windows=windows)
-    low, high = found.low * unit, found.high * unit
+    effect = pooled_effect(estimates / unit, errors / unit, past_windows=windows)
+    low, high = effect.low * unit, effect.high * unit
     surely = pooled_effect(estimates / unit, errors / unit, sure, windows)
     return {
-        "mean_change": found.mean * unit,
+        "mean_change": effect.mean * unit,
         "low": low,
         "high": high,
         "is_clear": surely.low > 0 or surely.high < 0,
     }
 
 
-def _order(told: Mapping[str, Any]) -> tuple[Any, ...]:
+def _order(contribution: Mapping[str, Any]) -> tuple[Any, ...]:
     roles = ("target", "guard", "side_effect")
     surely = 0.0
-    if told["mean_change"] is not None and told["high"] > told["low"]:
-        surely = abs(told["mean_change"]) / (told["high"] - told["low"])
-    return told["action"], roles.index(told["role"]), -surely, told["series"]
+    if contribution["mean_change"] is not None and contribution["high"] > contribution["low"]:
+        surely = abs(contribution["mean_change"]) / (contribution["high"] - contribution["low"])
+    return contribution["action"], roles.index(contribution["role"]), -surely, contribution["series"]

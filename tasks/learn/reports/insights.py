@@ -53,12 +53,12 @@ def insights(
     judged = sum(row.is_judged for row in acted)
     return {
         "action_success_rates": {
-            action: success_rate(found) for action, found in sorted(_grouped(acted, _action).items())
+            action: success_rate(rows_of_action) for action, rows_of_action in sorted(_grouped(acted, _action).items())
         },
         "common_failures": common_failures(acted),
         "average_duration_s": {
-            action: float(np.mean([row.duration_s for row in found]))
-            for action, found in sorted(_grouped(acted, _action).items())
+            action: float(np.mean([row.duration_s for row in rows_of_action]))
+            for action, rows_of_action in sorted(_grouped(acted, _action).items())
         },
         "effects": effects_by_pair(every),
         "best_hours": best_hours(acted, learner),
@@ -101,9 +101,11 @@ def common_failures(rows: Sequence[OutcomeRow]) -> list[dict[str, Any]]:
     reason."""
     bad = [row for row in rows if row.is_failure or row.verdict is Verdict.WORSE]
     listed = []
-    for action, found in _grouped(bad, _action).items():
-        reasons = Counter(_reason(row) for row in found)
-        listed.append({"action": action, "count": len(found), "reason": min(reasons, key=lambda r: (-reasons[r], r))})
+    for action, failures in _grouped(bad, _action).items():
+        reasons = Counter(_reason(row) for row in failures)
+        listed.append(
+            {"action": action, "count": len(failures), "reason": min(reasons, key=lambda r: (-reasons[r], r))}
+        )
     return sorted(listed, key=lambda failure: (-int(failure["count"]), str(failure["action"])))
 
 
@@ -118,8 +120,8 @@ def effects_by_pair(rows: Sequence[OutcomeRow]) -> list[dict[str, Any]]:
     goal."""
     measured = _grouped((row for row in rows if row.is_measured), lambda row: (row.action, row.goal_type))
     return [
-        {"action": action, "goal_type": goal_type, **_effect(found)}
-        for (action, goal_type), found in sorted(measured.items())
+        {"action": action, "goal_type": goal_type, **_effect(rows_of_pair)}
+        for (action, goal_type), rows_of_pair in sorted(measured.items())
     ]
 
 
@@ -145,11 +147,11 @@ def best_hours(rows: Sequence[OutcomeRow], learner: Learner | None) -> dict[str,
     """Return each action's three best slots of the day for the goal type it served most, best first."""
     if learner is None:
         return {}
-    found: dict[str, list[dict[str, Any]]] = {}
+    hours_by_goal: dict[str, list[dict[str, Any]]] = {}
     for action, mine in sorted(_grouped((row for row in rows if row.is_measured), _action).items()):
         goals = Counter(row.goal_type for row in mine)
         goal_type = min(goals, key=lambda goal: (-goals[goal], goal))
-        found[action] = [
+        hours_by_goal[action] = [
             {
                 "start_hour": slot.start_hour,
                 "goal_type": goal_type,
@@ -159,17 +161,17 @@ def best_hours(rows: Sequence[OutcomeRow], learner: Learner | None) -> dict[str,
             }
             for slot in best_slots(slot_scores(learner, goal_type, action))
         ]
-    return found
+    return hours_by_goal
 
 
 def strategy_efficacy(rows: Sequence[OutcomeRow]) -> dict[str, dict[str, Any]]:
     """Return what each strategy achieved: its success rate and the mean effect of its measured outcomes."""
-    found = {}
+    efficacy = {}
     for strategy, mine in sorted(_grouped(rows, lambda row: row.strategy).items()):
         measured = [row for row in mine if row.is_measured]
-        found[strategy] = success_rate(mine) | (_effect(measured) | {"measured": len(measured)} if measured else {})
-        found[strategy]["count"] = len(mine)
-    return found
+        efficacy[strategy] = success_rate(mine) | (_effect(measured) | {"measured": len(measured)} if measured else {})
+        efficacy[strategy]["count"] = len(mine)
+    return efficacy
 
 
 def trend(rows: Sequence[OutcomeRow], utc_offset_s: float = 0.0) -> list[dict[str, Any]]:

@@ -67,20 +67,20 @@ def evaluate_policies(decisions: Sequence[LoggedDecision], policies: Mapping[str
                 "Leave out decisions whose probabilities were not recorded.",
             )
     models = [_fitted_without(decisions, fold) for fold in range(FOLDS)]
-    found = {}
+    values = {}
     for name, policy in policies.items():
         terms = [_terms(decision, models[place % FOLDS], policy) for place, decision in enumerate(decisions)]
         direct, taken, weight = np.array(terms).T
-        found[name] = _combined(direct, taken, weight, decisions)
-    return found
+        values[name] = _combined(direct, taken, weight, decisions)
+    return values
 
 
 def always(arm: str) -> Policy:
     """Return the policy that takes one arm wherever it can be taken, and nothing elsewhere."""
 
     def policy(context: Situation, arms: Sequence[str]) -> FloatArray:
-        wanted = arm if arm in arms else NOTHING
-        shares = np.array([float(each == wanted) for each in arms])
+        choice = arm if arm in arms else NOTHING
+        shares = np.array([float(each == choice) for each in arms])
         return shares if shares.any() else np.full(len(arms), 1 / len(arms))
 
     return policy
@@ -106,10 +106,10 @@ def _terms(decision: LoggedDecision, model: Learner, policy: Policy) -> tuple[fl
     seen, arms = decision.observation, list(decision.propensities)
     context = Situation(seen.goal_type, seen.hour)
     modelled, _ = model.effects(context, arms)
-    wanted = policy(context, arms)
+    shares = policy(context, arms)
     place = arms.index(seen.action)
-    weight = float(wanted[place]) / decision.propensities[seen.action]
-    return float(wanted @ modelled), float(modelled[place]), weight
+    weight = float(shares[place]) / decision.propensities[seen.action]
+    return float(shares @ modelled), float(modelled[place]), weight
 
 
 def _combined(
@@ -142,11 +142,11 @@ def policy_report(decisions: Sequence[LoggedDecision], learner: Learner) -> list
         return []
     tried = sorted({each.observation.action for each in usable})
     policies = {f"always {arm}": always(arm) for arm in tried} | {"best believed": best_believed(learner)}
-    told = [
+    report = [
         {"policy": name, **{key: _plain(each) for key, each in asdict(value).items()}, "veto": vetoes(value)}
         for name, value in evaluate_policies(usable, policies).items()
     ]
-    return sorted(told, key=lambda each: -float(each["doubly_robust"] or 0.0))
+    return sorted(report, key=lambda each: -float(each["doubly_robust"] or 0.0))
 
 
 def _plain(number: float) -> float | None:

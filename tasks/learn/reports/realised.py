@@ -33,17 +33,17 @@ def realised_gains(rows: Iterable[OutcomeRow]) -> Mapping[str, RealisedGain]:
     Both are cut at two standard deviations, as in the beliefs: on a metric that hardly ever moved, one outcome would
     otherwise say more than all others.
     """
-    found: dict[str, RealisedGain] = {}
+    gains: dict[str, RealisedGain] = {}
     for row in once_each(rows):
         if not (row.is_measured and is_action(row) and isfinite(row.predicted_sd_units)):
             continue
-        known = found.get(row.action, RealisedGain(0, 0.0, 0.0))
-        found[row.action] = RealisedGain(
-            known.count + 1,
-            known.predicted + _cut(row.predicted_sd_units),
-            known.realised + _cut(row.effect_sd_units),
+        gain = gains.get(row.action, RealisedGain(0, 0.0, 0.0))
+        gains[row.action] = RealisedGain(
+            gain.count + 1,
+            gain.predicted + _cut(row.predicted_sd_units),
+            gain.realised + _cut(row.effect_sd_units),
         )
-    return found
+    return gains
 
 
 def _cut(effect_sd_units: float) -> float:

@@ -140,8 +140,8 @@ def _p_value(estimate: float, error: float, windows: float, level: float) -> flo
 
 
 def _error_sd(ledger: ErrorLedger) -> float:
-    known = ledger.errors[np.isfinite(ledger.errors)]
-    return float(np.std(known)) if known.size > 1 else float("nan")
+    errors = ledger.errors[np.isfinite(ledger.errors)]
+    return float(np.std(errors)) if errors.size > 1 else float("nan")
 
 
 def _in_sd_units(effect: Effect, metric_sd: float, better: Better) -> Effect:

@@ -64,9 +64,9 @@ def trigger_of(history: FloatArray, steps_per_week: int) -> Trigger:
 
 def triggered(history: FloatArray, origins: np.ndarray[Any, Any], trigger: Trigger, steps_per_week: int) -> BoolArray:
     """Tell for each origin (n,) whether the metric stood as `trigger` says, by what lay before it alone."""
-    found = np.zeros(len(origins), dtype=np.bool_)
+    is_triggered = np.zeros(len(origins), dtype=np.bool_)
     if not trigger:
-        return found
+        return is_triggered
     for place, origin in enumerate(origins):
         before = history[max(0, origin - steps_per_week) : origin]
         before = before[np.isfinite(before)]
@@ -74,5 +74,5 @@ def triggered(history: FloatArray, origins: np.ndarray[Any, Any], trigger: Trigg
             continue
         share = 1 - EXTREME_RATIO if trigger == "high" else EXTREME_RATIO
         limit = np.quantile(before, share)
-        found[place] = history[origin] > limit if trigger == "high" else history[origin] < limit
-    return found
+        is_triggered[place] = history[origin] > limit if trigger == "high" else history[origin] < limit
+    return is_triggered

@@ -57,7 +57,7 @@ def measure_many(
             "measure_duplicate", f"Metrics given twice: {', '.join(twice)}.", "Give each metric one role."
         )
     effects = {window.name: _measure(window, confidence, alpha) for window in windows}
-    found = [
+    measured = [
         window.name
         for window in windows
         if window.role == "side_effect" and effects[window.name].verdict in _SIGNIFICANT
@@ -74,7 +74,7 @@ def measure_many(
             verdict=Verdict.NO_EFFECT,
             reason=f"{effects[name].reason}; not significant among {len(tested)} metrics tested",
         )
-        for name in found
+        for name in measured
         if effects[name].p_value > limit
     }
     return effects | weak

@@ -109,9 +109,9 @@ def build_ledger(
             f"{len(forecasts)} forecasts came with {len(origins)} origins, which must ascend from 0.",
             "Give one origin a forecast, oldest first, each once.",
         )
-    known = origins < last
-    origins, forecasts = origins[known], forecasts[known]
-    trigger = None if same_trigger is None else np.asarray(same_trigger, dtype=np.bool_)[known]
+    is_past = origins < last
+    origins, forecasts = origins[is_past], forecasts[is_past]
+    trigger = None if same_trigger is None else np.asarray(same_trigger, dtype=np.bool_)[is_past]
     if not len(origins):
         return ErrorLedger.empty(forecasts.shape[1])
     targets = origins[:, None] + 1 + np.arange(forecasts.shape[1])
@@ -143,10 +143,10 @@ def running_scale(
     the step after its origin on, so nothing from an origin's own future enters its scale. Returns
     (n_origins,) scales, NaN where fewer than eight errors are known, and the scale at step `now`.
     """
-    known = np.isfinite(one_step_errors)
-    times = origins[known] + 1
+    is_known = np.isfinite(one_step_errors)
+    times = origins[is_known] + 1
     weights = np.exp2((times - now) / half_life_steps)
-    total = np.concatenate([[0.0], np.cumsum(weights * np.abs(one_step_errors[known]))])
+    total = np.concatenate([[0.0], np.cumsum(weights * np.abs(one_step_errors[is_known]))])
     weight = np.concatenate([[0.0], np.cumsum(weights)])
     upto = np.searchsorted(times, np.append(origins, now), side="right")
     with np.errstate(invalid="ignore", divide="ignore"):

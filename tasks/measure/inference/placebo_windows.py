@@ -72,9 +72,9 @@ def compare_windows(observed: FloatArray, forecast: FloatArray, ledger: ErrorLed
     """
     used = (np.isfinite(observed) & np.isfinite(forecast))[:steps]
     difference = float(np.mean((observed[:steps] - forecast[:steps])[used])) if used.any() else float("nan")
-    known = ledger.scale[np.isfinite(ledger.scale)]
+    scales = ledger.scale[np.isfinite(ledger.scale)]
     # A metric that idled for a day has almost no scale: one ordinary error would look like a giant.
-    floor = QUIETEST_SCALE_RATIO * float(np.median(known)) if known.size else float("nan")
+    floor = QUIETEST_SCALE_RATIO * float(np.median(scales)) if scales.size else float("nan")
     if not floor > 0:
         floor = 1.0
     unit = float(np.fmax(ledger.current_scale, floor) ** SCALE_POWER)
@@ -86,9 +86,9 @@ def compare_windows(observed: FloatArray, forecast: FloatArray, ledger: ErrorLed
 def mean_errors(errors: FloatArray, used: BoolArray) -> FloatArray:
     """Average paths (n, steps) over the steps in `used`; NaN where over a fifth of those was not observed."""
     paths = errors[:, used]
-    known = np.isfinite(paths)
-    share = known.sum(axis=1)
-    mean = np.where(known, paths, 0.0).sum(axis=1) / np.maximum(share, 1)
+    is_known = np.isfinite(paths)
+    share = is_known.sum(axis=1)
+    mean = np.where(is_known, paths, 0.0).sum(axis=1) / np.maximum(share, 1)
     return np.where(share >= max(1.0, LEAST_KNOWN_RATIO * used.sum()), mean, np.nan)
 
 

@@ -194,9 +194,9 @@ def _open_slots(
     problem: PlanProblem, view: GoalView, candidate: Candidate, strategy: Strategy
 ) -> tuple[list[int], list[str]]:
     """Return the slots that a candidate may take, and the reasons against the others."""
-    wanted = range(1) if strategy is Strategy.IMMEDIATE else range(problem.n_slots)
+    slot_range = range(1) if strategy is Strategy.IMMEDIATE else range(problem.n_slots)
     closed = _closures(problem, view, candidate)
-    refusals = {slot: _refusal(problem, closed, slot) for slot in wanted}
+    refusals = {slot: _refusal(problem, closed, slot) for slot in slot_range}
     slots = [slot for slot, reason in refusals.items() if reason is None]
     return slots, sorted({reason for reason in refusals.values() if reason is not None})
 

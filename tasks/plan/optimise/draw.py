@@ -44,27 +44,27 @@ def draw_for(
     problem: PlanProblem,
     view: GoalView,
     options: Mapping[str, Column],
-    wanted: str,
+    best_action: str,
     *,
     worthwhile_cost: float,
     is_certain: bool = False,
 ) -> Draw:
     """Draw among one column of each action and doing nothing.
 
-    `wanted` is what the planner's valuation says. Where exploring is safe it is mixed with the beliefs' propensities
+    `best_action` is what the valuation says. Where exploring is safe it is mixed with the beliefs' propensities
     over the actions that may be tried; doing nothing keeps its floor where the severity allows, so that what an action
     changes can be told from what would have happened anyway. The logged propensities are those drawn from. With
     `is_certain` nothing is left to chance.
     """
     names = [NOTHING, *sorted(options)]
     seed = draw_seed(problem, view)
-    shares = np.array([float(name == wanted) for name in names])
+    shares = np.array([float(name == best_action) for name in names])
     floor = problem.nothing_floor if view.goal.severity < _SEVERE else 0.0
     if not is_certain:
         if problem.explore and not is_burning(problem):
             mine = [name for name in names[1:] if _may_try(problem, options[name], worthwhile_cost)]
             # Where no holdout is wanted nothing is left undone in order to learn, however uncertain the actions are.
-            may_abstain = floor > 0 or wanted == NOTHING
+            may_abstain = floor > 0 or best_action == NOTHING
             shares = _mixed(problem, view, names, [NOTHING, *mine] if may_abstain else mine, shares, seed)
         shares = _with_floor(shares, floor)
     position = min(int(np.searchsorted(np.cumsum(shares), unit_of(seed), side="right")), len(names) - 1)
@@ -73,7 +73,7 @@ def draw_for(
         column=options.get(drawn),
         propensities={name: float(share) for name, share in zip(names, shares, strict=True)},
         options={name: column.offer for name, column in options.items()},
-        wanted=wanted,
+        wanted=best_action,
         seed=seed,
     )
 

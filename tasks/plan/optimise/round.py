@@ -100,16 +100,16 @@ def decide(round_: Round, view: GoalView) -> None:
         return
     fitting = [each for each in round_.columns_for(goal_id) if round_.taken.clash(each) is None]
     planned = next((each for each in round_.solution if goal_id in each.serves), None)
-    wanted = _wanted(round_, fitting, planned)
-    options = _options(fitting, wanted)
-    is_waiting = wanted is not None and not round_.commits(wanted)
+    chosen = _wanted(round_, fitting, planned)
+    options = _options(fitting, chosen)
+    is_waiting = chosen is not None and not round_.commits(chosen)
     # What an amount changes is known from its response: chance would teach nothing and cost what it leaves undone.
     is_known = round_.valuers[goal_id].amounts is not None
     draw = draw_for(
         problem,
         view,
         options,
-        wanted.action if wanted else NOTHING,
+        chosen.action if chosen else NOTHING,
         worthwhile_cost=round_.valuers[goal_id].risk,
         is_certain=is_waiting or is_known,
     )
@@ -123,20 +123,20 @@ def _wanted(round_: Round, fitting: Sequence[Column], planned: Column | None) ->
     """Return what the valuation says: the programme's choice, else the best that is worth it, else nothing."""
     if planned is not None:
         same = (each for each in fitting if (each.offer, each.slot) == (planned.offer, planned.slot))
-        if (found := next(same, None)) is not None:
-            return found
+        if (column := next(same, None)) is not None:
+            return column
     worthy = [each for each in fitting if round_.is_worth_it(each)]
     return max(worthy, key=lambda each: (each.value, -each.slot), default=None)
 
 
-def _options(fitting: Sequence[Column], wanted: Column | None) -> dict[str, Column]:
+def _options(fitting: Sequence[Column], chosen: Column | None) -> dict[str, Column]:
     """Return the column by action name that a draw would take: the wanted one, else the best of the earliest slot."""
     options: dict[str, Column] = {}
     for column in fitting:
-        known = options.get(column.action)
-        if known is None or (-column.slot, column.value) > (-known.slot, known.value):
+        other = options.get(column.action)
+        if other is None or (-column.slot, column.value) > (-other.slot, other.value):
             options[column.action] = column
-    return options | ({wanted.action: wanted} if wanted else {})
+    return options | ({chosen.action: chosen} if chosen else {})
 
 
 def _partners(
@@ -156,11 +156,11 @@ def _partners(
         )
         for view in joint
     }
-    found: dict[str, tuple[Partner, ...]] = {view.goal.goal_id: () for view in views}
+    partners: dict[str, tuple[Partner, ...]] = {view.goal.goal_id: () for view in views}
     for group in groups_of(problem, joint):
         for goal_id in group:
-            found[goal_id] = tuple(as_partner[each] for each in group if each != goal_id)
-    return found
+            partners[goal_id] = tuple(as_partner[each] for each in group if each != goal_id)
+    return partners
 
 
 def _distinct(columns: Sequence[Column]) -> list[Column]:

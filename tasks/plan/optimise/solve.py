@@ -154,13 +154,13 @@ def _solve(programme: Programme) -> list[int] | None:
     if relaxed.status != 0 or relaxed.x is None or relaxed.fun is None:
         return None
     whole = np.flatnonzero(relaxed.x > 1 - 1e-6).tolist()
-    most, found = -float(relaxed.fun), _improved(programme, _filled(programme, programme.values, whole))
-    if programme.total(found) < (1 - _GAP_RATIO) * most:
-        found = max(found, _greedy(programme), key=programme.total)
-    if programme.total(found) >= (1 - _GAP_RATIO) * most:
-        return found
-    cannot_pay = relaxed.lower.marginals > most - programme.total(found) + 1e-9
-    return _searched(programme, np.flatnonzero(~cannot_pay)) or found
+    most, solution = -float(relaxed.fun), _improved(programme, _filled(programme, programme.values, whole))
+    if programme.total(solution) < (1 - _GAP_RATIO) * most:
+        solution = max(solution, _greedy(programme), key=programme.total)
+    if programme.total(solution) >= (1 - _GAP_RATIO) * most:
+        return solution
+    cannot_pay = relaxed.lower.marginals > most - programme.total(solution) + 1e-9
+    return _searched(programme, np.flatnonzero(~cannot_pay)) or solution
 
 
 def _searched(programme: Programme, among: NDArray[np.intp]) -> list[int]:

@@ -33,11 +33,11 @@ def write(round_: Round, dropped: Sequence[Dropped]) -> PlanResult:
         ids = [act.action_id for act in mine if act is not None]
         if ids:
             plans.append(plan_of(round_.problem, view, decisions[goal_id], ids))
-    told = {act.action_id: act for act in notes.values()}
+    actions_by_id = {act.action_id: act for act in notes.values()}
     return PlanResult(
         plans=tuple(plans),
         decisions=tuple(decisions.values()),
-        actions=(*acts.values(), *told.values()),
+        actions=(*acts.values(), *actions_by_id.values()),
         dropped=tuple(dropped),
         utility=round_.best_utility,
     )
@@ -104,8 +104,8 @@ def _alternatives(
     """Return every candidate not taken, at its best slot, best first; then doing nothing."""
     best: dict[str, Column] = {}
     for column in round_.columns_for(goal_id):
-        known = best.get(column.offer)
-        best[column.offer] = column if known is None or column.value > known.value else known
+        other = best.get(column.offer)
+        best[column.offer] = column if other is None or column.value > other.value else other
     if chosen is not None:
         best.pop(chosen.offer, None)
     listed = [_alternative(each, draw, _why_not(round_, each, others)) for each in best.values()]

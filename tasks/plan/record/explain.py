@@ -49,8 +49,8 @@ def runner_up(
 
 def _neighbours(columns: Sequence[Column], goal_id: str) -> set[str]:
     """Return a goal and those that want a resource it could use."""
-    wanted = {each for column in columns if column.goal_id == goal_id for each in column.resources}
-    sharing = (each for each in columns if not wanted.isdisjoint(each.resources))
+    resources = {each for column in columns if column.goal_id == goal_id for each in column.resources}
+    sharing = (each for each in columns if not resources.isdisjoint(each.resources))
     return {goal_id}.union(*(each.serves for each in sharing))
 
 
@@ -84,9 +84,9 @@ def explain_act(
 
 
 def _because(problem: PlanProblem, view: GoalView, column: Column, risk: float) -> str:
-    told = amount_story(problem, view, column.candidate)
-    if told is not None:
-        return f"{told} Compared with the present amount it saves {number(column.value)} per step{_costs(column)}."
+    story = amount_story(problem, view, column.candidate)
+    if story is not None:
+        return f"{story} Compared with the present amount it saves {number(column.value)} per step{_costs(column)}."
     left = float(column.worth.risk_left[column.slot])
     return f"it is expected to lower the risk from {number(risk)} to {number(left)}{_costs(column)}."
 

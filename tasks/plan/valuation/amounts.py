@@ -27,14 +27,14 @@ class AmountValues:
 
         -inf where it is out of reach, and for the present amount: staying is doing nothing.
         """
-        found = np.full(problem.n_slots, -np.inf)
+        gain_by_slot = np.full(problem.n_slots, -np.inf)
         gains = self.plan.gains(amount)
         if amount != self.plan.amounts[self.plan.now] and np.isfinite(gains).all():
             steps = np.arange(problem.n_slots) * problem.slot_s / self.step_s
             planned = steps < len(gains)
             # Between steps it falls or rises evenly: were it flat, waiting would seem to cost nothing.
-            found[planned] = np.interp(steps[planned], np.arange(len(gains)), gains) + self.change_cost
-        return found
+            gain_by_slot[planned] = np.interp(steps[planned], np.arange(len(gains)), gains) + self.change_cost
+        return gain_by_slot
 
 
 def amount_of(problem: PlanProblem, objective: Objective | None, candidate: Candidate) -> float | None:

@@ -53,10 +53,10 @@ def declared_effect(candidate: Candidate, goal: Goal, sd: float | None = None) -
     is divided by its `sd` and goes before an effect declared in sd.
     """
     change = _named(candidate.expected_change, goal)
-    found = change / sd if change is not None and sd else _named(candidate.expected_effect, goal)
-    if found is None:
+    effect = change / sd if change is not None and sd else _named(candidate.expected_effect, goal)
+    if effect is None:
         return None
-    return -found if goal.side == "below" else found
+    return -effect if goal.side == "below" else effect
 
 
 def _named(declared: Mapping[str, float], goal: Goal) -> float | None:

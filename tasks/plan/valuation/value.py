@@ -157,7 +157,7 @@ def guards_of(problem: PlanProblem, view: GoalView) -> tuple[BoundFutures, ...]:
     Those that have an open goal of their own are among them, so that opposed goals compete.
     """
     own = problem.objective_of(view)
-    found = []
+    guards = []
     for objective in problem.objectives.values():
         if objective.name == view.goal.objective or not objective.kind.limits_values:
             continue
@@ -168,8 +168,8 @@ def guards_of(problem: PlanProblem, view: GoalView) -> tuple[BoundFutures, ...]:
             outlook = simulated(
                 problem, series, objective.bound, objective.side, objective.horizon_s, objective.severity, objective
             )
-            found += [outlook] if outlook is not None else []
-    return tuple(found)
+            guards += [outlook] if outlook is not None else []
+    return tuple(guards)
 
 
 def simulated(
