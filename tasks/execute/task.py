@@ -22,7 +22,7 @@ from storage.facts import WAITS
 from storage.records import NOTHING, Action, Intent, Receipt, ReceiptStatus
 from tasks.authority import as_allowed_now
 from tasks.context import Context
-from tasks.execute import GuardAnswer, judge
+from tasks.execute.guards import GuardAnswer, judge
 from tasks.execute.situation import Silence, circumstances, silence_now
 from tasks.stage import stage
 

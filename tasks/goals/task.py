@@ -14,7 +14,10 @@ from tasks.context import Context
 from tasks.drivers.breaches import driven_breaches
 from tasks.drivers.fitting import fit_driven
 from tasks.forecast import Outlook
-from tasks.goals import BurnWindows, Evidence, GoalChanges, WindowCount, burn_windows, set_goals
+from tasks.goals.changes import GoalChanges
+from tasks.goals.evidence import Evidence, WindowCount
+from tasks.goals.setting import set_goals
+from tasks.goals.statistics.burn import BurnWindows, burn_windows
 from tasks.objectives.in_force import objectives_in_force
 from tasks.stage import stage
 

@@ -21,16 +21,10 @@ from tasks.interventions.act_window import horizon_ends_at
 from tasks.learn import learned_strategies, planner_beliefs, realised_by_action
 from tasks.maintenance import spans_between
 from tasks.objectives.in_force import objectives_in_force
-from tasks.plan import (
-    Commitment,
-    EffectBeliefs,
-    PlanProblem,
-    PlanResult,
-    PriorBeliefs,
-    Realised,
-    make_plans,
-)
+from tasks.plan import PlanProblem, Realised, make_plans
+from tasks.plan.problem import Commitment, EffectBeliefs, PlanResult
 from tasks.plan.record.holdout import abstentions
+from tasks.plan.valuation.priors import PriorBeliefs
 from tasks.stage import stage
 
 HISTORY_DAYS = 2

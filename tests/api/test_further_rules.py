@@ -16,7 +16,10 @@ from fastapi.testclient import TestClient
 from settings import load_settings
 from storage import ForeactError, Store, records
 from storage.records import GoalState, GoalType, GoalView, Objective
-from tasks.goals import Evidence, discover_rules, rules, set_goals
+from tasks.goals import rules
+from tasks.goals.discovery import discover_rules
+from tasks.goals.evidence import Evidence
+from tasks.goals.setting import set_goals
 from tests.api.conftest import API
 from tests.tasks.goals.worlds import evidence_of, open_after
 

@@ -7,11 +7,11 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from api.routes.health import readyz
 
 from api.background.cache_refresher import ASKED_FOR_S, CacheRefresher
 from api.dashboard import page_data
 from api.facade import Facade
+from api.probes import readyz
 from settings import Settings
 from storage import Store, open_store, own_store
 from storage.engine import local, query_cache

@@ -19,7 +19,7 @@ from storage.records import (
     ReceiptStatus,
     Transition,
 )
-from tasks.execute import Circumstances, GuardAnswer, judge
+from tasks.execute.guards import Circumstances, GuardAnswer, judge
 
 MINUTE = timedelta(minutes=1)
 SECOND = timedelta(seconds=1)

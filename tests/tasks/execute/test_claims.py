@@ -14,14 +14,14 @@ from settings import load_settings
 from storage.records import Objective, ReceiptStatus, Verdict
 from tasks.execute.task import execute
 from tasks.measure.task import measure
-from tests.flows.test_stages import MINUTE, Bench, quiet_day
+from tests.flows.test_stages import MINUTE, OneAct, quiet_day
 from tests.tasks.execute.acts import TICK, action_of, goal_of, opening
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Bench:
+def bench(tmp_path: Path) -> OneAct:
     cpu = Objective(name="cpu", metric="cpu_usage", bound=90, horizon_s=1_800)
-    bench = Bench(load_settings(tmp_path, home=tmp_path, objectives=(cpu,), use_default_objectives=False))
+    bench = OneAct(load_settings(tmp_path, home=tmp_path, objectives=(cpu,), use_default_objectives=False))
     goal = goal_of()
     bench.store.goals.append([goal], [opening(goal)], "cycle-1")
     file = str(tmp_path / "marks")
@@ -42,7 +42,7 @@ def bench(tmp_path: Path) -> Bench:
 
 
 def test_an_action_that_claims_success_while_its_metric_gets_worse_is_undone_with_a_plain_message(
-    bench: Bench, tmp_path: Path
+    bench: OneAct, tmp_path: Path
 ) -> None:
     quiet_day(bench, "cpu_usage", level=50, after=70)
     bench.store.actions.append([action_of(guards=())], "cycle-1")
@@ -61,7 +61,7 @@ def test_an_action_that_claims_success_while_its_metric_gets_worse_is_undone_wit
     assert outcome.estimate > 0
 
 
-def test_what_did_not_get_worse_inside_the_stabilisation_window_stays(bench: Bench) -> None:
+def test_what_did_not_get_worse_inside_the_stabilisation_window_stays(bench: OneAct) -> None:
     quiet_day(bench, "cpu_usage", level=50, after=50)
     bench.store.actions.append([action_of(guards=())], "cycle-1")
     execute.fn(bench.context(TICK), acting(bare))
@@ -70,7 +70,7 @@ def test_what_did_not_get_worse_inside_the_stabilisation_window_stays(bench: Ben
     assert bench.store.actions.undo_for("a") is None
 
 
-def test_a_metric_that_gets_worse_after_the_stabilisation_window_undoes_nothing(bench: Bench) -> None:
+def test_a_metric_that_gets_worse_after_the_stabilisation_window_undoes_nothing(bench: OneAct) -> None:
     """By then something else may have made it worse."""
     quiet_day(bench, "cpu_usage", level=50, after=50)
     late = TICK + timedelta(minutes=20)
@@ -83,7 +83,7 @@ def test_a_metric_that_gets_worse_after_the_stabilisation_window_undoes_nothing(
 
 @pytest.mark.parametrize(("looked", "is_undone"), [(False, True), (True, False)])
 def test_a_turn_that_comes_too_late_looks_once_more_at_what_got_worse_in_time(
-    bench: Bench, looked: bool, is_undone: bool
+    bench: OneAct, looked: bool, is_undone: bool
 ) -> None:
     """Cycles and tends may be late or fail just while an act is watched."""
     quiet_day(bench, "cpu_usage", level=50, after=70)
@@ -97,7 +97,7 @@ def test_a_turn_that_comes_too_late_looks_once_more_at_what_got_worse_in_time(
     assert (bench.store.actions.undo_for("a") is not None) == is_undone
 
 
-def test_what_got_worse_hours_ago_is_left_to_people(bench: Bench) -> None:
+def test_what_got_worse_hours_ago_is_left_to_people(bench: OneAct) -> None:
     quiet_day(bench, "cpu_usage", level=50, after=70, minutes=180)
     bench.store.actions.append([action_of(guards=(), horizon_s=20_000)], "cycle-1")
     execute.fn(bench.context(TICK), acting(bare))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from storage.actions import ActionView
 from storage.records import Autonomy, ReceiptStatus
-from tasks.execute import Circumstances, GuardAnswer, judge
+from tasks.execute.guards import Circumstances, GuardAnswer, judge
 from tests.tasks.execute.acts import (
     FAILED,
     GOAL,

@@ -9,7 +9,7 @@ import pytest
 
 from storage.actions import ActionView
 from storage.records import NOTHING, Autonomy, ReceiptStatus
-from tasks.execute import Circumstances, GuardAnswer, judge
+from tasks.execute.guards import Circumstances, GuardAnswer, judge
 from tasks.execute.targets import labels_of
 from tests.tasks.execute.acts import (
     FAILED,

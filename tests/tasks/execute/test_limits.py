@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from storage import ForeactError
-from tasks.execute import exceeded, parse_limit
+from tasks.execute.limits import exceeded, parse_limit
 from tasks.maintenance import open_until, spans_between
 from tests.tasks.execute.acts import HOUR, TICK
 

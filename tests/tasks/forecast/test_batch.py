@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tasks.forecast import ForecastBatch, forecast_batch, forecast_chunk
-from tasks.forecast.fleet.forecast import fit_fleet
+from tasks.forecast import ForecastBatch, forecast_batch
+from tasks.forecast.fleet.forecast import fit_fleet, forecast_chunk
 from tests.tasks.forecast.fleets import DAY, WEEK, daily_fleet
 
 SEASONS = (DAY, WEEK)

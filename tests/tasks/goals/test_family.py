@@ -7,7 +7,9 @@ from datetime import timedelta
 import numpy as np
 
 from storage.records import Goal, GoalState, GoalView, Objective
-from tasks.goals import Evidence, GoalChanges, set_goals
+from tasks.goals.changes import GoalChanges
+from tasks.goals.evidence import Evidence
+from tasks.goals.setting import set_goals
 from tests.tasks.goals.worlds import TICK, evidence_of, open_after
 
 SERVICE = Objective(name="service", metric="latency", bound=200)

@@ -7,7 +7,9 @@ from dataclasses import replace
 import pytest
 
 from storage.records import Goal, GoalType
-from tasks.goals import Evidence, Rule, discover_rules, set_goals
+from tasks.goals.discovery import discover_rules
+from tasks.goals.evidence import Evidence, Rule
+from tasks.goals.setting import set_goals
 from tests.tasks.goals.worlds import TICK, a_bad_day
 
 BARE = Goal(

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from storage.records import GoalType, Objective, ObjectiveKind, Pattern
-from tasks.goals import Evidence, Proposal, WindowCount, burn_windows, discover_rules
+from tasks.goals.discovery import discover_rules
+from tasks.goals.evidence import Evidence, Proposal, WindowCount
+from tasks.goals.statistics.burn import burn_windows
 from tests.tasks.goals.worlds import TICK, evidence_of, forecast_of, frame_of
 
 DAY_S = 86_400.0

@@ -11,7 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from storage.records import GoalState, GoalType, GoalView, Objective
-from tasks.goals import Evidence, GoalChanges, Rule, discover_rules, set_goals
+from tasks.goals.changes import GoalChanges
+from tasks.goals.discovery import discover_rules
+from tasks.goals.evidence import Evidence, Rule
+from tasks.goals.setting import set_goals
 from tests.tasks.goals.worlds import TICK, closed_after, evidence_of, forecast_of, open_after, states_of
 
 CPU = Objective(name="cpu", metric="cpu_usage", bound=90, severity=0.8, horizon_s=3_600)

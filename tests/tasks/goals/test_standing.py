@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from storage.records import GoalState, GoalView, Objective, ObjectiveKind, Pattern
-from tasks.goals import Evidence, WindowCount, set_goals
+from tasks.goals.evidence import Evidence, WindowCount
+from tasks.goals.setting import set_goals
 from tests.tasks.goals.worlds import TICK, evidence_of, frame_of, open_after
 
 DAY_S = 86_400.0

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from storage.records import Breach, Forecast, Frame, GoalState, GoalView, Objective
-from tasks.goals import Evidence, GoalChanges
+from tasks.goals.changes import GoalChanges
+from tasks.goals.evidence import Evidence
 from tasks.objectives.defaults import default_objectives
 
 TICK = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)

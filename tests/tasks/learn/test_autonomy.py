@@ -11,16 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from storage.records import Autonomy, ReceiptStatus, Verdict
-from tasks.learn import (
-    OutcomeRow,
-    TrackRecord,
-    gather,
-    observations,
-    replay,
-    review,
-    strategy_advice,
-    strategy_learner,
-)
+from tasks.learn import observations, replay
+from tasks.learn.autonomy import TrackRecord, gather, review
+from tasks.learn.outcome_rows import OutcomeRow
+from tasks.learn.strategy_advice import strategy_advice, strategy_learner
 from tests.tasks.learn.worlds import GOAL, row, rows_of
 
 PROVED = TrackRecord(

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from storage.errors import ForeactError
 from storage.records import NOTHING
-from tasks.learn import HierarchicalLearner, Observation, Situation, replay, restore, unlearned
+from tasks.learn import HierarchicalLearner, Observation, Situation, replay
+from tasks.learn.beliefs import restore, unlearned
 from tests.tasks.learn.worlds import GOAL, observed
 
 TRUTH = {NOTHING: 0.0, "useless": 0.0, "good": 0.8}

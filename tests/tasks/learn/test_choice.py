@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from storage.errors import ForeactError
 from storage.records import NOTHING
-from tasks.learn import HierarchicalLearner, Situation, choose, propensities, replay
+from tasks.learn import HierarchicalLearner, Situation, choose, replay
+from tasks.learn.choice import propensities
 from tests.tasks.learn.worlds import GOAL, observed
 
 TRUTH = {NOTHING: 0.0, "useless": 0.0, "good": 0.9}

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from storage.records import ReceiptStatus, Verdict
-from tasks.learn import Observation, OutcomeRow
+from tasks.learn import Observation
+from tasks.learn.outcome_rows import OutcomeRow
 
 GOAL = "BOTTLENECK_PREVENTION"
 DAY_S = 86_400.0

@@ -11,7 +11,9 @@ from pydantic import ValidationError
 
 from storage.records import Estimand, Verdict
 from tasks.interventions.overlaps import ActionWindow, acted_steps
-from tasks.measure import check_claims, fix_estimand, measure_effect, trigger_of, triggered
+from tasks.measure import measure_effect
+from tasks.measure.inference.claims import check_claims
+from tasks.measure.inference.estimand import fix_estimand, trigger_of, triggered
 from tests.tasks.measure.worlds import HORIZON, rhythm
 
 WORLD = rhythm(5)

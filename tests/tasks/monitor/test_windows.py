@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from storage import open_store
 from storage.records import Sample
 from storage.samples import SeriesInfo
-from tasks.monitor import choose_step_s, plan_windows
-from tasks.monitor.windows import LONGEST_STEP_S, MAX_JITTER_RATIO, STEPS_S, sparse
+from tasks.monitor import plan_windows
+from tasks.monitor.windows import LONGEST_STEP_S, MAX_JITTER_RATIO, STEPS_S, choose_step_s, sparse
 
 TICK = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from storage.records import GoalType, ObjectiveKind
-from tasks.goals import Evidence, set_goals
+from tasks.goals.evidence import Evidence
+from tasks.goals.setting import set_goals
 from tasks.objectives.conflicts import contradictions
 from tasks.objectives.defaults import default_objectives
 from tasks.objectives.tree import refuse_unknown_parents

@@ -7,8 +7,9 @@ import pytest
 
 from benchmarks import patterns_worlds as worlds
 from benchmarks.patterns_worlds import DAY_STEPS, END_S, STEP_S, PatternWorld
-from tasks.patterns import Finding, PatternInput, SearchSettings, find_patterns
+from tasks.patterns import PatternInput, SearchSettings, find_patterns
 from tasks.patterns.effects import find_effects
+from tasks.patterns.finding import Finding
 from tasks.patterns.inputs import DAY_S, Floats
 
 SETTINGS = SearchSettings()

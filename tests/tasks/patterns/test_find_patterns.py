@@ -15,14 +15,9 @@ from hypothesis.extra import numpy as arrays
 from benchmarks import patterns_worlds as worlds
 from benchmarks.patterns_worlds import END_S, STEP_S
 from storage.errors import ForeactError
-from tasks.patterns import (
-    Finding,
-    PatternInput,
-    SearchSettings,
-    find_event_patterns,
-    find_patterns,
-    find_series_patterns,
-)
+from tasks.patterns import PatternInput, SearchSettings, find_patterns
+from tasks.patterns.find import find_event_patterns, find_series_patterns
+from tasks.patterns.finding import Finding
 from tasks.patterns.inputs import DAY_S, Floats
 from tasks.patterns.statistics import adjusted_p_values, shift_p_values, standardised
 

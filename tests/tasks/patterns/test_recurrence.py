@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from benchmarks import patterns_worlds as worlds
-from tasks.patterns import Finding, PatternInput, SearchSettings
+from tasks.patterns import PatternInput, SearchSettings
+from tasks.patterns.finding import Finding
 from tasks.patterns.inputs import DAY_S, HOUR_S, WEEK_S, Floats
 from tasks.patterns.recurrence import find_recurrences, recurrence_of
 

@@ -7,7 +7,8 @@ import pytest
 
 from benchmarks import patterns_worlds as worlds
 from benchmarks.patterns_worlds import END_S
-from tasks.patterns import Finding, SearchSettings, find_patterns
+from tasks.patterns import SearchSettings, find_patterns
+from tasks.patterns.finding import Finding
 from tasks.patterns.inputs import DAY_S, Floats
 from tasks.patterns.sequences import find_sequences, followers
 

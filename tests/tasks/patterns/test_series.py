@@ -9,8 +9,9 @@ import pytest
 
 from benchmarks import patterns_worlds as worlds
 from benchmarks.patterns_worlds import DAY_STEPS, END_S, STEP_S
-from tasks.patterns import Finding, PatternInput, SearchSettings
+from tasks.patterns import PatternInput, SearchSettings
 from tasks.patterns.comovement import find_comovement, spearman
+from tasks.patterns.finding import Finding
 from tasks.patterns.inputs import DAY_S, HOUR_S, WEEK_S
 from tasks.patterns.level_changes import find_changes
 from tasks.patterns.seasonality import find_seasonality

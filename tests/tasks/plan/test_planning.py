@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from handlers import ActionHandler, elsewhere
 from storage.records import NOTHING, Autonomy, Candidate, GoalState, GoalType, Objective, Strategy
-from tasks.plan import Commitment, PlanProblem, PlanResult, make_plans
+from tasks.plan import PlanProblem, make_plans
+from tasks.plan.problem import Commitment, PlanResult
 from tests.tasks.plan.worlds import SAFE, TICK, KnownEffects, crowd, goal_of, problem_of, rising_paths, safe, view_of
 
 LIMIT = Candidate(action="limit", target="p", cost=0.02, latency_s=10)

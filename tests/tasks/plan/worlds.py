@@ -19,7 +19,8 @@ from storage.records import (
     GoalView,
     Objective,
 )
-from tasks.plan import PlanProblem, PriorBeliefs
+from tasks.plan import PlanProblem
+from tasks.plan.valuation.priors import PriorBeliefs
 
 TICK = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
 

@@ -8,7 +8,9 @@ from datetime import UTC, datetime
 import pytest
 
 from storage.records import NOTHING, GoalState, GoalType, Outcome, ReceiptStatus, Strategy, Verdict
-from tasks.learn import GoalTrace, OutcomeRow, insights, monitoring_figures, observations, replay
+from tasks.learn import insights, observations, replay
+from tasks.learn.outcome_rows import OutcomeRow
+from tasks.learn.reports.monitoring import GoalTrace, monitoring_figures
 from tests.tasks.learn.worlds import GOAL, row, rows_of
 
 TRUTH = {"limit": 0.8, "renice": 0.0, "prune": 0.0}

@@ -9,22 +9,11 @@ import pytest
 
 from storage.errors import ForeactError
 from storage.records import NOTHING
-from tasks.learn import (
-    HierarchicalLearner,
-    LoggedDecision,
-    Observation,
-    PolicyValue,
-    Situation,
-    always_valid_low,
-    best_slots,
-    choose,
-    convergence,
-    evaluate_policies,
-    pooled_effect,
-    replay,
-    slot_scores,
-    vetoes,
-)
+from tasks.learn import HierarchicalLearner, Observation, Situation, choose, replay
+from tasks.learn.pooled_effect import always_valid_low, pooled_effect
+from tasks.learn.reports.convergence import convergence
+from tasks.learn.reports.off_policy import LoggedDecision, PolicyValue, evaluate_policies, vetoes
+from tasks.learn.reports.timing import best_slots, slot_scores
 from tests.tasks.learn.worlds import GOAL, observed
 
 TRUTH = {NOTHING: 0.0, "useless": 0.0, "good": 0.8}

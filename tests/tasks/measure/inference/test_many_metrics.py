@@ -9,8 +9,8 @@ import pytest
 
 from storage.errors import ForeactError
 from storage.records import Verdict
-from tasks.measure import MetricWindow, measure_effect, measure_many
-from tasks.measure.inference.many_metrics import false_discovery_limit
+from tasks.measure import measure_effect
+from tasks.measure.inference.many_metrics import MetricWindow, false_discovery_limit, measure_many
 from tests.tasks.measure.worlds import HORIZON, rhythm
 
 WORLDS = [rhythm(seed) for seed in range(12)]

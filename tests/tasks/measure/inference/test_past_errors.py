@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from storage.errors import ForeactError
-from tasks.measure import ErrorLedger, build_ledger, running_scale
+from tasks.measure import ErrorLedger, build_ledger
+from tasks.measure.inference.past_errors import running_scale
 
 RNG = np.random.default_rng(0)
 HISTORY = RNG.normal(size=200)

@@ -12,7 +12,8 @@ from pydantic import ValidationError
 from storage.records import NOTHING, Candidate, Decision, FloatArray, Frame, Objective, ResponseSpec, Strategy
 from tasks.drivers.fitting import fit_driven
 from tasks.drivers.responses import RatioResponse, response_of
-from tasks.plan import AmountRules, Commitment, PlanProblem, PlanResult, make_plans, plan_amounts
+from tasks.plan import AmountRules, PlanProblem, make_plans, plan_amounts
+from tasks.plan.problem import Commitment, PlanResult
 from tests.tasks.plan.worlds import TICK, KnownEffects, goal_of, problem_of, safe, view_of
 
 BUSY = Objective(

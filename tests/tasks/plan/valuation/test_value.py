@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from handlers import elsewhere
 from storage.records import Autonomy, Candidate, GoalType, Objective
-from tasks.plan import PriorBeliefs, Realised
-from tasks.plan.valuation.priors import declared_effect, effect_of
+from tasks.plan import Realised
+from tasks.plan.valuation.priors import PriorBeliefs, declared_effect, effect_of
 from tasks.plan.valuation.risk import deviates_of, losses_of, ramps_of, risk_of, thin
 from tasks.plan.valuation.value import Valuer, shrink_of
 from tests.tasks.plan.worlds import TICK, KnownEffects, goal_of, problem_of, rising_paths, view_of
