@@ -22,9 +22,8 @@ def run(
     json: Json = False,
 ) -> None:
     """Compare forecasters on your recorded metrics."""
-    from cli.evaluation import Question, evaluate_store
+    from cli.evaluation import Question, evaluate_store, evaluations
     from cli.progress import progress
-    from cli.scoreboard import evaluations
     from flows.wiring import open_configured_store
     from settings import utc_now
 

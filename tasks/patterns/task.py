@@ -17,7 +17,7 @@ from tasks.patterns.anomalies import find_anomalies
 from tasks.patterns.causes import with_causes
 from tasks.patterns.find import find_event_patterns, find_series_patterns
 from tasks.patterns.finding import Finding
-from tasks.patterns.overlay import of_long_search, overlay
+from tasks.patterns.in_force import of_long_search, overlay
 from tasks.stage import stage
 
 Patterns = tuple[Pattern, ...]

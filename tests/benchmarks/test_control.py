@@ -11,13 +11,13 @@ import pytest
 
 from benchmarks.cluster.cluster_world import ClusterWorld
 from benchmarks.cluster.simulator import ClusterConfig, Period
+from benchmarks.control.__main__ import day_scores, table
 from benchmarks.control.baselines import Autoscaler, HoltWinters, PredictLinear, Reactive, nothing
 from benchmarks.control.contenders import FORESIGHT, REACTIVE, contenders, measure
 from benchmarks.control.hindsight import Constant, Foresight
 from benchmarks.control.planner import DriverPlanner, profile_paths
 from benchmarks.control.profile_rule import ProfileRule, profile_ahead
 from benchmarks.control.run import Policy, RunResult, dim, run, run_world
-from benchmarks.control.score import day_scores, table
 from benchmarks.control.traffic import PERIODS_PER_DAY, Calendar, TrafficDay
 
 CONFIG = ClusterConfig()

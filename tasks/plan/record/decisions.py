@@ -10,9 +10,8 @@ from tasks.plan.optimise.columns import Blocked, Column
 from tasks.plan.optimise.draw import Draw
 from tasks.plan.optimise.round import Round
 from tasks.plan.problem import Dropped, PlanResult
-from tasks.plan.record.actions import action_of, decision_id, plan_of
+from tasks.plan.record.actions import action_of, decision_id, information_actions, plan_of
 from tasks.plan.record.explain import explain_act, explain_nothing, explain_wait, reasons_of, runner_up
-from tasks.plan.record.information import information_actions
 from tasks.text import number, percent
 
 
