@@ -6,7 +6,7 @@ import json
 from functools import partial
 from typing import Any
 
-from storage.engine.protocol import Engine
+from storage.engine.protocol import Engine, Followed
 from storage.table import Clock, next_number
 
 
@@ -15,6 +15,8 @@ class FactTable:
 
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self._engine, self._clock = engine, clock
+        # One reading serves the dozen names that a turn asks for.
+        self._followed = Followed(("facts",), self._read, widen=lambda _: ("",))
 
     def set(self, name: str, value: Any, actor: str = "loop") -> None:
         """Put a new value in force."""
@@ -40,12 +42,11 @@ class FactTable:
         return {name[len(prefix) :]: json.loads(value) for name, value in values.items() if name.startswith(prefix)}
 
     def _in_force(self, prefix: str) -> dict[str, str]:
-        """Return as text the values in force of names with a prefix, and perhaps others.
+        """Return as text the values in force of names with a prefix, and perhaps others."""
+        return self._engine.follow(self._followed, prefix)
 
-        Where answers are remembered, one reading serves the dozen names that a turn asks for.
-        """
-        asked_for = "" if self._engine.is_alone else prefix
+    def _read(self, prefix: str) -> dict[str, str]:
         # Not ORDER BY … LIMIT 1, which takes DuckDB three times as long.
         sql = "SELECT name, arg_max(value, seq) FROM facts WHERE starts_with(name, $prefix) GROUP BY name"
-        read = partial(self._engine.rows, sql, {"prefix": asked_for})
-        return self._engine.recall(("facts",), ("facts", asked_for), lambda: dict(read()))
+        read = partial(self._engine.rows, sql, {"prefix": prefix})
+        return self._engine.recall(("facts",), ("facts", prefix), lambda: dict(read()))
