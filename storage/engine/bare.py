@@ -98,7 +98,7 @@ class BareEngine(LocalEngine):
         """Append rows that are not there yet: all that are there were written by this process, so it knows."""
         keys = set(zip(*(columns[column] for column in by), strict=True))
         with self._bare_lock:
-            places = [self._waiting, self._local.waiting] if self.in_transaction else [self._waiting]
+            places = self._places()
             is_new = all(keys.isdisjoint(place.keys.get(table, ())) for place in places)
             # Where they are not new, whoever asked writes them by a statement.
             places[-1].keys.setdefault(table, set()).update(keys)
@@ -124,6 +124,10 @@ class BareEngine(LocalEngine):
             return None
         value: T | None = self._followed.get(what, (None, None))[1]
         return value
+
+    def _places(self) -> list[WaitingRows]:
+        """Return where rows wait that this thread sees; what it appends goes to the last."""
+        return [self._waiting, self._local.waiting] if self.in_transaction else [self._waiting]
 
     def _has_written(self, what: Followed[Any]) -> bool:
         """Tell whether this thread is in a transaction that wrote what a value is read from."""
@@ -181,7 +185,7 @@ class BareEngine(LocalEngine):
         """Write the rows that a statement may look at, or that should lie before those that it writes."""
         cycle_id = (params or {}).get("cycle_id") if written(sql) is None else None
         with self._bare_lock:
-            places = [self._waiting, self._local.waiting] if self.in_transaction else [self._waiting]
+            places = self._places()
             for table in _named(sql, {table for place in places for table in place.parts}):
                 if not isinstance(cycle_id, str) or any(place.has(table, cycle_id) for place in places):
                     self._write_out(table)
@@ -200,8 +204,7 @@ class BareEngine(LocalEngine):
             parts += self._local.waiting.take(table)
             self._touch(table)
         columns = _together(parts)
-        is_keyed = table in self._waiting.keys or (self.in_transaction and table in self._local.waiting.keys)
-        once = "ON CONFLICT DO NOTHING" if is_keyed else ""
+        once = "ON CONFLICT DO NOTHING" if any(table in place.keys for place in self._places()) else ""
         self._begin()
         insert(self._cursor(), f"INSERT INTO {table} BY NAME SELECT * FROM incoming_rows {once}", arrays(columns))
 

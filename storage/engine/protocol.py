@@ -1,6 +1,6 @@
-"""The two ways to reach DuckDB: in this process, or through the process that owns the file.
+"""What tables ask of an engine, which reaches DuckDB in this process or through the process that owns the file.
 
-Both run the same SQL with `$name` parameters. A remote engine sends every statement whole to the owner over DuckDB's
+All run the same SQL with `$name` parameters. A remote engine sends every statement whole to the owner over DuckDB's
 Quack protocol, because an attached table cannot push a filter down nor resolve a conflict; only bulk columns travel
 through the attachment. See docs/adr/0001-one-owner.md.
 """
