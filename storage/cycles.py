@@ -1,16 +1,28 @@
-"""What the loop keeps of itself: its cycles, its patterns, the switches in force, and the audit trail."""
+"""Cycles, and the stages that finished in each."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import partial
 from typing import Any
 
-from storage.engine.protocol import Engine
+from storage.engine.protocol import Columns, Engine, Followed
+from storage.open_predictions import LAST, NEVER
 from storage.records import Cycle
 from storage.table import Clock, RecordTable, append_few
+
+
+@dataclass(frozen=True)
+class LastMeasured:
+    """The newest tick of a turn that measured, and the cycle that began last, with its tick.
+
+    No stage is done of a cycle that has not begun.
+    """
+
+    newest: datetime | None
+    begun: tuple[str | None, datetime | None]
 
 
 class CycleTable:
@@ -19,14 +31,12 @@ class CycleTable:
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self._engine, self._clock = engine, clock
         self._cycles = RecordTable(engine, clock, "cycles", Cycle, first_by=("cycle_id",))
-        self._begun: tuple[str, datetime] | None = None
-        self._measured_at: datetime | None = None
+        tables = ("cycles", "cycle_stages")
+        self._measured = Followed(tables, self._read_measured, _measured_since, widen=lambda _: (LAST,))
 
     def begin(self, cycle: Cycle) -> bool:
         """Record that a cycle runs; False where this (agent, tick) already ran or runs."""
-        is_new = bool(self._cycles.append([cycle]))
-        self._engine.when_written(partial(self._note_begun, cycle))
-        return is_new
+        return bool(self._cycles.append([cycle]))
 
     def stages_done(self, cycle_id: str, stages: Sequence[tuple[str, datetime, float, Mapping[str, Any]]]) -> None:
         """Record stages that finished: name, moment, duration in seconds, and what each came to."""
@@ -41,15 +51,6 @@ class CycleTable:
             "summary": [json.dumps(summary, default=str) for summary in summaries],
         }
         append_few(self._engine, "cycle_stages", columns)
-        if "measure" in names:
-            self._engine.when_written(partial(self._note_measured, cycle_id))
-
-    def _note_begun(self, cycle: Cycle) -> None:
-        self._begun = cycle.cycle_id, cycle.tick
-
-    def _note_measured(self, cycle_id: str) -> None:
-        if self._begun is not None and self._begun[0] == cycle_id:
-            self._measured_at = max(self._begun[1], self._measured_at or self._begun[1])
 
     def stages(self, cycle_id: str) -> list[dict[str, Any]]:
         """Return the finished stages of a cycle in order."""
@@ -65,12 +66,15 @@ class CycleTable:
 
     def measured_before(self, tick: datetime) -> datetime | None:
         """Return the tick of the last turn before one that measured, and so looked at what was done."""
-        if self._engine.is_alone and self._measured_at is not None and self._measured_at < tick:
-            return self._measured_at
-        sql = """SELECT max(tick) FROM cycles SEMI JOIN (FROM cycle_stages WHERE stage = 'measure') USING (cycle_id)
-                 WHERE tick < $tick"""
-        found: datetime | None = self._engine.rows(sql, {"tick": tick})[0][0]
-        return found
+        newest = self._engine.follow(self._measured, tick).newest
+        return newest if newest is None or newest < tick else self._read_measured(tick).newest
+
+    def _read_measured(self, before: datetime) -> LastMeasured:
+        sql = """SELECT max(tick) FILTER (stage IS NOT NULL), arg_max(cycle_id, c.rowid), arg_max(tick, c.rowid)
+                 FROM cycles c LEFT JOIN (FROM cycle_stages WHERE stage = 'measure') USING (cycle_id)
+                 WHERE tick < $before"""
+        newest, *begun = self._engine.rows(sql, {"before": before})[0]
+        return LastMeasured(newest, tuple(begun))
 
     def latest(self, limit: int = 1, *, whole: bool = False) -> list[Cycle]:
         """Return the newest cycles, newest first; with `whole` those in which all stages ran, live or simulated."""
@@ -84,3 +88,14 @@ class CycleTable:
     def count(self) -> int:
         """Count whole cycles."""
         return self._cycles.count("kind <> 'tend'")
+
+
+def _measured_since(known: LastMeasured, table: str, new: Columns) -> LastMeasured | None:
+    """Follow the stages of the cycle that began last: of another one it is not known when it ran."""
+    if table == "cycles":
+        return replace(known, begun=(new["cycle_id"][-1], new["tick"][-1]))
+    measured = {cycle_id for cycle_id, stage in zip(new["cycle_id"], new["stage"], strict=True) if stage == "measure"}
+    if not measured:
+        return known
+    cycle_id, tick = known.begun
+    return replace(known, newest=max(known.newest or NEVER, tick)) if tick and measured == {cycle_id} else None

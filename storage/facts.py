@@ -13,7 +13,7 @@ from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 from pydantic import TypeAdapter
 
-from storage.engine.protocol import Engine
+from storage.engine.protocol import Engine, Followed
 from storage.records import Autonomy, Breach, Moment, Objective
 from storage.table import Clock, next_number
 
@@ -48,6 +48,8 @@ class FactTable:
 
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self._engine, self._clock = engine, clock
+        # One reading serves the dozen names that a turn asks for.
+        self._followed = Followed(("facts",), self._read, widen=lambda _: ("",))
 
     def set(self, fact: Fact[T], value: T, actor: str = "loop") -> None:
         """Put a new value in force; what is as by default is left out, so that it goes on following the default."""
@@ -74,15 +76,14 @@ class FactTable:
         return {name.removeprefix(start): read(value) for name, value in values if name.startswith(start)}
 
     def _in_force(self, prefix: str) -> dict[str, str]:
-        """Return as text the values in force of names with a prefix, and perhaps others.
+        """Return as text the values in force of names with a prefix, and perhaps others."""
+        return self._engine.follow(self._followed, prefix)
 
-        Where answers are remembered, one reading serves the dozen names that a turn asks for.
-        """
-        asked_for = "" if self._engine.is_alone else prefix
+    def _read(self, prefix: str) -> dict[str, str]:
         # Not ORDER BY … LIMIT 1, which takes DuckDB three times as long.
         sql = "SELECT name, arg_max(value, seq) FROM facts WHERE starts_with(name, $prefix) GROUP BY name"
-        read = partial(self._engine.rows, sql, {"prefix": asked_for})
-        return self._engine.recall(("facts",), ("facts", asked_for), lambda: dict(read()))
+        read = partial(self._engine.rows, sql, {"prefix": prefix})
+        return self._engine.recall(("facts",), ("facts", prefix), lambda: dict(read()))
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from storage.array_codec import Packed, from_bytes, packed, span_of, stretch_of, to_bytes, unpacked
 from storage.engine.protocol import Engine
 from storage.fitted import FittedTable
-from storage.open_predictions import OpenPredictions
+from storage.open_predictions import open_predictions
 from storage.records import Breach, Forecast, StatePrediction
 from storage.state_predictions import StateTable
 from storage.table import Clock, RecordTable, plain
@@ -110,7 +110,7 @@ class ForecastTable:
         self.breaches = RecordTable(engine, clock, "breaches", Breach, first_by=("cycle_id",))
         self.states = StateTable(engine, clock)
         self.fitted = FittedTable(engine, clock)
-        self._maturity = OpenPredictions(engine, "errors", self._moments_open, lambda moment: moment)
+        self._open = open_predictions(engine, "forecasts", "errors", marker="refusal", is_filled=False)
 
     def append(self, forecasts: Sequence[Forecast], cycle_id: str, spreads: Mapping[str, Spread] | None = None) -> None:
         """Record the forecasts of a cycle, once; `spreads` by series makes them count for calibration."""
@@ -123,7 +123,6 @@ class ForecastTable:
             return
         now = self._clock()
         matures_at = [f.issued_at + timedelta(seconds=f.step_s * len(f.point)) for f in forecasts]
-        self._maturity.written({at for at, each in zip(matures_at, forecasts, strict=True) if each.refusal is None})
         known = [spreads.get(f.series) for f in forecasts]
         spans = [span_of(f.quantiles) for f in forecasts]
         centres = [_centre(f, span) for f, span in zip(forecasts, spans, strict=True)]
@@ -193,26 +192,22 @@ class ForecastTable:
         They are resolved in the order in which they mature, and with them all that mature at the same moment: so none
         lies behind the newest that is resolved. About `limit` of them are returned.
         """
-        if self._maturity.due(matured_before) == []:
+        known = self._engine.follow(self._open, matured_before)
+        if not known.due(matured_before):
             return []
         sql = f"""SELECT cycle_id, {FORECAST_COLUMNS}, matures_at FROM forecasts
                   WHERE matures_at > $newest AND matures_at <= $until AND refusal IS NULL
                   ORDER BY matures_at, cycle_id, series"""
-        params = {"newest": self._maturity.newest_resolved(), "until": matured_before, "limit": limit}
+        params = {"newest": known.newest, "until": matured_before, "limit": limit}
         rows = wide_rows(self._engine, f"{sql} LIMIT $limit", params)
         if len(rows) == limit:
             rows = wide_rows(self._engine, sql, params | {"until": rows[-1][-1]})
         return [(row[0], forecast_of_row(row[1:-1])) for row in rows]
 
-    def _moments_open(self, newest: datetime) -> list[datetime]:
-        sql = "SELECT DISTINCT matures_at FROM forecasts WHERE matures_at > $newest AND refusal IS NULL"
-        return [moment for (moment,) in self._engine.rows(sql, {"newest": newest})]
-
     def append_errors(self, errors: Sequence[ForecastError]) -> None:
         """Add resolved forecasts to the ledger."""
         if not errors:
             return
-        self._maturity.resolved([e.matures_at for e in errors])
         stretches = [stretch_of(span_of(e.errors)) for e in errors]
         self._engine.append(
             "errors",

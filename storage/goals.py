@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from storage.engine.protocol import Engine
+from storage.engine.protocol import Columns, Engine, Followed
 from storage.records import Goal, GoalState, GoalView, Transition
 from storage.table import Clock, RecordTable, asked, insert_new, next_number, whole_day
 
@@ -17,16 +16,13 @@ _VIEW = """SELECT g.body, s.state, s.progress, s.reason, s.since
 _OPEN = "('proposed', 'active', 'blocked')"
 
 
-State = tuple[tuple[int, ...], tuple[int, ...]]
-
-
 @dataclass(frozen=True)
-class _Kept:
-    """Goals by id: all that are open or were closed since a moment, right while the tables are in this state."""
+class LateGoals:
+    """Goals, and by id how those stand that are open or were closed since a moment; all moves up to a number count."""
 
-    state: State
-    since: datetime
-    views: dict[str, GoalView]
+    number: int
+    goals: Mapping[str, Goal]
+    views: Mapping[str, GoalView]
 
 
 class GoalTable:
@@ -34,9 +30,8 @@ class GoalTable:
 
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self._engine, self._clock = engine, clock
-        self._goals = RecordTable(engine, clock, "goals", Goal)
-        self._kept: _Kept | None = None
-        self._lock = threading.RLock()
+        self._goals = RecordTable(engine, clock, "goals", Goal, first_by=("goal_id",))
+        self._late = Followed(("goals", "goal_transitions"), self._read_late, _late_since)
 
     def append(self, goals: Sequence[Goal], transitions: Sequence[Transition], cycle_id: str) -> None:
         """Record new goals and where goals moved to, together."""
@@ -44,13 +39,10 @@ class GoalTable:
         def write() -> int:
             return self._goals.append(goals, cycle_id) + self._append_moves(transitions, cycle_id)
 
-        with self._lock:
-            before = self._state()
-            new = self._engine.together(write) if goals else self._append_moves(transitions, cycle_id)
-            if new == len(goals) + len(transitions):
-                self._follow(goals, transitions, before)
-            else:
-                self._kept = None
+        if goals:
+            self._engine.together(write)
+        else:
+            self._append_moves(transitions, cycle_id)
 
     def move(self, transitions: Sequence[Transition], cycle_id: str) -> None:
         """Record where goals moved to."""
@@ -82,7 +74,7 @@ class GoalTable:
 
     def lately(self, since: datetime, limit: int = 200) -> tuple[list[GoalView], list[GoalView]]:
         """Return in one reading the open goals, as `open` does, and those closed after a moment, newest first."""
-        views = _in_order(self._kept_since(whole_day(since)).values())
+        views = _in_order(self._engine.follow(self._late, whole_day(since)).views.values())
         closed = [view for view in views if not view.is_open and view.since > since]
         newest = sorted(closed, key=lambda view: view.since, reverse=True)[:limit]
         return [view for view in views if view.is_open], newest
@@ -127,36 +119,27 @@ class GoalTable:
         views = list(self._engine.recall(("goals", "goal_transitions"), ("goal views", tail, asked(params)), read))
         return views if "ORDER BY" in tail else _in_order(views)
 
-    def _state(self) -> State | None:
-        """Return the state of both tables, by which what is kept of them is right or not; None where unknown."""
-        goals, moves = self._engine.state("goals"), self._engine.state("goal_transitions")
-        return None if goals is None or moves is None else (goals, moves)
-
-    def _kept_since(self, day: datetime) -> dict[str, GoalView]:
-        """Return by id the goals that are open or were closed after a moment."""
-        with self._lock:
-            state, kept = self._state(), self._kept
-            if kept is not None and kept.state == state and kept.since == day:
-                return kept.views
-            found = self._views(f"WHERE s.state IN {_OPEN} OR s.since > $since", {"since": day})
-            views = {view.goal.goal_id: view for view in found}
-            self._kept = None if state is None else _Kept(state, day, views)
-            return views
-
-    def _follow(self, goals: Sequence[Goal], transitions: Sequence[Transition], before: State | None) -> None:
-        """Move the goals that are kept as those just written; forget them where they were not up to date."""
-        kept, now = self._kept, self._state()
-        self._kept = None
-        if kept is None or now is None or kept.state != before:
-            return
-        known = {goal_id: view.goal for goal_id, view in kept.views.items()} | {goal.goal_id: goal for goal in goals}
-        if all(each.goal_id in known for each in transitions):
-            moved = {each.goal_id: _view(known[each.goal_id], each) for each in transitions}
-            self._kept = _Kept(now, kept.since, kept.views | moved)
+    def _read_late(self, since: datetime) -> LateGoals:
+        views = {
+            view.goal.goal_id: view
+            for view in self._views(f"WHERE s.state IN {_OPEN} OR s.since > $since", {"since": since})
+        }
+        return LateGoals(next_number(), {goal_id: view.goal for goal_id, view in views.items()}, views)
 
 
-def _view(goal: Goal, last: Transition) -> GoalView:
-    return GoalView(goal=goal, state=last.state, progress=last.progress, reason=last.reason, since=last.at)
+def _late_since(known: LateGoals, table: str, new: Columns) -> LateGoals | None:
+    """Follow new goals, and moves of goals that are known in the order in which they were made."""
+    if table == "goals":
+        goals = map(Goal.model_validate_json, new["body"])
+        return replace(known, goals={**known.goals, **{goal.goal_id: goal for goal in goals}})
+    if min(new["seq"]) < known.number or not known.goals.keys() >= set(new["goal_id"]):
+        return None
+    moves = zip(*(new[name] for name in ("goal_id", "state", "moved_at", "reason", "progress")), strict=True)
+    views = {
+        goal_id: GoalView(goal=known.goals[goal_id], state=state, since=at, reason=reason, progress=progress)
+        for goal_id, state, at, reason, progress in moves
+    }
+    return LateGoals(max(new["seq"]), known.goals, {**known.views, **views})
 
 
 def _in_order(views: Iterable[GoalView]) -> list[GoalView]:

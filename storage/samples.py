@@ -3,35 +3,31 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any
 
 import numpy as np
 
-from storage.engine.protocol import Engine, literal
+from storage.engine.protocol import Columns, Engine, Followed, literal
 from storage.records import Frame, Sample
 from storage.sample_window import Rows, SampleWindow, SeriesInfo, micros, read_rows, series_id
-from storage.table import Clock, append_few
+from storage.table import Clock, append_few, whole_day
 
 __all__ = ["SampleTable", "SampleWindow", "SeriesInfo", "series_id"]
 
 
 SOON_LOOKED_THROUGH = 200_000
 """More kept rows than these take longer to look through than to read the few that are asked for."""
-RECENT = timedelta(days=2)
-MOST_KEPT = 1_000_000
-"""Kept rows are read anew when they reach this much further back than is asked for, or are so many."""
+MOST_FOLLOWED = 1_000_000
+"""More rows than these are read anew in every turn: laying new ones beside them would take as long."""
 
 
 @dataclass(frozen=True)
-class _Kept:
-    """All samples since a moment, right for as long as the table is in this state."""
+class RowsSince:
+    """All samples later than a moment."""
 
-    state: tuple[int, ...]
     since: datetime
     rows: Rows
 
@@ -42,8 +38,7 @@ class SampleTable:
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self._engine, self._clock = engine, clock
         self._introduced: set[str] = set()
-        self._kept: _Kept | None = None
-        self._lock = threading.Lock()
+        self._followed = Followed(("samples",), self._read_since, _with_later, widen=lambda since: (whole_day(since),))
 
     def append(self, samples: Sequence[Sample]) -> int:
         """Record samples; durable when this returns. Returns how many."""
@@ -63,21 +58,13 @@ class SampleTable:
         recorded_at: datetime,
     ) -> None:
         """Record columns of equal length: series numbers, moments, values."""
-        rows = Rows(
-            np.asarray(numbers, dtype=np.int64),
-            np.array([micros(moment) for moment in moments], dtype=np.int64),
-            np.asarray(values, dtype=float),
-        )
         columns: dict[str, Any] = {
-            "series_id": rows.numbers,
-            "ts": rows.moments_us.astype("datetime64[us]"),
-            "value": rows.values,
-            "recorded_at": [recorded_at] * len(rows),
+            "series_id": np.asarray(numbers, dtype=np.int64),
+            "ts": np.array([micros(moment) for moment in moments], dtype="datetime64[us]"),
+            "value": np.asarray(values, dtype=float),
+            "recorded_at": [recorded_at] * len(numbers),
         }
-        with self._lock:
-            before = self._engine.state("samples")
-            append_few(self._engine, "samples", columns)
-            self._remember(rows, before)
+        append_few(self._engine, "samples", columns)
 
     def known(self) -> list[SeriesInfo]:
         """Return every series ever seen, by name."""
@@ -107,18 +94,20 @@ class SampleTable:
     ) -> SampleWindow:
         """Return the samples in (since, until], of all series or of some, to be looked at in several ways."""
         window = SampleWindow(self._engine, self.known, since, until, as_of, series)
-        with self._lock:
-            kept = self._covering(since) if as_of is None else None
-        is_soon = kept is not None and len(kept.rows) <= SOON_LOOKED_THROUGH
-        return replace(window, known_rows=lambda _: kept.rows) if kept is not None and is_soon else window
+        kept = self._engine.kept(self._followed) if as_of is None else None
+        is_there = kept is not None and kept.since <= since and len(kept.rows) <= SOON_LOOKED_THROUGH
+        return replace(window, known_rows=lambda _: kept.rows) if kept is not None and is_there else window
 
     def recent(self, since: datetime, until: datetime) -> SampleWindow:
-        """Return the samples in (since, until] of all series, as a loop asks for them turn after turn.
+        """Return the samples in (since, until] of all series, as a loop asks for them turn after turn."""
 
-        Where nobody else writes, they are read once; what is recorded from then on is laid beside them.
-        """
-        known_rows = self._rows_since if self._engine.is_local else None
+        def known_rows(moment: datetime) -> Rows:
+            return self._engine.follow(self._followed, moment).rows
+
         return SampleWindow(self._engine, self.known, since, until, known_rows=known_rows)
+
+    def _read_since(self, moment: datetime) -> RowsSince:
+        return RowsSince(moment, read_rows(self._engine, "ts > $since", {"since": moment}))
 
     def columns(
         self, since: datetime, until: datetime, series: Sequence[str] | None = None
@@ -162,44 +151,27 @@ class SampleTable:
         """Forget raw samples older than a moment."""
         self._engine.rows("DELETE FROM samples WHERE ts < $before", {"before": before})
 
-    def _covering(self, since: datetime) -> _Kept | None:
-        """Return what is kept, where it is right and reaches back far enough."""
-        kept = self._kept
-        is_right = kept is not None and kept.state == self._engine.state("samples") and kept.since <= since
-        return kept if is_right else None
-
-    def _rows_since(self, since: datetime) -> Rows:
-        with self._lock:
-            state, kept = self._engine.state("samples"), self._covering(since)
-            if kept is not None and since < kept.since + RECENT:
-                return kept.rows
-            rows = read_rows(self._engine, "ts > $since", {"since": since})
-            is_kept = state is not None and len(rows) <= MOST_KEPT
-            self._kept = _Kept(state, since, rows) if state is not None and is_kept else None
-            return rows
-
-    def _remember(self, rows: Rows, before: tuple[int, ...] | None) -> None:
-        """Lay rows just written beside those that are kept; forget these where anything else was written meanwhile."""
-        kept, now = self._kept, self._engine.state("samples")
-        self._kept = None
-        if kept is None or before is None or now is None or kept.state != before:
-            return
-        is_alone = now == (before[0] + 1, *before[1:])
-        if is_alone and len(kept.rows) < MOST_KEPT and (more := kept.rows.with_later(rows)) is not None:
-            self._kept = _Kept(now, kept.since, more)
-
     def _introduce(self, samples: Sequence[Sample]) -> None:
-        with self._lock:
-            fresh = {s.series: s for s in samples if s.series not in self._introduced}
-            if not fresh:
-                return
-            rows = ", ".join(
-                "("
-                + ", ".join(
-                    literal(part) for part in (series_id(n), n, s.metric, json.dumps(s.labels), s.unit, self._clock())
-                )
-                + ")"
-                for n, s in fresh.items()
+        fresh = {s.series: s for s in samples if s.series not in self._introduced}
+        if not fresh:
+            return
+        rows = ", ".join(
+            "("
+            + ", ".join(
+                literal(part) for part in (series_id(n), n, s.metric, json.dumps(s.labels), s.unit, self._clock())
             )
-            self._engine.rows(f"INSERT INTO series VALUES {rows} ON CONFLICT DO NOTHING")
-            self._engine.when_written(partial(self._introduced.update, fresh))
+            + ")"
+            for n, s in fresh.items()
+        )
+        self._engine.rows(f"INSERT INTO series VALUES {rows} ON CONFLICT DO NOTHING")
+        # What a transaction introduced may be taken back with it.
+        if not self._engine.in_transaction:
+            self._introduced.update(fresh)
+
+
+def _with_later(known: RowsSince, table: str, new: Columns) -> RowsSince | None:
+    if len(known.rows) >= MOST_FOLLOWED:
+        return None
+    numbers, moments, values = (np.asarray(new[name]) for name in ("series_id", "ts", "value"))
+    more = known.rows.with_later(Rows(numbers, moments.astype(np.int64), values))
+    return None if more is None else RowsSince(known.since, more)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from storage.engine.protocol import Engine
-from storage.open_predictions import LAST, OpenPredictions
+from storage.open_predictions import open_predictions
 from storage.records import StatePrediction
 from storage.table import Clock, RecordTable, insert_new
 
@@ -64,7 +64,10 @@ class StateTable:
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self._engine, self._clock = engine, clock
         self._states = RecordTable(engine, clock, "states", StatePrediction)
-        self._maturity = OpenPredictions(engine, "state_results", self._foretold, lambda state: state.prediction.at)
+        columns = ("cycle_id", "body", "unhealthy", "critical")
+        self._open = open_predictions(
+            engine, "states", "state_results", marker="unhealthy", is_filled=True, columns=columns
+        )
 
     def append(self, state: StatePrediction, cycle_id: str, raw: RawState | None = None) -> bool:
         """Record the state that a cycle predicts; False where it has one already.
@@ -79,10 +82,7 @@ class StateTable:
             "unhealthy": [float(raw.unhealthy) if raw else None],
             "critical": [float(raw.critical) if raw else None],
         }
-        is_new = bool(insert_new(self._engine, "states", columns, first_by=("cycle_id",)))
-        if is_new and raw is not None:
-            self._maturity.written([ForetoldState(cycle_id, state, raw)])
-        return is_new
+        return bool(insert_new(self._engine, "states", columns, first_by=("cycle_id",)))
 
     def get(self, cycle_id: str) -> StatePrediction | None:
         """Return the state that a cycle predicts."""
@@ -91,17 +91,10 @@ class StateTable:
 
     def unresolved(self, matured_before: datetime, limit: int) -> list[ForetoldState]:
         """Return predictions whose moment has passed and that were not yet compared with what came, oldest first."""
-        due = self._maturity.due(matured_before)
-        return self._foretold(self._maturity.newest_resolved(), matured_before, limit) if due is None else due[:limit]
-
-    def _foretold(self, newest: datetime, until: datetime = LAST, limit: int | None = None) -> list[ForetoldState]:
-        sql = """SELECT cycle_id, body, unhealthy, critical FROM states
-                 WHERE matures_at > $newest AND matures_at <= $until AND unhealthy IS NOT NULL
-                 ORDER BY matures_at LIMIT $limit"""
-        rows = self._engine.rows(sql, {"newest": newest, "until": until, "limit": limit})
+        due = self._engine.follow(self._open, matured_before).due(matured_before)
         return [
             ForetoldState(cycle_id, StatePrediction.model_validate_json(body), RawState(unhealthy, critical))
-            for cycle_id, body, unhealthy, critical in rows
+            for _, cycle_id, body, unhealthy, critical in due[:limit]
         ]
 
     def append_results(self, results: Sequence[StateResult]) -> None:
@@ -112,7 +105,6 @@ class StateTable:
         rows = [result.row(now) for result in results]
         columns = {name: [row[name] for row in rows] for name in rows[0]}
         insert_new(self._engine, "state_results", columns, first_by=("cycle_id",))
-        self._maturity.resolved(columns["matures_at"])
 
     def results(self, last: int) -> dict[str, np.ndarray[Any, Any]]:
         """Return the newest resolved predictions as columns, without those whose outcome is unknown."""

@@ -19,11 +19,11 @@ from storage.actions import ActionTable
 from storage.audit import AuditTrail
 from storage.cycles import CycleTable
 from storage.decisions import DecisionTable
+from storage.engine.bare import BareEngine
 from storage.engine.local import LocalEngine
 from storage.engine.lock import holder_of, is_reserved
 from storage.engine.protocol import Engine, connect, literal, load_quack
 from storage.engine.remote import RemoteEngine
-from storage.engine.write_buffer import MemoryEngine
 from storage.errors import ForeactError, TransientError
 from storage.events import EventTable
 from storage.facts import FactTable
@@ -177,7 +177,7 @@ def _own(path: str, clock: Callable[[], datetime]) -> Store:
         connection.execute("SET threads = 1")
         # DuckDB would pack memory like a file, every 16 MB, which takes it a tenth of a second and more.
         connection.execute("SET checkpoint_threshold = '1 TB'")
-    engine = MemoryEngine(connection) if path == MEMORY else LocalEngine(connection)
+    engine = BareEngine(connection) if path == MEMORY else LocalEngine(connection)
     migrate(engine)
     return Store(engine, clock)
 

@@ -14,12 +14,12 @@ import numpy as np
 
 from storage.engine.protocol import (
     Columns,
+    Followed,
     Params,
     Rows,
     T,
     _quiet,
     _retry_conflicts,
-    _take,
     _used,
     arrays,
     insert,
@@ -110,15 +110,11 @@ class LocalEngine:
         is_untouched = self.is_alone and sees_all and self._local.written.isdisjoint((*tables, ANYTHING))
         return self._recall.get(tables, key, read, keep=False) if is_untouched else read()
 
-    def when_written(self, step: Callable[[], object]) -> None:
-        if self.in_transaction:
-            self._local.steps.append(step)
-        else:
-            step()
+    def follow(self, what: Followed[T], *asked: Any) -> T:
+        return what.read(*asked)
 
-    def state(self, table: str) -> tuple[int, ...] | None:
-        self._cursor()
-        return self._recall.state(table) if self.is_alone and not self._local.depth else None
+    def kept(self, what: Followed[T]) -> T | None:
+        return None
 
     def _execute(self, sql: str, params: Params | None) -> duckdb.DuckDBPyConnection:
         """Run a statement; a long-lived owner writes parameters out, since DuckDB loads pandas (40 MB) to bind them."""
@@ -145,7 +141,7 @@ class LocalEngine:
         if self._local.depth:
             yield
             return
-        self._local.depth, self._local.is_begun, self._local.steps = 1, False, []
+        self._local.depth, self._local.is_begun = 1, False
         self._local.written.clear()
         try:
             yield
@@ -159,7 +155,6 @@ class LocalEngine:
             self._local.depth = 0
             for table in self._local.written:
                 self._recall.touch(table)
-        _take(self._local.steps)
 
     def together(self, write: Callable[[], T]) -> T:
         self._cursor()

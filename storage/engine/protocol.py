@@ -1,6 +1,6 @@
-"""The two ways to reach DuckDB: in this process, or through the process that owns the file.
+"""What tables ask of an engine, which reaches DuckDB in this process or through the process that owns the file.
 
-Both run the same SQL with `$name` parameters. A remote engine sends every statement whole to the owner over DuckDB's
+All run the same SQL with `$name` parameters. A remote engine sends every statement whole to the owner over DuckDB's
 Quack protocol, because an attached table cannot push a filter down nor resolve a conflict; only bulk columns travel
 through the attachment. See docs/adr/0001-one-owner.md.
 """
@@ -10,10 +10,11 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import duckdb
 import numpy as np
@@ -29,15 +30,30 @@ CONFLICT_ATTEMPTS = 8
 _PARAMETER = re.compile(r"\$([a-z_][a-z0-9_]*)")
 
 
-class Engine(Protocol):
-    """What the tables need of a database.
+def as_asked(*asked: Any) -> tuple[Any, ...]:
+    """Return what is asked for as it is."""
+    return asked
 
-    `is_local` tells whether rows come without a network between, `is_alone` that nobody else writes: then what was read
-    is remembered until it changes.
+
+@dataclass(frozen=True, eq=False)
+class Followed(Generic[T]):
+    """A value that a table asks for in every turn: how it is read, and how rows that come later change it.
+
+    `read` gives the value for what is asked; `widen` turns what is asked into a question whose answer holds those of
+    many, so that who asks takes his part of it. `apply` makes a new value of a value, the table written, and the rows
+    new in it as columns, or None where the value has to be read again. No value is ever changed in place.
     """
 
+    tables: tuple[str, ...]
+    read: Callable[..., T]
+    apply: Callable[[T, str, Columns], T | None] = lambda value, table, columns: None
+    widen: Callable[..., tuple[Any, ...]] = as_asked
+
+
+class Engine(Protocol):
+    """What the tables need of a database; `is_local` tells whether rows come without a network between."""
+
     is_local: bool
-    is_alone: bool
 
     @property
     def in_transaction(self) -> bool:
@@ -76,19 +92,16 @@ class Engine(Protocol):
         """Make all that `write` does happen, or none; it may be called twice, and must only write."""
         ...
 
-    def when_written(self, step: Callable[[], object]) -> None:
-        """Take a step once what was written before it stays: at once, or when the transaction that it is in is through.
-
-        A transaction that fails takes none.
-        """
-        ...
-
     def recall(self, tables: tuple[str, ...], key: Hashable, read: Callable[[], T]) -> T:
         """Return what `read` returns, or what it returned before where these tables cannot have changed since."""
         ...
 
-    def state(self, table: str) -> tuple[int, ...] | None:
-        """Return how often a table was written, and how often anything may have been; None where that is unknown."""
+    def follow(self, what: Followed[T], *asked: Any) -> T:
+        """Return a value that holds what is asked for, and perhaps more: read, or kept and followed since."""
+        ...
+
+    def kept(self, what: Followed[T]) -> T | None:
+        """Return the value that is kept at the moment, whatever was asked when it was read; None where none is."""
         ...
 
     def close(self) -> None:
@@ -196,11 +209,6 @@ def _used(sql: str, params: Params | None) -> dict[str, Any]:
     if not params:
         return {}
     return {name: params[name] for name in set(_PARAMETER.findall(sql))}
-
-
-def _take(steps: Sequence[Callable[[], object]]) -> None:
-    for step in steps:
-        step()
 
 
 def _quiet(step: Callable[[], object]) -> None:

@@ -95,11 +95,6 @@ class QueryCache:
                 self._keep(key, answer)
         return value
 
-    def state(self, table: str) -> tuple[int, int]:
-        """Return how often a table was written here, and how often anything may have been."""
-        with self._lock:
-            return self._writes.get(table, 0), self._writes.get(ANYTHING, 0)
-
     def touch(self, table: str) -> None:
         """Note that a table was written here."""
         with self._lock:

@@ -12,13 +12,13 @@ import numpy as np
 
 from storage.engine.protocol import (
     Columns,
+    Followed,
     Params,
     Rows,
     T,
     _first_line,
     _quiet,
     _retry_conflicts,
-    _take,
     arrays,
     connect,
     insert,
@@ -33,13 +33,11 @@ class RemoteEngine:
     """DuckDB in the process that owns the file, reached over loopback."""
 
     is_local = False
-    is_alone = False
 
     def __init__(self, uri: str, token: str) -> None:
         self._uri, self._token = uri, token
         self._lock = threading.RLock()
         self._depth = 0
-        self._steps: list[Callable[[], object]] = []
         self._connection = connect(":memory:")
         load_quack(self._connection)
         self._attach()
@@ -95,17 +93,13 @@ class RemoteEngine:
     def columns(self, sql: str, params: Params | None = None) -> dict[str, np.ndarray[Any, Any]]:
         return dict(self._run(lambda: self._send(sql, params).fetchnumpy(), sql))
 
-    def when_written(self, step: Callable[[], object]) -> None:
-        with self._lock:
-            if self._depth:
-                self._steps.append(step)
-                return
-        step()
-
     def recall(self, tables: tuple[str, ...], key: Hashable, read: Callable[[], T]) -> T:
         return read()
 
-    def state(self, table: str) -> tuple[int, ...] | None:
+    def follow(self, what: Followed[T], *asked: Any) -> T:
+        return what.read(*asked)
+
+    def kept(self, what: Followed[T]) -> T | None:
         return None
 
     def append_first(self, table: str, columns: Columns, by: tuple[str, ...]) -> bool:
@@ -122,7 +116,7 @@ class RemoteEngine:
                 yield
                 return
             self._run(lambda: self._send("BEGIN", None), "BEGIN")
-            self._depth, self._steps = 1, []
+            self._depth = 1
             try:
                 yield
                 self._send("COMMIT", None)
@@ -131,7 +125,6 @@ class RemoteEngine:
                 raise
             finally:
                 self._depth = 0
-            _take(self._steps)
 
     def together(self, write: Callable[[], T]) -> T:
         with self.transaction():

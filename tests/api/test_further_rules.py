@@ -92,7 +92,7 @@ def test_a_goal_stored_before_rules_were_named_is_judged_by_the_built_in_rule_of
     view = raised(tick)["stuck_sensor"]
     before = view.model_copy(update={"goal": view.goal.model_copy(update={"rule": ""})})
     after = reviewed([before], seen(STILL, tick + timedelta(hours=2)))
-    assert after[""].reason.startswith("cpu_usage is 60, wanted at most 90")
+    assert after[""].reason.startswith("cpu_usage is 60 and should be at most 90")
 
 
 def test_a_goal_whose_rule_is_gone_ends_and_says_so(both: Path, tick: datetime) -> None:

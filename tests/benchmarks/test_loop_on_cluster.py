@@ -76,8 +76,8 @@ def test_every_decision_is_told_in_plain_english(morning: tuple[SimulationReport
     acts = [each for each in decisions if each.explanation.startswith(("set_servers to", "set_dimmer to"))]
     assert acts
     for decision in acts:
-        assert "cluster_requests_per_second is at its" in decision.explanation
-        assert "Over holding what is there it saves" in decision.explanation
+        assert "of cluster_requests_per_second" in decision.explanation
+        assert "Compared with the present amount it saves" in decision.explanation
         assert decision.chosen.propensity == 1.0
         assert decision.strategy in {Strategy.ADAPTIVE, Strategy.COLLABORATIVE}
 

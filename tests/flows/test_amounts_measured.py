@@ -67,7 +67,7 @@ def test_more_workers_are_seen_to_take_off_load_and_that_is_learned(tmp_path: Pa
     assert not any(each.verdict is Verdict.WORSE for each in mine)
     told = next(each for each in mine if each.verdict is Verdict.IMPROVED)
     assert (told.series, told.role) == ("load", "target")
-    assert "held against workers = " in told.reason
+    assert "compared with workers = " in told.reason
     assert len(told.evidence["forecast"]) == len(told.evidence["observed"]) == 15
     estimand = report.store.outcomes.estimand(told.action_id)
     assert estimand is not None

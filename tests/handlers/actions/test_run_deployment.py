@@ -72,7 +72,7 @@ def test_the_same_action_starts_one_run_however_often_it_is_called() -> None:
 def test_a_deployment_that_does_not_exist_is_a_plain_failure() -> None:
     result = call(RUN, "run", {"deployment": "no/such"}, None, context_for(options={"deployments": ["*"]}), 60)
     assert result.status is ReceiptStatus.FAILED
-    assert "There is no deployment called no/such" in result.detail
+    assert "There is no deployment no/such" in result.detail
 
 
 @pytest.mark.slow

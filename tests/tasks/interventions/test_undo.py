@@ -33,7 +33,7 @@ def test_an_act_has_one_undo_whenever_it_is_asked_for() -> None:
 @pytest.mark.parametrize(
     ("view", "is_reversible", "code", "because"),
     [
-        (waiting(), True, "nothing_to_undo", "a was not done yet."),
+        (waiting(), True, "nothing_to_undo", "a has not run yet."),
         (done(TICK, ReceiptStatus.FAILED), True, "nothing_to_undo", "earlier ended as failed."),
         (done(TICK, ReceiptStatus.DRY_RUN), True, "nothing_to_undo", "earlier ended as dry_run."),
         (done(TICK, undo_of="b"), True, "is_undo", "earlier is itself an undo."),

@@ -1,4 +1,4 @@
-"""A store that nobody else writes to remembers what it was asked, and never more than is true."""
+"""What a turn asks for again and again is answered alike whether the store is a bare run's or another process's."""
 
 from __future__ import annotations
 
@@ -8,24 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from storage import Store, open_store, own_store
 from storage.facts import CONSIDERED, OBJECTIVES
 from storage.forecasts import ForecastError
-from storage.records import Cycle, Event, Forecast, GoalState, GoalView, Objective, Sample, StatePrediction, Transition
-from storage.samples import SampleTable
+from storage.records import Cycle, Event, Forecast, GoalState, GoalView, Objective, StatePrediction, Transition
 from storage.state_predictions import ForetoldState, RawState, StateResult
 from tests.storage.test_store import a_goal
 
 NOW = datetime(2026, 1, 8, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 DAY = timedelta(days=1)
-
-turns = st.lists(
-    st.lists(st.tuples(st.sampled_from("ab"), st.integers(-2, 3), st.integers(0, 9)), max_size=4), max_size=8
-)
 
 
 @pytest.fixture(params=["alone", "attached"])
@@ -36,53 +29,6 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
         return
     with own_store(tmp_path / "a.duckdb"), open_store(tmp_path / "a.duckdb") as attached:
         yield attached
-
-
-def values_of(samples: SampleTable, now: datetime) -> list[object]:
-    window, some = samples.recent(now - DAY, now), samples.window(now - 3 * MINUTE, now, series=["b"])
-    return [
-        window.spans(),
-        window.frame(["a", "b"], 60, 20).values.tolist(),
-        some.spans(),
-        some.frame(["b"], 60, 3).values.tolist(),
-        samples.frame(["a"], now - MINUTE, 60, 5).values.tolist(),
-    ]
-
-
-@settings(max_examples=60, deadline=None)
-@given(turns, st.integers(0, 7))
-def test_kept_samples_are_those_that_are_recorded(told: list[list[tuple[str, int, int]]], pruned: int) -> None:
-    """Late ones, ones told twice, new series and forgotten ones included."""
-    with open_store() as store:
-        for turn, some in enumerate(told):
-            now = NOW + turn * MINUTE
-            samples = [Sample(metric=name, value=value, ts=now + late * MINUTE) for name, late, value in some]
-            # Of two values of one moment that were told at once, neither is the last.
-            store.samples.append(list({(each.metric, each.ts): each for each in samples}.values()))
-            if turn == pruned:
-                store.samples.prune(now - 2 * MINUTE)
-            # A second object has kept nothing, and reads.
-            np.testing.assert_equal(
-                values_of(store.samples, now), values_of(SampleTable(store.engine, store.clock), now)
-            )
-
-
-def test_kept_samples_are_read_once_and_followed_from_then_on() -> None:
-    with open_store() as store:
-        store.samples.append([Sample(metric="a", value=1, ts=NOW)])
-        store.samples.recent(NOW - DAY, NOW).spans()
-        first = store.samples._kept
-        store.samples.append([Sample(metric="a", value=2, ts=NOW + MINUTE)])
-        assert store.samples._kept is not None
-        assert first is not None
-        assert (len(first.rows), len(store.samples._kept.rows)) == (1, 2)
-        # What is written beside it is seen as well.
-        store.engine.rows("DELETE FROM samples")
-        assert store.samples.recent(NOW - DAY, NOW + MINUTE).spans() == []
-        # More of the past than is kept is read.
-        store.samples.append([Sample(metric="a", value=2, ts=NOW - 3 * DAY)])
-        (info,) = store.samples.recent(NOW - 4 * DAY, NOW).spans()
-        assert info.count == 1
 
 
 def test_events_are_seen_as_soon_as_they_are_recorded(store: Store) -> None:
@@ -96,7 +42,7 @@ def test_events_are_seen_as_soon_as_they_are_recorded(store: Store) -> None:
     assert kinds(NOW - DAY, NOW - MINUTE) == ["b"]
 
 
-def a_forecast(issued_at: datetime, steps: int) -> Forecast:
+def a_forecast(issued_at: datetime, steps: int, refusal: str | None = None) -> Forecast:
     zeros = np.zeros(steps)
     quantiles = np.zeros((steps, 3))
     return Forecast(
@@ -107,6 +53,7 @@ def a_forecast(issued_at: datetime, steps: int) -> Forecast:
         point=zeros,
         quantiles=quantiles,
         method="m",
+        refusal=refusal,
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import json
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -22,10 +21,10 @@ from settings import ActionSettings, Settings, load_settings
 from storage import ForeactError
 from storage.records import Autonomy, Candidate, GoalType
 from tasks.configured_actions import EFFECTS, configured_actions, declared_actions
-from tests import PROJECT
+from tests import PROJECT, copy_project
 
 ROOMS = ("cli", "flows", "api", "tasks", "handlers", "storage", "benchmarks", "examples")
-RESOLVER = PROJECT / "tasks" / "actions.py"
+RESOLVER = PROJECT / "tasks" / "configured_actions.py"
 TRAITS = {each.name: each.type for each in fields(ActionTraits)}
 NUMBERS = st.floats(0.1, 1e6)
 NAMES = st.lists(st.sampled_from(["load", "busy_*", "free"]), min_size=1, unique=True).map(tuple)
@@ -179,12 +178,7 @@ print(json.dumps(found))
 
 @pytest.mark.slow
 def test_a_new_trait_is_one_line_and_its_row_in_the_documentation(tmp_path: Path) -> None:
-    copy, folder = tmp_path / "copy", tmp_path / "folder"
-    for room in ("cli", "flows", "api", "tasks", "handlers", "storage", "docs"):
-        shutil.copytree(PROJECT / room, copy / room, ignore=shutil.ignore_patterns("__pycache__"))
-    (copy / "tests").mkdir()
-    for file in ("settings.py", "pyproject.toml", "tests/__init__.py", "tests/test_documentation.py"):
-        shutil.copy(PROJECT / file, copy / file)
+    copy, folder = copy_project(tmp_path / "copy"), tmp_path / "folder"
     contract, docs = copy / "handlers" / "contract" / "action.py", copy / "docs" / "configuration.md"
     edited(contract, "    enabled: bool = True\n", f"    enabled: bool = True\n    {TRAIT}\n")
     folder.mkdir()

@@ -1,9 +1,4 @@
-"""DuckDB in memory, which dies with its process: there rows may wait until somebody asks for them.
-
-A statement takes DuckDB half a millisecond however few rows it writes, and a turn writes ten tables of which the next
-turn reads two. What was appended is kept as it came and written when a statement names its table, many turns in one:
-nobody sees a difference but the time it takes. A file or an owner gets every row at once, so that it is durable.
-"""
+"""The engine of bare runs (simulation, backtest, notebook): DuckDB in memory, which dies with its process."""
 
 from __future__ import annotations
 
@@ -19,7 +14,7 @@ import duckdb
 import numpy as np
 
 from storage.engine.local import LocalEngine
-from storage.engine.protocol import Columns, Params, Rows, arrays, insert
+from storage.engine.protocol import Columns, Followed, Params, Rows, T, arrays, insert
 from storage.engine.query_cache import ANYTHING, written
 
 MOST_WAITING = 400
@@ -60,13 +55,26 @@ class WaitingRows:
             self.keys.setdefault(table, set()).update(keys)
 
 
-class MemoryEngine(LocalEngine):
-    """DuckDB in memory; rows that nobody asked for yet wait outside it."""
+class BareEngine(LocalEngine):
+    """DuckDB in memory, where rows wait and values are followed: nobody sees a difference but the time it takes.
+
+    A statement takes DuckDB half a millisecond and more however few rows it touches, and a turn writes ten tables of
+    which the next turn reads two. Every row is written by this process, so it can know without asking.
+
+    Rows wait: what is appended is kept as it came, and written when a statement names its table, many turns in one.
+    Rows of a transaction wait apart, and are dropped where it fails. A file or an owner gets every row at once.
+
+    Values are followed (`Followed`): read once, and from then on right by this rule. Rows that are appended are applied
+    to the values of their table, those of a transaction when it is through. Whatever else is written to a table, by a
+    statement or before a transaction ends, makes its values forgotten: who asks next reads. A transaction reads for
+    itself what it has written, and what is read inside one is not kept.
+    """
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         super().__init__(connection)
         self._waiting = WaitingRows()
-        self._waiting_lock = RLock()
+        self._followed: dict[Followed[Any], tuple[tuple[Any, ...], Any]] = {}
+        self._bare_lock = RLock()
 
     def rows(self, sql: str, params: Params | None = None) -> Rows:
         self._write_out_for(sql, params)
@@ -77,66 +85,126 @@ class MemoryEngine(LocalEngine):
         return super().columns(sql, params)
 
     def append(self, table: str, columns: Columns) -> None:
-        is_apart = self.in_transaction
-        with self._waiting_lock:
-            (self._local.waiting if is_apart else self._waiting).add(table, columns)
-        self._touch(table)
-        if not is_apart:
-            self._write_out_many()
+        if self.in_transaction:
+            self._local.waiting.add(table, columns)
+            super()._touch(table)
+            return
+        with self._bare_lock:
+            self._waiting.add(table, columns)
+            self._take_in(table, columns)
+        self._write_out_many()
 
     def append_first(self, table: str, columns: Columns, by: tuple[str, ...]) -> bool:
         """Append rows that are not there yet: all that are there were written by this process, so it knows."""
         keys = set(zip(*(columns[column] for column in by), strict=True))
-        with self._waiting_lock:
-            places = [self._waiting, self._local.waiting] if self.in_transaction else [self._waiting]
-            if not all(keys.isdisjoint(place.keys.get(table, ())) for place in places):
-                return False
+        with self._bare_lock:
+            places = self._places()
+            is_new = all(keys.isdisjoint(place.keys.get(table, ())) for place in places)
+            # Where they are not new, whoever asked writes them by a statement.
             places[-1].keys.setdefault(table, set()).update(keys)
-        self.append(table, columns)
-        return True
+        if is_new:
+            self.append(table, columns)
+        return is_new
+
+    def follow(self, what: Followed[T], *asked: Any) -> T:
+        if self._has_written(what):
+            return what.read(*asked)
+        wide = what.widen(*asked)
+        with self._bare_lock:
+            if what in self._followed and self._followed[what][0] == wide:
+                known: T = self._followed[what][1]
+                return known
+            value = what.read(*wide)
+            if not self.in_transaction:
+                self._followed[what] = wide, value
+        return value
+
+    def kept(self, what: Followed[T]) -> T | None:
+        if self._has_written(what):
+            return None
+        value: T | None = self._followed.get(what, (None, None))[1]
+        return value
+
+    def _places(self) -> list[WaitingRows]:
+        """Return where rows wait that this thread sees; what it appends goes to the last."""
+        return [self._waiting, self._local.waiting] if self.in_transaction else [self._waiting]
+
+    def _has_written(self, what: Followed[Any]) -> bool:
+        """Tell whether this thread is in a transaction that wrote what a value is read from."""
+        return self.in_transaction and not self._local.written.isdisjoint((*what.tables, ANYTHING))
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
         if self.in_transaction:
             yield
             return
-        self._local.waiting, self._local.taken = WaitingRows(), WaitingRows()
+        self._local.waiting, self._local.taken, self._local.stated = WaitingRows(), WaitingRows(), set()
         try:
             with super().transaction():
                 yield
         except BaseException:
             # What others appended before, and was written out within, was rolled back with the rest.
-            with self._waiting_lock:
+            with self._bare_lock:
                 self._local.taken.join(self._waiting)
                 self._waiting = self._local.taken
+                self._forget(self._local.stated)
             raise
-        with self._waiting_lock:
+        with self._bare_lock:
             self._waiting.join(self._local.waiting)
+            self._forget(self._local.stated)
+            for table, parts in self._local.waiting.parts.items():
+                for columns in parts:
+                    self._take_in(table, columns)
         self._write_out_many()
+
+    def _touch(self, table: str) -> None:
+        """Note that a table was written by a statement."""
+        if self.in_transaction:
+            super()._touch(table)
+            self._local.stated.add(table)
+        else:
+            with self._bare_lock:
+                self._forget({table})
+
+    def _forget(self, tables: set[str]) -> None:
+        """Forget the values of some tables: of all, where anything may have been written."""
+        for table in tables:
+            super()._touch(table)
+        for what in [each for each in self._followed if ANYTHING in tables or not tables.isdisjoint(each.tables)]:
+            del self._followed[what]
+
+    def _take_in(self, table: str, columns: Columns) -> None:
+        """Apply rows that are there from now on."""
+        super()._touch(table)
+        for what in [each for each in self._followed if table in each.tables]:
+            known_for, value = self._followed.pop(what)
+            if (later := what.apply(value, table, columns)) is not None:
+                self._followed[what] = known_for, later
 
     def _write_out_for(self, sql: str, params: Params | None) -> None:
         """Write the rows that a statement may look at, or that should lie before those that it writes."""
         cycle_id = (params or {}).get("cycle_id") if written(sql) is None else None
-        with self._waiting_lock:
-            places = [self._waiting, self._local.waiting] if self.in_transaction else [self._waiting]
+        with self._bare_lock:
+            places = self._places()
             for table in _named(sql, {table for place in places for table in place.parts}):
                 if not isinstance(cycle_id, str) or any(place.has(table, cycle_id) for place in places):
                     self._write_out(table)
 
     def _write_out_many(self) -> None:
-        with self._waiting_lock:
+        with self._bare_lock:
             for table in [table for table, count in self._waiting.counts.items() if count >= MOST_WAITING]:
                 self._write_out(table)
 
     def _write_out(self, table: str) -> None:
-        """Write the rows of a table that wait; that they changed it was noted when they came."""
+        """Write the rows of a table that wait; outside a transaction it was noted when they came."""
         parts = self._waiting.take(table)
         if self.in_transaction:
             for columns in parts:
                 self._local.taken.add(table, columns)
             parts += self._local.waiting.take(table)
+            self._touch(table)
         columns = _together(parts)
-        once = "ON CONFLICT DO NOTHING" if table in self._waiting.keys else ""
+        once = "ON CONFLICT DO NOTHING" if any(table in place.keys for place in self._places()) else ""
         self._begin()
         insert(self._cursor(), f"INSERT INTO {table} BY NAME SELECT * FROM incoming_rows {once}", arrays(columns))
 
