@@ -87,11 +87,11 @@ def _workers(facade: Facade) -> list[Worker]:
     settings = facade.settings
     sync_s = settings.agent.goal_sync_interval_seconds
     workers = {
-        "watcher": Worker("watcher", sync_s, TendStarter(facade).step),
-        "lookout": Worker("lookout", LOOK_EVERY_S, CacheRefresher(facade).step),
+        "tend_starter": Worker("tend_starter", sync_s, TendStarter(facade).step),
+        "cache_refresher": Worker("cache_refresher", LOOK_EVERY_S, CacheRefresher(facade).step),
     }
     if isinstance(facade.trigger, PrefectTrigger):
-        workers["herald"] = Worker("herald", sync_s, Notifier(facade).step)
+        workers["notifier"] = Worker("notifier", sync_s, Notifier(facade).step)
     if settings.sampler.enabled:
         interval_s = settings.sampler.interval_seconds
         sampler = Sampler(HostSampler(), facade.store, facade.clock, interval_s)

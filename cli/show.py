@@ -78,7 +78,7 @@ def goals(answer: Mapping[str, Any]) -> None:
         for goal in answer["goals"]
     ]
     heads = ("id", "state", "priority", "progress", "goal")
-    table("", heads, rows, "No goals: no breach is predicted.")
+    table("", heads, rows, "No open goals.")
 
 
 def goal(answer: Mapping[str, Any]) -> None:

@@ -44,7 +44,7 @@ class Alerts:
         facts, path = self._store.facts, self._settings().kill_switch_path
         is_stopped = path.exists()
         if is_stopped != (facts.get(KILL_SWITCH) or False):
-            facts.set(KILL_SWITCH, is_stopped, "herald")
+            facts.set(KILL_SWITCH, is_stopped, "notifier")
             verb = "kill switch on" if is_stopped else "kill switch off"
             self._store.audit.append(self._by, verb, str(path))
 
@@ -54,7 +54,7 @@ class Alerts:
         last = newest[0].seq if newest else 0
         last_seq = self._store.facts.get(cursor)
         if last_seq is None:
-            self._store.facts.set(cursor, last, "herald")
+            self._store.facts.set(cursor, last, "notifier")
             return []
         if last_seq >= last:
             return []
@@ -65,14 +65,14 @@ class Alerts:
         """Remember that the lines among some news were told."""
         lines = [each.payload["line"] for each in news if "line" in each.payload]
         if lines:
-            self._store.facts.set(cursor, max(lines), "herald")
+            self._store.facts.set(cursor, max(lines), "notifier")
 
     def closed(self) -> list[Notification]:
         """Return the news of goals that came to their end since the last look."""
         recent = {view.goal.goal_id: view for view in self._store.goals.recent(self._clock() - CLOSED_FOR)}
         told_before = self._store.facts.get(CLOSED_GOALS)
         if told_before is None or set(recent) != set(told_before):
-            self._store.facts.set(CLOSED_GOALS, sorted(recent), "herald")
+            self._store.facts.set(CLOSED_GOALS, sorted(recent), "notifier")
         new = [view for goal_id, view in recent.items() if told_before is not None and goal_id not in told_before]
         return [of_closed_goal(view) for view in sorted(new, key=lambda view: view.since)]
 

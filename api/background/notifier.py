@@ -40,7 +40,7 @@ class Notifier:
         facts = self._facade.store.facts
         trouble = self._facade.trouble or ""
         if trouble != (facts.get(CONFIGURATION_TROUBLE) or ""):
-            facts.set(CONFIGURATION_TROUBLE, trouble, "herald")
+            facts.set(CONFIGURATION_TROUBLE, trouble, "notifier")
             verb = "configuration unusable" if trouble else "configuration usable again"
             self._facade.store.audit.append("facade", verb, "foreact.toml", {"trouble": trouble})
 

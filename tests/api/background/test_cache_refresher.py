@@ -64,24 +64,24 @@ def test_a_row_of_ones_own_is_seen_at_once(facade: Facade, owner: Store) -> None
 
 
 def test_a_row_of_another_process_is_seen_at_the_next_look(facade: Facade, owner: Store, tmp_path: Path) -> None:
-    lookout = CacheRefresher(facade)
-    lookout.step()
+    refresher = CacheRefresher(facade)
+    refresher.step()
     with open_store(tmp_path / "a.duckdb") as other:
         assert owner.facts.get(CONSIDERED) is None
         other.facts.set(CONSIDERED, 1)
-        lookout.step()
+        refresher.step()
         assert owner.facts.get(CONSIDERED) == 1
 
 
 def test_what_is_asked_for_was_read_before_the_new_state_is_shown(
     facade: Facade, owner: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lookout = CacheRefresher(facade)
-    lookout.step()
+    refresher = CacheRefresher(facade)
+    refresher.step()
     owner.facts.get(CONSIDERED)
     with open_store(tmp_path / "a.duckdb") as other:
         other.facts.set(CONSIDERED, 1)
-    lookout.step()
+    refresher.step()
     read = count_of_reads(owner, monkeypatch)
     assert owner.facts.get(CONSIDERED) == 1
     assert read == []
@@ -94,15 +94,15 @@ def test_charts_are_drawn_at_a_steady_pace_however_often_something_is_recorded(
     monkeypatch.setattr(query_cache, "TICK_S", 1e9)
     monkeypatch.setattr(local, "LOOK_HOLDS_S", 1e9)
     worlds.samples(owner, tick)
-    lookout = CacheRefresher(facade)
-    lookout.step()
+    refresher = CacheRefresher(facade)
+    refresher.step()
     first = page_data.page_charts(facade, False).charts
     worlds.a_turn(owner, tick)
-    lookout.step()
+    refresher.step()
     assert page_data.Page(facade).predictions.cycle_id is not None
     assert page_data.page_charts(facade, False).charts is first
     monkeypatch.setattr(query_cache, "TICK_S", 1e-3)
-    lookout.step()
+    refresher.step()
     assert page_data.page_charts(facade, False).charts is not first
 
 

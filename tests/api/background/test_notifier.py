@@ -39,7 +39,7 @@ class NotifyingFacade:
         home = settings.home
         configured = load_settings(home, home=home, prefect_api_url=server.url, alerts={"urls": urls} | alerts)
         self.store, self.server, self.settings = store, server, configured
-        self.herald = Notifier(Facade(configured, store, RecordingTrigger(), lambda: tick, tick, follows_file=True))
+        self.notifier = Notifier(Facade(configured, store, RecordingTrigger(), lambda: tick, tick, follows_file=True))
 
     @property
     def events(self) -> list[dict[str, Any]]:
@@ -54,7 +54,7 @@ class NotifyingFacade:
 @pytest.fixture
 def desk(settings: Settings, store: Store, tick: datetime, server: Server) -> NotifyingFacade:
     desk = NotifyingFacade(settings, store, tick, server)
-    desk.herald.step()
+    desk.notifier.step()
     return desk
 
 
@@ -63,8 +63,8 @@ def test_what_was_decided_before_the_first_look_is_not_told(
 ) -> None:
     store.audit.append("loop", "undo failed", "action-1", FAILED_UNDO)
     desk = NotifyingFacade(settings, store, tick, server)
-    desk.herald.step()
-    desk.herald.step()
+    desk.notifier.step()
+    desk.notifier.step()
     assert server.requests == []
 
 
@@ -72,8 +72,8 @@ def test_each_line_is_one_event_and_the_grave_ones_one_message(desk: NotifyingFa
     desk.store.audit.append("loop", "goal set", "goal-1", {"type": "SLA_MAINTENANCE", "description": "Keep it up"})
     desk.store.audit.append("loop", "acted", "action-1", {"action": "resize", "target": "web", "status": "succeeded"})
     desk.store.audit.append("loop", "undo failed", "action-2", FAILED_UNDO)
-    desk.herald.step()
-    desk.herald.step()
+    desk.notifier.step()
+    desk.notifier.step()
     assert [(each["event"], each["payload"]["severity"]) for each in desk.events] == [
         ("foreact.goal.proposed", "warning"),
         ("foreact.action.finished", "info"),
@@ -85,7 +85,7 @@ def test_each_line_is_one_event_and_the_grave_ones_one_message(desk: NotifyingFa
 
 def test_prefect_takes_the_events_as_they_are(desk: NotifyingFacade) -> None:
     desk.store.audit.append("ada", "set mode", "mode", {"autonomous": False})
-    desk.herald.step()
+    desk.notifier.step()
     (event,) = [Event.model_validate(each) for each in desk.events]
     assert event.event == "foreact.mode.changed"
     assert event.resource.id == "foreact.mode"
@@ -96,10 +96,10 @@ def test_the_least_severity_decides_who_is_told(
     settings: Settings, store: Store, tick: datetime, server: Server
 ) -> None:
     desk = NotifyingFacade(settings, store, tick, server, minimum_severity="info")
-    desk.herald.step()
+    desk.notifier.step()
     store.audit.append("loop", "action planned", "action-7", {"action": "resize", "target": "web", "level": "approve"})
     store.audit.append("ada", "approve action", "action-7", {"note": "looks right"})
-    desk.herald.step()
+    desk.notifier.step()
     (message,) = desk.alerts
     assert "resize on web waits for your approval: foreact approve action-7" in message
     assert "ada approved action-7. looks right" in message
@@ -110,10 +110,10 @@ def test_events_that_prefect_did_not_take_are_told_again_under_the_same_id(desk:
     desk.store.audit.append("loop", "undo failed", "action-2", FAILED_UNDO)
     for _ in range(2):
         with pytest.raises(TransientError):
-            desk.herald.step()
+            desk.notifier.step()
     desk.server.answer = lambda request: (204, "")
-    desk.herald.step()
-    desk.herald.step()
+    desk.notifier.step()
+    desk.notifier.step()
     assert len(desk.events) == 3
     assert len({event["id"] for event in desk.events}) == 1
     assert len(desk.alerts) == 1
@@ -123,9 +123,9 @@ def test_a_restart_tells_nothing_twice_and_leaves_nothing_out(
     desk: NotifyingFacade, settings: Settings, store: Store, tick: datetime
 ) -> None:
     store.audit.append("loop", "undo failed", "action-1", FAILED_UNDO)
-    desk.herald.step()
+    desk.notifier.step()
     store.audit.append("loop", "undo failed", "action-2", FAILED_UNDO)
-    NotifyingFacade(settings, store, tick, desk.server).herald.step()
+    NotifyingFacade(settings, store, tick, desk.server).notifier.step()
     assert [event["resource"]["prefect.resource.id"] for event in desk.events] == [
         "foreact.action-1",
         "foreact.action-2",
@@ -142,7 +142,7 @@ def test_a_service_that_is_away_is_asked_a_few_times_and_then_let_be(
     desk.server.answer = away
     desk.store.audit.append("loop", "undo failed", "action-1", FAILED_UNDO)
     for _ in range(6):
-        desk.herald.step()
+        desk.notifier.step()
     assert len(desk.alerts) == 3
     assert len(desk.events) == 1
     assert "some alerts were not delivered" in caplog.text
@@ -151,10 +151,10 @@ def test_a_service_that_is_away_is_asked_a_few_times_and_then_let_be(
 def test_the_end_of_a_goal_is_told_once(desk: NotifyingFacade, tick: datetime) -> None:
     goal = worlds.a_goal("goal-9", tick)
     desk.store.goals.append([goal], [worlds.a_move("goal-9", GoalState.ACTIVE, tick)], "cycle-1")
-    desk.herald.step()
+    desk.notifier.step()
     desk.store.goals.move([worlds.a_move("goal-9", GoalState.FAILED, tick)], "cycle-2")
-    desk.herald.step()
-    desk.herald.step()
+    desk.notifier.step()
+    desk.notifier.step()
     assert [event["event"] for event in desk.events] == ["foreact.goal.failed"]
     assert "Goal failed: Keep cpu_used_ratio below 0.9" in desk.alerts[0]
 
@@ -163,9 +163,9 @@ def test_the_kill_switch_file_is_told_and_audited_when_it_comes_and_when_it_goes
     desk: NotifyingFacade, settings: Settings, store: Store
 ) -> None:
     settings.kill_switch_path.touch()
-    desk.herald.step()
+    desk.notifier.step()
     settings.kill_switch_path.unlink()
-    desk.herald.step()
+    desk.notifier.step()
     assert [event["event"] for event in desk.events] == ["foreact.kill_switch.on", "foreact.kill_switch.off"]
     assert [line.verb for line in store.audit.latest()] == ["kill switch off", "kill switch on"]
     assert len(desk.alerts) == 2
@@ -176,10 +176,10 @@ def test_a_configuration_that_cannot_be_used_any_more_is_told_once_and_when_it_c
 ) -> None:
     file = settings.home / "foreact.toml"
     file.write_text('[executor]\nrate_limits = ["now and then"]')
-    desk.herald.step()
-    desk.herald.step()
+    desk.notifier.step()
+    desk.notifier.step()
     file.write_text(f"[alerts]\nurls = {json.dumps(list(desk.settings.alerts.urls))}")
-    desk.herald.step()
+    desk.notifier.step()
     broken, mended = desk.alerts
     assert "executor.rate_limits.0" in broken
     assert "write it like" in broken
@@ -190,13 +190,13 @@ def test_whom_to_tell_is_read_anew_from_a_changed_file(desk: NotifyingFacade, se
     others = [url.replace("/people", "/others") for url in desk.settings.alerts.urls]
     (settings.home / "foreact.toml").write_text(f"[alerts]\nurls = {json.dumps(others)}")
     desk.store.audit.append("loop", "undo failed", "action-1", FAILED_UNDO)
-    desk.herald.step()
+    desk.notifier.step()
     assert [each.path for each in desk.server.requests if each.path != "/events"] == ["/others"]
 
 
 def test_a_message_is_as_grave_as_the_gravest_thing_in_it(desk: NotifyingFacade) -> None:
     desk.store.audit.append("loop", "undo failed", "action-1", FAILED_UNDO)
-    desk.herald.step()
+    desk.notifier.step()
     (sent,) = [json.loads(each.body) for each in desk.server.requests if each.path == "/people"]
     assert sent["type"] == "failure"
 

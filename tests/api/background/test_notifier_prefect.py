@@ -1,4 +1,4 @@
-"""A real Prefect server takes what the herald tells it, and tells it again to whoever asks."""
+"""A real Prefect server takes what the notifier tells it, and tells it again to whoever asks."""
 
 from __future__ import annotations
 

@@ -194,7 +194,7 @@ def test_prometheus_reads_the_figures(client: TestClient) -> None:
 
 def test_health_and_readiness(client: TestClient) -> None:
     assert client.get("/healthz").json()["status"] == "ok"
-    assert client.get("/readyz").json()["checks"] == {"store": "ok", "watcher": "ok", "lookout": "ok"}
-    client.app.state.facade.checks["watcher"] = lambda: False  # type: ignore[attr-defined]
+    assert client.get("/readyz").json()["checks"] == {"store": "ok", "tend_starter": "ok", "cache_refresher": "ok"}
+    client.app.state.facade.checks["tend_starter"] = lambda: False  # type: ignore[attr-defined]
     answer = client.get("/readyz")
-    assert (answer.status_code, answer.json()["detail"]) == (503, "Not running: watcher.")
+    assert (answer.status_code, answer.json()["detail"]) == (503, "Not running: tend_starter.")
