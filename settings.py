@@ -14,7 +14,6 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import fields
 from datetime import UTC, datetime
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -39,6 +38,7 @@ from pydantic_settings import (
 )
 
 from handlers.contract.action import ActionTraits
+from plugins import modules_of
 from storage.errors import ForeactError
 from storage.records import GoalType, Objective
 
@@ -257,9 +257,13 @@ def _one_is_a_list_of_one(value: Any) -> Any:
 
 
 def _has_a_rule(name: Any) -> Any:
-    # Rules are plug-ins above the settings: they are found by name, and say which types of goal there are.
-    if name not in (served := import_module("tasks.goals").goal_types()):
-        raise ValueError(f"no rule sets goals of this type; there are {', '.join(sorted(served))}")
+    # Rules are plug-ins: found in their folder like all others, they say which types of goal there are.
+    try:
+        served = sorted({str(rule.GOAL_TYPE) for rule in modules_of("tasks.goals.rules")})
+    except (ImportError, SyntaxError, AttributeError) as trouble:
+        raise ValueError(f"the rules in tasks/goals/rules cannot be read: {trouble}") from None
+    if name not in served:
+        raise ValueError(f"no rule sets goals of this type; there are {', '.join(served)}")
     return name
 
 
