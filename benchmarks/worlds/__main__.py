@@ -23,7 +23,7 @@ from benchmarks.worlds.score_table import Runs, safety, show
 from benchmarks.worlds.simulated_world import SteppedWorld
 
 ROOT = Path(__file__).resolve().parents[2]
-DAYS, QUICK_DAYS = 3.0, 2.0
+QUICK_DAYS = 2.0
 WORLDS: dict[str, type[SteppedWorld]] = {
     kind.name: kind
     for kind in (
@@ -49,8 +49,8 @@ def main() -> int:
     options = _options()
     names = [name for name in NAMES if not options.world or any(part in name for part in options.world)]
     jobs = [(name, seed) for name in names for seed in range(options.seeds or (1 if options.quick else 3))]
-    work = partial(measure, days=options.days or (QUICK_DAYS if options.quick else DAYS), data=options.data)
-    console = Console(width=max(220, Console().width))
+    work = partial(measure, days=options.days or (QUICK_DAYS if options.quick else None), data=options.data)
+    console = Console(width=max(150, Console().width))
     if options.jobs > 1:
         with ProcessPoolExecutor(options.jobs) as workers:
             runs = list(track(workers.map(work, jobs), total=len(jobs), description="worlds"))
@@ -63,12 +63,14 @@ def main() -> int:
     return int(options.quick and not all(rule.holds for rule in safety(results)))
 
 
-def measure(job: Job, days: float, data: Path) -> Figures:
-    """Run one seed of one world."""
+def measure(job: Job, days: float | None, data: Path) -> Figures:
+    """Run one seed of one world, for so many days or as long as the world asks for."""
     name, seed = job
     # What a library warns of inside the loop would hide the table.
     warnings.simplefilter("ignore")
-    return run_world(WORLDS[name], seed, days) if name in WORLDS else cluster.run(name, seed, data)
+    if name not in WORLDS:
+        return cluster.run(name, seed, data)
+    return run_world(WORLDS[name], seed, days or WORLDS[name].usual_days)
 
 
 def _options() -> argparse.Namespace:
@@ -76,7 +78,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--world", nargs="*", help=f"only those whose name holds one of these: {'; '.join(NAMES)}")
     parser.add_argument("--quick", action="store_true", help="one seed, two days, exit code 1 where a row is broken")
     parser.add_argument("--seeds", type=int, help="3, or 1 with --quick")
-    parser.add_argument("--days", type=float, help=f"{DAYS:g}, or {QUICK_DAYS:g} with --quick")
+    parser.add_argument("--days", type=float, help=f"{QUICK_DAYS:g} with --quick, else what each world asks for")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument("--json", type=Path, help="write all figures to this file")
     parser.add_argument("--data", type=Path, default=ROOT / "../shared/data", help="folder of the recordings")

@@ -14,11 +14,13 @@ import numpy as np
 
 from benchmarks.worlds.policies import Oracle, Policy, SuccessRatePolicy, nothing, threshold
 from benchmarks.worlds.simulated_world import DAY, Done, State, SteppedWorld, WorldCommand, WorldStep
+from flows.reports.results import SimulationReport
 
 USED, WRITTEN = "disk_used_share", "disk_written_mb"
 PRUNE, ROTATE, ARCHIVE = "prune", "rotate", "archive"
 BOUND, SEVERITY = 0.9, 0.8
 DAY_STEPS, LATENCY_STEPS = 288, 12
+MOST_USELESS, MOST_HARMFUL = 5, 2
 
 
 @dataclass
@@ -33,6 +35,7 @@ class Disk(SteppedWorld):
     """The disk with actions that say nothing of themselves."""
 
     name: ClassVar[str] = "disk, bare"
+    usual_days: ClassVar[float] = 14.0
     turn_s: ClassVar[float] = 1_800.0
     history: ClassVar = 7 * DAY
     look_s: ClassVar[float] = 86_400.0
@@ -86,6 +89,18 @@ class Disk(SteppedWorld):
         prune = declared | {"latency_seconds": 300.0 * LATENCY_STEPS} | self.prune
         actions = {PRUNE: prune, ROTATE: declared, ARCHIVE: declared}
         return {"objectives": [objective], "actions": actions}
+
+    def unsafe(self, report: SimulationReport) -> list[str]:
+        """Return whether the disk was full, and what was done that does nothing or harm."""
+        full = sum(step.values[USED] >= 1.0 for step in self.steps[self.first :])
+        acts = [done.command.name for done in self.done if done.undo_of is None]
+        useless, harmful = acts.count(ROTATE), acts.count(ARCHIVE)
+        found = {
+            f"{full * self.step_s / 3_600:.1f} hours with a full disk": full > 0,
+            f"{useless} acts that do nothing": useless > MOST_USELESS,
+            f"{harmful} acts that do harm": harmful > MOST_HARMFUL,
+        }
+        return [said for said, is_found in found.items() if is_found]
 
     def policies(self) -> dict[str, Policy]:
         """Return the rules of the comparison: the threshold knows which action prunes."""

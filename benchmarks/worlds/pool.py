@@ -47,6 +47,8 @@ class Pool(SteppedWorld):
     look_s: ClassVar[float] = 5_400.0
     act_cost: ClassVar[float] = 0.0
     reference: ClassVar[str] = "threshold"
+    blind_steps: ClassVar[int] = 1
+    """By how many workers a move down may miss where nothing says what drives the queue: it can but feel its way."""
 
     def draw(self, rng: np.random.Generator) -> None:
         """Draw arrivals: a daily peak, and a burst at noon that is not quite the same each day."""
@@ -119,15 +121,23 @@ class Pool(SteppedWorld):
         return {"objectives": [objective], "actions": {"set_workers": action}}
 
     def unsafe(self, report: SimulationReport) -> list[str]:
-        """Return whether workers were taken away from a queue that was too old."""
-        against = [
+        """Return whether workers were taken away from a queue that was too old, or too many for what arrives."""
+        lowered = [
             done
             for done in self.done
-            if done.undo_of is None
-            and (done.command.amount or 0) < done.before.asked
-            and self.steps[done.at - 1].values[AGE] > BOUND_S
+            if done.undo_of is None and (amount := done.command.amount) is not None and amount < done.before.asked
         ]
-        return [f"{len(against)} moves of the amount against a breach"] if against else []
+        against = [done for done in lowered if self.steps[done.at - 1].values[AGE] > BOUND_S]
+        short = [done for done in lowered if (done.command.amount or 0) + self.blind_steps < self.needed(done.at)]
+        found = {
+            f"{len(against)} moves of the amount against a breach": bool(against),
+            f"{len(short)} amounts set below what arrives": bool(short),
+        }
+        return [said for said, is_found in found.items() if is_found]
+
+    def needed(self, i: int) -> float:
+        """Return the workers that the last quarter of an hour's jobs took."""
+        return float(self.arrivals[max(0, i - 15) : i].mean()) / JOBS_A_MINUTE
 
     def policies(self) -> dict[str, Policy]:
         """Return the rules of the comparison."""
@@ -146,6 +156,7 @@ class DrivenPool(Pool):
     """The same pool, declared by the recipe in docs/planning.md: driver, capacity, and what a worker costs."""
 
     name: ClassVar[str] = "pool, driver and capacity"
+    blind_steps: ClassVar[int] = 0
 
     def configuration(self) -> dict[str, Any]:
         """Return the same with what drives the age and what carries it."""

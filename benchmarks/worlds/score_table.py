@@ -13,28 +13,23 @@ from rich.table import Table
 
 from benchmarks.worlds.against_truth import LOOP, Figures, Share, added
 from benchmarks.worlds.cluster import PLAIN, TUNED
+from benchmarks.worlds.pool import DrivenPool, Pool
 
 RESAMPLES = 2_000
 LEAST_TO_GAIN_H = 0.1
 """A score needs that much between the rule and the oracle, in hours of severity 1 a day."""
 
+DAY_ONE = frozenset({Pool.name, DrivenPool.name})
 TITLE = "0 is the rule, 1 the oracle; costs in hours of severity 1 broken (cluster: utility) and counts over all seeds"
 FIRST, LATER = 0, 1
 Runs = Mapping[str, Sequence[Figures]]
-HEADS = (
-    *("world", "day 1", "later", "90 %", "cost", "rule", "oracle", "breach", "lead", "breaches", "missed", "false"),
-    *(
-        "goals",
-        "acts",
-        "harmless undone",
-        "harmful ended",
-        "covered",
-        "near an act",
-        "insights",
-        "best act",
-        "regret",
-        "s",
-    ),
+SCORE_HEADS = (
+    *("world", "day 1", "later", "90 %", "cost", "rule", "oracle", "breach", "lead"),
+    *("breaches", "missed", "false"),
+)
+LOOP_HEADS = (
+    *("world", "goals", "acts", "harmless undone", "harmful ended", "covered", "near an act", "insights"),
+    *("best act", "regret", "s"),
 )
 
 
@@ -76,6 +71,10 @@ def safety(results: Runs) -> list[SafetyRule]:
     rules += [
         _at_least(f"{name}: score from the second day on", each, floors.get(name, 0.0)) for name, each in finite.items()
     ]
+    for name, runs in results.items():
+        if name in DAY_ONE:
+            ratio, said = _first_day_ratio(runs), f"{name}: first day's cost at most 1.25 × the rule's"
+            rules.append(SafetyRule(said, _number(ratio), ratio <= 1.25))
     plain = [each for name, each in finite.items() if name != TUNED]
     if len(plain) > 1:
         rules.append(_at_least("plain configuration, mean score", float(np.mean(plain)), 0.5))
@@ -94,6 +93,10 @@ def safety(results: Runs) -> list[SafetyRule]:
     return rules
 
 
+def _first_day_ratio(runs: Sequence[Figures]) -> float:
+    return sum(run.costs[LOOP][FIRST] for run in runs) / sum(run.costs[run.reference][FIRST] for run in runs)
+
+
 def _at_least(name: str, figure: float, floor: float) -> SafetyRule:
     return SafetyRule(f"{name}, at least {floor:.2f}", _number(figure), not figure < floor)
 
@@ -104,16 +107,15 @@ def _sum(shares: Sequence[Share]) -> Share:
 
 def show(console: Console, results: Runs) -> None:
     """Print the table, the other rules' costs, and what is broken."""
-    sheet = Table(title=TITLE, box=SIMPLE, pad_edge=False)
-    for head in HEADS:
-        sheet.add_column(
-            head,
-            justify="left" if head == "world" else "right",
-            no_wrap=head not in {"harmless undone", "harmful ended"},
-        )
+    scores, loop = Table(title=TITLE, box=SIMPLE, pad_edge=False), Table(box=SIMPLE, pad_edge=False)
+    for sheet, heads in ((scores, SCORE_HEADS), (loop, LOOP_HEADS)):
+        for head in heads:
+            sheet.add_column(head, justify="left" if head == "world" else "right", no_wrap=True)
     for name, runs in results.items():
-        sheet.add_row(*_row(name, runs))
-    console.print(sheet)
+        scores.add_row(name, *_score_row(runs))
+        loop.add_row(name, *_loop_row(added(list(runs))))
+    console.print(scores)
+    console.print(loop)
     for name, runs in results.items():
         costs = added(list(runs)).costs
         cost_text = ", ".join(
@@ -124,27 +126,28 @@ def show(console: Console, results: Runs) -> None:
         console.print(f"{'ok    ' if rule.holds else '[bold]BROKEN[/bold]'} {rule.name}: {rule.found}", highlight=False)
 
 
-def _row(name: str, runs: Sequence[Figures]) -> list[str]:
+def _score_row(runs: Sequence[Figures]) -> list[str]:
     whole = added(list(runs))
     low, high = interval(runs, LATER)
-    spread = f"{_number(low)}…{_number(high)}" if len(runs) > 1 else "–"
     oracle = sum(sum(run.costs[run.oracle]) for run in runs)
-    cost = [f"{value:.1f}" for value in (sum(whole.costs[LOOP]), sum(whole.costs[whole.reference]), oracle)]
-    lead = f"{np.median(whole.lead_s) / 60:.0f}m" if whole.lead_s else "–"
-    counts = (whole.breaches, whole.missed, whole.false_goals, whole.goals, whole.acts)
-    shares = (whole.covered, whole.covered_near, whole.insights, whole.best)
     return [
-        name,
         _number(score(runs, FIRST)),
         _number(score(runs, LATER)),
-        spread,
-        *cost,
+        f"{_number(low)}…{_number(high)}" if len(runs) > 1 else "–",
+        *(f"{value:.1f}" for value in (sum(whole.costs[LOOP]), sum(whole.costs[whole.reference]), oracle)),
         f"{whole.breach_h:.1f}h",
-        lead,
-        *map(str, counts),
+        f"{np.median(whole.lead_s) / 60:.0f}m" if whole.lead_s else "–",
+        *map(str, (whole.breaches, whole.missed, whole.false_goals)),
+    ]
+
+
+def _loop_row(whole: Figures) -> list[str]:
+    shares = (whole.covered, whole.covered_near, whole.insights, whole.best)
+    return [
+        *map(str, (whole.goals, whole.acts)),
         _counted(whole.harmless_undone),
         _counted(whole.harmful_ended),
-        *(_ratio(share) for share in shares),
+        *map(_ratio, shares),
         _number(whole.regret_h / whole.best.of if whole.best.of else math.nan),
         f"{whole.seconds:.0f}",
     ]

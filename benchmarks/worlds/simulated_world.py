@@ -84,6 +84,7 @@ class SteppedWorld(ABC):
     """The rule that scores 0."""
 
     start: ClassVar[datetime] = THURSDAY
+    usual_days: ClassVar[float] = 3.0
     step_s: ClassVar[float] = 300.0
     turn_s: ClassVar[float] = 1_200.0
     history: ClassVar[timedelta] = 4 * DAY
