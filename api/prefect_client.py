@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 from uuid import uuid4
@@ -41,6 +41,33 @@ class Trigger(Protocol):
         ...
 
 
+class CsrfToken(httpx.Auth):
+    """Sends the token without which a server takes no change; it is fetched when the server refuses one."""
+
+    requires_response_body = True
+
+    def __init__(self) -> None:
+        self._headers = {"Prefect-Csrf-Client": str(uuid4())}
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response]:
+        """Send a request, once more with a token where it is refused for want of one."""
+        if request.method == "GET":
+            yield request
+            return
+        request.headers.update(self._headers)
+        answer = yield request
+        if answer.status_code != httpx.codes.FORBIDDEN:
+            return
+        base = str(request.url).partition("/api/")[0]
+        query = {"client": self._headers["Prefect-Csrf-Client"]}
+        own = {name: request.headers[name] for name in ("Authorization",) if name in request.headers}
+        token = yield httpx.Request("GET", f"{base}/api/csrf-token", params=query, headers=own)
+        if token.is_success:
+            self._headers["Prefect-Csrf-Token"] = str(token.json()["token"])
+            request.headers.update(self._headers)
+            yield request
+
+
 class PrefectTrigger:
     """The Prefect server's own REST interface.
 
@@ -50,7 +77,7 @@ class PrefectTrigger:
     def __init__(self, api_url: str, ui_url: str | None = None) -> None:
         """Bind the API, as in `http://127.0.0.1:4200/api`; the UI lies beside it unless it is named."""
         self.ui_url = ui_url or api_url.rstrip("/").removesuffix("/api")
-        self._api = httpx.Client(base_url=api_url, timeout=TIMEOUT_S, trust_env=False)
+        self._api = httpx.Client(base_url=api_url, timeout=TIMEOUT_S, trust_env=False, auth=CsrfToken())
         self._ids: dict[str, str] = {}
 
     def run(self, deployment: str, parameters: Mapping[str, Any] | None = None, key: str | None = None) -> Started:

@@ -12,6 +12,7 @@ import httpx
 from api.background.alerts import Alerts
 from api.background.notifications import Notification
 from api.facade import Facade
+from api.prefect_client import CsrfToken
 from storage.errors import TransientError
 from storage.facts import CONFIGURATION_TROUBLE, LINE_TOLD_TO_PREFECT
 
@@ -50,9 +51,8 @@ class Notifier:
         agent = self._facade.settings.agent.name
         url = f"{self._facade.settings.prefect_url.rstrip('/')}/events"
         try:
-            answer = httpx.post(
-                url, json=[each.as_prefect_event(agent) for each in news], timeout=TIMEOUT_S, trust_env=False
-            )
+            told = [each.as_prefect_event(agent) for each in news]
+            answer = httpx.post(url, json=told, timeout=TIMEOUT_S, trust_env=False, auth=CsrfToken())
             answer.raise_for_status()
         except httpx.HTTPError as trouble:
             raise TransientError(f"{url} does not take events: {type(trouble).__name__}") from trouble

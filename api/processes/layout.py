@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import settings as settings_module
+from api.processes.prefect_server import own_origins
 from settings import Settings, child_environment
 from storage import lock_file
 
@@ -158,5 +159,10 @@ def _prefect_variables(layout: Layout) -> dict[str, str]:
         "PREFECT_CLI_COLORS": "false",
     }
     if layout.owns_server:
-        variables["PREFECT_UI_STATIC_DIRECTORY"] = str(home / "ui")
+        variables |= {
+            "PREFECT_UI_STATIC_DIRECTORY": str(home / "ui"),
+            "PREFECT_UI_API_URL": layout.settings.prefect_url,
+            "PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "true",
+            "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": ",".join(own_origins(layout.settings.server.prefect_port)),
+        }
     return variables

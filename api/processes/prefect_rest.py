@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 
+from api.prefect_client import CsrfToken
 from api.processes.layout import POOL
 
 UNFINISHED = ("RUNNING", "PENDING", "CANCELLING")
@@ -30,7 +31,9 @@ class PrefectRest:
     """A client of one Prefect server, for the flow runs of one work pool."""
 
     def __init__(self, api_url: str, headers: Mapping[str, str] | None = None, pool: str = POOL) -> None:
-        self._client = httpx.AsyncClient(base_url=api_url.rstrip("/"), headers=headers, timeout=10, trust_env=False)
+        self._client = httpx.AsyncClient(
+            base_url=api_url.rstrip("/"), headers=headers, timeout=10, trust_env=False, auth=CsrfToken()
+        )
         self._pool = pool
 
     async def is_healthy(self) -> bool:

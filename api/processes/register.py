@@ -65,14 +65,20 @@ def job_template(layout: Layout) -> dict[str, Any]:
     """Return the pool's template: how a flow run is started on this machine.
 
     Runs write to a file: into the worker's pipe they would die with it. A command of our own also spares the process
-    that Prefect puts in between to resolve a workspace (1.2 s).
+    that Prefect puts in between to resolve a workspace (1.2 s). What is run, where and with which environment is fixed:
+    no deployment or flow run may ask for another.
     """
     template = ProcessWorker.get_default_base_job_template()
     command = f"exec {shlex.join(python('-m', 'prefect.engine'))} >> {shlex.quote(str(layout.flow_log))} 2>&1"
-    properties = template["variables"]["properties"]
-    properties["command"]["default"] = shlex.join(("/bin/sh", "-c", command))
-    properties["working_dir"]["default"] = str(layout.folder)
-    properties["stream_output"]["default"] = False
+    fixed = {
+        "command": shlex.join(("/bin/sh", "-c", command)),
+        "working_dir": str(layout.folder),
+        "env": {},
+        "stream_output": False,
+    }
+    template["job_configuration"] |= fixed
+    for name in fixed:
+        del template["variables"]["properties"][name]
     return template
 
 

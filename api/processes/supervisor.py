@@ -243,8 +243,8 @@ def programs(layout: Layout) -> list[Program]:
         Program("worker", python("-m", "prefect", "worker", "start", "--pool", POOL, "--type", "process")),
     ]
     if layout.owns_server:
-        listen = ("--host", "127.0.0.1", "--port", str(server.prefect_port))
-        programs_to_run.append(Program("server", python("-m", "prefect", "server", "start", *listen)))
+        own_server = python("-m", "api.processes.prefect_server", str(server.prefect_port))
+        programs_to_run.append(Program("server", own_server))
     return programs_to_run
 
 

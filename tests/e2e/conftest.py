@@ -17,6 +17,7 @@ import httpx
 import psutil
 import pytest
 
+from api.prefect_client import CsrfToken
 from tests import PROJECT
 from tests.conftest import free_port
 
@@ -24,7 +25,7 @@ INTERVAL_S = 12.0
 STARTING_S = 120.0
 STOPPING_S = 45.0
 MARKS = {
-    "server": "prefect server start",
+    "server": "api.processes.prefect_server",
     "worker": "prefect worker start",
     "facade": "-m api.app",
     "flow run": "prefect.engine",
@@ -113,7 +114,7 @@ class Stack:
 
     def prefect(self, path: str, body: Any = None) -> Any:
         """Ask the Prefect server; a body makes it a POST."""
-        with httpx.Client(base_url=self.prefect_url, timeout=30, trust_env=False) as client:
+        with httpx.Client(base_url=self.prefect_url, timeout=30, trust_env=False, auth=CsrfToken()) as client:
             answer = client.get(path) if body is None else client.post(path, json=body)
             answer.raise_for_status()
             return answer.json()

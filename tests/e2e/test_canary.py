@@ -6,6 +6,8 @@ import json
 import subprocess
 import sys
 
+import httpx
+
 from tests.e2e.conftest import INTERVAL_S, PROJECT, Stack, command, environment, wait_for
 
 NOTEBOOK = PROJECT / "examples" / "notebook.ipynb"
@@ -31,6 +33,16 @@ def test_a_scheduled_run_appears_and_finishes(stack: Stack) -> None:
     run = wait_for("a scheduled run that completed", scheduled, 4 * INTERVAL_S)[0]
     assert run["work_pool_name"] == "foreact"
     assert run["run_count"] == 1
+
+
+def test_a_web_page_can_start_nothing_on_the_prefect_server(stack: Stack) -> None:
+    """Neither from another origin nor without a token; and nobody may choose what command a run executes."""
+    url = f"{stack.prefect_url}/deployments/{stack.prefect('/deployments/name/cycle/cycle')['id']}/create_flow_run"
+    for headers in ({"Origin": "https://evil.example"}, {"Host": "evil.example"}, {}):
+        assert httpx.post(url, json={}, headers=headers, trust_env=False).status_code == 403
+    template = stack.prefect("/work_pools/foreact")["base_job_template"]
+    assert "{{" not in template["job_configuration"]["command"]
+    assert not {"command", "env", "working_dir"} & set(template["variables"]["properties"])
 
 
 def test_the_schedule_follows_the_setting(stack: Stack) -> None:
