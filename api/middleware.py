@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from urllib.parse import urlsplit
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -62,11 +63,11 @@ class RequestFilter:
             return 421, "host_unknown", "This host name is not accepted.", "Use 127.0.0.1 or localhost."
         if method in SAFE_METHODS:
             return None
-        if headers.get("sec-fetch-site") == "cross-site":
+        if _is_of_another_page(headers):
             return (
                 403,
                 "cross_site",
-                "This request came from a page of another site.",
+                "This request came from a page of another site or port.",
                 "Use the dashboard, or a program that is not a web page.",
             )
         length = headers.get("content-length", "")
@@ -94,6 +95,13 @@ class RequestFilter:
             return message
 
         return counted
+
+
+def _is_of_another_page(headers: dict[str, str]) -> bool:
+    """Tell whether a browser says that the page which sends this is not one of ours; programs say nothing."""
+    origin = headers.get("origin")
+    is_foreign = origin is not None and urlsplit(origin).netloc != headers.get("host", "")
+    return is_foreign or headers.get("sec-fetch-site") in {"cross-site", "same-site"}
 
 
 def _is_json(content_type: str) -> bool:

@@ -96,7 +96,13 @@ def test_transient_trouble_says_when_to_try_again(settings: Settings, store: Sto
 
 
 def test_another_sites_page_can_neither_write_nor_pose_as_us(client: TestClient) -> None:
-    assert_is_problem(client.post(f"{API}/analysis/trigger", headers={"Sec-Fetch-Site": "cross-site"}), 403)
+    foreign = ("https://evil.example", "null", "http://127.0.0.1:1", "http://localhost:8080")
+    sent = [{"Origin": origin} for origin in foreign] + [
+        {"Sec-Fetch-Site": site} for site in ("cross-site", "same-site")
+    ]
+    for headers in sent:
+        assert_is_problem(client.post(f"{API}/analysis/trigger", headers=headers), 403)
+        assert_is_problem(client.post(f"{API}/mode", json={"autonomous": False}, headers=headers), 403)
     assert_is_problem(client.get(f"{API}/status", headers={"Host": "rebound.example.com:5003"}), 421)
     for host in ("localhost:5003", "127.0.0.1:5003", "[::1]:5003", "foreact.localhost"):
         assert client.get(f"{API}/status", headers={"Host": host}).status_code == 200
