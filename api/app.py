@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -110,6 +111,8 @@ def _is_loopback(host: str) -> bool:
 def main() -> None:
     """Serve the facade of the folder that the environment names, until it is told to stop; a refusal is one line."""
     sys.setswitchinterval(SWITCH_S)
+    # uvicorn ends as its signal asks, which would end this process before the database is closed.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     settings = settings_in_force()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import threading
 import time
@@ -26,6 +27,8 @@ from storage.engine.protocol import (
     render,
 )
 from storage.engine.query_cache import ANYTHING, CLOCK, QueryCache, Sizes, written
+
+logger = logging.getLogger(__name__)
 
 LOOK_HOLDS_S = 2.0
 
@@ -173,4 +176,15 @@ class LocalEngine:
             self._local.is_hopeful = False
 
     def close(self) -> None:
+        """Write all into the one file and let go of it; until then what is new lies in the log beside it."""
+        try:
+            if self._has_file():
+                self._connection.execute("FORCE CHECKPOINT")
+        except duckdb.Error as trouble:
+            # Nothing is lost: the log stays, and is read when the file is opened again.
+            logger.warning("The database was closed with its log beside it: %s", trouble)
         self._connection.close()
+
+    def _has_file(self) -> bool:
+        path = "SELECT path FROM duckdb_databases() WHERE database_name = current_database()"
+        return self._connection.execute(path).fetchone() != (None,)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 from pathlib import Path
 
 import httpx
 import pytest
 
+from storage import open_store
 from tests.e2e.conftest import Stack, launch, start_stack, wait_for
 
 PARTS = ("server", "worker", "facade", "guard")
@@ -85,4 +87,13 @@ def test_kill_9_of_the_supervisor_leaves_nothing_behind_and_the_next_start_clean
     start_a_cycle(again)
     assert again.stop() == 0
     assert again.members() == []
+    assert_is_whole_in_one_file(tmp_path, again.folder)
     assert "stopped" in again.output
+
+
+def assert_is_whole_in_one_file(tmp_path: Path, folder: Path) -> None:
+    """After a clean stop a copy of the file alone has all that was recorded."""
+    copied = shutil.copy(folder / ".foreact" / "foreact.duckdb", tmp_path / "copy.duckdb")
+    assert not (folder / ".foreact" / "foreact.duckdb.wal").exists()
+    with open_store(Path(copied)) as store:
+        assert store.cycles.count() > 0
