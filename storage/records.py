@@ -630,7 +630,7 @@ class Estimand(Record):
 
 
 MOST_SD_UNITS = 2_000.0
-"""No effect is larger, as a standard deviation counts as a thousandth of the level at least; older rows knew no floor."""
+"""No effect is larger: a standard deviation is at least a thousandth of the level. Older rows knew no such floor."""
 
 
 def _at_most(sd_units: float) -> float:
