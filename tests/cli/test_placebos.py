@@ -72,9 +72,10 @@ def test_history_alone_is_replayed_and_nothing_is_seldom_taken_for_an_effect(sto
 
 
 def test_too_little_history_is_refused_with_what_to_do(settings: Settings) -> None:
-    with open_store() as young, pytest.raises(ForeactError) as refused:
+    with open_store() as young:
         young.samples.append([Sample(metric="load", value=float(n), ts=NOW - STEP * n) for n in range(40)])
-        check_placebos(young, settings, NOW, PlaceboQuestion(1))
+        with pytest.raises(ForeactError) as refused:
+            check_placebos(young, settings, NOW, PlaceboQuestion(1))
     assert refused.value.code == "history_empty"
     assert "foreact import" in refused.value.remedy
 
