@@ -11,6 +11,8 @@ from storage.records import FloatArray
 
 FEWEST_TO_WIDEN = 50
 MOST_WIDENING = 3.0
+MOST_ERRORS = 3.0
+"""An estimate that far off, in standard errors, counts as that far: one incident is not what all have in common."""
 
 
 def widening(reaches: FloatArray, confidence: float = 0.90) -> float:
@@ -31,7 +33,7 @@ def shared_ratio(effects: Sequence[FloatArray]) -> float:
     `effects` are, for each metric, the estimates of its placebos over their standard errors (n,). It is the variance of
     the metrics' means beyond what the scatter within a metric explains (DerSimonian and Laird 1986).
     """
-    several = [each[np.isfinite(each)] for each in effects]
+    several = [np.clip(each[np.isfinite(each)], -MOST_ERRORS, MOST_ERRORS) for each in effects]
     several = [each for each in several if len(each) >= 2]
     if not several:
         return 0.0
