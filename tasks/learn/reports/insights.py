@@ -42,12 +42,13 @@ def insights(
     """Sum up what outcomes taught, as JSON-ready values.
 
     `rows` are outcomes on the metrics aimed at, in any order; one given twice counts once. `learner` adds
-    best hours and convergence. Keys: `action_success_rates[action]` with `rate`, `count` and its 90 %
-    interval; `common_failures` with `action`, `count`, `reason`; `average_duration_s`, `effects`,
-    `best_hours`, `strategy_efficacy`, `strategy_advice`, `trend`, `convergence`, `predictions` (what was believed
-    beside what was measured), `contradicted_claims`, `contributions` and `off_policy` as handed in, and `note`,
-    which says what to do next where there is too little to read. Without any outcome the shapes are the same and
-    empty. `own` is what the measurements of this installation are off by: it widens every interval of a mean effect.
+    best hours and convergence. Keys: `action_success_rates[action]` with `rate`, `count` and its 90 % interval;
+    `common_failures` with `action`, `count`, `reason`; `average_duration_s`, `effects`, `best_hours`,
+    `strategy_efficacy`, `strategy_advice`, `trend`, `convergence`, `predictions` (what was believed beside what was
+    measured), `contradicted_claims`, `contributions` and `off_policy` as handed in, `placebo_check`, which readers
+    fill in, and `note`, which says what to do next where there is too little to read. Without any outcome the
+    shapes are the same and empty. `own` is what the measurements of this installation are off by: it widens every
+    interval of a mean effect.
     """
     every = once_each(rows)
     acted = [row for row in every if is_action(row)]
@@ -71,6 +72,7 @@ def insights(
         "contradicted_claims": contradicted_claims(acted),
         "contributions": list(contributions),
         "off_policy": list(off_policy),
+        "placebo_check": None,
         "outcomes": len(every),
         "note": NOTE_EMPTY if not acted else NOTE_FEW if judged < 10 else "",
     }
