@@ -18,6 +18,9 @@ NORMAL_REACH = 1.6449
 FLOAT_NOISE_RATIO = 1e-9
 """Errors below that share of the level are rounding: a metric that never moved has none."""
 
+STORED_NOISE_RATIO = 2.0**-22
+"""The same of a metric that stood still all the time: forecasts are kept in single precision."""
+
 
 @dataclass(frozen=True)
 class PlaceboWindows:
@@ -98,7 +101,7 @@ def compare_windows(observed: FloatArray, forecast: FloatArray, ledger: ErrorLed
     """
     used = (np.isfinite(observed) & np.isfinite(forecast))[:steps]
     level = float(np.max(np.abs([observed[:steps][used], forecast[:steps][used]]))) if used.any() else 0.0
-    noise = FLOAT_NOISE_RATIO * level
+    noise = (STORED_NOISE_RATIO if _stood_still(ledger, level) else FLOAT_NOISE_RATIO) * level
     missed = _without_rounding((observed[:steps] - forecast[:steps])[used], noise)
     difference = float(np.mean(missed)) if used.any() else float("nan")
     scale = _without_rounding(ledger.scale, noise)
@@ -111,6 +114,12 @@ def compare_windows(observed: FloatArray, forecast: FloatArray, ledger: ErrorLed
     past_units = np.maximum(scale, floor) ** SCALE_POWER
     past = mean_errors(_without_rounding(ledger.errors[:, :steps], noise), used) / past_units
     return PlaceboWindows(past, difference / unit, unit, past_units, used, steps, ledger.n_past, level)
+
+
+def _stood_still(ledger: ErrorLedger, level: float) -> bool:
+    """Tell whether a metric is known to have had one value in all past windows."""
+    seen = np.empty(0) if ledger.observed is None else ledger.observed[np.isfinite(ledger.observed)]
+    return bool(seen.size) and float(np.ptp(seen)) <= FLOAT_NOISE_RATIO * level
 
 
 def _without_rounding(errors: FloatArray, noise: float) -> FloatArray:
