@@ -148,11 +148,12 @@ def _error_sd(ledger: ErrorLedger) -> float:
 
 def _in_sd_units(effect: Effect, metric_sd: float, better: Better) -> Effect:
     if not metric_sd > 0:
-        return effect
+        # A metric that is zero and stays there has no scale: only no change at all can be told in any.
+        return replace(effect, effect_sd_units=0.0, standard_error_sd_units=0.0) if effect.estimate == 0 else effect
     sign = -1.0 if better == "lower" else 1.0
     return replace(
         effect,
-        effect_sd_units=sign * effect.estimate / metric_sd,
+        effect_sd_units=sign * effect.estimate / metric_sd + 0.0,
         standard_error_sd_units=effect.standard_error / metric_sd,
     )
 
@@ -194,8 +195,8 @@ def _odds(effect: Effect, windows: PlaceboWindows) -> str:
     against = f"{effect.past_windows:.0f} past windows without an action"
     if not windows.never_moved:
         return f"p = {number(effect.p_value, 3)} against {against}"
-    moved = "did not move" if effect.p_value == 1 else f"moved (p = {number(effect.p_value, 3)})"
-    return f"it never moved in {against}, and now it {moved}"
+    now = "nor did it now" if effect.p_value == 1 else f"and now it did (p = {number(effect.p_value, 3)})"
+    return f"it never moved in {against}, {now}"
 
 
 def _checked(observed: FloatArray, forecast: FloatArray) -> tuple[FloatArray, FloatArray]:

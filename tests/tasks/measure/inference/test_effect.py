@@ -194,7 +194,7 @@ def test_rounding_is_no_movement_so_a_constant_metric_that_falls_is_an_improveme
     assert 0 < fallen.effect_sd_units <= 1_001
     still = measure_effect(np.full(10, level * (1 + 1e-12)), np.full(10, level), ledger)
     assert (still.verdict, still.estimate) == (Verdict.NO_EFFECT, 0)
-    assert "now it did not move" in still.reason
+    assert "nor did it now" in still.reason
 
 
 def test_a_constant_metric_with_too_few_past_windows_is_inconclusive() -> None:
@@ -216,4 +216,4 @@ def test_a_metric_that_rests_is_judged_by_how_often_it_moved_that_far() -> None:
 def test_a_metric_at_zero_that_stays_there_was_not_changed() -> None:
     ledger = ErrorLedger(np.zeros((200, 10)), np.zeros(200), 0.0, 500)
     effect = measure_effect(np.zeros(10), np.zeros(10), ledger)
-    assert (effect.verdict, effect.estimate) == (Verdict.NO_EFFECT, 0)
+    assert (effect.verdict, effect.estimate, effect.effect_sd_units) == (Verdict.NO_EFFECT, 0, 0)
