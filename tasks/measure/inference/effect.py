@@ -188,7 +188,8 @@ def _verdict(
             verdict=Verdict.INCONCLUSIVE,
             reason=f"{odds}; {change} cannot be ruled out",
         )
-    return replace(effect, verdict=Verdict.NO_EFFECT, reason=f"{odds}; {change} is ruled out")
+    ruled_out = f"; {change} is ruled out" if relevant else ""
+    return replace(effect, verdict=Verdict.NO_EFFECT, reason=f"{odds}{ruled_out}")
 
 
 def _odds(effect: Effect, windows: PlaceboWindows) -> str:
