@@ -1,8 +1,10 @@
 """Does learning pay? Regret against a success-rate greedy and a random chooser, in the same worlds.
 
-    python -m benchmarks.learning [--data ../shared/data] [--worlds 60] [--seed 0]
+    python -m benchmarks.learning [--data ../shared/data] [--worlds 30] [--seed 0]
 
-Three trials, all paired (every chooser meets the same goals, hours, effects and errors):
+The learner decides as the loop does: every decision is a planning round, `make_plans` over a goal whose metric is
+beyond its bound, with what was learned as its beliefs, what was predicted and realised, and the holdout. Three trials,
+all paired (every chooser meets the same goals, hours, effects and errors):
 
 * drawn: five actions and nothing, seven goal types, 200 sparse decisions; effects drawn as the prior has them,
   measured with the standard errors that placebo windows of real series have;
@@ -18,25 +20,36 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.rolling import DAY_STEPS, DEFAULT_DATA, FloatArray, IntArray, RolledSeries, recorded_series, roll
-from storage.records import NOTHING
-from tasks.learn import HierarchicalLearner, Learner, Observation, Situation, choose
+from handlers import ActionsByName, elsewhere
+from storage.records import NOTHING, Autonomy, Candidate, Goal, GoalState, GoalType, GoalView, Objective
+from tasks.learn import HierarchicalLearner, Learner, Observation
+from tasks.learn.knowledge import LearnedBeliefs
 from tasks.measure import build_ledger, measure_effect
+from tasks.plan import PlanProblem, Realised, make_plans
 
-GOALS = tuple(f"goal-{i}" for i in range(7))
+GOALS = tuple(GoalType)
 ACTIONS = tuple(f"action-{i}" for i in range(5))
 ARMS = (NOTHING, *ACTIONS)
 DECISIONS = 200
 STANDARD_ERRORS = (0.06, 0.10, 0.13, 0.18, 0.22, 0.27, 0.36, 0.44, 0.54)
 """Deciles of the standard error, in sd of the metric, of 480 placebo windows of 60 steps on 60 real series."""
+LIMIT_SD = 2.0
+"""Effects count up to there, as in what the learn stage keeps of predictions."""
 FLATTERY = 0.3
 """How far, in sd, a metric moves the right way after an alarm by itself, as a success rate sees it."""
+
+BARS = {"drawn": 40.0, "flipped": 75.0}
+FIRST_TICK = datetime(2026, 3, 2, tzinfo=UTC)
+BOUND, METRIC_SD, BEYOND_SD, HORIZON_STEPS = 90.0, 10.0, 1.5, 30
+"""Each goal's metric stands that many standard deviations beyond its bound, and would stay there."""
 
 ONSET_ARMS = (NOTHING, "useless", "weak", "good")
 ONSET_SHIFTS = np.array([0.0, 0.0, 0.3, 0.85])
@@ -76,16 +89,81 @@ def drawn_world(seed: int, flips: bool) -> LearningWorld:
     return LearningWorld(goals, hours, effects, errors, sizes)
 
 
+@dataclass
+class PlanningLearner:
+    """The loop from a goal to a decision, and from an outcome to the belief that the next decision rests on."""
+
+    arms: Sequence[str]
+    seed: int
+    learner: Learner = field(default_factory=HierarchicalLearner)
+    realised: dict[str, Realised] = field(default_factory=dict)
+    decisions: int = 0
+
+    def decide(self, goal_type: GoalType, hour: float) -> str:
+        """Return the action that a planning round takes for one goal, or nothing."""
+        self.decisions += 1
+        self.problem = self._problem(goal_type, hour)
+        (decision,) = make_plans(self.problem).decisions
+        return decision.chosen.action
+
+    def learn(self, action: str, goal_type: GoalType, hour: float, measured: float, size: float) -> None:
+        """Take in what an action, or nothing, was measured to change."""
+        if action != NOTHING:
+            believed, _ = self.problem.beliefs.effect(action, goal_type)
+            so_far = self.realised.get(action, Realised(0, 0.0, 0.0))
+            self.realised[action] = Realised(
+                so_far.count + 1,
+                so_far.predicted + float(np.clip(believed, -LIMIT_SD, LIMIT_SD)),
+                so_far.realised + float(np.clip(measured, -LIMIT_SD, LIMIT_SD)),
+            )
+        seen = Observation(f"o{self.decisions}", action, goal_type, hour, measured, size)
+        self.learner = self.learner.update(seen)
+
+    def _problem(self, goal_type: GoalType, hour: float) -> PlanProblem:
+        tick = FIRST_TICK + timedelta(days=self.decisions, hours=hour)
+        series, names = f"metric_of_{goal_type.lower()}", self.arms[1:]
+        goal = Goal(
+            goal_id=f"g{self.decisions}",
+            goal_type=goal_type,
+            description="bring it back",
+            cause=series,
+            objective=series,
+            series=series,
+            bound=BOUND,
+            severity=0.5,
+            probability=1.0,
+            urgency=1.0,
+            priority=0.5,
+            created_at=tick,
+            deadline=tick + timedelta(minutes=HORIZON_STEPS),
+        )
+        noise = np.random.default_rng([self.seed, self.decisions]).normal(0, METRIC_SD / 4, (42, HORIZON_STEPS))
+        return PlanProblem(
+            tick=tick,
+            cycle_id=f"c{self.decisions}",
+            seed=self.seed,
+            goals=(GoalView(goal=goal, state=GoalState.ACTIVE, progress=0.0, reason="", since=tick),),
+            objectives={series: Objective(name=series, metric=series, bound=BOUND, severity=0.5)},
+            candidates={goal.goal_id: tuple(Candidate(action=name) for name in names)},
+            beliefs=LearnedBeliefs(self.learner, hour, 0.0),
+            paths={series: BOUND + BEYOND_SD * METRIC_SD + noise},
+            step_s={series: 60.0},
+            series_sd={series: METRIC_SD},
+            traits=ActionsByName({name: elsewhere(name, risk="low", reversible=True) for name in names}),
+            levels={(goal_type, name): Autonomy.AUTO for name in names},
+            realised=self.realised,
+            n_slots=1,
+        )
+
+
 def learner_regret(world: LearningWorld, seed: int) -> float:
-    """Return the regret of the learner as it ships, holdout and all."""
-    learner: Learner = HierarchicalLearner()
-    regret = 0.0
+    """Return the regret of the loop's decisions, holdout and all."""
+    loop, regret = PlanningLearner(ARMS, seed), 0.0
     for i in range(DECISIONS):
         goal, hour = GOALS[world.goals[i]], float(world.hours[i])
-        arm = ARMS.index(choose(learner, Situation(goal, hour), ARMS, seed * 1000 + i).chosen)
-        measured = float(world.effects[i, arm] + world.errors[i])
-        size = float(world.standard_errors[i])
-        learner = learner.update(Observation(f"o{i}", ARMS[arm], goal, hour, measured, size))
+        arm = ARMS.index(loop.decide(goal, hour))
+        measured, size = float(world.effects[i, arm] + world.errors[i]), float(world.standard_errors[i])
+        loop.learn(ARMS[arm], goal, hour, measured, size)
         regret += float(world.effects[i].max() - world.effects[i, arm])
     return regret
 
@@ -144,13 +222,11 @@ def _act(series: Sequence[RolledSeries], rng: np.random.Generator, arm: int) -> 
 
 def onset_learner(act: Acted, seed: int) -> IntArray:
     """Return the arms (60,) that the learner takes at onsets."""
-    learner: Learner = HierarchicalLearner()
-    goal, hour, taken = "BOTTLENECK_PREVENTION", 12.0, []
-    for i in range(ONSET_DECISIONS):
-        arm = ONSET_ARMS.index(choose(learner, Situation(goal, hour), ONSET_ARMS, seed * 1000 + i).chosen)
+    loop, goal, hour, taken = PlanningLearner(ONSET_ARMS, seed), GoalType.BOTTLENECK_PREVENTION, 12.0, []
+    for _ in range(ONSET_DECISIONS):
+        arm = ONSET_ARMS.index(loop.decide(goal, hour))
         measured, size, _ = act(arm)
-        seen = Observation(f"o{i}", ONSET_ARMS[arm], goal, hour, measured, size)
-        learner = learner.update(seen)
+        loop.learn(ONSET_ARMS[arm], goal, hour, measured, size)
         taken.append(arm)
     return np.array(taken)
 
@@ -206,11 +282,11 @@ def main() -> None:
     """Run the benchmark and print its table."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     arguments.add_argument("--data", type=Path, default=DEFAULT_DATA)
-    arguments.add_argument("--worlds", type=int, default=60)
+    arguments.add_argument("--worlds", type=int, default=30)
     arguments.add_argument("--seed", type=int, default=0)
     given = arguments.parse_args()
-    print(drawn_trial(given.worlds, given.seed, False, 45), flush=True)
-    print(drawn_trial(given.worlds, given.seed, True, 80), flush=True)
+    print(drawn_trial(given.worlds, given.seed, False, BARS["drawn"]), flush=True)
+    print(drawn_trial(given.worlds, given.seed, True, BARS["flipped"]), flush=True)
     series = roll(recorded_series(given.data, 40, given.seed), horizon=ONSET_STEPS, every_steps=6)
     print(onset_trial(series, 2 * given.worlds, given.seed))
 

@@ -68,6 +68,25 @@ def backtest(
     )
 
 
+def rehearsal(
+    store: Store,
+    settings: Settings,
+    start: datetime,
+    end: datetime,
+    every_s: float,
+    progress: Callable[[int, int], None] | None = None,
+) -> Store:
+    """Replay (start, end] of a store's history without any action; return the store in memory that it filled.
+
+    Raises `history_empty` where nothing was recorded in the span.
+    """
+    recording = _recording(store, start, end, _reach(settings))
+    pace_s = max(every_s, (end - start).total_seconds() / MOST_TICKS)
+    ticks = list(_ticks(recording, start, end, pace_s))
+    nothing = settings.model_copy(update={"objectives": (), "use_default_objectives": False})
+    return simulate(ReplayWorld(recording), nothing, ticks, actions={}, progress=progress).store
+
+
 def _with_objectives(settings: Settings, store: Store) -> Settings:
     """Return settings that hold the objectives in force, those set by hand included."""
     objectives = objectives_in_force(settings, store)

@@ -133,6 +133,44 @@ class Drill:
     undo_s: float = 0.0
 
 
+@dataclass(frozen=True)
+class PlaceboRate:
+    """How often what was never done was taken for an effect, and how often its 90 % interval held zero."""
+
+    count: int = 0
+    false_alarms: int = 0
+    covered: int = 0
+
+    @property
+    def false_alarm_ratio(self) -> float | None:
+        """Return the share of false alarms; None of nothing."""
+        return self.false_alarms / self.count if self.count else None
+
+    @property
+    def coverage_ratio(self) -> float | None:
+        """Return the share of intervals that hold zero; None of nothing."""
+        return self.covered / self.count if self.count else None
+
+
+@dataclass(frozen=True)
+class PlaceboFigures:
+    """What the newest placebo check found on the own metrics, at random moments and right after a metric went high.
+
+    Every interval must be `widening` times as wide to hold as often as it says, 1 where it does. `shared_ratio` is the
+    error that all outcomes on one metric have in common, over their standard error. `undecided` placebos had too short
+    a past.
+    """
+
+    at: Moment
+    series: int
+    random: PlaceboRate
+    after_high: PlaceboRate
+    undecided: int
+    widening: float
+    shared_ratio: float
+    sentence: str
+
+
 MODE = Fact(
     "mode.autonomous",
     TypeAdapter(Switch),
@@ -202,6 +240,13 @@ CONSIDERED = Fact(
     "How many outcomes there were when insights and levels were last gone through",
     written_by=("tasks.learn.task",),
     read_by=("tasks.learn.task",),
+)
+PLACEBOS = Fact(
+    "placebo.check",
+    TypeAdapter(PlaceboFigures),
+    "The figures of the newest `foreact evaluate --placebo`, which widen the intervals of the insights",
+    written_by=("cli.placebos",),
+    read_by=("api.queries.agent", "tasks.learn.publish"),
 )
 DRILLS = Family(
     "drill:",

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -628,6 +629,17 @@ class Estimand(Record):
         return self
 
 
+MOST_SD_UNITS = 2_000.0
+"""No effect is larger: a standard deviation is at least a thousandth of the level. Older rows knew no such floor."""
+
+
+def _at_most(sd_units: float) -> float:
+    return sd_units if abs(sd_units) <= MOST_SD_UNITS else math.copysign(MOST_SD_UNITS, sd_units)
+
+
+SdUnits = Annotated[float, AfterValidator(_at_most)]
+
+
 class Outcome(Record):
     """The effect of an action on one metric, compared with the forecast issued before it."""
 
@@ -647,8 +659,8 @@ class Outcome(Record):
     high: float | None = None
     standard_error: float | None = None
     p_value: float | None = None
-    effect_sd_units: float | None = None
-    standard_error_sd_units: float | None = None
+    effect_sd_units: SdUnits | None = None
+    standard_error_sd_units: SdUnits | None = None
     verdict: Column[Verdict]
     reason: str = ""
     propensity: float = 1.0

@@ -1,4 +1,4 @@
-"""Functions of `scipy.special`, fetched when one is first called.
+"""Functions of `scipy.special`, fetched when one is first called, and the floor of a standard deviation.
 
 The facade shows what the loop has computed and hardly ever computes itself; with them it is 16 MB larger.
 """
@@ -39,3 +39,13 @@ def stdtrit(freedom: float, share: float) -> float:
     from scipy.special import stdtrit as function
 
     return float(function(freedom, share))
+
+
+LEAST_SD_RATIO = 1e-3
+"""A standard deviation counts as at least that share of the level: nothing is divided by a metric that never moved."""
+
+
+def at_least_visible(sd: float, level: float) -> float:
+    """Return a standard deviation, or what it must at least be where the metric is about as large as `level`."""
+    floor = LEAST_SD_RATIO * abs(level)
+    return max(sd, floor) if sd == sd else floor

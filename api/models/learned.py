@@ -99,6 +99,10 @@ class Insights(BaseModel):
         default_factory=list,
         description="What other policies would have achieved, from logged decisions; used only as a veto",
     )
+    placebo_check: dict[str, Any] | None = Field(
+        default=None,
+        description="The newest `foreact evaluate --placebo`: how often doing nothing looked like an effect",
+    )
     outcomes: int = 0
     note: str = ""
 

@@ -33,7 +33,7 @@ from api.receipt_counts import ReceiptCounts
 from settings import VERSION, Settings
 from storage.actions import ActionView
 from storage.errors import ForeactError
-from storage.facts import INSIGHTS
+from storage.facts import INSIGHTS, PLACEBOS
 from storage.records import Cycle, GoalState, ReceiptStatus, Verdict
 from tasks.authority import is_switched_on
 from tasks.learn.outcome_rows import OutcomeRow
@@ -149,7 +149,9 @@ def insights(facade: Facade) -> dict[str, Any]:
     """Tell what was learned from the outcomes."""
     published = facade.store.facts.get(INSIGHTS)
     # Nothing was learned yet, or learning is switched off: then the outcomes speak for themselves.
-    return learned_from(map(OutcomeRow.of, facade.store.outcomes.targets())) if published is None else published
+    learned = learned_from(map(OutcomeRow.of, facade.store.outcomes.targets())) if published is None else published
+    checked = facade.store.facts.get(PLACEBOS)
+    return learned | {"placebo_check": PLACEBOS.json.dump_python(checked, mode="json") if checked else None}
 
 
 def report(facade: Facade) -> Report:

@@ -12,6 +12,23 @@ from tasks.special import betaincinv, ndtri, stdtrit
 
 MODEL_VARIANCE = 0.02
 MIXTURE_PRECISION = 10.0
+LEAST_ERROR_RATIO = 0.01
+"""No outcome counts as more exact than that share of the least exact one: a metric that never moved has no error."""
+
+SHARED_RATIO = 0.3
+"""What outcomes on one metric are off by alike, over their standard error, on recorded series (`bench-impact`)."""
+
+
+@dataclass(frozen=True)
+class OwnError:
+    """By how much the measurements of one installation are off: as its placebo check found, else as is usual.
+
+    Every standard error counts `widening` times; `shared_ratio` of it is common to all outcomes and does not average
+    out.
+    """
+
+    widening: float = 1.0
+    shared_ratio: float = SHARED_RATIO
 
 
 @dataclass(frozen=True)
@@ -30,15 +47,21 @@ class PooledEffect:
 
 
 def pooled_effect(
-    effects: FloatArray, errors: FloatArray, confidence: float = 0.90, past_windows: FloatArray | None = None
+    effects: FloatArray,
+    errors: FloatArray,
+    confidence: float = 0.90,
+    past_windows: FloatArray | None = None,
+    own: OwnError = OwnError(1.0, 0.0),
 ) -> PooledEffect:
     """Pool effects (n,) with standard errors (n,), n > 0, into their mean, with an interval.
 
     Random effects: DerSimonian and Laird (1986, doi:10.1016/0197-2456(86)90046-2), with the interval of
     Knapp and Hartung (2003, doi:10.1002/sim.1482), never narrower than the plain one. A single outcome
     keeps its own error. `past_windows` (n,), NaN where not known, are the windows that each effect was held
-    against: what their centre is off by is off for all of them alike, and does not average out.
+    against: what their centre is off by is off for all of them alike, and does not average out. `own` is what
+    this installation's measurements are off by on top.
     """
+    errors = own.widening * np.maximum(errors, LEAST_ERROR_RATIO * float(np.max(errors)))
     within = np.maximum(np.square(errors), 1e-12)
     fixed = 1 / within
     mean = float(fixed @ effects / fixed.sum())
@@ -49,7 +72,8 @@ def pooled_effect(
     weight = 1 / (within + between)
     mean = float(weight @ effects / weight.sum())
     misfit = float(weight @ np.square(effects - mean)) / freedom if freedom else 1.0
-    alike = _common_variance(errors, past_windows) if freedom else 0.0
+    shared = own.shared_ratio**2 * float(np.mean(np.square(errors)))
+    alike = _common_variance(errors, past_windows) + shared if freedom else 0.0
     error = sqrt(max(1.0, misfit) / float(weight.sum()) + alike)
     half = stdtrit(max(freedom, 1) if freedom else 1_000, 0.5 + confidence / 2) * error
     return PooledEffect(mean, mean - half, mean + half, error, sqrt(between), len(effects))

@@ -10,13 +10,14 @@ import numpy as np
 
 from handlers import ActionHandler
 from storage.actions import ActionView
-from storage.facts import INSIGHTS
+from storage.facts import INSIGHTS, PLACEBOS
 from storage.records import NOTHING, Autonomy, Decision, Goal, GoalType, ReceiptStatus
 from tasks.authority import earn
 from tasks.context import Context
 from tasks.learn.autonomy import TrackRecord, gather, review
 from tasks.learn.beliefs import Learner
 from tasks.learn.outcome_rows import OutcomeRow, observations
+from tasks.learn.pooled_effect import OwnError
 from tasks.learn.reports.contribution import contributions
 from tasks.learn.reports.insights import insights
 from tasks.learn.reports.off_policy import LoggedDecision, policy_report
@@ -31,12 +32,15 @@ def publish(context: Context, rows: Sequence[OutcomeRow], learner: Learner, cons
 
     `rows` are the newest outcomes of `count` in all, of which `considered` had been gone through before.
     """
+    checked = context.store.facts.get(PLACEBOS)
+    own = OwnError(checked.widening, checked.shared_ratio) if checked else OwnError()
     insights_now = insights(
         rows,
         learner,
-        contributions=contributions(context.store.outcomes.changes()),
+        contributions=contributions(context.store.outcomes.changes(), own),
         off_policy=_off_policy(context, learner, considered, count),
         seed=context.cycle.seed,
+        own=own,
     )
     context.store.facts.set(INSIGHTS, insights_now)
 

@@ -25,6 +25,7 @@ from tasks.plan import PlanProblem, Realised, make_plans
 from tasks.plan.problem import Commitment, EffectBeliefs, PlanResult
 from tasks.plan.record.holdout import abstentions
 from tasks.plan.valuation.priors import PriorBeliefs
+from tasks.special import at_least_visible
 from tasks.stage import stage
 
 HISTORY_DAYS = 2
@@ -167,7 +168,8 @@ def _deviations(values: FloatArray) -> list[float]:
     with np.errstate(divide="ignore", invalid="ignore"):
         mean = filled.sum(axis=1) / count
         off = np.where(is_seen, values - mean[:, None], 0.0)
-        return list(np.sqrt((off * off).sum(axis=1) / count).tolist())
+        sd = np.sqrt((off * off).sum(axis=1) / count)
+    return [at_least_visible(*each) if isfinite(each[0]) else each[0] for each in zip(sd, mean, strict=True)]
 
 
 def _settling(context: Context, recent: list[ActionView]) -> list[ActionView]:

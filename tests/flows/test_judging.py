@@ -287,6 +287,62 @@ def test_what_stood_high_before_the_act_is_held_against_other_highs(bench: OneAc
     assert evidence["triggered_windows"] >= 5
 
 
+def _recorded(bench: OneAct, series: str, values: np.ndarray[Any, Any], before: int) -> None:
+    """Record values a minute apart, `before` of them up to the act, and a forecast every ten minutes: as now."""
+    bench.record(series, values[:before], TICK - (before - 1) * MINUTE)
+    steady = np.diff(values[:before]).mean()
+    for n in range(60, -1, -1):
+        now = float(values[before - 1 - 10 * n])
+        point = now + steady * np.arange(1, 61)
+        issued = forecast_of(series, now).model_dump() | {
+            "issued_at": TICK - 10 * n * MINUTE,
+            "point": point,
+            "quantiles": point[:, None] + np.array([-1.0, 0.0, 1.0]),
+            "levels": (0.05, 0.5, 0.95),
+        }
+        bench.store.forecasts.append([Forecast(**issued)], f"cycle-{60 - n}")
+
+
+def test_a_metric_that_never_moved_and_falls_by_half_got_better_by_a_number_that_people_can_read(
+    bench: OneAct,
+) -> None:
+    level = 0.1 + 0.2
+    values = np.full(HISTORY + 40, level) + 1e-16 * np.arange(HISTORY + 40)
+    values[HISTORY:] = level / 2
+    _recorded(bench, "cpu_usage", values, HISTORY)
+    begun(bench)
+    bench.record("cpu_usage", values[HISTORY : HISTORY + 30], TICK + MINUTE)
+    outcome = judged(bench)["cpu_usage"]
+    assert outcome.verdict is Verdict.IMPROVED
+    assert "it never moved in" in outcome.reason
+    assert outcome.estimate == pytest.approx(-level / 2)
+    assert outcome.effect_sd_units is not None
+    assert abs(outcome.effect_sd_units) <= 1_000
+    (effect,) = told(bench)["effects"]
+    assert all(abs(effect[name]) <= 2_000 for name in ("effect_sd_units", "low", "high"))
+
+
+def test_an_effect_of_an_older_row_that_was_divided_by_nothing_is_shown_as_a_large_one() -> None:
+    old = outcome_of(1).model_dump(mode="json") | {"effect_sd_units": -3.9e15, "standard_error_sd_units": 2e13}
+    read = Outcome.model_validate(old)
+    assert (read.effect_sd_units, read.standard_error_sd_units) == (-2_000, 2_000)
+
+
+@pytest.mark.parametrize(("factor", "verdict"), [(1.0, Verdict.NO_EFFECT), (0.5, Verdict.IMPROVED)])
+def test_a_counter_is_judged_by_its_growth(bench: OneAct, factor: float, verdict: Verdict) -> None:
+    rate = np.random.default_rng(3).poisson(100, HISTORY + 40).astype(float)
+    rate[HISTORY:] *= factor
+    _recorded(bench, "errors_total", np.cumsum(rate), HISTORY)
+    begun(bench, series="errors_total", guards=())
+    bench.record("errors_total", np.cumsum(rate)[HISTORY : HISTORY + 30], TICK + MINUTE)
+    outcome = judged(bench)["errors_total"]
+    assert outcome.verdict is verdict
+    assert "judged by its growth a step" in outcome.reason
+    assert outcome.low is not None
+    assert outcome.high is not None
+    assert outcome.low <= 100 * (factor - 1) <= outcome.high
+
+
 def states(bench: OneAct) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return what is believed, as it was learned step by step and as all outcomes replayed say."""
     belief = bench.store.outcomes.belief()

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from storage.records import NOTHING, Verdict
-from tasks.learn.pooled_effect import pooled_effect
+from tasks.learn.pooled_effect import OwnError, pooled_effect
 
 SURE = {"target": 0.90, "guard": 0.90, "side_effect": 0.99}
 """How sure a change must be to be called clear: of side effects many are looked at, and some stand out by chance."""
@@ -17,13 +17,15 @@ SURE = {"target": 0.90, "guard": 0.90, "side_effect": 0.99}
 MEASURED = frozenset({Verdict.IMPROVED, Verdict.NO_EFFECT, Verdict.WORSE, Verdict.INCONCLUSIVE})
 
 
-def contributions(changes: Mapping[str, Sequence[Any] | np.ndarray[Any, Any]]) -> list[dict[str, Any]]:
+def contributions(
+    changes: Mapping[str, Sequence[Any] | np.ndarray[Any, Any]], own: OwnError = OwnError()
+) -> list[dict[str, Any]]:
     """Return the mean change of each metric by each action, in the metric's unit with its 90 % interval.
 
     `changes` are columns of equal length, one row an outcome: action, series, role, verdict, estimate, standard_error
     and past_windows (NaN where not measured). Sorted by action; targets before guards before side effects, then the
     surest change first. `is_clear` tells that zero is ruled out: by the interval, and for side effects, many of which
-    are looked at, by that of 99 %.
+    are looked at, by that of 99 %. `own` is what the measurements of this installation are off by.
     """
     actions, series = np.asarray(changes["action"], dtype=str), np.asarray(changes["series"], dtype=str)
     roles, verdicts = np.asarray(changes["role"], dtype=str), np.asarray(changes["verdict"], dtype=str)
@@ -37,7 +39,7 @@ def contributions(changes: Mapping[str, Sequence[Any] | np.ndarray[Any, Any]]) -
         mine = (actions == action) & (series == name)
         counted = mine & usable
         contribution = {"action": action, "series": name, "role": _role(roles[mine]), "count": int(counted.sum())}
-        contribution |= _pooled(estimates[counted], errors[counted], windows[counted], SURE[contribution["role"]])
+        contribution |= _pooled(estimates[counted], errors[counted], windows[counted], SURE[contribution["role"]], own)
         contribution["verdicts"] = dict(sorted(Counter(verdicts[mine].tolist()).items()))
         listed.append(contribution)
     return sorted(listed, key=_order)
@@ -49,15 +51,19 @@ def _role(roles: np.ndarray[Any, Any]) -> str:
 
 
 def _pooled(
-    estimates: np.ndarray[Any, Any], errors: np.ndarray[Any, Any], windows: np.ndarray[Any, Any], sure: float
+    estimates: np.ndarray[Any, Any],
+    errors: np.ndarray[Any, Any],
+    windows: np.ndarray[Any, Any],
+    sure: float,
+    own: OwnError,
 ) -> dict[str, Any]:
     if not len(estimates):
         return {"mean_change": None, "low": None, "high": None, "is_clear": False}
     # Pooled in units of the typical error: metrics may be shares or bytes.
     unit = float(np.median(errors)) or 1.0
-    effect = pooled_effect(estimates / unit, errors / unit, past_windows=windows)
+    effect = pooled_effect(estimates / unit, errors / unit, past_windows=windows, own=own)
     low, high = effect.low * unit, effect.high * unit
-    surely = pooled_effect(estimates / unit, errors / unit, sure, windows)
+    surely = pooled_effect(estimates / unit, errors / unit, sure, windows, own)
     return {
         "mean_change": effect.mean * unit,
         "low": low,

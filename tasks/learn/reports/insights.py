@@ -11,7 +11,7 @@ import numpy as np
 from storage.records import NOTHING, Verdict
 from tasks.learn.beliefs import Learner
 from tasks.learn.outcome_rows import DAY_S, OutcomeRow, is_action, once_each
-from tasks.learn.pooled_effect import pooled_effect, share_interval
+from tasks.learn.pooled_effect import OwnError, pooled_effect, share_interval
 from tasks.learn.reports.convergence import convergence
 from tasks.learn.reports.realised import realised_gains
 from tasks.learn.reports.timing import best_slots, slot_scores
@@ -37,16 +37,18 @@ def insights(
     off_policy: Sequence[Mapping[str, Any]] = (),
     utc_offset_s: float = 0.0,
     seed: int = 0,
+    own: OwnError = OwnError(),
 ) -> dict[str, Any]:
     """Sum up what outcomes taught, as JSON-ready values.
 
     `rows` are outcomes on the metrics aimed at, in any order; one given twice counts once. `learner` adds
-    best hours and convergence. Keys: `action_success_rates[action]` with `rate`, `count` and its 90 %
-    interval; `common_failures` with `action`, `count`, `reason`; `average_duration_s`, `effects`,
-    `best_hours`, `strategy_efficacy`, `strategy_advice`, `trend`, `convergence`, `predictions` (what was believed
-    beside what was measured), `contradicted_claims`, `contributions` and `off_policy` as handed in, and `note`,
-    which says what to do next where there is too little to read. Without any outcome the shapes are the same and
-    empty.
+    best hours and convergence. Keys: `action_success_rates[action]` with `rate`, `count` and its 90 % interval;
+    `common_failures` with `action`, `count`, `reason`; `average_duration_s`, `effects`, `best_hours`,
+    `strategy_efficacy`, `strategy_advice`, `trend`, `convergence`, `predictions` (what was believed beside what was
+    measured), `contradicted_claims`, `contributions` and `off_policy` as handed in, `placebo_check`, which readers
+    fill in, and `note`, which says what to do next where there is too little to read. Without any outcome the
+    shapes are the same and empty. `own` is what the measurements of this installation are off by: it widens every
+    interval of a mean effect.
     """
     every = once_each(rows)
     acted = [row for row in every if is_action(row)]
@@ -60,16 +62,17 @@ def insights(
             action: float(np.mean([row.duration_s for row in rows_of_action]))
             for action, rows_of_action in sorted(_grouped(acted, _action).items())
         },
-        "effects": effects_by_pair(every),
+        "effects": effects_by_pair(every, own),
         "best_hours": best_hours(acted, learner),
-        "strategy_efficacy": strategy_efficacy(acted),
+        "strategy_efficacy": strategy_efficacy(acted, own),
         "strategy_advice": {} if learner is None else strategy_advice(acted[-JUDGED_BY:], learner).to_record(),
-        "trend": trend(acted, utc_offset_s),
+        "trend": trend(acted, utc_offset_s, own),
         "convergence": [] if learner is None else settled(every, learner, seed),
         "predictions": {action: gain.to_record() for action, gain in sorted(realised_gains(acted).items())},
         "contradicted_claims": contradicted_claims(acted),
         "contributions": list(contributions),
         "off_policy": list(off_policy),
+        "placebo_check": None,
         "outcomes": len(every),
         "note": NOTE_EMPTY if not acted else NOTE_FEW if judged < 10 else "",
     }
@@ -115,21 +118,22 @@ def _reason(row: OutcomeRow) -> str:
     return "it made the metric worse"
 
 
-def effects_by_pair(rows: Sequence[OutcomeRow]) -> list[dict[str, Any]]:
+def effects_by_pair(rows: Sequence[OutcomeRow], own: OwnError = OwnError()) -> list[dict[str, Any]]:
     """Return the measured mean effect of each (action, goal type), in sd of the metric, positive toward the
     goal."""
     measured = _grouped((row for row in rows if row.is_measured), lambda row: (row.action, row.goal_type))
     return [
-        {"action": action, "goal_type": goal_type, **_effect(rows_of_pair)}
+        {"action": action, "goal_type": goal_type, **_effect(rows_of_pair, own)}
         for (action, goal_type), rows_of_pair in sorted(measured.items())
     ]
 
 
-def _effect(rows: Sequence[OutcomeRow]) -> dict[str, Any]:
+def _effect(rows: Sequence[OutcomeRow], own: OwnError) -> dict[str, Any]:
     pooled = pooled_effect(
         np.array([row.effect_sd_units for row in rows]),
         np.array([row.se_sd_units for row in rows]),
         past_windows=np.array([row.past_windows for row in rows]),
+        own=own,
     )
     units = [row.effect for row in rows if np.isfinite(row.effect)]
     return {
@@ -164,23 +168,25 @@ def best_hours(rows: Sequence[OutcomeRow], learner: Learner | None) -> dict[str,
     return hours_by_goal
 
 
-def strategy_efficacy(rows: Sequence[OutcomeRow]) -> dict[str, dict[str, Any]]:
+def strategy_efficacy(rows: Sequence[OutcomeRow], own: OwnError = OwnError()) -> dict[str, dict[str, Any]]:
     """Return what each strategy achieved: its success rate and the mean effect of its measured outcomes."""
     efficacy = {}
     for strategy, mine in sorted(_grouped(rows, lambda row: row.strategy).items()):
         measured = [row for row in mine if row.is_measured]
-        efficacy[strategy] = success_rate(mine) | (_effect(measured) | {"measured": len(measured)} if measured else {})
+        efficacy[strategy] = success_rate(mine)
+        if measured:
+            efficacy[strategy] |= _effect(measured, own) | {"measured": len(measured)}
         efficacy[strategy]["count"] = len(mine)
     return efficacy
 
 
-def trend(rows: Sequence[OutcomeRow], utc_offset_s: float = 0.0) -> list[dict[str, Any]]:
+def trend(rows: Sequence[OutcomeRow], utc_offset_s: float = 0.0, own: OwnError = OwnError()) -> list[dict[str, Any]]:
     """Return, day by day, how many outcomes there were, the share that improved and the mean effect."""
     days = _grouped(rows, lambda row: int((row.at_s + utc_offset_s) // DAY_S))
     listed = []
     for day, mine in sorted(days.items()):
         measured = [row for row in mine if row.is_measured]
-        effect = _effect(measured) if measured else {}
+        effect = _effect(measured, own) if measured else {}
         listed.append(
             {
                 "day_start_s": day * DAY_S - utc_offset_s,

@@ -10,7 +10,7 @@ import numpy as np
 
 from storage.records import GoalState
 from tasks.learn.outcome_rows import OutcomeRow, is_action, once_each
-from tasks.learn.pooled_effect import pooled_effect, share_interval
+from tasks.learn.pooled_effect import OwnError, pooled_effect, share_interval
 
 HOUR_S = 3_600.0
 
@@ -79,6 +79,7 @@ def _impact(rows: Sequence[OutcomeRow]) -> dict[str, float] | None:
         np.array([row.effect_sd_units for row in rows]),
         np.array([row.se_sd_units for row in rows]),
         past_windows=np.array([row.past_windows for row in rows]),
+        own=OwnError(),
     )
     return {"effect_sd_units": pooled.mean, "low": pooled.low, "high": pooled.high, "count": pooled.count}
 

@@ -17,6 +17,7 @@ from tasks.drivers.responses import Response
 from tasks.measure.inference.effect import Better, Effect, measure_effect
 from tasks.measure.inference.estimand import WEEK_S, Trigger, triggered
 from tasks.measure.inference.past_errors import ErrorLedger, build_ledger
+from tasks.special import at_least_visible
 
 MOST_ORIGINS = 160
 
@@ -55,7 +56,10 @@ class DrivenHistory:
     @property
     def metric_sd(self) -> float:
         """Return the usual spread of the metric before the act."""
-        return float(np.nanstd(self.metric[: self.known])) if np.isfinite(self.metric[: self.known]).any() else 0.0
+        before = self.metric[: self.known]
+        if not np.isfinite(before).any():
+            return 0.0
+        return at_least_visible(float(np.nanstd(before)), float(np.nanmean(before)))
 
 
 def carried_forward(values: FloatArray) -> FloatArray:

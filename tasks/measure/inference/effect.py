@@ -15,6 +15,7 @@ from storage.records import FloatArray, Verdict
 from tasks.measure.inference.controls import Control, explain_with_controls
 from tasks.measure.inference.past_errors import ErrorLedger
 from tasks.measure.inference.placebo_windows import PlaceboWindows, compare_windows, placebos
+from tasks.special import at_least_visible
 from tasks.text import number, value
 
 Better = Literal["lower", "higher"]
@@ -103,8 +104,9 @@ def measure_effect(
     raw = replace(blank, estimate=windows.current * windows.unit, controls_used=names)
     level, actual = float(np.mean(forecast[:steps][used])), float(np.mean(observed[:steps][used]))
     effect = _judge(raw, windows, ledger, level, actual)
-    sd = float(metric_sd or _error_sd(ledger))
-    return _verdict(_in_sd_units(effect, sd, better), better, alpha, relevant_effect or sd, unit, overlapping)
+    sd = at_least_visible(float(metric_sd or _error_sd(ledger)), windows.level)
+    effect = _in_sd_units(effect, sd, better)
+    return _verdict(effect, windows, better, alpha, relevant_effect or sd, unit, overlapping)
 
 
 def _judge(effect: Effect, windows: PlaceboWindows, ledger: ErrorLedger, level: float, actual: float) -> Effect:
@@ -125,18 +127,18 @@ def _judge(effect: Effect, windows: PlaceboWindows, ledger: ErrorLedger, level: 
         low=estimate - half,
         high=estimate + half,
         standard_error=error,
-        p_value=_p_value(estimate, error, independent, level),
+        p_value=_p_value(estimate, error, windows),
         expected=actual - estimate,
         relative_ratio=estimate / abs(level) if level else float("nan"),
         triggered_windows=nothing.triggered,
     )
 
 
-def _p_value(estimate: float, error: float, windows: float, level: float) -> float:
-    if error > 1e-9 * abs(level):
-        return float(2 * stdtr(windows - 1, -abs(estimate) / error))
-    # Errors that never varied: all that can be said is that this window differs from every past one.
-    return 1 / (windows + 1) if abs(estimate) > 1e-9 * abs(level) else 1.0
+def _p_value(estimate: float, error: float, windows: PlaceboWindows) -> float:
+    # What rests on one value has no bell curve: only how often it moved that far can be counted.
+    if windows.is_resting or not error > 0:
+        return windows.exact_p_value
+    return float(2 * stdtr(windows.independent_count - 1, -abs(estimate) / error))
 
 
 def _error_sd(ledger: ErrorLedger) -> float:
@@ -146,17 +148,24 @@ def _error_sd(ledger: ErrorLedger) -> float:
 
 def _in_sd_units(effect: Effect, metric_sd: float, better: Better) -> Effect:
     if not metric_sd > 0:
-        return effect
+        # A metric that is zero and stays there has no scale: only no change at all can be told in any.
+        return replace(effect, effect_sd_units=0.0, standard_error_sd_units=0.0) if effect.estimate == 0 else effect
     sign = -1.0 if better == "lower" else 1.0
     return replace(
         effect,
-        effect_sd_units=sign * effect.estimate / metric_sd,
+        effect_sd_units=sign * effect.estimate / metric_sd + 0.0,
         standard_error_sd_units=effect.standard_error / metric_sd,
     )
 
 
 def _verdict(
-    effect: Effect, better: Better, alpha: float, relevant: float, unit: str, overlapping: Sequence[str]
+    effect: Effect,
+    windows: PlaceboWindows,
+    better: Better,
+    alpha: float,
+    relevant: float,
+    unit: str,
+    overlapping: Sequence[str],
 ) -> Effect:
     if overlapping:
         names = ", ".join(sorted(overlapping))
@@ -168,7 +177,7 @@ def _verdict(
             reason=f"{effect.past_windows:.0f} past windows without an action; {FEWEST_WINDOWS} are needed",
         )
     change = f"a change of {value(relevant, unit, digits=3)}"
-    odds = f"p = {number(effect.p_value, 3)} against {effect.past_windows:.0f} past windows without an action"
+    odds = _odds(effect, windows)
     if effect.p_value < alpha:
         went_down = effect.estimate < 0
         verdict = Verdict.IMPROVED if went_down == (better == "lower") else Verdict.WORSE
@@ -179,7 +188,16 @@ def _verdict(
             verdict=Verdict.INCONCLUSIVE,
             reason=f"{odds}; {change} cannot be ruled out",
         )
-    return replace(effect, verdict=Verdict.NO_EFFECT, reason=f"{odds}; {change} is ruled out")
+    ruled_out = f"; {change} is ruled out" if relevant else ""
+    return replace(effect, verdict=Verdict.NO_EFFECT, reason=f"{odds}{ruled_out}")
+
+
+def _odds(effect: Effect, windows: PlaceboWindows) -> str:
+    against = f"{effect.past_windows:.0f} past windows without an action"
+    if not windows.never_moved:
+        return f"p = {number(effect.p_value, 3)} against {against}"
+    now = "nor did it now" if effect.p_value == 1 else f"and now it did (p = {number(effect.p_value, 3)})"
+    return f"it never moved in {against}, {now}"
 
 
 def _checked(observed: FloatArray, forecast: FloatArray) -> tuple[FloatArray, FloatArray]:

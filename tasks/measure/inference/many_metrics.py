@@ -11,6 +11,7 @@ import numpy as np
 from storage.errors import ForeactError
 from storage.records import FloatArray, Verdict
 from tasks.measure.inference.controls import Control
+from tasks.measure.inference.counters import growth, growth_ledger, is_counter, resets
 from tasks.measure.inference.effect import Better, Effect, measure_effect
 from tasks.measure.inference.past_errors import ErrorLedger
 from tasks.text import unit_of
@@ -84,6 +85,32 @@ _SIGNIFICANT = frozenset({Verdict.IMPROVED, Verdict.WORSE})
 
 
 def _measure(window: MetricWindow, confidence: float, alpha: float) -> Effect:
+    """Measure one metric: its level, or the growth a step of a counter, which has no level that could be compared."""
+    controls = [_grown_control(each) if is_counter(each.name, each.ledger) else each for each in window.controls]
+    if not is_counter(window.name, window.ledger):
+        return _effect(replace(window, controls=controls), confidence, alpha)
+    grown = replace(
+        window,
+        observed=growth(window.observed, resets(window.observed)),
+        forecast=growth(window.forecast),
+        ledger=growth_ledger(window.ledger),
+        metric_sd=None,
+        relevant_effect=None,
+        controls=controls,
+    )
+    effect = _effect(grown, confidence, alpha)
+    return replace(effect, reason=f"{effect.reason}; judged by its growth a step, since it counts up")
+
+
+def _grown_control(control: Control) -> Control:
+    """Return a control by its growth; that of the first step is not known, and says nothing."""
+    observed, forecast = growth(control.observed, resets(control.observed)), growth(control.forecast)
+    ledger = growth_ledger(control.ledger)
+    observed[:1] = forecast[:1] = ledger.errors[:, :1] = 0.0
+    return replace(control, observed=observed, forecast=forecast, ledger=ledger)
+
+
+def _effect(window: MetricWindow, confidence: float, alpha: float) -> Effect:
     return measure_effect(
         window.observed,
         window.forecast,

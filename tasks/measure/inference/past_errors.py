@@ -23,7 +23,7 @@ class ErrorLedger:
     `scale` is (n_origins,): the typical one-step error as it was known at each origin; `current_scale` is
     that figure now. `n_past` counts the action-free steps behind the ledger. `same_trigger` marks origins
     at which the condition that led to the action held as well; `origins` is the step index of each origin,
-    `days_before` how many days before now it lies, where these are known.
+    `days_before` how many days before now it lies, `observed` what came in place of each error, where these are known.
     """
 
     errors: FloatArray
@@ -33,6 +33,7 @@ class ErrorLedger:
     same_trigger: BoolArray | None = None
     origins: IntArray | None = None
     days_before: FloatArray | None = None
+    observed: FloatArray | None = None
 
     def __post_init__(self) -> None:
         n_origins = len(self.errors)
@@ -42,9 +43,9 @@ class ErrorLedger:
                 f"The ledger holds errors {self.errors.shape} and scales {self.scale.shape}.",
                 "Give errors as (origins, steps) and one scale an origin.",
             )
-        for name in ("same_trigger", "origins", "days_before"):
+        for name in ("same_trigger", "origins", "days_before", "observed"):
             column = getattr(self, name)
-            if column is not None and column.shape != (n_origins,):
+            if column is not None and column.shape != (self.errors.shape if name == "observed" else (n_origins,)):
                 raise ForeactError(
                     "ledger_shape",
                     f"The ledger's {name} has shape {column.shape} for {n_origins} origins.",
@@ -131,6 +132,7 @@ def build_ledger(
         None if trigger is None else trigger[kept],
         origins[kept],
         (last - origins[kept]) / steps_per_day,
+        seen[kept],
     )
 
 

@@ -15,6 +15,11 @@ QUIETEST_SCALE_RATIO = 0.05
 LEAST_KNOWN_RATIO = 0.8
 FEWEST_TRIGGERED = 5
 NORMAL_REACH = 1.6449
+FLOAT_NOISE_RATIO = 1e-9
+"""Errors below that share of the level are rounding: a metric that never moved has none."""
+
+STORED_NOISE_RATIO = 2.0**-22
+"""The same of a metric that stood still all the time: forecasts are kept in single precision."""
 
 
 @dataclass(frozen=True)
@@ -22,8 +27,8 @@ class PlaceboWindows:
     """Mean errors of past windows, and of the one after the action, on one scale.
 
     `past` is (n_origins,), NaN where too little was observed; `current` the window after the action; both are
-    in units of `unit`, which takes them back to the metric's own. `steps` is the length of a window and
-    `n_past` the action-free steps behind them all.
+    in units of `unit`, which takes them back to the metric's own. `steps` is the length of a window,
+    `n_past` the action-free steps behind them all, and `level` how large the metric is.
     """
 
     past: FloatArray
@@ -33,6 +38,30 @@ class PlaceboWindows:
     used: BoolArray
     steps: int
     n_past: int
+    level: float = 0.0
+
+    @property
+    def is_resting(self) -> bool:
+        """Tell whether the metric rested: more than half of the past windows lie on their centre to the last digit."""
+        z = self.past[self.valid]
+        return bool(len(z)) and bool(np.mean(z == np.median(z)) > 0.5)
+
+    @property
+    def never_moved(self) -> bool:
+        """Tell whether no past window is off at all."""
+        z = self.past[self.valid]
+        return bool(len(z)) and bool(np.all(z == z[0]))
+
+    @property
+    def exact_p_value(self) -> float:
+        """Return the share of windows, this one included, that lie as far from the centre as the one after the action.
+
+        It is the p-value of a randomisation test (Fisher 1935), with as many windows as are independent.
+        """
+        z, count = self.past[self.valid], self.independent_count
+        centre = np.median(z)
+        as_far = float(np.mean(np.abs(z - centre) >= abs(self.current - centre)))
+        return (1 + as_far * count) / (1 + count)
 
     @property
     def valid(self) -> BoolArray:
@@ -71,16 +100,30 @@ def compare_windows(observed: FloatArray, forecast: FloatArray, ledger: ErrorLed
     itself, or by nothing, holds the truth as often with wider intervals.
     """
     used = (np.isfinite(observed) & np.isfinite(forecast))[:steps]
-    difference = float(np.mean((observed[:steps] - forecast[:steps])[used])) if used.any() else float("nan")
-    scales = ledger.scale[np.isfinite(ledger.scale)]
+    level = float(np.max(np.abs([observed[:steps][used], forecast[:steps][used]]))) if used.any() else 0.0
+    noise = (STORED_NOISE_RATIO if _stood_still(ledger, level) else FLOAT_NOISE_RATIO) * level
+    missed = _without_rounding((observed[:steps] - forecast[:steps])[used], noise)
+    difference = float(np.mean(missed)) if used.any() else float("nan")
+    scale = _without_rounding(ledger.scale, noise)
+    scales = scale[np.isfinite(scale)]
     # A metric that idled for a day has almost no scale: one ordinary error would look like a giant.
     floor = QUIETEST_SCALE_RATIO * float(np.median(scales)) if scales.size else float("nan")
     if not floor > 0:
         floor = 1.0
     unit = float(np.fmax(ledger.current_scale, floor) ** SCALE_POWER)
-    past_units = np.maximum(ledger.scale, floor) ** SCALE_POWER
-    past = mean_errors(ledger.errors[:, :steps], used) / past_units
-    return PlaceboWindows(past, difference / unit, unit, past_units, used, steps, ledger.n_past)
+    past_units = np.maximum(scale, floor) ** SCALE_POWER
+    past = mean_errors(_without_rounding(ledger.errors[:, :steps], noise), used) / past_units
+    return PlaceboWindows(past, difference / unit, unit, past_units, used, steps, ledger.n_past, level)
+
+
+def _stood_still(ledger: ErrorLedger, level: float) -> bool:
+    """Tell whether a metric is known to have had one value in all past windows."""
+    seen = np.empty(0) if ledger.observed is None else ledger.observed[np.isfinite(ledger.observed)]
+    return bool(seen.size) and float(np.ptp(seen)) <= FLOAT_NOISE_RATIO * level
+
+
+def _without_rounding(errors: FloatArray, noise: float) -> FloatArray:
+    return np.where(np.abs(errors) <= noise, 0.0, errors)
 
 
 def mean_errors(errors: FloatArray, used: BoolArray) -> FloatArray:
@@ -149,10 +192,11 @@ def spread_of(past: FloatArray) -> float:
 
     One is the usual, the other what the 90 % quantile of the distance from the median says. One incident in
     the past makes the first so wide that nothing is found any more; the second alone is too bold where such
-    incidents are common.
+    incidents are common. Where nine in ten windows rest on one value, there is the first alone.
     """
     reach = float(np.quantile(np.abs(past - np.median(past)), 0.9)) / NORMAL_REACH
-    return sqrt(float(np.std(past)) * reach)
+    usual = float(np.std(past))
+    return sqrt(usual * reach) if reach > 0 else usual
 
 
 def _separate(ledger: ErrorLedger, alike: BoolArray, windows: PlaceboWindows) -> float:

@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 from api.prefect_client import Started
 from settings import Settings
 from storage import Store
-from storage.facts import BACKTEST, INSIGHTS
+from storage.facts import BACKTEST, INSIGHTS, PLACEBOS, PlaceboFigures, PlaceboRate
 from storage.records import NOTHING
 from tasks.learn.outcome_rows import OutcomeRow
 from tasks.learn.reports.insights import insights
@@ -53,6 +53,16 @@ def test_the_report_has_the_documented_keys(client: TestClient) -> None:
     assert report["executor_state"]["statistics"]["success_rate"] == 0.5
     assert report["insights"]["action_success_rates"]["renice_process"]["rate"] == 1.0
     assert report["last_cycle"]["duration_s"] == 0.75
+
+
+def test_the_report_tells_of_the_newest_placebo_check(client: TestClient, store: Store, tick: datetime) -> None:
+    rate = PlaceboRate(40, 2, 36)
+    found = PlaceboFigures(tick, 5, rate, rate, 0, 1.1, 0.2, "Doing nothing was taken for an effect in 5 %.")
+    store.facts.set(PLACEBOS, found)
+    for told in (client.get(f"{API}/report").json()["insights"], client.get(f"{API}/executor/insights").json()):
+        assert told["placebo_check"]["random"] == {"count": 40, "false_alarms": 2, "covered": 36}
+        assert told["placebo_check"]["widening"] == 1.1
+    assert found.sentence in client.get("/").text
 
 
 def test_everything_answers_on_an_empty_store(client: TestClient) -> None:

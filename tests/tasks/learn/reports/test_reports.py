@@ -10,7 +10,7 @@ import pytest
 from storage.errors import ForeactError
 from storage.records import NOTHING
 from tasks.learn import HierarchicalLearner, Observation, Situation, choose, replay
-from tasks.learn.pooled_effect import always_valid_low, pooled_effect
+from tasks.learn.pooled_effect import OwnError, always_valid_low, pooled_effect
 from tasks.learn.reports.convergence import convergence
 from tasks.learn.reports.off_policy import LoggedDecision, PolicyValue, evaluate_policies, vetoes
 from tasks.learn.reports.timing import best_slots, slot_scores
@@ -168,3 +168,27 @@ def test_what_is_shared_with_the_past_is_no_proof() -> None:
     effects, errors = np.full(50, 0.3), np.full(50, 0.3)
     assert always_valid_low(effects, errors) > 0
     assert always_valid_low(effects, errors, past_windows=np.full(50, 4.0)) < 0
+
+
+def test_what_all_outcomes_of_an_installation_share_does_not_average_out() -> None:
+    rng = np.random.default_rng(1)
+    held, unaware = [], []
+    for _ in range(400):
+        effects = 0.4 + 0.1 * rng.normal() + 0.2 * rng.normal(size=40)
+        errors = np.full(40, 0.2)
+        for told, own in ((held, OwnError(1.0, 0.5)), (unaware, OwnError(1.0, 0.0))):
+            pooled = pooled_effect(effects, errors, own=own)
+            told.append(pooled.low <= 0.4 <= pooled.high)
+    assert 0.86 <= np.mean(held) <= 0.95
+    assert np.mean(unaware) < 0.6
+
+
+def test_a_widening_widens_every_interval_of_that_many_outcomes_by_as_much() -> None:
+    effects, errors = np.array([0.4, 0.4, 0.4]), np.array([0.2, 0.2, 0.2])
+    plain, wide = (pooled_effect(effects, errors, own=OwnError(factor, 0.0)) for factor in (1.0, 1.5))
+    assert wide.high - wide.low == pytest.approx(1.5 * (plain.high - plain.low))
+
+
+def test_an_outcome_without_any_error_does_not_drown_the_others() -> None:
+    pooled = pooled_effect(np.array([0.0, 1.0, 1.1, 0.9]), np.array([0.0, 0.2, 0.2, 0.2]))
+    assert pooled.low < 0.75 < pooled.high

@@ -178,3 +178,42 @@ def test_gaps_never_make_an_improvement_out_of_nothing_seen(holes: set[int]) -> 
         assert effect.observed_steps < 0.5 * effect.window_steps
     else:
         assert effect.low <= effect.estimate <= effect.high
+
+
+@settings(max_examples=30, deadline=None)
+@given(level=st.floats(1e-3, 1e12), left=st.floats(0.0, 0.9), seed=st.integers(0, 99))
+def test_rounding_is_no_movement_so_a_constant_metric_that_falls_is_an_improvement(
+    level: float, left: float, seed: int
+) -> None:
+    rounding = 1e-12 * level * np.random.default_rng(seed).normal(size=(200, 10))
+    ledger = ErrorLedger(rounding, np.abs(rounding[:, 0]), 1e-12 * level, 500)
+    fallen = measure_effect(np.full(10, left * level), np.full(10, level), ledger, metric_sd=1e-13 * level)
+    assert fallen.verdict is Verdict.IMPROVED
+    assert fallen.p_value == pytest.approx(1 / 51)
+    assert "it never moved in 50 past windows" in fallen.reason
+    assert 0 < fallen.effect_sd_units <= 1_001
+    still = measure_effect(np.full(10, level * (1 + 1e-12)), np.full(10, level), ledger)
+    assert (still.verdict, still.estimate) == (Verdict.NO_EFFECT, 0)
+    assert "nor did it now" in still.reason
+
+
+def test_a_constant_metric_with_too_few_past_windows_is_inconclusive() -> None:
+    ledger = ErrorLedger(np.zeros((120, 10)), np.zeros(120), 0.0, 120)
+    effect = measure_effect(np.full(10, 4.0), np.full(10, 5.0), ledger, window_steps=10)
+    assert (effect.verdict, effect.p_value) == (Verdict.INCONCLUSIVE, pytest.approx(1 / 13))
+    assert "it never moved in 12 past windows" in effect.reason
+
+
+def test_a_metric_that_rests_is_judged_by_how_often_it_moved_that_far() -> None:
+    errors = np.zeros((400, 10))
+    errors[::20] = 5.0
+    ledger = ErrorLedger(errors, np.zeros(400), 0.0, 4_000, origins=np.arange(400) * 10)
+    usual = measure_effect(np.full(10, 5.0), np.zeros(10), ledger)
+    assert usual.p_value > 0.05
+    assert measure_effect(np.full(10, 9.0), np.zeros(10), ledger).verdict is Verdict.WORSE
+
+
+def test_a_metric_at_zero_that_stays_there_was_not_changed() -> None:
+    ledger = ErrorLedger(np.zeros((200, 10)), np.zeros(200), 0.0, 500)
+    effect = measure_effect(np.zeros(10), np.zeros(10), ledger)
+    assert (effect.verdict, effect.estimate, effect.effect_sd_units) == (Verdict.NO_EFFECT, 0, 0)

@@ -1,0 +1,41 @@
+"""What placebos say of the measurement: false alarms, coverage, and what intervals must be widened by."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import sqrt
+
+import numpy as np
+
+from storage.records import FloatArray
+
+FEWEST_TO_WIDEN = 50
+MOST_WIDENING = 3.0
+MOST_ERRORS = 3.0
+"""An estimate that far off, in standard errors, counts as that far: one incident is not what all have in common."""
+
+
+def widening(reaches: FloatArray, confidence: float = 0.90) -> float:
+    """Return how many times as wide intervals must be so that they hold zero as often as they say.
+
+    `reaches` (n,) are |estimate| over half the width of its interval: an interval holds zero up to 1. It is their
+    quantile, at least 1, for a luckier past is no reason to be bolder; 1 where there are too few to tell.
+    """
+    known = reaches[np.isfinite(reaches)]
+    if len(known) < FEWEST_TO_WIDEN:
+        return 1.0
+    return float(np.clip(np.quantile(known, confidence), 1.0, MOST_WIDENING))
+
+
+def shared_ratio(effects: Sequence[FloatArray]) -> float:
+    """Return the standard deviation of what all outcomes on one metric are off by alike, over their standard error.
+
+    `effects` are, for each metric, the estimates of its placebos over their standard errors (n,). It is the variance of
+    the metrics' means beyond what the scatter within a metric explains (DerSimonian and Laird 1986).
+    """
+    several = [np.clip(each[np.isfinite(each)], -MOST_ERRORS, MOST_ERRORS) for each in effects]
+    several = [each for each in several if len(each) >= 2]
+    if not several:
+        return 0.0
+    excess = [float(np.mean(each)) ** 2 - float(np.var(each, ddof=1)) / len(each) for each in several]
+    return sqrt(max(0.0, float(np.mean(excess))))
