@@ -42,7 +42,16 @@ def goals(context: Context, outlook: Outlook, patterns: tuple[Pattern, ...]) -> 
         for goal in changes.new:
             detail = {"type": goal.goal_type, "description": goal.description, "because": goal.because}
             context.store.audit.append("loop", "goal set", goal.goal_id, detail)
+        return tuple(_on_worst(view, changes) for view in _lately(context)[0])
     return tuple(_lately(context)[0])
+
+
+def _on_worst(view: GoalView, changes: GoalChanges) -> GoalView:
+    """Return a goal with several members as one about the member that is worst now: it is what is acted on."""
+    standing = changes.standings.get(view.goal.goal_id)
+    if standing is None or standing.series is None:
+        return view
+    return view.model_copy(update={"goal": view.goal.model_copy(update={"series": standing.series})})
 
 
 def _keep_driven(context: Context, outlook: Outlook, breaches: tuple[Breach, ...]) -> None:
