@@ -182,6 +182,13 @@ DRIVEN = Fact(
     written_by=("tasks.goals.task",),
     read_by=("tasks.drivers.in_force",),
 )
+STANDINGS = Fact(
+    "goals.standings",
+    TypeAdapter(dict[str, str]),
+    "How each open goal stood at the last turn, in words, by its id",
+    written_by=("tasks.goals.task",),
+    read_by=("api.queries.goals", "tasks.goals.task"),
+)
 WAITS = Fact(
     "execute.waits",
     TypeAdapter(dict[str, str]),

@@ -1,4 +1,4 @@
-"""With the default objectives alone, every goal type can be reached."""
+"""With the objectives that come along, every goal type can be reached; a user's own metrics get none of them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from storage.records import GoalType, ObjectiveKind
 from tasks.goals.evidence import Evidence
 from tasks.goals.setting import set_goals
 from tasks.objectives.conflicts import contradictions
-from tasks.objectives.defaults import default_objectives
+from tasks.objectives.defaults import default_objectives, example_objectives
 from tasks.objectives.tree import refuse_unknown_parents
 from tests.tasks.goals.worlds import TICK, a_bad_day, frame_of
 
@@ -23,7 +23,7 @@ RULE_OF_KIND = {
 
 
 def test_the_defaults_cover_every_kind_of_objective_and_do_not_contradict_each_other() -> None:
-    objectives = default_objectives()
+    objectives = (*default_objectives(), *example_objectives())
     assert {objective.kind for objective in objectives} == set(ObjectiveKind)
     assert set(RULE_OF_KIND.values()) | {GoalType.PATTERN_ADAPTATION} == set(GoalType)
     assert contradictions(objectives) == ()
@@ -48,5 +48,6 @@ def test_an_ordinary_day_raises_nothing() -> None:
         'disk_used_ratio{mount="/"}': np.full(1_440, 0.55) + rng.normal(0, 1e-4, 1_440),
         "latency": rng.uniform(50, 150, 1_440),
     }
-    evidence = Evidence(tick=TICK, objectives=default_objectives(), frames=(frame_of(calm),))
+    objectives = (*default_objectives(), *example_objectives())
+    evidence = Evidence(tick=TICK, objectives=objectives, frames=(frame_of(calm),))
     assert set_goals(evidence, [], [], max_active_goals=50, cycle_id="c").new == ()
