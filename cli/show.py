@@ -104,7 +104,7 @@ def goal(answer: Mapping[str, Any]) -> None:
     say(f"{answer['goal_id']}  {answer['goal_type']}  {answer['state']}  {share(answer['progress'])} done")
     say(f"{answer['description']}, by {moment(answer['deadline'])} UTC")
     if sentence := answer["because"].get("sentence"):
-        say(f"Reason, as of {moment(answer['created_at'])} UTC: {sentence}")
+        say(f"Reason: {sentence} (at {moment(answer['created_at'])} UTC)")
     say(f"Now: {answer['now']}")
     if members := answer["members"]:
         say(f"Set for: {', '.join(members)}")

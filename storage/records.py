@@ -404,7 +404,7 @@ class Goal(Record):
     """Something the loop set out to do, and because of what; the rule named here set it and judges it.
 
     One that `informs` says what keeps happening. `members` are the series that it was set for where these are many
-    that broke alike; `series` is then the worst of them.
+    that broke alike, the worst first; `series` is then that one.
     """
 
     goal_id: Column[str]

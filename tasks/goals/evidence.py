@@ -253,7 +253,7 @@ class Standing:
 
     `is_met` tells whether the objective holds now, `held_s` since when, `probability` how likely it breaks, `approach`
     (0 to 1) how much of the way from baseline to bound is done. `is_silent`: nothing is measured, so nothing is known.
-    `is_over`: the occasion has passed, and what is known now is final. `series` is the worst member of several.
+    `is_over`: the occasion has passed, and what is known now is final. `series` is the one of several to begin with.
     """
 
     is_met: bool

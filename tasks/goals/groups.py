@@ -26,11 +26,16 @@ def grouped(proposals: Sequence[Proposal], joining: Collection[str], evidence: E
 
     `joining` are series that have a goal already which becomes part of this one.
     """
-    worst = max(proposals, key=lambda each: (each.probability, *_beyond(each.series, each.bound, each.side, evidence)))
+    worst_first = sorted(
+        proposals,
+        key=lambda each: (each.probability, *_beyond(each.series, each.bound, each.side, evidence)),
+        reverse=True,
+    )
+    worst = worst_first[0]
     objective = evidence.objective(worst.objective)
     assert objective is not None
     assert worst.series is not None
-    members = tuple(sorted({*joining, *(str(each.series) for each in proposals)}))
+    members = tuple(dict.fromkeys([*(str(each.series) for each in worst_first), *joining]))
     meant = evidence.series_of(objective)
     who = told(members, meant)
     wanted = worst.description.replace(worst.series, metric_of(worst.series))
@@ -55,18 +60,22 @@ def told(members: Collection[str], meant: Collection[str]) -> str:
 
 
 def members_now(goal: Goal, proposed: Collection[str], evidence: Evidence) -> tuple[str, ...]:
-    """Return the series that a goal is about: those it was set for and those that its rule would set it for now.
+    """Return the series that a goal is about: those it was set for, the worst first, and those that joined them.
 
     Where the bound is not the objective's, as that of a shift is the level before it, members have bounds of their own:
     the one that moved most speaks for them.
     """
     objective = evidence.objective(goal.objective)
     is_shared = objective is not None and goal.bound in (None, objective.bound)
-    return tuple(sorted({*goal.members, *proposed})) if goal.members and is_shared else ()
+    return tuple(dict.fromkeys([*goal.members, *sorted(proposed)])) if goal.members and is_shared else ()
 
 
 def standing_of_members(goal: Goal, members: Sequence[str], evidence: Evidence, rule: Rule) -> Standing:
-    """Return how a goal with members stands: met once all of them are, and not while one of them is silent."""
+    """Return how a goal with members stands: met once all of them are, and not while one of them is silent.
+
+    Its `series` is the first member that misses it: to go by the worst of each turn would change the target of an act
+    while a person is asked about it.
+    """
     each = {series: rule.standing(goal.model_copy(update={"series": series}), evidence) for series in members}
     speaking = {series: standing for series, standing in each.items() if not standing.is_silent}
     missing = [series for series, standing in speaking.items() if not standing.is_met]
@@ -80,7 +89,7 @@ def standing_of_members(goal: Goal, members: Sequence[str], evidence: Evidence, 
         statement=_statement(each, missing, worst),
         is_silent=judged[worst].is_silent,
         is_over=all(standing.is_over for standing in judged.values()),
-        series=worst,
+        series=next((series for series in members if series in missing), worst),
     )
 
 

@@ -44,7 +44,7 @@ def goals(context: Context, outlook: Outlook, patterns: tuple[Pattern, ...]) -> 
             context.store.audit.append("loop", "goal set", goal.goal_id, detail)
         open_views = _lately(context)[0]
         _keep_standings(context, open_views, changes)
-        return tuple(_on_worst(view, changes) for view in open_views)
+        return tuple(_on_member(view, changes) for view in open_views)
     return tuple(_lately(context)[0])
 
 
@@ -56,8 +56,8 @@ def _keep_standings(context: Context, open_views: list[GoalView], changes: GoalC
         context.store.facts.set(STANDINGS, statements)
 
 
-def _on_worst(view: GoalView, changes: GoalChanges) -> GoalView:
-    """Return a goal with several members as one about the member that is worst now: it is what is acted on."""
+def _on_member(view: GoalView, changes: GoalChanges) -> GoalView:
+    """Return a goal with several members as one about the member that is to be acted on next."""
     standing = changes.standings.get(view.goal.goal_id)
     if standing is None or standing.series is None:
         return view
