@@ -289,6 +289,14 @@ class TestPatternAdaptation:
         evidence = evidence_of(objective, {"cpu_usage": np.full(50, after)}, patterns=(self.shift(after),))
         assert len(proposals(GoalType.PATTERN_ADAPTATION, evidence)) == count
 
+    @pytest.mark.parametrize("missing", ["lasts", "is_new"])
+    def test_a_level_that_did_not_stay_or_was_there_before_is_no_goal(self, missing: str) -> None:
+        objective = Objective(name="cpu", metric="cpu_usage", bound=90)
+        shift = self.shift()
+        shift = shift.model_copy(update={"evidence": shift.evidence | {missing: False}})
+        evidence = evidence_of(objective, {"cpu_usage": np.full(50, 60.0)}, patterns=(shift,))
+        assert proposals(GoalType.PATTERN_ADAPTATION, evidence) == []
+
     def test_a_new_level_that_no_objective_minds_is_no_goal(self) -> None:
         frames = (frame_of({"cpu_usage": np.full(50, 60.0)}),)
         evidence = Evidence(tick=TICK, frames=frames, patterns=(self.shift(),))
