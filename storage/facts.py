@@ -152,7 +152,7 @@ OBJECTIVES: Family[Objective | None] = Family(
     TypeAdapter(Objective | None),
     "An objective set by hand, by name; null removes the one of the file or the default",
     written_by=("api.commands.objectives",),
-    read_by=("api.commands.objectives", "tasks.objectives.in_force"),
+    read_by=("tasks.objectives.in_force",),
 )
 SOURCES: Family[datetime] = Family(
     "source:",
