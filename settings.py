@@ -402,7 +402,7 @@ class Settings(BaseSettings):
     actions: dict[str, ActionSettings] = Field(default_factory=dict)
     sources: dict[str, dict[str, Any]] = Field(default_factory=dict)
     objectives: tuple[Objective, ...] = ()
-    use_default_objectives: bool = True
+    use_default_objectives: bool | Literal["examples"] = True
 
     @field_validator("objectives")
     @classmethod

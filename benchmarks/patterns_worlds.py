@@ -129,10 +129,10 @@ def _strewn(rng: np.random.Generator, n: int, span_s: float, shape: str) -> Floa
 def shift_world(
     rng: np.random.Generator, memory: float, n_series: int = 20, size: float = 2.5
 ) -> tuple[Floats, NDArray[np.intp]]:
-    """Return a week of series and the step at which the level of each of the first half shifts for good."""
+    """Return a week of series and the step, from the third day on, at which each of the first half shifts for good."""
     n_steps = 7 * DAY_STEPS
     values = noise(rng, n_series, n_steps, memory) + daily_waves(rng, n_series, n_steps)
-    at = rng.integers(DAY_STEPS, n_steps - DAY_STEPS, n_series // 2)
+    at = rng.integers(2 * DAY_STEPS, n_steps - DAY_STEPS, n_series // 2)
     for row, step in enumerate(at):
         values[row, step:] += size
     return values, at

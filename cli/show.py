@@ -73,7 +73,7 @@ def goals(answer: Mapping[str, Any]) -> None:
             goal["state"],
             f"{goal['priority']:.2f}",
             share(goal["progress"]),
-            f"{goal['goal_type']}: {goal['description']} (by {moment(goal['deadline'])} UTC)",
+            f"{goal['goal_type']}: {goal['description']} (by {moment(goal['deadline'])} UTC). {goal['now']}",
         )
         for goal in answer["goals"]
     ]
@@ -81,12 +81,35 @@ def goals(answer: Mapping[str, Any]) -> None:
     table("", heads, rows, "No open goals.")
 
 
+def objectives(answer: Mapping[str, Any]) -> None:
+    """Print the objectives in force and where each comes from, then what is amiss with them."""
+    rows = [
+        (
+            each["objective"]["name"],
+            each["objective"]["kind"],
+            f"{each['objective']['metric']} {'at most' if each['objective']['side'] == 'below' else 'at least'} "
+            f"{each['objective']['bound']:g}",
+            f"{each['objective']['severity']:.2f}",
+            each["comes_from"],
+        )
+        for each in answer["objectives"]
+    ]
+    table("", ("objective", "kind", "bound", "severity", "from"), rows, "No objectives.")
+    for line in (*answer["contradictions"], *answer["trouble"]):
+        say(line)
+
+
 def goal(answer: Mapping[str, Any]) -> None:
     """Print one goal with its reason, its newest decision and its actions."""
     say(f"{answer['goal_id']}  {answer['goal_type']}  {answer['state']}  {share(answer['progress'])} done")
     say(f"{answer['description']}, by {moment(answer['deadline'])} UTC")
     if sentence := answer["because"].get("sentence"):
-        say(f"Reason: {sentence}")
+        say(f"Reason: {sentence} (at {moment(answer['created_at'])} UTC)")
+    say(f"Now: {answer['now']}")
+    if members := answer["members"]:
+        say(f"Set for: {', '.join(members)}")
+    if answer["objective_from"]:
+        say(f"Objective: {answer['objective']}, from {answer['objective_from']}")
     say(f"State: {answer['state']}, {answer['reason']}")
     for decision in answer["decisions"][:1]:
         say(f"Decision at {moment(decision['at'])} UTC: {decision['explanation']}")

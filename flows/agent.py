@@ -59,6 +59,9 @@ class GoalDrivenAgent:
         self.settings = settings or load_settings(**overrides)
         self.actions: dict[str, ActionHandler] = discover_actions()
         self.store = store or open_configured_store(self.settings)
+        if self.settings.use_default_objectives is True and self.store.engine.is_local:
+            # The metrics of the documented examples have objectives here; where a stack runs, those of its file count.
+            self.settings = self.settings.model_copy(update={"use_default_objectives": "examples"})
         self.executor = Executor(self)
         self._world, self._clock = world, clock
         self._facade = Facade(self.settings, self.store, _Inline(self), clock, clock())

@@ -57,7 +57,7 @@ def backtest(
     ticks = list(_ticks(recording, start, end, pace_s))
     report = simulate(ReplayWorld(recording, actions), settings, ticks, actions=actions, progress=progress)
     episodes = find_episodes(report.store, report.objectives, report.goals, report.first_tick, end)
-    alarms = false_alarms(report.goals, episodes, end)
+    alarms = false_alarms(report.goals, episodes, end, report.objectives)
     return BacktestReport(
         start=start,
         end=end,

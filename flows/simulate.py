@@ -92,5 +92,5 @@ def _report(store: Store, settings: Settings, moments: list[datetime]) -> Simula
         store=store,
         objectives=tuple(objectives),
         episodes=tuple(episodes),
-        false_alarms=tuple(false_alarms(goals, episodes, moments[-1])),
+        false_alarms=tuple(false_alarms(goals, episodes, moments[-1], objectives)),
     )

@@ -190,7 +190,7 @@ OBJECTIVES: Family[Objective | None] = Family(
     TypeAdapter(Objective | None),
     "An objective set by hand, by name; null removes the one of the file or the default",
     written_by=("api.commands.objectives",),
-    read_by=("api.commands.objectives", "tasks.objectives.in_force"),
+    read_by=("tasks.objectives.in_force",),
 )
 SOURCES: Family[datetime] = Family(
     "source:",
@@ -219,6 +219,13 @@ DRIVEN = Fact(
     "The breaches that drivers foretell, as the goals went by them",
     written_by=("tasks.goals.task",),
     read_by=("tasks.drivers.in_force",),
+)
+STANDINGS = Fact(
+    "goals.standings",
+    TypeAdapter(dict[str, str]),
+    "How each open goal stood at the last turn, in words, by its id",
+    written_by=("tasks.goals.task",),
+    read_by=("api.queries.goals", "tasks.goals.task"),
 )
 WAITS = Fact(
     "execute.waits",

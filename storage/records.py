@@ -402,7 +402,11 @@ class Objective(Record):
 
 
 class Goal(Record):
-    """Something the loop set out to do, and because of what; the rule named here set it and judges it."""
+    """Something the loop set out to do, and because of what; the rule named here set it and judges it.
+
+    One that `informs` says what keeps happening. `members` are the series that it was set for where these are many
+    that broke alike, the worst first; `series` is then that one.
+    """
 
     goal_id: Column[str]
     goal_type: Column[GoalType]
@@ -423,6 +427,12 @@ class Goal(Record):
     because: dict[str, Any] = Field(default_factory=dict)
     parent_id: str | None = None
     composition: Literal["and", "or"] = "and"
+    informs: bool = False
+    members: tuple[str, ...] = ()
+
+    def is_about(self, objective: str, series: str) -> bool:
+        """Tell whether it is about one of an objective's series: about this one, or about all that break."""
+        return self.objective == objective and (self.series in (None, series) or bool(self.members))
 
 
 class Transition(Record):

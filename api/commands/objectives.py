@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -10,26 +10,25 @@ from pydantic import ValidationError
 from api.error_responses import describe
 from api.facade import Facade
 from api.models.history import ObjectiveIn, Objectives, ObjectiveView
-from settings import Settings
 from storage.errors import ForeactError
 from storage.facts import OBJECTIVES
 from storage.records import Objective, metric_of
 from tasks.objectives.conflicts import contradictions
-from tasks.objectives.in_force import objectives_in_force
+from tasks.objectives.in_force import ORIGIN_IN_WORDS, Origin, objectives_in_force, objectives_with_origin
 from tasks.objectives.tree import refuse_unknown_parents
 
 
 def listed(facade: Facade) -> Objectives:
     """Return the objectives in force, and which of them contradict each other."""
     settings, trouble = facade.in_force, [facade.trouble] if facade.trouble else []
-    in_force = objectives_in_force(settings, facade.store)
-    by_hand = facade.store.facts.matching(OBJECTIVES)
+    known = objectives_with_origin(settings, facade.store)
+    in_force = [objective for objective, _ in known.values()]
     try:
         refuse_unknown_parents(in_force)
     except ForeactError as refusal:
         trouble = [*trouble, str(refusal)]
     return Objectives(
-        objectives=[_view(settings, objective, by_hand) for objective in in_force],
+        objectives=[_view(*each) for each in known.values()],
         contradictions=[conflict.statement for conflict in contradictions(in_force)],
         trouble=trouble,
     )
@@ -43,7 +42,7 @@ def put(facade: Facade, name: str, body: ObjectiveIn, by: str) -> ObjectiveView:
     facade.store.facts.set(OBJECTIVES.of(name), objective, by)
     facade.store.audit.append(by, "set objective", name, objective.model_dump(mode="json", exclude_defaults=True))
     against = [c.statement for c in contradictions([*others, objective]) if name in (c.left, c.right)]
-    return ObjectiveView(origin="by hand", objective=objective, warnings=[*against, *_unheard(facade, objective)])
+    return _view(objective, "by hand", [*against, *_unheard(facade, objective)])
 
 
 def delete(facade: Facade, name: str, by: str) -> None:
@@ -76,8 +75,6 @@ def _validated(name: str, fields: dict[str, Any]) -> Objective:
         ) from None
 
 
-def _view(settings: Settings, objective: Objective, by_hand: Mapping[str, Objective | None]) -> ObjectiveView:
-    if by_hand.get(objective.name) is not None:
-        return ObjectiveView(origin="by hand", objective=objective)
-    is_in_file = objective.name in {each.name for each in settings.objectives}
-    return ObjectiveView(origin="file" if is_in_file else "default", objective=objective)
+def _view(objective: Objective, origin: Origin, warnings: Sequence[str] = ()) -> ObjectiveView:
+    comes_from = ORIGIN_IN_WORDS[origin]
+    return ObjectiveView(origin=origin, comes_from=comes_from, objective=objective, warnings=list(warnings))

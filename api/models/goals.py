@@ -64,7 +64,10 @@ class GoalSummary(BaseModel):
     since: Moment = Field(description="When it entered its state")
     deadline: Moment
     reason: str = Field(description="Why it is in its state")
-    because: dict[str, Any] = Field(description="Why it was raised: the reasoning and its evidence")
+    because: dict[str, Any] = Field(description="Why it was raised, as it was then: the reasoning and its evidence")
+    now: str = Field(default="", description="What was when it was set, and what is now, in words")
+    informs: bool = Field(default=False, description="It says what keeps happening; other goals lead to acts")
+    members: list[str] = Field(default_factory=list, description="The series it was set for, where many broke alike")
     parent_id: str | None
 
 
@@ -103,6 +106,7 @@ class GoalDetail(GoalSummary):
     decisions: list[Decision] = Field(description="The newest 50, newest first, each with its rejected alternatives")
     plans: list[Plan]
     actions: list[ActionDetail]
+    objective_from: str | None = Field(description="Where its objective comes from; null where there is none now")
     children: list[GoalSummary] = Field(description="Open goals that are part of this one")
 
 

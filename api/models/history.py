@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from storage.records import AuditEntry, Cycle, Objective, ObjectiveKind, Pattern
+from tasks.objectives.in_force import Origin
 
 OBJECTIVE: dict[str, Any] = {
     "metric": "latency",
@@ -49,7 +50,8 @@ class ObjectiveIn(BaseModel):
 class ObjectiveView(BaseModel):
     """An objective in force, and where it comes from."""
 
-    origin: Literal["default", "file", "by hand"]
+    origin: Origin
+    comes_from: str = Field(description="The same in words: a default for this host, foreact.toml, a person, …")
     objective: Objective
     warnings: list[str] = Field(default_factory=list)
 

@@ -11,18 +11,35 @@ from api.facade import Facade
 from api.models.goals import ActionDetail, Actions, GoalDetail, GoalsOverview, GoalSummary
 from storage.actions import ActionView
 from storage.errors import ForeactError
-from storage.facts import WAITS
+from storage.facts import STANDINGS, WAITS
 from storage.records import Autonomy, GoalView, Outcome
 from tasks.authority import as_it_stands
 from tasks.configured_actions import configured_actions
 from tasks.objectives.conflicts import conflicts
+from tasks.objectives.in_force import ORIGIN_IN_WORDS, objectives_with_origin
+from tasks.text import moment, unit_of, value
 
 
-def summary(view: GoalView) -> GoalSummary:
-    """Show a goal with its state."""
+def summary(view: GoalView, standing: str | None = None) -> GoalSummary:
+    """Show a goal with its state; `standing` says how it stood at the last turn."""
     own = view.goal.model_dump(include=set(GoalSummary.model_fields))
-    standing = {"state": view.state, "progress": view.progress, "reason": view.reason, "since": view.since}
-    return GoalSummary(**own, **standing)
+    state = {"state": view.state, "progress": view.progress, "reason": view.reason, "since": view.since}
+    return GoalSummary(**own, **state, now=told_now(view, standing))
+
+
+def told_now(view: GoalView, standing: str | None) -> str:
+    """Return what was when a goal was set and what is now; what was then alone, while it is from this very turn."""
+    goal, sentence = view.goal, str(view.goal.because.get("sentence") or f"{view.goal.description}.")
+    if view.is_open and standing is None and view.since == goal.created_at:
+        return sentence
+    then = (goal.because.get("inputs") or {}).get("value")
+    if goal.series is not None and not goal.members and isinstance(then, int | float):
+        was = f"{goal.series} was {value(then, unit_of(goal.series))} when this was set at {moment(goal.created_at)}."
+    else:
+        was = f"When this was set at {moment(goal.created_at)}: {sentence}"
+    if view.is_open:
+        return f"{was} Now {standing or view.reason}."
+    return f"{was} It ended as {view.state} at {moment(view.since)}: {view.reason}."
 
 
 def awaits_approval(view: ActionView, now: datetime) -> bool:
@@ -73,8 +90,10 @@ def overview(facade: Facade, which: GoalFilter = "open") -> GoalsOverview:
     shown = opened if which != "closed" else []
     if which != "open":
         shown = [*shown, *store.goals.recent(facade.clock() - ALL_TIME)]
+    standings = store.facts.get(STANDINGS) or {}
     statements = [conflict.statement for conflict in conflicts(view.goal for view in opened)]
-    return GoalsOverview(total_active_goals=len(opened), goals=[summary(view) for view in shown], conflicts=statements)
+    goals = [summary(view, standings.get(view.goal.goal_id)) for view in shown]
+    return GoalsOverview(total_active_goals=len(opened), goals=goals, conflicts=statements)
 
 
 def detail(facade: Facade, goal_id: str) -> GoalDetail:
@@ -86,13 +105,16 @@ def detail(facade: Facade, goal_id: str) -> GoalDetail:
     now = facade.clock()
     actions = [action_detail(facade, action, now) for action in store.actions.of_goal(goal_id)]
     children = [child for child in store.goals.open() if child.goal.parent_id == goal_id]
+    standings = store.facts.get(STANDINGS) or {}
+    known = objectives_with_origin(facade.in_force, store).get(view.goal.objective or "")
     return GoalDetail(
-        **summary(view).model_dump(),
+        **summary(view, standings.get(goal_id)).model_dump(),
+        objective_from=ORIGIN_IN_WORDS[known[1]] if known else None,
         history=store.goals.transitions(goal_id),
         decisions=store.decisions.of_goal(goal_id),
         plans=store.decisions.plans_of_goal(goal_id),
         actions=actions,
-        children=[summary(child) for child in children],
+        children=[summary(child, standings.get(child.goal.goal_id)) for child in children],
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from storage import Store
-from storage.records import GoalType, GoalView, Objective
+from storage.records import GoalView, Objective
 from storage.samples import SeriesInfo
 
 GAP_STEPS = 3
@@ -65,13 +65,23 @@ def find_episodes(
     return sorted(episodes, key=lambda each: (each.start, each.objective, each.series))
 
 
-def false_alarms(goals: Sequence[GoalView], episodes: Sequence[Episode], end: datetime) -> list[GoalView]:
-    """Return goals that foretold a breach which did not come, by the time they had closed."""
+def false_alarms(
+    goals: Sequence[GoalView],
+    episodes: Sequence[Episode],
+    end: datetime,
+    objectives: Iterable[Objective] | None = None,
+) -> list[GoalView]:
+    """Return goals that foretold a breach which did not come, by the time they had closed.
+
+    Of `objectives`, where given, those count whose breaches have a beginning and an end, as the episodes do.
+    """
     met = {episode.goal_id for episode in episodes}
+    bounded = None if objectives is None else {each.name for each in objectives if each.kind.bounds_each_value}
     return [
         view
         for view in goals
-        if view.goal.goal_type is GoalType.BOTTLENECK_PREVENTION
+        if _foretells(view)
+        and (bounded is None or view.goal.objective in bounded)
         and not view.is_open
         and view.goal.goal_id not in met
         and view.goal.deadline < end
@@ -79,10 +89,15 @@ def false_alarms(goals: Sequence[GoalView], episodes: Sequence[Episode], end: da
     ]
 
 
+def _foretells(view: GoalView) -> bool:
+    """Tell whether a goal says that a breach is to come, whatever rule set it."""
+    return not view.goal.informs and not view.goal.because.get("is_broken_now", False)
+
+
 def _was_in_a_breach(view: GoalView, episodes: Sequence[Episode]) -> bool:
     """Tell whether a goal came while its objective was broken: a second goal for one breach is no false alarm."""
     return any(
-        (each.objective, each.series) == (view.goal.objective, view.goal.series)
+        view.goal.is_about(each.objective, each.series)
         and view.goal.created_at <= each.end
         and view.since >= each.start
         for each in episodes
@@ -121,8 +136,8 @@ def _goal_for(
     fitting = [
         view
         for view in goals
-        if view.goal.goal_type is GoalType.BOTTLENECK_PREVENTION
-        and (view.goal.objective, view.goal.series) == (objective.name, series)
+        if not view.goal.informs
+        and view.goal.is_about(objective.name, series)
         and view.goal.created_at <= end
         and (view.is_open or view.since >= start - horizon)
     ]

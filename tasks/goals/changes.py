@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from storage.records import Goal, GoalView, Transition
+from tasks.goals.evidence import Standing
 
 
 @dataclass(frozen=True)
@@ -18,11 +19,12 @@ class Declined:
 
 @dataclass(frozen=True)
 class GoalChanges:
-    """New goals, where goals moved to (in order; new ones included), and what was declined."""
+    """New goals, where goals moved to (in order; new ones included), what was declined, and how open goals stand."""
 
     new: tuple[Goal, ...] = ()
     transitions: tuple[Transition, ...] = ()
     declined: tuple[Declined, ...] = ()
+    standings: Mapping[str, Standing] = field(default_factory=dict)
 
     def views(self, open_goals: Iterable[GoalView]) -> tuple[GoalView, ...]:
         """Return all goals touched or open before, as they stand after the changes."""

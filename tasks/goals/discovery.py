@@ -39,7 +39,8 @@ def goal_types() -> frozenset[GoalType]:
 def _rule_of(name: str, file: Path) -> Rule:
     try:
         module = importlib.import_module(f"{package.__name__}.{name}")
-        rule = Rule(name, module.GOAL_TYPE, module.propose, module.standing)
+        informs = getattr(module, "INFORMS", False)
+        rule = Rule(name, module.GOAL_TYPE, module.propose, module.standing, informs)
     except Exception as trouble:
         raise _bad(file, f"{type(trouble).__name__}: {trouble}") from trouble
     if not isinstance(rule.goal_type, GoalType):

@@ -186,7 +186,8 @@ class Proposal:
 
     `bound`, `side` and `baseline` are in the units of `series`; `probability` is that of a breach unless something is
     done; `deadline` is the predicted breach. `because` says rule, inputs and forecast in plain numbers. `period_s` is
-    given where the cause comes back by itself, so that each of its occurrences may have a goal.
+    given where the cause comes back by itself, so that each of its occurrences may have a goal. `members` are the
+    series where several are proposed as one.
     """
 
     cause: str
@@ -201,6 +202,7 @@ class Proposal:
     side: Literal["below", "above"] = "below"
     baseline: float | None = None
     period_s: float | None = None
+    members: tuple[str, ...] = ()
 
     @classmethod
     def on(
@@ -251,7 +253,7 @@ class Standing:
 
     `is_met` tells whether the objective holds now, `held_s` since when, `probability` how likely it breaks, `approach`
     (0 to 1) how much of the way from baseline to bound is done. `is_silent`: nothing is measured, so nothing is known.
-    `is_over`: the occasion has passed, and what is known now is final.
+    `is_over`: the occasion has passed, and what is known now is final. `series` is the one of several to begin with.
     """
 
     is_met: bool
@@ -261,13 +263,18 @@ class Standing:
     statement: str
     is_silent: bool = False
     is_over: bool = False
+    series: str | None = None
 
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule, named by its file: what goals of its type it would set, and how one that it set stands."""
+    """A rule, named by its file: what goals of its type it would set, and how one that it set stands.
+
+    Its goals lead to an act, unless it only `informs`: of what keeps happening, whether or not an objective minds.
+    """
 
     name: str
     goal_type: GoalType
     propose: Callable[[Evidence], Iterable[Proposal]]
     standing: Callable[[Goal, Evidence], Standing]
+    informs: bool = False

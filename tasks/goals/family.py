@@ -1,4 +1,4 @@
-"""What children mean for their parent: how far it is, and whether it may be called achieved."""
+"""What goals mean for each other: children for their parent, and one that acts for one that only informs."""
 
 from __future__ import annotations
 
@@ -48,6 +48,22 @@ def with_children(
         else move
         for goal_id, move in moves.items()
     }, []
+
+
+def leads_to_act(view: GoalView, goals: Sequence[GoalView]) -> bool:
+    """Tell whether a goal among `goals` may lead to an act.
+
+    One that only informs may where an objective calls for an act too: where another goal of its objective, set by the
+    probability of a breach or by a budget, is open for the same series.
+    """
+    goal = view.goal
+    if not goal.informs:
+        return True
+    others = (each.goal for each in goals if each.is_open and not each.goal.informs)
+    return goal.objective is not None and any(
+        other.objective == goal.objective and (goal.series is None or other.is_about(goal.objective, goal.series))
+        for other in others
+    )
 
 
 def _parent(view: GoalView, views: Mapping[str, GoalView], evidence: Evidence) -> str | None:

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from storage.records import GoalState, GoalView, Objective, Transition
+from collections.abc import Collection
+
+from storage.records import Goal, GoalState, GoalView, Objective, Transition
 from tasks.goals.evidence import Evidence, Rule, Standing
+from tasks.goals.groups import members_now, standing_of_members
 from tasks.goals.policy import GoalPolicy
-from tasks.goals.standing import gone_standing
+from tasks.goals.standing import gone_standing, silent_driver
 from tasks.text import moment, percent, span
 
 _APPROACH_SHARE = 0.8
 
 
 def review(
-    view: GoalView, evidence: Evidence, rules: dict[str, Rule], policy: GoalPolicy
+    view: GoalView, evidence: Evidence, rules: dict[str, Rule], policy: GoalPolicy, proposed: Collection[str] = ()
 ) -> tuple[Standing, Transition | None]:
     """Return how an open goal stands and where it moves to; None where nothing changes.
 
-    It is judged by the rule that set it, one that was stored without by the rule that bears the name of its type.
+    It is judged by the rule that set it, one that was stored without by the rule that bears the name of its type. Of a
+    goal with members, `proposed` are the series that are broken alike now.
     """
-    name = view.goal.rule or view.goal.goal_type.lower()
-    rule = rules.get(name)
-    standing = rule.standing(view.goal, evidence) if rule else gone_standing(f"its rule {name} is no longer there")
+    standing = _standing(view.goal, evidence, rules, proposed)
     objective = evidence.objective(view.goal.objective)
     if view.goal.objective is not None and objective is None:
         standing = gone_standing(f"its objective {view.goal.objective} is no longer configured")
@@ -30,6 +32,17 @@ def review(
     progress = 1.0 if state is GoalState.ACHIEVED else view.progress if standing.is_silent else progress
     is_news = state is not view.state or abs(progress - view.progress) >= policy.progress_step
     return standing, _move(view, evidence, state, reason, progress) if is_news else None
+
+
+def _standing(goal: Goal, evidence: Evidence, rules: dict[str, Rule], proposed: Collection[str]) -> Standing:
+    name = goal.rule or goal.goal_type.lower()
+    rule = rules.get(name)
+    if rule is None:
+        return gone_standing(f"its rule {name} is no longer there")
+    members = members_now(goal, proposed, evidence)
+    standing = standing_of_members(goal, members, evidence, rule) if members else rule.standing(goal, evidence)
+    driver = silent_driver(goal, evidence)
+    return driver if driver is not None and standing.is_met else standing
 
 
 def progress_of(standing: Standing, stabilisation_s: float) -> float:
@@ -57,7 +70,8 @@ def _next_state(
             f"{standing.statement}; it has held {held}, and a breach is {percent(standing.probability)} likely"
         )
     if standing.is_over:
-        state = GoalState.EXPIRED if standing.is_met or standing.probability < 1.0 else GoalState.FAILED
+        is_harmless = standing.is_met or standing.probability < 1.0 or view.goal.informs
+        state = GoalState.EXPIRED if is_harmless else GoalState.FAILED
         return state, standing.statement
     if late_s > policy.patience_s(objective) and not standing.is_met:
         since = moment(view.goal.deadline)

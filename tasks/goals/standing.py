@@ -30,6 +30,18 @@ def silence_of(goal: Goal, evidence: Evidence) -> Standing | None:
     return None
 
 
+def silent_driver(goal: Goal, evidence: Evidence) -> Standing | None:
+    """Return the standing of a goal whose objective's driver has fallen silent, so that nothing foretells its metric.
+
+    None while it speaks, and where it was never recorded: then the metric's own forecast counts.
+    """
+    objective = evidence.objective(goal.objective)
+    reading = evidence.latest(objective.driver) if objective and objective.driver else None
+    if objective is None or reading is None or not reading.is_silent:
+        return None
+    return silent_standing(f"{objective.driver}, which drives {objective.metric},", reading.age_s)
+
+
 def subject_of(goal: Goal, evidence: Evidence) -> tuple[Objective, str, Reading] | Standing:
     """Return a goal's objective, its series and the last reading; how it stands where one is gone or silent."""
     objective = evidence.objective(goal.objective)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from storage.facts import DRIVEN, DrivenBreaches
+from storage.facts import DRIVEN, STANDINGS, DrivenBreaches
 from storage.records import Breach, Frame, GoalView, Objective, Pattern
 from tasks.context import Context
 from tasks.drivers.breaches import driven_breaches
@@ -42,7 +42,26 @@ def goals(context: Context, outlook: Outlook, patterns: tuple[Pattern, ...]) -> 
         for goal in changes.new:
             detail = {"type": goal.goal_type, "description": goal.description, "because": goal.because}
             context.store.audit.append("loop", "goal set", goal.goal_id, detail)
+        open_views = _lately(context)[0]
+        _keep_standings(context, open_views, changes)
+        return tuple(_on_member(view, changes) for view in open_views)
     return tuple(_lately(context)[0])
+
+
+def _keep_standings(context: Context, open_views: list[GoalView], changes: GoalChanges) -> None:
+    """Keep how the open goals stand now, to be shown: their history holds only what was news."""
+    ids = [view.goal.goal_id for view in open_views]
+    statements = {each: changes.standings[each].statement for each in ids if each in changes.standings}
+    if statements != (context.store.facts.get(STANDINGS) or {}):
+        context.store.facts.set(STANDINGS, statements)
+
+
+def _on_member(view: GoalView, changes: GoalChanges) -> GoalView:
+    """Return a goal with several members as one about the member that is to be acted on next."""
+    standing = changes.standings.get(view.goal.goal_id)
+    if standing is None or standing.series is None:
+        return view
+    return view.model_copy(update={"goal": view.goal.model_copy(update={"series": standing.series})})
 
 
 def _keep_driven(context: Context, outlook: Outlook, breaches: tuple[Breach, ...]) -> None:

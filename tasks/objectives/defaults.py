@@ -1,4 +1,4 @@
-"""Objectives that are sound where nobody has set any: for the host, and for the documented example metrics."""
+"""Objectives where nobody has set any: for the host's own metrics, and for those of the documented examples."""
 
 from __future__ import annotations
 
@@ -9,11 +9,7 @@ _DAY_S = 24 * _HOUR_S
 
 
 def default_objectives() -> tuple[Objective, ...]:
-    """Return the default objectives; one whose metric is never recorded costs nothing and says nothing."""
-    return (*_host(), *_examples())
-
-
-def _host() -> tuple[Objective, ...]:
+    """Return the objectives for this host's own metrics; nobody knows what others should be but their owner."""
     return (
         Objective(
             name="cpu-not-saturated",
@@ -66,8 +62,11 @@ def _host() -> tuple[Objective, ...]:
     )
 
 
-def _examples() -> tuple[Objective, ...]:
-    """Return objectives for the metrics that the documentation records: percentages, milliseconds, a spend rate."""
+def example_objectives() -> tuple[Objective, ...]:
+    """Return objectives for the metrics that the documented examples record: percentages, milliseconds, a spend rate.
+
+    They are in force for `GoalDrivenAgent`, and where `use_default_objectives` is "examples".
+    """
     return (
         Objective(name="cpu-usage-below-90", metric="cpu_usage", bound=90, severity=0.7),
         Objective(name="memory-usage-below-90", metric="memory_usage", bound=90, severity=0.7),

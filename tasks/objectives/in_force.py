@@ -1,23 +1,42 @@
-"""The objectives in force."""
+"""The objectives in force, and where each comes from."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
 
 from settings import Settings
 from storage import Store
 from storage.facts import OBJECTIVES
 from storage.records import Objective
-from tasks.objectives.defaults import default_objectives
+from tasks.objectives.defaults import default_objectives, example_objectives
+
+Origin = Literal["default", "example", "file", "by hand"]
+ORIGIN_IN_WORDS: Mapping[Origin, str] = {
+    "default": "a default for this host",
+    "example": "a default for the metrics of the documented examples",
+    "file": "foreact.toml",
+    "by hand": "a person, through the API",
+}
 
 
 def objectives_in_force(settings: Settings, store: Store) -> tuple[Objective, ...]:
     """Return the objectives in force; one set by hand replaces the file's of the same name, null removes it."""
-    by_name = {
-        objective.name: objective for objective in (default_objectives() if settings.use_default_objectives else ())
-    }
-    by_name |= {objective.name: objective for objective in settings.objectives}
+    return tuple(objective for objective, _ in objectives_with_origin(settings, store).values())
+
+
+def objectives_with_origin(settings: Settings, store: Store) -> dict[str, tuple[Objective, Origin]]:
+    """Return by name the objectives in force, each with where it comes from."""
+    defaults = settings.use_default_objectives
+    sources: tuple[tuple[Origin, tuple[Objective, ...]], ...] = (
+        ("default", default_objectives() if defaults else ()),
+        ("example", example_objectives() if defaults == "examples" else ()),
+        ("file", settings.objectives),
+    )
+    by_name = {each.name: (each, origin) for origin, objectives in sources for each in objectives}
     for name, objective in store.facts.matching(OBJECTIVES).items():
         if objective is None:
             by_name.pop(name, None)
         else:
-            by_name[name] = objective
-    return tuple(by_name.values())
+            by_name[name] = (objective, "by hand")
+    return by_name

@@ -22,6 +22,14 @@ _PENALTY = 3.0
 _MIN_Z = 6.0
 _CLIP = 8.0
 _MIN_SEEN = 0.5
+# Days that make a season known: whole ones in all, so that a median of them is that of usual days, and before a shift.
+_MIN_DAYS = 3
+_MIN_DAYS_BEFORE = 2
+# A shift stands out of how much the level moves anyway within so many hours, by so many standard deviations.
+_MOVE_HOURS = 8
+_MIN_MOVE_SD = 4.0
+# A level that was held before, but for this share of the shift, is no new one: Monday after a weekend.
+_SAME_LEVEL_RATIO = 0.25
 
 
 @dataclass(frozen=True)
@@ -29,7 +37,8 @@ class Change:
     """A shift of level at column `step`, in units of the series' robust spread.
 
     `noise` is the spread around the level and `z` the shift over its standard error, which allows for the noise's
-    memory. `lasts` says that the new level holds to the end of the window.
+    memory. `lasts` says that the new level holds to the end of the window, `is_new` that no level before in the window
+    lay as far out.
     """
 
     step: int
@@ -38,21 +47,31 @@ class Change:
     noise: float
     z: float
     lasts: bool
+    is_new: bool
 
 
 def find_changes(frame: PatternInput, settings: SearchSettings) -> list[Finding]:
-    """Return one finding per shift of level of each series, found after its daily profile is taken out."""
+    """Return one finding per shift of level of each series, found after its daily profile is taken out.
+
+    What of a move is the time of day is known after three days in all and two before the move: until then nothing is
+    called a shift.
+    """
     n_steps = frame.values.shape[1]
     block = max(1, -(-n_steps // _MAX_POINTS))
     if len(frame.names) == 0 or n_steps < _MIN_POINTS * block:
         return []
     scaled, centre, scale = standardised(frame.values, _CLIP)
     day = max(2, round(DAY_S / frame.step_s))
+    first = np.argmax(np.isfinite(scaled), axis=1)
+    is_known = (np.isfinite(scaled).mean(axis=1) >= _MIN_SEEN) & (n_steps - first >= _MIN_DAYS * day)
+    if not is_known.any():
+        return []
     flat = _without_daily_profile(scaled, day)
     return [
         _finding(change, frame, int(row), float(centre[row]), float(scale[row]), settings.timezone)
-        for row in np.flatnonzero(np.isfinite(flat).mean(axis=1) >= _MIN_SEEN)
+        for row in np.flatnonzero(is_known)
         for change in level_shifts(flat[row], block, day)
+        if change.step - first[row] >= _MIN_DAYS_BEFORE * day
     ]
 
 
@@ -62,7 +81,8 @@ def level_shifts(values: Floats, block: int, day: int) -> list[Change]:
     Least-squares segmentation (ruptures' KernelCPD with a linear kernel; Celisse et al., New efficient algorithms for
     multiple change-point detection with reproducing kernels, CSDA 2018) with penalty 3 ln n s² (1+r)/(1−r): s² and r
     are variance and lag-one correlation around a one-day rolling median, so slow noise is not cut into levels. Nor is
-    a slope: where levels on the usual rise of a day explain the series for less, they are what shifted.
+    a slope: where levels on the usual rise of a day explain the series for less, they are what shifted. And a level
+    that moves as far within hours anyway has not shifted: it wanders.
     """
     points = _block_means(values, block)
     noise = _Noise.of(points, max(3, day // block))
@@ -72,7 +92,25 @@ def level_shifts(values: Floats, block: int, day: int) -> list[Change]:
     rising = _Levels.of(points, _usual_rise(points, day // block), block, noise)
     rising = _Levels.of(points, rising.slope + rising.rise_within, block, noise)
     best = min(flat, rising, key=lambda each: each.cost)
-    return best.changes(values, block)
+    most = max(1, round(day * _MOVE_HOURS / 24 / block))
+    return [each for each in best.changes(values, block) if _stands_out(best.points, round(each.step / block), most)]
+
+
+def _stands_out(points: Floats, at: int, most: int) -> bool:
+    """Tell whether the mean of the points after `at` lies far from the one before, as nowhere else.
+
+    Both are means of as many points, `most` at most. Two spreads of the moves elsewhere are taken, of which the larger
+    counts: neither a second shift nor a few quiet days decide.
+    """
+    width = max(1, min(most, at, len(points) - at))
+    sums = np.concatenate(([0.0], np.cumsum(points)))
+    middle = np.arange(width, len(points) - width + 1)
+    moves = np.abs(sums[middle + width] - 2 * sums[middle] + sums[middle - width]) / width
+    elsewhere = moves[np.abs(middle - at) > width]
+    if len(elsewhere) == 0:
+        return False
+    spread = max(1.4826 * float(np.median(elsewhere)), float(np.sqrt((elsewhere**2).mean())))
+    return float(moves[np.abs(middle - at) <= 1].max()) >= _MIN_MOVE_SD * spread
 
 
 @dataclass(frozen=True)
@@ -121,7 +159,11 @@ class _Levels:
             before, after = means[number], means[number + 1]
             step, lift = _refined(on_rise, at * block, block, before, after), self.slope * at
             lasts = self.bounds[number + 2] == len(self.points)
-            changes.append(Change(step, before + lift, after + lift, self.noise.spread, float(z[number]), lasts))
+            held = means[: number + 1]
+            is_new = all((after - each) / (after - before) > _SAME_LEVEL_RATIO for each in held)
+            changes.append(
+                Change(step, before + lift, after + lift, self.noise.spread, float(z[number]), lasts, is_new)
+            )
         return changes
 
 
@@ -242,5 +284,6 @@ def _finding(change: Change, frame: PatternInput, row: int, centre: float, scale
             "shift_in_noise_sd": size,
             "z": min(change.z, 1e6),
             "lasts": change.lasts,
+            "is_new": change.is_new,
         },
     )

@@ -17,6 +17,7 @@ from tasks.authority import is_autonomous
 from tasks.context import Context
 from tasks.drivers.fitting import fit_driven
 from tasks.forecast import Outlook
+from tasks.goals import leads_to_act
 from tasks.interventions.act_window import horizon_ends_at
 from tasks.learn import learned_strategies, planner_beliefs, realised_by_action
 from tasks.maintenance import spans_between
@@ -73,7 +74,7 @@ def without_aims(result: PlanResult, question: PlanProblem) -> PlanResult:
 def problem(context: Context, goals: tuple[GoalView, ...], outlook: Outlook) -> PlanProblem:
     """Gather everything that the choice depends on."""
     options = context.settings.executor
-    candidates = {view.goal.goal_id: _candidates(context, view) for view in goals}
+    candidates = {view.goal.goal_id: _candidates(context, view, leads_to_act(view, goals)) for view in goals}
     recent = context.finished(context.tick - timedelta(days=HISTORY_DAYS))
     pending = [view for view in context.store.actions.pending() if view.action.name != NOTHING]
     names = {candidate.action for offered in candidates.values() for candidate in offered}
@@ -126,8 +127,11 @@ def realised(context: Context) -> dict[str, Realised]:
     }
 
 
-def _candidates(context: Context, view: GoalView) -> tuple[Candidate, ...]:
-    """Return what the world offers for a goal, less what is switched off and what sets another amount than is meant."""
+def _candidates(context: Context, view: GoalView, may_act: bool) -> tuple[Candidate, ...]:
+    """Return what the world offers for a goal, less what is switched off and what sets another amount than is meant.
+
+    Unless the goal `may_act`, what changes something is left out too.
+    """
     offered = candidates_in(context.world, view.goal, context.tick)
     meant = {each.name: each.capacity for each in objectives_in_force(context.settings, context.store)}.get(
         view.goal.objective or ""
@@ -136,7 +140,7 @@ def _candidates(context: Context, view: GoalView) -> tuple[Candidate, ...]:
     for each in offered:
         action = context.actions[each.action]
         sets_another = meant and action.sets and action.sets != meant
-        if action.enabled and not sets_another:
+        if action.enabled and not sets_another and (may_act or action.informs_only):
             candidates += action.variants(each)
     return tuple(candidates)
 

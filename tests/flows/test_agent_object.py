@@ -16,6 +16,7 @@ import pytest
 from flows.agent import GoalDrivenAgent
 from settings import load_settings, utc_now
 from storage import ForeactError, open_store
+from tasks.objectives.in_force import objectives_in_force
 from tests import PROJECT
 
 SCRIPT = """
@@ -35,6 +36,16 @@ def agent(tmp_path: Path) -> Iterator[GoalDrivenAgent]:
     made = GoalDrivenAgent(settings=load_settings(tmp_path), store=open_store())
     yield made
     made.close()
+
+
+def test_the_metrics_of_the_documented_examples_set_goals_here_and_nowhere_else(agent: GoalDrivenAgent) -> None:
+    now = utc_now()
+    for minute in range(60):
+        agent.record_metric("cpu_usage", 97.0, timestamp=now - timedelta(minutes=minute))
+    overview = agent.run_cycle(now)
+    assert "cpu-usage-below-90" in {goal["objective"] for goal in overview["goals"]}
+    plain = load_settings(agent.settings.folder)
+    assert not any(each.matches("cpu_usage") for each in objectives_in_force(plain, agent.store))
 
 
 @pytest.mark.parametrize("value", [75.5, 75, np.float32(75.5), np.int64(75)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -18,6 +19,8 @@ GOAL_TYPE = GoalType.CAPACITY_PLANNING
 _LOOK_BACK_S = 62 * 86_400.0
 _RECENT_S = 6 * 3_600.0
 _MIN_HISTORY_S = 2 * 3_600.0
+_DAY_KNOWN_S = 2 * 86_400.0
+_YOUNG_REACH_RATIO = 1.5
 
 
 def propose(evidence: Evidence) -> Iterator[Proposal]:
@@ -61,6 +64,9 @@ def exhaustion_of(evidence: Evidence, objective: Objective, series: str) -> Tren
     if long is None or long.span_s < min(_MIN_HISTORY_S, objective.horizon_s / 3):
         return None
     trend = trend_of(long, objective.bound, objective.side)
+    if long.span_s < _DAY_KNOWN_S:
+        # Until the time of day is known a rise may be that, and turn: it is believed half as far again as it was seen.
+        return replace(trend, reach_ratio=_YOUNG_REACH_RATIO) if trend else None
     recent_window = evidence.window(series, _RECENT_S)
     if recent_window is None or long.span_s < 2 * _RECENT_S or objective.horizon_s > 12 * _RECENT_S:
         return trend

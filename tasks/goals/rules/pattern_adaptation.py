@@ -1,4 +1,7 @@
-"""An event that is predicted to come again, or a metric that has moved to a new level."""
+"""An event that is predicted to come again, or a metric that has moved to a new level: told, so that people know.
+
+What is to be done about a breach that comes of it, the goal of the objective says; so these goals inform.
+"""
 
 from __future__ import annotations
 
@@ -7,24 +10,27 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from storage.records import Goal, GoalType, Objective, Pattern, metric_of
+from storage.records import FloatArray, Goal, GoalType, Objective, Pattern, metric_of
 from tasks.goals.evidence import Evidence, Proposal, Standing
 from tasks.goals.standing import silence_of
 from tasks.goals.statistics.measures import closed_ratio, toward
 from tasks.text import moment, percent, span, value
 
 GOAL_TYPE = GoalType.PATTERN_ADAPTATION
+INFORMS = True
 _LEAST_LEAD_S = 600.0
 _MOST_LEAD_S = 6 * 3_600.0
 _LEAST_ROOM_RATIO = 0.1
 _SHIFT_IS_NEWS_S = 86_400.0
 _SETTLE_S = 1_800.0
+_DAY_S = 86_400.0
+_COMPARED_DAYS = 4
 _DEFAULT_SEVERITY = 0.2
 _EFFECT_SEVERITY = 0.3
 
 
 def propose(evidence: Evidence) -> Iterator[Proposal]:
-    """Propose a goal for each recurrence that is near and each shift that is new."""
+    """Propose a goal for each recurrence that is near and each lasting shift to a level that is new."""
     for pattern in evidence.patterns:
         if is_recurrence(pattern):
             proposal = _recurrence(evidence, pattern)
@@ -143,7 +149,8 @@ def _shift(evidence: Evidence, pattern: Pattern) -> Proposal | None:
     series = _audible(evidence, pattern.subject)
     at = datetime.fromtimestamp(float(pattern.evidence["at_s"]), UTC)
     before, after = float(pattern.evidence["before"]), float(pattern.evidence["after"])
-    if series is None or before == after:
+    is_there = pattern.evidence.get("lasts", True) and pattern.evidence.get("is_new", True)
+    if series is None or before == after or not is_there:
         return None
     if not 0 <= (evidence.tick - at).total_seconds() <= _SHIFT_IS_NEWS_S:
         return None
@@ -211,8 +218,7 @@ def _came_back(goal: Goal, evidence: Evidence) -> Standing:
     assert goal.series is not None
     assert goal.bound is not None
     assert goal.baseline is not None
-    window = evidence.window(goal.series, 3_600.0)
-    level = float(np.median(window.finite)) if window is not None and len(window.finite) else goal.baseline
+    level = _level_now(goal, evidence)
     way_back = closed_ratio(goal.baseline, level, goal.bound, goal.side)
     is_over = evidence.tick > goal.deadline
     unit = evidence.unit_of(goal.series)
@@ -220,3 +226,35 @@ def _came_back(goal: Goal, evidence: Evidence) -> Standing:
     return Standing(
         way_back >= 0.9, 1.0 - way_back, way_back, np.inf if way_back >= 0.9 else 0.0, statement, is_over=is_over
     )
+
+
+def _level_now(goal: Goal, evidence: Evidence) -> float:
+    """Return the level of the last hour by what the same time of day was before the shift.
+
+    Where no such day is known, the median of the hour itself.
+    """
+    assert goal.series is not None
+    assert goal.bound is not None
+    changed_at = datetime.fromisoformat(goal.because["forecast"]["changed_at"])
+    window = evidence.window(goal.series, (evidence.tick - changed_at).total_seconds() + _COMPARED_DAYS * _DAY_S)
+    if window is None:
+        return float(goal.baseline or 0.0)
+    hour, day = max(1, round(3_600 / window.step_s)), round(_DAY_S / window.step_s)
+    ends = len(window.values)
+    first_after = ends - round((window.end - changed_at).total_seconds() / window.step_s)
+    moved = [
+        float(np.median(apart))
+        for start in range(ends - hour, -1, -day)
+        if start + hour < first_after and len(apart := _apart(window.values, start, hour))
+    ]
+    if moved:
+        return goal.bound + float(np.median(moved))
+    last = window.tail(3_600.0).finite
+    return float(np.median(last)) if len(last) else float(goal.baseline or 0.0)
+
+
+def _apart(values: FloatArray, start: int, hour: int) -> FloatArray:
+    """Return how far the last hour lies from the one that begins at a step, where both are known."""
+    apart = values[-hour:] - values[start : start + hour]
+    known: FloatArray = apart[np.isfinite(apart)]
+    return known

@@ -26,7 +26,8 @@ class Trend:
     """A trend toward a bound, oriented so that growth is toward it.
 
     `gap` is how far the bound still is, `growth_per_s` the closing speed with its standard error; `span_s` how much
-    history speaks for it. Times are seconds from now, inf where the bound is never reached.
+    history speaks for it, and `reach_ratio` how many times as far ahead it is believed. Times are seconds from now, inf
+    where the bound is never reached.
     """
 
     gap: float
@@ -34,11 +35,12 @@ class Trend:
     standard_error: float
     span_s: float
     n_blocks: int
+    reach_ratio: float = _REACH_RATIO
 
     @property
     def reach_s(self) -> float:
-        """Return how far ahead this much history can be believed: three times its own length."""
-        return _REACH_RATIO * self.span_s
+        """Return how far ahead this much history can be believed: three times its own length, unless told otherwise."""
+        return self.reach_ratio * self.span_s
 
     def probability(self, horizon_s: float) -> float:
         """Return the chance that the bound is reached within a horizon and within reach."""

@@ -115,6 +115,8 @@ def explain_nothing(
     wholly = [each for each in blocked if each.is_wholly]
     if best is None and wholly:
         return "Nothing: no action is allowed now: " + "; ".join(reasons_of(wholly)) + "."
+    if best is None and view.goal.informs:
+        return "Nothing: this goal informs. The goal of an objective that it endangers says what to do."
     if best is None:
         return "Nothing: no registered action proposes anything for this goal; `foreact doctor` lists the actions."
     if best.worth.is_planned and best.value < max(best.worth.needed, 1e-12):

@@ -24,7 +24,7 @@ from flows.reports.results import FIGURES, BacktestReport, Comparison
 from flows.simulate import simulate
 from settings import load_settings
 from storage import ForeactError, Store, open_store
-from storage.records import Goal, GoalState, GoalType, GoalView, Sample
+from storage.records import Goal, GoalState, GoalType, GoalView, Objective, ObjectiveKind, Sample
 from tests.flows.worlds import MINUTE, OBJECTIVE, START, ClimbingLoad, overrides, ticks
 
 END = START + 480 * MINUTE
@@ -190,6 +190,48 @@ def test_a_second_goal_for_a_breach_under_way_is_no_false_alarm() -> None:
     broken = Episode("load", "load", START + 100 * MINUTE, START + 160 * MINUTE, "first", 600.0)
     views = [goal("first", 90, 120), goal("second", 130, 150), goal("wrong", 300, 350)]
     assert [view.goal.goal_id for view in false_alarms(views, [broken], END)] == ["wrong"]
+
+
+def a_goal(**changes: object) -> GoalView:
+    goal = Goal(
+        goal_id="goal",
+        goal_type=GoalType("OF_A_NEW_RULE"),
+        description="",
+        cause="",
+        objective="load",
+        series="load",
+        severity=0.5,
+        probability=0.9,
+        urgency=0.5,
+        priority=0.2,
+        created_at=START,
+        deadline=START + 50 * MINUTE,
+    )
+    goal = goal.model_copy(update=changes)
+    return GoalView(goal=goal, state=GoalState.EXPIRED, progress=0, reason="", since=START + 60 * MINUTE)
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_one"),
+    [
+        ({}, True),
+        ({"informs": True}, False),
+        ({"because": {"is_broken_now": True}}, False),
+        ({"objective": "disk"}, False),
+    ],
+)
+def test_a_goal_is_a_false_alarm_by_what_it_says_whatever_rule_set_it(changes: dict[str, object], is_one: bool) -> None:
+    bounded = Objective(name="load", metric="load", bound=1)
+    full = Objective(name="disk", metric="load", bound=1, kind=ObjectiveKind.CAPACITY)
+    assert bool(false_alarms([a_goal(**changes)], [], END, [bounded, full])) is is_one
+
+
+def test_a_goal_with_members_is_about_each_series_of_its_objective() -> None:
+    members = ('load{pod="a"}', 'load{pod="b"}')
+    view = a_goal(series=members[0], members=members)
+    broken = Episode("load", 'load{pod="c"}', START + 10 * MINUTE, START + 30 * MINUTE, None, None)
+    assert false_alarms([view], [broken], END) == []
+    assert false_alarms([a_goal(series=members[0])], [broken], END) == [a_goal(series=members[0])]
 
 
 def test_what_was_recorded_before_the_span_is_known_to_the_loop(store: Store, tmp_path: Path) -> None:

@@ -64,3 +64,10 @@ def test_its_goals_say_why_name_it_and_are_judged_by_it_alone(rule: Rule) -> Non
     others = [each for each in discover_rules() if each.name != rule.name]
     set_goals(known, views, [], max_active_goals=50, cycle_id="second", rules=[*others, watched])
     assert asked == [view.goal.goal_id for view in views]
+
+
+def test_only_what_says_that_it_informs_leads_to_no_act_of_its_own() -> None:
+    assert {each.name for each in discover_rules() if each.informs} == {"pattern_adaptation"}
+    views = set_goals(a_bad_day(), [], [], max_active_goals=50, cycle_id="c").new
+    assert views
+    assert not any(goal.informs for goal in views)

@@ -139,6 +139,11 @@ class TestCapacityPlanning:
         values = 0.5 + 0.01 * np.arange(30 * 24) / 24
         assert self.fire(values, horizon_s=2 * DAY_S) == []
 
+    def test_the_rise_of_a_morning_is_no_trend_that_fills_a_disk_while_the_day_is_not_known(self) -> None:
+        hours = np.arange(12 * 12) / 12
+        values = 0.4 + 0.08 * np.sin(2 * np.pi * (hours - 6) / 24)
+        assert self.fire(values, horizon_s=14 * DAY_S, step_s=300.0) == []
+
     def test_a_few_hours_of_steady_growth_fire_if_the_horizon_says_so(self) -> None:
         minutes = np.arange(4 * 60)
         values = 0.5 + 0.05 * minutes / 60 + np.random.default_rng(3).normal(0, 0.002, len(minutes))
@@ -288,6 +293,14 @@ class TestPatternAdaptation:
         objective = Objective(name="cpu", metric="cpu_usage", bound=90)
         evidence = evidence_of(objective, {"cpu_usage": np.full(50, after)}, patterns=(self.shift(after),))
         assert len(proposals(GoalType.PATTERN_ADAPTATION, evidence)) == count
+
+    @pytest.mark.parametrize("missing", ["lasts", "is_new"])
+    def test_a_level_that_did_not_stay_or_was_there_before_is_no_goal(self, missing: str) -> None:
+        objective = Objective(name="cpu", metric="cpu_usage", bound=90)
+        shift = self.shift()
+        shift = shift.model_copy(update={"evidence": shift.evidence | {missing: False}})
+        evidence = evidence_of(objective, {"cpu_usage": np.full(50, 60.0)}, patterns=(shift,))
+        assert proposals(GoalType.PATTERN_ADAPTATION, evidence) == []
 
     def test_a_new_level_that_no_objective_minds_is_no_goal(self) -> None:
         frames = (frame_of({"cpu_usage": np.full(50, 60.0)}),)

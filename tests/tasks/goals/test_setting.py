@@ -103,6 +103,21 @@ class TestCap:
         first = open_after(cycle(self.evidence([0.5, 0.5]), [], [], most=2))
         assert cycle(self.evidence([0.5, 0.5, 0.6]), first, [], most=2).new == ()
 
+    def test_a_graver_goal_takes_the_place_of_the_least_of_a_full_list(self) -> None:
+        lesser = [0.5] * 10
+        first = open_after(cycle(self.evidence(lesser), [], []))
+        changes = cycle(self.evidence([*lesser, 0.9]), first, [])
+        assert [goal.severity for goal in changes.new] == [0.9]
+        assert len(open_after(changes, first)) == 10
+        assert states_of(cycle(self.evidence([*lesser, 0.9]), open_after(changes, first), [])) == []
+
+    def test_what_only_informs_gives_way_to_what_acts_and_never_the_other_way_round(self) -> None:
+        (acting,) = open_after(cycle(self.evidence([0.3]), [], [], most=1))
+        informing = acting.model_copy(update={"goal": acting.goal.model_copy(update={"informs": True, "cause": "i"})})
+        changes = cycle(self.evidence([0.3]), [informing], [], most=1)
+        assert states_of(changes)[0] is GoalState.SUPERSEDED
+        assert [goal.severity for goal in changes.new] == [0.3]
+
     @settings(max_examples=30, deadline=None)
     @given(
         first=st.lists(st.floats(0.05, 1), min_size=1, max_size=8),

@@ -225,6 +225,58 @@ class TestPattern:
         assert review(view, self.evidence(np.full(100, 45.0), 30)).progress == pytest.approx(0.4)
         assert review(view, self.evidence(np.full(100, 30.0), 60)).state is GoalState.ACHIEVED
 
+    def shifted_days(self, hour: float, lift: float) -> np.ndarray:
+        """Return four days of five minutes that end at an hour: a day's wave, lifted for the last day."""
+        hours = np.arange(4 * 288) / 12 + hour
+        return 40.0 + 15.0 * np.sin(2 * np.pi * (hours - 12) / 24) + np.where(np.arange(4 * 288) >= 3 * 288, lift, 0.0)
+
+    def test_the_night_after_a_shift_is_no_way_back_from_it(self) -> None:
+        def seen(hour: float, lift: float, minutes: float, *patterns: Pattern) -> Evidence:
+            values = {"cpu_usage": self.shifted_days(hour, lift)}
+            quiet = self.objective.model_copy(update={"kind": ObjectiveKind.CAPACITY})
+            tick = TICK + timedelta(minutes=minutes)
+            return evidence_of(quiet, values, step_s=300.0, tick=tick, patterns=patterns)
+
+        shift = Pattern(
+            pattern_id="p3",
+            kind="change_point",
+            subject="cpu_usage",
+            statement="cpu_usage moved.",
+            strength=0.9,
+            evidence={"at_s": TICK.timestamp() - 82_800, "before": 40.0, "after": 60.0},
+        )
+        view = raise_goal(seen(0, 20.0, 0, shift))
+        at_night = review(view, seen(6, 20.0, 30))
+        assert at_night.state is GoalState.ACTIVE
+        assert at_night.progress == pytest.approx(0.0, abs=0.05)
+        assert review(view, seen(6, 0.0, 30)).state is GoalState.ACHIEVED
+
+    def test_a_shift_that_stays_is_taken_for_usual_and_fails_nothing(self) -> None:
+        shift = Pattern(
+            pattern_id="p3",
+            kind="change_point",
+            subject="cpu_usage",
+            statement="cpu_usage moved.",
+            strength=0.9,
+            evidence={"at_s": TICK.timestamp() - 7_200, "before": 30.0, "after": 60.0},
+        )
+        view = raise_goal(self.evidence(np.full(100, 60.0), 0, shift))
+        assert view.goal.informs
+        assert review(view, self.evidence(np.full(100, 60.0), 23 * 60)).state is GoalState.EXPIRED
+
+
+def test_no_goal_is_achieved_while_what_drives_its_metric_is_silent() -> None:
+    driven = Objective(name="busy", metric="busy", bound=0.8, driver="arrivals", capacity="workers")
+    spoke = np.where(np.arange(100) < 60, 10.0, np.nan)
+    broken = evidence_of(driven, {"busy": np.full(100, 0.9), "arrivals": np.full(100, 10.0)}, probability=1.0)
+    calm, later = {"busy": np.full(100, 0.5), "arrivals": spoke}, TICK + timedelta(minutes=60)
+    view = raise_goal(broken)
+    after = review(view, evidence_of(driven, calm, tick=later))
+    assert after.state is GoalState.BLOCKED
+    assert "arrivals, which drives busy, has not been recorded for 40 minutes" in after.reason
+    heard = evidence_of(driven, calm | {"arrivals": np.full(100, 10.0)}, tick=later)
+    assert review(view, heard).state is GoalState.ACHIEVED
+
 
 def test_the_rules_cost_no_cycle_the_second_that_scipys_distributions_take_to_import() -> None:
     code = "from tasks.goals.discovery import *; import sys; discover_rules(); print('scipy.stats' in sys.modules)"

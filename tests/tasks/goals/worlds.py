@@ -11,7 +11,7 @@ import numpy as np
 from storage.records import Breach, Forecast, Frame, GoalState, GoalView, Objective
 from tasks.goals.changes import GoalChanges
 from tasks.goals.evidence import Evidence
-from tasks.objectives.defaults import default_objectives
+from tasks.objectives.defaults import default_objectives, example_objectives
 
 TICK = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
 
@@ -88,4 +88,5 @@ def a_bad_day() -> Evidence:
         "cost_per_hour": np.full(480, 5.0),
     }
     frames = (frame_of(fine), frame_of({"cost_per_hour": np.full(24, 5.0)}, 3_600.0))
-    return Evidence(tick=TICK, objectives=default_objectives(), frames=frames, hourly=frame_of(hourly, 3_600.0))
+    objectives = (*default_objectives(), *example_objectives())
+    return Evidence(tick=TICK, objectives=objectives, frames=frames, hourly=frame_of(hourly, 3_600.0))

@@ -50,6 +50,55 @@ def test_a_change_gives_the_levels_before_and_after_in_units_of_the_metric() -> 
     assert change.evidence["lasts"] is True
 
 
+def _of_days(days: float, seed: int = 0, count: int = 20) -> np.ndarray:
+    """Return series that follow the day and wander for hours, as hosts with nothing wrong do."""
+    rng, n_steps = np.random.default_rng(seed), round(days * DAY_STEPS)
+    daily = worlds.daily_waves(rng, count, n_steps)
+    return 40.0 + 6.0 * daily + 2.0 * worlds.noise(rng, count, n_steps, 0.99) + worlds.noise(rng, count, n_steps, 0.0)
+
+
+@pytest.mark.parametrize("days", [0.5, 1.0, 2.5])
+def test_the_rise_of_a_morning_is_no_shift_while_the_day_is_not_known(days: float) -> None:
+    found = [find_changes(worlds.frame_of(_of_days(days, seed)), SETTINGS) for seed in range(3)]
+    assert found == [[], [], []]
+
+
+def test_a_slow_wander_is_hardly_ever_a_shift() -> None:
+    found = [each for seed in range(5) for each in find_changes(worlds.frame_of(_of_days(7, seed)), SETTINGS)]
+    assert len(found) <= 5
+
+
+def test_a_shift_is_told_from_two_known_days_before_it_on() -> None:
+    for shifted_at, count in ((1.5, 0), (2.5, 1)):
+        values = 50.0 + worlds.noise(np.random.default_rng(0), 1, 5 * DAY_STEPS, 0.3)
+        values[0, round(shifted_at * DAY_STEPS) :] += 10.0
+        assert len(find_changes(worlds.frame_of(values), SETTINGS)) == count
+
+
+def test_a_series_that_is_younger_than_its_neighbours_waits_for_its_own_two_days() -> None:
+    values = 50.0 + worlds.noise(np.random.default_rng(0), 2, 6 * DAY_STEPS, 0.3)
+    values[:, 5 * DAY_STEPS :] += 10.0
+    values[1, : 4 * DAY_STEPS] = np.nan
+    assert [each.subject for each in find_changes(worlds.frame_of(values), SETTINGS)] == ["m0"]
+
+
+def test_a_level_that_was_there_before_is_not_new() -> None:
+    values = 50.0 + worlds.noise(np.random.default_rng(0), 1, 7 * DAY_STEPS, 0.3)
+    values[0, 3 * DAY_STEPS : 5 * DAY_STEPS] -= 10.0
+    fell, rose = sorted(
+        find_changes(worlds.frame_of(values), SETTINGS), key=lambda each: int(str(each.evidence["step"]))
+    )
+    assert (fell.evidence["is_new"], fell.evidence["lasts"]) == (True, False)
+    assert (rose.evidence["is_new"], rose.evidence["lasts"]) == (False, True)
+
+
+def test_zero_variance_is_no_shift_and_a_step_between_two_constants_is_one() -> None:
+    values = np.full((2, 7 * DAY_STEPS), 50.0)
+    assert find_changes(worlds.frame_of(values), SETTINGS) == []
+    values[1, 4 * DAY_STEPS :] = 60.0
+    assert [each.subject for each in find_changes(worlds.frame_of(values), SETTINGS)] == ["m1"]
+
+
 @pytest.mark.parametrize("slope", [0.002, 0.01, 0.05])
 def test_a_slope_is_no_change_of_level_and_a_step_on_a_slope_is_one(slope: float) -> None:
     values = slope * np.arange(2016) + worlds.noise(np.random.default_rng(0), 3, 2016, 0.3)

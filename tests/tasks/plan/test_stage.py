@@ -214,3 +214,15 @@ def test_idle_capacity_is_a_goal_of_its_own_type_by_what_drives_it(tmp_path: Any
     (view,) = rig.asked(40).goals
     assert view.goal.goal_type is GoalType.RESOURCE_OPTIMIZATION
     assert "at the present workers, arrivals will make it break this" in view.goal.because["sentence"]
+
+
+def test_a_goal_that_informs_is_offered_what_reports_and_nothing_that_acts(rig: Rig) -> None:
+    context = rig.context(92)
+    outlook = bare(forecast, context, bare(monitor, context))
+    (acting,) = bare(goals, context, outlook, ())
+    informing = acting.model_copy(update={"goal": acting.goal.model_copy(update={"informs": True, "goal_id": "i"})})
+    assert problem(context, (informing,), outlook).candidates["i"] == ()
+    assert problem(context, (informing, acting), outlook).candidates["i"] != ()
+    result = bare(plan, context, (informing,), outlook)
+    assert result.actions == ()
+    assert [each.explanation[:35] for each in result.decisions] == ["Nothing: this goal informs. The goal"[:35]]
