@@ -16,7 +16,8 @@ from tasks.authority import earn
 from tasks.context import Context
 from tasks.learn.autonomy import TrackRecord, gather, review
 from tasks.learn.beliefs import Learner
-from tasks.learn.outcome_rows import OutcomeRow, observations
+from tasks.learn.knowledge import learned_from
+from tasks.learn.outcome_rows import OutcomeRow
 from tasks.learn.reports.contribution import contributions
 from tasks.learn.reports.insights import insights
 from tasks.learn.reports.off_policy import LoggedDecision, policy_report
@@ -45,12 +46,10 @@ def _off_policy(context: Context, learner: Learner, considered: int, count: int)
     """Return what other policies would have achieved; estimated anew with every tenth outcome, for it takes a while."""
     if count // OFF_POLICY_EVERY == considered // OFF_POLICY_EVERY:
         return list((context.store.facts.get(INSIGHTS) or {}).get("off_policy", ()))
-    logged = [
-        LoggedDecision(seen, _propensities(decision))
-        for outcome, decision in context.store.outcomes.decided(DECISIONS_LOOKED_AT)
-        for seen in observations([OutcomeRow.of(outcome)])
-    ]
-    return policy_report(logged, learner)
+    decided = context.store.outcomes.decided(DECISIONS_LOOKED_AT)
+    propensities = {outcome.outcome_id: _propensities(decision) for outcome, decision in decided}
+    seen = learned_from(context, [outcome for outcome, _ in decided])
+    return policy_report([LoggedDecision(each, propensities[each.outcome_id]) for each in seen], learner)
 
 
 def _propensities(decision: Decision) -> dict[str, float]:

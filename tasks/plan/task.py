@@ -18,11 +18,11 @@ from tasks.context import Context
 from tasks.drivers.fitting import fit_driven
 from tasks.forecast import Outlook
 from tasks.interventions.act_window import horizon_ends_at
-from tasks.learn import learned_strategies, planner_beliefs, realised_by_action
+from tasks.learn import learned_strategies, measured_changes, planner_beliefs, realised_by_action
 from tasks.maintenance import spans_between
 from tasks.objectives.in_force import objectives_in_force
 from tasks.plan import PlanProblem, Realised, make_plans
-from tasks.plan.problem import Commitment, EffectBeliefs, PlanResult
+from tasks.plan.problem import Commitment, EffectBeliefs, PlanResult, WorkingAct
 from tasks.plan.record.holdout import abstentions
 from tasks.plan.valuation.priors import PriorBeliefs
 from tasks.stage import stage
@@ -93,11 +93,16 @@ def problem(context: Context, goals: tuple[GoalView, ...], outlook: Outlook) -> 
         levels=_levels(context, goals, names),
         advice=learned_strategies(context) if options.enable_learning else None,
         realised=realised(context) if options.enable_learning else {},
+        changes=measured_changes(context) if options.enable_learning else {},
+        working=_working(context, recent),
+        in_trial=_in_trial(context),
         responses=driven.responses,
         capacities=driven.capacities,
         commitments=commitments(context, [*pending, *_settling(context, recent)], outlook.frames),
         cooldown_until=_cooldowns(context, recent),
-        maintenance=tuple(spans_between(options.maintenance, context.tick, context.tick + timedelta(days=1))),
+        maintenance=tuple(
+            spans_between(options.maintenance, context.tick, context.tick + timedelta(days=1), context.zone)
+        ),
         informed=_informed(context, goals),
         max_concurrent_goals=options.max_concurrent_goals,
         slot_s=options.execution_interval_seconds,
@@ -111,10 +116,8 @@ def problem(context: Context, goals: tuple[GoalView, ...], outlook: Outlook) -> 
 
 
 def _beliefs(context: Context) -> EffectBeliefs:
-    """Return what was learned; the floor under doing nothing is left to the draw, which knows what is at stake."""
-    if not context.settings.executor.enable_learning:
-        return PriorBeliefs()
-    return replace(planner_beliefs(context), nothing_floor=0.0)
+    """Return what was learned."""
+    return planner_beliefs(context) if context.settings.executor.enable_learning else PriorBeliefs()
 
 
 def realised(context: Context) -> dict[str, Realised]:
@@ -170,6 +173,27 @@ def _deviations(values: FloatArray) -> list[float]:
         return list(np.sqrt((off * off).sum(axis=1) / count).tolist())
 
 
+def _working(context: Context, recent: list[ActionView]) -> tuple[WorkingAct, ...]:
+    """Return the acts of known duration that still work on the series they were aimed at, and were not undone."""
+    working = []
+    for view in recent:
+        action, duration_s = view.action, context.actions[view.action.name].duration_s
+        if action.series is None or duration_s is None or not view.touched or action.undo_of or action.name == NOTHING:
+            continue
+        until = view.touched.finished_at + timedelta(seconds=duration_s)
+        undo = context.store.actions.undo_for(action.action_id) if until > context.tick else None
+        if until > context.tick and (undo is None or undo.receipt is None):
+            offered = Candidate(action=action.name, target=action.target, params=action.params)
+            candidate, *_ = context.actions[action.name].variants(offered)
+            working.append(WorkingAct(candidate, action.series, until))
+    return tuple(working)
+
+
+def _in_trial(context: Context) -> frozenset[str]:
+    """Return the actions of which an act awaits its measurement."""
+    return frozenset(view.action.name for view in context.store.actions.unmeasured())
+
+
 def _settling(context: Context, recent: list[ActionView]) -> list[ActionView]:
     return [
         view for view in recent if (receipt := view.touched) and horizon_ends_at(view.action, receipt) > context.tick
@@ -196,6 +220,7 @@ def _commitment(context: Context, view: ActionView, frames: tuple[Frame, ...]) -
         strategy=action.strategy,
         # An undo is nobody's plan to reconsider.
         is_started=view.receipt is not None or view.intent is not None or action.undo_of is not None,
+        waits=view.approval is None and action.level is not Autonomy.AUTO,
         sets=sets,
         rises_until=_rises_until(context, view, sets, frames) if sets and view.receipt else None,
     )

@@ -52,7 +52,7 @@ def _pooled(
     estimates: np.ndarray[Any, Any], errors: np.ndarray[Any, Any], windows: np.ndarray[Any, Any], sure: float
 ) -> dict[str, Any]:
     if not len(estimates):
-        return {"mean_change": None, "low": None, "high": None, "is_clear": False}
+        return {"mean_change": None, "low": None, "high": None, "standard_error": None, "is_clear": False}
     # Pooled in units of the typical error: metrics may be shares or bytes.
     unit = float(np.median(errors)) or 1.0
     effect = pooled_effect(estimates / unit, errors / unit, past_windows=windows)
@@ -62,6 +62,7 @@ def _pooled(
         "mean_change": effect.mean * unit,
         "low": low,
         "high": high,
+        "standard_error": effect.standard_error * unit,
         "is_clear": surely.low > 0 or surely.high < 0,
     }
 

@@ -96,6 +96,27 @@ def columns_of(
             blocked.append(Blocked(view.goal.goal_id, candidate, _out_of_reach(problem, view, candidate)))
         elif worth is not None:
             columns += _columns(problem, view, worth, candidate, slots, partners)
+    return _not_in_place_of_better(problem, view, columns, blocked)
+
+
+def _not_in_place_of_better(
+    problem: PlanProblem, view: GoalView, columns: list[Column], blocked: list[Blocked]
+) -> tuple[list[Column], list[Blocked]]:
+    """Leave out what is believed worse than an action that waits for an answer, for another goal on this series."""
+    for each in problem.standing:
+        if (
+            not each.waits
+            or each.goal_id == view.goal.goal_id
+            or each.series is None
+            or each.series != view.goal.series
+        ):
+            continue
+        offer = offer_key(Candidate(action=each.action, target=each.target, params=dict(each.params)))
+        promised = max((column.value for column in columns if column.offer == offer), default=0.0)
+        worse = [column for column in columns if column.value < promised and column.offer != offer]
+        reason = f"{each.action} is believed better and waits for an answer"
+        blocked += [Blocked(view.goal.goal_id, one.candidate, reason) for one in {c.offer: c for c in worse}.values()]
+        columns = [column for column in columns if column not in worse]
     return columns, blocked
 
 
