@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from handlers import ActionHandler
 from storage.actions import ActionView
 from storage.facts import INSIGHTS
 from storage.records import NOTHING, Autonomy, Decision, Goal, GoalType, ReceiptStatus
@@ -72,12 +71,11 @@ def review_levels(context: Context, rows: Sequence[OutcomeRow]) -> int:
 
 def _review(context: Context, rows: Sequence[OutcomeRow], action: str, goal_type: GoalType) -> bool:
     level = context.level(goal_type, action)
-    evidence = _evidence(context, rows, action, goal_type)
+    evidence = _evidence(context, rows, action, goal_type, level)
     verdict = review(level, evidence)
     handler = context.actions[action]
     is_too_high = verdict.level.rank > Autonomy(handler.highest_level or Autonomy.AUTO).rank
-    # Who was given a level by hand keeps it until results speak against it: earning starts from there.
-    if not verdict.is_changed or is_too_high or _is_ceiling(verdict.level, level, handler):
+    if not verdict.is_changed or is_too_high:
         return False
     earn(context.store, goal_type, handler, verdict.level)
     verb = "promoted" if verdict.level.rank > level.rank else "demoted"
@@ -86,13 +84,9 @@ def _review(context: Context, rows: Sequence[OutcomeRow], action: str, goal_type
     return True
 
 
-def _is_ceiling(new_level: Autonomy, level: Autonomy, action: ActionHandler) -> bool:
-    """Tell whether a fall is only the ceiling for what cannot be undone, which a person lifted in the configuration."""
-    lifted = action.configured_level == level
-    return lifted and new_level is Autonomy.APPROVE and level is Autonomy.AUTO and not action.reversible
-
-
-def _evidence(context: Context, rows: Sequence[OutcomeRow], action: str, goal_type: GoalType) -> TrackRecord:
+def _evidence(
+    context: Context, rows: Sequence[OutcomeRow], action: str, goal_type: GoalType, level: Autonomy
+) -> TrackRecord:
     undone = [
         view for view in context.store.actions.latest(1_000) if view.action.undo_of and view.action.name == action
     ]
@@ -103,6 +97,7 @@ def _evidence(context: Context, rows: Sequence[OutcomeRow], action: str, goal_ty
         goal_type,
         is_reversible=context.actions[action].reversible,
         is_tested=any(row.action == action and not row.is_failure for row in rows),
+        is_said=level.rank <= Autonomy(context.actions[action].level).rank,
         forecasts=forecasts,
         coverage_ratio=coverage or 0.0,
         lead_time_s=lead_time_s(context, goal_type),

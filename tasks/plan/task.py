@@ -144,11 +144,18 @@ def _candidates(context: Context, view: GoalView) -> tuple[Candidate, ...]:
 
 
 def _levels(context: Context, goals: tuple[GoalView, ...], names: set[str]) -> dict[tuple[GoalType, str], Autonomy]:
-    """Return the level of each pair; without autonomous mode nothing exceeds what a person must approve."""
+    """Return the level of each pair; without autonomous mode nothing exceeds what a person must approve.
+
+    But for what only reports: nobody needs to be asked for that.
+    """
     cap = Autonomy.AUTO if is_autonomous(context.settings, context.store) else Autonomy.APPROVE
     types = {view.goal.goal_type for view in goals}
     return {
-        (goal_type, name): min(context.level(goal_type, name), cap, key=lambda level: level.rank)
+        (goal_type, name): min(
+            context.level(goal_type, name),
+            Autonomy.AUTO if context.actions[name].informs_only else cap,
+            key=lambda level: level.rank,
+        )
         for goal_type in types
         for name in names
     }
@@ -176,13 +183,13 @@ def _deviations(values: FloatArray) -> list[float]:
 def _working(context: Context, recent: list[ActionView]) -> tuple[WorkingAct, ...]:
     """Return the acts of known duration that still work on the series they were aimed at, and were not undone."""
     working = []
+    undone = context.store.actions.undone_at() if recent else {}
     for view in recent:
         action, duration_s = view.action, context.actions[view.action.name].duration_s
         if action.series is None or duration_s is None or not view.touched or action.undo_of or action.name == NOTHING:
             continue
         until = view.touched.finished_at + timedelta(seconds=duration_s)
-        undo = context.store.actions.undo_for(action.action_id) if until > context.tick else None
-        if until > context.tick and (undo is None or undo.receipt is None):
+        if until > context.tick and action.action_id not in undone:
             offered = Candidate(action=action.name, target=action.target, params=action.params)
             candidate, *_ = context.actions[action.name].variants(offered)
             working.append(WorkingAct(candidate, action.series, until))

@@ -104,12 +104,8 @@ def _not_in_place_of_better(
 ) -> tuple[list[Column], list[Blocked]]:
     """Leave out what is believed worse than an action that waits for an answer, for another goal on this series."""
     for each in problem.standing:
-        if (
-            not each.waits
-            or each.goal_id == view.goal.goal_id
-            or each.series is None
-            or each.series != view.goal.series
-        ):
+        is_others = each.goal_id != view.goal.goal_id and each.series is not None and each.series == view.goal.series
+        if not each.waits or not is_others:
             continue
         offer = offer_key(Candidate(action=each.action, target=each.target, params=dict(each.params)))
         promised = max((column.value for column in columns if column.offer == offer), default=0.0)
