@@ -83,15 +83,6 @@ class Commitment:
 
 
 @dataclass(frozen=True)
-class WorkingAct:
-    """An act that is done and goes on working on a series until it wears off."""
-
-    candidate: Candidate
-    series: str
-    until: datetime
-
-
-@dataclass(frozen=True)
 class Realised:
     """What an action's gains were predicted to be and measured as, summed over its uses."""
 
@@ -117,8 +108,7 @@ class PlanProblem:
     value of the series that objectives name as capacity, `responses` the models by objective that has a driver.
     `maintenance` holds spans (start, end) in which nothing is done, `informed` the goals that had their information
     action. `changes` are the measured changes of series by actions, (action, series) to mean and standard error in the
-    metric's unit, `working` the acts that still work on a series and on whose effect its paths do not count,
-    `in_trial` the actions of which an act is not measured yet. `cycle_s` is the time to the next planning round: what
+    metric's unit, `unmeasured` the actions and the series of acts that await their measurement. `cycle_s` is the time to the next planning round: what
     begins before it cannot be left to it. An action that a person must approve is expected to wait `approval_latency_s`
     for it, at most a sixth of the horizon. Costs are on the scale of the loss: 1 is an objective of severity 1 broken
     all the time by two sd.
@@ -146,8 +136,7 @@ class PlanProblem:
     responses: Mapping[str, Response] = field(default_factory=dict)
     informed: frozenset[str] = frozenset()
     changes: Mapping[tuple[str, str], tuple[float, float]] = field(default_factory=dict)
-    working: tuple[WorkingAct, ...] = ()
-    in_trial: frozenset[str] = frozenset()
+    unmeasured: frozenset[str] = frozenset()
     max_concurrent_goals: int = 3
     slot_s: float = 60.0
     n_slots: int = 20

@@ -22,7 +22,7 @@ from tasks.learn import learned_strategies, measured_changes, planner_beliefs, r
 from tasks.maintenance import spans_between
 from tasks.objectives.in_force import objectives_in_force
 from tasks.plan import PlanProblem, Realised, make_plans
-from tasks.plan.problem import Commitment, EffectBeliefs, PlanResult, WorkingAct
+from tasks.plan.problem import Commitment, EffectBeliefs, PlanResult
 from tasks.plan.record.holdout import abstentions
 from tasks.plan.valuation.priors import PriorBeliefs
 from tasks.stage import stage
@@ -94,8 +94,7 @@ def problem(context: Context, goals: tuple[GoalView, ...], outlook: Outlook) -> 
         advice=learned_strategies(context) if options.enable_learning else None,
         realised=realised(context) if options.enable_learning else {},
         changes=measured_changes(context) if options.enable_learning else {},
-        working=_working(context, recent),
-        in_trial=_in_trial(context),
+        unmeasured=_unmeasured(context),
         responses=driven.responses,
         capacities=driven.capacities,
         commitments=commitments(context, [*pending, *_settling(context, recent)], outlook.frames),
@@ -180,25 +179,10 @@ def _deviations(values: FloatArray) -> list[float]:
         return list(np.sqrt((off * off).sum(axis=1) / count).tolist())
 
 
-def _working(context: Context, recent: list[ActionView]) -> tuple[WorkingAct, ...]:
-    """Return the acts of known duration that still work on the series they were aimed at, and were not undone."""
-    working = []
-    undone = context.store.actions.undone_at() if recent else {}
-    for view in recent:
-        action, duration_s = view.action, context.actions[view.action.name].duration_s
-        if action.series is None or duration_s is None or not view.touched or action.undo_of or action.name == NOTHING:
-            continue
-        until = view.touched.finished_at + timedelta(seconds=duration_s)
-        if until > context.tick and action.action_id not in undone:
-            offered = Candidate(action=action.name, target=action.target, params=action.params)
-            candidate, *_ = context.actions[action.name].variants(offered)
-            working.append(WorkingAct(candidate, action.series, until))
-    return tuple(working)
-
-
-def _in_trial(context: Context) -> frozenset[str]:
-    """Return the actions of which an act awaits its measurement."""
-    return frozenset(view.action.name for view in context.store.actions.unmeasured())
+def _unmeasured(context: Context) -> frozenset[str]:
+    """Return the actions and the series of acts that await their measurement."""
+    acts = (view.action for view in context.store.actions.unmeasured() if view.action.name != NOTHING)
+    return frozenset(name for act in acts for name in (act.name, act.series or ""))
 
 
 def _settling(context: Context, recent: list[ActionView]) -> list[ActionView]:
@@ -221,7 +205,7 @@ def _commitment(context: Context, view: ActionView, frames: tuple[Frame, ...]) -
         action=action.name,
         target=action.target,
         start=start,
-        until=start + timedelta(seconds=action.horizon_s),
+        until=start + timedelta(seconds=min(action.horizon_s, context.settings.executor.measure_horizon_seconds)),
         series=action.series,
         params=action.params,
         strategy=action.strategy,

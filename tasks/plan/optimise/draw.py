@@ -17,6 +17,7 @@ from tasks.plan.valuation.value import LEAST_WORTH, Valuer
 _SEVERE = 0.9
 _DRAWS = 300
 _CURIOSITY = 0.5
+_RARE = 0.1
 _GRID = 9
 
 
@@ -66,7 +67,8 @@ def draw_for(
     seed = draw_seed(problem, view)
     shares = np.array([float(name == best_action) for name in names])
     if not is_certain:
-        tried = [name for name in names[1:] if name != best_action and _may_try(problem, valuer, options[name])]
+        others = [name for name in names[1:] if name != best_action]
+        tried = [name for name in others if _may_try(problem, valuer, options[name], best_action)]
         if tried and not is_burning(problem):
             shares = _shares_won(problem, valuer, names, options, best_action, tried, seed)
         shares = _with_floor(shares, problem.nothing_floor if view.goal.severity < _SEVERE else 0.0)
@@ -103,18 +105,20 @@ def unit_of(seed: int) -> float:
     return float(np.random.default_rng(seed).random())
 
 
-def _may_try(problem: PlanProblem, valuer: Valuer, column: Column) -> bool:
+def _may_try(problem: PlanProblem, valuer: Valuer, column: Column, best_action: str) -> bool:
     """Tell whether an action may be tried in order to learn: safe, cheap, at once, and so that it can be measured.
 
-    One trial at a time: while an act still works on the goal's series, or one of the same action is not measured yet,
-    a further one would teach little.
+    What cannot be undone is tried only where it is said that it may be done, and nothing known helps. One trial at a
+    time: while an act on the goal's series, or one of the same action, is not measured yet, a further one would teach
+    little.
     """
     traits, series = problem.traits_of(column.action), valuer.view.goal.series
-    if not (problem.explore and traits.may_be_explored and column.slot == 0):
+    is_last_resort = best_action == NOTHING and traits.risk == "low" and Autonomy(traits.level) is Autonomy.AUTO
+    if not (problem.explore and (traits.may_be_explored or is_last_resort) and column.slot == 0):
         return False
     if problem.level(valuer.view.goal.goal_type, column.action) is not Autonomy.AUTO:
         return False
-    is_measurable = column.action not in problem.in_trial and all(each.series != series for each in problem.working)
+    is_measurable = not {column.action, series} & problem.unmeasured
     charged = column.worth.own_gain[0] - column.own_value
     return is_measurable and charged <= problem.margin * valuer.risk
 
@@ -140,8 +144,11 @@ def _shares_won(
     for place, name in enumerate(names):
         if name == best_action != NOTHING or name in tried:
             values[:, place] = _values_drawn(problem, valuer, options[name], normal[:, place])
-    won = np.bincount(values.argmax(axis=1), minlength=len(names))
-    return np.asarray(won / _DRAWS)
+    won = np.bincount(values.argmax(axis=1), minlength=len(names)) / _DRAWS
+    # A small chance at every turn is an act a day: what is seldom the best is not tried at all.
+    rare = [place for place, name in enumerate(names) if name in tried and won[place] < _RARE]
+    won[rare] = 0.0
+    return np.asarray(won / won.sum()) if won.sum() > 0 else np.array([float(name == best_action) for name in names])
 
 
 def _values_drawn(problem: PlanProblem, valuer: Valuer, column: Column, normal: FloatArray) -> FloatArray:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from storage.records import Autonomy, Candidate, FloatArray, Goal, GoalView, Objective
+from storage.records import Autonomy, Candidate, FloatArray, GoalView, Objective
 from tasks.plan.problem import PlanProblem, Realised
 from tasks.plan.valuation.amounts import amount_of, amount_values
 from tasks.plan.valuation.priors import effect_of
@@ -178,25 +178,10 @@ def outlook_of(problem: PlanProblem, view: GoalView) -> BoundFutures:
         reach_s = float(outlook.times_s[-1]) if outlook is not None else 0.0
         is_within = (goal.deadline - problem.tick).total_seconds() <= reach_s
         if outlook is not None and (outlook.risk > 0 or is_within):
-            return with_working(problem, goal, outlook)
+            return outlook
     empty, deviates = np.empty((0, 0)), deviates_of(problem.seed, _N_DEVIATES)
     bound = goal.bound if goal.bound is not None else 0.0
     return BoundFutures(empty, np.empty(0), deviates, goal.probability, goal.side, bound, 1.0, goal.severity, objective)
-
-
-def with_working(problem: PlanProblem, goal: Goal, outlook: BoundFutures) -> BoundFutures:
-    """Return a goal's futures with what acts that still work are believed to change of them."""
-    mine = [each for each in problem.working if each.series == goal.series]
-    if not mine or not outlook.excess.size:
-        return outlook
-    excess = outlook.excess
-    for each in mine:
-        mean, sd = effect_of(problem, each.candidate, goal)
-        left_s = max(0.0, (each.until - problem.tick).total_seconds())
-        # Another draw of its uncertainty than that of what is weighed now: the two are not right or wrong together.
-        theta = mean + sd * outlook.deviates[::-1]
-        excess = excess - theta[:, None] * (outlook.times_s <= left_s)[None, :]
-    return replace(outlook, excess=excess, risk=float(risk_of(excess)))
 
 
 def guards_of(problem: PlanProblem, view: GoalView) -> tuple[BoundFutures, ...]:
