@@ -108,10 +108,10 @@ class PlanProblem:
     value of the series that objectives name as capacity, `responses` the models by objective that has a driver.
     `maintenance` holds spans (start, end) in which nothing is done, `informed` the goals that had their information
     action. `changes` are the measured changes of series by actions, (action, series) to mean and standard error in the
-    metric's unit, `unmeasured` the actions and the series of acts that await their measurement. `cycle_s` is the time to the next planning round: what
-    begins before it cannot be left to it. An action that a person must approve is expected to wait `approval_latency_s`
-    for it, at most a sixth of the horizon. Costs are on the scale of the loss: 1 is an objective of severity 1 broken
-    all the time by two sd.
+    metric's unit, `unmeasured` the actions and the series of acts that await their measurement. `cycle_s` is the time
+    to the next planning round: what begins before it cannot be left to it. An action that a person must approve is
+    expected to wait `approval_latency_s` for it, at most a sixth of the horizon. Costs are on the scale of the loss: 1
+    is an objective of severity 1 broken all the time by two sd.
     """
 
     tick: datetime
