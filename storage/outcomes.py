@@ -58,12 +58,6 @@ class OutcomeTable:
                  UNION SELECT subject FROM audit WHERE verb = 'undo planned'"""
         return frozenset(action_id for (action_id,) in self._engine.rows(sql))
 
-    def acted_on(self) -> dict[str, str]:
-        """Return what each act with an outcome acted on, by its id, of those that name a target."""
-        sql = """SELECT DISTINCT action_id, target FROM outcomes JOIN actions USING (action_id)
-                 WHERE role = 'target' AND target <> ''"""
-        return dict(self._engine.rows(sql))
-
     def target_count(self) -> int:
         """Count the outcomes on the metrics that were aimed at."""
         read = partial(self._outcomes.count, "role = 'target'")
@@ -105,6 +99,12 @@ class OutcomeTable:
                  ORDER BY o.recorded_at DESC, o.outcome_id DESC"""
         rows = self._engine.rows(sql, {"limit": limit})
         return [(Outcome.model_validate_json(o), Decision.model_validate_json(d)) for o, d in reversed(rows)]
+
+    def acted_on(self) -> dict[str, str]:
+        """Return what each act with an outcome acted on, by its id, of those that name a target."""
+        sql = """SELECT DISTINCT action_id, target FROM outcomes JOIN actions USING (action_id)
+                 WHERE role = 'target' AND target <> ''"""
+        return dict(self._engine.rows(sql))
 
     def believe(self, belief: Belief, cycle_id: str) -> None:
         """Record what is now believed."""
