@@ -42,7 +42,10 @@ class Column(NamedTuple):
     def loss(self) -> str:
         """Say what is wrong with it where its value is below nothing."""
         does_harm = float(self.worth.gain[self.slot]) < 0
-        return "do more harm than good" if does_harm else "cost more than it saves"
+        if not does_harm:
+            return "cost more than it saves"
+        harmed = f", to {' and '.join(self.worth.harmed)}" if self.worth.harmed else ""
+        return f"do more harm than good{harmed}"
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from tasks.plan.valuation.value import LEAST_WORTH, Valuer
 
 _SEVERE = 0.9
 _DRAWS = 300
+_CURIOSITY = 0.7
 _RARE = 0.1
 _GRID = 9
 
@@ -133,7 +134,8 @@ def _shares_won(
 ) -> FloatArray:
     """Return how often each of `names` (n_names,) is worth most, over draws of what is believed of their effects.
 
-    Thompson sampling on value: Thompson (1933, doi:10.1093/biomet/25.3-4.285). Doing nothing wins where no other is worth the disturbance; where it may not be chosen in order to
+    Thompson sampling on value: Thompson (1933, doi:10.1093/biomet/25.3-4.285), with the spread of the draws times
+    `_CURIOSITY`. Doing nothing wins where no other is worth the disturbance; where it may not be chosen in order to
     learn, it wins only if it is what the valuation says.
     """
     values = np.full((_DRAWS, len(names)), -np.inf)
@@ -155,7 +157,7 @@ def _values_drawn(problem: PlanProblem, valuer: Valuer, column: Column, normal: 
     effects = np.linspace(mean - 2.5 * sd, mean + 2.5 * sd, _GRID)
     gains = valuer.own_gains_at(column.candidate, column.slot, effects)
     charged = float(column.worth.own_gain[column.slot]) - column.value
-    return np.interp(mean + sd * normal, effects, gains) - charged
+    return np.interp(mean + _CURIOSITY * sd * normal, effects, gains) - charged
 
 
 def _with_floor(shares: FloatArray, floor: float) -> FloatArray:
