@@ -16,7 +16,8 @@ from tasks.plan.valuation.value import LEAST_WORTH, Valuer
 
 _SEVERE = 0.9
 _DRAWS = 300
-_CURIOSITY = 0.7
+_CURIOSITY = 0.5
+_TRIAL_RATIO = 0.5
 _RARE = 0.1
 _GRID = 9
 
@@ -135,11 +136,12 @@ def _shares_won(
     """Return how often each of `names` (n_names,) is worth most, over draws of what is believed of their effects.
 
     Thompson sampling on value: Thompson (1933, doi:10.1093/biomet/25.3-4.285), with the spread of the draws times
-    `_CURIOSITY`. Doing nothing wins where no other is worth the disturbance; where it may not be chosen in order to
+    `_CURIOSITY`. Doing nothing wins where no other saves half of the margin; where it may not be chosen in order to
     learn, it wins only if it is what the valuation says.
     """
     values = np.full((_DRAWS, len(names)), -np.inf)
-    values[:, 0] = LEAST_WORTH if best_action == NOTHING or problem.nothing_floor > 0 else -np.inf
+    least = max(LEAST_WORTH, _TRIAL_RATIO * problem.margin * valuer.risk)
+    values[:, 0] = least if best_action == NOTHING or problem.nothing_floor > 0 else -np.inf
     normal = np.random.default_rng([seed, 2]).standard_normal((_DRAWS, len(names)))
     for place, name in enumerate(names):
         if name == best_action != NOTHING or name in tried:

@@ -107,9 +107,8 @@ def weighed(problem: PlanProblem, columns: Iterable[Column]) -> str:
 
 def _harms(column: Column) -> str:
     harm = float(column.worth.own_gain[column.slot] - column.worth.gain[column.slot])
-    return (
-        f" and harms {' and '.join(column.worth.harmed)} by {number(harm)}" if harm > 0 and column.worth.harmed else ""
-    )
+    harmed = " and ".join(column.worth.harmed)
+    return f" and harms {harmed} by {number(harm)}" if harm > 0 and harmed else ""
 
 
 def contradictions(problem: PlanProblem, view: GoalView) -> list[str]:
@@ -122,9 +121,8 @@ def contradictions(problem: PlanProblem, view: GoalView) -> list[str]:
         mean, sd = problem.beliefs.effect(candidate.action, view.goal, candidate.target)
         if mean * declared < 0 and abs(mean) > 2 * sd:
             meant, found = ("help", "harm") if declared > 0 else ("harm", "help")
-            said[f"{candidate.action} is declared to {meant} but was measured to {found}: the measurement counts."] = (
-                None
-            )
+            words = f"{candidate.action} is declared to {meant} but was measured to {found}: the measurement counts."
+            said[words] = None
     return list(said)
 
 
