@@ -117,8 +117,6 @@ def _may_try(problem: PlanProblem, valuer: Valuer, column: Column, best_action: 
     is_last_resort = best_action == NOTHING and traits.risk == "low" and Autonomy(traits.level) is Autonomy.AUTO
     if not (problem.explore and (traits.may_be_explored or is_last_resort) and column.slot == 0):
         return False
-    if problem.level(valuer.view.goal.goal_type, column.action) is not Autonomy.AUTO:
-        return False
     is_measurable = not {column.action, series} & problem.unmeasured
     charged = column.worth.own_gain[0] - column.own_value
     return is_measurable and charged <= problem.margin * valuer.risk
