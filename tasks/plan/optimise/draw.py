@@ -145,8 +145,9 @@ def _shares_won(
         if name == best_action != NOTHING or name in tried:
             values[:, place] = _values_drawn(problem, valuer, options[name], normal[:, place])
     won = np.bincount(values.argmax(axis=1), minlength=len(names)) / _DRAWS
-    # A small chance at every turn is an act a day: what is seldom the best is not tried at all.
-    rare = [place for place, name in enumerate(names) if name in tried and won[place] < _RARE]
+    # A small chance at every turn is an act a day: what is seldom better than what would be done is not tried at all.
+    else_done = np.maximum(values[:, 0], values[:, names.index(best_action)])
+    rare = [place for place in map(names.index, tried) if np.mean(values[:, place] > else_done) < _RARE]
     won[rare] = 0.0
     return np.asarray(won / won.sum()) if won.sum() > 0 else np.array([float(name == best_action) for name in names])
 
