@@ -100,6 +100,12 @@ class OutcomeTable:
         rows = self._engine.rows(sql, {"limit": limit})
         return [(Outcome.model_validate_json(o), Decision.model_validate_json(d)) for o, d in reversed(rows)]
 
+    def acted_on(self) -> dict[str, str]:
+        """Return what each act with an outcome acted on, by its id, of those that name a target."""
+        sql = """SELECT DISTINCT action_id, target FROM outcomes JOIN actions USING (action_id)
+                 WHERE role = 'target' AND target <> ''"""
+        return dict(self._engine.rows(sql))
+
     def believe(self, belief: Belief, cycle_id: str) -> None:
         """Record what is now believed."""
         self._beliefs.append([belief], cycle_id)

@@ -51,14 +51,29 @@ def level_in_force(
 ) -> Autonomy:
     """Return what the loop may do with a pair: what it earned since the level was configured, else as configured.
 
-    Where neither is so it is as `planned`, or as the action says of itself. Its `highest_level` is never exceeded.
+    Where neither is so it is as `planned`, or as the action says of itself; but code that cannot be undone does nothing
+    alone before a person has said so. Its `highest_level` is never exceeded. What only reports asks nobody: it may
+    always, unless it is configured to observe.
     """
     configured = action.configured_level
-    level = Autonomy(configured or planned or action.level)
+    if action.informs_only:
+        is_held = Autonomy.OBSERVE in {configured, action.highest_level}
+        return Autonomy.OBSERVE if is_held else Autonomy.AUTO
+    own = min(Autonomy.APPROVE, Autonomy(action.level), key=_rank) if _is_unasked(action) else Autonomy(action.level)
+    level = Autonomy(configured or planned or own)
     earned = store.facts.get(EARNED_LEVELS.of(f"{goal_type}:{action.name}"))
     if earned is not None and earned.configured == configured:
         level = earned.level
-    return min(level, Autonomy(action.highest_level or level), key=lambda each: each.rank)
+    return min(level, Autonomy(action.highest_level or level), key=_rank)
+
+
+def _rank(level: Autonomy) -> int:
+    return level.rank
+
+
+def _is_unasked(action: ActionHandler) -> bool:
+    """Tell whether an action is code of this installation that cannot be undone: the code has no say in that."""
+    return bool(action.source) and not action.reversible
 
 
 def as_allowed_now(actions: ActionsByName, store: Store, view: ActionView) -> ActionView:
@@ -82,7 +97,8 @@ def as_it_stands(settings: Settings, actions: ActionsByName, store: Store, view:
     if view.receipt is not None or view.intent is not None or action.name == NOTHING:
         return view
     allowed = as_allowed_now(actions, store, view)
-    if allowed.action.level is not Autonomy.AUTO or is_switched_on(settings, store):
+    asks_nobody = is_switched_on(settings, store) or actions[action.name].informs_only
+    if allowed.action.level is not Autonomy.AUTO or asks_nobody:
         return allowed
     return replace(allowed, action=allowed.action.model_copy(update={"level": Autonomy.APPROVE}))
 

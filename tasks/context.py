@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from handlers import ActionsByName
 from handlers.worlds import World
@@ -40,6 +41,11 @@ class Context:
     def cycle_id(self) -> str:
         """Return the id under which this turn's rows are kept."""
         return self.cycle.cycle_id
+
+    @property
+    def zone(self) -> tzinfo:
+        """Return the time zone of the people served: learned hours, seasons and maintenance go by its clocks."""
+        return ZoneInfo(self.settings.forecasting.pattern_recognizer.timezone)
 
     def level(self, goal_type: GoalType, action: str) -> Autonomy:
         """Return what the loop may do with a pair: as earned since it was configured, as configured, or by default."""

@@ -1,9 +1,9 @@
-"""Maintenance windows: daily spans in UTC on some days of the week, which may reach past midnight."""
+"""Maintenance windows: daily spans on some days of the week, by local clocks, which may reach past midnight."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta, tzinfo
 from typing import Protocol
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -20,21 +20,26 @@ class DailySpan(Protocol):
     def days(self) -> tuple[str, ...]: ...
 
 
-def spans_between(windows: Iterable[DailySpan], since: datetime, until: datetime) -> list[tuple[datetime, datetime]]:
-    """Return the concrete spans (start, end) that touch [since, until], in order."""
+def spans_between(
+    windows: Iterable[DailySpan], since: datetime, until: datetime, zone: tzinfo = UTC
+) -> list[tuple[datetime, datetime]]:
+    """Return the concrete spans (start, end) in UTC that touch [since, until], in order; `zone` has the clocks."""
     spans: list[tuple[datetime, datetime]] = []
     for window in windows:
-        day = since.date() - timedelta(days=1)
-        while day <= until.date():
-            start = datetime.combine(day, time.fromisoformat(window.start), UTC)
-            end = datetime.combine(day, time.fromisoformat(window.end), UTC)
+        day, last = (moment.astimezone(zone).date() for moment in (since, until))
+        day -= timedelta(days=1)
+        while day <= last:
+            start = datetime.combine(day, time.fromisoformat(window.start), zone)
+            end = datetime.combine(day, time.fromisoformat(window.end), zone)
+            # By the clock on the wall: the night in which it is changed is an hour longer or shorter.
             end = end if end > start else end + timedelta(days=1)
+            start, end = start.astimezone(UTC), end.astimezone(UTC)
             if DAYS[day.weekday()] in window.days and start <= until and end > since:
                 spans.append((start, end))
             day += timedelta(days=1)
     return sorted(spans)
 
 
-def open_until(windows: Iterable[DailySpan], tick: datetime) -> datetime | None:
+def open_until(windows: Iterable[DailySpan], tick: datetime, zone: tzinfo = UTC) -> datetime | None:
     """Return when the maintenance window ends in which a moment lies; None where it lies in none."""
-    return max((end for start, end in spans_between(windows, tick, tick) if start <= tick < end), default=None)
+    return max((end for start, end in spans_between(windows, tick, tick, zone) if start <= tick < end), default=None)

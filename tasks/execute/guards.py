@@ -111,7 +111,7 @@ def _consent(view: ActionView, now: Circumstances) -> Ruling | None:
             ended = f"{approval.expires_at:%Y-%m-%d %H:%M} UTC"
             return Ruling(GuardAnswer.DROP, f"The approval expired at {ended} before it could run.")
         return None
-    level = effective_level(action, now.autonomous)
+    level = effective_level(action, now.autonomous or now.actions[action.name].informs_only)
     if level is Autonomy.AUTO:
         return None
     if level is Autonomy.APPROVE:

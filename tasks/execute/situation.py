@@ -43,7 +43,7 @@ def circumstances(context: Context, silence: Silence) -> Circumstances:
         tick=context.tick,
         autonomous=is_autonomous(context.settings, store),
         kill_switch=context.settings.kill_switch_path.exists(),
-        maintenance_until=open_until(options.maintenance, context.tick),
+        maintenance_until=open_until(options.maintenance, context.tick, context.zone),
         finished=context.finished(context.tick - timedelta(days=HISTORY_DAYS)),
         open_goals=frozenset(view.goal.goal_id for view in store.goals.open()),
         silent_series=silence.series,

@@ -3,7 +3,7 @@
 from tasks.learn.beliefs import HierarchicalLearner, Learner, Observation, replay
 from tasks.learn.choice import choose
 from tasks.learn.features import Situation
-from tasks.learn.knowledge import learned_strategies, planner_beliefs, realised_by_action
+from tasks.learn.knowledge import learned_strategies, measured_changes, planner_beliefs, realised_by_action
 from tasks.learn.outcome_rows import observations
 from tasks.learn.reports.insights import insights
 
@@ -15,6 +15,7 @@ __all__ = [
     "choose",
     "insights",
     "learned_strategies",
+    "measured_changes",
     "observations",
     "planner_beliefs",
     "realised_by_action",

@@ -46,13 +46,14 @@ class TrackRecord:
     resolved forecasts; `lead_time_s` how long before a breach its goals were raised (median),
     `needed_lead_s` how long the action takes to work. `effect_*` are in sd of the metric, positive toward
     the goal; `effect_surely_above` holds at every review at once. `recent_*` count the last five outcomes,
-    newest included.
+    newest included. `is_said` tells whether the level in force is one that was said, and not earned.
     """
 
     action: str
     goal_type: str
     is_reversible: bool
     is_tested: bool
+    is_said: bool = False
     forecasts: int = 0
     coverage_ratio: float = 0.0
     lead_time_s: float = 0.0
@@ -91,6 +92,7 @@ def gather(
     *,
     is_reversible: bool,
     is_tested: bool,
+    is_said: bool = False,
     forecasts: int = 0,
     coverage_ratio: float = 0.0,
     lead_time_s: float = 0.0,
@@ -113,6 +115,7 @@ def gather(
         goal_type,
         is_reversible,
         is_tested,
+        is_said,
         forecasts,
         coverage_ratio,
         lead_time_s,
@@ -132,7 +135,8 @@ def gather(
 def review(level: Autonomy, evidence: TrackRecord, thresholds: Thresholds = DEFAULTS) -> Review:
     """Decide a pair's level from its evidence: down as soon as results say so, up one step when all agree.
 
-    The level never exceeds `approve` where the action cannot be undone or has not gone through once. The step to
+    What cannot be undone or has not gone through once earns no more than `approve`. A level that was said is kept,
+    whatever it is, until the action is measured to do harm: whoever said it knew what is not measured yet. The step to
     `auto` asks for an effect that is above zero at every review at once, so looking often cannot promote an
     action that does nothing.
     """
@@ -140,7 +144,7 @@ def review(level: Autonomy, evidence: TrackRecord, thresholds: Thresholds = DEFA
     fallen, why = _lost(level, evidence, thresholds)
     if fallen is not level:
         return Review(fallen, why, True)
-    if level.rank > ceiling.rank:
+    if level.rank > ceiling.rank and not evidence.is_said:
         cause = "cannot be undone" if not evidence.is_reversible else "has never succeeded"
         return Review(ceiling, f"{evidence.action} {cause}", True)
     if level is Autonomy.AUTO:
@@ -158,14 +162,22 @@ def review(level: Autonomy, evidence: TrackRecord, thresholds: Thresholds = DEFA
 def _lost(level: Autonomy, evidence: TrackRecord, limits: Thresholds) -> tuple[Autonomy, str]:
     """Return the level that bad results leave, and which; the same level where there are none."""
     falls: list[tuple[Autonomy, str]] = []
+    if evidence.recent_worse >= limits.worse_lost:
+        reason = f"{evidence.recent_worse} of its last {limits.recent} runs made things worse"
+        falls.append((Autonomy.RECOMMEND, reason))
+    if not evidence.is_said:
+        falls += _unearned(evidence, limits)
+    lower = [fall for fall in falls if fall[0].rank < level.rank]
+    return min(lower, key=lambda fall: fall[0].rank) if lower else (level, "")
+
+
+def _unearned(evidence: TrackRecord, limits: Thresholds) -> list[tuple[Autonomy, str]]:
+    """Return the levels that an earned one falls to for results which are no harm, and why."""
+    falls: list[tuple[Autonomy, str]] = []
     if evidence.undos and evidence.undo_ratio < 0.5:
         falls.append((Autonomy.RECOMMEND, f"only {percent(evidence.undo_ratio)} of its {evidence.undos} undos worked"))
     if evidence.recent_failures >= limits.failures_lost:
         falls.append((Autonomy.RECOMMEND, f"{evidence.recent_failures} of its last {limits.recent} runs failed"))
-    if evidence.recent_worse >= limits.worse_lost:
-        falls.append(
-            (Autonomy.RECOMMEND, f"{evidence.recent_worse} of its last {limits.recent} runs made things worse")
-        )
     if evidence.outcomes >= limits.useless_after and evidence.effect_high < limits.useful_sd:
         falls.append(
             (
@@ -180,8 +192,7 @@ def _lost(level: Autonomy, evidence: TrackRecord, limits: Thresholds) -> tuple[A
                 f"the 90 % forecast interval contained only {percent(evidence.coverage_ratio)} of the values",
             )
         )
-    lower = [fall for fall in falls if fall[0].rank < level.rank]
-    return min(lower, key=lambda fall: fall[0].rank) if lower else (level, "")
+    return falls
 
 
 def _missing(next_level: Autonomy, evidence: TrackRecord, limits: Thresholds) -> list[str]:

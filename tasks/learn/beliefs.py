@@ -6,13 +6,13 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import reduce
+from functools import cached_property, reduce
 from typing import Any, Protocol
 
 import numpy as np
 
 from storage.errors import ForeactError
-from storage.records import FloatArray
+from storage.records import NOTHING, FloatArray
 from tasks.learn.features import FeatureMap, Situation, describe
 
 DECAY = 0.995
@@ -21,7 +21,7 @@ PRIOR_RATE = 5.0
 MODEL_VARIANCE = 0.02
 EFFECT_LIMIT_SD = 2.0
 REMEMBERED_IDS = 1_000
-RECORD_VERSION = 1
+RECORD_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,8 @@ class Observation:
     """A measured outcome as the learner sees it.
 
     `effect_sd_units` is the effect in standard deviations of the metric, positive toward the goal;
-    `standard_error_sd_units` its uncertainty on the same scale; `hour` the hour of day at which was acted.
+    `standard_error_sd_units` its uncertainty on the same scale; `hour` the hour of day at which was acted, `series`
+    what was to move, `target` what was acted on, both empty where not known.
     """
 
     outcome_id: str
@@ -38,6 +39,13 @@ class Observation:
     hour: float
     effect_sd_units: float
     standard_error_sd_units: float
+    series: str = ""
+    target: str = ""
+
+    @property
+    def situation(self) -> Situation:
+        """Return the situation in which was acted."""
+        return Situation(self.goal_type, self.hour, self.series, self.target)
 
 
 class Learner(Protocol):
@@ -73,6 +81,10 @@ class Learner(Protocol):
         """
         ...
 
+    def doubt_before(self, context: Situation, action: str) -> float:
+        """Return how uncertain it was, before any outcome, how much more an action does than nothing (an sd)."""
+        ...
+
     def to_record(self) -> dict[str, Any]:
         """Return plain JSON values from which the learner can be restored bit by bit."""
         ...
@@ -82,8 +94,8 @@ class Learner(Protocol):
 class HierarchicalLearner:
     """Bayesian linear regression of effects with unknown noise (Normal-inverse-gamma), pooling over pairs.
 
-    An action's effect is its own, plus what differs for the goal type, plus what differs by time of day, so a
-    pair seen never or rarely borrows from the rest. `precision` is (n_features, n_features), `mean`
+    An action's effect is its own, plus what differs for the goal type, the metric, the series, the target, and by
+    time of day, so a pair seen never or rarely borrows from the rest. `precision` is (n_features, n_features), `mean`
     (n_features,), over features scaled to N(0, 1) priors. Old outcomes fade by `DECAY` an outcome toward the
     prior, never beyond it. The conjugate update and the draws are those of the library `bayesianbandits`.
     Murphy, Machine Learning: A Probabilistic Perspective (2012), section 7.6.
@@ -105,7 +117,7 @@ class HierarchicalLearner:
         if observation.outcome_id in self.recent_ids:
             return self
         _check(observation)
-        named = describe(observation.action, Situation(observation.goal_type, observation.hour))
+        named = describe(observation.action, observation.situation)
         prior = self._grown(named)._faded()
         # Scaling the row, not passing a weight: the library's weights count repeated rows, which would make a
         # precise outcome many outcomes and the noise look small.
@@ -145,10 +157,21 @@ class HierarchicalLearner:
         hour. What both share cancels: the difference is surer than either.
         """
         one, other = describe(action, context), describe(than, at or context)
-        grown = self._grown([*one, *other])
-        row = grown.features.vector(one) - grown.features.vector(other)
-        variance = grown.rate / (grown.shape - 1) * float(row @ np.linalg.solve(grown.precision, row))
-        return float(row @ grown.mean), float(np.sqrt(variance))
+        apart = {name: one.get(name, 0.0) - other.get(name, 0.0) for name in {**one, **other}}
+        row = self.features.vector(apart)
+        # What was never met is as it was before any outcome, and tied to nothing that was.
+        unmet = sum(value**2 for name, value in apart.items() if name not in self._names_known)
+        variance = self.rate / (self.shape - 1) * (float(row @ self._covariance @ row) + unmet)
+        return float(row @ self.mean), float(np.sqrt(variance))
+
+    def doubt_before(self, context: Situation, action: str) -> float:
+        """Return how uncertain it was, before any outcome, how much more an action does than nothing (an sd).
+
+        On the noise as it is known now, so that it is the doubt of an action that was never tried.
+        """
+        common = describe(NOTHING, context)
+        own = sum(value**2 for name, value in describe(action, context).items() if name not in common)
+        return float(np.sqrt(self.rate / (self.shape - 1) * own))
 
     def to_record(self) -> dict[str, Any]:
         """Return plain JSON values from which the learner can be restored bit by bit."""
@@ -196,6 +219,15 @@ class HierarchicalLearner:
                 "Replay the outcomes; this gives the same numbers.",
             ) from error
         return learner
+
+    @cached_property
+    def _names_known(self) -> frozenset[str]:
+        return frozenset(self.features.names)
+
+    @cached_property
+    def _covariance(self) -> FloatArray:
+        """Return that of the coefficients (n_features, n_features), in units of the noise's variance."""
+        return np.asarray(np.linalg.inv(self.precision), dtype=np.float64)
 
     def _grown(self, named: Iterable[str]) -> HierarchicalLearner:
         features = self.features.grown(named)

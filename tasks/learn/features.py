@@ -1,4 +1,4 @@
-"""What tells outcomes apart: goal type, action, their pairing, and the action's time of day."""
+"""What tells outcomes apart: goal type, action, what it was done to and for, and the action's time of day."""
 
 from __future__ import annotations
 
@@ -8,21 +8,27 @@ from math import cos, pi, sin
 
 import numpy as np
 
-from storage.records import NOTHING, FloatArray
+from storage.records import NOTHING, FloatArray, metric_of
 
-PRIOR_SD = {"base": 0.3, "goal": 0.3, "action": 0.5, "pair": 0.4, "sin": 0.35, "cos": 0.35}
+PRIOR_SD = {
+    **{"base": 0.3, "goal": 0.3, "action": 0.5, "pair": 0.4, "sin": 0.35, "cos": 0.35},
+    **{"metric": 0.4, "series": 0.3, "target": 0.3},
+}
 """How large each kind of feature's effect may be, in standard deviations of the metric."""
 
 
 @dataclass(frozen=True)
 class Situation:
-    """The situation of a choice: the goal's type and the hour of day, 0 to 24, in local time.
+    """The situation of a choice: the goal's type, the hour of day, 0 to 24, in local time, the series that is to
+    move and the target that is acted on.
 
-    Without an hour it stands for the average over the day.
+    Without an hour it stands for the average over the day, without a series or target for that over all of them.
     """
 
     goal_type: str
     hour: float | None = None
+    series: str = ""
+    target: str = ""
 
 
 def describe(action: str, context: Situation) -> dict[str, float]:
@@ -42,8 +48,21 @@ def describe(action: str, context: Situation) -> dict[str, float]:
             f"pair|{action}|{goal}": 1.0,
             f"sin|{action}": swing * sin(angle),
             f"cos|{action}": swing * cos(angle),
+            **dict.fromkeys(_places(action, context), 1.0),
         }
     return {name: value * PRIOR_SD[name.partition("|")[0]] for name, value in named.items()}
+
+
+def _places(action: str, context: Situation) -> list[str]:
+    """Name what one action does differently from metric to metric, series to series and target to target.
+
+    A series without labels is its metric, and an action that names no target is its own.
+    """
+    series, target = context.series, context.target
+    metric = metric_of(series) if series else ""
+    places = [f"metric|{action}|{metric}"] if metric else []
+    places += [f"series|{action}|{series}"] if series != metric else []
+    return places + ([f"target|{action}|{target}"] if target not in {"", action} else [])
 
 
 @dataclass(frozen=True)

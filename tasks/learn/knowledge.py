@@ -2,29 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, tzinfo
 from typing import Any
 
 from storage.facts import INSIGHTS
-from storage.records import FloatArray, GoalType, Outcome
+from storage.records import NOTHING, Goal, Outcome
 from tasks.context import Context
 from tasks.learn.beliefs import HierarchicalLearner, Learner, Observation, restore
-from tasks.learn.choice import propensities
 from tasks.learn.features import Situation as Situation
-from tasks.learn.outcome_rows import OutcomeRow, observations
+from tasks.learn.outcome_rows import OutcomeRow, hour_of_day, observations
 from tasks.learn.reports.realised import RealisedGain
 from tasks.learn.strategy_advice import StrategyAdvice
 
 
-def observations_of(outcomes: Iterable[Outcome]) -> list[Observation]:
-    """Return what outcomes teach: those with a number and an interval that nothing else disturbed."""
-    return observations(OutcomeRow.of(outcome) for outcome in outcomes)
+def observations_of(
+    outcomes: Iterable[Outcome], targets: Mapping[str, str] | None = None, zone: tzinfo = UTC
+) -> list[Observation]:
+    """Return what outcomes teach: those with a number and an interval that nothing else disturbed.
+
+    `targets` are what the acts acted on, by id; the hour at which was acted is that of `zone`.
+    """
+    return observations((OutcomeRow.of(outcome, targets=targets) for outcome in outcomes), zone)
+
+
+def learned_from(context: Context, outcomes: Iterable[Outcome]) -> list[Observation]:
+    """Return what outcomes teach here: by the configured clock, and with what was acted on."""
+    return observations_of(outcomes, context.store.outcomes.acted_on(), context.zone)
 
 
 def _recorded(context: Context) -> Iterator[Observation]:
     """Yield what all outcomes teach; nothing is read before the first is asked for."""
-    yield from observations_of(context.store.outcomes.targets())
+    yield from learned_from(context, context.store.outcomes.targets())
 
 
 def current_learner(context: Context) -> Learner:
@@ -39,23 +49,26 @@ class LearnedBeliefs:
 
     learner: Learner
     hour: float
-    nothing_floor: float
 
-    def effect(self, action: str, goal_type: GoalType) -> tuple[float, float]:
-        """Return mean and standard deviation of an action's effect, in sd of the metric, positive toward the goal."""
-        mean, deviation = self.learner.effects(Situation(goal_type, self.hour), [action])
-        return float(mean[0]), float(deviation[0])
+    def effect(self, action: str, goal: Goal, target: str) -> tuple[float, float]:
+        """Return how much more an action on a target moves a goal's metric toward the goal than nothing does.
 
-    def propensities(self, goal_type: GoalType, actions: Sequence[str], hour: float, seed: int) -> FloatArray:
-        """Return the probability of drawing each action, (n_actions,)."""
-        situation = Situation(goal_type, hour)
-        return propensities(self.learner, situation, list(actions), seed, nothing_floor=self.nothing_floor)
+        Mean and standard deviation, in sd of the metric.
+        """
+        return self.learner.gain(self._situation(goal, target), action, NOTHING)
+
+    def doubt_before(self, action: str, goal: Goal, target: str) -> float:
+        """Return the standard deviation of that before anything was measured."""
+        return self.learner.doubt_before(self._situation(goal, target), action)
+
+    def _situation(self, goal: Goal, target: str) -> Situation:
+        return Situation(goal.goal_type, self.hour, goal.series or "", target)
 
 
 def planner_beliefs(context: Context) -> LearnedBeliefs:
     """Return what the planner is to believe at this tick."""
-    hour = context.tick.hour + context.tick.minute / 60
-    return LearnedBeliefs(current_learner(context), hour, context.settings.executor.holdout_ratio)
+    hour = hour_of_day(context.tick.timestamp(), context.zone)
+    return LearnedBeliefs(current_learner(context), hour)
 
 
 def learned_strategies(context: Context) -> StrategyAdvice:
@@ -66,6 +79,18 @@ def learned_strategies(context: Context) -> StrategyAdvice:
 def realised_by_action(context: Context) -> dict[str, RealisedGain]:
     """Return, by action, the effects believed when its acts began beside those measured; kept by the learn stage."""
     return {action: RealisedGain(**gain) for action, gain in _insights(context).get("predictions", {}).items()}
+
+
+def measured_changes(context: Context) -> dict[tuple[str, str], tuple[float, float]]:
+    """Return what each action was measured to change on each series, wanted or not: by (action, series).
+
+    Mean change and its standard error, in the metric's unit.
+    """
+    return {
+        (each["action"], each["series"]): (each["mean_change"], each["standard_error"])
+        for each in _insights(context).get("contributions", ())
+        if each.get("standard_error") is not None
+    }
 
 
 def _insights(context: Context) -> dict[str, Any]:

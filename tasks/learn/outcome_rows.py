@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
 from math import isfinite
 
 from storage.records import NOTHING, Outcome, ReceiptStatus, Verdict
@@ -24,7 +25,8 @@ class OutcomeRow:
     its standard deviations, positive toward the goal; NaN where not measured. `at_s` is when was acted, in
     epoch seconds. `claimed_ratio` is the relative change the handler itself reported, `measured_ratio` what
     was measured, `predicted_sd_units` what was believed of the action when it began, `past_windows` how many
-    windows without an action it was held against, `harmed_guard` whether it made a guard metric worse.
+    windows without an action it was held against, `harmed_guard` whether it made a guard metric worse, `series` what
+    it was to move, `target` what was acted on, empty where not known.
     """
 
     outcome_id: str
@@ -46,6 +48,8 @@ class OutcomeRow:
     predicted_sd_units: float = float("nan")
     past_windows: float = float("nan")
     harmed_guard: bool = False
+    series: str = ""
+    target: str = ""
 
     @property
     def did_harm(self) -> bool:
@@ -74,8 +78,11 @@ class OutcomeRow:
         return not self.is_failure and self.status not in NOT_DONE and self.verdict is Verdict.IMPROVED
 
     @staticmethod
-    def of(outcome: Outcome, harmful: Collection[str] = ()) -> OutcomeRow:
-        """Read a stored outcome; `harmful` are the acts that made a guard metric worse."""
+    def of(outcome: Outcome, harmful: Collection[str] = (), targets: Mapping[str, str] | None = None) -> OutcomeRow:
+        """Read a stored outcome; `harmful` are the acts that made a guard metric worse, `targets` what acts acted on.
+
+        Both go by the id of the action.
+        """
         ratio = outcome.evidence.get("relative_ratio")
         return OutcomeRow(
             outcome.outcome_id,
@@ -97,6 +104,8 @@ class OutcomeRow:
             _number(outcome.evidence.get("predicted_sd_units")),
             _number(outcome.evidence.get("past_windows")),
             outcome.action_id in harmful,
+            outcome.series,
+            (targets or {}).get(outcome.action_id, ""),
         )
 
 
@@ -122,13 +131,14 @@ def once_each(rows: Iterable[OutcomeRow]) -> list[OutcomeRow]:
     return list({row.outcome_id: row for row in reversed(list(rows))}.values())[::-1]
 
 
-def hour_of_day(at_s: float, utc_offset_s: float = 0.0) -> float:
-    """Return the hour of day, 0 to 24, of epoch seconds at an offset from UTC."""
-    return (at_s + utc_offset_s) % DAY_S / 3600
+def hour_of_day(at_s: float, zone: tzinfo = UTC) -> float:
+    """Return the hour of day, 0 to 24, of epoch seconds on the clocks of a time zone."""
+    at = datetime.fromtimestamp(at_s, zone)
+    return at.hour + at.minute / 60 + (at.second + at.microsecond / 1e6) / 3600
 
 
-def observations(rows: Iterable[OutcomeRow], utc_offset_s: float = 0.0) -> list[Observation]:
-    """Return what outcomes teach about actions, in the order given and each once.
+def observations(rows: Iterable[OutcomeRow], zone: tzinfo = UTC) -> list[Observation]:
+    """Return what outcomes teach about actions, in the order given and each once; hours are those of a time zone.
 
     An outcome without a number, or one that another action disturbed, teaches nothing.
     """
@@ -137,9 +147,11 @@ def observations(rows: Iterable[OutcomeRow], utc_offset_s: float = 0.0) -> list[
             row.outcome_id,
             row.action,
             row.goal_type,
-            hour_of_day(row.at_s, utc_offset_s),
+            hour_of_day(row.at_s, zone),
             row.effect_sd_units,
             row.se_sd_units,
+            row.series,
+            row.target,
         )
         for row in once_each(rows)
         if row.is_measured

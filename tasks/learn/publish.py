@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from handlers import ActionHandler
 from storage.actions import ActionView
 from storage.facts import INSIGHTS, PLACEBOS
 from storage.records import NOTHING, Autonomy, Decision, Goal, GoalType, ReceiptStatus
@@ -16,7 +15,8 @@ from tasks.authority import earn
 from tasks.context import Context
 from tasks.learn.autonomy import TrackRecord, gather, review
 from tasks.learn.beliefs import Learner
-from tasks.learn.outcome_rows import OutcomeRow, observations
+from tasks.learn.knowledge import learned_from
+from tasks.learn.outcome_rows import OutcomeRow
 from tasks.learn.pooled_effect import OwnError
 from tasks.learn.reports.contribution import contributions
 from tasks.learn.reports.insights import insights
@@ -49,12 +49,10 @@ def _off_policy(context: Context, learner: Learner, considered: int, count: int)
     """Return what other policies would have achieved; estimated anew with every tenth outcome, for it takes a while."""
     if count // OFF_POLICY_EVERY == considered // OFF_POLICY_EVERY:
         return list((context.store.facts.get(INSIGHTS) or {}).get("off_policy", ()))
-    logged = [
-        LoggedDecision(seen, _propensities(decision))
-        for outcome, decision in context.store.outcomes.decided(DECISIONS_LOOKED_AT)
-        for seen in observations([OutcomeRow.of(outcome)])
-    ]
-    return policy_report(logged, learner)
+    decided = context.store.outcomes.decided(DECISIONS_LOOKED_AT)
+    propensities = {outcome.outcome_id: _propensities(decision) for outcome, decision in decided}
+    seen = learned_from(context, [outcome for outcome, _ in decided])
+    return policy_report([LoggedDecision(each, propensities[each.outcome_id]) for each in seen], learner)
 
 
 def _propensities(decision: Decision) -> dict[str, float]:
@@ -77,12 +75,11 @@ def review_levels(context: Context, rows: Sequence[OutcomeRow]) -> int:
 
 def _review(context: Context, rows: Sequence[OutcomeRow], action: str, goal_type: GoalType) -> bool:
     level = context.level(goal_type, action)
-    evidence = _evidence(context, rows, action, goal_type)
+    evidence = _evidence(context, rows, action, goal_type, level)
     verdict = review(level, evidence)
     handler = context.actions[action]
     is_too_high = verdict.level.rank > Autonomy(handler.highest_level or Autonomy.AUTO).rank
-    # Who was given a level by hand keeps it until results speak against it: earning starts from there.
-    if not verdict.is_changed or is_too_high or _is_ceiling(verdict.level, level, handler):
+    if not verdict.is_changed or is_too_high:
         return False
     earn(context.store, goal_type, handler, verdict.level)
     verb = "promoted" if verdict.level.rank > level.rank else "demoted"
@@ -91,13 +88,9 @@ def _review(context: Context, rows: Sequence[OutcomeRow], action: str, goal_type
     return True
 
 
-def _is_ceiling(new_level: Autonomy, level: Autonomy, action: ActionHandler) -> bool:
-    """Tell whether a fall is only the ceiling for what cannot be undone, which a person lifted in the configuration."""
-    lifted = action.configured_level == level
-    return lifted and new_level is Autonomy.APPROVE and level is Autonomy.AUTO and not action.reversible
-
-
-def _evidence(context: Context, rows: Sequence[OutcomeRow], action: str, goal_type: GoalType) -> TrackRecord:
+def _evidence(
+    context: Context, rows: Sequence[OutcomeRow], action: str, goal_type: GoalType, level: Autonomy
+) -> TrackRecord:
     undone = [
         view for view in context.store.actions.latest(1_000) if view.action.undo_of and view.action.name == action
     ]
@@ -108,6 +101,7 @@ def _evidence(context: Context, rows: Sequence[OutcomeRow], action: str, goal_ty
         goal_type,
         is_reversible=context.actions[action].reversible,
         is_tested=any(row.action == action and not row.is_failure for row in rows),
+        is_said=level.rank <= Autonomy(context.actions[action].level).rank,
         forecasts=forecasts,
         coverage_ratio=coverage or 0.0,
         lead_time_s=lead_time_s(context, goal_type),

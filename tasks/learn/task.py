@@ -9,7 +9,7 @@ from storage.facts import CONSIDERED
 from storage.records import Belief, stable_id
 from tasks.context import Context
 from tasks.learn.beliefs import HierarchicalLearner, Learner, Restored, replay, restore, unlearned
-from tasks.learn.knowledge import _recorded, observations_of
+from tasks.learn.knowledge import _recorded, learned_from
 from tasks.learn.outcome_rows import OutcomeRow
 from tasks.learn.publish import publish, review_levels
 from tasks.stage import stage
@@ -36,7 +36,7 @@ def learn(context: Context) -> Belief | None:
         return None
     is_sound = belief_before is not None and not restored.note
     outcomes = context.store.outcomes.targets(newest=LOOKED_AT if is_sound else None)
-    fresh = unlearned(restored.learner, observations_of(outcomes))
+    fresh = unlearned(restored.learner, learned_from(context, outcomes))
     if belief_before and restored.note:
         context.store.audit.append("loop", "belief replayed", belief_before.belief_id, {"note": restored.note})
     learner = replay(fresh, restored.learner)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -15,6 +15,7 @@ from storage.records import (
     Candidate,
     Decision,
     FloatArray,
+    Goal,
     GoalType,
     GoalView,
     Objective,
@@ -27,12 +28,15 @@ from tasks.drivers.responses import Response
 class EffectBeliefs(Protocol):
     """What is believed about the actions; the learner fulfils it, `PriorBeliefs` where nothing is learned."""
 
-    def effect(self, action: str, goal_type: GoalType) -> tuple[float, float]:
-        """Return mean and standard deviation of an action's effect in sd of the metric, positive toward the goal."""
+    def effect(self, action: str, goal: Goal, target: str) -> tuple[float, float]:
+        """Return mean and standard deviation of what an action on a target does beyond what happens anyway.
+
+        In sd of the goal's metric, positive toward the goal.
+        """
         ...
 
-    def propensities(self, goal_type: GoalType, actions: Sequence[str], hour: float, seed: int) -> FloatArray:
-        """Return the probability of drawing each action (doing nothing among them), (n_actions,), summing to one."""
+    def doubt_before(self, action: str, goal: Goal, target: str) -> float:
+        """Return the standard deviation of that before anything was measured."""
         ...
 
 
@@ -59,8 +63,8 @@ class StrategyChooser(Protocol):
 class Commitment:
     """An action planned or done earlier that still counts: its slot is taken, its metric settles until `until`.
 
-    `is_started` tells whether it can no longer be reconsidered. Of an amount that it raised in the series `sets`, what
-    was added works from `rises_until` on.
+    `is_started` tells whether it can no longer be reconsidered, `waits` whether a person is asked first.
+    Of an amount that it raised in the series `sets`, what was added works from `rises_until` on.
     """
 
     action_id: str
@@ -73,6 +77,7 @@ class Commitment:
     params: Mapping[str, Any] = field(default_factory=dict)
     strategy: Strategy = Strategy.IMMEDIATE
     is_started: bool = False
+    waits: bool = False
     sets: str | None = None
     rises_until: datetime | None = None
 
@@ -102,9 +107,11 @@ class PlanProblem:
     path index is the same future in all of them. `series_sd` is the usual spread of a series, `capacities` the present
     value of the series that objectives name as capacity, `responses` the models by objective that has a driver.
     `maintenance` holds spans (start, end) in which nothing is done, `informed` the goals that had their information
-    action. `cycle_s` is the time to the next planning round: what begins before it cannot be left to it. An action that
-    a person must approve is expected to wait `approval_latency_s` for it, at most a sixth of the horizon. Costs are on
-    the scale of the loss: 1 is an objective of severity 1 broken all the time by two sd.
+    action. `changes` are the measured changes of series by actions, (action, series) to mean and standard error in the
+    metric's unit, `unmeasured` the actions and the series of acts that await their measurement. `cycle_s` is the time
+    to the next planning round: what begins before it cannot be left to it. An action that a person must approve is
+    expected to wait `approval_latency_s` for it, at most a sixth of the horizon. Costs are on the scale of the loss: 1
+    is an objective of severity 1 broken all the time by two sd.
     """
 
     tick: datetime
@@ -128,6 +135,8 @@ class PlanProblem:
     capacities: Mapping[str, float] = field(default_factory=dict)
     responses: Mapping[str, Response] = field(default_factory=dict)
     informed: frozenset[str] = frozenset()
+    changes: Mapping[tuple[str, str], tuple[float, float]] = field(default_factory=dict)
+    unmeasured: frozenset[str] = frozenset()
     max_concurrent_goals: int = 3
     slot_s: float = 60.0
     n_slots: int = 20
@@ -135,9 +144,7 @@ class PlanProblem:
     margin: float = 0.30
     switching_ratio: float = 0.25
     explore: bool = True
-    explore_ratio: float = 0.5
     nothing_floor: float = 0.05
-    prior_effect_sd: float = 0.9
     settle_s: float = 600.0
     expires_s: float = 900.0
     approval_expires_s: float = 86_400.0
@@ -148,6 +155,17 @@ class PlanProblem:
     def standing(self) -> tuple[Commitment, ...]:
         """Return the commitments that take anything; actions that only inform take nothing."""
         return tuple(each for each in self.commitments if not self.traits_of(each.action).informs_only)
+
+    @cached_property
+    def limited(self) -> tuple[tuple[Objective, str], ...]:
+        """Return each objective that limits every value, with each series with a forecast that it limits."""
+        limiting = [each for each in self.objectives.values() if each.kind.limits_values]
+        return tuple((each, series) for each in limiting for series in self.paths if each.matches(series))
+
+    @cached_property
+    def measured_actions(self) -> frozenset[str]:
+        """Return the actions of which any change was measured."""
+        return frozenset(action for action, _ in self.changes)
 
     def slot_at(self, slot: int) -> datetime:
         """Return the moment at which a slot begins."""

@@ -19,7 +19,7 @@ from tasks.drivers.fitting import fit_driven
 from tasks.forecast import Outlook
 from tasks.goals import leads_to_act
 from tasks.interventions.act_window import horizon_ends_at
-from tasks.learn import learned_strategies, planner_beliefs, realised_by_action
+from tasks.learn import learned_strategies, measured_changes, planner_beliefs, realised_by_action
 from tasks.maintenance import spans_between
 from tasks.objectives.in_force import objectives_in_force
 from tasks.plan import PlanProblem, Realised, make_plans
@@ -95,11 +95,15 @@ def problem(context: Context, goals: tuple[GoalView, ...], outlook: Outlook) -> 
         levels=_levels(context, goals, names),
         advice=learned_strategies(context) if options.enable_learning else None,
         realised=realised(context) if options.enable_learning else {},
+        changes=measured_changes(context) if options.enable_learning else {},
+        unmeasured=_unmeasured(context),
         responses=driven.responses,
         capacities=driven.capacities,
         commitments=commitments(context, [*pending, *_settling(context, recent)], outlook.frames),
         cooldown_until=_cooldowns(context, recent),
-        maintenance=tuple(spans_between(options.maintenance, context.tick, context.tick + timedelta(days=1))),
+        maintenance=tuple(
+            spans_between(options.maintenance, context.tick, context.tick + timedelta(days=1), context.zone)
+        ),
         informed=_informed(context, goals),
         max_concurrent_goals=options.max_concurrent_goals,
         slot_s=options.execution_interval_seconds,
@@ -113,10 +117,8 @@ def problem(context: Context, goals: tuple[GoalView, ...], outlook: Outlook) -> 
 
 
 def _beliefs(context: Context) -> EffectBeliefs:
-    """Return what was learned; the floor under doing nothing is left to the draw, which knows what is at stake."""
-    if not context.settings.executor.enable_learning:
-        return PriorBeliefs()
-    return replace(planner_beliefs(context), nothing_floor=0.0)
+    """Return what was learned."""
+    return planner_beliefs(context) if context.settings.executor.enable_learning else PriorBeliefs()
 
 
 def realised(context: Context) -> dict[str, Realised]:
@@ -146,11 +148,18 @@ def _candidates(context: Context, view: GoalView, may_act: bool) -> tuple[Candid
 
 
 def _levels(context: Context, goals: tuple[GoalView, ...], names: set[str]) -> dict[tuple[GoalType, str], Autonomy]:
-    """Return the level of each pair; without autonomous mode nothing exceeds what a person must approve."""
+    """Return the level of each pair; without autonomous mode nothing exceeds what a person must approve.
+
+    But for what only reports: nobody needs to be asked for that.
+    """
     cap = Autonomy.AUTO if is_autonomous(context.settings, context.store) else Autonomy.APPROVE
     types = {view.goal.goal_type for view in goals}
     return {
-        (goal_type, name): min(context.level(goal_type, name), cap, key=lambda level: level.rank)
+        (goal_type, name): min(
+            context.level(goal_type, name),
+            Autonomy.AUTO if context.actions[name].informs_only else cap,
+            key=lambda level: level.rank,
+        )
         for goal_type in types
         for name in names
     }
@@ -176,6 +185,12 @@ def _deviations(values: FloatArray) -> list[float]:
     return [at_least_visible(*each) if isfinite(each[0]) else each[0] for each in zip(sd, mean, strict=True)]
 
 
+def _unmeasured(context: Context) -> frozenset[str]:
+    """Return the actions and the series of acts that await their measurement."""
+    acts = (view.action for view in context.store.actions.unmeasured() if view.action.name != NOTHING)
+    return frozenset(name for act in acts for name in (act.name, act.series or ""))
+
+
 def _settling(context: Context, recent: list[ActionView]) -> list[ActionView]:
     return [
         view for view in recent if (receipt := view.touched) and horizon_ends_at(view.action, receipt) > context.tick
@@ -196,12 +211,13 @@ def _commitment(context: Context, view: ActionView, frames: tuple[Frame, ...]) -
         action=action.name,
         target=action.target,
         start=start,
-        until=start + timedelta(seconds=action.horizon_s),
+        until=start + timedelta(seconds=min(action.horizon_s, context.settings.executor.measure_horizon_seconds)),
         series=action.series,
         params=action.params,
         strategy=action.strategy,
         # An undo is nobody's plan to reconsider.
         is_started=view.receipt is not None or view.intent is not None or action.undo_of is not None,
+        waits=view.approval is None and action.level is not Autonomy.AUTO,
         sets=sets,
         rises_until=_rises_until(context, view, sets, frames) if sets and view.receipt else None,
     )
@@ -228,10 +244,16 @@ def _value_at(frames: tuple[Frame, ...], series: str, moment: datetime) -> float
 
 
 def _cooldowns(context: Context, recent: list[ActionView]) -> dict[tuple[str, str], datetime]:
+    """Return from when on each action may run on each target again: after its cooldown, and once its last act works.
+
+    Until then nothing can be seen of that, and a second one would be run for want of patience.
+    """
     free_at: dict[tuple[str, str], datetime] = {}
     for view in recent:
         if view.receipt and _was_answered(view) and not view.action.undo_of:
-            pause = timedelta(seconds=context.actions[view.action.name].cooldown_s)
+            traits = context.actions[view.action.name]
+            is_under_way = view.receipt.status is ReceiptStatus.SUCCEEDED and traits.sets is None
+            pause = timedelta(seconds=max(traits.cooldown_s, traits.latency_s if is_under_way else 0.0))
             free_at[(view.action.name, view.action.target)] = view.receipt.finished_at + pause
     return free_at
 

@@ -58,7 +58,7 @@ def _pooled(
     own: OwnError,
 ) -> dict[str, Any]:
     if not len(estimates):
-        return {"mean_change": None, "low": None, "high": None, "is_clear": False}
+        return {"mean_change": None, "low": None, "high": None, "standard_error": None, "is_clear": False}
     # Pooled in units of the typical error: metrics may be shares or bytes.
     unit = float(np.median(errors)) or 1.0
     effect = pooled_effect(estimates / unit, errors / unit, past_windows=windows, own=own)
@@ -68,6 +68,7 @@ def _pooled(
         "mean_change": effect.mean * unit,
         "low": low,
         "high": high,
+        "standard_error": effect.standard_error * unit,
         "is_clear": surely.low > 0 or surely.high < 0,
     }
 

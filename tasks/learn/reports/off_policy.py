@@ -104,7 +104,7 @@ def _fitted_without(decisions: Sequence[LoggedDecision], fold: int) -> Learner:
 def _terms(decision: LoggedDecision, model: Learner, policy: Policy) -> tuple[float, float, float]:
     """Return the policy's modelled value, the modelled value of what was done, and the weight of that."""
     seen, arms = decision.observation, list(decision.propensities)
-    context = Situation(seen.goal_type, seen.hour)
+    context = seen.situation
     modelled, _ = model.effects(context, arms)
     shares = policy(context, arms)
     place = arms.index(seen.action)

@@ -42,7 +42,10 @@ class Column(NamedTuple):
     def loss(self) -> str:
         """Say what is wrong with it where its value is below nothing."""
         does_harm = float(self.worth.gain[self.slot]) < 0
-        return "do more harm than good" if does_harm else "cost more than it saves"
+        if not does_harm:
+            return "cost more than it saves"
+        harmed = f", to {' and '.join(self.worth.harmed)}" if self.worth.harmed else ""
+        return f"do more harm than good{harmed}"
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,23 @@ def columns_of(
             blocked.append(Blocked(view.goal.goal_id, candidate, _out_of_reach(problem, view, candidate)))
         elif worth is not None:
             columns += _columns(problem, view, worth, candidate, slots, partners)
+    return _not_in_place_of_better(problem, view, columns, blocked)
+
+
+def _not_in_place_of_better(
+    problem: PlanProblem, view: GoalView, columns: list[Column], blocked: list[Blocked]
+) -> tuple[list[Column], list[Blocked]]:
+    """Leave out what is believed worse than an action that waits for an answer, for another goal on this series."""
+    for each in problem.standing:
+        is_others = each.goal_id != view.goal.goal_id and each.series is not None and each.series == view.goal.series
+        if not each.waits or not is_others:
+            continue
+        offer = offer_key(Candidate(action=each.action, target=each.target, params=dict(each.params)))
+        promised = max((column.value for column in columns if column.offer == offer), default=0.0)
+        worse = [column for column in columns if column.value < promised and column.offer != offer]
+        reason = f"{each.action} is believed better and waits for an answer"
+        blocked += [Blocked(view.goal.goal_id, one.candidate, reason) for one in {c.offer: c for c in worse}.values()]
+        columns = [column for column in columns if column not in worse]
     return columns, blocked
 
 

@@ -8,11 +8,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from storage.records import NOTHING, FloatArray, GoalView
+from storage.records import NOTHING, Autonomy, FloatArray, GoalView
 from tasks.plan.optimise.columns import Column
 from tasks.plan.problem import PlanProblem
+from tasks.plan.valuation.priors import effect_of
+from tasks.plan.valuation.value import LEAST_WORTH, Valuer
 
 _SEVERE = 0.9
+_DRAWS = 300
+_CURIOSITY = 0.5
+_TRIAL_RATIO = 0.5
+_RARE = 0.1
+_GRID = 9
 
 
 @dataclass(frozen=True)
@@ -43,30 +50,29 @@ class Draw:
 def draw_for(
     problem: PlanProblem,
     view: GoalView,
+    valuer: Valuer,
     options: Mapping[str, Column],
     best_action: str,
     *,
-    worthwhile_cost: float,
     is_certain: bool = False,
 ) -> Draw:
     """Draw among one column of each action and doing nothing.
 
-    `best_action` is what the valuation says. Where exploring is safe it is mixed with the beliefs' propensities
-    over the actions that may be tried; doing nothing keeps its floor where the severity allows, so that what an action
-    changes can be told from what would have happened anyway. The logged propensities are those drawn from. With
-    `is_certain` nothing is left to chance.
+    `best_action` is what the valuation says. Where exploring is safe the others that may be tried stand against it:
+    each is drawn as often as it would be worth most, were its effect drawn from what is believed of it. So trying fades
+    as effects become known, and where nothing can be gained nothing is tried. Doing nothing keeps its floor where the
+    severity allows, so that what an action changes can be told from what would have happened anyway. The logged
+    propensities are those drawn from. With `is_certain` nothing is left to chance.
     """
     names = [NOTHING, *sorted(options)]
     seed = draw_seed(problem, view)
     shares = np.array([float(name == best_action) for name in names])
-    floor = problem.nothing_floor if view.goal.severity < _SEVERE else 0.0
     if not is_certain:
-        if problem.explore and not is_burning(problem):
-            mine = [name for name in names[1:] if _may_try(problem, options[name], worthwhile_cost)]
-            # Where no holdout is wanted nothing is left undone in order to learn, however uncertain the actions are.
-            may_abstain = floor > 0 or best_action == NOTHING
-            shares = _mixed(problem, view, names, [NOTHING, *mine] if may_abstain else mine, shares, seed)
-        shares = _with_floor(shares, floor)
+        others = [name for name in names[1:] if name != best_action]
+        tried = [name for name in others if _may_try(problem, valuer, options[name], best_action)]
+        if tried and not is_burning(problem):
+            shares = _shares_won(problem, valuer, names, options, best_action, tried, seed)
+        shares = _with_floor(shares, problem.nothing_floor if view.goal.severity < _SEVERE else 0.0)
     position = min(int(np.searchsorted(np.cumsum(shares), unit_of(seed), side="right")), len(names) - 1)
     drawn = names[position] if shares[position] > 0 else names[int(np.argmax(shares))]
     return Draw(
@@ -100,29 +106,59 @@ def unit_of(seed: int) -> float:
     return float(np.random.default_rng(seed).random())
 
 
-def _may_try(problem: PlanProblem, column: Column, worthwhile_cost: float) -> bool:
-    traits = problem.traits_of(column.action)
-    return traits.may_be_explored and column.candidate.cost <= worthwhile_cost and column.slot == 0
+def _may_try(problem: PlanProblem, valuer: Valuer, column: Column, best_action: str) -> bool:
+    """Tell whether an action may be tried in order to learn: safe, cheap, at once, and so that it can be measured.
+
+    What cannot be undone is tried only where it is said that it may be done, and nothing known helps. One trial at a
+    time: while an act on the goal's series, or one of the same action, is not measured yet, a further one would teach
+    little.
+    """
+    traits, series = problem.traits_of(column.action), valuer.view.goal.series
+    is_last_resort = best_action == NOTHING and traits.risk == "low" and Autonomy(traits.level) is Autonomy.AUTO
+    if not (problem.explore and (traits.may_be_explored or is_last_resort) and column.slot == 0):
+        return False
+    is_measurable = not {column.action, series} & problem.unmeasured
+    charged = column.worth.own_gain[0] - column.own_value
+    return is_measurable and charged <= problem.margin * valuer.risk
 
 
-def _mixed(
+def _shares_won(
     problem: PlanProblem,
-    view: GoalView,
+    valuer: Valuer,
     names: Sequence[str],
-    mine: Sequence[str],
-    shares: FloatArray,
+    options: Mapping[str, Column],
+    best_action: str,
+    tried: Sequence[str],
     seed: int,
 ) -> FloatArray:
-    if not set(mine) - {NOTHING}:
-        return shares
-    hour = problem.tick.hour + problem.tick.minute / 60
-    learned = np.asarray(problem.beliefs.propensities(view.goal.goal_type, mine, hour, seed), dtype=float)
-    learned = np.where(np.isfinite(learned), np.maximum(learned, 0.0), 0.0)
-    if learned.sum() <= 0:
-        return shares
-    spread = np.zeros(len(names))
-    spread[[names.index(name) for name in mine]] = learned / learned.sum()
-    return (1 - problem.explore_ratio) * shares + problem.explore_ratio * spread
+    """Return how often each of `names` (n_names,) is worth most, over draws of what is believed of their effects.
+
+    Thompson sampling on value: Thompson (1933, doi:10.1093/biomet/25.3-4.285), with the spread of the draws times
+    `_CURIOSITY`. Doing nothing wins where no other saves half of the margin; where it may not be chosen in order to
+    learn, it wins only if it is what the valuation says.
+    """
+    values = np.full((_DRAWS, len(names)), -np.inf)
+    least = max(LEAST_WORTH, _TRIAL_RATIO * problem.margin * valuer.risk)
+    values[:, 0] = least if best_action == NOTHING or problem.nothing_floor > 0 else -np.inf
+    normal = np.random.default_rng([seed, 2]).standard_normal((_DRAWS, len(names)))
+    for place, name in enumerate(names):
+        if name == best_action != NOTHING or name in tried:
+            values[:, place] = _values_drawn(problem, valuer, options[name], normal[:, place])
+    won = np.bincount(values.argmax(axis=1), minlength=len(names)) / _DRAWS
+    # A small chance at every turn is an act a day: what is seldom better than what would be done is not tried at all.
+    else_done = np.maximum(values[:, 0], values[:, names.index(best_action)])
+    rare = [place for place in map(names.index, tried) if np.mean(values[:, place] > else_done) < _RARE]
+    won[rare] = 0.0
+    return np.asarray(won / won.sum()) if won.sum() > 0 else np.array([float(name == best_action) for name in names])
+
+
+def _values_drawn(problem: PlanProblem, valuer: Valuer, column: Column, normal: FloatArray) -> FloatArray:
+    """Return what a column is worth were its effect each draw from what is believed of it (n_draws,)."""
+    mean, sd = effect_of(problem, column.candidate, valuer.view.goal)
+    effects = np.linspace(mean - 2.5 * sd, mean + 2.5 * sd, _GRID)
+    gains = valuer.own_gains_at(column.candidate, column.slot, effects)
+    charged = float(column.worth.own_gain[column.slot]) - column.value
+    return np.interp(mean + _CURIOSITY * sd * normal, effects, gains) - charged
 
 
 def _with_floor(shares: FloatArray, floor: float) -> FloatArray:

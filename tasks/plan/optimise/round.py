@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from storage.records import NOTHING, GoalView, Strategy
+from storage.records import NOTHING, Autonomy, GoalView, Strategy
 from tasks.plan.optimise.allocation_limits import Allocation, Limits
 from tasks.plan.optimise.columns import Blocked, Column, Partner, busy_slots, capacity_of, columns_of
 from tasks.plan.optimise.draw import Draw, draw_for
@@ -105,13 +105,15 @@ def decide(round_: Round, view: GoalView) -> None:
     is_waiting = chosen is not None and not round_.commits(chosen)
     # What an amount changes is known from its response: chance would teach nothing and cost what it leaves undone.
     is_known = round_.valuers[goal_id].amounts is not None
+    # While what is worth it waits for an answer, nothing is tried in its place.
+    is_asked = chosen is not None and problem.level(view.goal.goal_type, chosen.action) is not Autonomy.AUTO
     draw = draw_for(
         problem,
         view,
+        round_.valuers[goal_id],
         options,
         chosen.action if chosen else NOTHING,
-        worthwhile_cost=round_.valuers[goal_id].risk,
-        is_certain=is_waiting or is_known,
+        is_certain=is_waiting or is_known or is_asked,
     )
     round_.draws[goal_id] = draw
     if draw.column is not None:

@@ -9,6 +9,8 @@ from storage.records import Action, Autonomy, Candidate, Decision, GoalView, Pla
 from tasks.plan.problem import PlanProblem
 from tasks.plan.valuation.amounts import amount_of
 
+_MOST_MEASURED_S = 7_200.0
+
 
 def action_of(
     problem: PlanProblem,
@@ -45,12 +47,18 @@ def action_of(
         series=goal.series if is_aimed else None,
         side=goal.side,
         guards=objective.guards if objective and not problem.traits_of(candidate.action).informs_only else (),
-        horizon_s=problem.settle_s,
+        horizon_s=measured_for_s(problem, candidate),
         propensity=propensity,
         priority=goal.priority,
         bound=goal.bound,
         forecast_cycle_id=problem.cycle_id,
     )
+
+
+def measured_for_s(problem: PlanProblem, candidate: Candidate) -> float:
+    """Return how long after it an act is measured: from when it works, as long as it works or two hours of that."""
+    lasts_s = min(problem.traits_of(candidate.action).duration_s or 0.0, _MOST_MEASURED_S)
+    return candidate.latency_s + max(problem.settle_s, lasts_s)
 
 
 def _is_aimed(problem: PlanProblem, view: GoalView, candidate: Candidate) -> bool:

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from storage.records import NOTHING, Action, Alternative, Decision, GoalView, Plan
+from storage.records import NOTHING, Action, Alternative, Autonomy, Decision, GoalView, Plan
 from tasks.plan.optimise.allocation_limits import Allocation
 from tasks.plan.optimise.columns import Blocked, Column
 from tasks.plan.optimise.draw import Draw
 from tasks.plan.optimise.round import Round
 from tasks.plan.problem import Dropped, PlanResult
 from tasks.plan.record.actions import action_of, decision_id, information_actions, plan_of
-from tasks.plan.record.explain import explain_act, explain_nothing, explain_wait, reasons_of, runner_up
+from tasks.plan.record.explain import (
+    contradictions,
+    explain_act,
+    explain_nothing,
+    explain_wait,
+    reasons_of,
+    runner_up,
+    weighed,
+)
 from tasks.text import number, percent
 
 
@@ -57,7 +65,9 @@ def decision_of(round_: Round, view: GoalView) -> Decision:
         chosen=_alternative(column, draw) if column else _nothing(draw),
         alternatives=_alternatives(round_, goal_id, draw, column, refused, others),
         strategy=round_.strategies[goal_id][0],
-        explanation=_explanation(round_, goal_id, draw, column, refused),
+        explanation=" ".join(
+            [_explanation(round_, goal_id, draw, column, refused), *contradictions(round_.problem, view)]
+        ),
         seed=draw.seed,
         blocked_by=(*reasons_of(refused), *_bound_by(round_, goal_id, column, others)),
     )
@@ -86,7 +96,9 @@ def _explanation(round_: Round, goal_id: str, draw: Draw, column: Column | None,
     if not round_.commits(column):
         return explain_wait(problem, column, strategy, refused)
     instead, lost = runner_up(problem, round_.worthy, round_.solution, round_.limits, column)
-    return explain_act(problem, view, draw, strategy, valuer.outlook.risk, instead, lost)
+    said = explain_act(problem, view, draw, strategy, valuer.outlook.risk, instead, lost)
+    is_asked = problem.level(view.goal.goal_type, column.action) is not Autonomy.AUTO
+    return f"{said} {weighed(problem, round_.columns_for(goal_id))}" if is_asked else said
 
 
 def _bound_by(round_: Round, goal_id: str, chosen: Column | None, others: Allocation) -> tuple[str, ...]:

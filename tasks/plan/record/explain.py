@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from tasks.plan.optimise.draw import Draw
 from tasks.plan.optimise.solve import solve_greedy, solve_milp
 from tasks.plan.problem import PlanProblem
 from tasks.plan.valuation.amounts import amount_of
+from tasks.plan.valuation.priors import declared_effect
 from tasks.text import limit, moment, number, percent, span, unit_of, value
 
 
@@ -89,6 +90,40 @@ def _because(problem: PlanProblem, view: GoalView, column: Column, risk: float) 
         return f"{story} Compared with the present amount it saves {number(column.value)} per step{_costs(column)}."
     left = float(column.worth.risk_left[column.slot])
     return f"it is expected to lower the risk from {number(risk)} to {number(left)}{_costs(column)}."
+
+
+def weighed(problem: PlanProblem, columns: Iterable[Column]) -> str:
+    """Return what each way would save and cost, best first, for a person who is asked."""
+    best: dict[str, Column] = {}
+    for column in sorted(columns, key=lambda each: -each.value):
+        best.setdefault(column.offer, column)
+    said = [
+        f"{named(problem, each.candidate)} saves {number(each.worth.own_gain[each.slot])}, "
+        f"costs {number(each.candidate.cost)}{_harms(each)}"
+        for each in best.values()
+    ]
+    return f"To weigh: {'; '.join(said)}; nothing saves and costs nothing."
+
+
+def _harms(column: Column) -> str:
+    harm = float(column.worth.own_gain[column.slot] - column.worth.gain[column.slot])
+    harmed = " and ".join(column.worth.harmed)
+    return f" and harms {harmed} by {number(harm)}" if harm > 0 and harmed else ""
+
+
+def contradictions(problem: PlanProblem, view: GoalView) -> list[str]:
+    """Say of which actions what they declare for a goal's metric is the opposite of what was measured, each once."""
+    said = dict[str, None]()
+    for candidate in problem.candidates.get(view.goal.goal_id, ()):
+        declared = declared_effect(candidate, view.goal, problem.series_sd.get(view.goal.series or ""))
+        if not declared:
+            continue
+        mean, sd = problem.beliefs.effect(candidate.action, view.goal, candidate.target)
+        if mean * declared < 0 and abs(mean) > 2 * sd:
+            meant, found = ("help", "harm") if declared > 0 else ("harm", "help")
+            words = f"{candidate.action} is declared to {meant} but was measured to {found}: the measurement counts."
+            said[words] = None
+    return list(said)
 
 
 def explain_wait(

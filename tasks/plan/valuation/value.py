@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,11 +13,14 @@ from tasks.plan.problem import PlanProblem, Realised
 from tasks.plan.valuation.amounts import amount_of, amount_values
 from tasks.plan.valuation.priors import effect_of
 from tasks.plan.valuation.risk import MAX_STEPS, Side, deviates_of, excess_of, ramps_of, risk_after, risk_of, thin
+from tasks.plan.valuation.side_effects import harms_of
 
 _AS_TEXT = json.JSONEncoder(sort_keys=True, default=str).encode
 _SHRINK_COUNT = 20
 _N_DEVIATES = 64
 _LEAST_LEAD_S = 3_600.0
+LEAST_WORTH = 0.02
+"""What an act must save to be worth the disturbance: a fiftieth of an objective of severity 1 broken all the time."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ class Worth:
     """What a candidate is worth in each slot (n_slots,): gain over all bounds, the goal's own, the risk it leaves.
 
     `needed` is what it must be worth after its cost to be preferred to doing nothing, `is_planned` whether it sets an
-    amount and is valued by the plan of amounts that begins with it.
+    amount and is valued by the plan of amounts that begins with it, `harmed` the objectives that lose by it.
     """
 
     gain: FloatArray
@@ -53,6 +57,7 @@ class Worth:
     shrink: float
     needed: float
     is_planned: bool = False
+    harmed: tuple[str, ...] = ()
 
 
 def offer_key(candidate: Candidate) -> str:
@@ -69,6 +74,7 @@ class Valuer:
         self.guards = guards_of(problem, view)
         self.amounts = amount_values(problem, view)
         self.worths: dict[str, Worth] = {}
+        self._others: dict[tuple[str, str], BoundFutures | None] = {}
 
     @property
     def risk(self) -> float:
@@ -91,8 +97,19 @@ class Valuer:
         shrink = shrink_of(self.problem.realised.get(candidate.action))
         saved = self.outlook.risk - left
         own = self.view.goal.severity * np.where(saved > 0, shrink * saved, saved)
-        needed = self.problem.margin * self.risk
-        return Worth(own - self._harm(candidate, effect), own, left, shrink, needed)
+        needed = max(LEAST_WORTH, self.problem.margin * self.risk)
+        harm, harmed = self._harm(candidate, effect)
+        return Worth(own - harm, own, left, shrink, needed, harmed=harmed)
+
+    def own_gains_at(self, candidate: Candidate, slot: int, effects: FloatArray) -> FloatArray:
+        """Return what a candidate in a slot would be worth to the goal alone (n_effects,) were this its effect.
+
+        `effects` are in sd of the metric, toward the goal.
+        """
+        left = [float(self._risk_after(candidate, self.outlook, (each, 0.0))[slot]) for each in effects.tolist()]
+        saved = self.outlook.risk - np.array(left)
+        shrink = shrink_of(self.problem.realised.get(candidate.action))
+        return np.asarray(self.view.goal.severity * np.where(saved > 0, shrink * saved, saved))
 
     def _worth_of_amount(self, saved: FloatArray, candidate: Candidate) -> Worth:
         left = np.clip(self.outlook.risk - saved / max(self.view.goal.severity, 1e-9), 0.0, 1.0)
@@ -101,13 +118,29 @@ class Valuer:
         needed = self.problem.margin * self.problem.traits_of(candidate.action).unit_cost
         return Worth(saved, saved, left, 1.0, needed, is_planned=True)
 
-    def _harm(self, candidate: Candidate, effect: tuple[float, float]) -> FloatArray:
-        harm = np.zeros(self.problem.n_slots)
+    def _harm(self, candidate: Candidate, effect: tuple[float, float]) -> tuple[FloatArray, tuple[str, ...]]:
+        """Return what a candidate adds to the risk of other bounds per slot (n_slots,), and whose."""
+        harm, harmed = np.zeros(self.problem.n_slots), list[str]()
+        for guard, toward in (*self._on_same_series(effect), *self._beside(candidate)):
+            added = guard.severity * np.maximum(0.0, self._risk_after(candidate, guard, toward) - guard.risk)
+            if guard.objective is not None and added.max() > 0:
+                harmed.append(guard.objective.name)
+            harm += added
+        return harm, tuple(dict.fromkeys(harmed))
+
+    def _on_same_series(self, effect: tuple[float, float]) -> Iterator[tuple[BoundFutures, tuple[float, float]]]:
         for guard in self.guards:
-            turned = effect if guard.side == self.view.goal.side else (-effect[0], effect[1])
-            added = self._risk_after(candidate, guard, turned) - guard.risk
-            harm += guard.severity * np.maximum(0.0, added)
-        return harm
+            yield guard, effect if guard.side == self.view.goal.side else (-effect[0], effect[1])
+
+    def _beside(self, candidate: Candidate) -> Iterator[tuple[BoundFutures, tuple[float, float]]]:
+        """Yield the bounds on other series that a candidate is believed to harm, and how."""
+        for objective, series, mean, sd in harms_of(self.problem, candidate, self.view.goal):
+            key = (objective.name, series)
+            if key not in self._others:
+                self._others[key] = futures_of(self.problem, objective, series)
+            futures = self._others[key]
+            if futures is not None:
+                yield futures, (mean, sd)
 
     def _risk_after(self, candidate: Candidate, outlook: BoundFutures, effect: tuple[float, float]) -> FloatArray:
         theta = effect[0] + effect[1] * outlook.deviates
@@ -164,12 +197,16 @@ def guards_of(problem: PlanProblem, view: GoalView) -> tuple[BoundFutures, ...]:
         is_same_series = view.goal.series is not None and objective.matches(view.goal.series)
         is_same_capacity = own is not None and own.capacity is not None and objective.capacity == own.capacity
         if is_same_series or is_same_capacity:
-            series = str(view.goal.series) if is_same_series else objective.measured
-            outlook = simulated(
-                problem, series, objective.bound, objective.side, objective.horizon_s, objective.severity, objective
-            )
+            outlook = futures_of(problem, objective, str(view.goal.series) if is_same_series else objective.measured)
             guards += [outlook] if outlook is not None else []
     return tuple(guards)
+
+
+def futures_of(problem: PlanProblem, objective: Objective, series: str) -> BoundFutures | None:
+    """Return the futures of an objective on a series; None where it has no paths."""
+    return simulated(
+        problem, series, objective.bound, objective.side, objective.horizon_s, objective.severity, objective
+    )
 
 
 def simulated(

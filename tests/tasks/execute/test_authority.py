@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from flows.wiring import new_cycle
+from handlers import ActionsByName, elsewhere
 from settings import Settings, load_settings
 from storage import Store
+from storage.actions import ActionView
 from storage.migrate import MIGRATIONS, migrate
 from storage.records import Autonomy, GoalType, ReceiptStatus
 from tasks.authority import earn, is_autonomous, level_in_force, switch
 from tasks.configured_actions import configured_actions
+from tasks.execute.guards import Circumstances, GuardAnswer, judge
 from tests.tasks.execute.acts import TICK, action_of
 from tests.tasks.execute.conftest import Desk
 
@@ -94,3 +98,27 @@ def test_rows_of_an_older_release_are_read(store: Store, tmp_path: Path) -> None
     assert migrate(store.engine) == max(int(file.name[:4]) for file in MIGRATIONS.glob("*.sql"))
     assert not is_autonomous(configured(tmp_path), store)
     assert level(store, configured(tmp_path)) is Autonomy.AUTO
+
+
+def test_what_only_reports_asks_nobody_unless_it_is_to_observe(store: Store, tmp_path: Path) -> None:
+    asking = elsewhere("analyze", informs_only=True, level="approve")
+    assert level_in_force(store, GOAL, asking) is Autonomy.AUTO
+    assert level_in_force(store, GOAL, replace(asking, highest_level="observe")) is Autonomy.OBSERVE
+
+
+@pytest.mark.parametrize(
+    ("informs_only", "answer"), [(True, GuardAnswer.GO), (False, GuardAnswer.WAIT)], ids=["reports", "acts"]
+)
+def test_a_report_goes_out_while_the_loop_may_not_act_by_itself(informs_only: bool, answer: GuardAnswer) -> None:
+    handler = elsewhere("restart", informs_only=informs_only)
+    view = ActionView(action=action_of(name="restart", series=None), approval=None, intent=None, receipt=None)
+    goals = frozenset({view.action.goal_id})
+    now = Circumstances(TICK, autonomous=False, open_goals=goals, actions=ActionsByName(restart=handler))
+    assert judge(view, now).answer is answer
+
+
+def test_code_that_cannot_be_undone_does_nothing_alone_before_a_person_said_so(store: Store) -> None:
+    code = elsewhere("prune", level="auto", source="plugins:prune")
+    assert level_in_force(store, GOAL, code) is Autonomy.APPROVE
+    assert level_in_force(store, GOAL, replace(code, configured=frozenset({"level"}))) is Autonomy.AUTO
+    assert level_in_force(store, GOAL, elsewhere("prune", level="auto", source="x:y", reversible=True)) is Autonomy.AUTO

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -88,3 +89,18 @@ def test_a_daily_window_is_open_exactly_between_its_times(start: str, end: str, 
     clock = f"{moment:%H:%M}"
     expected = start <= clock < end if start < end else (clock >= start or clock < end)
     assert (open_until([Span(start, end)], moment) is not None) == expected
+
+
+@pytest.mark.parametrize(
+    ("day", "opens", "closes"), [("2026-03-02", "21:00", "05:00"), ("2026-03-28", "21:00", "04:00")]
+)
+def test_a_window_goes_by_local_clocks_also_in_the_night_in_which_they_are_changed(
+    day: str, opens: str, closes: str
+) -> None:
+    night, berlin = [Span("22:00", "06:00")], ZoneInfo("Europe/Berlin")
+    starts = at(f"{day}T{opens}")
+    ends = at(f"{day}T{closes}") + 24 * HOUR
+    assert open_until(night, starts, berlin) == ends
+    assert open_until(night, starts - MINUTE, berlin) is None
+    assert open_until(night, ends - MINUTE, berlin) == ends
+    assert open_until(night, ends, berlin) is None

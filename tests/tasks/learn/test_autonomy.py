@@ -234,3 +234,26 @@ def test_an_action_that_makes_a_guard_metric_worse_loses_its_autonomy_however_we
     decided = review(Autonomy.AUTO, _gathered(rows, "limit"))
     assert decided.level is Autonomy.RECOMMEND
     assert decided.reason == "2 of its last 5 runs made things worse"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"is_reversible": False},
+        {"is_tested": False},
+        {"recent_failures": 3},
+        {"outcomes": 25, "effect_high": 0.05},
+        {"coverage_ratio": 0.6},
+    ],
+)
+def test_a_level_that_was_said_is_kept_whatever_is_not_harm(change: dict[str, float]) -> None:
+    decided = review(Autonomy.AUTO, replace(PROVED, is_said=True, **change))
+    assert decided.level is Autonomy.AUTO
+    assert not decided.is_changed
+
+
+@pytest.mark.parametrize("reversible", [False, True])
+def test_measured_harm_takes_a_level_away_that_was_said(reversible: bool) -> None:
+    decided = review(Autonomy.AUTO, replace(PROVED, is_said=True, is_reversible=reversible, recent_worse=2))
+    assert decided.level is Autonomy.RECOMMEND
+    assert "made things worse" in decided.reason

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -13,9 +15,10 @@ from hypothesis import strategies as st
 
 from storage.errors import ForeactError
 from storage.records import NOTHING
-from tasks.learn import HierarchicalLearner, Observation, Situation, replay
+from tasks.learn import HierarchicalLearner, Learner, Observation, Situation, observations, replay
 from tasks.learn.beliefs import restore, unlearned
-from tests.tasks.learn.worlds import GOAL, observed
+from tasks.learn.outcome_rows import hour_of_day
+from tests.tasks.learn.worlds import GOAL, observed, row
 
 TRUTH = {NOTHING: 0.0, "useless": 0.0, "good": 0.8}
 ARMS = list(TRUTH)
@@ -189,3 +192,47 @@ def test_whatever_comes_in_beliefs_stay_finite_and_restorable(outcomes: list[Obs
     assert np.isfinite(mean).all()
     assert (deviation > 0).all()
     assert _record(HierarchicalLearner.from_record(learner.to_record())) == _record(learner)
+
+
+def seen_at(effects: dict[tuple[str, str], float], count: int = 4) -> Learner:
+    """Learn from outcomes of one action, by the series and the target it was done to."""
+    return replay(
+        Observation(f"{series}-{target}-{i}", "redeploy", GOAL, 12.0, effect, 0.2, series, target)
+        for i in range(count)
+        for (series, target), effect in effects.items()
+    )
+
+
+def gain_at(learner: Learner, series: str, target: str = "") -> float:
+    return learner.gain(Situation(GOAL, 12.0, series, target), "redeploy", NOTHING)[0]
+
+
+def test_one_action_may_help_one_metric_and_harm_another() -> None:
+    learner = seen_at({("queue", ""): 1.0, ("latency", ""): -1.0})
+    assert gain_at(learner, "queue") > 0.5
+    assert gain_at(learner, "latency") < -0.5
+
+
+def test_one_action_may_be_good_for_few_targets_of_many_and_the_others_are_judged_by_all() -> None:
+    hosts = {(f'load{{host="h{n}"}}', f"h{n}"): (1.0 if n < 3 else 0.0) for n in range(9)}
+    learner = seen_at(hosts)
+    assert min(gain_at(learner, *host) for host in list(hosts)[:3]) > 0.5
+    assert max(abs(gain_at(learner, *host)) for host in list(hosts)[3:]) < 0.3
+    assert 0.0 < gain_at(learner, 'load{host="new"}', "new") < 0.6
+
+
+def test_an_action_never_tried_is_as_uncertain_as_it_was_before_any_outcome() -> None:
+    learner = seen_at({("queue", ""): 1.0})
+    place = Situation(GOAL, 12.0, "queue", "q")
+    mean, doubt = learner.gain(place, "other", NOTHING)
+    assert mean == 0.0
+    assert doubt == pytest.approx(learner.doubt_before(place, "other"))
+    assert learner.gain(place, "redeploy", NOTHING)[1] < learner.doubt_before(place, "redeploy")
+
+
+@pytest.mark.parametrize(("month", "hour"), [(1, 10.5), (7, 11.5)])
+def test_the_hour_of_an_act_is_that_of_local_clocks_also_where_they_are_changed(month: int, hour: float) -> None:
+    at = datetime(2026, month, 5, 9, 30, tzinfo=UTC)
+    assert hour_of_day(at.timestamp(), ZoneInfo("Europe/Berlin")) == hour
+    (seen,) = observations([row(at_s=at.timestamp())], ZoneInfo("Europe/Berlin"))
+    assert seen.hour == hour

@@ -300,6 +300,45 @@ class TestDrawing:
         results = self.many(beliefs=KnownEffects({}, sd=0.9), explore=True)
         assert 0.1 < np.mean([bool(result.actions) for result in results]) < 0.6
 
+    def test_what_cannot_be_undone_is_tried_where_it_was_said_that_it_may_be_done_and_nothing_known_helps(self) -> None:
+        said = dict.fromkeys(("limit", "renice"), safe(reversible=False, level="auto"))
+        results = self.many(beliefs=KnownEffects({}, sd=0.9), explore=True, traits=said)[:60]
+        assert any(result.actions for result in results)
+        known = {"limit": SAFE, "renice": safe(reversible=False, level="auto")}
+        helped = KnownEffects({"limit": 1.5}, sd=0.9)
+        results = self.many(beliefs=helped, explore=True, traits=known)[:60]
+        assert {action.name for result in results for action in result.actions} == {"limit"}
+
+    @pytest.mark.parametrize("awaited", ["limit", "cpu"])
+    def test_one_trial_at_a_time_until_it_is_measured(self, awaited: str) -> None:
+        offers = {"g": (LIMIT,)}
+        unknown = KnownEffects({}, sd=0.9)
+        more = {"beliefs": unknown, "explore": True, "candidates": offers}
+        assert any(result.actions for result in self.many(**more)[:60])
+        assert not any(result.actions for result in self.many(**more, unmeasured=frozenset({awaited}))[:60])
+
+    def test_what_is_known_to_do_nothing_or_harm_is_not_tried(self) -> None:
+        results = self.many(beliefs=KnownEffects({"limit": 0.0, "renice": -0.5}, sd=0.1), explore=True)[:60]
+        assert not any(result.actions for result in results)
+
+    def test_nothing_is_tried_in_the_place_of_what_waits_for_an_answer(self) -> None:
+        levels = {(GoalType.BOTTLENECK_PREVENTION, "limit"): Autonomy.APPROVE}
+        levels[GoalType.BOTTLENECK_PREVENTION, "renice"] = Autonomy.AUTO
+        mixed = KnownEffects({"limit": 1.5}, sd=0.9)
+        results = self.many(beliefs=mixed, explore=True, levels=levels, nothing_floor=0.2)[:60]
+        assert {result.decisions[0].chosen.action for result in results} == {"limit"}
+
+    def test_while_a_better_action_waits_for_an_answer_no_worse_one_is_run_for_another_goal(self) -> None:
+        asked = Commitment("x", "other", "limit", "p", TICK, TICK + timedelta(minutes=10), "cpu", waits=True)
+        both = KnownEffects({"limit": 1.5, "renice": 1.0})
+        other = view_of(goal_of("other", in_s=0.0))
+        goals = (view_of(goal_of(in_s=0.0)), other)
+        offers = {"g": (LIMIT, RENICE), "other": (LIMIT,)}
+        result = make_plans(simple(commitments=(asked,), beliefs=both, goals=goals, candidates=offers))
+        assert "renice" not in {action.name for action in result.actions}
+        (mine,) = (each for each in result.decisions if each.goal_id == "g")
+        assert any("waits for an answer" in reason for reason in mine.blocked_by)
+
     def test_nothing_is_tried_out_while_a_severe_objective_is_broken(self) -> None:
         burning = view_of(goal_of("fire", series="db", severity=0.95, because={"is_broken_now": True}))
         goals = (view_of(goal_of(in_s=0.0)), burning)

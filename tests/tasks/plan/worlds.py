@@ -34,17 +34,16 @@ SAFE = safe()
 
 
 class KnownEffects:
-    """Beliefs that are certain of each action's effect, and draw the best of them."""
+    """Beliefs that are certain of each action's effect."""
 
     def __init__(self, effects: dict[str, float], sd: float = 0.05) -> None:
         self.effects, self.sd = effects, sd
 
-    def effect(self, action: str, goal_type: GoalType) -> tuple[float, float]:
+    def effect(self, action: str, goal: Goal, target: str) -> tuple[float, float]:
         return self.effects.get(action, 0.0), self.sd
 
-    def propensities(self, goal_type: GoalType, actions: Sequence[str], hour: float, seed: int) -> FloatArray:
-        scores = np.exp([5 * self.effects.get(action, 0.0) for action in actions])
-        return np.asarray(scores / scores.sum())
+    def doubt_before(self, action: str, goal: Goal, target: str) -> float:
+        return PriorBeliefs().sd
 
 
 def goal_of(name: str = "g", *, series: str = "cpu", severity: float = 0.6, in_s: float = 900.0, **more: Any) -> Goal:
