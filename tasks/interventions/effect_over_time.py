@@ -10,7 +10,7 @@ what would have been anyway is a daily profile and a first-order autoregression 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property, lru_cache
 from math import inf, pi, sqrt
@@ -87,7 +87,8 @@ class ActEffects:
     """What is believed of the effects of acts on one series, from a history that ends at `end`.
 
     `mean` (n_columns,) and `covariance` belong to the columns of `rows`, in units of the metric; `carried` (n_columns,)
-    is how much of each column a forecast from that history carries on, of which `kept` is left a step later.
+    is how much of each column a forecast from that history carries on, of which `kept` is left a step later. `prior` is
+    the covariance before any data; `own` are the acts that have a deviation of their own.
     """
 
     acts: tuple[PassingAct, ...]
@@ -98,6 +99,14 @@ class ActEffects:
     carried: FloatArray
     kept: float
     own: tuple[str, ...]
+    prior: FloatArray
+
+    def over_life(self, act: PassingAct) -> tuple[float, float, float]:
+        """Return the mean change over an act's declared time, its variance, and the variance it had before any data."""
+        steps = max(1, round(act.duration_s / self.step_s))
+        ends_s = np.asarray(act.start.timestamp() + self.step_s * (1 + np.arange(steps)), dtype=np.float64)
+        row = self.rows(ends_s, [replace(act, undone_at=None)]).mean(axis=0)
+        return float(row @ self.mean), float(row @ self.covariance @ row), float(row @ self.prior @ row)
 
     def rows(self, ends_s: FloatArray, acts: Sequence[PassingAct] | None = None) -> FloatArray:
         """Return how much of each column acts make up in steps that end at these epoch seconds: (n, n_columns)."""
@@ -115,7 +124,7 @@ class ActEffects:
     def ahead(self, steps: int) -> tuple[FloatArray, FloatArray]:
         """Return what acts will change in the next steps and the error that not knowing it well makes, both (steps,).
 
-        What was taken out of the past and is added again in the future cancels as far as a forecast carries the past on.
+        What was taken out of the past and is added again ahead cancels as far as a forecast carries the past on.
         """
         rows = self.rows(self.ends_s(steps))
         apart = rows - self.left(steps)
@@ -124,7 +133,7 @@ class ActEffects:
 
     def ends_s(self, steps: int, first: int = 0) -> FloatArray:
         """Return when the steps after the history end, in epoch seconds, (steps,), from step `first` on."""
-        return self.end.timestamp() + self.step_s * (first + 1 + np.arange(steps))
+        return np.asarray(self.end.timestamp() + self.step_s * (first + 1 + np.arange(steps)), dtype=np.float64)
 
     def left(self, steps: int, first: int = 0) -> FloatArray:
         """Return what a forecast carries on of each column in the steps ahead, (steps, n_columns)."""
@@ -137,7 +146,7 @@ def actions_of(acts: Sequence[PassingAct]) -> tuple[str, ...]:
 
 
 def fit_effects(values: FloatArray, end: datetime, step_s: float, acts: Sequence[PassingAct]) -> ActEffects | None:
-    """Learn the effects of acts on one series from its history (n_steps,), NaN where nothing was seen; None without any.
+    """Learn the effects of acts on one series from its history (n_steps,), NaN where not seen; None without any.
 
     The acts are those on this series; some may begin after the history ends. Only the newest steps are read.
     """
@@ -161,17 +170,18 @@ def fit_effects(values: FloatArray, end: datetime, step_s: float, acts: Sequence
     prior = prior_precision(len(actions), len(own)) / scale**2
     whole = noise.whitened(rows)
     follows = seen & np.append(False, seen[:-1])
-    mean, covariance = np.zeros(rows.shape[1]), np.linalg.inv(prior)
+    mean, covariance = np.zeros(rows.shape[1]), np.zeros_like(prior)
     for _ in range(2):
         apart = values - usual - rows @ mean
         new = noise.whitened(_filled(apart)) + whole @ mean
         usable = follows & (np.abs(new - whole @ mean) < OUTLIER_SD * noise.sd)
         chosen = whole[usable]
-        covariance = np.linalg.inv(chosen.T @ chosen / noise.sd**2 + prior)
+        covariance = np.asarray(np.linalg.inv(chosen.T @ chosen / noise.sd**2 + prior), dtype=np.float64)
         mean = covariance @ (chosen.T @ new[usable]) / noise.sd**2
         usual = usual_day(values - rows @ mean, ends_s, seen)
     carried = noise.kept * rows[-1] - noise.smoothed * whole[-1]
-    return ActEffects(tuple(acts), end, step_s, mean, covariance, carried, noise.kept, own)
+    before = np.asarray(np.linalg.inv(prior), dtype=np.float64)
+    return ActEffects(tuple(acts), end, step_s, mean, covariance, carried, noise.kept, own, before)
 
 
 def design(

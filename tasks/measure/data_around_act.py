@@ -12,8 +12,8 @@ import numpy as np
 from storage.records import Action, BoolArray, Estimand, FloatArray, Forecast, Frame, IntArray, Receipt
 from tasks.context import Context
 from tasks.interventions.act_window import steps_within
-from tasks.interventions.overlaps import Act, acted_in, acts_of, overlapping
 from tasks.interventions.effect_over_time import ActEffects, PassingAct, fit_effects
+from tasks.interventions.overlaps import Act, acted_in, acts_of, overlapping
 from tasks.interventions.recent import effects_in, passing_acts
 from tasks.interventions.removed_from_history import without_effects
 from tasks.measure.grid import MetricGrid
@@ -101,6 +101,15 @@ class DataAroundAct:
         """Return the acts of the last two weeks whose effect passes."""
         return passing_acts(self.context)
 
+    def effects_now(self, series: str, step_s: float) -> ActEffects | None:
+        """Return what is believed now of the acts on a series that is seen in steps of a length."""
+        key = series, self.context.tick, ""
+        if key not in self._fitted:
+            acts = [each for each in self.passing if each.series == series]
+            frame = self.context.store.samples.frame([series], self.context.tick, step_s, HISTORY_STEPS)
+            self._fitted[key] = fit_effects(frame.row(series), frame.end, step_s, acts) if acts else None
+        return self._fitted[key]
+
     def _others(self, grid: MetricGrid, receipt: Receipt) -> dict[str, OtherActs]:
         """Return what other acts do in a window, by series; as it was known when the forecast was issued."""
         found: dict[str, OtherActs] = {}
@@ -113,9 +122,7 @@ class DataAroundAct:
                 found[name] = other_acts(effects, acts, grid.first_step, grid.steps)
         return found
 
-    def _effects(
-        self, series: str, forecast: Forecast, acts: Sequence[PassingAct], judged: str
-    ) -> ActEffects | None:
+    def _effects(self, series: str, forecast: Forecast, acts: Sequence[PassingAct], judged: str) -> ActEffects | None:
         key = series, forecast.issued_at, judged
         if key not in self._fitted:
             frame = self.history([series], forecast)
@@ -158,13 +165,12 @@ class DataAroundAct:
             if name in roles
         ]
 
-
     def _overlapping(
         self, grid: MetricGrid, series: str, action: Action, receipt: Receipt, until: datetime, role: Role
     ) -> list[str]:
         """Return the acts that disturb a window and whose part in it is not known.
 
-        What an act does beside its aim is not known, however long: so only those that just began count for side effects.
+        What an act does beside its aim is not known: for side effects only those count that are measured themselves.
         """
         beside = role == "side_effect"
         acts = self._begun if beside else self.acts

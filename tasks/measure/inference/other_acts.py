@@ -55,7 +55,9 @@ def other_acts(effects: ActEffects, others: Sequence[PassingAct], first_step: in
     rows = effects.rows(ends_s, others)
     apart = rows - effects.left(steps, first_step)
     begins_s = ends_s[0] - effects.step_s
-    names = [act.action_id for act in others if act.start.timestamp() < ends_s[-1] and act.ends_by.timestamp() > begins_s]
+    names = [
+        act.action_id for act in others if act.start.timestamp() < ends_s[-1] and act.ends_by.timestamp() > begins_s
+    ]
     return OtherActs(effects.changes(ends_s, later), apart, effects.covariance, tuple(names))
 
 
