@@ -35,6 +35,7 @@ PARTS = 3
 MOST_STEPS = 2_016
 MOST_OWN = 12
 FEWEST_FREE_STEPS = 60
+FREE_RATIO = 0.25
 DAY_S = 86_400.0
 OUTLIER_SD = 4.0
 
@@ -76,10 +77,14 @@ class Noise:
 
     def whitened(self, values: FloatArray) -> FloatArray:
         """Return what is new in each step of values (n_steps, …), the first as it is."""
-        # Imported here: a second that nothing should pay before the first act.
-        from scipy.signal import lfilter
-
-        return np.asarray(lfilter([1.0, -self.kept], [1.0, -self.smoothed], values, axis=0))
+        new = values.copy()
+        new[1:] -= self.kept * values[:-1]
+        # 1 / (1 - xB) is the product of 1 + (xB)^(2^k): a few shifts in place of a loop over the steps.
+        weight, shift = self.smoothed, 1
+        while weight > 1e-9 and shift < len(new):
+            new[shift:] += weight * new[:-shift].copy()
+            weight, shift = weight**2, 2 * shift
+        return new
 
 
 @dataclass(frozen=True)
@@ -159,22 +164,23 @@ def fit_effects(values: FloatArray, end: datetime, step_s: float, acts: Sequence
     own = tuple(act.action_id for act in recent if act.start <= end)[-MOST_OWN:]
     actions = actions_of(acts)
     rows = design(ends_s, step_s, recent, actions, own)
-    # While one lingers beyond its time is for the fit to say: what is free is what lies outside the declared time.
-    free = seen & ~_in_force(ends_s, step_s, recent)
-    free = free if free.sum() >= FEWEST_FREE_STEPS else seen
+    free = free_steps(seen, ends_s, step_s, recent)
     usual = usual_day(values, ends_s, free)
     scale = float(np.std((values - usual)[free]))
+    # An effect may be many times the usual spread: then the acted steps show how large effects are.
+    reach = max(scale, float(np.std((values - usual)[seen])))
     if not scale > 1e-9 * (1e-300 + float(np.abs(values[free]).max())):
         return None
     noise = noise_of(np.where(free, values - usual, np.nan), scale)
-    prior = prior_precision(len(actions), len(own)) / scale**2
+    prior = prior_precision(len(actions), len(own)) / reach**2
     whole = noise.whitened(rows)
-    follows = seen & np.append(False, seen[:-1])
+    # Before the first act there is nothing to learn of acts.
+    follows = seen & np.append(False, seen[:-1]) & (np.cumsum(rows.any(axis=1)) > 0)
     mean, covariance = np.zeros(rows.shape[1]), np.zeros_like(prior)
-    for _ in range(2):
+    for most_sd in (inf, OUTLIER_SD):
         apart = values - usual - rows @ mean
         new = noise.whitened(_filled(apart)) + whole @ mean
-        usable = follows & (np.abs(new - whole @ mean) < OUTLIER_SD * noise.sd)
+        usable = follows & (np.abs(new - whole @ mean) < most_sd * noise.sd)
         chosen = whole[usable]
         covariance = np.asarray(np.linalg.inv(chosen.T @ chosen / noise.sd**2 + prior), dtype=np.float64)
         mean = covariance @ (chosen.T @ new[usable]) / noise.sd**2
@@ -285,12 +291,21 @@ def _covariance(apart: FloatArray, lag: int) -> float:
     return float(products.mean()) if len(products) else 0.0
 
 
-def _in_force(ends_s: FloatArray, step_s: float, acts: Sequence[PassingAct]) -> BoolArray:
-    """Mark the steps (n,) in which an act was within its declared time."""
+def free_steps(seen: BoolArray, ends_s: FloatArray, step_s: float, acts: Sequence[PassingAct]) -> BoolArray:
+    """Mark the steps (n,) that show what is usual: those farthest from acts, where they are enough; all without any."""
+    for times in (AGE_EDGES[-1], AGE_EDGES[-2], 1.0):
+        free = seen & ~_in_force(ends_s, step_s, acts, times)
+        if free.sum() >= max(FEWEST_FREE_STEPS, FREE_RATIO * seen.sum()):
+            return free
+    return free if free.sum() >= FEWEST_FREE_STEPS else seen
+
+
+def _in_force(ends_s: FloatArray, step_s: float, acts: Sequence[PassingAct], times: float) -> BoolArray:
+    """Mark the steps (n,) in which an act was within so many times its declared time."""
     marked = np.zeros(len(ends_s), dtype=np.bool_)
     for act in acts:
         start_s = act.start.timestamp()
-        until_s = min(start_s + act.duration_s, act.undone_at.timestamp() if act.undone_at else inf)
+        until_s = min(start_s + times * act.duration_s, act.undone_at.timestamp() if act.undone_at else inf)
         first, last = np.searchsorted(ends_s, [start_s + 1e-6, until_s + step_s - 1e-6])
         marked[first:last] = True
     return marked
