@@ -59,9 +59,9 @@ class OutcomeTable:
         return frozenset(action_id for (action_id,) in self._engine.rows(sql))
 
     def moved_beside(self) -> dict[str, tuple[str, ...]]:
-        """Return, by action, the series it was seen to move beside those it aims at."""
-        sql = """SELECT DISTINCT action, body->>'$.series' FROM outcomes
-                 WHERE role <> 'target' AND verdict IN ('improved', 'worse') ORDER BY ALL"""
+        """Return, by action, the series it moves beside those it aims at: seen twice, and at every fourth act."""
+        sql = """SELECT action, body->>'$.series' AS series FROM outcomes WHERE role <> 'target' GROUP BY ALL
+                 HAVING count(*) FILTER (verdict IN ('improved', 'worse')) >= greatest(2, count(*) / 4) ORDER BY ALL"""
         moved: dict[str, tuple[str, ...]] = {}
         for action, series in self._engine.recall(("outcomes",), "moved beside", lambda: self._engine.rows(sql)):
             moved[action] = (*moved.get(action, ()), series)

@@ -13,8 +13,6 @@ from tasks.interventions.effect_over_time import ActEffects
 from tasks.interventions.removed_from_history import within_nature
 from tasks.special import ndtri
 
-LEAST_DOUBT = 1e-3
-
 
 def with_acts(batch: ForecastBatch, frame: Frame, effects: Mapping[str, ActEffects], seed: int) -> ForecastBatch:
     """Return forecasts of a frame's series with what acts will change, by series, and with the doubt about it.

@@ -28,7 +28,7 @@ AGE_PRIOR_SD = (1.0, 1.0, 1.0, 1.0, 0.5, 0.35, 0.15)
 AGE_SHARED_DURATIONS = 0.5
 """At which distance in age effects have little to do with each other any more, in durations."""
 
-SWING_PRIOR_SD, OWN_PRIOR_SD = 0.5, 0.3
+SWING_PRIOR_SD, OWN_PRIOR_SD = 0.5, 0.5
 PARTS = 3
 """An action's profile, and what the sine and the cosine of the hour add to it."""
 
@@ -161,7 +161,7 @@ def fit_effects(values: FloatArray, end: datetime, step_s: float, acts: Sequence
     recent = [act for act in acts if act.ends_by.timestamp() > ends_s[0] - step_s] if len(values) else []
     if not recent or seen.sum() < FEWEST_FREE_STEPS:
         return None
-    own = tuple(act.action_id for act in recent if act.start <= end)[-MOST_OWN:]
+    own = tuple(act.action_id for act in sorted(recent, key=lambda act: act.start))[-MOST_OWN:]
     actions = actions_of(acts)
     rows = design(ends_s, step_s, recent, actions, own)
     free = free_steps(seen, ends_s, step_s, recent)

@@ -39,7 +39,7 @@ def acts_of(
             view.action.series,
             receipt.started_at,
             min(
-                works_until(view.action, receipt, durations_s.get(view.action.name)),
+                works_until(view.action, receipt, None if view.action.undo_of else durations_s.get(view.action.name)),
                 undone_at.get(view.action.action_id, datetime.max.replace(tzinfo=UTC)),
             ),
         )

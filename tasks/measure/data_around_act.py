@@ -175,8 +175,18 @@ class DataAroundAct:
         beside = role == "side_effect"
         acts = self._begun if beside else self.acts
         found = overlapping(acts, action.action_id, receipt.started_at, until, series, any_metric=beside)
-        known = grid.others[series].names if series in grid.others else ()
-        return [each for each in found if each not in known]
+        return [each for each in found if each not in self._known(grid, series)] if found else []
+
+    def _known(self, grid: MetricGrid, series: str) -> set[str]:
+        """Return the acts whose part in a series is known, and the undos that ended it."""
+        if series not in grid.others:
+            return set()
+        known = {act.action_id for act in self.passing if act.series == series}
+        since = self.context.tick - timedelta(days=ACTS_DAYS)
+        undos = {
+            view.action.action_id for view in self.context.store.actions.finished(since) if view.action.undo_of in known
+        }
+        return known | undos
 
     @cached_property
     def _begun(self) -> tuple[Act, ...]:

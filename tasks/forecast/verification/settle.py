@@ -106,7 +106,7 @@ def settled(context: Context, issued: int = 0) -> Settled:
 
 def _acts(context: Context, since: datetime) -> Acts:
     """Return the series of all that touched something after a moment, from when to when; undos are over at once."""
-    durations_s = {name: handler.duration_s or 0.0 for name, handler in context.actions.items()}
+    durations_s = {name: handler.duration_s for name, handler in context.actions.items()}
     return [
         (action.series, receipt.finished_at, works_until(action, receipt, durations_s.get(action.name)))
         for view in context.store.actions.finished(since - LONGEST_WORK)
