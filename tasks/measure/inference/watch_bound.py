@@ -6,7 +6,7 @@ from math import exp, inf, sqrt
 
 from tasks.special import ndtri
 
-WATCH_ALPHA = 0.01
+WATCH_ALPHA = 0.02
 """How often an act that harms nothing may be taken for a harmful one, over all looks together."""
 
 FURTHEST_Z = 37.0
