@@ -2,9 +2,10 @@
 
     monitor → patterns → forecast → goals → plan → execute → measure → learn
 
-`turn` is the whole loop. It runs in three ways: as Prefect tasks in the flow `cycle`, and as plain functions in a
-notebook and in replay and simulation. `second_half` executes, measures and learns; the flow `tend` runs it between
-cycles when something is due.
+`turn` is the whole loop. It measures what the last turns did before it forecasts, so that nothing is foretold from a
+history that still holds an act's effect, and an undo that is due is carried out at once. It runs in three ways: as
+Prefect tasks in the flow `cycle`, and as plain functions in a notebook and in replay and simulation. `second_half`
+measures, executes and learns; the flow `tend` runs it between cycles when something is due.
 """
 
 from __future__ import annotations
@@ -46,16 +47,18 @@ def turn(run: Run, context: Context) -> None:
     """Run one turn of the loop; `run(stage, context, …)` says how a stage is run."""
     frames = run(monitor, context)
     found_patterns = run(patterns, context, frames, earlier_residuals)
+    run(measure, context)
     outlook = run(forecast, context, frames, found_patterns, _shards_with(run, context))
     open_goals = run(goals, context, outlook, found_patterns)
     run(plan, context, open_goals, outlook)
-    second_half(run, context)
+    run(execute, context, acting(run))
+    run(learn, context)
 
 
 def second_half(run: Run, context: Context) -> None:
-    """Execute due actions, measure those whose window is over, learn from the outcomes."""
-    run(execute, context, acting(run))
+    """Measure acts whose window is over, execute due actions, learn from the outcomes."""
     run(measure, context)
+    run(execute, context, acting(run))
     run(learn, context)
 
 

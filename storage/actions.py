@@ -86,9 +86,13 @@ class ActionTable:
         return self.views("ORDER BY a.recorded_at DESC LIMIT $limit", {"limit": limit})
 
     def undo_for(self, action_id: str) -> ActionView | None:
-        """Return the undo of an action where one was planned."""
-        found = self.views("WHERE a.undo_of = $action_id", {"action_id": action_id})
-        return found[0] if found else None
+        """Return the undo of an action that was planned last, None where none was."""
+        found = self.undos_of(action_id)
+        return found[-1] if found else None
+
+    def undos_of(self, action_id: str) -> list[ActionView]:
+        """Return the undos of an action that were planned, oldest first: more than one where the world refused."""
+        return self.views("WHERE a.undo_of = $action_id ORDER BY a.recorded_at", {"action_id": action_id})
 
     def undone_at(self) -> dict[str, datetime]:
         """Return when acts began to be undone, by action id; undos that did not succeed are left out."""

@@ -58,6 +58,15 @@ class OutcomeTable:
                  UNION SELECT subject FROM audit WHERE verb = 'undo planned'"""
         return frozenset(action_id for (action_id,) in self._engine.rows(sql))
 
+    def moved_beside(self) -> dict[str, tuple[str, ...]]:
+        """Return, by action, the series it moves beside those it aims at: seen twice, and at every fourth act."""
+        sql = """SELECT action, body->>'$.series' AS series FROM outcomes WHERE role <> 'target' GROUP BY ALL
+                 HAVING count(*) FILTER (verdict IN ('improved', 'worse')) >= greatest(2, count(*) / 4) ORDER BY ALL"""
+        moved: dict[str, tuple[str, ...]] = {}
+        for action, series in self._engine.recall(("outcomes",), "moved beside", lambda: self._engine.rows(sql)):
+            moved[action] = (*moved.get(action, ()), series)
+        return moved
+
     def target_count(self) -> int:
         """Count the outcomes on the metrics that were aimed at."""
         read = partial(self._outcomes.count, "role = 'target'")

@@ -9,6 +9,7 @@ from storage.forecasts import Spread
 from storage.records import Frame, Pattern
 from storage.state_predictions import RawState
 from tasks.context import Context
+from tasks.forecast.acts_ahead import with_acts
 from tasks.forecast.batch import ForecastBatch
 from tasks.forecast.fleet.level_shifts import known_changes
 from tasks.forecast.fleet.shards import RunShards, in_process
@@ -19,7 +20,7 @@ from tasks.forecast.risk.crossings import crossings
 from tasks.forecast.risk.outlook import FramePaths, Outlook, breaches_at, forecasts_of, predicted_state
 from tasks.forecast.verification.resolved import CALIBRATED_METHOD
 from tasks.forecast.verification.settle import settle, settled
-from tasks.interventions.recent import passing_effects
+from tasks.interventions.recent import effects_in, passing_acts
 from tasks.interventions.removed_from_history import without_effects
 from tasks.objectives.in_force import objectives_in_force
 from tasks.stage import stage
@@ -75,10 +76,13 @@ def _batches(
     patterns: Sequence[Pattern],
     run_shards: RunShards,
 ) -> tuple[ForecastBatch, ...]:
-    options, touches = context.settings.forecasting.forecaster, passing_effects(context)
-    return tuple(
-        forecast_frame(
-            without_effects(frame, touches),
+    """Forecast what would come without acts, then add what those in force are believed to change."""
+    options, acts = context.settings.forecasting.forecaster, passing_acts(context)
+    batches = []
+    for frame, kept in zip(frames, models.fleets, strict=True):
+        effects = effects_in(frame, acts)
+        batch = forecast_frame(
+            without_effects(frame, effects),
             serving,
             options.horizon_steps,
             context.cycle.seed,
@@ -89,8 +93,8 @@ def _batches(
             must_serve=False,
             pace=models.pace,
         )
-        for frame, kept in zip(frames, models.fleets, strict=True)
-    )
+        batches.append(with_acts(batch, frame, effects, context.cycle.seed))
+    return tuple(batches)
 
 
 def _outlook(context: Context, parts: Sequence[FramePaths], models: StoredModels) -> Outlook:

@@ -80,12 +80,19 @@ def horizon_ends_at(action: Action, receipt: Receipt) -> datetime:
     return receipt.finished_at + timedelta(seconds=action.horizon_s)
 
 
-def watched_between(receipt: Receipt, stabilisation_s: float, steps_s: Collection[float]) -> tuple[datetime, datetime]:
+def works_until(action: Action, receipt: Receipt, duration_s: float | None) -> datetime:
+    """Return until when an act works: for its horizon, and as long as its effect is declared to last."""
+    return receipt.finished_at + timedelta(seconds=max(action.horizon_s, duration_s or 0.0))
+
+
+def watched_between(
+    receipt: Receipt, stabilisation_s: float, steps_s: Collection[float], works_s: float = 0.0
+) -> tuple[datetime, datetime]:
     """Return from when harm of an act can be seen, and until when it is watched, in metrics of these steps.
 
-    It takes a few steps to tell; so it is watched for some more of them, and as long as is configured.
+    It takes a few steps to tell; so it is watched for some more of them, as long as it works, and as is configured.
     """
     first_s, last_s = EARLIEST_STEPS * min(steps_s, default=0.0), WATCHED_STEPS * max(steps_s, default=0.0)
     return receipt.finished_at + timedelta(seconds=first_s), receipt.finished_at + timedelta(
-        seconds=max(stabilisation_s, last_s)
+        seconds=max(stabilisation_s, last_s, works_s)
     )

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 import numpy as np
 
 from storage.actions import ActionView
 from storage.records import BoolArray, Frame
-from tasks.interventions.act_window import horizon_ends_at
+from tasks.interventions.act_window import works_until
 
 
 @dataclass(frozen=True)
@@ -24,15 +24,24 @@ class Act:
     end: datetime
 
 
-def acts_of(views: Sequence[ActionView]) -> tuple[Act, ...]:
-    """Return the acts among finished actions; a failed one may have changed something before it failed."""
+def acts_of(
+    views: Sequence[ActionView], durations_s: Mapping[str, float | None], undone_at: Mapping[str, datetime]
+) -> tuple[Act, ...]:
+    """Return the acts among finished actions; a failed one may have changed something before it failed.
+
+    `durations_s` says by action name for how long its effect is declared to last, None or no entry where not;
+    `undone_at` by action id when it was taken back.
+    """
     return tuple(
         Act(
             view.action.action_id,
             view.action.name,
             view.action.series,
             receipt.started_at,
-            horizon_ends_at(view.action, receipt),
+            min(
+                works_until(view.action, receipt, None if view.action.undo_of else durations_s.get(view.action.name)),
+                undone_at.get(view.action.action_id, datetime.max.replace(tzinfo=UTC)),
+            ),
         )
         for view in views
         if (receipt := view.touched) and view.action.series and not view.action.dry_run

@@ -1,19 +1,67 @@
-"""Which acts have to be taken out of the history before it is forecast: what the store knows of them."""
+"""Which acts may still be seen in the history, and what each series' history says of them: read from the store."""
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 
+from storage.actions import ActionView
+from storage.records import Frame
 from tasks.context import Context
-from tasks.interventions.removed_from_history import PassingEffect, passing_effects_of
+from tasks.interventions.effect_over_time import ActEffects, PassingAct, fit_effects
 
 HISTORY_DAYS = 15
 
 
-def passing_effects(context: Context) -> tuple[PassingEffect, ...]:
-    """Return what acts of the last two weeks changed for a time, undone ones up to their undo."""
+def passing_acts(context: Context) -> tuple[PassingAct, ...]:
+    """Return the acts of the last two weeks whose effect passes, on what they aimed at and what else was seen to move.
+
+    Of acts whose effect is declared to stay for good there is none: the level they left behind is the level.
+    """
     durations_s = {name: handler.duration_s for name, handler in context.actions.items() if handler.duration_s}
     if not durations_s:
         return ()
-    since = context.tick - timedelta(days=HISTORY_DAYS)
-    return passing_effects_of(context.store.outcomes.targets(since), durations_s, context.store.actions.undone_at())
+    views = context.store.actions.finished(context.tick - timedelta(days=HISTORY_DAYS))
+    views = [view for view in views if view.action.name in durations_s and _is_act(view)]
+    if not views:
+        return ()
+    undone_at, moved = context.store.actions.undone_at(), context.store.outcomes.moved_beside()
+    return tuple(_each(views, durations_s, undone_at, moved))
+
+
+def _is_act(view: ActionView) -> bool:
+    is_real = view.action.undo_of is None and not view.action.dry_run
+    return is_real and view.action.series is not None and view.touched is not None
+
+
+def _each(
+    views: Iterable[ActionView],
+    durations_s: Mapping[str, float],
+    undone_at: Mapping[str, datetime],
+    moved: Mapping[str, Sequence[str]],
+) -> Iterator[PassingAct]:
+    for view in views:
+        action, receipt = view.action, view.receipt
+        assert receipt is not None
+        for series in dict.fromkeys([str(action.series), *moved.get(action.name, ())]):
+            yield PassingAct(
+                series,
+                action.action_id,
+                action.name,
+                receipt.started_at,
+                durations_s[action.name],
+                undone_at.get(action.action_id),
+            )
+
+
+def effects_in(frame: Frame, acts: Sequence[PassingAct]) -> dict[str, ActEffects]:
+    """Return what is believed of acts, by series of a frame that has any."""
+    by_series: dict[str, list[PassingAct]] = {}
+    for act in acts:
+        by_series.setdefault(act.series, []).append(act)
+    fitted = {
+        name: fit_effects(frame.row(name), frame.end, frame.step_s, by_series[name])
+        for name in frame.series
+        if name in by_series
+    }
+    return {name: effects for name, effects in fitted.items() if effects is not None}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from storage.actions import ActionView
@@ -9,17 +10,20 @@ from storage.errors import ForeactError
 from storage.records import Action, Autonomy, ReceiptStatus, Strategy, stable_id
 
 EXPIRES_AFTER = timedelta(days=1)
+MOST_TRIES = 3
+FIRST_PAUSE = timedelta(minutes=5)
 
 
-def undo_of(view: ActionView, at: datetime, *, is_reversible: bool) -> Action:
+def undo_of(view: ActionView, at: datetime, *, is_reversible: bool, tries_before: int = 0) -> Action:
     """Return the action that takes an act back: due at once and before all else, with the same id each time.
 
-    Raises `is_undo`, `nothing_to_undo` or `irreversible` where the act cannot be taken back.
+    `tries_before` is how often the world refused it: a further try is another action. Raises `is_undo`,
+    `nothing_to_undo` or `irreversible` where the act cannot be taken back.
     """
     if (refusal := refusal_to_undo(view, is_reversible=is_reversible)) is not None:
         raise refusal
     changes = {
-        "action_id": stable_id("action", "undo", view.action.action_id),
+        "action_id": stable_id("action", "undo", view.action.action_id, *([str(tries_before)] if tries_before else [])),
         "undo_of": view.action.action_id,
         "level": Autonomy.AUTO,
         "strategy": Strategy.IMMEDIATE,
@@ -48,6 +52,16 @@ def refusal_to_undo(view: ActionView, *, is_reversible: bool) -> ForeactError | 
         detail = f"{view.action.name} cannot be undone."
         return ForeactError("irreversible", detail, "Its receipt says what it did; reverse that by hand.", status=409)
     return None
+
+
+def may_try_again(undos: Sequence[ActionView], at: datetime) -> bool:
+    """Tell whether an act may be undone now, given its undos so far, oldest first: three times, ever more rarely."""
+    if not undos:
+        return True
+    receipt = undos[-1].receipt
+    if receipt is None or receipt.status not in (ReceiptStatus.FAILED, ReceiptStatus.TIMED_OUT):
+        return False
+    return len(undos) < MOST_TRIES and at >= receipt.finished_at + FIRST_PAUSE * 2 ** (len(undos) - 1)
 
 
 def may_undo_unasked(view: ActionView, *, is_reversible: bool) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 
@@ -12,14 +12,16 @@ import numpy as np
 from storage.records import Action, BoolArray, Estimand, FloatArray, Forecast, Frame, IntArray, Receipt
 from tasks.context import Context
 from tasks.interventions.act_window import steps_within
+from tasks.interventions.effect_over_time import ActEffects, PassingAct, fit_effects
 from tasks.interventions.overlaps import Act, acted_in, acts_of, overlapping
-from tasks.interventions.recent import passing_effects
-from tasks.interventions.removed_from_history import PassingEffect, without_effects
+from tasks.interventions.recent import effects_in, passing_acts
+from tasks.interventions.removed_from_history import without_effects
 from tasks.measure.grid import MetricGrid
 from tasks.measure.inference.controls import Control
 from tasks.measure.inference.effect import Better
 from tasks.measure.inference.estimand import WEEK_S, triggered
 from tasks.measure.inference.many_metrics import MetricWindow, Role
+from tasks.measure.inference.other_acts import OtherActs, other_acts
 from tasks.measure.inference.past_errors import WINDOWS_WANTED, ErrorLedger, build_ledger
 from tasks.measure.inference.placebo_windows import LEAST_KNOWN_RATIO
 from tasks.measure.rerun import FEWEST_HISTORY_STEPS, forecast_from, past_origins
@@ -37,12 +39,15 @@ class DataAroundAct:
 
     context: Context
     _forecasts: dict[str, dict[str, Forecast | None]] = field(default_factory=dict)
+    _fitted: dict[tuple[str, datetime, str], ActEffects | None] = field(default_factory=dict)
 
     @cached_property
     def acts(self) -> tuple[Act, ...]:
         """Return the acts of the last two weeks."""
         since = self.context.tick - timedelta(days=ACTS_DAYS)
-        return acts_of(self.context.store.actions.finished(since))
+        durations_s = {name: handler.duration_s for name, handler in self.context.actions.items()}
+        views = self.context.store.actions.finished(since)
+        return acts_of(views, durations_s, self.context.store.actions.undone_at() if views else {})
 
     @cached_property
     def looked_at(self) -> datetime | None:
@@ -83,7 +88,8 @@ class DataAroundAct:
             return None
         end = one.at_step(first_step + steps - 1)
         observed = self.context.store.samples.frame(list(forecasts), end, one.step_s, steps).values
-        return MetricGrid(forecasts, first_step, steps, observed)
+        grid = MetricGrid(forecasts, first_step, steps, observed)
+        return replace(grid, others=self._others(grid, receipt))
 
     def history(self, series: Sequence[str], forecast: Forecast) -> Frame:
         """Return what some metrics did up to the moment at which a forecast was issued."""
@@ -91,9 +97,37 @@ class DataAroundAct:
         return frame.in_seasons(self.context.settings.forecasting.forecaster.seasons_seconds)
 
     @cached_property
-    def touches(self) -> tuple[PassingEffect, ...]:
-        """Return what acts changed for a time."""
-        return passing_effects(self.context)
+    def passing(self) -> tuple[PassingAct, ...]:
+        """Return the acts of the last two weeks whose effect passes."""
+        return passing_acts(self.context)
+
+    def effects_now(self, series: str, step_s: float) -> ActEffects | None:
+        """Return what is believed now of the acts on a series that is seen in steps of a length."""
+        key = series, self.context.tick, ""
+        if key not in self._fitted:
+            acts = [each for each in self.passing if each.series == series]
+            frame = self.context.store.samples.frame([series], self.context.tick, step_s, HISTORY_STEPS)
+            self._fitted[key] = fit_effects(frame.row(series), frame.end, step_s, acts) if acts else None
+        return self._fitted[key]
+
+    def _others(self, grid: MetricGrid, receipt: Receipt) -> dict[str, OtherActs]:
+        """Return what other acts do in a window, by series; as it was known when the forecast was issued."""
+        found: dict[str, OtherActs] = {}
+        for name, forecast in grid.forecasts.items():
+            acts = [each for each in self.passing if each.series == name and each.action_id != receipt.action_id]
+            if not any(each.start < grid.ends_at and each.reaches(forecast.issued_at) for each in acts):
+                continue
+            effects = self._effects(name, forecast, acts, receipt.action_id)
+            if effects is not None:
+                found[name] = other_acts(effects, acts, grid.first_step, grid.steps)
+        return found
+
+    def _effects(self, series: str, forecast: Forecast, acts: Sequence[PassingAct], judged: str) -> ActEffects | None:
+        key = series, forecast.issued_at, judged
+        if key not in self._fitted:
+            frame = self.history([series], forecast)
+            self._fitted[key] = fit_effects(frame.row(series), frame.end, frame.step_s, acts)
+        return self._fitted[key]
 
     def windows(
         self,
@@ -123,20 +157,42 @@ class DataAroundAct:
                 role=roles[name],
                 better=better[name],
                 metric_sd=_spread(past.history.row(name)),
-                overlapping=overlapping(
-                    self.acts,
-                    action.action_id,
-                    receipt.started_at,
-                    until,
-                    name,
-                    any_metric=roles[name] == "side_effect",
-                ),
+                overlapping=self._overlapping(grid, name, action, receipt, until, roles[name]),
                 controls=past.controls(name, estimand.controls) if roles[name] == "target" else (),
                 window_steps=steps,
             )
             for name in grid.series
             if name in roles
         ]
+
+    def _overlapping(
+        self, grid: MetricGrid, series: str, action: Action, receipt: Receipt, until: datetime, role: Role
+    ) -> list[str]:
+        """Return the acts that disturb a window and whose part in it is not known.
+
+        What an act does beside its aim is not known: for side effects only those count that are measured themselves.
+        """
+        beside = role == "side_effect"
+        acts = self._begun if beside else self.acts
+        found = overlapping(acts, action.action_id, receipt.started_at, until, series, any_metric=beside)
+        return [each for each in found if each not in self._known(grid, series)] if found else []
+
+    def _known(self, grid: MetricGrid, series: str) -> set[str]:
+        """Return the acts whose part in a series is known, and the undos that ended it."""
+        if series not in grid.others:
+            return set()
+        known = {act.action_id for act in self.passing if act.series == series}
+        since = self.context.tick - timedelta(days=ACTS_DAYS)
+        undos = {
+            view.action.action_id for view in self.context.store.actions.finished(since) if view.action.undo_of in known
+        }
+        return known | undos
+
+    @cached_property
+    def _begun(self) -> tuple[Act, ...]:
+        """Return the acts of the last two weeks, each within the horizon over which it is measured."""
+        since = self.context.tick - timedelta(days=ACTS_DAYS)
+        return acts_of(self.context.store.actions.finished(since), {}, {})
 
 
 @dataclass
@@ -164,7 +220,7 @@ class PastForecasts:
     @cached_property
     def calm(self) -> Frame:
         """Return the history without what acts changed for a time: what the forecaster was shown as well."""
-        return without_effects(self.history, self.around.touches)
+        return without_effects(self.history, effects_in(self.history, self.around.passing))
 
     def ledger(self, series: str, *, may_rerun: bool = True) -> ErrorLedger:
         """Return the errors of past forecasts of a metric from windows without an action.

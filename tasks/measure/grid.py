@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from storage.records import FloatArray, Forecast
+from tasks.measure.inference.other_acts import OtherActs
 
 
 @dataclass(frozen=True)
 class MetricGrid:
     """Metrics with a common step around one act: steps `first_step` to `first_step + steps` of their forecasts.
 
-    `observed` is (n_series, steps), NaN where nothing was recorded.
+    `observed` is (n_series, steps), NaN where nothing was recorded; `others` is by series what other acts do in it.
     """
 
     forecasts: Mapping[str, Forecast]
     first_step: int
     steps: int
     observed: FloatArray
+    others: Mapping[str, OtherActs] = field(default_factory=dict)
 
     @property
     def series(self) -> tuple[str, ...]:
@@ -40,16 +42,24 @@ class MetricGrid:
         """Return the part of the window that ends by a moment; None where there is none."""
         step_s, first = self.any_forecast.step_s, self.any_forecast.at_step(self.first_step)
         steps = min(self.steps, int((moment - first).total_seconds() // step_s) + 1)
-        return replace(self, steps=steps, observed=self.observed[:, :steps]) if steps > 0 else None
+        if steps <= 0:
+            return None
+        others = {name: each.up_to(steps) for name, each in self.others.items()}
+        return replace(self, steps=steps, observed=self.observed[:, :steps], others=others)
 
     def point(self, series: str) -> FloatArray:
-        """Return what was expected over the window, (steps,)."""
-        return self.forecasts[series].point[self.first_step : self.first_step + self.steps]
+        """Return what was expected over the window without the act that is judged, (steps,)."""
+        foretold = self.forecasts[series].point[self.first_step : self.first_step + self.steps]
+        return foretold + self._change(series)
 
     def band(self, series: str) -> tuple[FloatArray, FloatArray]:
         """Return the lowest and highest quantile over the window, both (steps,)."""
         window = self.forecasts[series].quantiles[self.first_step : self.first_step + self.steps]
-        return window[:, 0], window[:, -1]
+        change = self._change(series)
+        return window[:, 0] + change, window[:, -1] + change
+
+    def _change(self, series: str) -> FloatArray | float:
+        return self.others[series].change if series in self.others else 0.0
 
     def seen(self, series: str) -> FloatArray:
         """Return what was observed over the window, (steps,)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -17,6 +17,7 @@ from tasks.measure.grid import MetricGrid
 from tasks.measure.inference.claims import Claim, check_claims
 from tasks.measure.inference.effect import Effect
 from tasks.measure.inference.many_metrics import MetricWindow, Role, measure_many
+from tasks.measure.inference.other_acts import with_others
 from tasks.measure.preregister import better_of
 from tasks.objectives.in_force import objectives_in_force
 
@@ -36,7 +37,7 @@ def judge(around: DataAroundAct, act: MaturedAct) -> list[Outcome]:
         grids = around.grids(estimand, act.receipt, names, act.window.until)
         windows = [window for grid in grids for window in _windows(around, act, estimand, grid)]
         roles |= {window.name: window.role for window in windows}
-        effects = measure_many(windows, confidence=estimand.confidence, alpha=estimand.alpha)
+        effects = measured_apart(grids, windows, confidence=estimand.confidence, alpha=estimand.alpha)
     claims = {each.metric: each for each in check_claims(act.receipt.claimed_impact, _by_claim(act, effects))}
     grid_of = {name: grid for grid in grids for name in grid.series}
     unknown = Effect(Verdict.UNKNOWN, NO_FORECAST)
@@ -44,6 +45,19 @@ def judge(around: DataAroundAct, act: MaturedAct) -> list[Outcome]:
         _outcome(around.context, act, name, role, effects.get(name, unknown), grid_of.get(name), claims)
         for name, role in roles.items()
     ]
+
+
+def measured_apart(
+    grids: Sequence[MetricGrid], windows: Sequence[MetricWindow], *, confidence: float = 0.90, alpha: float = 0.05
+) -> dict[str, Effect]:
+    """Measure an act on every metric, apart from what other acts did in the same window."""
+    effects = measure_many(windows, confidence=confidence, alpha=alpha)
+    others = {name: each for grid in grids for name, each in grid.others.items()}
+    spreads = {window.name: window.metric_sd or 0.0 for window in windows}
+    apart = {
+        name: with_others(effects[name], each, alpha, spreads[name]) for name, each in others.items() if name in effects
+    }
+    return effects | apart
 
 
 def _windows(around: DataAroundAct, act: MaturedAct, estimand: Estimand, grid: MetricGrid) -> list[MetricWindow]:

@@ -84,6 +84,16 @@ def better_of(objectives: Sequence[Objective], series: str, action: Action) -> B
     return "lower" if side == "below" else "higher"
 
 
+def graver(objectives: Sequence[Objective], series: str, others: Iterable[str]) -> tuple[str, ...]:
+    """Return those of other metrics that an objective weighs at least as much as one does this metric."""
+
+    def severity(name: str) -> float:
+        return max((each.severity for each in objectives if each.matches(name)), default=0.0)
+
+    own = severity(series)
+    return tuple(name for name in others if name != series and severity(name) >= max(own, 1e-9))
+
+
 def named(patterns: Iterable[str], series: Sequence[str]) -> tuple[str, ...]:
     """Return the series that are meant: by series, by metric, or by a glob pattern of metrics."""
     patterns = tuple(patterns)

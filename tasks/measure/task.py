@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -10,21 +10,23 @@ from typing import Any
 import numpy as np
 
 from storage.actions import ActionView
-from storage.records import Action, Estimand, Outcome, Receipt, Verdict
+from storage.records import Action, Estimand, Outcome, Verdict
 from tasks.context import Context
 from tasks.interventions.act_window import EARLIEST_STEPS, WATCHED_STEPS, watched_between
 from tasks.interventions.matured import matured
-from tasks.interventions.undo import may_undo_unasked, undo_of
+from tasks.interventions.undo import may_try_again, may_undo_unasked, undo_of
 from tasks.measure.data_around_act import DataAroundAct
 from tasks.measure.grid import MetricGrid
-from tasks.measure.inference.effect import Better
-from tasks.measure.inference.many_metrics import Role, measure_many
-from tasks.measure.judge import judge
+from tasks.measure.inference.effect import Better, Effect
+from tasks.measure.inference.many_metrics import Role
+from tasks.measure.inference.watch_bound import WATCH_ALPHA, mixture_evidence, prior_evidence, z_of
+from tasks.measure.judge import judge, measured_apart
 from tasks.measure.judge_amount import judge_amount
-from tasks.measure.preregister import better_of, derive, named, recorded
+from tasks.measure.preregister import better_of, derive, graver, named, recorded
 from tasks.monitor import LONGEST_STEP_S
 from tasks.objectives.in_force import objectives_in_force
 from tasks.stage import stage
+from tasks.text import unit_of, value
 
 Outcomes = tuple[Outcome, ...]
 
@@ -52,17 +54,51 @@ def measure(context: Context) -> Outcomes:
 def watch_guards(context: Context, around: DataAroundAct) -> None:
     """Plan the undo of recent acts that made a guarded metric, or their own, demonstrably worse.
 
-    An act is watched for the stabilisation time, and for as long as it takes to see a few steps of the metric. One
+    An act is watched for the stabilisation time, as long as it works, and until a few steps were seen. One
     whose time ran out since the last look, as turns are late or were not run at all, is looked at once more.
     """
-    longest_s = max(context.settings.executor.stabilisation_seconds, WATCHED_STEPS * LONGEST_STEP_S)
+    longest_s = max(
+        context.settings.executor.stabilisation_seconds,
+        WATCHED_STEPS * LONGEST_STEP_S,
+        *(handler.duration_s or 0.0 for handler in context.actions.values()),
+    )
     since = context.tick - timedelta(seconds=longest_s) - LATEST_LOOK
     for view in context.store.actions.finished(since):
-        may_undo = may_undo_unasked(view, is_reversible=context.actions[view.action.name].reversible)
-        if not may_undo or context.store.actions.undo_for(view.action.action_id):
+        if not may_undo_unasked(view, is_reversible=context.actions[view.action.name].reversible):
             continue
-        if reason := _worsened(around, view):
-            plan_undo(context, view, reason)
+        undos = context.store.actions.undos_of(view.action.action_id)
+        if may_try_again(undos, context.tick) and (reason := _harm_of(around, view, undos)):
+            plan_undo(context, view, reason, tries_before=len(undos))
+
+
+def _harm_of(around: DataAroundAct, view: ActionView, undos: Sequence[ActionView]) -> str:
+    """Say why an act is to be undone; what was found once need not be found again where its undo was refused."""
+    if undos and undos[-1].receipt is not None:
+        is_left = around.context.tick <= _over_at(around.context, view, 0.0)
+        return f"its undo was refused: {undos[-1].receipt.detail}" if is_left else ""
+    return _worsened(around, view) or _worse_over_life(around, view)
+
+
+def _worse_over_life(around: DataAroundAct, view: ActionView) -> str:
+    """Say which metric an act makes worse over its whole time, by all that was seen of its action; empty where none."""
+    context, action = around.context, view.action
+    acts = [act for act in around.passing if act.action_id == action.action_id]
+    estimand = context.store.outcomes.estimand(action.action_id)
+    if not acts or estimand is None or _is_over(around, _over_at(context, view, 0.0)):
+        return ""
+    objectives = objectives_in_force(context.settings, context.store)
+    guarded = {estimand.series, *estimand.guards, *graver(objectives, estimand.series, [act.series for act in acts])}
+    steps_s = {name: f.step_s for name, f in around.forecasts(estimand.forecast_cycle_id, sorted(guarded)).items() if f}
+    for act in acts:
+        if act.series not in steps_s or (effects := around.effects_now(act.series, steps_s[act.series])) is None:
+            continue
+        mean, variance, prior = effects.over_life(act)
+        is_worse = (mean > 0) == (better_of(objectives, act.series, action) == "lower")
+        if is_worse and prior_evidence(mean, variance, prior) >= 1 / WATCH_ALPHA:
+            change = value(abs(mean), unit_of(act.series), digits=3)
+            rises = "raises" if mean > 0 else "lowers"
+            return f"{act.series} got worse: {action.name} {rises} it by {change} while it works"
+    return ""
 
 
 def _worsened(around: DataAroundAct, view: ActionView) -> str:
@@ -93,12 +129,12 @@ def _worse_by(around: DataAroundAct, view: ActionView, estimand: Estimand, roles
     age_s = (context.tick - receipt.finished_at).total_seconds()
     if not estimand.guards and age_s < EARLIEST_STEPS * estimand.step_s:
         return ""
-    if _is_over(around, _over_at(context, receipt, LONGEST_STEP_S if estimand.guards else estimand.step_s)):
+    if _is_over(around, _over_at(context, view, LONGEST_STEP_S if estimand.guards else estimand.step_s)):
         return ""
     objectives = objectives_in_force(context.settings, context.store)
     better = {name: better_of(objectives, name, action) for name in roles}
     for grid in around.grids(estimand, receipt, roles, context.tick):
-        watched = _watched(around, grid, receipt)
+        watched = _watched(around, grid, view)
         if watched is None:
             continue
         suspects = {
@@ -109,8 +145,10 @@ def _worse_by(around: DataAroundAct, view: ActionView, estimand: Estimand, roles
     return ""
 
 
-def _over_at(context: Context, receipt: Receipt, step_s: float) -> datetime:
-    return watched_between(receipt, context.settings.executor.stabilisation_seconds, [step_s])[1]
+def _over_at(context: Context, view: ActionView, step_s: float) -> datetime:
+    assert view.receipt is not None
+    works_s = max(view.action.horizon_s, context.actions[view.action.name].duration_s or 0.0)
+    return watched_between(view.receipt, context.settings.executor.stabilisation_seconds, [step_s], works_s)[1]
 
 
 def _is_over(around: DataAroundAct, over_at: datetime) -> bool:
@@ -121,9 +159,9 @@ def _is_over(around: DataAroundAct, over_at: datetime) -> bool:
     return over_at <= tick - LATEST_LOOK or (around.looked_at is not None and over_at <= around.looked_at)
 
 
-def _watched(around: DataAroundAct, grid: MetricGrid, receipt: Receipt) -> MetricGrid | None:
+def _watched(around: DataAroundAct, grid: MetricGrid, view: ActionView) -> MetricGrid | None:
     """Return what was seen while an act was watched; None where that was over when it was last looked at."""
-    over_at = _over_at(around.context, receipt, grid.any_forecast.step_s)
+    over_at = _over_at(around.context, view, grid.any_forecast.step_s)
     if around.context.tick <= over_at:
         return grid
     return None if _is_over(around, over_at) else grid.up_to(over_at)
@@ -148,16 +186,25 @@ def _demonstrably(
 ) -> str:
     assert view.receipt is not None
     windows = around.windows(grid, view.action, view.receipt, around.context.tick, suspects, better, estimand)
-    effects = measure_many(windows)
-    worse = (name for name, effect in effects.items() if effect.verdict is Verdict.WORSE)
+    effects = measured_apart([grid], windows)
+    worse = (name for name, effect in effects.items() if _is_surely_worse(effect))
     first = next((name for name in worse if effects[name].observed_steps >= EARLIEST_STEPS), None)
     return f"{first} got worse: {effects[first].reason}" if first else ""
 
 
-def plan_undo(context: Context, view: ActionView, reason: str) -> Action:
+def _is_surely_worse(effect: Effect) -> bool:
+    """Tell whether harm is sure although it was looked for every turn."""
+    if effect.verdict is not Verdict.WORSE:
+        return False
+    spread_ratio = 1 / max(effect.standard_error_sd_units, 1e-6)
+    return mixture_evidence(z_of(effect.p_value), spread_ratio) >= 1 / WATCH_ALPHA
+
+
+def plan_undo(context: Context, view: ActionView, reason: str, *, tries_before: int = 0) -> Action:
     """Record that an act is to be undone now; undoing is done, guarded and recorded like any action."""
     action = view.action
-    undo = undo_of(view, context.tick, is_reversible=context.actions[action.name].reversible)
+    is_reversible = context.actions[action.name].reversible
+    undo = undo_of(view, context.tick, is_reversible=is_reversible, tries_before=tries_before)
     context.store.actions.append([undo], context.cycle_id)
     detail = {"action": action.name, "target": action.target, "goal": action.goal_id, "reason": reason}
     context.store.audit.append("loop", "undo planned", action.action_id, detail)

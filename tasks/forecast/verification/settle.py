@@ -17,12 +17,16 @@ from storage.state_predictions import UNKNOWN, ForetoldState, StateResult
 from tasks.context import Context
 from tasks.forecast.risk.crossings import first_beyond, steps_within
 from tasks.forecast.risk.state import Hit, state_of
+from tasks.interventions.act_window import works_until
 from tasks.objectives.in_force import objectives_in_force
 
 LEAST_PER_TURN = 500
 STATES_PER_TURN = 50
 
-Acts = Sequence[tuple[str | None, datetime]]
+Acts = Sequence[tuple[str | None, datetime, datetime]]
+"""The series that acts touched, from when to when."""
+
+LONGEST_WORK = timedelta(days=1)
 Matured = tuple[str, Forecast]
 
 
@@ -101,16 +105,17 @@ def settled(context: Context, issued: int = 0) -> Settled:
 
 
 def _acts(context: Context, since: datetime) -> Acts:
-    """Return series and moment of all that touched something since a moment, undos included."""
+    """Return the series of all that touched something after a moment, from when to when; undos are over at once."""
+    durations_s = {name: handler.duration_s for name, handler in context.actions.items()}
     return [
-        (view.action.series, receipt.finished_at)
-        for view in context.store.actions.finished(since)
-        if (receipt := view.touched)
+        (action.series, receipt.finished_at, works_until(action, receipt, durations_s.get(action.name)))
+        for view in context.store.actions.finished(since - LONGEST_WORK)
+        if (receipt := view.touched) and (action := view.action)
     ]
 
 
 def _is_touched(acts: Acts, series: str, since: datetime, until: datetime) -> bool:
-    return any(touched == series and since < at <= until for touched, at in acts)
+    return any(touched == series and begun <= until and since < over for touched, begun, over in acts)
 
 
 def _observed(context: Context, matured: Sequence[Matured]) -> list[Seen]:

@@ -10,7 +10,7 @@ import pytest
 from storage import ForeactError
 from storage.actions import ActionView
 from storage.records import Autonomy, ReceiptStatus, Strategy
-from tasks.interventions.undo import keeps_state, may_undo_unasked, undo_of
+from tasks.interventions.undo import keeps_state, may_try_again, may_undo_unasked, undo_of
 from tests.tasks.execute.acts import HOUR, TICK, done, waiting
 
 ACT: dict[str, Any] = {"level": Autonomy.APPROVE, "strategy": Strategy.SCHEDULED, "priority": 0.2}
@@ -65,3 +65,22 @@ def test_the_state_to_go_back_to_is_kept_by_the_intent_or_by_the_receipt() -> No
     ticket = ActionView(view.action, None, view.intent, view.receipt.model_copy(update={"undo": {}}))
     assert keeps_state(before)
     assert keeps_state(ticket)
+
+
+def test_an_undo_that_the_world_refuses_is_tried_again_ever_more_rarely_and_three_times_at_most() -> None:
+    refused = done(TICK, ReceiptStatus.FAILED, undo_of="a")
+    assert may_try_again([], TICK)
+    assert [may_try_again([refused], TICK + timedelta(minutes=n)) for n in (4, 5)] == [False, True]
+    assert [may_try_again([refused] * 2, TICK + timedelta(minutes=n)) for n in (9, 10)] == [False, True]
+    assert not may_try_again([refused] * 3, TICK + 9 * HOUR)
+
+
+@pytest.mark.parametrize("status", [ReceiptStatus.SUCCEEDED, ReceiptStatus.UNKNOWN, ReceiptStatus.SKIPPED])
+def test_an_undo_that_was_done_or_may_have_been_is_not_tried_again(status: ReceiptStatus) -> None:
+    assert not may_try_again([done(TICK, status, undo_of="a")], TICK + 9 * HOUR)
+    assert not may_try_again([waiting(undo_of="a")], TICK + 9 * HOUR)
+
+
+def test_a_further_try_of_an_undo_is_another_action() -> None:
+    tries = {undo_of(done(TICK), TICK, is_reversible=True, tries_before=n).action_id for n in range(3)}
+    assert len(tries) == 3

@@ -79,6 +79,14 @@ def test_a_state_that_an_act_may_have_prevented_says_nothing(tmp_path: Path) -> 
     assert came(loop) == ["unknown"]
 
 
+@pytest.mark.parametrize(("works_h", "state"), [(3, "unknown"), (0.5, "healthy")])
+def test_a_state_foretold_while_an_act_works_says_nothing(tmp_path: Path, works_h: float, state: str) -> None:
+    loop = loop_of(tmp_path, {"cpu": CALM}, {"cpu": 0.9})
+    loop.store.actions.append([action_of(series="cpu", horizon_s=works_h * 3_600)], "c")
+    loop.store.actions.finish(receipt_of("a", TICK - HOUR))
+    assert came(loop) == [state]
+
+
 def test_every_forecast_is_resolved_once_however_few_a_turn_takes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
