@@ -14,6 +14,7 @@ from tasks.plan.optimise.draw import Draw
 from tasks.plan.optimise.solve import solve_greedy, solve_milp
 from tasks.plan.problem import PlanProblem
 from tasks.plan.valuation.amounts import amount_of
+from tasks.plan.valuation.stepped_amounts import step_for, step_story
 from tasks.text import limit, moment, number, percent, span, unit_of, value
 
 
@@ -87,6 +88,9 @@ def _because(problem: PlanProblem, view: GoalView, column: Column, risk: float) 
     story = amount_story(problem, view, column.candidate)
     if story is not None:
         return f"{story} Compared with the present amount it saves {number(column.value)} per step{_costs(column)}."
+    stepped = step_story(problem, view, column.candidate)
+    if stepped is not None:
+        return stepped
     left = float(column.worth.risk_left[column.slot])
     return f"it is expected to lower the risk from {number(risk)} to {number(left)}{_costs(column)}."
 
@@ -117,7 +121,8 @@ def explain_nothing(
         return "Nothing: no action is allowed now: " + "; ".join(reasons_of(wholly)) + "."
     if best is None:
         return "Nothing: no registered action proposes anything for this goal; `foreact doctor` lists the actions."
-    if best.worth.is_planned and best.value < max(best.worth.needed, 1e-12):
+    is_step = best is not None and step_for(problem, view, best.candidate) is not None
+    if best.worth.is_planned and not is_step and best.value < max(best.worth.needed, 1e-12):
         return _stay(problem, view, best)
     if risk <= 0:
         return "Nothing: no simulated future breaks the bound within the horizon."
