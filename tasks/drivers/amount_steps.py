@@ -29,10 +29,14 @@ _ALPHA = 0.05
 
 
 class Move(StrEnum):
-    """Where an amount should go: toward relief, back, or nowhere; `hopeless` is nowhere because nothing helped."""
+    """Where an amount should go: toward relief, back, or nowhere.
+
+    It waits where more could be given back once the last change is old enough, and is hopeless where nothing helped.
+    """
 
     RELIEVE = "relieve"
     STAY = "stay"
+    WAIT = "wait"
     GIVE_BACK = "give back"
     HOPELESS = "hopeless"
 
@@ -274,16 +278,26 @@ def _back(seen: StrainHistory, wanted: float) -> StepTaken:
     lower = seen.now - 1
     if lower < 0:
         return StepTaken(Move.STAY, seen.now, "it is as low as it may go")
-    lately = float(seen.least_needed[-(seen.latency + 6 * seen.turn) :].max())
     if not seen.is_calm[-1] or seen.strain_now > CALM:
         return StepTaken(Move.STAY, seen.now, "the metric is within its bound, but not well within it")
-    if lower < max(wanted, lately):
+    if lower < wanted or _fell_short_lately(seen, lower):
         return StepTaken(Move.STAY, seen.now, "that much was needed lately, or at this time on past days")
     held = slice(-seen.settling, None)
     has_held = bool(seen.is_calm[held].all() and (np.abs(seen.place[held] - seen.now) < 1e-9).all())
     if has_held or _sufficed_yesterday(seen, lower):
         return StepTaken(Move.GIVE_BACK, lower, "the metric is well within its bound, and stays so")
-    return StepTaken(Move.STAY, seen.now, "the last change is not old enough to tell what it did")
+    return StepTaken(Move.WAIT, seen.now, "the last change is not old enough to tell what it did")
+
+
+def _fell_short_lately(seen: StrainHistory, place: int) -> bool:
+    """Tell whether a place fell short too lately to be tried again: a while ago, twice as long for each time before."""
+    half_day = seen.least_needed[-max(1, seen.day // 2) :]
+    short = np.flatnonzero(half_day > place)
+    if not len(short):
+        return False
+    patience = seen.latency + 6 * seen.turn
+    times = 1 + int(np.count_nonzero(np.diff(short) > seen.settling))
+    return bool(len(half_day) - int(short[-1]) <= patience * 2 ** (times - 1))
 
 
 def _sufficed_yesterday(seen: StrainHistory, place: int) -> bool:

@@ -69,14 +69,17 @@ class AmountStep:
 
 @dataclass(frozen=True)
 class SpareAmount:
-    """An amount above what was needed for a while, where `to` would have done; the weightiest `objective` it serves."""
+    """An amount above what was needed for a while, where `to` would have done; the weightiest `objective` it serves.
+
+    It `is_due` unless the last change is still too young to tell what it did.
+    """
 
     sets: str
     series: str
     now: float
     to: float
     objective: str
-    reason: str
+    is_due: bool = True
 
 
 @dataclass(frozen=True)
@@ -133,14 +136,15 @@ def spare_amounts(known: AmountsNow, steps: Mapping[str, AmountStep]) -> Iterato
     for sets, step in steps.items():
         costs = [unit_cost_of(each) for each in known.actions.values() if each.sets == sets and each.enabled]
         fitted = [each for each in known.objectives if each.capacity == sets and each.name in known.driven.responses]
-        if max(costs, default=0.0) <= 0 or (step.move is not Move.GIVE_BACK and (step.objectives or not fitted)):
+        is_idle = step.move in {Move.GIVE_BACK, Move.WAIT} if step.objectives else bool(fitted)
+        if max(costs, default=0.0) <= 0 or not is_idle:
             continue
-        to = step.to if step.objectives else _lower(known, sets, step.now)
+        to = _lower(known, sets, step.now)
         if to is None or not all(_would_do(known, each, to) for each in fitted):
             continue
         names = [each.name for each in fitted] or list(step.objectives)
         weightiest = max(names, key=lambda name: by_name[name].severity)
-        yield SpareAmount(sets, step.series, step.now, to, weightiest, step.reason)
+        yield SpareAmount(sets, step.series, step.now, to, weightiest, step.move is not Move.WAIT)
 
 
 def _lower(known: AmountsNow, sets: str, now: float) -> float | None:
@@ -203,9 +207,11 @@ def _step(known: AmountsNow, sets: str, setting: Sequence[ActionHandler]) -> Amo
         if one.history is not None
         and (found := shortfall(one.history, round(each.horizon_s / one.history.step_s))) is not None
     }
-    to = float(amounts[taken.to])
-    stays = taken.to == place and amounts[0] <= now <= amounts[-1]
-    return AmountStep(sets, series, now, now if stays else to, taken.move, _told(sets, now, to, taken), names, short)
+    broken = tuple(each.name for each in _own(known, sets) if not each.is_met(now))
+    if broken and taken.move in {Move.STAY, Move.WAIT, Move.GIVE_BACK}:
+        taken, names = StepTaken(Move.RELIEVE, place, f"the objective {broken[0]} is on it"), (*names, *broken)
+    to = float(amounts[taken.to]) if taken.move in {Move.RELIEVE, Move.GIVE_BACK} else now
+    return AmountStep(sets, series, now, to, taken.move, _told(sets, now, to, taken), names, short)
 
 
 def _told(sets: str, now: float, to: float, taken: StepTaken) -> str:
@@ -217,9 +223,18 @@ def _told(sets: str, now: float, to: float, taken: StepTaken) -> str:
 def _allowed(known: AmountsNow, setting: Sequence[ActionHandler]) -> FloatArray:
     """Return the amounts (n_amounts,) that may be set, ascending, within the bounds that objectives put on them."""
     amounts = np.unique([amount for action in setting for amount in action.amounts])
-    own = [each for each in known.objectives if each.measured == setting[0].sets and each.kind.limits_values]
+    own = _own(known, str(setting[0].sets))
     kept = np.array([amount for amount in amounts.tolist() if all(each.is_met(amount) for each in own)])
     return kept if len(kept) else amounts
+
+
+def _own(known: AmountsNow, sets: str) -> list[Objective]:
+    """Return the objectives on an amount itself, but for those that a response plans."""
+    return [
+        each
+        for each in known.objectives
+        if each.measured == sets and each.kind.limits_values and each.name not in known.driven.responses
+    ]
 
 
 def _metrics(known: AmountsNow, objective: Objective, sets: str, setting: Sequence[ActionHandler]) -> list[str]:
@@ -275,8 +290,10 @@ def _look(
     )
     taken = next_step(history)
     if direction < 0:
-        taken = StepTaken(Move.STAY if taken.move is Move.GIVE_BACK else taken.move, last - taken.to, taken.reason)
-        taken = taken if taken.move is Move.RELIEVE else StepTaken(taken.move, place, taken.reason)
+        # Where less relieves there is nothing to give back: it costs no more.
+        is_relief, is_hopeless = taken.move is Move.RELIEVE, taken.move is Move.HOPELESS
+        move = taken.move if is_relief or is_hopeless else Move.STAY
+        taken = StepTaken(move, last - taken.to if is_relief else place, taken.reason)
     return _Looked(objective, direction, taken, history)
 
 
@@ -311,7 +328,8 @@ def _together(known: AmountsNow, steps: Sequence[_Looked], place: int) -> StepTa
         return max(relieving, key=lambda each: (each.objective.severity, each.direction * each.taken.to)).taken
     keeping = [each.taken for each in steps if each.taken.move is not Move.GIVE_BACK]
     if keeping:
-        return next((each for each in keeping if each.move is Move.HOPELESS), keeping[0])
+        first = [Move.HOPELESS, Move.STAY, Move.WAIT]
+        return min(keeping, key=lambda each: first.index(each.move))
     for each in steps:
         if each.history is None or _is_foretold(known, each.objective, each.history):
             return StepTaken(Move.STAY, place, f"{each.objective.measured} may break its bound soon")

@@ -20,7 +20,8 @@ _PERIOD_S = 1_800.0
 def propose(evidence: Evidence) -> Iterator[Proposal]:
     """Propose a goal per amount that can be set and was above need; it weighs little, so that others go before it."""
     for spare in evidence.spare:
-        yield _proposal(evidence, spare)
+        if spare.is_due:
+            yield _proposal(evidence, spare)
 
 
 def standing(goal: Goal, evidence: Evidence) -> Standing:
@@ -32,7 +33,7 @@ def standing(goal: Goal, evidence: Evidence) -> Standing:
     spare = next((each for each in evidence.spare if each.series == series), None)
     now = f"{series} is {number(reading.value, 3)}"
     if spare is not None:
-        return Standing(False, goal.probability, 0.0, 0.0, f"{now}, and {number(spare.to, 3)} would do")
+        return Standing(False, goal.probability, 0.0, 0.0, f"{now}, and {number(spare.to, 3)} may do")
     is_lower = goal.baseline is not None and reading.value < goal.baseline
     is_well = not any(view.is_breached_now for view in evidence.breaches if view.objective == goal.objective)
     statement = f"{now}: no more of it can be spared now"
