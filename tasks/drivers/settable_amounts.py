@@ -240,15 +240,22 @@ def _own(known: AmountsNow, sets: str) -> list[Objective]:
 def _metrics(known: AmountsNow, objective: Objective, sets: str, setting: Sequence[ActionHandler]) -> list[str]:
     """Return the series of an objective for which an amount is stepped: bounded, not planned, meant by an action."""
     is_planned = objective.name in known.driven.responses
-    is_other = objective.measured == sets or (objective.capacity is not None and objective.capacity != sets)
-    if is_planned or is_other or not objective.kind.limits_values:
-        return []
-    patterns = [pattern for action in setting for pattern in action.metrics]
-    is_meant = not patterns or objective.capacity == sets
-    if not (is_meant or any(fnmatchcase(objective.measured, pattern) for pattern in patterns)):
+    if is_planned or not objective.kind.limits_values or not _is_meant(known, objective, sets, setting):
         return []
     frames = (with_ratios(frame, [objective]) if objective.denominator else frame for frame in known.frames)
     return [series for frame in frames for series in frame.series if objective.matches(series)]
+
+
+def _is_meant(known: AmountsNow, objective: Objective, sets: str, setting: Sequence[ActionHandler]) -> bool:
+    """Tell whether an amount is for an objective: one says so, or nobody says anything and it is the usual case."""
+    if objective.capacity is not None or objective.measured == sets:
+        return objective.capacity == sets and objective.measured != sets
+    patterns = [pattern for action in setting for pattern in action.metrics]
+    if patterns:
+        return any(fnmatchcase(objective.measured, pattern) for pattern in patterns)
+    is_amount = any(objective.measured == each.sets for each in known.actions.values())
+    is_named = any(each.capacity == sets for each in known.objectives)
+    return objective.side == "below" and not is_amount and not is_named
 
 
 def _look(
@@ -322,7 +329,7 @@ def _declared(setting: Sequence[ActionHandler], metric: str, objective: Objectiv
 def _together(known: AmountsNow, steps: Sequence[_Looked], place: int) -> StepTaken:
     """Return the one step that all metrics of an amount agree to; toward relief the weightiest decides."""
     if not steps:
-        return StepTaken(Move.STAY, place, "no objective without a response depends on it")
+        return StepTaken(Move.STAY, place, "it is set for other objectives")
     relieving = [each for each in steps if each.taken.move is Move.RELIEVE]
     if relieving:
         return max(relieving, key=lambda each: (each.objective.severity, each.direction * each.taken.to)).taken
