@@ -210,8 +210,19 @@ def _step(known: AmountsNow, sets: str, setting: Sequence[ActionHandler]) -> Amo
     broken = tuple(each.name for each in _own(known, sets) if not each.is_met(now))
     if broken and taken.move in {Move.STAY, Move.WAIT, Move.GIVE_BACK}:
         taken, names = StepTaken(Move.RELIEVE, place, f"the objective {broken[0]} is on it"), (*names, *broken)
+    taken = _within_reach(taken, amounts, now, max(each.most_up for each in setting))
     to = float(amounts[taken.to]) if taken.move in {Move.RELIEVE, Move.GIVE_BACK} else now
     return AmountStep(sets, series, now, to, taken.move, _told(sets, now, to, taken), names, short)
+
+
+def _within_reach(taken: StepTaken, amounts: FloatArray, now: float, most_up: float) -> StepTaken:
+    """Return a move that adds no more than may be added at a time."""
+    if taken.move is not Move.RELIEVE or amounts[taken.to] <= now + most_up + 1e-9:
+        return taken
+    reach = np.flatnonzero((amounts > now + 1e-9) & (amounts <= now + most_up + 1e-9))
+    if not len(reach):
+        return StepTaken(Move.STAY, taken.to, f"the next amount is more than {most_up:g} away, the most at a time")
+    return StepTaken(taken.move, int(reach[-1]), f"{taken.reason}, at most {most_up:g} at a time")
 
 
 def _told(sets: str, now: float, to: float, taken: StepTaken) -> str:
