@@ -117,3 +117,50 @@ def at(decision: Any) -> datetime:
     """Return when a decision was made."""
     moment: datetime = decision.at
     return moment
+
+
+class Servers:
+    """Servers under an even load, far more than it needs; nobody complains."""
+
+    def __init__(self) -> None:
+        self.minute, self.servers = 0, 13
+
+    def observe(self, tick: datetime) -> Iterator[Sample | Event]:
+        while START + (self.minute + 1) * MINUTE <= tick:
+            self.minute += 1
+            rate = 3.0 + 0.2 * (self.minute % 3)
+            seen = {"rate": rate, "servers": float(self.servers), "load": rate / self.servers}
+            for name, value in seen.items():
+                yield Sample(metric=name, value=value, ts=START + self.minute * MINUTE)
+
+    def act(self, action: Action, tick: datetime) -> Receipt:
+        self.servers = int(action.params["amount"])
+        return Receipt(action_id=action.action_id, status=ReceiptStatus.SUCCEEDED, started_at=tick, finished_at=tick)
+
+
+@pytest.mark.parametrize(
+    ("unit_cost", "is_given_back"), [({"unit_cost": 0.01}, True), ({}, True), ({"unit_cost": 0}, False)]
+)
+def test_too_many_servers_of_a_driven_objective_come_in_though_nothing_breaks(
+    tmp_path: Path, unit_cost: dict[str, float], is_given_back: bool
+) -> None:
+    world = Servers()
+    objective = {"name": "load", "metric": "load", "bound": 0.8, "severity": 0.8, "horizon_s": 1_800}
+    driven = {"driver": "rate", "capacity": "servers", "response": {"form": "ratio", "work": 1.0}}
+    setter = {"sets": "servers", "amounts": {"least": 1, "most": 20}, "latency_seconds": 120}
+    settings = load_settings(
+        tmp_path,
+        home=tmp_path,
+        use_default_objectives=False,
+        agent={"analysis_interval_minutes": 5},
+        objectives=[objective | driven],
+        actions={"set_servers": setter | unit_cost},
+    )
+    report = simulate(world, settings, [START + (60 + 5 * n) * MINUTE for n in range(12)])
+    kinds = {view.goal.goal_type for view in report.goals}
+    if is_given_back:
+        assert 4 <= world.servers <= 7
+        assert GoalType.COST_REDUCTION in kinds
+    else:
+        assert world.servers == 13
+        assert kinds == set()

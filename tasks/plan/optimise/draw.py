@@ -102,7 +102,9 @@ def unit_of(seed: int) -> float:
 
 def _may_try(problem: PlanProblem, column: Column, worthwhile_cost: float) -> bool:
     traits = problem.traits_of(column.action)
-    return traits.may_be_explored and column.candidate.cost <= worthwhile_cost and column.slot == 0
+    # What wears off before the breach, or works after it, changes nothing whatever its effect: nothing is learned.
+    reaches = bool(column.worth.own_gain[column.slot] != 0.0)
+    return reaches and traits.may_be_explored and column.candidate.cost <= worthwhile_cost and column.slot == 0
 
 
 def _mixed(
