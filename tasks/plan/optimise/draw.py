@@ -13,6 +13,7 @@ from tasks.plan.optimise.columns import Column
 from tasks.plan.problem import PlanProblem
 
 _SEVERE = 0.9
+_REACH = 0.01
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ def unit_of(seed: int) -> float:
 def _may_try(problem: PlanProblem, column: Column, worthwhile_cost: float) -> bool:
     traits = problem.traits_of(column.action)
     # What wears off before the breach, or works after it, changes nothing whatever its effect: nothing is learned.
-    reaches = bool(column.worth.own_gain[column.slot] != 0.0)
+    reaches = bool(abs(column.worth.own_gain[column.slot]) > _REACH * worthwhile_cost)
     return reaches and traits.may_be_explored and column.candidate.cost <= worthwhile_cost and column.slot == 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import numpy as np
 import pytest
 
 from storage.records import NOTHING, Candidate, GoalType, Objective, Strategy
@@ -92,3 +93,23 @@ def test_the_metric_is_not_held_for_measuring_between_two_steps() -> None:
         "a", "g", "set", "other", TICK, TICK + timedelta(hours=1), series="age", params={"amount": 4.0}, is_started=True
     )
     assert len(make_plans(question(Move.RELIEVE, 5.0, commitments=(earlier,))).actions) == 1
+
+
+@pytest.mark.parametrize(("duration_s", "is_tried"), [(60.0, False), (None, True)])
+def test_what_wears_off_before_the_breach_is_not_tried_in_order_to_learn(
+    duration_s: float | None, is_tried: bool
+) -> None:
+    paths = np.full((40, 60), 50.0)
+    paths[:, 50:] = 120.0
+    questions = (
+        problem_of(
+            [goal_of("g", series="cpu")],
+            {"g": [Candidate(action="safe", target="t")]},
+            traits={"safe": safe(duration_s=duration_s)},
+            paths={"cpu": paths},
+            explore=True,
+            seed=seed,
+        )
+        for seed in range(20)
+    )
+    assert any(make_plans(each).actions for each in questions) is is_tried
