@@ -108,8 +108,9 @@ class ActionTraits:
     where it lowers it, `expected_change` the same in the metric's own unit, which goes before; it works after
     `latency_s` and lasts `duration_s`, for good where that is None. `cost` is that of one act; 1 is as bad as a broken
     objective of severity 1. An action that sets an amount names the series that it `sets`, the amount being its
-    parameter `amount`, one of `amounts`; `unit_cost` is the running cost of one unit, `most_up` the largest increase at
-    a time.
+    parameter `amount`, one of `amounts`; `unit_cost` is what one unit costs in an hour, 1 being an objective of
+    severity 1 broken for that hour (a small cost is assumed where it is left out, none where it is 0), `most_up` the
+    largest increase at a time.
     """
 
     enabled: bool = True
@@ -183,9 +184,11 @@ class ActionHandler(ActionTraits):
         return not self.needs or any(self.option_values.get(name) for name in self.needs)
 
     def serves(self, goal: Goal) -> bool:
-        """Tell whether it is meant for the goal's type and can move the goal's metric."""
+        """Tell whether it is meant for the goal's type and can move the goal's metric, or sets that very metric."""
         from storage.records import metric_of
 
+        if self.sets is not None and goal.series is not None and self.sets in {goal.series, metric_of(goal.series)}:
+            return True
         if self.goal_types and goal.goal_type not in self.goal_types:
             return False
         if not self.metrics or goal.series is None:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from handlers import ActionsByName
+from handlers.contract.action import AMOUNT
 from storage.actions import ActionView
 from storage.records import NOTHING, Action, Autonomy, ReceiptStatus
 from tasks.execute.limits import exceeded, is_within
@@ -39,7 +40,8 @@ class Circumstances:
     """All that the guards look at.
 
     `finished` are the receipts of at least the last day, oldest first; `silent_series` the series that were heard
-    once and are not any more, `silent_metrics` the metrics of which no series is heard.
+    once and are not any more, `silent_metrics` the metrics of which no series is heard. `configured_limits` names those
+    of `rate_limits` and `blast_radius` that a person set: only these hold for amounts as well.
     """
 
     tick: datetime
@@ -52,6 +54,7 @@ class Circumstances:
     silent_metrics: frozenset[str] = frozenset()
     actions: ActionsByName = field(default_factory=ActionsByName)
     rate_limits: tuple[str, ...] = ()
+    configured_limits: frozenset[str] = frozenset()
     blast_radius: int = 1_000
     blast_radius_labels: Mapping[str, int] = field(default_factory=dict)
     max_concurrent_goals: int = 1_000
@@ -174,25 +177,35 @@ def _breaker(view: ActionView, now: Circumstances) -> Ruling | None:
 
 
 def _limits(view: ActionView, now: Circumstances) -> Ruling | None:
+    """Hold what was done often enough; an amount is one target, whose steps only limits that a person set count."""
     action = view.action
     limits = now.actions[action.name]
     acts = [each for each in now.finished if _counts(each)]
+    counted = [each for each in acts if "rate_limits" in now.configured_limits or not _sets_amount(each.action, now)]
+    is_amount = _sets_amount(action, now)
     same = [_when(each) for each in acts if each.action.name == action.name]
     on_target = [_when(each) for each in acts if each.action.target == action.target and action.target]
     again = [_when(each) for each in acts if (each.action.name, each.action.target) == (action.name, action.target)]
     cooldown = timedelta(seconds=limits.cooldown_s)
     if any(is_within(moment, now.tick, cooldown) for moment in again):
         return Ruling(GuardAnswer.WAIT, f"It is in its cooldown of {limits.cooldown_s:g} s after the last run.")
-    if (text := exceeded(limits.rate_limits, same, now.tick)) is not None:
+    is_limited = not is_amount or "rate_limits" in limits.configured
+    if is_limited and (text := exceeded(limits.rate_limits, same, now.tick)) is not None:
         return Ruling(GuardAnswer.WAIT, f"The limit of {text} for this action is used up.")
-    if (text := exceeded(now.rate_limits, map(_when, acts), now.tick)) is not None:
+    is_limited = not is_amount or "rate_limits" in now.configured_limits
+    if is_limited and (text := exceeded(now.rate_limits, map(_when, counted), now.tick)) is not None:
         return Ruling(GuardAnswer.WAIT, f"The limit of {text} for all actions is used up.")
-    if exceeded([f"{now.blast_radius}/hour"], on_target, now.tick):
+    is_limited = not is_amount or "blast_radius" in now.configured_limits
+    if is_limited and exceeded([f"{now.blast_radius}/hour"], on_target, now.tick):
         return Ruling(GuardAnswer.WAIT, f"{action.target} was acted on {now.blast_radius} times within an hour.")
     reached = [labels_of(each.action) for each in acts if is_within(_when(each), now.tick, _BLAST_SPAN)]
     if (reason := spread_too_far(labels_of(action), reached, now.blast_radius_labels)) is not None:
         return Ruling(GuardAnswer.WAIT, reason)
     return None
+
+
+def _sets_amount(action: Action, now: Circumstances) -> bool:
+    return now.actions[action.name].sets is not None and AMOUNT in action.params
 
 
 def _counts(view: ActionView) -> bool:

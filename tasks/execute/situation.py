@@ -50,6 +50,7 @@ def circumstances(context: Context, silence: Silence) -> Circumstances:
         silent_metrics=silence.metrics,
         actions=context.actions,
         rate_limits=options.rate_limits,
+        configured_limits=frozenset({"rate_limits", "blast_radius"} & options.model_fields_set),
         blast_radius=options.blast_radius,
         blast_radius_labels=options.blast_radius_labels,
         max_concurrent_goals=options.max_concurrent_goals,

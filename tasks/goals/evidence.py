@@ -24,6 +24,7 @@ from storage.records import (
     Pattern,
     metric_of,
 )
+from tasks.drivers.settable_amounts import SpareAmount
 from tasks.text import unit_of
 
 IntArray = NDArray[np.intp]
@@ -86,7 +87,8 @@ class Evidence:
     """All that a cycle knows when it sets goals; see the record types for units.
 
     `frames` are working windows at several step sizes, `forecasts` are by series, `hourly` holds hourly means of up
-    to 62 days of the series that objectives name, `slo_windows` counts good events by objective.
+    to 62 days of the series that objectives name, `slo_windows` counts good events by objective, `spare` are the
+    amounts above what was needed.
     """
 
     tick: datetime
@@ -97,6 +99,7 @@ class Evidence:
     patterns: tuple[Pattern, ...] = ()
     hourly: Frame | None = None
     slo_windows: Mapping[str, tuple[WindowCount, ...]] = field(default_factory=dict)
+    spare: tuple[SpareAmount, ...] = ()
 
     def objective(self, name: str | None) -> Objective | None:
         """Return an objective by its name, None where it is gone."""

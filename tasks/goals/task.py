@@ -12,7 +12,9 @@ from storage.facts import DRIVEN, STANDINGS, DrivenBreaches
 from storage.records import Breach, Frame, GoalView, Objective, Pattern
 from tasks.context import Context
 from tasks.drivers.breaches import driven_breaches
-from tasks.drivers.fitting import fit_driven
+from tasks.drivers.fitting import DrivenMetrics, fit_driven
+from tasks.drivers.in_force import amounts_now
+from tasks.drivers.settable_amounts import amount_steps, foretold, spare_amounts
 from tasks.forecast import Outlook
 from tasks.goals.changes import GoalChanges
 from tasks.goals.evidence import Evidence, WindowCount
@@ -89,12 +91,16 @@ def _lately(context: Context) -> tuple[list[GoalView], list[GoalView]]:
 def evidence(context: Context, outlook: Outlook, patterns: tuple[Pattern, ...]) -> Evidence:
     """Return all that this turn knows; breaches of driven objectives are those that their driver foretells."""
     objectives = objectives_in_force(context.settings, context.store)
+    driven = fit_driven(objectives, outlook.frames)
+    known = amounts_now(context, objectives, outlook.frames, driven, outlook.breaches)
+    steps = amount_steps(known)
     return Evidence(
         tick=context.tick,
         objectives=objectives,
         frames=outlook.frames,
         forecasts=outlook.by_series(),
-        breaches=_breaches(objectives, outlook, context.tick),
+        breaches=foretold(steps, _breaches(objectives, outlook, context.tick, driven), context.tick),
+        spare=tuple(spare_amounts(known, steps)),
         patterns=patterns,
         hourly=_hourly(context, objectives),
         slo_windows={
@@ -103,11 +109,12 @@ def evidence(context: Context, outlook: Outlook, patterns: tuple[Pattern, ...]) 
     )
 
 
-def _breaches(objectives: tuple[Objective, ...], outlook: Outlook, tick: datetime) -> tuple[Breach, ...]:
+def _breaches(
+    objectives: tuple[Objective, ...], outlook: Outlook, tick: datetime, metrics: DrivenMetrics
+) -> tuple[Breach, ...]:
     if all(objective.driver is None for objective in objectives):
         return outlook.breaches
     step_s = {series: frame.step_s for frame in outlook.frames for series in frame.series}
-    metrics = fit_driven(objectives, outlook.frames)
     driven = driven_breaches(objectives, metrics, outlook.paths(), step_s, tick, _last(outlook.frames))
     replaced = {breach.objective for breach in driven}
     return (*(breach for breach in outlook.breaches if breach.objective not in replaced), *driven)

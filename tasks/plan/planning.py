@@ -9,6 +9,7 @@ from tasks.plan.optimise.columns import columns_of
 from tasks.plan.optimise.round import decide, prepare
 from tasks.plan.problem import Commitment, Dropped, PlanProblem, PlanResult
 from tasks.plan.record.decisions import write
+from tasks.plan.valuation.stepped_amounts import step_for, why_not
 from tasks.plan.valuation.value import Valuer, offer_key
 from tasks.text import number
 
@@ -62,6 +63,9 @@ def _why_drop(problem: PlanProblem, view: GoalView | None, commitment: Commitmen
     key = offer_key(planned)
     if all(offer_key(each) != key for each in problem.candidates.get(view.goal.goal_id, ())):
         return f"{commitment.action} is no longer offered for this goal"
+    step = step_for(problem, view, planned)
+    if step is not None and (why := why_not(problem, view, planned, step)) is not None:
+        return why
     if commitment.strategy is Strategy.SCHEDULED:
         return None
     valuer = Valuer(problem, view)

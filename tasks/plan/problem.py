@@ -23,6 +23,7 @@ from storage.records import (
     Strategy,
 )
 from tasks.drivers.responses import Response
+from tasks.drivers.settable_amounts import AmountStep
 
 
 class EffectBeliefs(Protocol):
@@ -105,7 +106,8 @@ class PlanProblem:
 
     `paths` are joint sample paths (n_paths, n_steps) by series, the first step one `step_s` after the tick; the same
     path index is the same future in all of them. `series_sd` is the usual spread of a series, `capacities` the present
-    value of the series that objectives name as capacity, `responses` the models by objective that has a driver.
+    value of the series that objectives name as capacity, `responses` the models by objective that has a driver, `steps`
+    the next step of each amount without one, by the series that actions set.
     `maintenance` holds spans (start, end) in which nothing is done, `informed` the goals that had their information
     action. `changes` are the measured changes of series by actions, (action, series) to mean and standard error in the
     metric's unit, `unmeasured` the actions and the series of acts that await their measurement. `cycle_s` is the time
@@ -134,6 +136,7 @@ class PlanProblem:
     realised: Mapping[str, Realised] = field(default_factory=dict)
     capacities: Mapping[str, float] = field(default_factory=dict)
     responses: Mapping[str, Response] = field(default_factory=dict)
+    steps: Mapping[str, AmountStep] = field(default_factory=dict)
     informed: frozenset[str] = frozenset()
     changes: Mapping[tuple[str, str], tuple[float, float]] = field(default_factory=dict)
     unmeasured: frozenset[str] = frozenset()

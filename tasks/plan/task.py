@@ -16,6 +16,8 @@ from storage.records import NOTHING, Autonomy, Candidate, FloatArray, Frame, Goa
 from tasks.authority import is_autonomous
 from tasks.context import Context
 from tasks.drivers.fitting import fit_driven
+from tasks.drivers.in_force import amounts_now
+from tasks.drivers.settable_amounts import amount_steps
 from tasks.forecast import Outlook
 from tasks.goals import leads_to_act
 from tasks.interventions.act_window import horizon_ends_at
@@ -99,6 +101,7 @@ def problem(context: Context, goals: tuple[GoalView, ...], outlook: Outlook) -> 
         unmeasured=_unmeasured(context),
         responses=driven.responses,
         capacities=driven.capacities,
+        steps=amount_steps(amounts_now(context, objectives, outlook.frames, driven, outlook.breaches)),
         commitments=commitments(context, [*pending, *_settling(context, recent)], outlook.frames),
         cooldown_until=_cooldowns(context, recent),
         maintenance=tuple(

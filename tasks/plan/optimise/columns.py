@@ -12,6 +12,7 @@ import numpy as np
 
 from storage.records import Autonomy, Candidate, FloatArray, GoalView, Strategy, metric_of
 from tasks.plan.problem import PlanProblem
+from tasks.plan.valuation.stepped_amounts import step_for, why_not
 from tasks.plan.valuation.value import Valuer, Worth, offer_key
 from tasks.text import moment
 
@@ -151,6 +152,9 @@ def _columns(
 
 
 def _out_of_reach(problem: PlanProblem, view: GoalView, candidate: Candidate) -> str:
+    step = step_for(problem, view, candidate)
+    if step is not None:
+        return why_not(problem, view, candidate, step) or step.reason
     capacity, amount = str(capacity_of(problem, view)), candidate.params.get("amount")
     if amount == problem.capacities.get(capacity):
         return f"{capacity} is already at {amount:g}"
@@ -170,14 +174,14 @@ def resources_of(problem: PlanProblem, view: GoalView, candidate: Candidate) -> 
     """Return what a candidate takes, and for how many slots nothing else may take it.
 
     Its target for one slot; the goal's series until its measurement window is over, since two actions in one window
-    cannot be told apart; and itself on this target for its cooldown. A driven series is exempt from the second: what an
-    amount changes is known from its response, and load does not wait for measurements.
+    cannot be told apart; and itself on this target for its cooldown. A driven series is exempt from the second, and so
+    is the step of an amount: load does not wait for measurements.
     """
     target = candidate.target or candidate.action
     settle = max(1, math.ceil(problem.settle_s / problem.slot_s))
     cooldown = max(1, math.ceil(problem.traits_of(candidate.action).cooldown_s / problem.slot_s))
     taken = [(f"target:{target}", 1), (f"cooldown:{candidate.action}:{target}", cooldown)]
-    if view.goal.series is not None and not _is_driven(problem, view):
+    if view.goal.series is not None and not _is_of_amount(problem, view, candidate):
         taken.append((f"series:{view.goal.series}", settle))
     return tuple(taken)
 
@@ -235,7 +239,7 @@ def _closures(problem: PlanProblem, view: GoalView, candidate: Candidate) -> lis
             closed.append((each.start, each.rises_until, reason))
         if not each.is_started and each.goal_id == view.goal.goal_id:
             continue
-        if each.series is not None and each.series == view.goal.series and not _is_driven(problem, view):
+        if each.series is not None and each.series == view.goal.series and not _is_of_amount(problem, view, candidate):
             reason = f"{each.action} is still being measured on {each.series} until {moment(each.until)}"
             closed.append((each.start, each.until, reason))
         elif (each.target or each.action) == target:
@@ -251,8 +255,8 @@ def _refusal(problem: PlanProblem, closed: Sequence[tuple[datetime, datetime, st
     return next((reason for first, last, reason in closed if first < end and start < last), None)
 
 
-def _is_driven(problem: PlanProblem, view: GoalView) -> bool:
-    return capacity_of(problem, view) is not None
+def _is_of_amount(problem: PlanProblem, view: GoalView, candidate: Candidate) -> bool:
+    return capacity_of(problem, view) is not None or step_for(problem, view, candidate) is not None
 
 
 def capacity_of(problem: PlanProblem, view: GoalView) -> str | None:

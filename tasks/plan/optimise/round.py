@@ -103,8 +103,8 @@ def decide(round_: Round, view: GoalView) -> None:
     chosen = _wanted(round_, fitting, planned)
     options = _options(fitting, chosen)
     is_waiting = chosen is not None and not round_.commits(chosen)
-    # What an amount changes is known from its response: chance would teach nothing and cost what it leaves undone.
-    is_known = round_.valuers[goal_id].amounts is not None
+    # Amounts are ordered, and mostly known from their response: chance would cost what it leaves undone.
+    is_known = round_.valuers[goal_id].amounts is not None or (chosen is not None and chosen.worth.is_planned)
     # While what is worth it waits for an answer, nothing is tried in its place.
     is_asked = chosen is not None and problem.level(view.goal.goal_type, chosen.action) is not Autonomy.AUTO
     draw = draw_for(

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from storage.records import GoalView, Strategy
 from tasks.plan.optimise.columns import capacity_of
 from tasks.plan.problem import PlanProblem
+from tasks.plan.valuation.stepped_amounts import step_for
 
 _CRITICAL = 0.7
 _URGENT_SLOTS = 2
@@ -40,6 +41,8 @@ def _strategy_of(problem: PlanProblem, view: GoalView, is_shared: bool, is_joint
         if is_joint:
             return Strategy.COLLABORATIVE, f"{anew}, for all goals on this capacity at once"
         return Strategy.ADAPTIVE, anew
+    if any(step_for(problem, view, each) is not None for each in problem.candidates.get(goal.goal_id, ())):
+        return Strategy.ADAPTIVE, "its amount goes step by step, looked at again each cycle"
     proposed, reason = _proposed(problem, view, is_shared)
     if problem.advice is None or proposed is Strategy.IMMEDIATE:
         return proposed, reason

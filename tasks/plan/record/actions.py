@@ -8,6 +8,7 @@ from datetime import timedelta
 from storage.records import Action, Autonomy, Candidate, Decision, GoalView, Plan, Strategy, stable_id
 from tasks.plan.problem import PlanProblem
 from tasks.plan.valuation.amounts import amount_of
+from tasks.plan.valuation.stepped_amounts import step_for
 
 _MOST_MEASURED_S = 7_200.0
 
@@ -64,12 +65,14 @@ def measured_for_s(problem: PlanProblem, candidate: Candidate) -> float:
 def _is_aimed(problem: PlanProblem, view: GoalView, candidate: Candidate) -> bool:
     """Tell whether an action is to be judged by what it changes of the goal's metric against that metric's forecast.
 
-    One that only informs changes none. What an amount changes is known from its response, and the forecast of a metric
-    that amounts hold down has those amounts in it: to grow for a load that comes would look as if nothing was gained.
+    One that only informs changes none. What an amount changes is known from its response, or is seen step by step; and
+    the forecast of a metric that amounts hold down has those amounts in it: to grow for a load that comes would look as
+    if nothing was gained.
     """
     objective = problem.objective_of(view)
     is_planned = objective is not None and objective.name in problem.responses
-    sets_amount = is_planned and amount_of(problem, objective, candidate) is not None
+    is_step = step_for(problem, view, candidate) is not None
+    sets_amount = is_step or (is_planned and amount_of(problem, objective, candidate) is not None)
     return not problem.traits_of(candidate.action).informs_only and not sets_amount
 
 

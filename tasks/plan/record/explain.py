@@ -15,6 +15,7 @@ from tasks.plan.optimise.solve import solve_greedy, solve_milp
 from tasks.plan.problem import PlanProblem
 from tasks.plan.valuation.amounts import amount_of
 from tasks.plan.valuation.priors import declared_effect
+from tasks.plan.valuation.stepped_amounts import step_for, step_story
 from tasks.text import limit, moment, number, percent, span, unit_of, value
 
 
@@ -88,6 +89,9 @@ def _because(problem: PlanProblem, view: GoalView, column: Column, risk: float) 
     story = amount_story(problem, view, column.candidate)
     if story is not None:
         return f"{story} Compared with the present amount it saves {number(column.value)} per step{_costs(column)}."
+    stepped = step_story(problem, view, column.candidate)
+    if stepped is not None:
+        return stepped
     left = float(column.worth.risk_left[column.slot])
     return f"it is expected to lower the risk from {number(risk)} to {number(left)}{_costs(column)}."
 
@@ -154,7 +158,8 @@ def explain_nothing(
         return "Nothing: this goal informs. The goal of an objective that it endangers says what to do."
     if best is None:
         return "Nothing: no registered action proposes anything for this goal; `foreact doctor` lists the actions."
-    if best.worth.is_planned and best.value < max(best.worth.needed, 1e-12):
+    is_step = best is not None and step_for(problem, view, best.candidate) is not None
+    if best.worth.is_planned and not is_step and best.value < max(best.worth.needed, 1e-12):
         return _stay(problem, view, best)
     if risk <= 0:
         return "Nothing: no simulated future breaks the bound within the horizon."

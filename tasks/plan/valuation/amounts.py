@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from storage.records import Candidate, FloatArray, GoalView, Objective
+from storage.records import Candidate, FloatArray, GoalType, GoalView, Objective
+from tasks.drivers.settable_amounts import unit_cost_of
 from tasks.plan.problem import PlanProblem
 from tasks.plan.valuation.amount_schedule import AmountPlan, AmountRules, plan_amounts, stage_losses
 
@@ -74,13 +75,14 @@ def amount_values(problem: PlanProblem, view: GoalView) -> AmountValues | None:
     for objective in problem.objectives.values():
         if objective.capacity == own.capacity and objective.name in problem.responses:
             severity = view.goal.severity if objective.name == own.name else objective.severity
-            losses += severity * _losses(problem, objective, amounts, step_s, steps)
+            # A goal to save weighs little, and what it must not break as much as ever.
+            losses += max(severity, objective.severity) * _losses(problem, objective, amounts, step_s, steps)
     first, most_cost = offers[0][0], min(each.cost for each, _ in offers)
     traits = problem.traits_of(first.action)
     ups = [each.latency_s for each, amount in offers if amount > now]
     rules = AmountRules(
         latency_steps=math.ceil(max(ups, default=0.0) / step_s),
-        unit_cost=traits.unit_cost,
+        unit_cost=unit_cost_of(traits) if view.goal.goal_type is GoalType.COST_REDUCTION else traits.unit_cost,
         change_cost=most_cost * steps,
         most_up=traits.most_up,
     )

@@ -14,6 +14,7 @@ from tasks.plan.valuation.amounts import amount_of, amount_values
 from tasks.plan.valuation.priors import effect_of
 from tasks.plan.valuation.risk import MAX_STEPS, Side, deviates_of, excess_of, ramps_of, risk_after, risk_of, thin
 from tasks.plan.valuation.side_effects import harms_of
+from tasks.plan.valuation.stepped_amounts import gain_of, step_for
 
 _AS_TEXT = json.JSONEncoder(sort_keys=True, default=str).encode
 _SHRINK_COUNT = 20
@@ -92,6 +93,9 @@ class Valuer:
         amount = amount_of(self.problem, self.outlook.objective, candidate)
         if self.amounts is not None and amount is not None:
             return self._worth_of_amount(self.amounts.gains(self.problem, amount), candidate)
+        step = step_for(self.problem, self.view, candidate)
+        if step is not None:
+            return self._worth_of_step(gain_of(self.problem, self.view, candidate, step))
         effect = effect_of(self.problem, candidate, self.view.goal)
         left = self._risk_after(candidate, self.outlook, effect)
         shrink = shrink_of(self.problem.realised.get(candidate.action))
@@ -117,6 +121,12 @@ class Valuer:
         # steps that it consists of. So the margin is on a unit's running cost; what a change costs is charged as cost.
         needed = self.problem.margin * self.problem.traits_of(candidate.action).unit_cost
         return Worth(saved, saved, left, 1.0, needed, is_planned=True)
+
+    def _worth_of_step(self, gain: float | None) -> Worth:
+        # The sooner the better, by a little: what is next is known for now alone.
+        soon = 1.0 - 0.01 * np.arange(self.problem.n_slots, dtype=np.float64)
+        saved = np.full(len(soon), -np.inf) if gain is None else np.asarray(gain * soon)
+        return Worth(saved, saved, np.full(self.problem.n_slots, self.outlook.risk), 1.0, 0.0, is_planned=True)
 
     def _harm(self, candidate: Candidate, effect: tuple[float, float]) -> tuple[FloatArray, tuple[str, ...]]:
         """Return what a candidate adds to the risk of other bounds per slot (n_slots,), and whose."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
+from handlers import ActionsByName, elsewhere
 from storage.actions import ActionView
 from storage.records import NOTHING, Autonomy, ReceiptStatus
 from tasks.execute.guards import Circumstances, GuardAnswer, judge
@@ -295,3 +297,41 @@ def test_the_breaker_of_one_action_leaves_others_alone() -> None:
 def test_doing_nothing_needs_nobodys_leave(circumstances: Circumstances) -> None:
     assert answer(waiting(name=NOTHING), circumstances) is GuardAnswer.GO
     assert answer(waiting(name=NOTHING), now(maintenance_until=TICK + HOUR)) is GuardAnswer.WAIT
+
+
+def amount_of(n: int, **changes: Any) -> ActionView:
+    return done(TICK - n * MINUTE, action_id=f"set{n}", params={"amount": n}, **changes)
+
+
+def test_limits_that_nobody_set_neither_bind_nor_count_the_steps_of_an_amount() -> None:
+    stepped = limited(sets="workers", amounts=(1.0, 2.0), rate_limits=("2/hour",))
+    often = tuple(amount_of(n) for n in range(12, 0, -1))
+    after = now(actions=stepped, finished=often, rate_limits=("3/hour",), blast_radius=3)
+    assert answer(waiting(params={"amount": 2}), after) is GuardAnswer.GO
+    other = replace(after, actions=ActionsByName({**stepped, "reload": elsewhere("reload")}))
+    assert answer(waiting(name="reload", target="db"), other) is GuardAnswer.GO
+
+
+@pytest.mark.parametrize("limit", ["rate_limits", "blast_radius"])
+def test_limits_on_all_actions_that_a_person_set_bind_the_steps_of_an_amount(limit: str) -> None:
+    often = tuple(amount_of(n) for n in (3, 2, 1))
+    after = now(
+        actions=limited(sets="workers", amounts=(1.0, 2.0)),
+        finished=often,
+        rate_limits=("3/hour",) if limit == "rate_limits" else (),
+        blast_radius=3,
+        configured_limits=frozenset([limit]),
+    )
+    assert answer(waiting(params={"amount": 2}), after) is GuardAnswer.WAIT
+
+
+def test_an_amounts_own_limit_that_a_person_set_and_its_cooldown_bind_it() -> None:
+    for trait in ({"rate_limits": ("1/hour",), "configured": frozenset(["rate_limits"])}, {"cooldown_s": 600.0}):
+        held = now(actions=limited(sets="workers", amounts=(1.0,), **trait), finished=(amount_of(1),))
+        assert answer(waiting(params={"amount": 1}), held) is GuardAnswer.WAIT
+
+
+def test_the_circuit_breaker_holds_an_amount_whose_world_refuses_it() -> None:
+    failures = tuple(done(TICK - n * MINUTE, FAILED, f"b{n}", params={"amount": n}) for n in (3, 2, 1))
+    held = now(actions=limited(sets="workers", amounts=(1.0,)), finished=failures)
+    assert "failed 3 times" in judge(waiting(params={"amount": 1}), held).reason
