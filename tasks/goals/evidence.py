@@ -24,6 +24,7 @@ from storage.records import (
     Pattern,
     metric_of,
 )
+from tasks.drivers.breaches import SpareAmount
 from tasks.text import unit_of
 
 IntArray = NDArray[np.intp]
@@ -97,6 +98,7 @@ class Evidence:
     patterns: tuple[Pattern, ...] = ()
     hourly: Frame | None = None
     slo_windows: Mapping[str, tuple[WindowCount, ...]] = field(default_factory=dict)
+    spare: tuple[SpareAmount, ...] = ()
 
     def objective(self, name: str | None) -> Objective | None:
         """Return an objective by its name, None where it is gone."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from storage.facts import DRIVEN, DrivenBreaches
 from storage.records import Breach, Frame, GoalView, Objective, Pattern
 from tasks.context import Context
-from tasks.drivers.breaches import driven_breaches
+from tasks.drivers.breaches import SpareAmount, driven_breaches, spare_amounts
 from tasks.drivers.fitting import fit_driven
 from tasks.forecast import Outlook
 from tasks.goals.changes import GoalChanges
@@ -70,12 +70,14 @@ def _lately(context: Context) -> tuple[list[GoalView], list[GoalView]]:
 def evidence(context: Context, outlook: Outlook, patterns: tuple[Pattern, ...]) -> Evidence:
     """Return all that this turn knows; breaches of driven objectives are those that their driver foretells."""
     objectives = objectives_in_force(context.settings, context.store)
+    breaches, spare = _foretold(context, objectives, outlook)
     return Evidence(
         tick=context.tick,
         objectives=objectives,
         frames=outlook.frames,
         forecasts=outlook.by_series(),
-        breaches=_breaches(objectives, outlook, context.tick),
+        breaches=breaches,
+        spare=spare,
         patterns=patterns,
         hourly=_hourly(context, objectives),
         slo_windows={
@@ -84,14 +86,23 @@ def evidence(context: Context, outlook: Outlook, patterns: tuple[Pattern, ...]) 
     )
 
 
-def _breaches(objectives: tuple[Objective, ...], outlook: Outlook, tick: datetime) -> tuple[Breach, ...]:
+def _foretold(
+    context: Context, objectives: tuple[Objective, ...], outlook: Outlook
+) -> tuple[tuple[Breach, ...], tuple[SpareAmount, ...]]:
+    """Return the breaches, those of driven objectives as their driver foretells them, and the amounts to spare."""
     if all(objective.driver is None for objective in objectives):
-        return outlook.breaches
+        return outlook.breaches, ()
     step_s = {series: frame.step_s for frame in outlook.frames for series in frame.series}
-    metrics = fit_driven(objectives, outlook.frames)
-    driven = driven_breaches(objectives, metrics, outlook.paths(), step_s, tick, _last(outlook.frames))
+    metrics, paths = fit_driven(objectives, outlook.frames), outlook.paths()
+    driven = driven_breaches(objectives, metrics, paths, step_s, context.tick, _last(outlook.frames))
     replaced = {breach.objective for breach in driven}
-    return (*(breach for breach in outlook.breaches if breach.objective not in replaced), *driven)
+    offered = {
+        each.sets: each.amounts
+        for each in context.actions.values()
+        if each.sets and each.enabled and each.unit_cost > 0
+    }
+    spare = spare_amounts(objectives, metrics, paths, step_s, offered)
+    return (*(breach for breach in outlook.breaches if breach.objective not in replaced), *driven), spare
 
 
 def _last(frames: tuple[Frame, ...]) -> dict[str, float]:

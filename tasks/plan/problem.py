@@ -100,7 +100,8 @@ class PlanProblem:
 
     `paths` are joint sample paths (n_paths, n_steps) by series, the first step one `step_s` after the tick; the same
     path index is the same future in all of them. `series_sd` is the usual spread of a series, `capacities` the present
-    value of the series that objectives name as capacity, `responses` the models by objective that has a driver.
+    value of the series that objectives name as capacity, `responses` the models by objective that has a driver,
+    `capacity_latency_s` how long an increase of such a series was seen to take until it works.
     `maintenance` holds spans (start, end) in which nothing is done, `informed` the goals that had their information
     action. `cycle_s` is the time to the next planning round: what begins before it cannot be left to it. An action that
     a person must approve is expected to wait `approval_latency_s` for it, at most a sixth of the horizon. Costs are on
@@ -127,6 +128,7 @@ class PlanProblem:
     realised: Mapping[str, Realised] = field(default_factory=dict)
     capacities: Mapping[str, float] = field(default_factory=dict)
     responses: Mapping[str, Response] = field(default_factory=dict)
+    capacity_latency_s: Mapping[str, float] = field(default_factory=dict)
     informed: frozenset[str] = frozenset()
     max_concurrent_goals: int = 3
     slot_s: float = 60.0

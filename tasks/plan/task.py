@@ -24,6 +24,7 @@ from tasks.objectives.in_force import objectives_in_force
 from tasks.plan import PlanProblem, Realised, make_plans
 from tasks.plan.problem import Commitment, EffectBeliefs, PlanResult
 from tasks.plan.record.holdout import abstentions
+from tasks.plan.valuation.amounts import latency_of
 from tasks.plan.valuation.priors import PriorBeliefs
 from tasks.stage import stage
 
@@ -95,7 +96,8 @@ def problem(context: Context, goals: tuple[GoalView, ...], outlook: Outlook) -> 
         realised=realised(context) if options.enable_learning else {},
         responses=driven.responses,
         capacities=driven.capacities,
-        commitments=commitments(context, [*pending, *_settling(context, recent)], outlook.frames),
+        capacity_latency_s=driven.latency_s,
+        commitments=commitments(context, [*pending, *_settling(context, recent)], outlook.frames, driven.latency_s),
         cooldown_until=_cooldowns(context, recent),
         maintenance=tuple(spans_between(options.maintenance, context.tick, context.tick + timedelta(days=1))),
         informed=_informed(context, goals),
@@ -176,12 +178,19 @@ def _settling(context: Context, recent: list[ActionView]) -> list[ActionView]:
     ]
 
 
-def commitments(context: Context, views: Sequence[ActionView], frames: tuple[Frame, ...]) -> tuple[Commitment, ...]:
-    """Return what was planned or done before and still counts."""
-    return tuple(_commitment(context, view, frames) for view in views)
+def commitments(
+    context: Context,
+    views: Sequence[ActionView],
+    frames: tuple[Frame, ...],
+    latency_s: Mapping[str, float] | None = None,
+) -> tuple[Commitment, ...]:
+    """Return what was planned or done before and still counts; `latency_s` was seen, by the series that is set."""
+    return tuple(_commitment(context, view, frames, latency_s or {}) for view in views)
 
 
-def _commitment(context: Context, view: ActionView, frames: tuple[Frame, ...]) -> Commitment:
+def _commitment(
+    context: Context, view: ActionView, frames: tuple[Frame, ...], latency_s: Mapping[str, float]
+) -> Commitment:
     action, sets = view.action, context.actions[view.action.name].sets
     start = view.receipt.finished_at if view.receipt else action.due_at
     return Commitment(
@@ -197,17 +206,20 @@ def _commitment(context: Context, view: ActionView, frames: tuple[Frame, ...]) -
         # An undo is nobody's plan to reconsider.
         is_started=view.receipt is not None or view.intent is not None or action.undo_of is not None,
         sets=sets,
-        rises_until=_rises_until(context, view, sets, frames) if sets and view.receipt else None,
+        rises_until=_rises_until(context, view, sets, frames, latency_s) if sets and view.receipt else None,
     )
 
 
-def _rises_until(context: Context, view: ActionView, sets: str, frames: tuple[Frame, ...]) -> datetime | None:
+def _rises_until(
+    context: Context, view: ActionView, sets: str, frames: tuple[Frame, ...], latency_s: Mapping[str, float]
+) -> datetime | None:
     """Return when what an action added to an amount will work; None where it added nothing."""
     receipt, amount = view.receipt, view.action.params.get("amount")
     before = _value_at(frames, sets, receipt.finished_at) if receipt else None
     if receipt is None or before is None or not isinstance(amount, int | float) or amount <= before:
         return None
-    return receipt.finished_at + timedelta(seconds=context.actions[view.action.name].latency_s)
+    traits = context.actions[view.action.name]
+    return receipt.finished_at + timedelta(seconds=latency_of(traits, traits.latency_s, latency_s.get(sets)))
 
 
 def _value_at(frames: tuple[Frame, ...], series: str, moment: datetime) -> float | None:

@@ -6,7 +6,7 @@ follows for each amount, and the amounts over time are planned with the latency 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -42,8 +42,17 @@ def stage_losses(
     beyond, 1 from two `sd` on. The tail is taken step by step, so that losses add up over time.
     """
     metric = response.metric(driver[:, :, None], amounts[None, None, :])
+    return risk_over_paths(losses_of_metric(metric, bound, side, sd))
+
+
+def losses_of_metric(metric: FloatArray, bound: float, side: Side, sd: float) -> FloatArray:
+    """Return the loss of each value: 0 within the bound, a half just beyond, 1 from two `sd` on."""
     excess = excess_of(np.nan_to_num(metric, nan=bound, posinf=1e300), bound, side, sd)
-    losses = np.where(excess > 0, np.minimum(1.0, 0.5 + 0.25 * excess), 0.0)
+    return np.where(excess > 0, np.minimum(1.0, 0.5 + 0.25 * excess), 0.0)
+
+
+def risk_over_paths(losses: FloatArray) -> FloatArray:
+    """Return .8 mean + .2 CVaR₉₀ of losses (n_paths, ...) over their first axis."""
     count = max(1, round(_TAIL * len(losses)))
     worst = np.partition(losses, len(losses) - count, axis=0)[-count:]
     return np.asarray(_MEAN_SHARE * losses.mean(axis=0) + (1 - _MEAN_SHARE) * worst.mean(axis=0))
@@ -66,6 +75,14 @@ class AmountPlan:
     def best(self) -> float:
         """Return the amount to go to in the first step; the present one where nothing is better."""
         return float(self.amounts[int(np.nanargmin(self.to_go[0]))])
+
+    def at_least(self, amount: float) -> AmountPlan:
+        """Return the plan with all changes to less than an amount out of reach; where none reaches it, to the most."""
+        reachable = np.isfinite(self.to_go).all(axis=0)
+        is_least = self.amounts == min(amount, self.amounts[reachable].max())
+        is_enough = (self.amounts >= amount) | is_least
+        is_enough[self.now] = True
+        return replace(self, to_go=np.where(is_enough, self.to_go, np.nan))
 
     def gain(self, step: int, amount: float) -> float:
         """Return what going to an amount in a step saves over holding; -inf where it is out of reach."""

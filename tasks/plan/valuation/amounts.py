@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from handlers import ActionHandler
 from storage.records import Candidate, FloatArray, GoalView, Objective
+from tasks.drivers.backlog import BacklogResponse
+from tasks.drivers.responses import backlog_of
 from tasks.plan.problem import PlanProblem
-from tasks.plan.valuation.amount_schedule import AmountPlan, AmountRules, plan_amounts, stage_losses
+from tasks.plan.valuation.amount_backlog import BacklogFutures, few_of, levels_for, plan_backlog
+from tasks.plan.valuation.amount_schedule import (
+    AmountPlan,
+    AmountRules,
+    losses_of_metric,
+    plan_amounts,
+    stage_losses,
+)
 
 _MAX_STEPS = 48
+_MOST_PATHS = 0.9
 
 
 @dataclass(frozen=True)
@@ -70,21 +82,96 @@ def amount_values(problem: PlanProblem, view: GoalView) -> AmountValues | None:
     step_s, steps = _grid(problem, own)
     if not offers or steps == 0:
         return None
-    losses = np.zeros((steps, len(amounts)))
-    for objective in problem.objectives.values():
-        if objective.capacity == own.capacity and objective.name in problem.responses:
-            severity = view.goal.severity if objective.name == own.name else objective.severity
-            losses += severity * _losses(problem, objective, amounts, step_s, steps)
     first, most_cost = offers[0][0], min(each.cost for each, _ in offers)
     traits = problem.traits_of(first.action)
-    ups = [each.latency_s for each, amount in offers if amount > now]
+    seen_s = problem.capacity_latency_s.get(str(own.capacity))
+    ups = [
+        latency_of(problem.traits_of(each.action), each.latency_s, seen_s) for each, amount in offers if amount > now
+    ]
     rules = AmountRules(
         latency_steps=math.ceil(max(ups, default=0.0) / step_s),
         unit_cost=traits.unit_cost,
         change_cost=most_cost * steps,
         most_up=traits.most_up,
     )
-    return AmountValues(plan_amounts(losses, amounts, now, rules), step_s, most_cost)
+    grid = PlanGrid(amounts, step_s, steps)
+    plan = _plan(problem, view, own, grid, now, rules)
+    return AmountValues(plan, step_s, most_cost)
+
+
+@dataclass(frozen=True)
+class PlanGrid:
+    """The amounts and steps that a plan looks at."""
+
+    amounts: FloatArray
+    step_s: float
+    steps: int
+
+
+def latency_of(traits: ActionHandler, said_s: float, seen_s: float | None) -> float:
+    """Return how long an increase takes to work: as configured, or else as it was seen, at least as the action says."""
+    return said_s if "latency_s" in traits.configured or seen_s is None else max(said_s, seen_s)
+
+
+def _plan(
+    problem: PlanProblem, view: GoalView, own: Objective, grid: PlanGrid, now: float, rules: AmountRules
+) -> AmountPlan:
+    """Return the plan on the losses of all objectives on a capacity; what waits for it is carried from step to step."""
+    sharing = [
+        each
+        for each in problem.objectives.values()
+        if each.capacity == own.capacity and each.name in problem.responses and _has_driver(problem, each)
+    ]
+    severities = {each.name: each.severity for each in sharing}
+    severities[own.name] = max(own.severity, view.goal.severity)
+    queues = {each.name: queue for each in sharing if (queue := backlog_of(problem.responses[each.name])) is not None}
+    losses = np.zeros((grid.steps, len(grid.amounts)))
+    for objective in sharing:
+        if objective.name not in queues:
+            losses += severities[objective.name] * _losses(problem, objective, grid)
+    if not queues:
+        return plan_amounts(losses, grid.amounts, now, rules)
+    main = next(each for each in sorted(sharing, key=lambda each: each.name != own.name) if each.name in queues)
+    alike = [each for each in sharing if each.name in queues and each.driver == main.driver]
+    futures = _futures(problem, grid, queues[main.name], [(each, queues[each.name]) for each in alike], severities)
+    plan = plan_backlog(futures, losses, grid.amounts, now, rules)
+    least = max(_least(problem, each, queues[each.name], grid, rules) for each in sharing if each.name in queues)
+    return plan.at_least(least)
+
+
+def _futures(
+    problem: PlanProblem,
+    grid: PlanGrid,
+    queue: BacklogResponse,
+    objectives: Sequence[tuple[Objective, BacklogResponse]],
+    severities: Mapping[str, float],
+) -> BacklogFutures:
+    """Return the futures of a backlog, with the losses of all objectives that look at it."""
+    paths = _driver_means(problem, objectives[0][0], grid)
+    paths = paths[few_of(paths)]
+    flow, waiting = paths * grid.step_s, float(queue.waiting)
+    own = queue.on_grid(grid.step_s)
+    objective = objectives[0][0]
+    typical = abs(objective.bound) / own.scale * (max(float(paths.mean()), 1e-9) if own.is_age else 1.0)
+    levels = levels_for(typical, waiting + float(flow.sum(axis=1).max()))
+    losses = np.zeros((*paths.shape, len(levels)))
+    for each, its in objectives:
+        metric = its.on_grid(grid.step_s).levels(paths, levels)
+        losses += severities[each.name] * losses_of_metric(metric, each.bound, each.side, _spread(problem, each))
+    return BacklogFutures(flow, queue.rate * grid.amounts * grid.step_s, waiting, levels, losses)
+
+
+def _least(
+    problem: PlanProblem, objective: Objective, queue: BacklogResponse, grid: PlanGrid, rules: AmountRules
+) -> float:
+    """Return the amount that serves what arrives until the next choice works, and what waits within the plan.
+
+    It is what arrives on nine paths of ten: were it the mean, chance would move the amount up and down.
+    """
+    soon = rules.latency_steps + math.ceil(problem.cycle_s / grid.step_s)
+    ahead = float(np.quantile(_driver_means(problem, objective, grid)[:, : max(1, soon)].mean(axis=1), _MOST_PATHS))
+    waiting = float(queue.waiting) / (grid.steps * grid.step_s)
+    return (max(ahead, float(queue.arriving)) + waiting) / max(queue.rate, 1e-12)
 
 
 def _grid(problem: PlanProblem, objective: Objective) -> tuple[float, int]:
@@ -98,15 +185,24 @@ def _grid(problem: PlanProblem, objective: Objective) -> tuple[float, int]:
     return step_s * size, steps // size
 
 
-def _losses(problem: PlanProblem, objective: Objective, amounts: FloatArray, step_s: float, steps: int) -> FloatArray:
+def _has_driver(problem: PlanProblem, objective: Objective) -> bool:
     driver = problem.paths.get(str(objective.driver))
-    if driver is None or driver.size == 0:
-        return np.zeros((steps, len(amounts)))
-    size = max(1, round(step_s / problem.step_s[str(objective.driver)]))
-    count = min(steps, driver.shape[1] // size)
+    return driver is not None and driver.size > 0
+
+
+def _driver_means(problem: PlanProblem, objective: Objective, grid: PlanGrid) -> FloatArray:
+    """Return the driver's paths (n_paths, n_steps) on the grid; the last step stands for what is not forecast."""
+    driver = problem.paths[str(objective.driver)]
+    size = max(1, round(grid.step_s / problem.step_s[str(objective.driver)]))
+    count = min(grid.steps, driver.shape[1] // size)
     means = driver[:, : count * size].reshape(len(driver), count, size).mean(axis=2)
-    response = problem.responses[objective.name]
-    sd = objective.spread or problem.series_sd.get(objective.measured) or max(abs(objective.bound), 1.0) * 0.1
-    losses = stage_losses(means, amounts, response, objective.bound, objective.side, sd)
-    # Beyond a shorter forecast the last step stands for what follows.
-    return np.concatenate([losses, np.repeat(losses[-1:], steps - count, axis=0)])
+    return np.concatenate([means, np.repeat(means[:, -1:], grid.steps - count, axis=1)], axis=1)
+
+
+def _spread(problem: PlanProblem, objective: Objective) -> float:
+    return objective.spread or problem.series_sd.get(objective.measured) or max(abs(objective.bound), 1.0) * 0.1
+
+
+def _losses(problem: PlanProblem, objective: Objective, grid: PlanGrid) -> FloatArray:
+    means, response = _driver_means(problem, objective, grid), problem.responses[objective.name]
+    return stage_losses(means, grid.amounts, response, objective.bound, objective.side, _spread(problem, objective))
