@@ -18,6 +18,8 @@ _TIME_BASES_S = (1.0, 60.0, 3_600.0)
 
 _AGE_UNITS_S = (1.0, 60.0, 3_600.0, 0.001)
 _FEWEST_BUSY = 8
+_FEWEST_STEPS = 30
+_EMPTY_RATIO = 0.02
 _SPAN_STEPS = 6
 _SURELY = 0.95
 _CLEAR_STEPS = 3
@@ -125,9 +127,12 @@ def fit_backlog(
     Two steps with something waiting tell how much was served between them, which is the rate of the capacity in use;
     what was served with nothing left waiting is its lower bound. As an age it can grow no faster than time passes. The
     unit of the metric, or the time base of the driver, is the one that explains the metric best when it is run from its
-    first value with no more looks at it. None with under eight steps in which something waited.
+    first value with no more looks at it. None with under eight steps in which something waited or thirty in all, or
+    where the metric never came near zero: a queue is empty at times.
     """
     best: tuple[float, BacklogResponse, int] | None = None
+    if len(metric) < _FEWEST_STEPS or metric.min() > _EMPTY_RATIO * metric.max():
+        return None
     for response, lag in _fits(metric, driver, capacity, step_s):
         error = error_of(metric, run(response, metric, driver, effective(capacity, lag)))
         if best is None or error < best[0] * (0.98 if lag > best[2] else 1.0):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -84,6 +84,35 @@ def fit_driven(
         if fitted.latency_s is not None:
             latency_s[capacity] = max(fitted.latency_s, latency_s.get(capacity, 0.0))
     return DrivenMetrics(responses, capacities, unfitted, latency_s)
+
+
+def with_own_amounts(objectives: Iterable[Objective], settable: Collection[str]) -> tuple[Objective, ...]:
+    """Return the objectives, those on a series that an action sets with that series as driver and capacity.
+
+    Such an objective needs no response to be learned: the metric becomes the amount that is set.
+    """
+    return tuple(
+        each.model_copy(update={"driver": each.metric, "capacity": each.metric})
+        if each.driver is None and each.denominator is None and each.metric in settable
+        else each
+        for each in objectives
+    )
+
+
+def driver_paths(
+    paths: Mapping[str, FloatArray], frames: Iterable[Frame], objectives: Iterable[Objective]
+) -> dict[str, FloatArray]:
+    """Return the paths (n_paths, n_steps) by series, those of a series that is its own driver staying where it is.
+
+    Its forecast would be one of what actions make of it.
+    """
+    own = {each.metric: each.horizon_s for each in objectives if each.driver is not None and each.driver == each.metric}
+    still: dict[str, FloatArray] = {}
+    for frame in frames:
+        for series in own.keys() & set(frame.series):
+            if (value := _last(frame, series)) is not None:
+                still[series] = np.full((1, max(1, round(own[series] / frame.step_s))), value)
+    return {**paths, **still}
 
 
 def fit_metric(metric: FloatArray, driver: FloatArray, capacity: FloatArray, step_s: float) -> FittedResponse | None:

@@ -13,7 +13,7 @@ from tasks.drivers.backlog import BacklogResponse, error_of
 _FULLEST = 0.95
 _MIN_VALUES = 10
 _MOST_VALUES = 400
-_BETTER_RATIO = 0.8
+_BETTER_RATIO, _ABOUT_AS_WELL = 0.8, 0.8
 _STEEPNESSES = (1.0, 2.0, 4.0, 8.0, 16.0)
 _FULLEST_SEEN = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 1.0, 1.05, 1.1, 1.2, 1.35, 1.5)
 
@@ -144,7 +144,7 @@ def fit_response(metric: FloatArray, driver: FloatArray, capacity: FloatArray) -
     """Return how a metric follows from driver and capacity, all (n_steps,) on one grid, NaN where missing.
 
     Every form is fitted robustly (Theil-Sen; the queue in 1/metric and the product in metric/driver, where they are
-    lines; a steep queue over a grid) and the one with the least mean error is kept, of which none counts more than the
+    lines; a steep queue over a grid) and the one with about the least mean error is kept, of which none counts more than the
     metric's own range: what explodes now and then must count, and an outlier not for more. None with under ten complete
     steps, or where no form fits a fifth better than the metric's own median does. While the capacity never varied it is
     taken to share the load.
@@ -161,8 +161,11 @@ def fit_response(metric: FloatArray, driver: FloatArray, capacity: FloatArray) -
     fits = [fit for form in forms if (fit := form(seen, drive, amount)) is not None]
     errors = [error_of(seen, fit.metric(drive, amount)) for fit in fits]
     spread = error_of(seen, np.full_like(seen, np.median(seen)))
-    best = int(np.argmin(errors)) if errors else None
-    return fits[best] if best is not None and errors[best] <= _BETTER_RATIO * spread else None
+    least = min(errors, default=np.inf)
+    if least > _BETTER_RATIO * spread:
+        return None
+    # Of forms that do about as well the simplest is kept: the few values of a first hour fit many.
+    return next(fit for fit, error in zip(fits, errors, strict=True) if error * _ABOUT_AS_WELL <= least)
 
 
 def _line(across: FloatArray, up: FloatArray) -> tuple[float, float] | None:

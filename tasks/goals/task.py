@@ -12,7 +12,7 @@ from storage.facts import DRIVEN, DrivenBreaches
 from storage.records import Breach, Frame, GoalView, Objective, Pattern
 from tasks.context import Context
 from tasks.drivers.breaches import SpareAmount, driven_breaches, spare_amounts
-from tasks.drivers.fitting import fit_driven
+from tasks.drivers.fitting import driver_paths, fit_driven, with_own_amounts
 from tasks.forecast import Outlook
 from tasks.goals.changes import GoalChanges
 from tasks.goals.evidence import Evidence, WindowCount
@@ -69,7 +69,8 @@ def _lately(context: Context) -> tuple[list[GoalView], list[GoalView]]:
 
 def evidence(context: Context, outlook: Outlook, patterns: tuple[Pattern, ...]) -> Evidence:
     """Return all that this turn knows; breaches of driven objectives are those that their driver foretells."""
-    objectives = objectives_in_force(context.settings, context.store)
+    settable = {each.sets for each in context.actions.values() if each.sets and each.enabled}
+    objectives = with_own_amounts(objectives_in_force(context.settings, context.store), settable)
     breaches, spare = _foretold(context, objectives, outlook)
     return Evidence(
         tick=context.tick,
@@ -93,7 +94,8 @@ def _foretold(
     if all(objective.driver is None for objective in objectives):
         return outlook.breaches, ()
     step_s = {series: frame.step_s for frame in outlook.frames for series in frame.series}
-    metrics, paths = fit_driven(objectives, outlook.frames), outlook.paths()
+    metrics = fit_driven(objectives, outlook.frames)
+    paths = driver_paths(outlook.paths(), outlook.frames, objectives)
     driven = driven_breaches(objectives, metrics, paths, step_s, context.tick, _last(outlook.frames))
     replaced = {breach.objective for breach in driven}
     offered = {

@@ -15,7 +15,7 @@ from storage.actions import ActionView
 from storage.records import NOTHING, Autonomy, Candidate, FloatArray, Frame, GoalType, GoalView, Receipt, ReceiptStatus
 from tasks.authority import is_autonomous
 from tasks.context import Context
-from tasks.drivers.fitting import fit_driven
+from tasks.drivers.fitting import driver_paths, fit_driven, with_own_amounts
 from tasks.forecast import Outlook
 from tasks.interventions.act_window import horizon_ends_at
 from tasks.learn import learned_strategies, planner_beliefs, realised_by_action
@@ -77,7 +77,8 @@ def problem(context: Context, goals: tuple[GoalView, ...], outlook: Outlook) -> 
     recent = context.finished(context.tick - timedelta(days=HISTORY_DAYS))
     pending = [view for view in context.store.actions.pending() if view.action.name != NOTHING]
     names = {candidate.action for offered in candidates.values() for candidate in offered}
-    objectives = objectives_in_force(context.settings, context.store)
+    settable = {each.sets for each in context.actions.values() if each.sets and each.enabled}
+    objectives = with_own_amounts(objectives_in_force(context.settings, context.store), settable)
     driven = fit_driven(objectives, outlook.frames)
     return PlanProblem(
         tick=context.tick,
@@ -87,7 +88,7 @@ def problem(context: Context, goals: tuple[GoalView, ...], outlook: Outlook) -> 
         objectives={objective.name: objective for objective in objectives},
         candidates=candidates,
         beliefs=_beliefs(context),
-        paths=outlook.paths(),
+        paths=driver_paths(outlook.paths(), outlook.frames, objectives),
         step_s={series: frame.step_s for frame in outlook.frames for series in frame.series},
         series_sd=_spreads(outlook),
         traits=context.actions,

@@ -194,6 +194,8 @@ def forecast_story(problem: PlanProblem, objective: Objective, *amounts: float) 
         f"{_range(worst(response.metric(ahead, np.array(amount)), axis=1), unit)} at {number(amount, 3)}"
         for amount in dict.fromkeys(amounts)
     ]
+    if objective.driver == objective.capacity:
+        return f"It should be {limit(objective.side, objective.bound, unit)}."
     extreme = "highest" if objective.side == "below" else "lowest"
     return (
         f"Within {span(ahead.shape[1] * step_s)} the {extreme} value of {objective.driver} is "
