@@ -14,6 +14,7 @@ from tasks.drivers.responses import (
     RatioResponse,
     Response,
     ScaledResponse,
+    at_ceiling,
     fit_response,
     on_grid,
     present_factor,
@@ -115,13 +116,16 @@ def driver_paths(
     return {**paths, **still}
 
 
-def fit_metric(metric: FloatArray, driver: FloatArray, capacity: FloatArray, step_s: float) -> FittedResponse | None:
+def fit_metric(
+    metric: FloatArray, driver: FloatArray, capacity: FloatArray, step_s: float, most: float = np.inf
+) -> FittedResponse | None:
     """Return how a metric follows from driver and capacity, all (n_steps,) on one grid of `step_s`, NaN where missing.
 
     The forms of a moment (`fit_response`) compete with a backlog, which carries its past, on how well each tells the
     whole metric from driver and capacity alone; of two that do so about alike the simpler is kept. A metric that rests
     at nothing is taken for the age of a backlog whose capacity serves at least what it was seen to serve: so no amount
-    is thought enough that never was. None where no form fits.
+    is thought enough that never was. One that is stuck above `most`, which it should not exceed, is taken for a load at
+    its ceiling. None where no form fits.
     """
     rows = _without_gaps(metric, driver, capacity)
     if rows is None:
@@ -138,7 +142,8 @@ def fit_metric(metric: FloatArray, driver: FloatArray, capacity: FloatArray, ste
             return FittedResponse(response, lag * step_s if np.ptp(amount) > 0 else None)
     if of_moment is not None:
         return FittedResponse(of_moment, _lag_s(of_moment, seen, drive, amount, step_s))
-    return _at_rest(seen, drive, amount, step_s, backlog)
+    stuck = at_ceiling(*rows) if np.median(seen) > most else None
+    return FittedResponse(stuck) if stuck is not None else _at_rest(seen, drive, amount, step_s, backlog)
 
 
 def _at_rest(
@@ -219,9 +224,10 @@ def _stated(spec: ResponseSpec, frames: Sequence[Frame]) -> Response | None:
 
 
 def _fitted(objective: Objective, frames: Sequence[Frame]) -> FittedResponse | None:
+    most = objective.bound if objective.side == "below" else np.inf
     for frame in frames:
         rows = _rows(objective, frame)
-        if rows is not None and (fitted := fit_metric(*rows, frame.step_s)) is not None:
+        if rows is not None and (fitted := fit_metric(*rows, frame.step_s, most)) is not None:
             return fitted
     return None
 

@@ -13,6 +13,8 @@ from tasks.drivers.backlog import BacklogResponse, error_of
 _FULLEST = 0.95
 _MIN_VALUES = 10
 _MOST_VALUES = 400
+_AT_CEILING = 0.005
+_WORKS = 49
 _BETTER_RATIO, _ABOUT_AS_WELL = 0.8, 0.8
 _STEEPNESSES = (1.0, 2.0, 4.0, 8.0, 16.0)
 _FULLEST_SEEN = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 1.0, 1.05, 1.1, 1.2, 1.35, 1.5)
@@ -144,10 +146,11 @@ def fit_response(metric: FloatArray, driver: FloatArray, capacity: FloatArray) -
     """Return how a metric follows from driver and capacity, all (n_steps,) on one grid, NaN where missing.
 
     Every form is fitted robustly (Theil-Sen; the queue in 1/metric and the product in metric/driver, where they are
-    lines; a steep queue over a grid) and the one with about the least mean error is kept, of which none counts more than the
-    metric's own range: what explodes now and then must count, and an outlier not for more. None with under ten complete
-    steps, or where no form fits a fifth better than the metric's own median does. While the capacity never varied it is
-    taken to share the load.
+    lines; a steep queue over a grid). Of those with about the least mean error the simplest is kept. No error counts
+    more than the metric's own range: what explodes now and then must count, and an outlier not for more; and at a
+    ceiling, where the metric cannot show more, what lies above it is no error. None with under ten complete steps, or
+    where no form fits a fifth better than the metric's own median does. While the capacity never varied it is taken to
+    share the load.
     """
     complete = np.isfinite(metric) & np.isfinite(driver) & np.isfinite(capacity) & (capacity > 0) & (driver > 0)
     if complete.sum() < _MIN_VALUES:
@@ -159,7 +162,8 @@ def fit_response(metric: FloatArray, driver: FloatArray, capacity: FloatArray) -
         return None
     forms = _FORMS if np.ptp(amount) > 0 else _FORMS_OF_LOAD
     fits = [fit for form in forms if (fit := form(seen, drive, amount)) is not None]
-    errors = [error_of(seen, fit.metric(drive, amount)) for fit in fits]
+    most = _ceiling(seen)
+    errors = [error_of(seen, np.minimum(fit.metric(drive, amount), most)) for fit in fits]
     spread = error_of(seen, np.full_like(seen, np.median(seen)))
     least = min(errors, default=np.inf)
     if least > _BETTER_RATIO * spread:
@@ -179,8 +183,36 @@ def _line(across: FloatArray, up: FloatArray) -> tuple[float, float] | None:
     return float(slope), float(level)
 
 
+def _ceiling(seen: FloatArray) -> float:
+    """Return the value above which a metric does not go, as a share of time in use has one; inf where it has none."""
+    most = float(seen.max())
+    at_most = int((seen >= (1 - _AT_CEILING) * most).sum())
+    return most if at_most >= max(_MIN_VALUES // 3, 0.05 * len(seen)) else np.inf
+
+
+def at_ceiling(metric: FloatArray, driver: FloatArray, capacity: FloatArray) -> Response | None:
+    """Return the work that explains a metric that mostly shows its ceiling (all (n_steps,), no gaps); else None.
+
+    The smallest load that still filled the capacity says how much a unit of the driver takes, at the least.
+    """
+    used = (metric > 0) & (driver > 0) & (capacity > 0)
+    if used.sum() < _MIN_VALUES or np.median(metric) < (1 - _AT_CEILING) * metric.max():
+        return None
+    return _fit_share(metric[used], driver[used], capacity[used])
+
+
+def _fit_share(seen: FloatArray, driver: FloatArray, capacity: FloatArray) -> Response | None:
+    """Return a ratio without a base: of the works that single steps show, the one that tells all steps best."""
+    load, most = driver / capacity, _ceiling(seen)
+    shown = np.quantile(seen / load, np.linspace(0.02, 0.98, _WORKS))
+    works = shown[shown > 0]
+    fits = [RatioResponse(float(work)) for work in works]
+    return min(fits, key=lambda fit: error_of(seen, np.minimum(fit.work * load, most)), default=None)
+
+
 def _fit_ratio(seen: FloatArray, driver: FloatArray, capacity: FloatArray) -> Response | None:
-    line = _line(driver / capacity, seen)
+    free = seen < _ceiling(seen)
+    line = _line((driver / capacity)[free], seen[free])
     return RatioResponse(*line) if line is not None and line[0] > 0 else None
 
 
@@ -210,7 +242,7 @@ def _fit_product(seen: FloatArray, driver: FloatArray, capacity: FloatArray) -> 
     return ProductResponse(*line) if line is not None and line[0] > 0 else None
 
 
-_FORMS_OF_LOAD = (_fit_ratio, _fit_queue, _fit_steep_queue)
+_FORMS_OF_LOAD = (_fit_share, _fit_ratio, _fit_queue, _fit_steep_queue)
 _FORMS = (*_FORMS_OF_LOAD, _fit_product)
 
 

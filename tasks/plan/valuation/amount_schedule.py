@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from storage.records import FloatArray
+from storage.records import BoolArray, FloatArray
 from tasks.drivers.responses import Response
 from tasks.plan.valuation.risk import Side, excess_of
 
@@ -76,13 +76,11 @@ class AmountPlan:
         """Return the amount to go to in the first step; the present one where nothing is better."""
         return float(self.amounts[int(np.nanargmin(self.to_go[0]))])
 
-    def at_least(self, amount: float) -> AmountPlan:
-        """Return the plan with all changes to less than an amount out of reach; where none reaches it, to the most."""
-        reachable = np.isfinite(self.to_go).all(axis=0)
-        is_least = self.amounts == min(amount, self.amounts[reachable].max())
-        is_enough = (self.amounts >= amount) | is_least
-        is_enough[self.now] = True
-        return replace(self, to_go=np.where(is_enough, self.to_go, np.nan))
+    def without(self, forbidden: BoolArray) -> AmountPlan:
+        """Return the plan with these amounts (n_amounts,) out of reach; the present one stays what it is."""
+        shut = forbidden.copy()
+        shut[self.now] = False
+        return replace(self, to_go=np.where(shut, np.nan, self.to_go))
 
     def gain(self, step: int, amount: float) -> float:
         """Return what going to an amount in a step saves over holding; -inf where it is out of reach."""

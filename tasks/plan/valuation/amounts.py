@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from handlers import ActionHandler
-from storage.records import Candidate, FloatArray, GoalView, Objective
+from storage.records import BoolArray, Candidate, FloatArray, GoalView, Objective
 from tasks.drivers.backlog import BacklogResponse
-from tasks.drivers.responses import backlog_of
+from tasks.drivers.responses import backlog_of, on_grid
 from tasks.plan.problem import PlanProblem
 from tasks.plan.valuation.amount_backlog import BacklogFutures, few_of, levels_for, plan_backlog
 from tasks.plan.valuation.amount_schedule import (
@@ -129,14 +129,49 @@ def _plan(
     for objective in sharing:
         if objective.name not in queues:
             losses += severities[objective.name] * _losses(problem, objective, grid)
+    against = _against(problem, grid, sharing, severities, now, rules)
     if not queues:
-        return plan_amounts(losses, grid.amounts, now, rules)
+        return plan_amounts(losses, grid.amounts, now, rules).without(against)
     main = next(each for each in sorted(sharing, key=lambda each: each.name != own.name) if each.name in queues)
     alike = [each for each in sharing if each.name in queues and each.driver == main.driver]
     futures = _futures(problem, grid, queues[main.name], [(each, queues[each.name]) for each in alike], severities)
     plan = plan_backlog(futures, losses, grid.amounts, now, rules)
     least = max(_least(problem, each, queues[each.name], grid, rules) for each in sharing if each.name in queues)
-    return plan.at_least(least)
+    reachable = np.isfinite(plan.to_go).all(axis=0)
+    # Where what arrives is out of reach, the most there is must do.
+    return plan.without(against | (grid.amounts < min(least, grid.amounts[reachable].max())))
+
+
+def _against(
+    problem: PlanProblem,
+    grid: PlanGrid,
+    sharing: Sequence[Objective],
+    severities: Mapping[str, float],
+    now: float,
+    rules: AmountRules,
+) -> BoolArray:
+    """Tell which amounts move against a breach: they make a bound worse that is broken until the next choice works.
+
+    Losses end at two sd beyond a bound; were this not forbidden, where all is lost the cheapest amount would be best.
+    What mends a breach of at least the same weight may do so.
+    """
+    worse, better = np.zeros(len(grid.amounts)), np.zeros(len(grid.amounts))
+    here = int(np.argmin(np.abs(grid.amounts - now)))
+    for each in sharing:
+        response = on_grid(problem.responses[each.name], grid.step_s)
+        soon = _driver_means(problem, each, grid)[:, : _soon(problem, grid, rules)]
+        reached = np.array([float(response.metric(soon, np.array(amount)).mean()) for amount in grid.amounts])
+        excess = reached - each.bound if each.side == "below" else each.bound - reached
+        is_worse = (excess > 0) & (excess > excess[here] + 1e-9)
+        is_better = (excess[here] > 0) & (excess < excess[here] - 1e-9)
+        worse = np.maximum(worse, np.where(is_worse, severities[each.name], 0.0))
+        better = np.maximum(better, np.where(is_better, severities[each.name], 0.0))
+    return (worse > 0) & (worse >= better)
+
+
+def _soon(problem: PlanProblem, grid: PlanGrid, rules: AmountRules) -> int:
+    """Return in how many steps what is chosen next time will work."""
+    return max(1, rules.latency_steps + math.ceil(problem.cycle_s / grid.step_s))
 
 
 def _futures(
@@ -168,8 +203,8 @@ def _least(
 
     It is what arrives on nine paths of ten: were it the mean, chance would move the amount up and down.
     """
-    soon = rules.latency_steps + math.ceil(problem.cycle_s / grid.step_s)
-    ahead = float(np.quantile(_driver_means(problem, objective, grid)[:, : max(1, soon)].mean(axis=1), _MOST_PATHS))
+    soon = _driver_means(problem, objective, grid)[:, : _soon(problem, grid, rules)]
+    ahead = float(np.quantile(soon.mean(axis=1), _MOST_PATHS))
     waiting = float(queue.waiting) / (grid.steps * grid.step_s)
     return (max(ahead, float(queue.arriving)) + waiting) / max(queue.rate, 1e-12)
 
