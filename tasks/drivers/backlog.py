@@ -165,7 +165,7 @@ def _fits(
         served, is_busy = _served_by_age(age_s, driver, step_s)
         lag, rate = _best_rate(served, is_busy, working, step_s)
         if rate is not None:
-            rate = max(rate, _SURELY * least_rate(driver, working[lag], age_s < step_s))
+            rate = max(rate, _SURELY * least_rate(driver, working[lag], metric <= 0))
             fits.append((BacklogResponse(rate, True, 1 / unit_s, step_s), lag))
     for base_s in _TIME_BASES_S:
         waits = metric * base_s
@@ -173,7 +173,7 @@ def _fits(
         is_busy = (metric[1:] > 0) & (metric[:-1] > 0) & (served >= 0)
         lag, rate = _best_rate(served, is_busy, working, step_s)
         if rate is not None:
-            rate = max(rate, _SURELY * least_rate(driver, working[lag], waits < 0.5 * driver * step_s))
+            rate = max(rate, _SURELY * least_rate(driver, working[lag], metric <= 0))
             fits.append((BacklogResponse(rate, False, 1 / base_s, step_s), lag))
     return fits
 

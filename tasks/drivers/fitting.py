@@ -23,7 +23,7 @@ from tasks.drivers.responses import (
 )
 from tasks.objectives.ratios import with_ratios
 
-_FEWEST_STEPS = 10
+_FEWEST_STEPS = 8
 _AT_REST_RATIO = 0.95
 _CLEARLY_BETTER = 0.9
 _MOST_LAG_S = 1_800.0
@@ -255,13 +255,13 @@ def _as_it_stands(response: Response, objective: Objective, frames: Sequence[Fra
 
 
 def _stopped(objective: Objective, frames: Sequence[Frame], *, is_capacity_known: bool) -> str | None:
-    """Return why nothing can be told of a driver or capacity now; None where both are there."""
+    """Return why nothing can be told of capacity or driver now: not recorded, or silent; None where all is well."""
     if not is_capacity_known:
         return f"{objective.capacity} is not recorded, so nothing says how many there are: record it."
     rows = ((row, frame) for frame in frames if (row := _row(frame, str(objective.driver))) is not None)
     row, frame = next(rows, (None, None))
     if row is None or frame is None or not np.isfinite(row).any():
-        return f"{objective.driver} is not recorded, so nothing says what comes: record it."
+        return None
     quiet = len(row) - 1 - int(np.flatnonzero(np.isfinite(row))[-1])
     if quiet > _SILENT_STEPS and quiet * frame.step_s > _SILENT_S:
         minutes = quiet * frame.step_s / 60
@@ -274,6 +274,8 @@ def _stopped(objective: Objective, frames: Sequence[Frame], *, is_capacity_known
 
 def _misfit(objective: Objective, frames: Sequence[Frame]) -> str:
     """Return why no response could be fitted, and what would help."""
+    if all(_row(frame, str(objective.driver)) is None for frame in frames):
+        return f"{objective.driver} is not recorded, so nothing says what comes: record it."
     names = f"{objective.measured}, {objective.driver} and {objective.capacity}"
     held = [rows for frame in frames if (rows := _rows(objective, frame)) is not None]
     whole = max((int(np.all(np.isfinite(rows), axis=0).sum()) for rows in held), default=0)

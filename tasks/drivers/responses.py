@@ -11,7 +11,7 @@ from storage.records import FloatArray, ResponseSpec
 from tasks.drivers.backlog import BacklogResponse, error_of
 
 _FULLEST = 0.95
-_MIN_VALUES = 10
+_MIN_VALUES = 8
 _MOST_VALUES = 400
 _AT_CEILING = 0.005
 _WORKS = 49
@@ -148,7 +148,7 @@ def fit_response(metric: FloatArray, driver: FloatArray, capacity: FloatArray) -
     Every form is fitted robustly (Theil-Sen; the queue in 1/metric and the product in metric/driver, where they are
     lines; a steep queue over a grid). Of those with about the least mean error the simplest is kept. No error counts
     more than the metric's own range: what explodes now and then must count, and an outlier not for more; and at a
-    ceiling, where the metric cannot show more, what lies above it is no error. None with under ten complete steps, or
+    ceiling, where the metric cannot show more, what lies above it is no error. None with under eight complete steps, or
     where no form fits a fifth better than the metric's own median does. While the capacity never varied it is taken to
     share the load.
     """

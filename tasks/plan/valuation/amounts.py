@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from tasks.plan.valuation.amount_schedule import (
 )
 
 _MAX_STEPS = 48
-_MOST_PATHS = 0.9
+_SURELY_SERVED = 0.9
 
 
 @dataclass(frozen=True)
@@ -135,11 +135,16 @@ def _plan(
     main = next(each for each in sorted(sharing, key=lambda each: each.name != own.name) if each.name in queues)
     alike = [each for each in sharing if each.name in queues and each.driver == main.driver]
     futures = _futures(problem, grid, queues[main.name], [(each, queues[each.name]) for each in alike], severities)
-    plan = plan_backlog(futures, losses, grid.amounts, now, rules)
-    least = max(_least(problem, each, queues[each.name], grid, rules) for each in sharing if each.name in queues)
+    # What is not chosen now can be chosen a round later: a backlog that grows meanwhile has to be reckoned with.
+    late = replace(rules, latency_steps=_soon(problem, grid, rules))
+    plan = plan_backlog(futures, losses, grid.amounts, now, late)
+    waiting = [(each, queues[each.name]) for each in sharing if each.name in queues]
+    needed, safe = (max(_least(problem, *each, grid, rules, share=share) for each in waiting) for share in (0.5, 0.9))
     reachable = np.isfinite(plan.to_go).all(axis=0)
-    # Where what arrives is out of reach, the most there is must do.
-    return plan.without(against | (grid.amounts < min(least, grid.amounts[reachable].max())))
+    # Where what arrives is out of reach, the most there is must do. To give back takes more than to be enough: were it
+    # the same, chance would move the amount up and down.
+    too_few = grid.amounts < np.where(grid.amounts < now, safe, min(needed, grid.amounts[reachable].max()))
+    return plan.without(against | too_few)
 
 
 def _against(
@@ -159,7 +164,8 @@ def _against(
     here = int(np.argmin(np.abs(grid.amounts - now)))
     for each in sharing:
         response = on_grid(problem.responses[each.name], grid.step_s)
-        soon = _driver_means(problem, each, grid)[:, : _soon(problem, grid, rules)]
+        paths = _driver_means(problem, each, grid)
+        soon = paths[few_of(paths), : _soon(problem, grid, rules)]
         reached = np.array([float(response.metric(soon, np.array(amount)).mean()) for amount in grid.amounts])
         excess = reached - each.bound if each.side == "below" else each.bound - reached
         is_worse = (excess > 0) & (excess > excess[here] + 1e-9)
@@ -197,16 +203,22 @@ def _futures(
 
 
 def _least(
-    problem: PlanProblem, objective: Objective, queue: BacklogResponse, grid: PlanGrid, rules: AmountRules
+    problem: PlanProblem,
+    objective: Objective,
+    queue: BacklogResponse,
+    grid: PlanGrid,
+    rules: AmountRules,
+    *,
+    share: float,
 ) -> float:
     """Return the amount that serves what arrives until the next choice works, and what waits within the plan.
 
-    It is what arrives on nine paths of ten: were it the mean, chance would move the amount up and down.
+    `share` of the paths bring no more in any of these steps; what a unit serves is known to a tenth or so.
     """
     soon = _driver_means(problem, objective, grid)[:, : _soon(problem, grid, rules)]
-    ahead = float(np.quantile(soon.mean(axis=1), _MOST_PATHS))
+    ahead = float(np.quantile(soon.max(axis=1), share))
     waiting = float(queue.waiting) / (grid.steps * grid.step_s)
-    return (max(ahead, float(queue.arriving)) + waiting) / max(queue.rate, 1e-12)
+    return (max(ahead, float(queue.arriving)) + waiting) / max(_SURELY_SERVED * queue.rate, 1e-12)
 
 
 def _grid(problem: PlanProblem, objective: Objective) -> tuple[float, int]:
