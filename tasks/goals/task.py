@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import numpy as np
 
 from storage.facts import DRIVEN, DrivenBreaches
-from storage.records import Breach, Frame, GoalView, Objective, Pattern
+from storage.records import Breach, Frame, Goal, GoalView, Objective, Pattern
 from tasks.context import Context
 from tasks.drivers.breaches import SpareAmount, driven_breaches, spare_amounts
 from tasks.drivers.fitting import driver_paths, fit_driven, with_own_amounts
@@ -53,13 +54,24 @@ def _keep_driven(context: Context, outlook: Outlook, breaches: tuple[Breach, ...
 
 
 def decide(context: Context, evidence_now: Evidence) -> GoalChanges:
-    """Let the rules speak on the evidence."""
-    return set_goals(
+    """Let the rules speak on the evidence; a goal without the response that it should have says why."""
+    changes = set_goals(
         evidence_now,
         *_lately(context),
         max_active_goals=context.settings.forecasting.goal_setter.max_active_goals,
         cycle_id=context.cycle_id,
     )
+    return replace(
+        changes, new=tuple(_told(goal, evidence_now.unfitted.get(goal.objective or "")) for goal in changes.new)
+    )
+
+
+def _told(goal: Goal, unfitted: str | None) -> Goal:
+    """Return a goal whose reason tells why nothing is planned on its objective's driver, where that is so."""
+    if unfitted is None:
+        return goal
+    sentence = f"{goal.because.get('sentence', '')} {unfitted}".strip()
+    return goal.model_copy(update={"because": {**goal.because, "sentence": sentence, "unfitted": unfitted}})
 
 
 def _lately(context: Context) -> tuple[list[GoalView], list[GoalView]]:
@@ -71,7 +83,7 @@ def evidence(context: Context, outlook: Outlook, patterns: tuple[Pattern, ...]) 
     """Return all that this turn knows; breaches of driven objectives are those that their driver foretells."""
     settable = {each.sets for each in context.actions.values() if each.sets and each.enabled}
     objectives = with_own_amounts(objectives_in_force(context.settings, context.store), settable)
-    breaches, spare = _foretold(context, objectives, outlook)
+    breaches, spare, unfitted = _foretold(context, objectives, outlook)
     return Evidence(
         tick=context.tick,
         objectives=objectives,
@@ -79,6 +91,7 @@ def evidence(context: Context, outlook: Outlook, patterns: tuple[Pattern, ...]) 
         forecasts=outlook.by_series(),
         breaches=breaches,
         spare=spare,
+        unfitted=unfitted,
         patterns=patterns,
         hourly=_hourly(context, objectives),
         slo_windows={
@@ -89,10 +102,10 @@ def evidence(context: Context, outlook: Outlook, patterns: tuple[Pattern, ...]) 
 
 def _foretold(
     context: Context, objectives: tuple[Objective, ...], outlook: Outlook
-) -> tuple[tuple[Breach, ...], tuple[SpareAmount, ...]]:
-    """Return the breaches, those of driven objectives as their driver foretells them, and the amounts to spare."""
+) -> tuple[tuple[Breach, ...], tuple[SpareAmount, ...], Mapping[str, str]]:
+    """Return the breaches, those of driven objectives by their driver; the amounts to spare; what is not fitted."""
     if all(objective.driver is None for objective in objectives):
-        return outlook.breaches, ()
+        return outlook.breaches, (), {}
     step_s = {series: frame.step_s for frame in outlook.frames for series in frame.series}
     metrics = fit_driven(objectives, outlook.frames)
     paths = driver_paths(outlook.paths(), outlook.frames, objectives)
@@ -104,7 +117,11 @@ def _foretold(
         if each.sets and each.enabled and each.unit_cost > 0
     }
     spare = spare_amounts(objectives, metrics, paths, step_s, offered)
-    return (*(breach for breach in outlook.breaches if breach.objective not in replaced), *driven), spare
+    return (
+        (*(breach for breach in outlook.breaches if breach.objective not in replaced), *driven),
+        spare,
+        metrics.unfitted,
+    )
 
 
 def _last(frames: tuple[Frame, ...]) -> dict[str, float]:
