@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from handlers import ActionHandler
-from storage.records import BoolArray, Candidate, FloatArray, GoalView, Objective
+from storage.records import BoolArray, Candidate, FloatArray, GoalType, GoalView, Objective
 from tasks.drivers.backlog import BacklogResponse
 from tasks.drivers.responses import backlog_of, on_grid
 from tasks.plan.problem import PlanProblem
@@ -24,6 +24,7 @@ from tasks.plan.valuation.amount_schedule import (
 
 _MAX_STEPS = 48
 _SURELY_SERVED = 0.9
+_LEAST_STAY = 0.25
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,9 @@ def amount_values(problem: PlanProblem, view: GoalView) -> AmountValues | None:
     )
     grid = PlanGrid(amounts, step_s, steps)
     plan = _plan(problem, view, own, grid, now, rules)
+    if view.goal.goal_type is GoalType.COST_REDUCTION:
+        # To give back is one matter; to provide for what comes is that of a goal with a breach to prevent.
+        plan = plan.without(amounts > now)
     return AmountValues(plan, step_s, most_cost)
 
 
@@ -136,7 +140,9 @@ def _plan(
     alike = [each for each in sharing if each.name in queues and each.driver == main.driver]
     futures = _futures(problem, grid, queues[main.name], [(each, queues[each.name]) for each in alike], severities)
     # What is not chosen now can be chosen a round later: a backlog that grows meanwhile has to be reckoned with.
-    late = replace(rules, latency_steps=_soon(problem, grid, rules))
+    # And a change has to earn a quarter of the horizon's cost of one unit: chance would else move it to and fro.
+    least_worth = rules.unit_cost * grid.steps * _LEAST_STAY
+    late = replace(rules, latency_steps=_soon(problem, grid, rules), change_cost=max(rules.change_cost, least_worth))
     plan = plan_backlog(futures, losses, grid.amounts, now, late)
     waiting = [(each, queues[each.name]) for each in sharing if each.name in queues]
     needed, safe = (max(_least(problem, *each, grid, rules, share=share) for each in waiting) for share in (0.5, 0.9))
