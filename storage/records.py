@@ -324,16 +324,20 @@ class ObjectiveKind(StrEnum):
 class ResponseSpec(Record):
     """How a metric follows from its driver and its capacity, if known and not to be fitted.
 
-    `ratio` is base + work × driver / capacity, `queue` the response time service / (1 − work × driver / capacity),
-    `product` is driver × (base + work × capacity), `capacity` the capacity itself. `per` names a series by whose
-    present value the driver is divided first: load per server, where something else than the servers is set. What of
-    it was added lately works slower: the driver counts 1 + `slow_start_ratio` times, fading with `slow_start_s`.
+    `ratio` is base + work × driver / capacity, `queue` the response time service × (1 + ρ^steepness / (1 − ρ)) with
+    ρ = work × driver / capacity, `product` is driver × (base + work × capacity), `capacity` the capacity itself.
+    `backlog` is what waits because work × driver is more than the capacity, the driver being a rate per `driver_unit_s`
+    seconds, and `age` the age of its oldest in seconds. `per` names a series by whose present value the driver is
+    divided first: load per server, where something else than the servers is set. What of it was added lately works
+    slower: the driver counts 1 + `slow_start_ratio` times, fading with `slow_start_s`.
     """
 
-    form: Literal["ratio", "queue", "product", "capacity"]
+    form: Literal["ratio", "queue", "product", "capacity", "backlog", "age"]
     work: float | None = Field(default=None, gt=0)
     base: float = 0.0
     service: float | None = Field(default=None, gt=0)
+    steepness: float = Field(default=1.0, ge=1)
+    driver_unit_s: float = Field(default=1.0, gt=0)
     per: str | None = None
     slow_start_ratio: float = Field(default=0.0, ge=0)
     slow_start_s: float = Field(default=60.0, gt=0)

@@ -27,8 +27,8 @@ class ProcessorSharingServer:
     """A server that works on up to `max_in_service` jobs at once at equal shares; further jobs wait in order.
 
     A job that waited `patience_s` or longer when its turn comes leaves unserved; its time counts all the
-    same. A cold cache adds `cold_s` times a factor to a job's work; the factor, 1 at first, shrinks by
-    `cache_decay` with each job begun.
+    same. A cold cache adds `cold_s` times a factor to a job's work; the factor, 1 unless the place was used before,
+    shrinks by `cache_decay` with each job begun.
     """
 
     __slots__ = (
@@ -42,11 +42,13 @@ class ProcessorSharingServer:
         "now_s",
     )
 
-    def __init__(self, start_s: float, *, max_in_service: int, patience_s: float, cache_decay: float) -> None:
+    def __init__(
+        self, start_s: float, *, max_in_service: int, patience_s: float, cache_decay: float, cache_factor: float = 1.0
+    ) -> None:
         self._in_service: list[tuple[float, float]] = []
         self._waiting: deque[tuple[float, int]] = deque()
         self._virtual_s = 0.0
-        self._cache_factor = 1.0
+        self._cache_factor = cache_factor
         self._cache_decay = cache_decay
         self._max_in_service = max_in_service
         self._patience_s = patience_s
@@ -56,6 +58,11 @@ class ProcessorSharingServer:
     def backlog(self) -> int:
         """Return how many jobs are here, in service or waiting."""
         return len(self._in_service) + len(self._waiting)
+
+    @property
+    def cache_factor(self) -> float:
+        """Return how cold the cache is: 1 before the first job, 0 when it is warm."""
+        return self._cache_factor
 
     def run(
         self,

@@ -114,7 +114,10 @@ class ClusterSim:
         self.now_s = 0.0
         self.dimmer = self.config.initial_dimmer
         self._boot_done_s: float | None = None
-        self._active = [self._new_server() for _ in range(self.config.initial_servers)]
+        self._active: list[ProcessorSharingServer] = []
+        self._left: dict[int, ProcessorSharingServer] = {}
+        for _ in range(self.config.initial_servers):
+            self._active.append(self._new_server())
         self._draining: list[ProcessorSharingServer] = []
 
     @property
@@ -146,7 +149,10 @@ class ClusterSim:
             return True
         if len(self._active) <= 1:
             return False
-        self._draining.append(self._active.pop())
+        removed = self._active.pop()
+        self._draining.append(removed)
+        # SWIM keeps the cache of a removed server: what comes up in its place is as warm as that was.
+        self._left[len(self._active)] = removed
         return True
 
     def set_dimmer(self, dimmer: float) -> bool:
@@ -184,11 +190,13 @@ class ClusterSim:
         )
 
     def _new_server(self) -> ProcessorSharingServer:
+        before = self._left.get(len(self._active))
         return ProcessorSharingServer(
             self.now_s,
             max_in_service=self.config.max_in_service,
             patience_s=self.config.patience_s,
             cache_decay=self.config.cache_decay,
+            cache_factor=1.0 if before is None else before.cache_factor,
         )
 
     def _run_segment(self, until_s: float, tally: _Tally) -> None:

@@ -18,7 +18,7 @@ from rich.progress import track
 from rich.table import Table
 
 from benchmarks.cluster.simulator import ClusterConfig
-from benchmarks.control.contenders import FORESIGHT, REACTIVE, measure
+from benchmarks.control.contenders import FORESIGHT, PLAIN, REACTIVE, TUNED, measure
 from benchmarks.control.run import RunResult
 from benchmarks.control.traffic import MATCH_DAYS, OTHER_DAYS, Calendar
 
@@ -54,7 +54,8 @@ def main() -> None:
 def _measure(job: Job, options: argparse.Namespace, config: ClusterConfig) -> dict[str, RunResult]:
     calendar = Calendar.load(options.data, options.calendar_seed)
     episode = calendar.episode(*job, peak=options.peak, scale_from=options.scale_from)
-    names = [*options.policies, REACTIVE, FORESIGHT] if options.policies else None
+    # foreact is always shown both ways: as tuned for this cluster, and as a new user configures it.
+    names = [*options.policies, TUNED, PLAIN, REACTIVE, FORESIGHT] if options.policies else None
     return measure(episode, config, CACHE, names)
 
 
@@ -94,7 +95,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--peak", type=float, default=240.0, help="requests/s in the busiest period")
     parser.add_argument("--boot", type=float, default=180.0, help="boot delay in seconds")
     parser.add_argument("--scale-from", choices=["day", "past"], default="day")
-    parser.add_argument("--policies", nargs="*", help="only these, besides reactive and foresight")
+    parser.add_argument("--policies", nargs="*", help="only these, besides foreact, reactive and foresight")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--calendar-seed", type=int, default=0, help="seed of made-up days")
     return parser.parse_args()

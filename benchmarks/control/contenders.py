@@ -18,12 +18,23 @@ from tasks.plan.valuation import amount_schedule
 Variants = list[Callable[[], Policy]]
 """Makers of fresh policies; where there are several, the best of them in hindsight counts."""
 
-REACTIVE, FORESIGHT, FOREACT = "reactive", "foresight", "foreact"
+REACTIVE, FORESIGHT = "reactive", "foresight"
+TUNED, PLAIN = "foreact, tuned", "foreact, plain"
 SMALLEST_CONSTANT = 4
 
 _WORLD = (run, traffic, simulator, queue, demand)
 _ROOT = Path(__file__).resolve().parents[2]
-_LOOP = ("tasks/monitor", "tasks/forecast", "tasks/goals", "tasks/plan", "handlers/worlds", "flows/simulate.py")
+_LOOP = (
+    "benchmarks/control/loop.py",
+    "tasks/drivers",
+    "tasks/execute",
+    "tasks/monitor",
+    "tasks/forecast",
+    "tasks/goals",
+    "tasks/plan",
+    "handlers/worlds",
+    "flows/simulate.py",
+)
 
 
 def contenders(episode: TrafficDay, config: ClusterConfig) -> dict[str, Variants | Drive]:
@@ -36,7 +47,8 @@ def contenders(episode: TrafficDay, config: ClusterConfig) -> dict[str, Variants
         "predict_linear": [lambda: baselines.PredictLinear(config)],
         "Holt-Winters": [lambda: baselines.HoltWinters(config, PERIODS_PER_DAY)],
         "profile": [lambda: profile_rule.ProfileRule(config, PERIODS_PER_DAY)],
-        FOREACT: loop.drive(loop.configured(config)),
+        TUNED: loop.drive(loop.configured(config)),
+        PLAIN: loop.drive_plain(config),
         "driver plan": [lambda: planner.DriverPlanner(config, PERIODS_PER_DAY)],
         "constant": _constants(config, sizes, config.initial_dimmer),
         "constant, full content": _constants(config, sizes, 1.0),
@@ -86,7 +98,7 @@ def _key(name: str, episode: TrafficDay, config: ClusterConfig) -> str:
         name, (baselines, hindsight)
     )
     code = "".join(Path(str(module.__file__)).read_text() for module in (*_WORLD, *own))
-    if name == FOREACT:
+    if name in {TUNED, PLAIN}:
         code += "".join(path.read_text() for path in _sources())
     parts = json.dumps([name, episode.fingerprint, asdict(config), hashlib.sha256(code.encode()).hexdigest()])
     return hashlib.sha256(parts.encode()).hexdigest()[:20]

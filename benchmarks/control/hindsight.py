@@ -62,22 +62,24 @@ class Foresight:
         return min(servers, soon)
 
     def _follow(self, now: Period, first_rates: Sequence[float]) -> None:
-        """Keep count of the requests each server has had, which say how warm its cache is."""
+        """Keep count of the requests each place has had, which say how warm its cache is, a removed one's included."""
         if not self._served:
             share = sum(first_rates) * self.config.period_s / now.active_servers
             self._served = [share] * now.active_servers
             return
         share = now.arrival_rate * self.config.period_s / now.active_servers
-        self._served = [count + share for count in self._served][: now.active_servers]
         self._served += [0.0] * (now.active_servers - len(self._served))
+        for place in range(now.active_servers):
+            self._served[place] += share
 
     def _dimmer(self, rate: float, periods: Sequence[Period]) -> float:
         """Return the largest share of full content at which the coldest server keeps up."""
         config = self.config
-        coldest, servers = self._served[-1], len(self._served)
+        servers = periods[-1].active_servers
         booting = [period.servers > period.active_servers for period in periods[-self._boot_periods :]]
         if len(booting) == self._boot_periods and all(booting):
-            coldest, servers = 0.0, servers + 1
+            servers += 1
+        coldest = min([*self._served, 0.0][:servers])
         share = rate * config.period_s / servers
         chill: float = config.cache_decay ** (coldest + share / 2)
         full_s = FULL_SERVICE_S + config.cold_full_s * chill

@@ -9,6 +9,7 @@ import numpy as np
 
 from storage.records import Breach, FloatArray, Objective
 from tasks.drivers.fitting import DrivenMetrics
+from tasks.drivers.responses import on_grid
 
 
 def driven_breaches(
@@ -26,16 +27,46 @@ def driven_breaches(
     """
     breaches = []
     for objective in objectives:
-        response = driven.responses.get(objective.name)
-        driver = paths.get(objective.driver or "")
-        if response is None or driver is None or driver.size == 0:
-            continue
-        now = driven.capacities[str(objective.capacity)]
-        step = step_s[str(objective.driver)]
-        steps = max(1, min(driver.shape[1], round(objective.horizon_s / step)))
-        metric = response.metric(driver[:, :steps], np.array(now))
-        breaches.append(_breach(objective, metric, step, tick, (last or {}).get(objective.measured)))
+        now = driven.capacities.get(str(objective.capacity))
+        metric = _metric(objective, driven, paths, step_s, now) if now is not None else None
+        if metric is not None:
+            step = step_s[str(objective.driver)]
+            breaches.append(_breach(objective, metric, step, tick, (last or {}).get(objective.measured)))
     return tuple(breaches)
+
+
+def breach_probability(
+    objective: Objective,
+    driven: DrivenMetrics,
+    paths: Mapping[str, FloatArray],
+    step_s: Mapping[str, float],
+    amount: float,
+) -> float | None:
+    """Return how likely a driven objective is broken within its horizon at an amount; None where nothing foretells."""
+    metric = _metric(objective, driven, paths, step_s, amount)
+    return None if metric is None else _share_beyond(objective, metric)
+
+
+def _metric(
+    objective: Objective,
+    driven: DrivenMetrics,
+    paths: Mapping[str, FloatArray],
+    step_s: Mapping[str, float],
+    amount: float,
+) -> FloatArray | None:
+    """Return the paths (n_paths, n_steps) of a metric at an amount within its horizon; None where nothing foretells."""
+    response = driven.responses.get(objective.name)
+    driver = paths.get(objective.driver or "")
+    if response is None or driver is None or driver.size == 0:
+        return None
+    step = step_s[str(objective.driver)]
+    steps = max(1, min(driver.shape[1], round(objective.horizon_s / step)))
+    return on_grid(response, step).metric(driver[:, :steps], np.array(amount))
+
+
+def _share_beyond(objective: Objective, metric: FloatArray) -> float:
+    beyond = metric > objective.bound if objective.side == "below" else metric < objective.bound
+    return float(beyond.any(axis=1).mean())
 
 
 def _breach(objective: Objective, metric: FloatArray, step_s: float, tick: datetime, value: float | None) -> Breach:

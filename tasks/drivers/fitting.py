@@ -7,25 +7,51 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from storage.records import FloatArray, Frame, Objective, ResponseSpec, metric_of
+from handlers import ActionHandler
+from storage.records import BoolArray, FloatArray, Frame, Objective, ResponseSpec, metric_of
+from tasks.drivers.backlog import BacklogResponse, effective, error_of, fit_backlog, least_rate, run
 from tasks.drivers.responses import (
     CapacityResponse,
     RatioResponse,
     Response,
     ScaledResponse,
+    at_ceiling,
     fit_response,
+    on_grid,
     present_factor,
     response_of,
+    started,
 )
 from tasks.objectives.ratios import with_ratios
+
+_FEWEST_STEPS = 8
+_AT_REST_RATIO = 0.95
+_CLEARLY_BETTER = 0.9
+_MOST_LAG_S = 1_800.0
+_LATELY_S = 900.0
+_SILENT_STEPS, _SILENT_S = 5, 600.0
 
 
 @dataclass(frozen=True)
 class DrivenMetrics:
-    """What the planner needs of driven objectives: `responses` by objective, `capacities` by capacity series."""
+    """What the planner needs of driven objectives: `responses` by objective, `capacities` by capacity series.
+
+    `unfitted` says by objective why there is no response, and what would help; such an objective is one like any other.
+    `latency_s` is how long an increase of a capacity was seen to take until it works, where the data show it.
+    """
 
     responses: Mapping[str, Response] = field(default_factory=dict)
     capacities: Mapping[str, float] = field(default_factory=dict)
+    unfitted: Mapping[str, str] = field(default_factory=dict)
+    latency_s: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class FittedResponse:
+    """A response, and after how long an increase of the capacity was seen to work; None where no change tells."""
+
+    response: Response
+    latency_s: float | None = None
 
 
 def fit_driven(
@@ -37,26 +63,146 @@ def fit_driven(
 
     Each is fitted on the longest frame that holds metric, driver and capacity; `declared` ones (by objective) and those
     that the objective states are taken as they are, and so is what follows by definition: driver per capacity, and the
-    capacity itself. Where nothing can be fitted the objective is left out, and is planned for like any other.
+    capacity itself. A backlog starts from what waits now. Where nothing can be fitted, or the driver has stopped, the
+    objective is among the `unfitted`, with the reason.
     """
     driven = [objective for objective in objectives if objective.driver is not None]
     longest_first = sorted(frames, key=lambda frame: -frame.values.shape[1]) if driven else []
     responses: dict[str, Response] = {}
     capacities: dict[str, float] = {}
+    unfitted: dict[str, str] = {}
+    latency_s: dict[str, float] = {}
     for objective in driven:
         capacity = str(objective.capacity)
         now = next((value for frame in longest_first if (value := _last(frame, capacity)) is not None), None)
-        response = (declared or {}).get(objective.name) or _response(objective, longest_first)
-        if now is not None and response is not None:
-            responses[objective.name] = response
-            capacities[capacity] = now
-    return DrivenMetrics(responses, capacities)
+        stopped = _stopped(objective, longest_first, is_capacity_known=now is not None)
+        stated = (declared or {}).get(objective.name) or _known(objective, longest_first)
+        fitted = FittedResponse(stated) if stated else None if stopped else _fitted(objective, longest_first)
+        if now is None or stopped is not None or fitted is None:
+            unfitted[objective.name] = stopped or _misfit(objective, longest_first)
+            continue
+        responses[objective.name] = _as_it_stands(fitted.response, objective, longest_first)
+        capacities[capacity] = now
+        if fitted.latency_s is not None:
+            latency_s[capacity] = max(fitted.latency_s, latency_s.get(capacity, 0.0))
+    return DrivenMetrics(responses, capacities, unfitted, latency_s)
 
 
-def _response(objective: Objective, frames: Sequence[Frame]) -> Response | None:
+def with_own_amounts(objectives: Iterable[Objective], actions: Iterable[ActionHandler]) -> tuple[Objective, ...]:
+    """Return the objectives, those on a series that an action sets with that series as driver and capacity.
+
+    Such an objective needs no response to be learned: the metric becomes the amount that is set.
+    """
+    settable = {each.sets for each in actions if each.sets and each.enabled}
+    return tuple(
+        each.model_copy(update={"driver": each.metric, "capacity": each.metric})
+        if each.driver is None and each.denominator is None and each.metric in settable
+        else each
+        for each in objectives
+    )
+
+
+def driver_paths(
+    paths: Mapping[str, FloatArray], frames: Iterable[Frame], objectives: Iterable[Objective]
+) -> dict[str, FloatArray]:
+    """Return the paths (n_paths, n_steps) by series, those of a series that is its own driver staying where it is.
+
+    Its forecast would be one of what actions make of it.
+    """
+    own = {each.metric: each.horizon_s for each in objectives if each.driver is not None and each.driver == each.metric}
+    still: dict[str, FloatArray] = {}
+    for frame in frames:
+        for series in own.keys() & set(frame.series):
+            if (value := _last(frame, series)) is not None:
+                still[series] = np.full((1, max(1, round(own[series] / frame.step_s))), value)
+    return {**paths, **still}
+
+
+def fit_metric(
+    metric: FloatArray, driver: FloatArray, capacity: FloatArray, step_s: float, most: float = np.inf
+) -> FittedResponse | None:
+    """Return how a metric follows from driver and capacity, all (n_steps,) on one grid of `step_s`, NaN where missing.
+
+    The forms of a moment (`fit_response`) compete with a backlog, which carries its past, on how well each tells the
+    whole metric from driver and capacity alone; of two that do so about alike the simpler is kept. A metric that rests
+    at nothing is taken for the age of a backlog whose capacity serves at least what it was seen to serve: so no amount
+    is thought enough that never was. One that is stuck above `most`, which it should not exceed, is taken for a load at
+    its ceiling. None where no form fits.
+    """
+    rows = _without_gaps(metric, driver, capacity)
+    if rows is None:
+        return None
+    of_moment = fit_response(*rows)
+    seen, drive, amount = rows
+    backlog = fit_backlog(*rows, step_s) if seen.min() >= 0 else None
+    error = error_of(seen, of_moment.metric(drive, amount)) if of_moment is not None else None
+    usual = error_of(seen, np.full_like(seen, np.median(seen)))
+    if backlog is not None:
+        response, lag = backlog
+        missed = error_of(seen, run(response, seen, drive, effective(amount, lag)))
+        if missed <= _CLEARLY_BETTER * (error if error is not None else usual):
+            return FittedResponse(response, lag * step_s if np.ptp(amount) > 0 else None)
+    if of_moment is not None:
+        return FittedResponse(of_moment, _lag_s(of_moment, seen, drive, amount, step_s))
+    stuck = at_ceiling(*rows) if np.median(seen) > most else None
+    return FittedResponse(stuck) if stuck is not None else _at_rest(seen, drive, amount, step_s, backlog)
+
+
+def _at_rest(
+    seen: FloatArray,
+    driver: FloatArray,
+    capacity: FloatArray,
+    step_s: float,
+    backlog: tuple[BacklogResponse, int] | None,
+) -> FittedResponse | None:
+    is_clear: BoolArray = seen <= 0
+    if seen.min() < 0 or is_clear.mean() < _AT_REST_RATIO:
+        return None
+    if backlog is not None:
+        return FittedResponse(backlog[0])
+    rate = least_rate(driver, capacity, is_clear)
+    return FittedResponse(BacklogResponse(rate, True, 1.0, step_s)) if rate > 0 else None
+
+
+def _lag_s(
+    response: Response, seen: FloatArray, driver: FloatArray, capacity: FloatArray, step_s: float
+) -> float | None:
+    """Return after how long an increase works: the lag at which the metric just after increases is told best."""
+    most = int(_MOST_LAG_S // step_s)
+    rises = np.flatnonzero(np.diff(capacity) > 0) + 1
+    near = np.unique((rises[:, None] + np.arange(2 * most + 1)).ravel())
+    near = near[near < len(seen)]
+    if most < 1 or len(rises) < 3 or len(near) < _FEWEST_STEPS:
+        return None
+    errors = np.array(
+        [
+            np.abs(response.metric(driver[near], effective(capacity, lag)[near]) - seen[near]).mean()
+            for lag in range(most + 1)
+        ]
+    )
+    best = int(errors.argmin())
+    return best * step_s if errors[best] <= _CLEARLY_BETTER * errors[0] else 0.0
+
+
+def _without_gaps(*rows: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray] | None:
+    """Return the rows from the first step that all hold to the last, gaps filled by what was seen before."""
+    whole = np.flatnonzero(np.all([np.isfinite(row) for row in rows], axis=0))
+    if len(whole) < _FEWEST_STEPS:
+        return None
+    span = slice(whole[0], whole[-1] + 1)
+    metric, driver, capacity = (_filled(row[span]) for row in rows)
+    return metric, driver, capacity
+
+
+def _filled(row: FloatArray) -> FloatArray:
+    last = np.maximum.accumulate(np.where(np.isfinite(row), np.arange(len(row)), 0))
+    return np.asarray(row[last])
+
+
+def _known(objective: Objective, frames: Sequence[Frame]) -> Response | None:
     if objective.response is not None:
         return _stated(objective.response, frames)
-    return by_definition(objective) or _fitted(objective, frames)
+    return by_definition(objective)
 
 
 def by_definition(objective: Objective) -> Response | None:
@@ -79,14 +225,75 @@ def _stated(spec: ResponseSpec, frames: Sequence[Frame]) -> Response | None:
     return None if factor is None else ScaledResponse(response, factor)
 
 
-def _fitted(objective: Objective, frames: Sequence[Frame]) -> Response | None:
+def _fitted(objective: Objective, frames: Sequence[Frame]) -> FittedResponse | None:
+    most = objective.bound if objective.side == "below" else np.inf
     for frame in frames:
-        full = with_ratios(frame, [objective])
-        names = (objective.measured, str(objective.driver), str(objective.capacity))
-        rows = [row for name in names if (row := _row(full, name)) is not None]
-        if len(rows) == len(names) and (response := fit_response(*rows)) is not None:
-            return response
+        rows = _rows(objective, frame)
+        if rows is not None and (fitted := fit_metric(*rows, frame.step_s, most)) is not None:
+            return fitted
     return None
+
+
+def _rows(objective: Objective, frame: Frame) -> tuple[FloatArray, FloatArray, FloatArray] | None:
+    """Return metric, driver and capacity in a frame that holds them all."""
+    full = with_ratios(frame, [objective])
+    metric, driver, capacity = (
+        _row(full, name) for name in (objective.measured, str(objective.driver), str(objective.capacity))
+    )
+    return None if metric is None or driver is None or capacity is None else (metric, driver, capacity)
+
+
+def _as_it_stands(response: Response, objective: Objective, frames: Sequence[Frame]) -> Response:
+    """Return a response that starts from the metric and the driver as they are now."""
+    for frame in frames:
+        rows = _rows(objective, frame)
+        if rows is not None and np.isfinite(rows[0]).any() and np.isfinite(rows[1]).any():
+            metric, driver, _ = rows
+            lately = driver[np.isfinite(driver)][-max(1, round(_LATELY_S / frame.step_s)) :]
+            return started(
+                on_grid(response, frame.step_s), float(metric[np.isfinite(metric)][-1]), float(lately.mean())
+            )
+    return response
+
+
+def _stopped(objective: Objective, frames: Sequence[Frame], *, is_capacity_known: bool) -> str | None:
+    """Return why nothing can be told of capacity or driver now: not recorded, or silent; None where all is well."""
+    if not is_capacity_known:
+        return f"{objective.capacity} is not recorded, so nothing says how many there are: record it."
+    rows = ((row, frame) for frame in frames if (row := _row(frame, str(objective.driver))) is not None)
+    row, frame = next(rows, (None, None))
+    if row is None or frame is None or not np.isfinite(row).any():
+        return None
+    quiet = len(row) - 1 - int(np.flatnonzero(np.isfinite(row))[-1])
+    if quiet > _SILENT_STEPS and quiet * frame.step_s > _SILENT_S:
+        minutes = quiet * frame.step_s / 60
+        return (
+            f"{objective.driver} has been silent for {minutes:.0f} min, so nothing says what comes; "
+            f"no {objective.capacity} is given up until it speaks again."
+        )
+    return None
+
+
+def _misfit(objective: Objective, frames: Sequence[Frame]) -> str:
+    """Return why no response could be fitted, and what would help."""
+    if all(_row(frame, str(objective.driver)) is None for frame in frames):
+        return f"{objective.driver} is not recorded, so nothing says what comes: record it."
+    names = f"{objective.measured}, {objective.driver} and {objective.capacity}"
+    held = [rows for frame in frames if (rows := _rows(objective, frame)) is not None]
+    whole = max((int(np.all(np.isfinite(rows), axis=0).sum()) for rows in held), default=0)
+    if whole < _FEWEST_STEPS:
+        return f"{names} were recorded together in {whole} steps; a response needs {_FEWEST_STEPS}: wait for more."
+    metric, _, capacity = next(rows for rows in held if np.all(np.isfinite(rows), axis=0).sum() == whole)
+    if np.nanmax(metric) == np.nanmin(metric):
+        return f"{objective.measured} never moved, so nothing says how it follows: declare `response` if you know."
+    varied = (
+        f"{objective.capacity} never changed: change it once, or declare `response`"
+        if np.nanmax(capacity) == np.nanmin(capacity)
+        else "name what drives it as `driver`, or declare `response`"
+    )
+    return (
+        f"No response of {objective.measured} to {objective.driver} and {objective.capacity} could be fitted; {varied}."
+    )
 
 
 def _row(frame: Frame, name: str) -> FloatArray | None:

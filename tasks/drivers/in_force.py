@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from storage import Store
 from storage.facts import DRIVEN
-from storage.records import Breach, Frame, Objective
+from storage.records import Breach, FloatArray, Frame, Objective
 from tasks.context import Context
 from tasks.drivers.fitting import DrivenMetrics
 from tasks.drivers.settable_amounts import AmountsNow
@@ -31,6 +31,7 @@ def amounts_now(
     frames: Sequence[Frame],
     driven: DrivenMetrics,
     breaches: Sequence[Breach],
+    paths: Mapping[str, FloatArray],
 ) -> AmountsNow:
     """Return what is known of the amounts that can be set; the newest values are read where there is one."""
     setting = {name: each for name, each in context.actions.items() if each.enabled and each.sets and each.amounts}
@@ -43,4 +44,5 @@ def amounts_now(
         latest={series: value for series, (ts, value) in rows.items() if ts <= context.tick},
         turn_s=context.settings.analysis_interval_s,
         breaches=tuple(breaches),
+        paths=paths,
     )

@@ -22,7 +22,9 @@ from tasks.drivers.amount_steps import (
     shortfall,
     strain_of,
 )
+from tasks.drivers.breaches import breach_probability
 from tasks.drivers.fitting import DrivenMetrics
+from tasks.drivers.responses import on_grid
 from tasks.objectives.ratios import with_ratios
 from tasks.text import number
 
@@ -30,6 +32,7 @@ _SILENT_STEPS = 3
 _SMALL_COST = 0.05
 _ROOM = 0.9
 _LEAST_IDLE_S = 1_800.0
+_SURELY_KEPT = 0.05
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class AmountsNow:
     """What is known when amounts are looked at.
 
     `latest` holds the newest value by series, `turn_s` is the time to the next look, `breaches` are those of the
-    metrics' own forecasts.
+    metrics' own forecasts, `paths` (n_paths, n_steps) by series the futures of what drives metrics.
     """
 
     objectives: Sequence[Objective]
@@ -47,6 +50,7 @@ class AmountsNow:
     latest: Mapping[str, float] = field(default_factory=dict)
     turn_s: float = 60.0
     breaches: Sequence[Breach] = ()
+    paths: Mapping[str, FloatArray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -137,7 +141,9 @@ def spare_amounts(known: AmountsNow, steps: Mapping[str, AmountStep]) -> Iterato
         costs = [unit_cost_of(each) for each in known.actions.values() if each.sets == sets and each.enabled]
         fitted = [each for each in known.objectives if each.capacity == sets and each.name in known.driven.responses]
         is_idle = step.move in {Move.GIVE_BACK, Move.WAIT} if step.objectives else bool(fitted)
-        if max(costs, default=0.0) <= 0 or not is_idle:
+        # Where an objective of its own keeps an amount from idling, it is left to that one.
+        is_kept = any(each.side == "above" and each.measured != sets for each in fitted)
+        if max(costs, default=0.0) <= 0 or not is_idle or is_kept:
             continue
         to = _lower(known, sets, step.now)
         if to is None or not all(_would_do(known, each, to) for each in fitted):
@@ -154,7 +160,13 @@ def _lower(known: AmountsNow, sets: str, now: float) -> float | None:
 
 
 def _would_do(known: AmountsNow, objective: Objective, amount: float) -> bool:
-    """Tell whether a fitted metric would have kept its bound with a lower amount under what drove it lately."""
+    """Tell whether a fitted metric would have kept its bound with a lower amount under what drove it, and will."""
+    if objective.measured == objective.capacity:
+        return objective.is_met(amount)
+    step_s = {series: each.step_s for each in known.frames for series in each.series}
+    chance = breach_probability(objective, known.driven, known.paths, step_s, amount)
+    if chance is None or chance > _SURELY_KEPT:
+        return False
     frame = next((each for each in known.frames if row_of(each, str(objective.driver)) is not None), None)
     driver = row_of(frame, str(objective.driver)) if frame is not None else None
     if frame is None or driver is None:
@@ -164,7 +176,8 @@ def _would_do(known: AmountsNow, objective: Objective, amount: float) -> bool:
     now = known.latest.get(objective.measured)
     if not len(lately) or (now is not None and not objective.is_met(now)):
         return False
-    metric = known.driven.responses[objective.name].metric(lately, np.array(amount))
+    response = on_grid(known.driven.responses[objective.name], frame.step_s)
+    metric = response.metric(lately, np.array(amount))
     bound = objective.bound
     limit = bound - (1 - _ROOM) * abs(bound) if objective.side == "below" else bound + (1 - _ROOM) * abs(bound)
     return bool((metric <= limit).all() if objective.side == "below" else (metric >= limit).all())
@@ -207,7 +220,8 @@ def _step(known: AmountsNow, sets: str, setting: Sequence[ActionHandler]) -> Amo
         if one.history is not None
         and (found := shortfall(one.history, round(each.horizon_s / one.history.step_s))) is not None
     }
-    broken = tuple(each.name for each in _own(known, sets) if not each.is_met(now))
+    unplanned = [each for each in _own(known, sets) if each.name not in known.driven.responses]
+    broken = tuple(each.name for each in unplanned if not each.is_met(now))
     if broken and taken.move in {Move.STAY, Move.WAIT, Move.GIVE_BACK}:
         taken, names = StepTaken(Move.RELIEVE, place, f"the objective {broken[0]} is on it"), (*names, *broken)
     taken = _within_reach(taken, amounts, now, max(each.most_up for each in setting))
@@ -240,12 +254,8 @@ def _allowed(known: AmountsNow, setting: Sequence[ActionHandler]) -> FloatArray:
 
 
 def _own(known: AmountsNow, sets: str) -> list[Objective]:
-    """Return the objectives on an amount itself, but for those that a response plans."""
-    return [
-        each
-        for each in known.objectives
-        if each.measured == sets and each.kind.limits_values and each.name not in known.driven.responses
-    ]
+    """Return the objectives on an amount itself."""
+    return [each for each in known.objectives if each.measured == sets and each.kind.limits_values]
 
 
 def _metrics(known: AmountsNow, objective: Objective, sets: str, setting: Sequence[ActionHandler]) -> list[str]:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
 
 from storage.facts import DRIVEN, STANDINGS, DrivenBreaches
-from storage.records import Breach, Frame, GoalView, Objective, Pattern
+from storage.records import Breach, FloatArray, Frame, Goal, GoalView, Objective, Pattern
 from tasks.context import Context
 from tasks.drivers.breaches import driven_breaches
-from tasks.drivers.fitting import DrivenMetrics, fit_driven
+from tasks.drivers.fitting import DrivenMetrics, driver_paths, fit_driven, with_own_amounts
 from tasks.drivers.in_force import amounts_now
 from tasks.drivers.settable_amounts import amount_steps, foretold, spare_amounts
 from tasks.forecast import Outlook
@@ -74,13 +75,24 @@ def _keep_driven(context: Context, outlook: Outlook, breaches: tuple[Breach, ...
 
 
 def decide(context: Context, evidence_now: Evidence) -> GoalChanges:
-    """Let the rules speak on the evidence."""
-    return set_goals(
+    """Let the rules speak on the evidence; a goal without the response that it should have says why."""
+    changes = set_goals(
         evidence_now,
         *_lately(context),
         max_active_goals=context.settings.forecasting.goal_setter.max_active_goals,
         cycle_id=context.cycle_id,
     )
+    return replace(
+        changes, new=tuple(_told(goal, evidence_now.unfitted.get(goal.objective or "")) for goal in changes.new)
+    )
+
+
+def _told(goal: Goal, unfitted: str | None) -> Goal:
+    """Return a goal whose reason tells why nothing is planned on its objective's driver, where that is so."""
+    if unfitted is None:
+        return goal
+    sentence = f"{goal.because.get('sentence', '')} {unfitted}".strip()
+    return goal.model_copy(update={"because": {**goal.because, "sentence": sentence, "unfitted": unfitted}})
 
 
 def _lately(context: Context) -> tuple[list[GoalView], list[GoalView]]:
@@ -90,17 +102,19 @@ def _lately(context: Context) -> tuple[list[GoalView], list[GoalView]]:
 
 def evidence(context: Context, outlook: Outlook, patterns: tuple[Pattern, ...]) -> Evidence:
     """Return all that this turn knows; breaches of driven objectives are those that their driver foretells."""
-    objectives = objectives_in_force(context.settings, context.store)
+    objectives = with_own_amounts(objectives_in_force(context.settings, context.store), context.actions.values())
+    paths = driver_paths(outlook.paths(), outlook.frames, objectives)
     driven = fit_driven(objectives, outlook.frames)
-    known = amounts_now(context, objectives, outlook.frames, driven, outlook.breaches)
+    known = amounts_now(context, objectives, outlook.frames, driven, outlook.breaches, paths)
     steps = amount_steps(known)
     return Evidence(
         tick=context.tick,
         objectives=objectives,
         frames=outlook.frames,
         forecasts=outlook.by_series(),
-        breaches=foretold(steps, _breaches(objectives, outlook, context.tick, driven), context.tick),
+        breaches=foretold(steps, _breaches(objectives, outlook, context.tick, driven, paths), context.tick),
         spare=tuple(spare_amounts(known, steps)),
+        unfitted=driven.unfitted,
         patterns=patterns,
         hourly=_hourly(context, objectives),
         slo_windows={
@@ -110,12 +124,16 @@ def evidence(context: Context, outlook: Outlook, patterns: tuple[Pattern, ...]) 
 
 
 def _breaches(
-    objectives: tuple[Objective, ...], outlook: Outlook, tick: datetime, metrics: DrivenMetrics
+    objectives: tuple[Objective, ...],
+    outlook: Outlook,
+    tick: datetime,
+    metrics: DrivenMetrics,
+    paths: Mapping[str, FloatArray],
 ) -> tuple[Breach, ...]:
     if all(objective.driver is None for objective in objectives):
         return outlook.breaches
     step_s = {series: frame.step_s for frame in outlook.frames for series in frame.series}
-    driven = driven_breaches(objectives, metrics, outlook.paths(), step_s, tick, _last(outlook.frames))
+    driven = driven_breaches(objectives, metrics, paths, step_s, tick, _last(outlook.frames))
     replaced = {breach.objective for breach in driven}
     return (*(breach for breach in outlook.breaches if breach.objective not in replaced), *driven)
 

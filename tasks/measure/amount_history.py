@@ -10,8 +10,8 @@ import numpy as np
 
 from storage.records import Action, Estimand, HeldAmount, Objective, metric_of
 from tasks.context import Context
-from tasks.drivers.fitting import by_definition
-from tasks.drivers.responses import Response, fit_response, response_of
+from tasks.drivers.fitting import by_definition, fit_metric
+from tasks.drivers.responses import Response, on_grid, response_of, started
 from tasks.measure.data_around_act import HISTORY_STEPS
 from tasks.measure.inference.amount_effect import DrivenHistory, carried_forward
 from tasks.measure.inference.estimand import fix_estimand, trigger_of
@@ -50,7 +50,10 @@ def _estimand(
     held, driver = carried_forward(past.capacity)[-1], carried_forward(past.driver)[-1]
     if response is None or not np.isfinite([held, driver]).all():
         return None
-    before, after = (float(response.metric(np.array(driver), np.array(each))) for each in (held, amount))
+    # A backlog shows its gain only with time, so the driver is thought to stay as it is for as long as is measured.
+    steps = np.full(max(1, round(action.horizon_s / forecast.step_s)), driver)
+    now = started(response, carried_forward(past.metric)[-1], driver)
+    before, after = (float(now.metric(steps, np.array(each)).mean()) for each in (held, amount))
     gain = before - after if objective.side == "below" else after - before
     if gain <= 0:
         return None
@@ -134,6 +137,12 @@ def history_of(
 def response_to(objective: Objective, past: DrivenHistory) -> Response | None:
     """Return how the metric follows: as stated, by definition, or fitted to what was recorded before the act."""
     if objective.response is not None:
-        return response_of(objective.response)
+        return on_grid(response_of(objective.response), past.step_s)
     before = slice(past.known)
-    return by_definition(objective) or fit_response(past.metric[before], past.driver[before], past.capacity[before])
+    stated = by_definition(objective)
+    if stated is not None:
+        return stated
+    most = objective.bound if objective.side == "below" else np.inf
+    rows = (past.metric[before], past.driver[before], past.capacity[before])
+    fitted = fit_metric(*rows, past.step_s, most)
+    return on_grid(fitted.response, past.step_s) if fitted is not None else None

@@ -106,8 +106,9 @@ class PlanProblem:
 
     `paths` are joint sample paths (n_paths, n_steps) by series, the first step one `step_s` after the tick; the same
     path index is the same future in all of them. `series_sd` is the usual spread of a series, `capacities` the present
-    value of the series that objectives name as capacity, `responses` the models by objective that has a driver, `steps`
-    the next step of each amount without one, by the series that actions set.
+    value of the series that objectives name as capacity, `responses` the models by objective that has a driver,
+    `capacity_latency_s` how long an increase of such a series was seen to take until it works, `steps` the next step of
+    each amount without a response, by the series that actions set.
     `maintenance` holds spans (start, end) in which nothing is done, `informed` the goals that had their information
     action. `changes` are the measured changes of series by actions, (action, series) to mean and standard error in the
     metric's unit, `unmeasured` the actions and the series of acts that await their measurement. `cycle_s` is the time
@@ -137,6 +138,7 @@ class PlanProblem:
     capacities: Mapping[str, float] = field(default_factory=dict)
     responses: Mapping[str, Response] = field(default_factory=dict)
     steps: Mapping[str, AmountStep] = field(default_factory=dict)
+    capacity_latency_s: Mapping[str, float] = field(default_factory=dict)
     informed: frozenset[str] = frozenset()
     changes: Mapping[tuple[str, str], tuple[float, float]] = field(default_factory=dict)
     unmeasured: frozenset[str] = frozenset()

@@ -15,7 +15,7 @@ from storage.actions import ActionView
 from storage.records import NOTHING, Autonomy, Candidate, FloatArray, Frame, GoalType, GoalView, Receipt, ReceiptStatus
 from tasks.authority import is_autonomous
 from tasks.context import Context
-from tasks.drivers.fitting import fit_driven
+from tasks.drivers.fitting import driver_paths, fit_driven, with_own_amounts
 from tasks.drivers.in_force import amounts_now
 from tasks.drivers.settable_amounts import amount_steps
 from tasks.forecast import Outlook
@@ -27,6 +27,7 @@ from tasks.objectives.in_force import objectives_in_force
 from tasks.plan import PlanProblem, Realised, make_plans
 from tasks.plan.problem import Commitment, EffectBeliefs, PlanResult
 from tasks.plan.record.holdout import abstentions
+from tasks.plan.valuation.amounts import latency_of
 from tasks.plan.valuation.priors import PriorBeliefs
 from tasks.special import at_least_visible
 from tasks.stage import stage
@@ -80,7 +81,8 @@ def problem(context: Context, goals: tuple[GoalView, ...], outlook: Outlook) -> 
     recent = context.finished(context.tick - timedelta(days=HISTORY_DAYS))
     pending = [view for view in context.store.actions.pending() if view.action.name != NOTHING]
     names = {candidate.action for offered in candidates.values() for candidate in offered}
-    objectives = objectives_in_force(context.settings, context.store)
+    objectives = with_own_amounts(objectives_in_force(context.settings, context.store), context.actions.values())
+    paths = driver_paths(outlook.paths(), outlook.frames, objectives)
     driven = fit_driven(objectives, outlook.frames)
     return PlanProblem(
         tick=context.tick,
@@ -90,7 +92,7 @@ def problem(context: Context, goals: tuple[GoalView, ...], outlook: Outlook) -> 
         objectives={objective.name: objective for objective in objectives},
         candidates=candidates,
         beliefs=_beliefs(context),
-        paths=outlook.paths(),
+        paths=paths,
         step_s={series: frame.step_s for frame in outlook.frames for series in frame.series},
         series_sd=_spreads(outlook),
         traits=context.actions,
@@ -101,8 +103,9 @@ def problem(context: Context, goals: tuple[GoalView, ...], outlook: Outlook) -> 
         unmeasured=_unmeasured(context),
         responses=driven.responses,
         capacities=driven.capacities,
-        steps=amount_steps(amounts_now(context, objectives, outlook.frames, driven, outlook.breaches)),
-        commitments=commitments(context, [*pending, *_settling(context, recent)], outlook.frames),
+        capacity_latency_s=driven.latency_s,
+        steps=amount_steps(amounts_now(context, objectives, outlook.frames, driven, outlook.breaches, paths)),
+        commitments=commitments(context, [*pending, *_settling(context, recent)], outlook.frames, driven.latency_s),
         cooldown_until=_cooldowns(context, recent),
         maintenance=tuple(
             spans_between(options.maintenance, context.tick, context.tick + timedelta(days=1), context.zone)
@@ -200,12 +203,19 @@ def _settling(context: Context, recent: list[ActionView]) -> list[ActionView]:
     ]
 
 
-def commitments(context: Context, views: Sequence[ActionView], frames: tuple[Frame, ...]) -> tuple[Commitment, ...]:
-    """Return what was planned or done before and still counts."""
-    return tuple(_commitment(context, view, frames) for view in views)
+def commitments(
+    context: Context,
+    views: Sequence[ActionView],
+    frames: tuple[Frame, ...],
+    latency_s: Mapping[str, float] | None = None,
+) -> tuple[Commitment, ...]:
+    """Return what was planned or done before and still counts; `latency_s` was seen, by the series that is set."""
+    return tuple(_commitment(context, view, frames, latency_s or {}) for view in views)
 
 
-def _commitment(context: Context, view: ActionView, frames: tuple[Frame, ...]) -> Commitment:
+def _commitment(
+    context: Context, view: ActionView, frames: tuple[Frame, ...], latency_s: Mapping[str, float]
+) -> Commitment:
     action, sets = view.action, context.actions[view.action.name].sets
     start = view.receipt.finished_at if view.receipt else action.due_at
     return Commitment(
@@ -222,17 +232,20 @@ def _commitment(context: Context, view: ActionView, frames: tuple[Frame, ...]) -
         is_started=view.receipt is not None or view.intent is not None or action.undo_of is not None,
         waits=view.approval is None and action.level is not Autonomy.AUTO,
         sets=sets,
-        rises_until=_rises_until(context, view, sets, frames) if sets and view.receipt else None,
+        rises_until=_rises_until(context, view, sets, frames, latency_s) if sets and view.receipt else None,
     )
 
 
-def _rises_until(context: Context, view: ActionView, sets: str, frames: tuple[Frame, ...]) -> datetime | None:
+def _rises_until(
+    context: Context, view: ActionView, sets: str, frames: tuple[Frame, ...], latency_s: Mapping[str, float]
+) -> datetime | None:
     """Return when what an action added to an amount will work; None where it added nothing."""
     receipt, amount = view.receipt, view.action.params.get("amount")
     before = _value_at(frames, sets, receipt.finished_at) if receipt else None
     if receipt is None or before is None or not isinstance(amount, int | float) or amount <= before:
         return None
-    return receipt.finished_at + timedelta(seconds=context.actions[view.action.name].latency_s)
+    traits = context.actions[view.action.name]
+    return receipt.finished_at + timedelta(seconds=latency_of(traits, traits.latency_s, latency_s.get(sets)))
 
 
 def _value_at(frames: tuple[Frame, ...], series: str, moment: datetime) -> float | None:

@@ -226,3 +226,15 @@ def test_made_up_days_peak_where_they_should() -> None:
     assert len(days) == 6
     assert days[-1].mean_rates(60.0).max() == pytest.approx(240.0)
     assert all(day.rates.min() > 0 for day in days)
+
+
+def test_a_server_that_comes_back_finds_the_cache_of_the_one_removed_from_its_place() -> None:
+    sim = ClusterSim(steady(60.0, 900.0), ClusterConfig(boot_delay_s=60.0))
+    cold = sim.advance(60.0).response_time_s
+    sim.advance(400.0)
+    sim.remove_server()
+    sim.advance(460.0)
+    assert sim.add_server()
+    sim.advance(520.0)
+    assert sim.active_servers == 3
+    assert sim.advance(580.0).response_time_s < cold / 2

@@ -13,7 +13,7 @@ from datetime import datetime
 import numpy as np
 
 from storage.records import BoolArray, FloatArray, Verdict
-from tasks.drivers.responses import Response
+from tasks.drivers.responses import Response, started
 from tasks.measure.inference.effect import Better, Effect, measure_effect
 from tasks.measure.inference.estimand import WEEK_S, Trigger, triggered
 from tasks.measure.inference.past_errors import ErrorLedger, build_ledger
@@ -69,8 +69,14 @@ def carried_forward(values: FloatArray) -> FloatArray:
 
 
 def at_old_amount(past: DrivenHistory, response: Response, held: float) -> FloatArray:
-    """Return what the metric would have been after the act (n_judged,), had the amount stayed."""
-    return response.metric(past.driver[past.first :], np.array(held))
+    """Return what the metric would have been after the act (n_judged,), had the amount stayed.
+
+    What waited before the act is still there after it: so a backlog is followed from the act on.
+    """
+    begins = max(1, min(past.known, past.first))
+    metric, driver = carried_forward(past.metric)[begins - 1], carried_forward(past.driver)[begins - 1]
+    after = started(response, metric, driver).metric(past.driver[begins:], np.array(held))
+    return after[max(0, past.first - begins) :]
 
 
 def held_ledger(past: DrivenHistory, response: Response, trigger: Trigger = "") -> ErrorLedger:
@@ -84,10 +90,10 @@ def held_ledger(past: DrivenHistory, response: Response, trigger: Trigger = "") 
         return ErrorLedger.empty(steps)
     origins = np.unique(np.linspace(0, last, min(MOST_ORIGINS, last + 1)).round().astype(np.int64))
     targets = origins[:, None] + 1 + np.arange(steps)
-    held = carried_forward(past.capacity)[origins]
+    metric, driver, held = (carried_forward(row)[origins] for row in (past.metric, past.driver, past.capacity))
     return build_ledger(
         past.metric[: past.known],
-        response.metric(past.driver[targets], held[:, None]),
+        started(response, metric, driver).metric(past.driver[targets], held[:, None]),
         origins,
         steps_per_day=86_400 / past.step_s,
         acted=past.restless[: past.known],

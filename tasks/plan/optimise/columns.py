@@ -158,6 +158,8 @@ def _out_of_reach(problem: PlanProblem, view: GoalView, candidate: Candidate) ->
     capacity, amount = str(capacity_of(problem, view)), candidate.params.get("amount")
     if amount == problem.capacities.get(capacity):
         return f"{capacity} is already at {amount:g}"
+    if isinstance(amount, int | float) and amount < problem.capacities.get(capacity, amount):
+        return f"less {capacity} would not carry what is to come"
     return f"{capacity} rises by at most {problem.traits_of(candidate.action).most_up:g} at a time"
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from storage.records import NOTHING, Candidate, FloatArray, GoalView, Objective, Strategy
+from tasks.drivers.responses import on_grid
 from tasks.plan.optimise.allocation_limits import Allocation, Limits
 from tasks.plan.optimise.columns import Blocked, Column
 from tasks.plan.optimise.draw import Draw
@@ -230,11 +231,13 @@ def forecast_story(problem: PlanProblem, objective: Objective, *amounts: float) 
     step_s = problem.step_s[str(objective.driver)]
     ahead = driver[:, : max(1, min(driver.shape[1], round(objective.horizon_s / step_s)))]
     worst = np.max if objective.side == "below" else np.min
-    response, unit = problem.responses[objective.name], unit_of(objective.measured)
+    response, unit = on_grid(problem.responses[objective.name], step_s), unit_of(objective.measured)
     reached = [
         f"{_range(worst(response.metric(ahead, np.array(amount)), axis=1), unit)} at {number(amount, 3)}"
         for amount in dict.fromkeys(amounts)
     ]
+    if objective.driver == objective.capacity:
+        return f"It should be {limit(objective.side, objective.bound, unit)}."
     extreme = "highest" if objective.side == "below" else "lowest"
     return (
         f"Within {span(ahead.shape[1] * step_s)} the {extreme} value of {objective.driver} is "

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from storage.records import Autonomy, Candidate, FloatArray, GoalView, Objective
+from tasks.drivers.responses import on_grid
 from tasks.plan.problem import PlanProblem, Realised
 from tasks.plan.valuation.amounts import amount_of, amount_values
 from tasks.plan.valuation.priors import effect_of
@@ -274,7 +275,8 @@ def metric_paths(
         return None
     step_s = problem.step_s[str(objective.driver)]
     nearest = np.clip(np.rint(times_s / step_s).astype(int) - 1, 0, driver.shape[1] - 1)
-    return response.metric(driver[:, nearest], capacity)
+    apart_s = float(times_s[1] - times_s[0]) if len(times_s) > 1 else step_s
+    return on_grid(response, apart_s).metric(driver[:, nearest], capacity)
 
 
 def shrink_of(realised: Realised | None) -> float:

@@ -1,0 +1,98 @@
+"""What cannot be fitted is said with its reason, and nothing is planned on a driver that fell silent."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+
+from storage.records import FloatArray, Frame, Objective
+from tasks.drivers.breaches import spare_amounts
+from tasks.drivers.fitting import DrivenMetrics, driver_paths, fit_driven, fit_metric, with_own_amounts
+from tasks.drivers.responses import CapacityResponse, QueueResponse, RatioResponse
+
+END = datetime(2026, 3, 5, tzinfo=UTC)
+LOAD = Objective(name="load", metric="load", bound=0.8, driver="rate", capacity="servers")
+N = 200
+
+
+def frame(**rows: FloatArray) -> Frame:
+    return Frame(series=tuple(rows), values=np.stack(list(rows.values())), end=END, step_s=60.0)
+
+
+def rates() -> FloatArray:
+    return 100 + 50 * np.sin(np.arange(N) / 20)
+
+
+def test_an_objective_that_cannot_be_fitted_is_told_with_the_reason() -> None:
+    unrelated = np.random.default_rng(0).normal(5, 1, N)
+    driven = fit_driven([LOAD], [frame(load=unrelated, rate=rates(), servers=np.full(N, 4.0))])
+    assert driven.responses == {}
+    assert "No response of load" in driven.unfitted["load"]
+    assert "change it once" in driven.unfitted["load"]
+
+
+def test_a_capacity_that_is_not_recorded_is_named() -> None:
+    driven = fit_driven([LOAD], [frame(load=rates(), rate=rates())])
+    assert driven.unfitted["load"].startswith("servers is not recorded")
+
+
+def test_on_a_driver_that_fell_silent_nothing_is_planned() -> None:
+    rate, servers = rates(), np.where(np.arange(N) < 90, 4.0, 6.0)
+    assert fit_driven([LOAD], [frame(load=0.01 * rate / servers, rate=rate, servers=servers)]).responses
+    silent = rate.copy()
+    silent[-30:] = np.nan
+    driven = fit_driven([LOAD], [frame(load=0.01 * rate / servers, rate=silent, servers=servers)])
+    assert driven.responses == {}
+    assert "rate has been silent for 30 min" in driven.unfitted["load"]
+
+
+def test_a_load_stuck_at_its_ceiling_needs_at_least_what_the_smallest_load_that_filled_it_says() -> None:
+    fitted = fit_metric(np.ones(N), rates(), np.full(N, 3.0), 60.0, most=0.8)
+    assert fitted is not None
+    assert isinstance(fitted.response, RatioResponse)
+    assert fitted.response.work == pytest.approx(3.0 / 50, rel=0.1)
+    assert fit_metric(np.ones(N), rates(), np.full(N, 3.0), 60.0, most=2.0) is None
+
+
+def test_a_response_time_that_explodes_near_full_use_is_fitted_steep() -> None:
+    rate, servers = rates(), np.where(np.arange(N) % 90 < 45, 12.0, 16.0)
+    truth = QueueResponse(0.1, 0.075, 8.0)
+    fitted = fit_metric(truth.metric(rate, servers), rate, servers, 60.0)
+    assert fitted is not None
+    assert isinstance(fitted.response, QueueResponse)
+    assert fitted.response.steepness > 1
+    assert float(fitted.response.metric(np.array(150.0), np.array(24.0))) == pytest.approx(0.1, rel=0.1)
+    assert float(fitted.response.metric(np.array(150.0), np.array(11.5))) > 0.3
+
+
+def test_after_how_long_an_increase_works_is_seen_in_the_data() -> None:
+    rate, servers = rates(), 4.0 + np.arange(N) // 40
+    working = np.concatenate([np.full(3, 4.0), servers[:-3]])
+    driven = fit_driven([LOAD], [frame(load=0.01 * rate / working, rate=rate, servers=servers)])
+    assert driven.latency_s == {"servers": 180.0}
+
+
+def test_an_objective_on_what_an_action_sets_is_known_without_a_fit() -> None:
+    plain = Objective(name="content", metric="dimmer", side="above", bound=1.0)
+    (own,) = with_own_amounts([plain], {"dimmer"})
+    known = [frame(dimmer=np.full(5, 0.9))]
+    assert isinstance(fit_driven([own], known).responses["content"], CapacityResponse)
+    assert set(np.unique(driver_paths({}, known, [own])["dimmer"])) == {0.9}
+    assert with_own_amounts([plain], {"servers"}) == (plain,)
+
+
+class TestSpare:
+    driven = DrivenMetrics({"load": RatioResponse(0.01)}, {"servers": 6.0})
+    paths = {"rate": np.full((20, 30), 300.0)}  # noqa: RUF012
+    step_s = {"rate": 60.0}  # noqa: RUF012
+
+    def test_the_next_lesser_amount_that_keeps_all_bounds_is_to_spare(self) -> None:
+        (spare,) = spare_amounts([LOAD], self.driven, self.paths, self.step_s, {"servers": (4.0, 5.0, 6.0, 7.0)})
+        assert (spare.now, spare.lesser, spare.probability) == (6.0, 5.0, 0.0)
+
+    def test_nothing_is_to_spare_where_less_would_break_a_bound_or_nothing_is_known_of_one(self) -> None:
+        assert not spare_amounts([LOAD], self.driven, self.paths, self.step_s, {"servers": (3.0, 6.0)})
+        other = LOAD.model_copy(update={"name": "other"})
+        assert not spare_amounts([LOAD, other], self.driven, self.paths, self.step_s, {"servers": (5.0, 6.0)})
