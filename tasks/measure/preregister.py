@@ -136,6 +136,6 @@ def _predicted(context: Context, action: Action) -> float | None:
         candidates={},
         beliefs=planner_beliefs(context),
     )
-    declared, *_ = context.actions[action.name].variants(Candidate(action=action.name))
+    declared, *_ = context.actions[action.name].variants(Candidate(action=action.name, target=action.target))
     believed, _ = effect_of(problem, declared, goal.goal)
     return believed if isfinite(believed) else None
