@@ -155,6 +155,9 @@ def _judge_undos(figures: Figures, world: SteppedWorld, acts: Mapping[str, Done]
             figures.harmless_undone.count(key in undone)
             continue
         at, ends = world.moment(done.at), world.moment(done.at) + STOPPED
+        if any(at < world.moment(other.at) <= ends and world.takes_back(done, other) for other in acts.values()):
+            figures.harmful_ended.count(is_hit=True)
+            continue
         again = any(
             at < world.moment(other.at) <= ends and other.command.name == done.command.name for other in acts.values()
         )

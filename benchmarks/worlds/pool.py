@@ -85,6 +85,10 @@ class Pool(SteppedWorld):
         """Go to the amount before."""
         self.carry_out(state, i, WorldCommand("set_workers", float(done.before.asked)), done.key)
 
+    def takes_back(self, done: Done, later: Done) -> bool:
+        """Tell whether a later act brought back at least the workers that an act had taken away."""
+        return (later.command.amount or 0) >= done.before.asked
+
     def step(self, state: PoolState, i: int) -> WorldStep:
         """Let a minute's jobs come and the workers do theirs."""
         state.workers += sum(count for at, count in state.coming if at <= i)

@@ -142,6 +142,10 @@ class SteppedWorld(ABC):
         """Change a state by undoing an act."""
         state.acts = [each for each in state.acts if each[1] != done.key]
 
+    def takes_back(self, done: Done, later: Done) -> bool:
+        """Tell whether a later act that is no undo takes an act back: of amounts, one that goes back to before."""
+        return False
+
     def by_hand(self, i: int) -> list[WorldCommand]:
         """Return what people did in step `i` before the loop came."""
         return []

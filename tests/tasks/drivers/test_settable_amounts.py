@@ -143,7 +143,8 @@ def test_an_amount_with_a_response_is_spare_where_less_would_have_kept_the_bound
     load = Objective(name="load", metric="load", bound=0.8, driver="rate", capacity="workers")
     values = {"load": np.full(120, rate / 6), "rate": np.full(120, rate), "workers": np.full(120, 6.0)}
     driven = DrivenMetrics({"load": RatioResponse(1.0)}, {"workers": 6.0})
-    now = known(values, setter(metrics=()), objectives=(load,), driven=driven, latest={"load": rate / 6})
+    paths, latest = {"rate": np.full((5, 30), rate)}, {"load": rate / 6}
+    now = known(values, setter(metrics=()), objectives=(load,), driven=driven, latest=latest, paths=paths)
     assert bool(list(spare_amounts(now, amount_steps(now)))) is is_spare
 
 

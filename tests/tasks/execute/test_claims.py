@@ -87,7 +87,7 @@ def test_a_turn_that_comes_too_late_looks_once_more_at_what_got_worse_in_time(
 ) -> None:
     """Cycles and tends may be late or fail just while an act is watched."""
     quiet_day(bench, "cpu_usage", level=50, after=70)
-    bench.store.actions.append([action_of(guards=(), horizon_s=3_000)], "cycle-1")
+    bench.store.actions.append([action_of(guards=(), horizon_s=300)], "cycle-1")
     execute.fn(bench.context(TICK), acting(bare))
     if looked:
         earlier = bench.context(TICK + 8 * MINUTE, "tend")

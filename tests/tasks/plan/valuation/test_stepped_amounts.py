@@ -100,7 +100,7 @@ def test_what_wears_off_before_the_breach_is_not_tried_in_order_to_learn(
     duration_s: float | None, is_tried: bool
 ) -> None:
     paths = np.full((40, 60), 50.0)
-    paths[:, 50:] = 120.0
+    paths[:, 30:] = 92.0
     questions = (
         problem_of(
             [goal_of("g", series="cpu")],
