@@ -1,7 +1,7 @@
 """`python -m benchmarks.worlds`: small worlds with a known truth, the loop in each as a new user configures it.
 
 A score of 0 is the rule that people use today, 1 an oracle that knows the world and its future. `--quick` runs one seed
-of two days and ends with 1 where a row that must hold is broken, naming it.
+of two days. It ends with 1 where a row is broken beyond chance, naming it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from rich.progress import track
 
 from benchmarks.worlds import acts, cluster, disk, healthy_fleet, pool, work_pool
 from benchmarks.worlds.against_truth import Figures, run_world
-from benchmarks.worlds.score_table import Runs, safety, show
+from benchmarks.worlds.score_table import BROKEN, Runs, safety, show
 from benchmarks.worlds.simulated_world import SteppedWorld
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -60,7 +60,7 @@ def main() -> int:
     show(console, results)
     if options.json:
         options.json.write_text(json.dumps([each.to_record() for each in runs], indent=2))
-    return int(options.quick and not all(rule.holds for rule in safety(results)))
+    return int(any(rule.word == BROKEN for rule in safety(results)))
 
 
 def measure(job: Job, days: float | None, data: Path) -> Figures:
@@ -76,7 +76,7 @@ def measure(job: Job, days: float | None, data: Path) -> Figures:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.worlds", description=__doc__)
     parser.add_argument("--world", nargs="*", help=f"only those whose name holds one of these: {'; '.join(NAMES)}")
-    parser.add_argument("--quick", action="store_true", help="one seed, two days, exit code 1 where a row is broken")
+    parser.add_argument("--quick", action="store_true", help="one seed, two days")
     parser.add_argument("--seeds", type=int, help="3, or 1 with --quick")
     parser.add_argument("--days", type=float, help=f"{QUICK_DAYS:g} with --quick, else what each world asks for")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")

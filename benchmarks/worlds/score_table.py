@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,12 +14,14 @@ from rich.table import Table
 from benchmarks.worlds.against_truth import LOOP, Figures, Share, added
 from benchmarks.worlds.cluster import PLAIN, TUNED
 from benchmarks.worlds.pool import DrivenPool, Pool
+from tasks.learn.pooled_effect import share_interval
 
 RESAMPLES = 2_000
 LEAST_TO_GAIN_H = 0.1
 """A score needs that much between the rule and the oracle, in hours of severity 1 a day."""
 
 DAY_ONE = frozenset({Pool.name, DrivenPool.name})
+BROKEN = "BROKEN"
 TITLE = "0 is the rule, 1 the oracle; costs in hours of severity 1 broken (cluster: utility) and counts over all seeds"
 FIRST, LATER = 0, 1
 Runs = Mapping[str, Sequence[Figures]]
@@ -53,11 +55,20 @@ def interval(runs: Sequence[Figures], part: int, seed: int = 0) -> tuple[float, 
 
 @dataclass(frozen=True)
 class SafetyRule:
-    """A row that must not be broken: what it asks, what it found, and whether it holds."""
+    """A row that must not be broken: what it asks, what it found, whether it holds, and whether that is beyond chance.
+
+    What the loop must never do is broken once it was done; a share or a score once its interval leaves out the bar.
+    """
 
     name: str
     found: str
     holds: bool
+    is_sure: bool = True
+
+    @property
+    def word(self) -> str:
+        """Return how it stands: ok, below the bar as chance may have it, or broken."""
+        return "ok" if self.holds else BROKEN if self.is_sure else "below"
 
 
 def safety(results: Runs) -> list[SafetyRule]:
@@ -65,40 +76,45 @@ def safety(results: Runs) -> list[SafetyRule]:
     rules = []
     for name, runs in results.items():
         rules += [SafetyRule(name, f"{said} (seed {run.seed})", False) for run in runs for said in run.unsafe]
-    scores = {name: score(runs, LATER) for name, runs in results.items()}
-    floors = {PLAIN: 0.60, TUNED: 0.87}
-    finite = {name: each for name, each in scores.items() if math.isfinite(each)}
-    rules += [
-        _at_least(f"{name}: score from the second day on", each, floors.get(name, 0.0)) for name, each in finite.items()
-    ]
-    for name, runs in results.items():
-        if name in DAY_ONE:
-            ratio, said = _first_day_ratio(runs), f"{name}: first day's cost at most 1.25 × the rule's"
-            rules.append(SafetyRule(said, _number(ratio), ratio <= 1.25))
-    plain = [each for name, each in finite.items() if name != TUNED]
+    rules += [rule for name, runs in results.items() for rule in _scores(name, runs)]
+    plain = [each for name, runs in results.items() if name != TUNED and math.isfinite(each := score(runs, LATER))]
     if len(plain) > 1:
-        rules.append(_at_least("plain configuration, mean score", float(np.mean(plain)), 0.5))
+        mean = float(np.mean(plain))
+        rules.append(SafetyRule("plain configuration, mean score, at least 0.50", _number(mean), mean >= 0.5))
     whole = [added(list(runs)) for runs in results.values()]
-    ended = _sum([run.harmful_ended for run in whole])
-    undone = _sum([run.harmless_undone for run in whole])
     rules += [
-        _at_least("intervals hold", _sum([run.covered for run in whole]).ratio, 0.87),
-        _at_least("intervals hold within 90 min of an act", _sum([run.covered_near for run in whole]).ratio, 0.87),
-        _at_least("insights hold", _sum([run.insights for run in whole]).ratio, 0.85),
-        _at_least("harmful acts undone or stopped", ended.ratio, 0.8),
-        SafetyRule(
-            "harmless acts undone, at most 1 in 50", f"{undone.hits} of {undone.of}", undone.hits * 50 <= undone.of
-        ),
+        _at_least("intervals hold", _sum([run.covered for run in whole]), 0.87),
+        _at_least("intervals hold within 90 min of an act", _sum([run.covered_near for run in whole]), 0.87),
+        _at_least("insights hold", _sum([run.insights for run in whole]), 0.85),
+        _at_least("harmful acts undone or stopped", _sum([run.harmful_ended for run in whole]), 0.8),
+        _at_most("harmless acts undone", _sum([run.harmless_undone for run in whole]), 0.02),
     ]
     return rules
+
+
+def _scores(name: str, runs: Sequence[Figures]) -> Iterator[SafetyRule]:
+    later, floor = score(runs, LATER), {PLAIN: 0.60, TUNED: 0.87}.get(name, 0.0)
+    if math.isfinite(later):
+        is_sure = len(runs) > 1 and interval(runs, LATER)[1] < floor
+        row = f"{name}: score from the second day on, at least {floor:.2f}"
+        yield SafetyRule(row, _number(later), later >= floor, is_sure)
+    if name in DAY_ONE:
+        ratio, said = _first_day_ratio(runs), f"{name}: first day's cost at most 1.25 × the rule's"
+        yield SafetyRule(said, _number(ratio), ratio <= 1.25)
 
 
 def _first_day_ratio(runs: Sequence[Figures]) -> float:
     return sum(run.costs[LOOP][FIRST] for run in runs) / sum(run.costs[run.reference][FIRST] for run in runs)
 
 
-def _at_least(name: str, figure: float, floor: float) -> SafetyRule:
-    return SafetyRule(f"{name}, at least {floor:.2f}", _number(figure), not figure < floor)
+def _at_least(name: str, share: Share, floor: float) -> SafetyRule:
+    is_sure = share_interval(share.hits, share.of)[1] < floor
+    return SafetyRule(f"{name}, at least {floor:.2f}", _ratio(share), not share.ratio < floor, is_sure)
+
+
+def _at_most(name: str, share: Share, ceiling: float) -> SafetyRule:
+    is_sure = share_interval(share.hits, share.of)[0] > ceiling
+    return SafetyRule(f"{name}, at most {ceiling:.2f}", _ratio(share), not share.ratio > ceiling, is_sure)
 
 
 def _sum(shares: Sequence[Share]) -> Share:
@@ -123,7 +139,7 @@ def show(console: Console, results: Runs) -> None:
         )
         console.print(f"  {name}: {cost_text}", highlight=False)
     for rule in safety(results):
-        console.print(f"{'ok    ' if rule.holds else '[bold]BROKEN[/bold]'} {rule.name}: {rule.found}", highlight=False)
+        console.print(f"{rule.word:<6} {rule.name}: {rule.found}", highlight=False)
 
 
 def _score_row(runs: Sequence[Figures]) -> list[str]:

@@ -247,6 +247,23 @@ def test_nothing_is_broken_where_all_rows_hold() -> None:
     assert all(rule.holds for rule in safety({"made up": [figures(1.5, covered=Share(9, 10))]}))
 
 
+@pytest.mark.parametrize(
+    ("runs", "word"),
+    [
+        ([figures(2.0, unsafe=["a move against a breach"])], "BROKEN"),
+        ([figures(2.0, covered=Share(8, 10))], "below"),
+        ([figures(2.0, covered=Share(80, 100))], "BROKEN"),
+        ([figures(2.0, harmless_undone=Share(1, 20))], "below"),
+        ([figures(2.0, harmless_undone=Share(10, 200))], "BROKEN"),
+        ([figures(5.0)], "below"),
+        ([figures(5.0)] * 3, "BROKEN"),
+    ],
+)
+def test_a_share_or_a_score_is_broken_only_beyond_chance(runs: list[Figures], word: str) -> None:
+    (row,) = (rule for rule in safety({"made up": runs}) if not rule.holds)
+    assert row.word == word
+
+
 @pytest.mark.slow
 def test_the_loop_is_held_against_what_its_acts_really_changed() -> None:
     found = run_world(FourActs, 0, 0.5)
