@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from storage.records import Autonomy, Candidate, FloatArray, GoalView, Strategy, metric_of
+from storage.records import Autonomy, Candidate, FloatArray, GoalType, GoalView, Strategy, metric_of
 from tasks.plan.problem import PlanProblem
 from tasks.plan.valuation.stepped_amounts import step_for, why_not
 from tasks.plan.valuation.value import Valuer, Worth, offer_key
@@ -155,12 +155,17 @@ def _out_of_reach(problem: PlanProblem, view: GoalView, candidate: Candidate) ->
     step = step_for(problem, view, candidate)
     if step is not None:
         return why_not(problem, view, candidate, step) or step.reason
-    capacity, amount = str(capacity_of(problem, view)), candidate.params.get("amount")
-    if amount == problem.capacities.get(capacity):
+    capacity, amount = str(capacity_of(problem, view)), float(candidate.params["amount"])
+    now, most_up = problem.capacities.get(capacity, amount), problem.traits_of(candidate.action).most_up
+    if amount == now:
         return f"{capacity} is already at {amount:g}"
-    if isinstance(amount, int | float) and amount < problem.capacities.get(capacity, amount):
+    if amount < now:
         return f"less {capacity} would not carry what is to come"
-    return f"{capacity} rises by at most {problem.traits_of(candidate.action).most_up:g} at a time"
+    if amount - now > most_up:
+        return f"{capacity} rises by at most {most_up:g} at a time"
+    if view.goal.goal_type is GoalType.COST_REDUCTION:
+        return f"this goal gives back {capacity} and adds none"
+    return f"more {capacity} would make a bound worse that is broken, or is about to be"
 
 
 def _least_help(problem: PlanProblem, partner: Partner) -> float:
