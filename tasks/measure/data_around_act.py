@@ -61,8 +61,15 @@ class DataAroundAct:
         read |= dict.fromkeys(missing) | self.context.store.outcomes.issued.of(cycle_id, missing)
         return read
 
-    def grids(self, estimand: Estimand, receipt: Receipt, names: Iterable[str], until: datetime) -> list[MetricGrid]:
-        """Return metrics around an act up to a moment, grouped by step; those whose forecast ends too early are out."""
+    def grids(
+        self, estimand: Estimand, receipt: Receipt, names: Iterable[str], until: datetime, latency_s: float = 0.0
+    ) -> list[MetricGrid]:
+        """Return metrics around an act up to a moment, grouped by step; those whose forecast ends too early are out.
+
+        They begin with the act, or `latency_s` later where that is before the moment.
+        """
+        works_at = receipt.finished_at + timedelta(seconds=latency_s)
+        begins_at = works_at if works_at < until else receipt.finished_at
         names = list(names)
         issued = self.forecasts(estimand.forecast_cycle_id, names)
         groups: dict[tuple[float, datetime], dict[str, Forecast]] = {}
@@ -70,7 +77,7 @@ class DataAroundAct:
             forecast = issued.get(name) or self._older(name, estimand)
             if forecast is not None:
                 groups.setdefault((forecast.step_s, forecast.issued_at), {})[name] = forecast
-        grids = (self._grid(group, receipt, until) for group in groups.values())
+        grids = (self._grid(group, receipt, begins_at, until) for group in groups.values())
         return [grid for grid in grids if grid is not None]
 
     def _older(self, series: str, estimand: Estimand) -> Forecast | None:
@@ -80,9 +87,11 @@ class DataAroundAct:
         issued = self.context.store.forecasts.before(series, estimand.fixed_at)
         return issued[1] if issued else None
 
-    def _grid(self, forecasts: dict[str, Forecast], receipt: Receipt, until: datetime) -> MetricGrid | None:
+    def _grid(
+        self, forecasts: dict[str, Forecast], receipt: Receipt, begins_at: datetime, until: datetime
+    ) -> MetricGrid | None:
         one = next(iter(forecasts.values()))
-        first_step, steps = steps_within(one.issued_at, one.step_s, receipt.finished_at, until)
+        first_step, steps = steps_within(one.issued_at, one.step_s, begins_at, until)
         steps = min(steps, min(len(each.point) for each in forecasts.values()) - first_step)
         if steps < 1:
             return None
