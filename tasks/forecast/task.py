@@ -15,6 +15,7 @@ from tasks.forecast.fleet.level_shifts import known_changes
 from tasks.forecast.fleet.shards import RunShards, in_process
 from tasks.forecast.fleet.stocks import emptied_by
 from tasks.forecast.fleet_snapshot import FleetSnapshot
+from tasks.forecast.local_clock import on_todays_clock
 from tasks.forecast.method_per_series import MethodPerSeries, forecast_frame
 from tasks.forecast.model_store import StoredModels, keep_pace, serving_of, stored_models
 from tasks.forecast.risk.crossings import crossings
@@ -84,7 +85,7 @@ def _batches(
     for frame, kept in zip(frames, models.fleets, strict=True):
         effects = effects_in(frame, acts)
         batch = forecast_frame(
-            emptied_by(without_effects(frame, effects), lasting),
+            on_todays_clock(emptied_by(without_effects(frame, effects), lasting), context.zone),
             serving,
             options.horizon_steps,
             context.cycle.seed,

@@ -41,7 +41,7 @@ def forecast_batch(
     that cannot be forecast is refused with a reason and NaN rows; it never raises nor changes the others.
     `state` from `fit_fleet` saves fitting again and decides season, horizon and levels. `changed_at` is the
     step at which each series is known to have changed its level, negative where none is known; the history
-    before it is moved halfway. Raises ValueError on a wrong shape, a horizon below 1 or levels that do not
+    before it is moved toward its new level. Raises ValueError on a wrong shape, a horizon below 1 or levels that do not
     ascend between 0 and 1.
     """
     values = np.asarray(values, dtype=float)

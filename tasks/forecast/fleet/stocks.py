@@ -32,8 +32,8 @@ FEWEST_DAYS = 2.0
 MOST_DAYS = 0.8
 """On which share of the days falls may come at most: what empties itself every day goes on to do so."""
 
-REGULAR_RATIO = 0.25
-"""Falls whose distances differ by less than this share come by a clock, or by themselves."""
+REGULAR_RATIO = 0.1
+"""Falls whose distances differ by less than this share come by a clock."""
 
 
 def without_falls(values: Floats, season: int, acted: Bools | None = None) -> Floats:
