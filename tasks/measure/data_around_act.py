@@ -66,10 +66,8 @@ class DataAroundAct:
     ) -> list[MetricGrid]:
         """Return metrics around an act up to a moment, grouped by step; those whose forecast ends too early are out.
 
-        They begin with the act, or `latency_s` later where that is before the moment.
+        They begin with the act, or as many whole steps later as lie within `latency_s`, where some are left then.
         """
-        works_at = receipt.finished_at + timedelta(seconds=latency_s)
-        begins_at = works_at if works_at < until else receipt.finished_at
         names = list(names)
         issued = self.forecasts(estimand.forecast_cycle_id, names)
         groups: dict[tuple[float, datetime], dict[str, Forecast]] = {}
@@ -77,7 +75,7 @@ class DataAroundAct:
             forecast = issued.get(name) or self._older(name, estimand)
             if forecast is not None:
                 groups.setdefault((forecast.step_s, forecast.issued_at), {})[name] = forecast
-        grids = (self._grid(group, receipt, begins_at, until) for group in groups.values())
+        grids = (self._grid(group, receipt, until, latency_s) for group in groups.values())
         return [grid for grid in grids if grid is not None]
 
     def _older(self, series: str, estimand: Estimand) -> Forecast | None:
@@ -88,10 +86,12 @@ class DataAroundAct:
         return issued[1] if issued else None
 
     def _grid(
-        self, forecasts: dict[str, Forecast], receipt: Receipt, begins_at: datetime, until: datetime
+        self, forecasts: dict[str, Forecast], receipt: Receipt, until: datetime, latency_s: float
     ) -> MetricGrid | None:
         one = next(iter(forecasts.values()))
-        first_step, steps = steps_within(one.issued_at, one.step_s, begins_at, until)
+        first_step, steps = steps_within(one.issued_at, one.step_s, receipt.finished_at, until)
+        idle = int(latency_s // one.step_s)
+        first_step, steps = (first_step + idle, steps - idle) if idle < steps else (first_step, steps)
         steps = min(steps, min(len(each.point) for each in forecasts.values()) - first_step)
         if steps < 1:
             return None
