@@ -155,7 +155,7 @@ def _told(frame: Frame, batch: ForecastBatch, changed_at: Ints | None) -> Foreca
         moment = frame.end - timedelta(seconds=frame.step_s * steps_ago)
         notes[row] = (
             *notes[row],
-            f"level changed at {moment:%Y-%m-%d %H:%M} UTC; the shift of earlier history was halved",
+            f"level changed at {moment:%Y-%m-%d %H:%M} UTC; earlier history was moved toward the new level",
         )
     return replace(batch, warnings=tuple(notes))
 

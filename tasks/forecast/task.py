@@ -13,14 +13,17 @@ from tasks.forecast.acts_ahead import with_acts
 from tasks.forecast.batch import ForecastBatch
 from tasks.forecast.fleet.level_shifts import known_changes
 from tasks.forecast.fleet.shards import RunShards, in_process
+from tasks.forecast.fleet.stocks import emptied_by
 from tasks.forecast.fleet_snapshot import FleetSnapshot
+from tasks.forecast.local_clock import on_todays_clock
 from tasks.forecast.method_per_series import MethodPerSeries, forecast_frame
 from tasks.forecast.model_store import StoredModels, keep_pace, serving_of, stored_models
 from tasks.forecast.risk.crossings import crossings
 from tasks.forecast.risk.outlook import FramePaths, Outlook, breaches_at, forecasts_of, predicted_state
+from tasks.forecast.running_times import with_running_times
 from tasks.forecast.verification.resolved import CALIBRATED_METHOD
 from tasks.forecast.verification.settle import settle, settled
-from tasks.interventions.recent import effects_in, passing_acts
+from tasks.interventions.recent import effects_in, lasting_acts, passing_acts
 from tasks.interventions.removed_from_history import without_effects
 from tasks.objectives.in_force import objectives_in_force
 from tasks.stage import stage
@@ -77,12 +80,12 @@ def _batches(
     run_shards: RunShards,
 ) -> tuple[ForecastBatch, ...]:
     """Forecast what would come without acts, then add what those in force are believed to change."""
-    options, acts = context.settings.forecasting.forecaster, passing_acts(context)
+    options, acts, lasting = context.settings.forecasting.forecaster, passing_acts(context), lasting_acts(context)
     batches = []
     for frame, kept in zip(frames, models.fleets, strict=True):
         effects = effects_in(frame, acts)
         batch = forecast_frame(
-            without_effects(frame, effects),
+            on_todays_clock(emptied_by(without_effects(frame, effects), lasting), context.zone),
             serving,
             options.horizon_steps,
             context.cycle.seed,
@@ -93,7 +96,8 @@ def _batches(
             must_serve=False,
             pace=models.pace,
         )
-        batches.append(with_acts(batch, frame, effects, context.cycle.seed))
+        batch = with_acts(batch, frame, effects, context.cycle.seed)
+        batches.append(with_running_times(batch, frame, context.cycle.seed))
     return tuple(batches)
 
 

@@ -38,6 +38,8 @@ FEWEST_FREE_STEPS = 60
 FREE_RATIO = 0.25
 DAY_S = 86_400.0
 OUTLIER_SD = 4.0
+LASTING_SD = 3.0
+"""From how many standard deviations of either level on a metric has moved to another for good, acts or not."""
 
 
 @dataclass(frozen=True)
@@ -165,6 +167,7 @@ def fit_effects(values: FloatArray, end: datetime, step_s: float, acts: Sequence
     actions = actions_of(acts)
     rows = design(ends_s, step_s, recent, actions, own)
     free = free_steps(seen, ends_s, step_s, recent)
+    values, is_open = without_shift(values, usual_day(values, ends_s, free), free, round(DAY_S / step_s / 8))
     usual = usual_day(values, ends_s, free)
     scale = float(np.std((values - usual)[free]))
     # An effect may be many times the usual spread: then the acted steps show how large effects are.
@@ -175,7 +178,7 @@ def fit_effects(values: FloatArray, end: datetime, step_s: float, acts: Sequence
     prior = prior_precision(len(actions), len(own)) / reach**2
     whole = noise.whitened(rows)
     # Before the first act there is nothing to learn of acts.
-    follows = seen & np.append(False, seen[:-1]) & (np.cumsum(rows.any(axis=1)) > 0)
+    follows = seen & ~is_open & np.append(False, seen[:-1]) & (np.cumsum(rows.any(axis=1)) > 0)
     mean, covariance = np.zeros(rows.shape[1]), np.zeros_like(prior)
     for most_sd in (inf, OUTLIER_SD):
         apart = values - usual - rows @ mean
@@ -258,6 +261,30 @@ def usual_day(values: FloatArray, ends_s: FloatArray, free: BoolArray) -> FloatA
     kernel = np.ones(2 * (width // 2) + 1) / (2 * (width // 2) + 1)
     smooth = np.convolve(around, kernel, mode="same")[width : width + day]
     return np.asarray(np.tile(smooth, len(values) // day + 1)[-len(values) :])
+
+
+def without_shift(values: FloatArray, usual: FloatArray, free: BoolArray, fewest: int) -> tuple[FloatArray, BoolArray]:
+    """Return values (n,) on the level that they came to, and which steps leave open whether that had come already.
+
+    A level that has stood for so many steps, free of acts, is no effect of one. Where none was left for good, values
+    are returned as they are, and no step is open.
+    """
+    is_open, places = np.zeros(len(values), dtype=np.bool_), np.flatnonzero(free)
+    apart = (values - usual)[places]
+    count, fewest = len(apart), max(fewest, 2)
+    if count < 2 * fewest:
+        return values, is_open
+    before, total = np.arange(fewest, count - fewest + 1), np.cumsum(apart)
+    means = total[before - 1] / before, (total[-1] - total[before - 1]) / (count - before)
+    split = int(before[np.argmax(np.square(means[1] - means[0]) * before * (count - before))])
+    early, late = apart[:split], apart[split:]
+    shift = float(np.median(late) - np.median(early))
+    if abs(shift) < LASTING_SD * max(float(np.std(early)), float(np.std(late))):
+        return values, is_open
+    is_open[places[split - 1] + 1 : places[split]] = True
+    moved = values.copy()
+    moved[: places[split]] += shift
+    return moved, is_open
 
 
 def _mean(folded: FloatArray) -> FloatArray:

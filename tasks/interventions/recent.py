@@ -9,6 +9,7 @@ from storage.actions import ActionView
 from storage.records import Frame
 from tasks.context import Context
 from tasks.interventions.effect_over_time import ActEffects, PassingAct, fit_effects
+from tasks.interventions.overlaps import Act, acts_of
 
 HISTORY_DAYS = 15
 
@@ -27,6 +28,15 @@ def passing_acts(context: Context) -> tuple[PassingAct, ...]:
         return ()
     undone_at, moved = context.store.actions.undone_at(), context.store.outcomes.moved_beside()
     return tuple(_each(views, durations_s, undone_at, moved))
+
+
+def lasting_acts(context: Context) -> tuple[Act, ...]:
+    """Return the acts of the last two weeks whose effect is not said to pass, each within the time it is measured."""
+    lasting = {name for name, each in context.actions.items() if not each.duration_s and each.sets is None}
+    if not lasting:
+        return ()
+    views = context.store.actions.finished(context.tick - timedelta(days=HISTORY_DAYS))
+    return acts_of([view for view in views if view.action.name in lasting and _is_act(view)], {}, {})
 
 
 def _is_act(view: ActionView) -> bool:

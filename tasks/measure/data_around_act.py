@@ -61,8 +61,13 @@ class DataAroundAct:
         read |= dict.fromkeys(missing) | self.context.store.outcomes.issued.of(cycle_id, missing)
         return read
 
-    def grids(self, estimand: Estimand, receipt: Receipt, names: Iterable[str], until: datetime) -> list[MetricGrid]:
-        """Return metrics around an act up to a moment, grouped by step; those whose forecast ends too early are out."""
+    def grids(
+        self, estimand: Estimand, receipt: Receipt, names: Iterable[str], until: datetime, latency_s: float = 0.0
+    ) -> list[MetricGrid]:
+        """Return metrics around an act up to a moment, grouped by step; those whose forecast ends too early are out.
+
+        They begin with the act, or as many whole steps later as lie within `latency_s`, where some are left then.
+        """
         names = list(names)
         issued = self.forecasts(estimand.forecast_cycle_id, names)
         groups: dict[tuple[float, datetime], dict[str, Forecast]] = {}
@@ -70,7 +75,7 @@ class DataAroundAct:
             forecast = issued.get(name) or self._older(name, estimand)
             if forecast is not None:
                 groups.setdefault((forecast.step_s, forecast.issued_at), {})[name] = forecast
-        grids = (self._grid(group, receipt, until) for group in groups.values())
+        grids = (self._grid(group, receipt, until, latency_s) for group in groups.values())
         return [grid for grid in grids if grid is not None]
 
     def _older(self, series: str, estimand: Estimand) -> Forecast | None:
@@ -80,9 +85,13 @@ class DataAroundAct:
         issued = self.context.store.forecasts.before(series, estimand.fixed_at)
         return issued[1] if issued else None
 
-    def _grid(self, forecasts: dict[str, Forecast], receipt: Receipt, until: datetime) -> MetricGrid | None:
+    def _grid(
+        self, forecasts: dict[str, Forecast], receipt: Receipt, until: datetime, latency_s: float
+    ) -> MetricGrid | None:
         one = next(iter(forecasts.values()))
         first_step, steps = steps_within(one.issued_at, one.step_s, receipt.finished_at, until)
+        idle = int(latency_s // one.step_s)
+        first_step, steps = (first_step + idle, steps - idle) if idle < steps else (first_step, steps)
         steps = min(steps, min(len(each.point) for each in forecasts.values()) - first_step)
         if steps < 1:
             return None

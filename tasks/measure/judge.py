@@ -34,7 +34,9 @@ def judge(around: DataAroundAct, act: MaturedAct) -> list[Outcome]:
     if (estimand := act.estimand) is not None:
         roles |= dict.fromkeys(estimand.guards, "guard")
         names = (estimand.series, *estimand.guards, *estimand.side_effects, *estimand.controls)
-        grids = around.grids(estimand, act.receipt, names, act.window.until)
+        # What an act changes before it works is nothing: with that in the mean, half of its effect would be missed.
+        latency_s = around.context.actions[act.action.name].latency_s
+        grids = around.grids(estimand, act.receipt, names, act.window.until, latency_s)
         windows = [window for grid in grids for window in _windows(around, act, estimand, grid)]
         roles |= {window.name: window.role for window in windows}
         effects = measured_apart(grids, windows, confidence=estimand.confidence, alpha=estimand.alpha)

@@ -260,16 +260,18 @@ def _value_at(frames: tuple[Frame, ...], series: str, moment: datetime) -> float
 
 
 def _cooldowns(context: Context, recent: list[ActionView]) -> dict[tuple[str, str], datetime]:
-    """Return from when on each action may run on each target again: after its cooldown, and once its last act works.
+    """Return from when on each action may run on each target again: after its cooldown, and once its last act is seen.
 
-    Until then nothing can be seen of that, and a second one would be run for want of patience.
+    That takes as long again as until it works, a turn at most: before, a second one would be run for want of patience.
     """
+    turn_s = context.settings.analysis_interval_s
     free_at: dict[tuple[str, str], datetime] = {}
     for view in recent:
         if view.receipt and _was_answered(view) and not view.action.undo_of:
             traits = context.actions[view.action.name]
             is_under_way = view.receipt.status is ReceiptStatus.SUCCEEDED and traits.sets is None
-            pause = timedelta(seconds=max(traits.cooldown_s, traits.latency_s if is_under_way else 0.0))
+            seen_after_s = traits.latency_s + min(traits.latency_s, turn_s) if is_under_way else 0.0
+            pause = timedelta(seconds=max(traits.cooldown_s, seen_after_s))
             free_at[(view.action.name, view.action.target)] = view.receipt.finished_at + pause
     return free_at
 

@@ -17,6 +17,7 @@ from tasks.forecast.fleet.prepare import Scaled, prepare, scale_histories
 from tasks.forecast.fleet.regression import pooled_coefficients
 from tasks.forecast.fleet.seasonal import FEATURES, Seasonal, seasonal_arrays
 from tasks.forecast.fleet.seasonal_model import Tuning, fit_origins, path_counts, seasonal_forecast
+from tasks.forecast.fleet.stocks import without_falls
 from tasks.forecast.fleet.tuning import backtest_tuning
 from tasks.forecast.fleet.untaught import measured_library
 
@@ -90,6 +91,7 @@ def fit_fleet(
     _check(values, horizon, levels)
     keep_freed_memory()
     season, week = _seasons(season_lengths)
+    values = without_falls(values, season)
     sample = _sample(values, season, method_by_history.least_to_teach(season, horizon))
     tuning = backtest_tuning(sample, season, week, horizon, levels)
     if not len(sample):

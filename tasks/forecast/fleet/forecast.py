@@ -18,6 +18,7 @@ from tasks.forecast.fleet.offsets import add_offsets
 from tasks.forecast.fleet.prepare import Ints, Scaled, prepare, scale_histories
 from tasks.forecast.fleet.seasonal import seasonal_arrays
 from tasks.forecast.fleet.seasonal_model import seasonal_forecast
+from tasks.forecast.fleet.stocks import without_falls
 
 BLOCK_SERIES = 128
 ROUNDING = 2.0**-20
@@ -40,7 +41,7 @@ def forecast_batch(
     that cannot be forecast is refused with a reason and NaN rows; it never raises nor changes the others.
     `state` from `fit_fleet` saves fitting again and decides season, horizon and levels. `changed_at` is the
     step at which each series is known to have changed its level, negative where none is known; the history
-    before it is moved halfway. Raises ValueError on a wrong shape, a horizon below 1 or levels that do not
+    before it is moved toward its new level. Raises ValueError on a wrong shape, a horizon below 1 or levels that do not
     ascend between 0 and 1.
     """
     values = np.asarray(values, dtype=float)
@@ -54,6 +55,7 @@ def forecast_chunk(values: Floats, state: FleetState, changed_at: Ints | None = 
     keep_freed_memory()
     if changed_at is not None:
         values = align(values, np.asarray(changed_at), state.season)
+    values = without_falls(values, state.season)
     batch = empty_batch(len(values), state.path_count, state.horizon, state.levels)
     method, warnings, refusals = list(batch.method), method_by_history.wild_warnings(values), list(batch.refusals)
     for length, rows in _blocks(method_by_history.lengths(values, state.season)):

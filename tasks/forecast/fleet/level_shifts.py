@@ -1,4 +1,4 @@
-"""Bring history before a known change of level halfway to the level after it, so that old cycles mislead less.
+"""Bring history before a known change of level toward the level after it, so that old cycles mislead less.
 
 Only a change that is known, from an event or a detector that saw it last, is aligned. Guessing shifts from the series
 alone, even eight standard deviations out, made forecasts of recorded metrics worse: most such jumps revert.
@@ -15,15 +15,16 @@ from storage.records import Frame, Pattern
 from tasks.forecast.batch import Floats
 from tasks.forecast.fleet.prepare import Ints
 
-STRENGTH = 0.5
-LEAST_SHARE = 0.125  # of a season that must have passed since; less has shown too little
+LEAST_SHARE = 0.125
+"""Of a season that must have passed since; less has shown too little. After so much the old level counts as the new."""
 
 
 def align(values: Floats, changed_at: Ints, season: int) -> Floats:
-    """Histories (n, t), NaN where missing, each moved before its change by half of the shift it brought.
+    """Histories (n, t), NaN where missing, each moved before its change toward the level that it brought.
 
     `changed_at` holds the step at which each series changed, negative where none is known. The shift is the median
-    of the first season after the change minus the same phase before it.
+    of the first season after the change minus the same phase before it. Half of it is taken after an eighth of a
+    season, and the more the longer the new level has stood.
     """
     t, shown = values.shape[1], max(round(LEAST_SHARE * season), 1)
     rows = np.flatnonzero((changed_at >= season) & (changed_at <= t - shown))
@@ -38,7 +39,8 @@ def align(values: Floats, changed_at: Ints, season: int) -> Floats:
         if len(change):
             before = values[row, :since]
             floor = 0.0 if np.nanmin(values[row]) >= 0 else -np.inf
-            moved[row, :since] = np.maximum(before + STRENGTH * np.median(change), floor)
+            weight = (t - since) / (t - since + LEAST_SHARE * season)
+            moved[row, :since] = np.maximum(before + weight * np.median(change), floor)
     return moved
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -103,3 +104,15 @@ def test_what_got_worse_hours_ago_is_left_to_people(bench: OneAct) -> None:
     execute.fn(bench.context(TICK), acting(bare))
     measure.fn(bench.context(TICK + timedelta(minutes=120)))
     assert bench.store.actions.undo_for("a") is None
+
+
+def test_an_act_that_takes_time_to_work_is_measured_from_then_on(bench: OneAct) -> None:
+    """With the five minutes before in the mean, half of what it changes would be missed."""
+    bench.actions = {"restart": replace(bench.actions["restart"], latency_s=300.0)}
+    quiet_day(bench, "cpu_usage", level=50, after=50, minutes=5)
+    bench.record("cpu_usage", 40 + np.random.default_rng(2).normal(0, 1, 20), TICK + 6 * MINUTE)
+    bench.store.actions.append([action_of(guards=(), horizon_s=600.0)], "cycle-1")
+    execute.fn(bench.context(TICK), acting(bare))
+    (outcome,) = measure.fn(bench.context(TICK + 11 * MINUTE))
+    assert outcome.evidence["window_steps"] == 5
+    assert outcome.estimate == pytest.approx(-10, abs=2)

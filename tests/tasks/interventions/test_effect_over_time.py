@@ -10,7 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from storage.records import FloatArray
-from tasks.interventions.effect_over_time import AGE_EDGES, ActEffects, Noise, PassingAct, design, fit_effects
+from tasks.interventions.effect_over_time import (
+    AGE_EDGES,
+    ActEffects,
+    Noise,
+    PassingAct,
+    design,
+    fit_effects,
+    without_shift,
+)
 
 STEP_S, HOUR_S = 300.0, 3_600.0
 START = datetime(2026, 3, 2, tzinfo=UTC)
@@ -125,3 +133,34 @@ def test_each_step_holds_the_share_of_it_in_which_an_act_worked(start: int, hour
     rows = design(ends_s, STEP_S, [each], ("shed",), ())[:, : len(AGE_EDGES) - 1]
     assert rows.sum() * STEP_S == pytest.approx(undone * life_s, abs=1e-3)
     assert ((rows >= 0) & (rows <= 1)).all()
+
+
+def test_a_level_that_stays_after_a_release_is_not_laid_to_an_act_that_ran_then() -> None:
+    values = 120 + np.random.default_rng(3).normal(0, 10, STEPS)
+    acts = [act(step, hours=0.5) for step in (1_000, 1_010, 1_020, 1_200, 1_300)]
+    values[1_004:] += 80
+    change, variance, _ = fitted(values, acts).over_life(acts[-1])
+    assert abs(change) < 15
+    assert variance < 15**2
+
+
+@given(st.integers(200, 1_200), st.sampled_from([-60.0, 60.0]), st.integers(0, 9))
+def test_a_history_is_told_on_the_level_that_it_came_to(changed: int, shift: float, seed: int) -> None:
+    plain = np.random.default_rng(seed).normal(0, 5, STEPS)
+    values = plain + np.where(np.arange(STEPS) < changed, 0.0, shift)
+    moved, is_open = without_shift(values, np.zeros(STEPS), np.ones(STEPS, dtype=np.bool_), 36)
+    assert np.abs(moved - plain - shift).max() < 4
+    assert not is_open.any()
+
+
+def test_which_level_counted_while_acts_were_in_force_stays_open() -> None:
+    values = np.random.default_rng(0).normal(0, 5, STEPS) + np.where(np.arange(STEPS) < 700, 0.0, 60.0)
+    free = (np.arange(STEPS) < 650) | (np.arange(STEPS) >= 800)
+    _, is_open = without_shift(values, np.zeros(STEPS), free, 36)
+    np.testing.assert_array_equal(np.flatnonzero(is_open), np.arange(650, 800))
+
+
+def test_what_wanders_has_no_lasting_shift() -> None:
+    values = wandering(2)
+    moved, _ = without_shift(values, np.full(STEPS, 200.0), np.ones(STEPS, dtype=np.bool_), 36)
+    assert moved is values

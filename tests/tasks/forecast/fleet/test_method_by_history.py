@@ -113,7 +113,7 @@ def test_the_fleet_forecasts_better_than_repeating_the_last_day() -> None:
     assert mase(truth, forecast.point, scale).mean() < 0.85 * mase(truth, past[:, -24:], scale).mean()
 
 
-def test_history_before_a_known_change_is_moved_halfway_and_the_forecast_gains() -> None:
+def test_history_before_a_known_change_is_moved_toward_its_level_and_the_forecast_gains() -> None:
     fleet = daily_fleet(30, 21, 8)
     since = fleet.shape[1] - DAY - 30
     fleet[:, since:] += 6 * seasonal_scale(fleet, DAY)[:, None]
@@ -123,10 +123,14 @@ def test_history_before_a_known_change_is_moved_halfway_and_the_forecast_gains()
     plain = forecast_batch(past, season_lengths=SEASONS, horizon=DAY)
     told = forecast_batch(past, season_lengths=SEASONS, horizon=DAY, changed_at=known)
     assert mase(truth, told.point, scale).mean() < 0.9 * mase(truth, plain.point, scale).mean()
-    half = align(past, known, DAY)
-    np.testing.assert_array_equal(half[:, since:], past[:, since:])
-    moved = (half - past)[:, :since].mean(axis=1) / scale
-    assert (np.abs(moved - 3) < 1.5).all()
+    aligned = align(past, known, DAY)
+    np.testing.assert_array_equal(aligned[:, since:], past[:, since:])
+
+
+def test_the_longer_a_new_level_has_stood_the_more_of_the_old_one_is_moved_to_it() -> None:
+    values = np.r_[np.full(10 * DAY, 100.0), np.full(2 * DAY, 180.0)][None]
+    moved = [align(values[:, : 10 * DAY + stood], np.array([10 * DAY]), DAY)[0, 0] for stood in (3, 9, 2 * DAY)]
+    assert moved == pytest.approx([140.0, 160.0, 100 + 80 * 48 / 51])
 
 
 def test_a_change_too_old_too_new_or_unknown_moves_nothing() -> None:
