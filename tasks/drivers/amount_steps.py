@@ -21,6 +21,8 @@ CALM = 0.25
 """The share of the way from its best to its bound within which a metric is well."""
 
 _BEST = 0.05
+_AT_BEST = 0.01
+_MOSTLY = 0.5
 _MOST_DAYS = 7
 _MOST_TRIES = 4
 _RELIEF_S = 7_200.0
@@ -97,6 +99,14 @@ class StrainHistory:
     def is_calm(self) -> BoolArray:
         """Mark the steps (n_steps,) in which the metric was well."""
         return self.strain <= CALM
+
+    @cached_property
+    def well(self) -> float:
+        """Return the strain up to which the metric is well enough for less: its best, where it mostly rests there.
+
+        What rests tells by the first sign of life that there is nothing more to spare, long before its bound.
+        """
+        return _AT_BEST if (self.strain <= _AT_BEST).mean() >= _MOSTLY else CALM
 
     @cached_property
     def least_needed(self) -> FloatArray:
@@ -278,12 +288,12 @@ def _back(seen: StrainHistory, wanted: float) -> StepTaken:
     lower = seen.now - 1
     if lower < 0:
         return StepTaken(Move.STAY, seen.now, "it is as low as it may go")
-    if not seen.is_calm[-1] or seen.strain_now > CALM:
+    if max(seen.strain[-1], seen.strain_now) > seen.well:
         return StepTaken(Move.STAY, seen.now, "the metric is within its bound, but not well within it")
     if lower < wanted or _fell_short_lately(seen, lower):
         return StepTaken(Move.STAY, seen.now, "that much was needed lately, or at this time on past days")
     held = slice(-seen.settling, None)
-    has_held = bool(seen.is_calm[held].all() and (np.abs(seen.place[held] - seen.now) < 1e-9).all())
+    has_held = bool((seen.strain[held] <= seen.well).all() and (np.abs(seen.place[held] - seen.now) < 1e-9).all())
     if has_held or _sufficed_yesterday(seen, lower):
         return StepTaken(Move.GIVE_BACK, lower, "the metric is well within its bound, and stays so")
     return StepTaken(Move.WAIT, seen.now, "the last change is not old enough to tell what it did")
