@@ -26,6 +26,7 @@ _MOSTLY = 0.5
 _MOST_DAYS = 7
 _MOST_TRIES = 4
 _RELIEF_S = 7_200.0
+_STIRRED_S = 3_600.0
 _FEWEST_VOTES = 5
 _ALPHA = 0.05
 
@@ -288,7 +289,7 @@ def _back(seen: StrainHistory, wanted: float) -> StepTaken:
     lower = seen.now - 1
     if lower < 0:
         return StepTaken(Move.STAY, seen.now, "it is as low as it may go")
-    if max(seen.strain[-1], seen.strain_now) > seen.well:
+    if max(seen.strain[-1], seen.strain_now) > seen.well or _stirred_lately(seen):
         return StepTaken(Move.STAY, seen.now, "the metric is within its bound, but not well within it")
     if lower < wanted or _fell_short_lately(seen, lower):
         return StepTaken(Move.STAY, seen.now, "that much was needed lately, or at this time on past days")
@@ -297,6 +298,13 @@ def _back(seen: StrainHistory, wanted: float) -> StepTaken:
     if has_held or _sufficed_yesterday(seen, lower):
         return StepTaken(Move.GIVE_BACK, lower, "the metric is well within its bound, and stays so")
     return StepTaken(Move.WAIT, seen.now, "the last change is not old enough to tell what it did")
+
+
+def _stirred_lately(seen: StrainHistory) -> bool:
+    """Tell whether a metric that mostly rests did not rest with this amount, or more, within the last hour."""
+    lately = slice(-max(seen.settling, round(_STIRRED_S / seen.step_s)), None)
+    stirred = (seen.strain[lately] > seen.well) & (seen.working[lately] >= seen.now - 1e-9)
+    return seen.well < CALM and bool(stirred.any())
 
 
 def _fell_short_lately(seen: StrainHistory, place: int) -> bool:
