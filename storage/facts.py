@@ -110,6 +110,20 @@ class LongSearch(NamedTuple):
     subject: str
 
 
+class FoundDriver(NamedTuple):
+    """A series that was found to drive an objective's metric, and the amount that is set for it."""
+
+    driver: str
+    capacity: str
+
+
+class DriverSearch(NamedTuple):
+    """When drivers were last searched for, in unix seconds, and those found so far, by objective."""
+
+    at_s: float
+    found: dict[str, FoundDriver]
+
+
 @dataclass(frozen=True)
 class DrivenBreaches:
     """The breaches that drivers foretell, in the place of those that a cycle recorded for the same objectives."""
@@ -219,6 +233,13 @@ DRIVEN = Fact(
     "The breaches that drivers foretell, as the goals went by them",
     written_by=("tasks.goals.task",),
     read_by=("tasks.drivers.in_force",),
+)
+DRIVER_SEARCH = Fact(
+    "drivers.found",
+    TypeAdapter(DriverSearch),
+    "What was found to drive objectives that name no driver",
+    written_by=("tasks.drivers.in_force",),
+    read_by=("tasks.drivers.in_force", "tasks.objectives.in_force"),
 )
 STANDINGS = Fact(
     "goals.standings",

@@ -90,8 +90,9 @@ def false_alarms(
 
 
 def _foretells(view: GoalView) -> bool:
-    """Tell whether a goal says that a breach is to come, whatever rule set it."""
-    return not view.goal.informs and not view.goal.because.get("is_broken_now", False)
+    """Tell whether a goal says that a breach is to come, whatever rule set it: one to save foretells nothing."""
+    foretells_nothing = view.goal.because.get("forecast") == {}
+    return not view.goal.informs and not foretells_nothing and not view.goal.because.get("is_broken_now", False)
 
 
 def _was_in_a_breach(view: GoalView, episodes: Sequence[Episode]) -> bool:

@@ -21,9 +21,12 @@ CALM = 0.25
 """The share of the way from its best to its bound within which a metric is well."""
 
 _BEST = 0.05
+_AT_BEST = 0.01
+_MOSTLY = 0.5
 _MOST_DAYS = 7
 _MOST_TRIES = 4
 _RELIEF_S = 7_200.0
+_STIRRED_S = 3_600.0
 _FEWEST_VOTES = 5
 _ALPHA = 0.05
 
@@ -97,6 +100,14 @@ class StrainHistory:
     def is_calm(self) -> BoolArray:
         """Mark the steps (n_steps,) in which the metric was well."""
         return self.strain <= CALM
+
+    @cached_property
+    def well(self) -> float:
+        """Return the strain up to which the metric is well enough for less: its best, where it mostly rests there.
+
+        What rests tells by the first sign of life that there is nothing more to spare, long before its bound.
+        """
+        return _AT_BEST if (self.strain <= _AT_BEST).mean() >= _MOSTLY else CALM
 
     @cached_property
     def least_needed(self) -> FloatArray:
@@ -278,15 +289,22 @@ def _back(seen: StrainHistory, wanted: float) -> StepTaken:
     lower = seen.now - 1
     if lower < 0:
         return StepTaken(Move.STAY, seen.now, "it is as low as it may go")
-    if not seen.is_calm[-1] or seen.strain_now > CALM:
+    if max(seen.strain[-1], seen.strain_now) > seen.well or _stirred_lately(seen):
         return StepTaken(Move.STAY, seen.now, "the metric is within its bound, but not well within it")
     if lower < wanted or _fell_short_lately(seen, lower):
         return StepTaken(Move.STAY, seen.now, "that much was needed lately, or at this time on past days")
     held = slice(-seen.settling, None)
-    has_held = bool(seen.is_calm[held].all() and (np.abs(seen.place[held] - seen.now) < 1e-9).all())
+    has_held = bool((seen.strain[held] <= seen.well).all() and (np.abs(seen.place[held] - seen.now) < 1e-9).all())
     if has_held or _sufficed_yesterday(seen, lower):
         return StepTaken(Move.GIVE_BACK, lower, "the metric is well within its bound, and stays so")
     return StepTaken(Move.WAIT, seen.now, "the last change is not old enough to tell what it did")
+
+
+def _stirred_lately(seen: StrainHistory) -> bool:
+    """Tell whether a metric that mostly rests did not rest with this amount, or more, within the last hour."""
+    lately = slice(-max(seen.settling, round(_STIRRED_S / seen.step_s)), None)
+    stirred = (seen.strain[lately] > seen.well) & (seen.working[lately] >= seen.now - 1e-9)
+    return seen.well < CALM and bool(stirred.any())
 
 
 def _fell_short_lately(seen: StrainHistory, place: int) -> bool:

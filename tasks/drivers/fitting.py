@@ -129,7 +129,7 @@ def fit_metric(
     is thought enough that never was. One that is stuck above `most`, which it should not exceed, is taken for a load at
     its ceiling. None where no form fits.
     """
-    rows = _without_gaps(metric, driver, capacity)
+    rows = without_gaps(metric, driver, capacity)
     if rows is None:
         return None
     of_moment = fit_response(*rows)
@@ -184,7 +184,7 @@ def _lag_s(
     return best * step_s if errors[best] <= _CLEARLY_BETTER * errors[0] else 0.0
 
 
-def _without_gaps(*rows: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray] | None:
+def without_gaps(*rows: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray] | None:
     """Return the rows from the first step that all hold to the last, gaps filled by what was seen before."""
     whole = np.flatnonzero(np.all([np.isfinite(row) for row in rows], axis=0))
     if len(whole) < _FEWEST_STEPS:

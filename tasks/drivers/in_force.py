@@ -6,13 +6,16 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from storage import Store
-from storage.facts import DRIVEN
+from storage.facts import DRIVEN, DRIVER_SEARCH, DriverSearch
 from storage.records import Breach, FloatArray, Frame, Objective
 from tasks.context import Context
 from tasks.drivers.fitting import DrivenMetrics
+from tasks.drivers.found_drivers import said_of, search_drivers
 from tasks.drivers.settable_amounts import AmountsNow
+from tasks.objectives.in_force import objectives_with_origin
 
 _LATEST_WITHIN = timedelta(hours=1)
+_SEARCH_EVERY_S = 3_600.0
 
 
 def breaches_in_force(store: Store, cycle_id: str) -> tuple[Breach, ...]:
@@ -46,3 +49,32 @@ def amounts_now(
         breaches=tuple(breaches),
         paths=paths,
     )
+
+
+def look_for_drivers(context: Context, known: AmountsNow) -> None:
+    """Search once an hour what drives objectives that name no driver; what is found holds from the next turn on."""
+    if not known.actions or all(each.driver is not None for each in known.objectives):
+        return
+    now_s, earlier = context.tick.timestamp(), context.store.facts.get(DRIVER_SEARCH)
+    if earlier is not None and 0 <= now_s - earlier.at_s < _SEARCH_EVERY_S:
+        return
+    found = search_drivers(known)
+    so_far = earlier.found if earlier is not None else {}
+    context.store.facts.set(DRIVER_SEARCH, DriverSearch(now_s, {**so_far, **found}))
+    for objective in known.objectives:
+        if objective.name in found:
+            sentence = said_of(objective, found[objective.name])
+            context.store.audit.append("loop", "driver found", objective.name, {"sentence": sentence})
+
+
+def said_of_found(context: Context) -> dict[str, str]:
+    """Return by objective what people are told of a driver that was found for it, as long as it names none itself."""
+    search = context.store.facts.get(DRIVER_SEARCH)
+    if search is None or not search.found:
+        return {}
+    configured = objectives_with_origin(context.settings, context.store)
+    return {
+        name: said_of(configured[name][0], found)
+        for name, found in search.found.items()
+        if name in configured and configured[name][0].driver is None
+    }

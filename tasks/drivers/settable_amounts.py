@@ -209,7 +209,7 @@ def _step(known: AmountsNow, sets: str, setting: Sequence[ActionHandler]) -> Amo
     looked = [
         (each, metric, _look(known, each, metric, (frame, row, place), amounts, setting))
         for each in sorted(known.objectives, key=lambda each: (-each.severity, each.name))
-        for metric in _metrics(known, each, sets, setting)
+        for metric in _metrics(known, each, sets)
     ]
     steps = [each for _, _, each in looked]
     taken = _together(known, steps, place)
@@ -258,20 +258,20 @@ def _own(known: AmountsNow, sets: str) -> list[Objective]:
     return [each for each in known.objectives if each.measured == sets and each.kind.limits_values]
 
 
-def _metrics(known: AmountsNow, objective: Objective, sets: str, setting: Sequence[ActionHandler]) -> list[str]:
+def _metrics(known: AmountsNow, objective: Objective, sets: str) -> list[str]:
     """Return the series of an objective for which an amount is stepped: bounded, not planned, meant by an action."""
     is_planned = objective.name in known.driven.responses
-    if is_planned or not objective.kind.limits_values or not _is_meant(known, objective, sets, setting):
+    if is_planned or not objective.kind.limits_values or not is_meant(known, objective, sets):
         return []
     frames = (with_ratios(frame, [objective]) if objective.denominator else frame for frame in known.frames)
     return [series for frame in frames for series in frame.series if objective.matches(series)]
 
 
-def _is_meant(known: AmountsNow, objective: Objective, sets: str, setting: Sequence[ActionHandler]) -> bool:
+def is_meant(known: AmountsNow, objective: Objective, sets: str) -> bool:
     """Tell whether an amount is for an objective: one says so, or nobody says anything and it is the usual case."""
     if objective.capacity is not None or objective.measured == sets:
         return objective.capacity == sets and objective.measured != sets
-    patterns = [pattern for action in setting for pattern in action.metrics]
+    patterns = [pattern for each in known.actions.values() if each.sets == sets for pattern in each.metrics]
     if patterns:
         return any(fnmatchcase(objective.measured, pattern) for pattern in patterns)
     is_amount = any(objective.measured == each.sets for each in known.actions.values())

@@ -88,7 +88,8 @@ class Evidence:
 
     `frames` are working windows at several step sizes, `forecasts` are by series, `hourly` holds hourly means of up
     to 62 days of the series that objectives name, `slo_windows` counts good events by objective, `spare` are the
-    amounts above what was needed, `unfitted` says by objective why no response to its driver is known.
+    amounts above what was needed, `unfitted` says by objective why no response to its driver is known,
+    `found_drivers` which driver was found for one that names none.
     """
 
     tick: datetime
@@ -101,6 +102,7 @@ class Evidence:
     slo_windows: Mapping[str, tuple[WindowCount, ...]] = field(default_factory=dict)
     spare: tuple[SpareAmount, ...] = ()
     unfitted: Mapping[str, str] = field(default_factory=dict)
+    found_drivers: Mapping[str, str] = field(default_factory=dict)
 
     def objective(self, name: str | None) -> Objective | None:
         """Return an objective by its name, None where it is gone."""

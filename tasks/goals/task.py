@@ -14,7 +14,7 @@ from storage.records import Breach, FloatArray, Frame, Goal, GoalView, Objective
 from tasks.context import Context
 from tasks.drivers.breaches import driven_breaches
 from tasks.drivers.fitting import DrivenMetrics, driver_paths, fit_driven, with_own_amounts
-from tasks.drivers.in_force import amounts_now
+from tasks.drivers.in_force import amounts_now, look_for_drivers, said_of_found
 from tasks.drivers.settable_amounts import amount_steps, foretold, spare_amounts
 from tasks.forecast import Outlook
 from tasks.goals.changes import GoalChanges
@@ -75,24 +75,29 @@ def _keep_driven(context: Context, outlook: Outlook, breaches: tuple[Breach, ...
 
 
 def decide(context: Context, evidence_now: Evidence) -> GoalChanges:
-    """Let the rules speak on the evidence; a goal without the response that it should have says why."""
+    """Let the rules speak on the evidence; a goal says which driver was found, or why it has no response."""
     changes = set_goals(
         evidence_now,
         *_lately(context),
         max_active_goals=context.settings.forecasting.goal_setter.max_active_goals,
         cycle_id=context.cycle_id,
     )
-    return replace(
-        changes, new=tuple(_told(goal, evidence_now.unfitted.get(goal.objective or "")) for goal in changes.new)
-    )
+    return replace(changes, new=tuple(_told(goal, evidence_now) for goal in changes.new))
 
 
-def _told(goal: Goal, unfitted: str | None) -> Goal:
-    """Return a goal whose reason tells why nothing is planned on its objective's driver, where that is so."""
-    if unfitted is None:
-        return goal
-    sentence = f"{goal.because.get('sentence', '')} {unfitted}".strip()
-    return goal.model_copy(update={"because": {**goal.because, "sentence": sentence, "unfitted": unfitted}})
+def _told(goal: Goal, known: Evidence) -> Goal:
+    """Return a goal whose reason tells that its driver was found, or why nothing is planned on it, where that is so."""
+    objective = goal.objective or ""
+    said = {
+        key: text
+        for key, text in {
+            "found_driver": known.found_drivers.get(objective),
+            "unfitted": known.unfitted.get(objective),
+        }.items()
+        if text is not None
+    }
+    sentence = " ".join([goal.because.get("sentence", ""), *said.values()]).strip()
+    return goal.model_copy(update={"because": {**goal.because, "sentence": sentence, **said}}) if said else goal
 
 
 def _lately(context: Context) -> tuple[list[GoalView], list[GoalView]]:
@@ -107,6 +112,7 @@ def evidence(context: Context, outlook: Outlook, patterns: tuple[Pattern, ...]) 
     driven = fit_driven(objectives, outlook.frames)
     known = amounts_now(context, objectives, outlook.frames, driven, outlook.breaches, paths)
     steps = amount_steps(known)
+    look_for_drivers(context, known)
     return Evidence(
         tick=context.tick,
         objectives=objectives,
@@ -115,6 +121,7 @@ def evidence(context: Context, outlook: Outlook, patterns: tuple[Pattern, ...]) 
         breaches=foretold(steps, _breaches(objectives, outlook, context.tick, driven, paths), context.tick),
         spare=tuple(spare_amounts(known, steps)),
         unfitted=driven.unfitted,
+        found_drivers=said_of_found(context),
         patterns=patterns,
         hourly=_hourly(context, objectives),
         slo_windows={

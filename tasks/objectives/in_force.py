@@ -7,7 +7,7 @@ from typing import Literal
 
 from settings import Settings
 from storage import Store
-from storage.facts import OBJECTIVES
+from storage.facts import DRIVER_SEARCH, OBJECTIVES
 from storage.records import Objective
 from tasks.objectives.defaults import default_objectives, example_objectives
 
@@ -21,8 +21,18 @@ ORIGIN_IN_WORDS: Mapping[Origin, str] = {
 
 
 def objectives_in_force(settings: Settings, store: Store) -> tuple[Objective, ...]:
-    """Return the objectives in force; one set by hand replaces the file's of the same name, null removes it."""
-    return tuple(objective for objective, _ in objectives_with_origin(settings, store).values())
+    """Return the objectives in force; one set by hand replaces the file's of the same name, null removes it.
+
+    One that names no driver has the one that was found for it, with its amount as capacity.
+    """
+    search = store.facts.get(DRIVER_SEARCH)
+    found = search.found if search is not None else {}
+    return tuple(
+        objective.model_copy(update=found[objective.name]._asdict())
+        if objective.name in found and objective.driver is None
+        else objective
+        for objective, _ in objectives_with_origin(settings, store).values()
+    )
 
 
 def objectives_with_origin(settings: Settings, store: Store) -> dict[str, tuple[Objective, Origin]]:
