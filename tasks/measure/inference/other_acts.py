@@ -86,7 +86,9 @@ def with_doubt(effect: Effect, doubt: float, alpha: float, metric_sd: float, why
     whole = sqrt(error**2 + doubt**2)
     if not whole > error:
         return effect
-    reach = (effect.high - effect.low) / 2 / error if error > 0 else float(stdtrit(freedom, 0.5 + effect.confidence / 2))
+    reach = (
+        (effect.high - effect.low) / 2 / error if error > 0 else float(stdtrit(freedom, 0.5 + effect.confidence / 2))
+    )
     half = reach * whole
     p_value = float(2 * stdtr(freedom, -abs(effect.estimate) / whole))
     wider = replace(
