@@ -44,7 +44,7 @@ LASTING_SD = 3.0
 
 @dataclass(frozen=True)
 class PassingAct:
-    """An act on a series whose effect is declared to last `duration_s`; one that was undone ends there."""
+    """An act on a series whose effect is declared to last `duration_s` from `latency_s` on; an undo ends it."""
 
     series: str
     action_id: str
@@ -52,6 +52,12 @@ class PassingAct:
     start: datetime
     duration_s: float
     undone_at: datetime | None = None
+    latency_s: float = 0.0
+
+    @property
+    def works_from(self) -> datetime:
+        """Return when its effect is declared to begin: its age counts from then."""
+        return self.start + timedelta(seconds=self.latency_s)
 
     def reaches(self, since: datetime) -> bool:
         """Tell whether an effect of it, lingering included, may be left at a moment."""
@@ -61,7 +67,7 @@ class PassingAct:
     def ends_by(self) -> datetime:
         """Return from when on nothing is left of it, however long it lingers."""
         return min(
-            self.start + timedelta(seconds=AGE_EDGES[-1] * self.duration_s),
+            self.works_from + timedelta(seconds=AGE_EDGES[-1] * self.duration_s),
             self.undone_at or datetime.max.replace(tzinfo=self.start.tzinfo),
         )
 
@@ -111,7 +117,7 @@ class ActEffects:
     def over_life(self, act: PassingAct) -> tuple[float, float, float]:
         """Return the mean change over an act's declared time, its variance, and the variance it had before any data."""
         steps = max(1, round(act.duration_s / self.step_s))
-        ends_s = np.asarray(act.start.timestamp() + self.step_s * (1 + np.arange(steps)), dtype=np.float64)
+        ends_s = np.asarray(act.works_from.timestamp() + self.step_s * (1 + np.arange(steps)), dtype=np.float64)
         row = self.rows(ends_s, [replace(act, undone_at=None)]).mean(axis=0)
         return float(row @ self.mean), float(row @ self.covariance @ row), float(row @ self.prior @ row)
 
@@ -204,7 +210,7 @@ def design(
     rows = np.zeros((len(ends_s), len(actions) * PARTS * ages + len(own)))
     places, own_places = {name: n for n, name in enumerate(actions)}, {key: n for n, key in enumerate(own)}
     for act in acts:
-        start_s, until_s = act.start.timestamp(), act.ends_by.timestamp()
+        start_s, until_s = act.works_from.timestamp(), act.ends_by.timestamp()
         first, last = np.searchsorted(ends_s, [start_s + 1e-6, until_s + step_s - 1e-6])
         if first >= last:
             continue
@@ -331,7 +337,7 @@ def _in_force(ends_s: FloatArray, step_s: float, acts: Sequence[PassingAct], tim
     """Mark the steps (n,) in which an act was within so many times its declared time."""
     marked = np.zeros(len(ends_s), dtype=np.bool_)
     for act in acts:
-        start_s = act.start.timestamp()
+        start_s = act.works_from.timestamp()
         until_s = min(start_s + times * act.duration_s, act.undone_at.timestamp() if act.undone_at else inf)
         first, last = np.searchsorted(ends_s, [start_s + 1e-6, until_s + step_s - 1e-6])
         marked[first:last] = True

@@ -26,8 +26,9 @@ def passing_acts(context: Context) -> tuple[PassingAct, ...]:
     views = [view for view in views if view.action.name in durations_s and _is_act(view)]
     if not views:
         return ()
+    latencies_s = {name: context.actions[name].latency_s for name in durations_s}
     undone_at, moved = context.store.actions.undone_at(), context.store.outcomes.moved_beside()
-    return tuple(_each(views, durations_s, undone_at, moved))
+    return tuple(_each(views, durations_s, latencies_s, undone_at, moved))
 
 
 def lasting_acts(context: Context) -> tuple[Act, ...]:
@@ -47,6 +48,7 @@ def _is_act(view: ActionView) -> bool:
 def _each(
     views: Iterable[ActionView],
     durations_s: Mapping[str, float],
+    latencies_s: Mapping[str, float],
     undone_at: Mapping[str, datetime],
     moved: Mapping[str, Sequence[str]],
 ) -> Iterator[PassingAct]:
@@ -61,6 +63,7 @@ def _each(
                 receipt.started_at,
                 durations_s[action.name],
                 undone_at.get(action.action_id),
+                latencies_s[action.name],
             )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
+from math import sqrt
 
 import numpy as np
 
@@ -16,10 +17,13 @@ from storage.records import BoolArray, FloatArray, Verdict
 from tasks.drivers.responses import Response, started
 from tasks.measure.inference.effect import Better, Effect, measure_effect
 from tasks.measure.inference.estimand import WEEK_S, Trigger, triggered
+from tasks.measure.inference.other_acts import with_doubt
 from tasks.measure.inference.past_errors import ErrorLedger, build_ledger
+from tasks.measure.inference.placebo_windows import FEWEST_TRIGGERED, mean_errors, separate
 from tasks.special import at_least_visible
 
 MOST_ORIGINS = 160
+SELDOM_SEEN = "what the old amount would have led to was seldom seen before, so it is uncertain"
 
 
 @dataclass(frozen=True)
@@ -101,6 +105,23 @@ def held_ledger(past: DrivenHistory, response: Response, trigger: Trigger = "") 
     )
 
 
+def wrong_there(ledger: ErrorLedger, expected: FloatArray, used: BoolArray) -> float:
+    """Return how wrong the response was, in the mean of the steps used, where it went as far from the usual as now.
+
+    Most of the time a backlog is empty and the response right about that; what it says of overload is another matter.
+    Where it seldom went half as far it may be wrong by all of it.
+    """
+    assert ledger.observed is not None
+    said = mean_errors(ledger.observed - ledger.errors, used)
+    usual = float(np.nanmedian(said))
+    away = float(expected[used].mean()) - usual
+    is_alike = np.sign(away) * (said - usual) >= abs(away) / 2
+    wrong = mean_errors(ledger.errors[is_alike], used)
+    if separate(ledger, is_alike, int(used.sum())) < FEWEST_TRIGGERED:
+        return abs(away)
+    return float(np.sqrt(np.mean(np.square(wrong))))
+
+
 def undisturbed(past: DrivenHistory, held: float, amount: float) -> int:
     """Return how many of the judged steps passed before the capacity became anything but the old and new amount."""
     capacity = carried_forward(past.capacity)[past.first :]
@@ -132,16 +153,22 @@ def measure_amount(
     observed = past.metric[past.first :].copy()
     observed[clear:] = np.nan
     expected = at_old_amount(past, response, held)
+    ledger = held_ledger(past, response, trigger)
     effect = measure_effect(
         observed,
         np.where(np.isfinite(expected), expected, np.nan),
-        held_ledger(past, response, trigger),
+        ledger,
         better=better,
         confidence=confidence,
         alpha=alpha,
         metric_sd=past.metric_sd or None,
         window_steps=window_steps,
     )
+    if effect.is_measured:
+        used = np.isfinite(observed) & np.isfinite(expected)
+        wrong = wrong_there(ledger, expected, used & (np.arange(len(used)) < effect.window_steps))
+        doubt = sqrt(max(0.0, wrong**2 - effect.standard_error**2))
+        effect = with_doubt(effect, doubt, alpha, past.metric_sd, SELDOM_SEEN)
     if 2 * clear >= window_steps:
         return effect
     again = f"the amount changed again after {clear} of {window_steps} steps"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from math import sqrt
 
 import numpy as np
-from scipy.special import stdtr
+from scipy.special import stdtr, stdtrit
 
 from storage.records import FloatArray, Verdict
 from tasks.interventions.effect_over_time import ActEffects, PassingAct
@@ -71,24 +71,36 @@ def with_others(effect: Effect, others: OtherActs, alpha: float, metric_sd: floa
     doubt, error = others.sd(effect.window_steps), effect.standard_error
     if doubt <= 1e-9 * error:
         return effect
-    freedom = max(1.0, effect.past_windows - 1)
+    if doubt > MOST_DOUBT_RATIO * error:
+        reason = f"{', '.join(sorted(others.names))} ran in the same window and cannot be told apart"
+        return replace(with_doubt(effect, doubt, alpha, metric_sd, ""), verdict=Verdict.CONFOUNDED, reason=reason)
+    return with_doubt(effect, doubt, alpha, metric_sd, "other acts in the same window make it uncertain")
+
+
+def with_doubt(effect: Effect, doubt: float, alpha: float, metric_sd: float, why: str) -> Effect:
+    """Return an effect with a further error that its past windows do not show, in the metric's unit.
+
+    A verdict that this takes away becomes inconclusive, and says `why`.
+    """
+    error, freedom = effect.standard_error, max(1.0, effect.past_windows - 1)
     whole = sqrt(error**2 + doubt**2)
-    half = (effect.high - effect.low) / 2 * whole / error
+    if not whole > error:
+        return effect
+    reach = (
+        (effect.high - effect.low) / 2 / error if error > 0 else float(stdtrit(freedom, 0.5 + effect.confidence / 2))
+    )
+    half = reach * whole
     p_value = float(2 * stdtr(freedom, -abs(effect.estimate) / whole))
     wider = replace(
         effect,
         standard_error=whole,
-        standard_error_sd_units=effect.standard_error_sd_units * whole / error,
+        standard_error_sd_units=whole / metric_sd if metric_sd > 0 else effect.standard_error_sd_units,
         low=effect.estimate - half,
         high=effect.estimate + half,
         p_value=max(p_value, effect.p_value) if np.isfinite(effect.p_value) else effect.p_value,
     )
-    if doubt > MOST_DOUBT_RATIO * error:
-        reason = f"{', '.join(sorted(others.names))} ran in the same window and cannot be told apart"
-        return replace(wider, verdict=Verdict.CONFOUNDED, reason=reason)
     lost = effect.verdict in CONCLUSIVE and wider.p_value >= alpha
     unsure = effect.verdict is Verdict.NO_EFFECT and max(abs(wider.low), abs(wider.high)) > metric_sd
     if not (lost or unsure):
         return wider
-    reason = f"{effect.reason}; other acts in the same window make it uncertain"
-    return replace(wider, verdict=Verdict.INCONCLUSIVE, reason=reason)
+    return replace(wider, verdict=Verdict.INCONCLUSIVE, reason=f"{effect.reason}; {why}")

@@ -202,8 +202,14 @@ def spread_of(past: FloatArray) -> float:
 def _separate(ledger: ErrorLedger, alike: BoolArray, windows: PlaceboWindows) -> float:
     if ledger.origins is None:
         return float(alike.sum()) * min(1.0, windows.count / max(1, int(windows.valid.sum())))
+    return float(separate(ledger, alike, windows.steps))
+
+
+def separate(ledger: ErrorLedger, alike: BoolArray, steps: int) -> int:
+    """Return how many of some windows (n_origins,) of so many steps lie side by side; their origins must be known."""
+    assert ledger.origins is not None
     count, free_from = 0, -1
     for origin in ledger.origins[alike]:
         if origin >= free_from:
-            count, free_from = count + 1, int(origin) + windows.steps
-    return float(count)
+            count, free_from = count + 1, int(origin) + steps
+    return count

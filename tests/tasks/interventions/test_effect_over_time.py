@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -65,6 +66,15 @@ def test_harm_that_comes_half_an_hour_late_is_found_at_its_age() -> None:
     change = effects.changes(ends_s, [acts[-1]])
     assert abs(change[:6].mean()) < 10
     assert change[9:].mean() == pytest.approx(40, abs=10)
+
+
+def test_what_is_declared_to_work_late_is_expected_to_end_as_much_later() -> None:
+    acts = [replace(act(step), latency_s=HOUR_S / 3) for step in range(500, 1_300, 90)]
+    effects = fitted(at(wandering(5), acts, {"shed": (-40.0, 1 / 3, 4 / 3)}), acts)
+    change = effects.changes(acts[-1].start.timestamp() + STEP_S * np.arange(1, 25), [acts[-1]])
+    assert change[:4].tolist() == [0.0] * 4
+    assert change[4:16].mean() == pytest.approx(-40, abs=8)
+    assert abs(change[16:].mean()) < 10
 
 
 def test_two_actions_on_one_metric_are_told_apart_though_their_acts_overlap() -> None:

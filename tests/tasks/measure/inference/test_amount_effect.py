@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal
 
 import numpy as np
 import pytest
 
-from storage.records import Verdict
+from storage.records import FloatArray, Verdict
 from tasks.drivers.responses import RatioResponse, fit_response
 from tasks.measure.inference.amount_effect import DrivenHistory, held_ledger, measure_amount, undisturbed
 from tasks.measure.inference.effect import Effect
@@ -137,3 +137,37 @@ def test_past_windows_in_which_the_amount_changed_are_left_out() -> None:
     changed = np.flatnonzero(np.diff(past.capacity[: past.known])) + 1
     for origin in held_ledger(past, RatioResponse(WORK)).origins:  # type: ignore[union-attr]
         assert not ((changed > origin - SETTLING) & (changed <= origin + STEPS)).any()
+
+
+def backlog(overloads: int) -> tuple[DrivenHistory, Overload]:
+    """Return a queue that is empty but for some past overloads of half an hour, an act in one more, and a response
+    that takes the servers for slower than they are, so that it foresees a queue where none comes."""
+    rng = np.random.default_rng(9)
+    n = 1_440
+    driver = 20 + rng.normal(0, 1, n + STEPS)
+    for begin in [*np.linspace(60, n - 120, overloads).astype(int), n]:
+        driver[begin : begin + STEPS] = 39
+    capacity = np.full(n + STEPS, 4.0)
+    capacity[n:] = 6.0
+    past = DrivenHistory(np.zeros(n + STEPS), driver, capacity, n, n, 0, 300.0, END)
+    return past, Overload(9.0)
+
+
+@dataclass(frozen=True)
+class Overload:
+    """metric = what arrives and cannot be done."""
+
+    rate: float
+
+    def metric(self, driver: FloatArray, capacity: FloatArray) -> FloatArray:
+        return np.maximum(driver - self.rate * capacity, 0.0)
+
+
+@pytest.mark.parametrize("overloads", [0, 3, 12])
+def test_what_a_response_says_of_an_overload_counts_as_sure_only_as_far_as_it_was_right_in_others(
+    overloads: int,
+) -> None:
+    effect = measure_amount(*backlog(overloads), 4.0, 6.0, better="lower", window_steps=STEPS)
+    assert effect.estimate < 0
+    assert effect.low <= 0 <= effect.high
+    assert effect.verdict is Verdict.INCONCLUSIVE

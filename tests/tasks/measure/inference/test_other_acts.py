@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from math import sqrt
 
@@ -11,7 +12,7 @@ import pytest
 from storage.records import Verdict
 from tasks.interventions.effect_over_time import ActEffects, PassingAct, fit_effects
 from tasks.measure.inference.effect import Effect
-from tasks.measure.inference.other_acts import OtherActs, other_acts, with_others
+from tasks.measure.inference.other_acts import OtherActs, other_acts, with_doubt, with_others
 
 END = datetime(2026, 3, 6, tzinfo=UTC)
 STEP_S = 300.0
@@ -76,3 +77,11 @@ def test_what_is_not_known_of_others_widens_the_interval_and_may_take_the_verdic
 def test_acts_that_cannot_be_told_apart_are_confounded() -> None:
     assert with_others(FOUND, doubt_of(13.0), 0.05, 20.0).verdict is Verdict.CONFOUNDED
     assert with_others(FOUND, doubt_of(0.0), 0.05, 20.0) is FOUND
+
+
+def test_a_doubt_widens_also_what_had_no_error_at_all() -> None:
+    exact = replace(FOUND, low=FOUND.estimate, high=FOUND.estimate, standard_error=0.0)
+    wider = with_doubt(exact, 10.0, 0.05, 20.0, "of a doubt")
+    assert wider.standard_error == 10.0
+    assert wider.high - wider.estimate == pytest.approx(16.8, abs=0.5)
+    assert with_doubt(FOUND, 0.0, 0.05, 20.0, "of a doubt") is FOUND
