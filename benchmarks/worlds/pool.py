@@ -87,7 +87,7 @@ class Pool(SteppedWorld):
 
     def takes_back(self, done: Done, later: Done) -> bool:
         """Tell whether a later act brought back at least the workers that an act had taken away."""
-        return (later.command.amount or 0) >= done.before.asked
+        return bool((later.command.amount or 0) >= done.before.asked)
 
     def step(self, state: PoolState, i: int) -> WorldStep:
         """Let a minute's jobs come and the workers do theirs."""
