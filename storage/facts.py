@@ -118,10 +118,11 @@ class FoundDriver(NamedTuple):
 
 
 class DriverSearch(NamedTuple):
-    """When drivers were last searched for, in unix seconds, and those found so far, by objective."""
+    """When drivers were last searched for, in unix seconds, those found so far, and those found once, by objective."""
 
     at_s: float
     found: dict[str, FoundDriver]
+    once: dict[str, FoundDriver]
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from itertools import pairwise
 from pathlib import Path
 
 from benchmarks.cluster.cluster_world import ClusterWorld
-from benchmarks.cluster.simulator import ClusterConfig
+from benchmarks.cluster.simulator import ClusterConfig, Period
 from benchmarks.control.contenders import FORESIGHT, REACTIVE, measure
-from benchmarks.control.loop import configured, plain
+from benchmarks.control.loop import RECIPE, configured, plain
 from benchmarks.control.run import run_world as run_cluster
 from benchmarks.control.traffic import DAY_S, MATCH_DAYS, OTHER_DAYS, Calendar
 from benchmarks.worlds.against_truth import LOOP, Figures
@@ -50,9 +50,15 @@ def run(name: str, seed: int, data: Path) -> Figures:
     figures.false_goals = len(report.false_alarms)
     figures.lead_s = [each.lead_time_s for each in report.episodes if each.lead_time_s is not None]
     against = sum(
-        now.servers < before.servers and before.response_time_s > config.late_after_s
-        for before, now in pairwise(periods)
+        now.servers < before.servers and _is_broken(name, before, config) for before, now in pairwise(periods)
     )
     figures.unsafe = [f"{against} moves of the amount against a breach"] if against else []
     figures.seconds = time.process_time() - began
     return figures
+
+
+def _is_broken(name: str, period: Period, config: ClusterConfig) -> bool:
+    """Tell whether the objective that carries the load was broken: that on response time, or by the recipe on load."""
+    if name == TUNED:
+        return period.response_time_s > config.late_after_s
+    return bool(period.utilisation / period.active_servers > RECIPE["objectives"][0]["bound"])

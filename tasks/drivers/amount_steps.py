@@ -26,7 +26,7 @@ _MOSTLY = 0.5
 _MOST_DAYS = 7
 _MOST_TRIES = 4
 _RELIEF_S = 7_200.0
-_STIRRED_S = 3_600.0
+_STIRRED_S, _RESTED_S = 3_600.0, 1_800.0
 _FEWEST_VOTES = 5
 _ALPHA = 0.05
 
@@ -293,7 +293,7 @@ def _back(seen: StrainHistory, wanted: float) -> StepTaken:
         return StepTaken(Move.STAY, seen.now, "the metric is within its bound, but not well within it")
     if lower < wanted or _fell_short_lately(seen, lower):
         return StepTaken(Move.STAY, seen.now, "that much was needed lately, or at this time on past days")
-    held = slice(-seen.settling, None)
+    held = slice(-max(seen.settling, round(_RESTED_S / seen.step_s) if seen.well < CALM else 0), None)
     has_held = bool((seen.strain[held] <= seen.well).all() and (np.abs(seen.place[held] - seen.now) < 1e-9).all())
     if has_held or _sufficed_yesterday(seen, lower):
         return StepTaken(Move.GIVE_BACK, lower, "the metric is well within its bound, and stays so")

@@ -37,13 +37,15 @@ class DrivenMetrics:
     """What the planner needs of driven objectives: `responses` by objective, `capacities` by capacity series.
 
     `unfitted` says by objective why there is no response, and what would help; such an objective is one like any other.
-    `latency_s` is how long an increase of a capacity was seen to take until it works, where the data show it.
+    Of these, `silent` have a driver that has fallen silent. `latency_s` is how long an increase of a capacity was seen
+    to take until it works, where the data show it.
     """
 
     responses: Mapping[str, Response] = field(default_factory=dict)
     capacities: Mapping[str, float] = field(default_factory=dict)
     unfitted: Mapping[str, str] = field(default_factory=dict)
     latency_s: Mapping[str, float] = field(default_factory=dict)
+    silent: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -72,12 +74,15 @@ def fit_driven(
     capacities: dict[str, float] = {}
     unfitted: dict[str, str] = {}
     latency_s: dict[str, float] = {}
+    silent: set[str] = set()
     for objective in driven:
         capacity = str(objective.capacity)
         now = next((value for frame in longest_first if (value := _last(frame, capacity)) is not None), None)
         stopped = _stopped(objective, longest_first, is_capacity_known=now is not None)
         stated = (declared or {}).get(objective.name) or _known(objective, longest_first)
         fitted = FittedResponse(stated) if stated else None if stopped else _fitted(objective, longest_first)
+        if stopped is not None:
+            silent.add(objective.name)
         if now is None or stopped is not None or fitted is None:
             unfitted[objective.name] = stopped or _misfit(objective, longest_first)
             continue
@@ -85,7 +90,7 @@ def fit_driven(
         capacities[capacity] = now
         if fitted.latency_s is not None:
             latency_s[capacity] = max(fitted.latency_s, latency_s.get(capacity, 0.0))
-    return DrivenMetrics(responses, capacities, unfitted, latency_s)
+    return DrivenMetrics(responses, capacities, unfitted, latency_s, frozenset(silent))
 
 
 def with_own_amounts(objectives: Iterable[Objective], actions: Iterable[ActionHandler]) -> tuple[Objective, ...]:

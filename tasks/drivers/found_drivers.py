@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
@@ -18,7 +18,7 @@ from tasks.drivers.settable_amounts import AmountsNow, is_meant, row_of
 
 _MOST_TRIED = 6
 _FEWEST_MOVES, _FEWEST_CHANGES = 30, 3
-_CLEARLY_BETTER = 0.6
+_CLEARLY_BETTER, _PLACEBOS = 0.5, 2
 _AMOUNT_MATTERS = 0.8
 _SMOOTH_S = 900.0
 _AT_REST, _RESTS_ALIKE = 0.3, 0.9
@@ -49,10 +49,13 @@ class DriverQuestion:
         return bool(len(self.metric) >= 2 * self.day and moves >= _FEWEST_MOVES and changes >= _FEWEST_CHANGES)
 
     @property
-    def split(self) -> int:
-        """Return the step before which half of the metric's moves lie: while it rests it tells nothing."""
+    def halves(self) -> tuple[tuple[slice, slice], ...]:
+        """Return what is learned from and what is told: either half of the metric's moves by the other."""
         moved = np.flatnonzero(np.diff(self.metric))
-        return int(moved[len(moved) // 2]) + 1
+        # While the metric rests it tells nothing.
+        split = int(moved[len(moved) // 2]) + 1
+        first, second = slice(0, split), slice(split, len(self.metric))
+        return (first, second), (second, first)
 
 
 def search_drivers(known: AmountsNow) -> dict[str, FoundDriver]:
@@ -76,10 +79,10 @@ def search_drivers(known: AmountsNow) -> dict[str, FoundDriver]:
 def best_driver(question: DriverQuestion, candidates: Mapping[str, FloatArray]) -> str | None:
     """Return the name of the candidate (n_steps,) that drives a metric; None where none surely does.
 
-    It does where a response that was fitted on the first half of the metric's moves tells the second, which it has not
-    seen, clearly better than the metric's median, the metric a day before, and the same candidate a day before do: a
-    placebo that keeps the season. And where it is no symptom: the amount matters for what is told, and the candidate
-    does not follow the amount, nor rest when the metric does, nor come of another driver itself.
+    It does where a response that was fitted on either half of the metric's moves tells the other, which it has not
+    seen, clearly better than the metric's median, the metric a day before, and the same candidate shifted by one day
+    and by two: placebos that keep the season. And where it is no symptom: the amount matters for what is told, and the
+    candidate does not follow the amount, nor rest when the metric does, nor come of another driver itself.
     """
     errors: dict[str, float] = {}
     for name in _likeliest(question, candidates):
@@ -148,29 +151,43 @@ def _likeliest(question: DriverQuestion, candidates: Mapping[str, FloatArray]) -
 
 def _drives(question: DriverQuestion, driver: FloatArray) -> float | None:
     """Return the error on what was not seen where a candidate drives the metric; None where it does not."""
-    metric, split = question.metric, question.split
-    error = _missed(question, driver)
-    flat = error_of(metric[split:], np.full(len(metric) - split, np.median(metric[:split])))
-    before = np.roll(metric, question.day)
-    usual = min(flat, error_of(metric[split:], before[split:]) if split >= question.day else flat)
-    if error > _CLEARLY_BETTER * usual or _is_symptom(question, driver, error):
+    errors = [_missed(question, driver, *half) for half in question.halves]
+    for half, error in zip(question.halves, errors, strict=True):
+        if error > _CLEARLY_BETTER * _missed_without(question, *half):
+            return None
+    if _is_symptom(question, driver, errors):
         return None
-    return error if error <= _CLEARLY_BETTER * _missed(question, np.roll(driver, question.day)) else None
+    for days in range(1, 1 + min(_PLACEBOS, len(driver) // question.day)):
+        shifted = np.roll(driver, days * question.day)
+        if _mean_ratio(errors, [_missed(question, shifted, *half) for half in question.halves]) > _CLEARLY_BETTER:
+            return None
+    return sum(errors)
 
 
-def _missed(question: DriverQuestion, driver: FloatArray) -> float:
-    """Return how far a response fitted on the first half is off in the second, which it tells without a look at it."""
-    metric, amount, split, step_s = question.metric, question.amount, question.split, question.step_s
-    fitted = fit_metric(metric[:split], driver[:split], amount[:split], step_s, question.bound)
+def _mean_ratio(errors: Sequence[float], others: Sequence[float]) -> float:
+    return sum(errors) / max(sum(others), 1e-12)
+
+
+def _missed(question: DriverQuestion, driver: FloatArray, seen: slice, told: slice) -> float:
+    """Return how far a response fitted on one half is off in the other, which it tells without a look at it."""
+    metric, amount, step_s = question.metric, question.amount, question.step_s
+    fitted = fit_metric(metric[seen], driver[seen], amount[seen], step_s, question.bound)
     if fitted is None:
         return np.inf
-    working = effective(amount, round((fitted.latency_s or 0.0) / step_s))[split:]
-    lately = driver[max(0, split - max(1, round(_SMOOTH_S / step_s))) : split + 1]
-    response = started(on_grid(fitted.response, step_s), float(metric[split]), float(lately.mean()))
-    return error_of(metric[split:], response.metric(driver[split:], working))
+    working = effective(amount, round((fitted.latency_s or 0.0) / step_s))[told]
+    lately = driver[max(0, told.start - max(1, round(_SMOOTH_S / step_s))) : told.start + 1]
+    response = started(on_grid(fitted.response, step_s), float(metric[told.start]), float(lately.mean()))
+    return error_of(metric[told], response.metric(driver[told], working))
 
 
-def _is_symptom(question: DriverQuestion, driver: FloatArray, error: float) -> bool:
+def _missed_without(question: DriverQuestion, seen: slice, told: slice) -> float:
+    """Return how far the metric's own median is off, or the metric a day before, whichever is nearer."""
+    metric, day = question.metric, question.day
+    flat = error_of(metric[told], np.full(told.stop - told.start, np.median(metric[seen])))
+    return min(flat, error_of(metric[told], np.roll(metric, day)[told])) if told.start >= day else flat
+
+
+def _is_symptom(question: DriverQuestion, driver: FloatArray, errors: Sequence[float]) -> bool:
     """Tell whether a candidate shows the same trouble as the metric: what drives does so whatever the amount is."""
     is_resting = question.metric <= question.metric.min()
     if is_resting.mean() >= _AT_REST and (driver[is_resting] <= driver.min()).mean() >= _RESTS_ALIKE:
@@ -178,7 +195,7 @@ def _is_symptom(question: DriverQuestion, driver: FloatArray, error: float) -> b
     if seen_direction(strain_of(driver, float(np.median(driver)), "below"), question.amount, 1) != 0:
         return True
     constant = replace(question, amount=np.full_like(question.amount, float(np.median(question.amount))))
-    return error > _AMOUNT_MATTERS * _missed(constant, driver)
+    return _mean_ratio(errors, [_missed(constant, driver, *half) for half in question.halves]) > _AMOUNT_MATTERS
 
 
 def _comes_of_another(

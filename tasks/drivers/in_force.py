@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
+import numpy as np
+
 from storage import Store
 from storage.facts import DRIVEN, DRIVER_SEARCH, DriverSearch
 from storage.records import Breach, FloatArray, Frame, Objective
@@ -52,15 +54,18 @@ def amounts_now(
 
 
 def look_for_drivers(context: Context, known: AmountsNow) -> None:
-    """Search once an hour what drives objectives that name no driver; what is found holds from the next turn on."""
+    """Search once an hour what drives objectives that name no driver; what two searches find holds from the next turn.
+
+    One search in so many finds something by chance; an hour later it hardly finds the same.
+    """
     if not known.actions or all(each.driver is not None for each in known.objectives):
         return
-    now_s, earlier = context.tick.timestamp(), context.store.facts.get(DRIVER_SEARCH)
-    if earlier is not None and 0 <= now_s - earlier.at_s < _SEARCH_EVERY_S:
+    now_s, earlier = context.tick.timestamp(), context.store.facts.get(DRIVER_SEARCH) or DriverSearch(-np.inf, {}, {})
+    if 0 <= now_s - earlier.at_s < _SEARCH_EVERY_S:
         return
-    found = search_drivers(known)
-    so_far = earlier.found if earlier is not None else {}
-    context.store.facts.set(DRIVER_SEARCH, DriverSearch(now_s, {**so_far, **found}))
+    once = search_drivers(known)
+    found = {name: each for name, each in once.items() if earlier.once.get(name) == each}
+    context.store.facts.set(DRIVER_SEARCH, DriverSearch(now_s, {**earlier.found, **found}, once))
     for objective in known.objectives:
         if objective.name in found:
             sentence = said_of(objective, found[objective.name])

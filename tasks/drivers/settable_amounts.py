@@ -317,6 +317,9 @@ def _look(
         step_s=frame.step_s,
     )
     taken = next_step(history)
+    if taken.move in {Move.GIVE_BACK, Move.WAIT} and objective.name in known.driven.silent:
+        # For lack of data nothing is given up.
+        taken = StepTaken(Move.STAY, history.now, known.driven.unfitted[objective.name])
     if direction < 0:
         # Where less relieves there is nothing to give back: it costs no more.
         is_relief, is_hopeless = taken.move is Move.RELIEVE, taken.move is Move.HOPELESS

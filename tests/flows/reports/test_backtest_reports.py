@@ -217,6 +217,8 @@ def a_goal(**changes: object) -> GoalView:
         ({}, True),
         ({"informs": True}, False),
         ({"because": {"is_broken_now": True}}, False),
+        ({"because": {"forecast": {}}}, False),
+        ({"because": {"forecast": {"breach_probability": 0.9}}}, True),
         ({"objective": "disk"}, False),
     ],
 )

@@ -88,6 +88,17 @@ def test_it_goes_back_by_one_once_the_metric_was_well_all_the_while() -> None:
     assert next_step(history(WELL, [*[6.0] * 19, 5.0])).move is Move.WAIT
 
 
+def test_a_resting_metric_that_stirred_gives_nothing_back_though_it_is_far_from_its_bound() -> None:
+    assert next_step(history(WELL)).move is Move.GIVE_BACK
+    assert next_step(history([*WELL, 0.2, 0.0])).move is Move.STAY
+    assert next_step(history([*WELL, 0.2, 0.0, 0.0, 0.0])).move is Move.GIVE_BACK
+
+
+def test_a_metric_that_never_rests_is_well_within_a_quarter_of_the_way() -> None:
+    moving = np.tile([0.05, 0.15, 0.1, 0.2], 6)
+    assert next_step(history(moving)).move is Move.GIVE_BACK
+
+
 def test_what_fell_short_is_tried_again_later_each_time() -> None:
     once = [*[0.0] * 10, 0.6, 1.4, *[0.0] * 9]
     assert next_step(history(once, [*[4.0] * 12, *[5.0] * 9])).move is Move.GIVE_BACK

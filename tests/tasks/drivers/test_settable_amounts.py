@@ -12,7 +12,7 @@ import pytest
 from handlers import ActionHandler, elsewhere
 from storage.records import Breach, FloatArray, Objective
 from tasks.drivers.amount_steps import Move
-from tasks.drivers.fitting import DrivenMetrics
+from tasks.drivers.fitting import DrivenMetrics, fit_driven
 from tasks.drivers.responses import RatioResponse
 from tasks.drivers.settable_amounts import (
     AmountsNow,
@@ -81,6 +81,19 @@ def test_an_amount_that_is_not_recorded_is_not_touched_and_says_what_to_record()
     taken = step({"age": STRAINED})
     assert taken.move is Move.STAY
     assert "record" in taken.reason
+
+
+def test_nothing_is_given_up_for_lack_of_data_while_a_driver_is_silent_and_a_breach_is_still_met() -> None:
+    driven = AGE.model_copy(update={"driver": "jobs", "capacity": "workers"})
+    jobs = np.r_[np.full(90, 30.0), np.full(30, np.nan)]
+    for age, move, to in ((WELL, Move.STAY, 6), (STRAINED, Move.RELIEVE, 7)):
+        values = with_workers(age) | {"jobs": jobs}
+        now = known(values, objectives=(driven,), driven=fit_driven([driven], [frame_of(values)]))
+        taken = amount_steps(now)["workers"]
+        assert (taken.move, taken.to) == (move, to)
+        assert list(spare_amounts(now, {"workers": taken})) == []
+        if move is Move.STAY:
+            assert "jobs has been silent for 30 min" in taken.reason
 
 
 def test_a_metric_that_went_silent_moves_nothing() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -54,11 +55,24 @@ def test_the_goal_is_achieved_once_less_is_there_and_no_more_can_be_spared() -> 
     assert "no more of it can be spared" in standing.statement
 
 
-def test_the_goal_ends_unachieved_where_the_amount_is_needed_again() -> None:
+@pytest.mark.parametrize(("workers", "minutes", "is_over"), [(10.0, 1, True), (9.0, 1, False), (9.0, 61, True)])
+def test_the_goal_ends_unachieved_where_the_amount_is_needed_again_or_stays_for_an_hour(
+    workers: float, minutes: float, is_over: bool
+) -> None:
     (goal,) = raised(seen(9.0, spare()))
-    standing = spare_capacity.standing(goal, seen(9.0))
-    assert standing.is_over
+    standing = spare_capacity.standing(goal, seen(workers, tick=TICK + timedelta(minutes=minutes)))
+    assert standing.is_over is is_over
     assert not standing.is_met
+
+
+@pytest.mark.parametrize(("lowered_ago", "is_achieved"), [(30, False), (90, True)])
+def test_what_goes_down_step_by_step_with_pauses_stays_one_goal(lowered_ago: int, is_achieved: bool) -> None:
+    (goal,) = raised(seen(9.0, spare()))
+    workers = np.r_[np.full(120 - lowered_ago, 9.0), np.full(lowered_ago, 5.0)]
+    later = evidence_of(AGE, {"age": np.zeros(120), "workers": workers}, spare=())
+    view = GoalView(goal=goal, state=GoalState.ACTIVE, progress=0.0, reason="", since=TICK)
+    changes = set_goals(later, [view], [], max_active_goals=10, cycle_id="d")
+    assert (GoalState.ACHIEVED in {each.state for each in changes.transitions}) is is_achieved
 
 
 def test_a_full_list_gives_way_to_what_burns() -> None:
