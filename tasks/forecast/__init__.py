@@ -9,5 +9,15 @@ from tasks.forecast.fleet.fit import FleetState, fit_fleet
 from tasks.forecast.fleet.forecast import forecast_batch
 from tasks.forecast.model_store import earlier_residuals
 from tasks.forecast.risk.outlook import Outlook
+from tasks.forecast.running_times import with_running_times
 
-__all__ = ["LEVELS", "FleetState", "ForecastBatch", "Outlook", "earlier_residuals", "fit_fleet", "forecast_batch"]
+__all__ = [
+    "LEVELS",
+    "FleetState",
+    "ForecastBatch",
+    "Outlook",
+    "earlier_residuals",
+    "fit_fleet",
+    "forecast_batch",
+    "with_running_times",
+]

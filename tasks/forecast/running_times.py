@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
-from storage.records import BoolArray, FloatArray, Frame
+from storage.records import BoolArray, FloatArray
 from tasks.forecast.batch import ForecastBatch, median_of, path_quantiles
 from tasks.forecast.fleet.prepare import PLAUSIBLE_MAGNITUDE
 
@@ -66,11 +66,11 @@ class PastRuns:
         return shown
 
 
-def with_running_times(batch: ForecastBatch, frame: Frame, seed: int) -> ForecastBatch:
-    """Return forecasts of a frame's series in which those that are clocks are forecast as such."""
+def with_running_times(batch: ForecastBatch, values: FloatArray, seed: int) -> ForecastBatch:
+    """Return forecasts after histories (n, n_steps) in which those that are clocks are forecast as such."""
     point, quantiles, paths, method = batch.point, batch.quantiles, batch.scaled_paths, list(batch.method)
-    for row in np.flatnonzero(_rise_evenly(frame.values)).tolist():
-        runs = past_runs(frame.values[row])
+    for row in np.flatnonzero(_rise_evenly(values)).tolist():
+        runs = past_runs(values[row])
         if runs is None or batch.refusals[row] is not None:
             continue
         if paths is batch.scaled_paths:

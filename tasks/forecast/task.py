@@ -97,7 +97,7 @@ def _batches(
             pace=models.pace,
         )
         batch = with_acts(batch, frame, effects, context.cycle.seed)
-        batches.append(with_running_times(batch, frame, context.cycle.seed))
+        batches.append(with_running_times(batch, frame.values, context.cycle.seed))
     return tuple(batches)
 
 

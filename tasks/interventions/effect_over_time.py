@@ -167,7 +167,7 @@ def fit_effects(values: FloatArray, end: datetime, step_s: float, acts: Sequence
     seen = np.isfinite(values)
     ends_s = end.timestamp() - step_s * np.arange(len(values) - 1, -1, -1.0)
     recent = [act for act in acts if act.ends_by.timestamp() > ends_s[0] - step_s] if len(values) else []
-    if not recent or seen.sum() < FEWEST_FREE_STEPS:
+    if not recent or seen.sum() < FEWEST_FREE_STEPS or _is_clock(values):
         return None
     own = tuple(act.action_id for act in sorted(recent, key=lambda act: act.start))[-MOST_OWN:]
     actions = actions_of(acts)
@@ -267,6 +267,16 @@ def usual_day(values: FloatArray, ends_s: FloatArray, free: BoolArray) -> FloatA
     kernel = np.ones(2 * (width // 2) + 1) / (2 * (width // 2) + 1)
     smooth = np.convolve(around, kernel, mode="same")[width : width + day]
     return np.asarray(np.tile(smooth, len(values) // day + 1)[-len(values) :])
+
+
+def _is_clock(values: FloatArray) -> bool:
+    """Tell whether values (n,) rise as a clock does: an act may end its run, but lifts or lowers nothing."""
+    change = np.diff(values)
+    rises = change > 0
+    if not rises.any():
+        return False
+    is_even = np.abs(change[rises] - change[rises].max()) <= 1e-6 * change[rises].max()
+    return bool(is_even.mean() > 0.9 and (rises[1:] & rises[:-1]).sum() > 0.5 * rises.sum())
 
 
 def without_shift(values: FloatArray, usual: FloatArray, free: BoolArray, fewest: int) -> tuple[FloatArray, BoolArray]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from storage.records import FloatArray, Frame, IntArray
-from tasks.forecast import forecast_batch
+from tasks.forecast import forecast_batch, with_running_times
 
 RERUN_ORIGINS = 60
 FEWEST_HISTORY_STEPS = 30
@@ -27,4 +27,4 @@ def forecast_from(history: Frame, values: FloatArray, origins: IntArray, ahead: 
     for row, origin in enumerate(origins):
         seen[row, len(values) - 1 - origin :] = values[: origin + 1]
     batch = forecast_batch(seen, season_lengths=history.season_lengths, horizon=ahead, seed=seed)
-    return np.asarray(batch.point, dtype=np.float64)
+    return np.asarray(with_running_times(batch, seen, seed).point, dtype=np.float64)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage.records import FloatArray, Frame
+from storage.records import FloatArray
 from tasks.forecast.batch import ForecastBatch
 from tasks.forecast.running_times import METHOD, past_runs, with_running_times
 
 RISE, DAY, AHEAD = 300.0, 288, 48
-END = datetime(2026, 3, 10, tzinfo=UTC)
 
 
 def nightly(lengths: list[int], now: int) -> FloatArray:
@@ -27,8 +24,7 @@ def nightly(lengths: list[int], now: int) -> FloatArray:
 
 
 def foretold(values: FloatArray, paths: int = 200) -> ForecastBatch:
-    frame = Frame(series=("elapsed",), values=values[None], end=END, step_s=RISE)
-    return with_running_times(ForecastBatch.from_paths(np.full((1, paths, AHEAD), 7.0)), frame, seed=1)
+    return with_running_times(ForecastBatch.from_paths(np.full((1, paths, AHEAD), 7.0)), values[None], seed=1)
 
 
 LENGTHS = [20, 22, 25, 21, 24]

@@ -174,3 +174,8 @@ def test_what_wanders_has_no_lasting_shift() -> None:
     values = wandering(2)
     moved, _ = without_shift(values, np.full(STEPS, 200.0), np.ones(STEPS, dtype=np.bool_), 36)
     assert moved is values
+
+
+def test_of_acts_on_what_rises_as_a_clock_does_no_effect_on_its_level_is_believed() -> None:
+    values = np.tile(np.r_[np.zeros(180), 300.0 * np.arange(1, 21)], STEPS // 200)
+    assert fit_effects(values, moment(len(values)), STEP_S, [act(step) for step in (780, 1_190)]) is None
