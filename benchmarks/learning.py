@@ -109,7 +109,8 @@ class PlanningLearner:
     def learn(self, action: str, goal_type: GoalType, hour: float, measured: float, size: float) -> None:
         """Take in what an action, or nothing, was measured to change."""
         if action != NOTHING:
-            believed, _ = self.problem.beliefs.effect(action, goal_type)
+            (view,) = self.problem.goals
+            believed, _ = self.problem.beliefs.effect(action, view.goal, action)
             so_far = self.realised.get(action, Realised(0, 0.0, 0.0))
             self.realised[action] = Realised(
                 so_far.count + 1,
@@ -145,7 +146,7 @@ class PlanningLearner:
             goals=(GoalView(goal=goal, state=GoalState.ACTIVE, progress=0.0, reason="", since=tick),),
             objectives={series: Objective(name=series, metric=series, bound=BOUND, severity=0.5)},
             candidates={goal.goal_id: tuple(Candidate(action=name) for name in names)},
-            beliefs=LearnedBeliefs(self.learner, hour, 0.0),
+            beliefs=LearnedBeliefs(self.learner, hour),
             paths={series: BOUND + BEYOND_SD * METRIC_SD + noise},
             step_s={series: 60.0},
             series_sd={series: METRIC_SD},

@@ -17,7 +17,7 @@ from tasks.plan.valuation.value import LEAST_WORTH, Valuer
 _SEVERE = 0.9
 _DRAWS = 300
 _CURIOSITY = 0.5
-_TRIAL_RATIO = 0.5
+_TRIAL_RATIO = 0.25
 _RARE = 0.1
 _GRID = 9
 
@@ -134,16 +134,18 @@ def _shares_won(
     """Return how often each of `names` (n_names,) is worth most, over draws of what is believed of their effects.
 
     Thompson sampling on value: Thompson (1933, doi:10.1093/biomet/25.3-4.285), with the spread of the draws times
-    `_CURIOSITY`. Doing nothing wins where no other saves half of the margin; where it may not be chosen in order to
-    learn, it wins only if it is what the valuation says.
+    `_CURIOSITY`. Doing nothing wins where no other saves `_TRIAL_RATIO` of its margin; where it may not be chosen in
+    order to learn, it wins only if it is what the valuation says.
     """
     values = np.full((_DRAWS, len(names)), -np.inf)
-    least = max(LEAST_WORTH, _TRIAL_RATIO * problem.margin * valuer.risk)
-    values[:, 0] = least if best_action == NOTHING or problem.nothing_floor > 0 else -np.inf
+    may_do_nothing = best_action == NOTHING or problem.nothing_floor > 0
+    values[:, 0] = 0.0 if may_do_nothing else -np.inf
     normal = np.random.default_rng([seed, 2]).standard_normal((_DRAWS, len(names)))
     for place, name in enumerate(names):
         if name == best_action != NOTHING or name in tried:
-            values[:, place] = _values_drawn(problem, valuer, options[name], normal[:, place])
+            drawn = _values_drawn(problem, valuer, options[name], normal[:, place])
+            least = max(LEAST_WORTH, _TRIAL_RATIO * options[name].worth.needed)
+            values[:, place] = np.where(drawn > least, drawn, -np.inf) if may_do_nothing else drawn
     won = np.bincount(values.argmax(axis=1), minlength=len(names)) / _DRAWS
     # A small chance at every turn is an act a day: what is seldom better than what would be done is not tried at all.
     else_done = np.maximum(values[:, 0], values[:, names.index(best_action)])

@@ -163,5 +163,5 @@ def _why_not(round_: Round, column: Column, others: Allocation) -> str:
     if column.worth.is_planned and not round_.is_worth_it(column):
         return f"it saves too little over the present amount: {number(column.worth.needed)} per step is required"
     if not round_.is_worth_it(column):
-        return f"it removes less than {percent(round_.problem.margin)} of the risk of doing nothing"
+        return f"it removes less than {percent(round_.problem.margin)} of the risk that it could remove"
     return "another action was worth more, or was drawn"

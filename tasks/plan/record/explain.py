@@ -174,7 +174,7 @@ def explain_nothing(
     return (
         f"Nothing: the best candidate, {named(problem, best.candidate)}, is worth {number(best.value)}; the "
         f"risk of doing nothing is {number(risk)}, and acting requires {number(best.worth.needed)}, a margin of "
-        f"{percent(problem.margin)}."
+        f"{percent(problem.margin)} of what it could save."
     )
 
 

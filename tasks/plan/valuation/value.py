@@ -49,8 +49,9 @@ class BoundFutures:
 class Worth:
     """What a candidate is worth in each slot (n_slots,): gain over all bounds, the goal's own, the risk it leaves.
 
-    `needed` is what it must be worth after its cost to be preferred to doing nothing, `is_planned` whether it sets an
-    amount and is valued by the plan of amounts that begins with it, `harmed` the objectives that lose by it.
+    `needed` is what it must be worth after its cost to be preferred to doing nothing: a margin of what an act of its
+    latency and duration could save at all. `is_planned` tells whether it sets an amount and is valued by the plan of
+    amounts that begins with it, `harmed` are the objectives that lose by it.
     """
 
     gain: FloatArray
@@ -77,6 +78,7 @@ class Valuer:
         self.amounts = amount_values(problem, view)
         self.worths: dict[str, Worth] = {}
         self._others: dict[tuple[str, str], BoundFutures | None] = {}
+        self._reach: dict[tuple[float, float | None, bool], float] = {}
 
     @property
     def risk(self) -> float:
@@ -102,9 +104,24 @@ class Valuer:
         shrink = shrink_of(self.problem.realised.get(candidate.action))
         saved = self.outlook.risk - left
         own = self.view.goal.severity * np.where(saved > 0, shrink * saved, saved)
-        needed = max(LEAST_WORTH, self.problem.margin * self.risk)
+        needed = max(LEAST_WORTH, self.problem.margin * self.reach_of(candidate))
         harm, harmed = self._harm(candidate, effect)
         return Worth(own - harm, own, left, shrink, needed, harmed=harmed)
+
+    def reach_of(self, candidate: Candidate) -> float:
+        """Return the weighted risk that a candidate would save at its best time, were it to end every breach meanwhile.
+
+        What works for an hour cannot be asked for a share of what two hours may bring.
+        """
+        if self.outlook.excess.size == 0:
+            return self.risk
+        is_asked = self.problem.level(self.view.goal.goal_type, candidate.action) is not Autonomy.AUTO
+        key = (candidate.latency_s, self.problem.traits_of(candidate.action).duration_s, is_asked)
+        if key not in self._reach:
+            cure = 1.0 + max(0.0, float(self.outlook.excess.max()))
+            left = self._risk_after(candidate, self.outlook, (cure, 0.0))
+            self._reach[key] = self.view.goal.severity * (self.outlook.risk - float(left.min()))
+        return self._reach[key]
 
     def own_gains_at(self, candidate: Candidate, slot: int, effects: FloatArray) -> FloatArray:
         """Return what a candidate in a slot would be worth to the goal alone (n_effects,) were this its effect.

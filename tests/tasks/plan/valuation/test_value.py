@@ -14,8 +14,8 @@ from storage.records import Autonomy, Candidate, GoalType, Objective
 from tasks.plan import Realised
 from tasks.plan.valuation.priors import PriorBeliefs, declared_effect, effect_of
 from tasks.plan.valuation.risk import deviates_of, losses_of, ramps_of, risk_of, thin
-from tasks.plan.valuation.value import Valuer, shrink_of
-from tests.tasks.plan.worlds import TICK, KnownEffects, goal_of, problem_of, rising_paths, view_of
+from tasks.plan.valuation.value import LEAST_WORTH, Valuer, shrink_of
+from tests.tasks.plan.worlds import TICK, KnownEffects, goal_of, problem_of, rising_paths, safe, view_of
 
 LIMIT = Candidate(action="limit", target="p")
 
@@ -99,6 +99,28 @@ class TestWorth:
         alone = valuer(3.0).worth(LIMIT).gain[0]
         guarded = valuer(3.0, objectives={"cpu": ceiling, "floor": floor}).worth(LIMIT).gain[0]
         assert guarded < alone
+
+    @settings(max_examples=40, deadline=None)
+    @given(st.floats(60, 7_200), st.floats(1, 4), st.integers(0, 100))
+    def test_the_margin_is_on_what_an_act_that_lasts_so_long_could_save(
+        self, duration_s: float, longer: float, seed: int
+    ) -> None:
+        paths = {"cpu": np.random.default_rng(seed).normal(92.0, 10.0, (20, 60))}
+        needed = [
+            valuer(0.5, paths=paths, traits={"limit": safe(duration_s=lasts_s)}).worth(LIMIT).needed
+            for lasts_s in (duration_s, longer * duration_s, None)
+        ]
+        assert needed == sorted(needed)
+        assert needed[0] >= LEAST_WORTH
+        assert needed[-1] <= 0.3 * valuer(0.5, paths=paths).risk + 1e-9
+
+    def test_what_works_half_the_time_needs_half_as_much(self) -> None:
+        paths = {"cpu": np.full((20, 60), 110.0)}
+        half, whole = (
+            valuer(0.5, paths=paths, traits={"limit": safe(duration_s=lasts_s)}).worth(LIMIT).needed
+            for lasts_s in (1_800.0, None)
+        )
+        assert half == pytest.approx(whole / 2, rel=0.05)
 
 
 class TestShrinking:
