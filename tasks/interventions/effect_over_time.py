@@ -167,7 +167,7 @@ def fit_effects(values: FloatArray, end: datetime, step_s: float, acts: Sequence
     seen = np.isfinite(values)
     ends_s = end.timestamp() - step_s * np.arange(len(values) - 1, -1, -1.0)
     recent = [act for act in acts if act.ends_by.timestamp() > ends_s[0] - step_s] if len(values) else []
-    if not recent or seen.sum() < FEWEST_FREE_STEPS or _is_clock(values):
+    if not recent or seen.sum() < FEWEST_FREE_STEPS or is_clock(values):
         return None
     own = tuple(act.action_id for act in sorted(recent, key=lambda act: act.start))[-MOST_OWN:]
     actions = actions_of(acts)
@@ -269,7 +269,7 @@ def usual_day(values: FloatArray, ends_s: FloatArray, free: BoolArray) -> FloatA
     return np.asarray(np.tile(smooth, len(values) // day + 1)[-len(values) :])
 
 
-def _is_clock(values: FloatArray) -> bool:
+def is_clock(values: FloatArray) -> bool:
     """Tell whether values (n,) rise as a clock does: an act may end its run, but lifts or lowers nothing."""
     change = np.diff(values)
     rises = change > 0

@@ -109,6 +109,7 @@ class PlanProblem:
     value of the series that objectives name as capacity, `responses` the models by objective that has a driver,
     `capacity_latency_s` how long an increase of such a series was seen to take until it works, `steps` the next step of
     each amount without a response, by the series that actions set.
+    `in_force_until` says by (action, series) until when an act works that the paths cannot show.
     `maintenance` holds spans (start, end) in which nothing is done, `informed` the goals that had their information
     action. `changes` are the measured changes of series by actions, (action, series) to mean and standard error in the
     metric's unit, `unmeasured` the actions and the series of acts that await their measurement. `cycle_s` is the time
@@ -132,6 +133,7 @@ class PlanProblem:
     strategies: Mapping[GoalType, Strategy] | None = None
     advice: StrategyChooser | None = None
     commitments: tuple[Commitment, ...] = ()
+    in_force_until: Mapping[tuple[str, str], datetime] = field(default_factory=dict)
     cooldown_until: Mapping[tuple[str, str], datetime] = field(default_factory=dict)
     maintenance: tuple[tuple[datetime, datetime], ...] = ()
     realised: Mapping[str, Realised] = field(default_factory=dict)

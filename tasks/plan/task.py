@@ -21,6 +21,7 @@ from tasks.drivers.settable_amounts import amount_steps
 from tasks.forecast import Outlook
 from tasks.goals import leads_to_act
 from tasks.interventions.act_window import horizon_ends_at
+from tasks.interventions.effect_over_time import is_clock
 from tasks.learn import learned_strategies, measured_changes, planner_beliefs, realised_by_action
 from tasks.maintenance import spans_between
 from tasks.objectives.in_force import objectives_in_force
@@ -106,6 +107,7 @@ def problem(context: Context, goals: tuple[GoalView, ...], outlook: Outlook) -> 
         capacity_latency_s=driven.latency_s,
         steps=amount_steps(amounts_now(context, objectives, outlook.frames, driven, outlook.breaches, paths)),
         commitments=commitments(context, [*pending, *_settling(context, recent)], outlook.frames, driven.latency_s),
+        in_force_until=_in_force(context, recent, outlook.frames),
         cooldown_until=_cooldowns(context, recent),
         maintenance=tuple(
             spans_between(options.maintenance, context.tick, context.tick + timedelta(days=1), context.zone)
@@ -257,6 +259,25 @@ def _value_at(frames: tuple[Frame, ...], series: str, moment: datetime) -> float
             seen = row[np.isfinite(row)]
             return float(seen[-1]) if len(seen) else None
     return None
+
+
+def _in_force(context: Context, recent: list[ActionView], frames: tuple[Frame, ...]) -> dict[tuple[str, str], datetime]:
+    """Return by (action, series) until when acts on clocks work: what they still change is in no path.
+
+    Of other metrics the forecast holds it. An act that was undone works no more.
+    """
+    undone, until = context.store.actions.undone_at(), dict[tuple[str, str], datetime]()
+    clocks = {series for frame in frames for series in _acted_on(recent, frame) if is_clock(frame.row(series))}
+    for view in recent:
+        action, duration_s = view.action, context.actions[view.action.name].duration_s
+        is_over = action.undo_of is not None or action.action_id in undone
+        if view.touched and duration_s and action.series in clocks and not is_over:
+            until[(action.name, action.series)] = view.touched.finished_at + timedelta(seconds=duration_s)
+    return until
+
+
+def _acted_on(recent: Sequence[ActionView], frame: Frame) -> set[str]:
+    return {view.action.series for view in recent if view.action.series in frame.series}
 
 
 def _cooldowns(context: Context, recent: list[ActionView]) -> dict[tuple[str, str], datetime]:

@@ -238,6 +238,9 @@ def _closures(problem: PlanProblem, view: GoalView, candidate: Candidate) -> lis
     cool = problem.cooldown_until.get((candidate.action, candidate.target))
     if cool is not None:
         closed.append((problem.tick, cool, f"it is in its cooldown until {moment(cool)}"))
+    ends = problem.in_force_until.get((candidate.action, view.goal.series or ""))
+    if ends is not None:
+        closed.append((problem.tick, ends, f"the last {candidate.action} works until {moment(ends)}"))
     target = candidate.target or candidate.action
     sets = problem.traits_of(candidate.action).sets
     for each in problem.standing:

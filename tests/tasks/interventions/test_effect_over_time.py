@@ -18,6 +18,7 @@ from tasks.interventions.effect_over_time import (
     PassingAct,
     design,
     fit_effects,
+    is_clock,
     without_shift,
 )
 
@@ -179,3 +180,11 @@ def test_what_wanders_has_no_lasting_shift() -> None:
 def test_of_acts_on_what_rises_as_a_clock_does_no_effect_on_its_level_is_believed() -> None:
     values = np.tile(np.r_[np.zeros(180), 300.0 * np.arange(1, 21)], STEPS // 200)
     assert fit_effects(values, moment(len(values)), STEP_S, [act(step) for step in (780, 1_190)]) is None
+
+
+def test_a_clock_rises_evenly_and_begins_anew_and_nothing_else_is_one() -> None:
+    rng = np.random.default_rng(0)
+    assert is_clock(np.concatenate([STEP_S * np.arange(40), STEP_S * np.arange(70), np.zeros(30)]))
+    assert not is_clock(rng.normal(50, 5, 300))
+    assert not is_clock(np.full(300, 7.0))
+    assert not is_clock(np.cumsum(rng.exponential(1.0, 300)))

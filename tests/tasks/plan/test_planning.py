@@ -100,6 +100,12 @@ class TestGuards:
         assert all(action.due_at >= TICK + timedelta(minutes=5) for action in result.actions)
         assert any("in its cooldown until" in reason for reason in result.decisions[0].blocked_by)
 
+    def test_an_act_that_the_paths_cannot_show_is_not_done_again_while_it_works(self) -> None:
+        working = {("limit", "cpu"): TICK + timedelta(minutes=5)}
+        result = make_plans(simple(in_force_until=working, cycle_s=3_600.0))
+        assert all(action.due_at >= TICK + timedelta(minutes=5) for action in result.actions if action.name == "limit")
+        assert any("works until" in reason for reason in result.decisions[0].blocked_by)
+
     def test_a_metric_that_is_being_measured_is_left_alone(self) -> None:
         other = Commitment(
             "x", "other", "boost", "q", TICK - timedelta(minutes=1), TICK + timedelta(hours=2), "cpu", is_started=True
