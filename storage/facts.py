@@ -115,6 +115,7 @@ class FoundDriver(NamedTuple):
 
     driver: str
     capacity: str
+    metric: str
 
 
 class DriverSearch(NamedTuple):

@@ -51,7 +51,7 @@ def level_in_force(
 ) -> Autonomy:
     """Return what the loop may do with a pair: what it earned since the level was configured, else as configured.
 
-    Where neither is so it is as `planned`, or as the action says of itself; but code that cannot be undone does nothing
+    Where neither is so it is as `planned`, or as the action says of itself; but what cannot be undone does nothing
     alone before a person has said so. Its `highest_level` is never exceeded. What only reports asks nobody: it may
     always, unless it is configured to observe.
     """
@@ -72,8 +72,8 @@ def _rank(level: Autonomy) -> int:
 
 
 def _is_unasked(action: ActionHandler) -> bool:
-    """Tell whether an action is code of this installation that cannot be undone: the code has no say in that."""
-    return bool(action.source) and not action.reversible
+    """Tell whether an action of this installation cannot be undone: only a person has a say in that, by its `level`."""
+    return not action.reversible and (bool(action.source) or bool(action.configured))
 
 
 def as_allowed_now(actions: ActionsByName, store: Store, view: ActionView) -> ActionView:

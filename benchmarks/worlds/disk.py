@@ -114,14 +114,14 @@ class Disk(SteppedWorld):
 
 
 class IrreversibleDisk(Disk):
-    """The same, `prune` declared as what it is."""
+    """The same, `prune` declared as what it is, and that it may be done: only a person can say that."""
 
     name: ClassVar[str] = "disk, irreversible"
-    prune: ClassVar[dict[str, Any]] = {"reversible": False}
+    prune: ClassVar[dict[str, Any]] = {"reversible": False, "level": "auto"}
 
 
 class DeclaredDisk(Disk):
-    """The same, `prune` declared with what it usually frees, and that it may be done."""
+    """The same, `prune` declared with what it usually frees."""
 
     name: ClassVar[str] = "disk, declared"
     prune: ClassVar[dict[str, Any]] = {"reversible": False, "level": "auto", "expected_change": {USED: -0.15}}

@@ -112,7 +112,7 @@ def _driver_of(known: AmountsNow, objective: Objective, sets: str) -> FoundDrive
         # Most metrics are well most of the time: then nothing is searched, and nothing costs anything.
         is_alive = np.count_nonzero(np.diff(metric[np.isfinite(metric)])) >= _FEWEST_MOVES
         name = best_driver(question, _candidates(known, frame, objective)) if is_alive else None
-        return None if name is None else FoundDriver(name, sets)
+        return None if name is None else FoundDriver(name, sets, objective.measured)
     return None
 
 

@@ -140,7 +140,11 @@ def spare_amounts(known: AmountsNow, steps: Mapping[str, AmountStep]) -> Iterato
     for sets, step in steps.items():
         costs = [unit_cost_of(each) for each in known.actions.values() if each.sets == sets and each.enabled]
         fitted = [each for each in known.objectives if each.capacity == sets and each.name in known.driven.responses]
-        is_idle = step.move in {Move.GIVE_BACK, Move.WAIT} if step.objectives else bool(fitted)
+        is_idle = (
+            step.move in {Move.GIVE_BACK, Move.WAIT}
+            if step.objectives
+            else any(each.measured != sets for each in fitted)
+        )
         # Where an objective of its own keeps an amount from idling, it is left to that one.
         is_kept = any(each.side == "above" and each.measured != sets for each in fitted)
         if max(costs, default=0.0) <= 0 or not is_idle or is_kept:
@@ -275,7 +279,7 @@ def is_meant(known: AmountsNow, objective: Objective, sets: str) -> bool:
     if patterns:
         return any(fnmatchcase(objective.measured, pattern) for pattern in patterns)
     is_amount = any(objective.measured == each.sets for each in known.actions.values())
-    is_named = any(each.capacity == sets for each in known.objectives)
+    is_named = any(each.capacity == sets and each.measured != sets for each in known.objectives)
     return objective.side == "below" and not is_amount and not is_named
 
 
@@ -294,7 +298,11 @@ def _look(
         silent = f"{metric} has no recent data; nothing is changed blindly"
         return _Looked(objective, 0, StepTaken(Move.STAY, place, silent))
     latency = ceil(max(each.latency_s for each in setting) / frame.step_s)
-    there = _carried(_onto(frame, amount_frame, amount))
+    onto = _onto(frame, amount_frame, amount)
+    if not np.isfinite(onto).any():
+        short = f"{setting[0].sets} was not recorded for long enough to tell what it does"
+        return _Looked(objective, 0, StepTaken(Move.STAY, place, short))
+    there = _carried(onto)
     values = np.append(_carried(values), known.latest.get(metric, np.nan))
     values[-1] = values[-1] if np.isfinite(values[-1]) else values[-2]
     strain = np.nan_to_num(strain_of(values, objective.bound, objective.side), nan=0.0)

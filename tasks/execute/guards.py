@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from handlers import ActionsByName
-from handlers.contract.action import AMOUNT
+from handlers.contract.action import AMOUNT, ActionTraits
 from storage.actions import ActionView
 from storage.records import NOTHING, Action, Autonomy, ReceiptStatus
 from tasks.execute.limits import exceeded, is_within
@@ -189,7 +189,7 @@ def _limits(view: ActionView, now: Circumstances) -> Ruling | None:
     cooldown = timedelta(seconds=limits.cooldown_s)
     if any(is_within(moment, now.tick, cooldown) for moment in again):
         return Ruling(GuardAnswer.WAIT, f"It is in its cooldown of {limits.cooldown_s:g} s after the last run.")
-    is_limited = not is_amount or "rate_limits" in limits.configured
+    is_limited = not is_amount or "rate_limits" in limits.configured or limits.rate_limits != ActionTraits.rate_limits
     if is_limited and (text := exceeded(limits.rate_limits, same, now.tick)) is not None:
         return Ruling(GuardAnswer.WAIT, f"The limit of {text} for this action is used up.")
     is_limited = not is_amount or "rate_limits" in now.configured_limits

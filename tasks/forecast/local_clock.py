@@ -23,7 +23,7 @@ def on_todays_clock(frame: Frame, zone: tzinfo) -> Frame:
         since = values.shape[1] - round((frame.end - changed_at).total_seconds() / frame.step_s)
         before = values[:, : max(0, since)]
         moved = np.full_like(before, np.nan)
-        if abs(steps) >= before.shape[1]:
+        if not steps or abs(steps) >= before.shape[1]:
             continue
         if steps > 0:
             moved[:, :-steps] = before[:, steps:]

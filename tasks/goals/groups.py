@@ -54,7 +54,8 @@ def told(members: Collection[str], meant: Collection[str]) -> str:
     """Return how many of how many, by the label that tells them apart: "40 of 52 pods"."""
     series = sorted({*members, *meant})
     labels = [labels_of(each) for each in series]
-    apart = sorted({name for each in labels for name in each if len({other.get(name) for other in labels}) > 1})
+    names = sorted({name for each in labels for name in each})
+    apart = [name for name in names if len({each.get(name) for each in labels}) > 1]
     is_plain = len(apart) == 1 and apart[0].isalpha() and apart[0][-1] not in "shxyz"
     return f"{len(members)} of {len(series)} {f'{apart[0]}s' if is_plain else f'series of {metric_of(series[0])}'}"
 

@@ -142,7 +142,8 @@ def _gathered(
             continue
         made = grouped([each.proposal for each in members], [str(view.goal.series) for view in parts], evidence)
         worst = next(each for each in members if each.proposal.series == made.series)
-        ranked = [each for each in ranked if each not in members]
+        causes = {each.cause for each in members}
+        ranked = [each for each in ranked if each.cause not in causes]
         (first if parts else ranked).append(_weighed(worst.rule, made, evidence))
         joining += [_moved(view, f"it is part of one goal now: {made.description}", evidence) for view in parts]
     return [*first, *_by_priority(ranked)], joining

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from handlers import ActionHandler
 from storage.actions import ActionView
 from storage.facts import INSIGHTS, PLACEBOS
 from storage.records import NOTHING, Autonomy, Decision, Goal, GoalType, ReceiptStatus
@@ -101,7 +102,7 @@ def _evidence(
         goal_type,
         is_reversible=context.actions[action].reversible,
         is_tested=any(row.action == action and not row.is_failure for row in rows),
-        is_said=level.rank <= Autonomy(context.actions[action].level).rank,
+        is_said=_is_said(context.actions[action], level),
         forecasts=forecasts,
         coverage_ratio=coverage or 0.0,
         lead_time_s=lead_time_s(context, goal_type),
@@ -109,6 +110,13 @@ def _evidence(
         undos=len([view for view in undone if view.receipt]),
         undo_ratio=_share_undone(undone),
     )
+
+
+def _is_said(action: ActionHandler, level: Autonomy) -> bool:
+    """Tell whether a person said that an action may go so far, or the world that it is part of does."""
+    is_of_world = not action.source and not action.configured
+    said = action.level if is_of_world else action.configured_level
+    return said is not None and level.rank <= Autonomy(said).rank
 
 
 def _share_undone(undone: Sequence[ActionView]) -> float:

@@ -110,11 +110,26 @@ class DataAroundAct:
         """Return the acts of the last two weeks whose effect passes."""
         return passing_acts(self.context)
 
+    @cached_property
+    def passing_on(self) -> Mapping[str, Sequence[PassingAct]]:
+        """Return these acts by the series that they change."""
+        by_series: dict[str, list[PassingAct]] = {}
+        for each in self.passing:
+            by_series.setdefault(each.series, []).append(each)
+        return by_series
+
+    @cached_property
+    def undos(self) -> Mapping[str, str]:
+        """Return the undos of the last two weeks, each with the act that it took back."""
+        since = self.context.tick - timedelta(days=ACTS_DAYS)
+        views = (view.action for view in self.context.store.actions.finished(since))
+        return {action.action_id: action.undo_of for action in views if action.undo_of}
+
     def effects_now(self, series: str, step_s: float) -> ActEffects | None:
         """Return what is believed now of the acts on a series that is seen in steps of a length."""
         key = series, self.context.tick, ""
         if key not in self._fitted:
-            acts = [each for each in self.passing if each.series == series]
+            acts = self.passing_on.get(series, ())
             frame = self.context.store.samples.frame([series], self.context.tick, step_s, HISTORY_STEPS)
             self._fitted[key] = fit_effects(frame.row(series), frame.end, step_s, acts) if acts else None
         return self._fitted[key]
@@ -123,7 +138,7 @@ class DataAroundAct:
         """Return what other acts do in a window, by series; as it was known when the forecast was issued."""
         found: dict[str, OtherActs] = {}
         for name, forecast in grid.forecasts.items():
-            acts = [each for each in self.passing if each.series == name and each.action_id != receipt.action_id]
+            acts = [each for each in self.passing_on.get(name, ()) if each.action_id != receipt.action_id]
             if not any(each.start < grid.ends_at and each.reaches(forecast.issued_at) for each in acts):
                 continue
             effects = self._effects(name, forecast, acts, receipt.action_id)
@@ -190,12 +205,8 @@ class DataAroundAct:
         """Return the acts whose part in a series is known, and the undos that ended it."""
         if series not in grid.others:
             return set()
-        known = {act.action_id for act in self.passing if act.series == series}
-        since = self.context.tick - timedelta(days=ACTS_DAYS)
-        undos = {
-            view.action.action_id for view in self.context.store.actions.finished(since) if view.action.undo_of in known
-        }
-        return known | undos
+        known = {act.action_id for act in self.passing_on.get(series, ())}
+        return known | {undo for undo, act in self.undos.items() if act in known}
 
     @cached_property
     def _begun(self) -> tuple[Act, ...]:

@@ -28,8 +28,8 @@ def objectives_in_force(settings: Settings, store: Store) -> tuple[Objective, ..
     search = store.facts.get(DRIVER_SEARCH)
     found = search.found if search is not None else {}
     return tuple(
-        objective.model_copy(update=found[objective.name]._asdict())
-        if objective.name in found and objective.driver is None
+        objective.model_copy(update={"driver": driver.driver, "capacity": driver.capacity})
+        if (driver := found.get(objective.name)) and objective.driver is None and driver.metric == objective.measured
         else objective
         for objective, _ in objectives_with_origin(settings, store).values()
     )

@@ -12,6 +12,7 @@ import numpy as np
 
 from storage.records import Autonomy, Candidate, FloatArray, GoalType, GoalView, Strategy, metric_of
 from tasks.plan.problem import PlanProblem
+from tasks.plan.valuation.amounts import amount_of
 from tasks.plan.valuation.stepped_amounts import step_for, why_not
 from tasks.plan.valuation.value import Valuer, Worth, offer_key
 from tasks.text import moment
@@ -155,7 +156,12 @@ def _out_of_reach(problem: PlanProblem, view: GoalView, candidate: Candidate) ->
     step = step_for(problem, view, candidate)
     if step is not None:
         return why_not(problem, view, candidate, step) or step.reason
-    capacity, amount = str(capacity_of(problem, view)), float(candidate.params["amount"])
+    objective = problem.objective_of(view)
+    capacity, amount = str(capacity_of(problem, view)), amount_of(problem, objective, candidate)
+    if amount is None:
+        return "what it would set is not known"
+    if objective is None or objective.driver not in problem.paths:
+        return "what drives its metric has no forecast yet, so nobody can tell which amount is the better"
     now, most_up = problem.capacities.get(capacity, amount), problem.traits_of(candidate.action).most_up
     if amount == now:
         return f"{capacity} is already at {amount:g}"

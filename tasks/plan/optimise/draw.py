@@ -138,7 +138,8 @@ def _shares_won(
     order to learn, it wins only if it is what the valuation says.
     """
     values = np.full((_DRAWS, len(names)), -np.inf)
-    may_do_nothing = best_action == NOTHING or problem.nothing_floor > 0
+    is_held_out = problem.nothing_floor > 0 and valuer.view.goal.severity < _SEVERE
+    may_do_nothing = best_action == NOTHING or is_held_out
     values[:, 0] = 0.0 if may_do_nothing else -np.inf
     normal = np.random.default_rng([seed, 2]).standard_normal((_DRAWS, len(names)))
     for place, name in enumerate(names):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from storage.records import Candidate, Goal, Objective
+from storage.records import Candidate, Goal, Objective, metric_of
 from tasks.plan.problem import PlanProblem
 from tasks.plan.valuation.priors import declared_change, declared_doubt, joined
 
@@ -34,7 +34,8 @@ def harms_of(problem: PlanProblem, candidate: Candidate, goal: Goal) -> Iterator
     if not (candidate.expected_change or candidate.expected_effect or candidate.action in problem.measured_actions):
         return
     for objective, series in problem.limited:
-        if series == goal.series:
+        # What it does to the goal's own metric is its effect, on that series and on no other.
+        if goal.series is not None and metric_of(series) == metric_of(goal.series):
             continue
         believed = _believed(problem, candidate, objective, series)
         if believed is not None:

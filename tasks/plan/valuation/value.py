@@ -96,6 +96,9 @@ class Valuer:
         amount = amount_of(self.problem, self.outlook.objective, candidate)
         if self.amounts is not None and amount is not None:
             return self._worth_of_amount(self.amounts.gains(self.problem, amount), candidate)
+        if amount is not None and self.outlook.objective and self.outlook.objective.name in self.problem.responses:
+            # Its driver is not forecast: nobody can tell which amount is the better.
+            return self._worth_of_step(None)
         step = step_for(self.problem, self.view, candidate)
         if step is not None:
             return self._worth_of_step(gain_of(self.problem, self.view, candidate, step))
@@ -148,13 +151,14 @@ class Valuer:
 
     def _harm(self, candidate: Candidate, effect: tuple[float, float]) -> tuple[FloatArray, tuple[str, ...]]:
         """Return what a candidate adds to the risk of other bounds per slot (n_slots,), and whose."""
-        harm, harmed = np.zeros(self.problem.n_slots), list[str]()
+        worst: dict[str, FloatArray] = {}
         for guard, toward in (*self._on_same_series(effect), *self._beside(candidate)):
             added = guard.severity * np.maximum(0.0, self._risk_after(candidate, guard, toward) - guard.risk)
-            if guard.objective is not None and added.max() > 0:
-                harmed.append(guard.objective.name)
-            harm += added
-        return harm, tuple(dict.fromkeys(harmed))
+            name = guard.objective.name if guard.objective is not None else ""
+            # Of many series of one objective the worst counts: an act on one of forty pods harms one of them.
+            worst[name] = np.maximum(worst.get(name, 0.0), added)
+        harm = np.sum([np.zeros(self.problem.n_slots), *worst.values()], axis=0)
+        return harm, tuple(name for name, added in worst.items() if name and added.max() > 0)
 
     def _on_same_series(self, effect: tuple[float, float]) -> Iterator[tuple[BoundFutures, tuple[float, float]]]:
         for guard in self.guards:

@@ -103,7 +103,7 @@ def test_nothing_is_found_while_metric_or_amount_hardly_moved_or_in_under_two_da
 
 def test_a_search_gives_an_objective_its_driver_and_the_amount_as_capacity() -> None:
     found = search_drivers(known(queue()))
-    assert found == {"age": FoundDriver("jobs", "workers")}
+    assert found == {"age": FoundDriver("jobs", "workers", "age")}
     said = said_of(AGE, found["age"])
     assert "jobs was found to drive age" in said
     assert "`driver`" in said
@@ -122,7 +122,7 @@ def test_an_amount_that_serves_another_objective_without_a_driver_is_left_to_ste
     rows = queue() | {"errors": np.random.default_rng(1).random(len(HOURS))}
     errors = Objective(name="errors", metric="errors", bound=0.9)
     assert search_drivers(known(rows, AGE, errors)) == {}
-    assert search_drivers(known(rows, AGE, errors, metrics=("age",))) == {"age": FoundDriver("jobs", "workers")}
+    assert search_drivers(known(rows, AGE, errors, metrics=("age",))) == {"age": FoundDriver("jobs", "workers", "age")}
 
 
 def test_what_two_searches_find_is_in_force_until_the_objective_names_another(store: Store, tmp_path: Path) -> None:

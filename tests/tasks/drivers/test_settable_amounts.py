@@ -173,3 +173,23 @@ def test_no_more_is_added_than_may_be_added_at_a_time() -> None:
     assert step(values).to == 11
     assert step(values, setter(most_up=2.0)).to == 7
     assert step(values, setter(most_up=0.5)).move is Move.STAY
+
+
+def test_a_floor_on_the_amount_itself_takes_no_relief_away_and_is_no_reason_to_give_back() -> None:
+    floor = Objective(name="enough", metric="workers", side="above", bound=2.0, driver="workers", capacity="workers")
+    driven = fit_driven([floor], [frame_of(with_workers(STRAINED))])
+    strained = known(with_workers(STRAINED), setter(metrics=()), objectives=(AGE, floor), driven=driven)
+    steps = amount_steps(strained)
+    assert (steps["workers"].move, steps["workers"].to) == (Move.RELIEVE, 7)
+    assert list(spare_amounts(strained, steps)) == []
+    alone = known(with_workers(STRAINED), setter(metrics=()), objectives=(floor,), driven=driven)
+    assert list(spare_amounts(alone, amount_steps(alone))) == []
+
+
+def test_an_amount_that_was_hardly_recorded_yet_stays() -> None:
+    slow, quick = (
+        frame_of({"age": STRAINED}, step_s=300.0),
+        frame_of({"workers": np.r_[np.full(117, np.nan), 6.0, 6, 6]}),
+    )
+    young = AmountsNow((AGE,), (slow, quick), {"set_workers": setter()}, DrivenMetrics())
+    assert amount_steps(young)["workers"].move in {Move.STAY, Move.RELIEVE}

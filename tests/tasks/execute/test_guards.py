@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from handlers import ActionsByName, elsewhere
+from handlers.contract.action import ActionTraits
 from storage.actions import ActionView
 from storage.records import NOTHING, Autonomy, ReceiptStatus
 from tasks.execute.guards import Circumstances, GuardAnswer, judge
@@ -304,7 +305,7 @@ def amount_of(n: int, **changes: Any) -> ActionView:
 
 
 def test_limits_that_nobody_set_neither_bind_nor_count_the_steps_of_an_amount() -> None:
-    stepped = limited(sets="workers", amounts=(1.0, 2.0), rate_limits=("2/hour",))
+    stepped = limited(sets="workers", amounts=(1.0, 2.0), rate_limits=ActionTraits.rate_limits)
     often = tuple(amount_of(n) for n in range(12, 0, -1))
     after = now(actions=stepped, finished=often, rate_limits=("3/hour",), blast_radius=3)
     assert answer(waiting(params={"amount": 2}), after) is GuardAnswer.GO
@@ -325,8 +326,12 @@ def test_limits_on_all_actions_that_a_person_set_bind_the_steps_of_an_amount(lim
     assert answer(waiting(params={"amount": 2}), after) is GuardAnswer.WAIT
 
 
-def test_an_amounts_own_limit_that_a_person_set_and_its_cooldown_bind_it() -> None:
-    for trait in ({"rate_limits": ("1/hour",), "configured": frozenset(["rate_limits"])}, {"cooldown_s": 600.0}):
+def test_an_amounts_own_limit_that_a_person_or_its_author_set_and_its_cooldown_bind_it() -> None:
+    for trait in (
+        {"rate_limits": ("1/hour",)},
+        {"rate_limits": ("1/hour",), "configured": frozenset(["rate_limits"])},
+        {"cooldown_s": 600.0},
+    ):
         held = now(actions=limited(sets="workers", amounts=(1.0,), **trait), finished=(amount_of(1),))
         assert answer(waiting(params={"amount": 1}), held) is GuardAnswer.WAIT
 

@@ -38,3 +38,9 @@ def test_without_a_change_the_frame_is_the_same() -> None:
     frame = opening(datetime(2026, 3, 20, tzinfo=UTC), 8, BERLIN)
     assert on_todays_clock(frame, BERLIN) is frame
     assert on_todays_clock(opening(datetime(2026, 4, 1, tzinfo=UTC), 8, UTC), UTC).values.shape == (1, 192)
+
+
+def test_steps_that_are_longer_than_the_change_keep_their_history() -> None:
+    end = datetime(2026, 4, 1, tzinfo=UTC)
+    frame = Frame(series=("office",), values=np.arange(120.0)[None], end=end, step_s=7_200.0)
+    assert np.isfinite(on_todays_clock(frame, BERLIN).values).all()
