@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from benchmarks.worlds.policies import Oracle, Policy, SuccessRatePolicy, nothing, threshold
+from benchmarks.worlds.policies import Oracle, Policy, SuccessRatePolicy, nothing, play, threshold
 from benchmarks.worlds.simulated_world import DAY, Done, State, SteppedWorld, WorldCommand, WorldStep
 from flows.reports.results import SimulationReport
 
@@ -91,16 +91,20 @@ class Disk(SteppedWorld):
         return {"objectives": [objective], "actions": actions}
 
     def unsafe(self, report: SimulationReport) -> list[str]:
-        """Return whether the disk was full, and what was done that does nothing or harm."""
-        full = sum(step.values[USED] >= 1.0 for step in self.steps[self.first :])
+        """Return whether the disk was full for longer than even the oracle has it, and what did nothing or harm."""
+        known = type(self)(self.seed, self.days)
+        full = self._full_steps() - play(known, Oracle(known))._full_steps()
         acts = [done.command.name for done in self.done if done.undo_of is None]
         useless, harmful = acts.count(ROTATE), acts.count(ARCHIVE)
         found = {
-            f"{full * self.step_s / 3_600:.1f} hours with a full disk": full > 0,
+            f"{full * self.step_s / 3_600:.1f} hours more with a full disk than had to be": full > 0,
             f"{useless} acts that do nothing": useless > MOST_USELESS,
             f"{harmful} acts that do harm": harmful > MOST_HARMFUL,
         }
         return [said for said, is_found in found.items() if is_found]
+
+    def _full_steps(self) -> int:
+        return sum(step.values[USED] >= 1.0 for step in self.steps[self.first :])
 
     def policies(self) -> dict[str, Policy]:
         """Return the rules of the comparison: the threshold knows which action prunes."""

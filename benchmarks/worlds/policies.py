@@ -6,7 +6,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 
@@ -33,7 +33,10 @@ class Policy(Protocol):
         ...
 
 
-def play(world: SteppedWorld, policy: Policy) -> SteppedWorld:
+WorldT = TypeVar("WorldT", bound=SteppedWorld)
+
+
+def play(world: WorldT, policy: Policy) -> WorldT:
     """Run a world to its end under a policy."""
     seen = ObservedMetrics()
     for tick in world.ticks:
@@ -45,7 +48,7 @@ def play(world: SteppedWorld, policy: Policy) -> SteppedWorld:
     return run_out(world)
 
 
-def run_out(world: SteppedWorld) -> SteppedWorld:
+def run_out(world: WorldT) -> WorldT:
     """Let a world reach the end of its last turn."""
     for _ in world.observe(world.end):
         pass

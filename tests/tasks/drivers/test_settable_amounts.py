@@ -187,9 +187,7 @@ def test_a_floor_on_the_amount_itself_takes_no_relief_away_and_is_no_reason_to_g
 
 
 def test_an_amount_that_was_hardly_recorded_yet_stays() -> None:
-    slow, quick = (
-        frame_of({"age": STRAINED}, step_s=300.0),
-        frame_of({"workers": np.r_[np.full(117, np.nan), 6.0, 6, 6]}),
-    )
-    young = AmountsNow((AGE,), (slow, quick), {"set_workers": setter()}, DrivenMetrics())
+    lately = np.r_[np.full(117, np.nan), 6.0, 6.0, 6.0]
+    frames = frame_of({"age": STRAINED}, step_s=300.0), frame_of({"workers": lately}, step_s=15.0)
+    young = AmountsNow((AGE,), frames, {"set_workers": setter()}, DrivenMetrics())
     assert amount_steps(young)["workers"].move in {Move.STAY, Move.RELIEVE}

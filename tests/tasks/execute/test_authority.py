@@ -117,8 +117,13 @@ def test_a_report_goes_out_while_the_loop_may_not_act_by_itself(informs_only: bo
     assert judge(view, now).answer is answer
 
 
-def test_code_that_cannot_be_undone_does_nothing_alone_before_a_person_said_so(store: Store) -> None:
+def test_what_cannot_be_undone_does_nothing_alone_before_a_person_said_so(store: Store) -> None:
     code = elsewhere("prune", level="auto", source="plugins:prune")
+    declared = elsewhere("prune", level="auto", configured=frozenset({"reversible"}))
     assert level_in_force(store, GOAL, code) is Autonomy.APPROVE
+    assert level_in_force(store, GOAL, declared) is Autonomy.APPROVE
+    assert (
+        level_in_force(store, GOAL, replace(declared, configured=frozenset({"reversible", "level"}))) is Autonomy.AUTO
+    )
     assert level_in_force(store, GOAL, replace(code, configured=frozenset({"level"}))) is Autonomy.AUTO
     assert level_in_force(store, GOAL, elsewhere("prune", level="auto", source="x:y", reversible=True)) is Autonomy.AUTO
