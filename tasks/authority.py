@@ -72,8 +72,8 @@ def _rank(level: Autonomy) -> int:
 
 
 def _is_unasked(action: ActionHandler) -> bool:
-    """Tell whether an action of this installation cannot be undone: only a person has a say in that, by its `level`."""
-    return not action.reversible and (bool(action.source) or bool(action.configured))
+    """Tell whether an action is code of this installation that cannot be undone: the code has no say in that."""
+    return bool(action.source) and not action.reversible
 
 
 def as_allowed_now(actions: ActionsByName, store: Store, view: ActionView) -> ActionView:

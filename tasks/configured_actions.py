@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from handlers import ActionHandler, ActionsByName, elsewhere
 from settings import ActionSettings, Settings
@@ -26,9 +27,16 @@ def configured_actions(settings: Settings, registered: Mapping[str, ActionHandle
 
 
 def declared_actions(settings: Settings) -> dict[str, ActionHandler]:
-    """Return the actions that the configuration declares for a world which only knows how to act."""
+    """Return the actions that the configuration declares for a world which only knows how to act.
+
+    They may act by themselves unless something else is said; what is said to be irreversible asks first.
+    """
     declared = {name: each.declaration for name, each in settings.actions.items() if each.is_declared}
-    return {name: elsewhere(name, **{"level": "auto", "target": name} | facts) for name, facts in declared.items()}
+    return {name: elsewhere(name, **_assumed(name, facts) | facts) for name, facts in declared.items()}
+
+
+def _assumed(name: str, facts: Mapping[str, Any]) -> dict[str, Any]:
+    return {"level": "approve" if facts.get("reversible") is False else "auto", "target": name}
 
 
 def _configured(action: ActionHandler, said: ActionSettings) -> ActionHandler:

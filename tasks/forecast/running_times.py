@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.special import stdtr, stdtrit
 
 from storage.records import BoolArray, FloatArray
 from tasks.forecast.batch import ForecastBatch, median_of, path_quantiles
@@ -40,6 +39,9 @@ class PastRuns:
 
     def further(self, than: FloatArray, rng: np.random.Generator) -> FloatArray:
         """Draw how far runs get that got so far (n,) already: log-normal, with the doubt that few runs leave."""
+        # Imported here: a second that only those should pay who forecast a clock.
+        from scipy.special import stdtr, stdtrit
+
         count, logs = len(self.lengths), np.log(self.lengths)
         spread = max(float(np.std(logs, ddof=1)), LEAST_SPREAD) * np.sqrt(1 + 1 / count)
         with np.errstate(divide="ignore"):

@@ -113,9 +113,8 @@ def _evidence(
 
 
 def _is_said(action: ActionHandler, level: Autonomy) -> bool:
-    """Tell whether a person said that an action may go so far, or the world that it is part of does."""
-    is_of_world = not action.source and not action.configured
-    said = action.level if is_of_world else action.configured_level
+    """Tell whether a person said that an action may go so far, or whoever registered or declared it here did."""
+    said = action.configured_level if action.source else action.level
     return said is not None and level.rank <= Autonomy(said).rank
 
 

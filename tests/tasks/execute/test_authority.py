@@ -16,7 +16,7 @@ from storage.actions import ActionView
 from storage.migrate import MIGRATIONS, migrate
 from storage.records import Autonomy, GoalType, ReceiptStatus
 from tasks.authority import earn, is_autonomous, level_in_force, switch
-from tasks.configured_actions import configured_actions
+from tasks.configured_actions import configured_actions, declared_actions
 from tasks.execute.guards import Circumstances, GuardAnswer, judge
 from tests.tasks.execute.acts import TICK, action_of
 from tests.tasks.execute.conftest import Desk
@@ -117,13 +117,20 @@ def test_a_report_goes_out_while_the_loop_may_not_act_by_itself(informs_only: bo
     assert judge(view, now).answer is answer
 
 
-def test_what_cannot_be_undone_does_nothing_alone_before_a_person_said_so(store: Store) -> None:
+@pytest.mark.parametrize(
+    ("said", "level"),
+    [({}, "auto"), ({"reversible": False}, "approve"), ({"reversible": False, "level": "auto"}, "auto")],
+)
+def test_a_declared_action_that_is_said_to_be_irreversible_asks_until_a_level_is_set(
+    said: dict[str, Any], level: str, tmp_path: Path, store: Store
+) -> None:
+    settings = load_settings(tmp_path, home=tmp_path, actions={"prune": {"candidates": [{}], **said}})
+    action = configured_actions(settings, declared_actions(settings))["prune"]
+    assert level_in_force(store, GOAL, action) is Autonomy(level)
+
+
+def test_code_that_cannot_be_undone_does_nothing_alone_before_a_person_said_so(store: Store) -> None:
     code = elsewhere("prune", level="auto", source="plugins:prune")
-    declared = elsewhere("prune", level="auto", configured=frozenset({"reversible"}))
     assert level_in_force(store, GOAL, code) is Autonomy.APPROVE
-    assert level_in_force(store, GOAL, declared) is Autonomy.APPROVE
-    assert (
-        level_in_force(store, GOAL, replace(declared, configured=frozenset({"reversible", "level"}))) is Autonomy.AUTO
-    )
     assert level_in_force(store, GOAL, replace(code, configured=frozenset({"level"}))) is Autonomy.AUTO
     assert level_in_force(store, GOAL, elsewhere("prune", level="auto", source="x:y", reversible=True)) is Autonomy.AUTO
