@@ -90,7 +90,7 @@ def objectives(answer: Mapping[str, Any]) -> None:
             f"{each['objective']['metric']} {'at most' if each['objective']['side'] == 'below' else 'at least'} "
             f"{each['objective']['bound']:g}",
             f"{each['objective']['severity']:.2f}",
-            each["comes_from"],
+            each["origin"],
         )
         for each in answer["objectives"]
     ]
