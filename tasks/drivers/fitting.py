@@ -224,7 +224,7 @@ def _stated(spec: ResponseSpec, frames: Sequence[Frame]) -> Response | None:
     response = response_of(spec)
     if spec.per is None:
         return response
-    rows = ((row, frame.step_s) for frame in frames if (row := _row(frame, spec.per)) is not None)
+    rows = ((row, frame.step_s) for frame in frames if (row := row_of(frame, spec.per)) is not None)
     first_row = next(rows, None)
     factor = present_factor(spec, *first_row) if first_row is not None else None
     return None if factor is None else ScaledResponse(response, factor)
@@ -243,7 +243,7 @@ def _rows(objective: Objective, frame: Frame) -> tuple[FloatArray, FloatArray, F
     """Return metric, driver and capacity in a frame that holds them all."""
     full = with_ratios(frame, [objective])
     metric, driver, capacity = (
-        _row(full, name) for name in (objective.measured, str(objective.driver), str(objective.capacity))
+        row_of(full, name) for name in (objective.measured, str(objective.driver), str(objective.capacity))
     )
     return None if metric is None or driver is None or capacity is None else (metric, driver, capacity)
 
@@ -265,7 +265,7 @@ def _stopped(objective: Objective, frames: Sequence[Frame], *, is_capacity_known
     """Return why nothing can be told of capacity or driver now: not recorded, or silent; None where all is well."""
     if not is_capacity_known:
         return f"{objective.capacity} is not recorded, so nothing says how many there are: record it."
-    rows = ((row, frame) for frame in frames if (row := _row(frame, str(objective.driver))) is not None)
+    rows = ((row, frame) for frame in frames if (row := row_of(frame, str(objective.driver))) is not None)
     row, frame = next(rows, (None, None))
     if row is None or frame is None or not np.isfinite(row).any():
         return None
@@ -281,7 +281,7 @@ def _stopped(objective: Objective, frames: Sequence[Frame], *, is_capacity_known
 
 def _misfit(objective: Objective, frames: Sequence[Frame]) -> str:
     """Return why no response could be fitted, and what would help."""
-    if all(_row(frame, str(objective.driver)) is None for frame in frames):
+    if all(row_of(frame, str(objective.driver)) is None for frame in frames):
         return f"{objective.driver} is not recorded, so nothing says what comes: record it."
     names = f"{objective.measured}, {objective.driver} and {objective.capacity}"
     held = [rows for frame in frames if (rows := _rows(objective, frame)) is not None]
@@ -301,15 +301,21 @@ def _misfit(objective: Objective, frames: Sequence[Frame]) -> str:
     )
 
 
-def _row(frame: Frame, name: str) -> FloatArray | None:
+def series_of(frame: Frame, name: str) -> str | None:
     """Return the series of that name, or the only one of that metric."""
     if name in frame.series:
-        return frame.row(name)
+        return name
     same = [series for series in frame.series if metric_of(series) == name]
-    return frame.row(same[0]) if len(same) == 1 else None
+    return same[0] if len(same) == 1 else None
+
+
+def row_of(frame: Frame, name: str) -> FloatArray | None:
+    """Return the values (n_steps,) of the series of that name, or of the only one of that metric."""
+    series = series_of(frame, name)
+    return frame.row(series) if series is not None else None
 
 
 def _last(frame: Frame, name: str) -> float | None:
-    row = _row(frame, name)
+    row = row_of(frame, name)
     recorded = row[np.isfinite(row)] if row is not None else np.empty(0)
     return float(recorded[-1]) if len(recorded) else None

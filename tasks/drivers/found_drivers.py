@@ -12,9 +12,9 @@ from storage.facts import FoundDriver
 from storage.records import FloatArray, Frame, Objective, metric_of
 from tasks.drivers.amount_steps import seen_direction, strain_of
 from tasks.drivers.backlog import effective, error_of
-from tasks.drivers.fitting import fit_metric, without_gaps
+from tasks.drivers.fitting import fit_metric, row_of, without_gaps
 from tasks.drivers.responses import on_grid, started
-from tasks.drivers.settable_amounts import AmountsNow, is_meant, row_of
+from tasks.drivers.settable_amounts import AmountsNow, is_meant
 
 _MOST_TRIED = 6
 _FEWEST_MOVES, _FEWEST_CHANGES = 30, 3

@@ -23,7 +23,7 @@ from tasks.drivers.amount_steps import (
     strain_of,
 )
 from tasks.drivers.breaches import breach_probability
-from tasks.drivers.fitting import DrivenMetrics
+from tasks.drivers.fitting import DrivenMetrics, row_of, series_of
 from tasks.drivers.responses import on_grid
 from tasks.objectives.ratios import with_ratios
 from tasks.text import number
@@ -187,22 +187,9 @@ def _would_do(known: AmountsNow, objective: Objective, amount: float) -> bool:
     return bool((metric <= limit).all() if objective.side == "below" else (metric >= limit).all())
 
 
-def row_of(frame: Frame, name: str) -> FloatArray | None:
-    """Return the series of that name, or the only one of that metric."""
-    series = _series_of(frame, name)
-    return frame.row(series) if series is not None else None
-
-
-def _series_of(frame: Frame, name: str) -> str | None:
-    if name in frame.series:
-        return name
-    same = [series for series in frame.series if metric_of(series) == name]
-    return same[0] if len(same) == 1 else None
-
-
 def _step(known: AmountsNow, sets: str, setting: Sequence[ActionHandler]) -> AmountStep:
-    frame = next((each for each in known.frames if _series_of(each, sets) is not None), None)
-    series = _series_of(frame, sets) if frame is not None else None
+    frame = next((each for each in known.frames if series_of(each, sets) is not None), None)
+    series = series_of(frame, sets) if frame is not None else None
     if frame is None or series is None or not np.isfinite(frame.row(series)).any():
         reason = f"{sets} is not recorded as one series, so nobody can tell what a change would do: record it"
         return AmountStep(sets, sets, nan, nan, Move.STAY, reason)
