@@ -404,6 +404,10 @@ class Objective(Record):
         """Tell whether a value keeps the bound."""
         return value <= self.bound if self.side == "below" else value >= self.bound
 
+    def broken_by(self, values: FloatArray) -> BoolArray:
+        """Tell which of many values break the bound, in their shape; one that is missing (NaN) does not."""
+        return values > self.bound if self.side == "below" else values < self.bound
+
 
 class Goal(Record):
     """Something the loop set out to do, and because of what; the rule named here set it and judges it.

@@ -44,7 +44,7 @@ def breach_probability(
 ) -> float | None:
     """Return how likely a driven objective is broken within its horizon at an amount; None where nothing foretells."""
     metric = _metric(objective, driven, paths, step_s, amount)
-    return None if metric is None else _share_beyond(objective, metric)
+    return None if metric is None else float(objective.broken_by(metric).any(axis=1).mean())
 
 
 def _metric(
@@ -64,13 +64,8 @@ def _metric(
     return on_grid(response, step).metric(driver[:, :steps], np.array(amount))
 
 
-def _share_beyond(objective: Objective, metric: FloatArray) -> float:
-    beyond = metric > objective.bound if objective.side == "below" else metric < objective.bound
-    return float(beyond.any(axis=1).mean())
-
-
 def _breach(objective: Objective, metric: FloatArray, step_s: float, tick: datetime, value: float | None) -> Breach:
-    beyond = metric > objective.bound if objective.side == "below" else metric < objective.bound
+    beyond = objective.broken_by(metric)
     crosses = beyond.any(axis=1)
     first = np.sort(beyond.argmax(axis=1)[crosses])
     at = [tick + timedelta(seconds=step_s * (float(np.quantile(first, q)) + 1)) for q in (0.1, 0.5, 0.9) if len(first)]

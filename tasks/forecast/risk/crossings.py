@@ -62,8 +62,7 @@ def steps_within(objective: Objective, step_s: float, horizon: int) -> int:
 
 def first_beyond(paths: Floats, objective: Objective) -> Floats:
     """Return the first step, from 1, at which each of `paths` (…, steps) breaks an objective, inf where none does."""
-    beyond = paths > objective.bound if objective.side == "below" else paths < objective.bound
-    return first_true(beyond)
+    return first_true(objective.broken_by(paths))
 
 
 def _first(batch: ForecastBatch, rows: Ints, objective: Objective, within: int) -> Floats:
