@@ -73,7 +73,8 @@ def test_what_arrives_is_found_to_drive_the_age_of_a_queue(seed: int) -> None:
     assert best_driver(question(rows), {"jobs": rows["jobs"], **others}) == "jobs"
 
 
-@trials(max_examples=25, deadline=None)
+# The same examples each time: of some hundred unrelated series one is found by chance, as the test below counts.
+@trials(max_examples=25, deadline=None, derandomize=True)
 @given(seed=st.integers(0, 10_000), kind=st.sampled_from(["noise", "walk", "season of other days"]))
 def test_what_is_unrelated_is_not_taken_for_a_driver(seed: int, kind: str) -> None:
     rng = np.random.default_rng([seed, 7])
@@ -83,6 +84,18 @@ def test_what_is_unrelated_is_not_taken_for_a_driver(seed: int, kind: str) -> No
         "season of other days": np.roll(queue(seed)["jobs"], DAY),
     }[kind]
     assert best_driver(question(queue(seed)), {"unrelated": unrelated}) is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "most"), [("walk", 1), ("season", 5)])
+def test_few_unrelated_series_in_a_hundred_are_taken_for_a_driver_by_one_search(kind: str, most: int) -> None:
+    """One of the same season, whose days happen to be high when the queue's are, is hard to tell from what drives."""
+    found = 0
+    for seed in range(100):
+        rng = np.random.default_rng([seed, 11])
+        unrelated = np.abs(np.cumsum(rng.normal(0, 1, len(HOURS)))) if kind == "walk" else season(rng)
+        found += best_driver(question(queue(seed)), {"unrelated": unrelated}) is not None
+    assert found <= most
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3, 5])
