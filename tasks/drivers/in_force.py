@@ -9,12 +9,12 @@ import numpy as np
 
 from storage import Store
 from storage.facts import DRIVEN, DRIVER_SEARCH, DriverSearch
-from storage.records import Breach, FloatArray, Frame, Objective
+from storage.records import Breach, FloatArray, Frame
 from tasks.context import Context
-from tasks.drivers.fitting import DrivenMetrics
+from tasks.drivers.fitting import driver_paths, fit_driven, with_own_amounts
 from tasks.drivers.found_drivers import said_of, search_drivers
 from tasks.drivers.settable_amounts import AmountsNow
-from tasks.objectives.in_force import objectives_with_origin
+from tasks.objectives.in_force import objectives_in_force, objectives_with_origin
 
 _LATEST_WITHIN = timedelta(hours=1)
 _SEARCH_EVERY_S = 3_600.0
@@ -31,25 +31,25 @@ def breaches_in_force(store: Store, cycle_id: str) -> tuple[Breach, ...]:
 
 
 def amounts_now(
-    context: Context,
-    objectives: Sequence[Objective],
-    frames: Sequence[Frame],
-    driven: DrivenMetrics,
-    breaches: Sequence[Breach],
-    paths: Mapping[str, FloatArray],
+    context: Context, frames: Sequence[Frame], paths: Mapping[str, FloatArray], breaches: Sequence[Breach]
 ) -> AmountsNow:
-    """Return what is known of the amounts that can be set; the newest values are read where there is one."""
+    """Return the objectives with what drives them, and what is known of the amounts that can be set.
+
+    `paths` (n_paths, n_steps) by series and `breaches` are those of the metrics' own forecasts. The newest values are
+    read where an amount can be set.
+    """
+    objectives = with_own_amounts(objectives_in_force(context.settings, context.store), context.actions.values())
     setting = {name: each for name, each in context.actions.items() if each.enabled and each.sets and each.amounts}
     rows = context.store.samples.latest(context.tick - _LATEST_WITHIN) if setting else {}
     return AmountsNow(
-        objectives=tuple(objectives),
+        objectives=objectives,
         frames=tuple(frames),
         actions=setting,
-        driven=driven,
+        driven=fit_driven(objectives, frames),
         latest={series: value for series, (ts, value) in rows.items() if ts <= context.tick},
         turn_s=context.settings.analysis_interval_s,
         breaches=tuple(breaches),
-        paths=paths,
+        paths=driver_paths(paths, frames, objectives),
     )
 
 

@@ -43,7 +43,7 @@ class AmountsNow:
     metrics' own forecasts, `paths` (n_paths, n_steps) by series the futures of what drives metrics.
     """
 
-    objectives: Sequence[Objective]
+    objectives: tuple[Objective, ...]
     frames: Sequence[Frame]
     actions: Mapping[str, ActionHandler]
     driven: DrivenMetrics

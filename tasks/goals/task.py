@@ -10,18 +10,16 @@ from typing import Any
 import numpy as np
 
 from storage.facts import DRIVEN, STANDINGS, DrivenBreaches
-from storage.records import Breach, FloatArray, Frame, Goal, GoalView, Objective, Pattern
+from storage.records import Breach, Frame, Goal, GoalView, Objective, Pattern
 from tasks.context import Context
 from tasks.drivers.breaches import driven_breaches
-from tasks.drivers.fitting import DrivenMetrics, driver_paths, fit_driven, with_own_amounts
 from tasks.drivers.in_force import amounts_now, look_for_drivers, said_of_found
-from tasks.drivers.settable_amounts import amount_steps, foretold, spare_amounts
+from tasks.drivers.settable_amounts import AmountsNow, amount_steps, foretold, spare_amounts
 from tasks.forecast import Outlook
 from tasks.goals.changes import GoalChanges
 from tasks.goals.evidence import Evidence, WindowCount
 from tasks.goals.setting import set_goals
 from tasks.goals.statistics.burn import BurnWindows, burn_windows
-from tasks.objectives.in_force import objectives_in_force
 from tasks.stage import stage
 
 LONG_DAYS = 62
@@ -107,40 +105,33 @@ def _lately(context: Context) -> tuple[list[GoalView], list[GoalView]]:
 
 def evidence(context: Context, outlook: Outlook, patterns: tuple[Pattern, ...]) -> Evidence:
     """Return all that this turn knows; breaches of driven objectives are those that their driver foretells."""
-    objectives = with_own_amounts(objectives_in_force(context.settings, context.store), context.actions.values())
-    paths = driver_paths(outlook.paths(), outlook.frames, objectives)
-    driven = fit_driven(objectives, outlook.frames)
-    known = amounts_now(context, objectives, outlook.frames, driven, outlook.breaches, paths)
+    known = amounts_now(context, outlook.frames, outlook.paths(), outlook.breaches)
     steps = amount_steps(known)
     look_for_drivers(context, known)
     return Evidence(
         tick=context.tick,
-        objectives=objectives,
+        objectives=known.objectives,
         frames=outlook.frames,
         forecasts=outlook.by_series(),
-        breaches=foretold(steps, _breaches(objectives, outlook, context.tick, driven, paths), context.tick),
+        breaches=foretold(steps, _breaches(known, outlook, context.tick), context.tick),
         spare=tuple(spare_amounts(known, steps)),
-        unfitted=driven.unfitted,
+        unfitted=known.driven.unfitted,
         found_drivers=said_of_found(context),
         patterns=patterns,
-        hourly=_hourly(context, objectives),
+        hourly=_hourly(context, known.objectives),
         slo_windows={
-            objective.name: _windows(context, objective) for objective in objectives if objective.kind.has_error_budget
+            objective.name: _windows(context, objective)
+            for objective in known.objectives
+            if objective.kind.has_error_budget
         },
     )
 
 
-def _breaches(
-    objectives: tuple[Objective, ...],
-    outlook: Outlook,
-    tick: datetime,
-    metrics: DrivenMetrics,
-    paths: Mapping[str, FloatArray],
-) -> tuple[Breach, ...]:
-    if all(objective.driver is None for objective in objectives):
+def _breaches(known: AmountsNow, outlook: Outlook, tick: datetime) -> tuple[Breach, ...]:
+    if all(objective.driver is None for objective in known.objectives):
         return outlook.breaches
     step_s = {series: frame.step_s for frame in outlook.frames for series in frame.series}
-    driven = driven_breaches(objectives, metrics, paths, step_s, tick, _last(outlook.frames))
+    driven = driven_breaches(known.objectives, known.driven, known.paths, step_s, tick, _last(outlook.frames))
     replaced = {breach.objective for breach in driven}
     return (*(breach for breach in outlook.breaches if breach.objective not in replaced), *driven)
 

@@ -15,7 +15,6 @@ from storage.actions import ActionView
 from storage.records import NOTHING, Autonomy, Candidate, FloatArray, Frame, GoalType, GoalView, Receipt, ReceiptStatus
 from tasks.authority import is_autonomous
 from tasks.context import Context
-from tasks.drivers.fitting import driver_paths, fit_driven, with_own_amounts
 from tasks.drivers.in_force import amounts_now
 from tasks.drivers.settable_amounts import amount_steps
 from tasks.forecast import Outlook
@@ -82,18 +81,17 @@ def problem(context: Context, goals: tuple[GoalView, ...], outlook: Outlook) -> 
     recent = context.finished(context.tick - timedelta(days=HISTORY_DAYS))
     pending = [view for view in context.store.actions.pending() if view.action.name != NOTHING]
     names = {candidate.action for offered in candidates.values() for candidate in offered}
-    objectives = with_own_amounts(objectives_in_force(context.settings, context.store), context.actions.values())
-    paths = driver_paths(outlook.paths(), outlook.frames, objectives)
-    driven = fit_driven(objectives, outlook.frames)
+    known = amounts_now(context, outlook.frames, outlook.paths(), outlook.breaches)
+    driven = known.driven
     return PlanProblem(
         tick=context.tick,
         cycle_id=context.cycle_id,
         seed=context.cycle.seed,
         goals=goals,
-        objectives={objective.name: objective for objective in objectives},
+        objectives={objective.name: objective for objective in known.objectives},
         candidates=candidates,
         beliefs=_beliefs(context),
-        paths=paths,
+        paths=known.paths,
         step_s={series: frame.step_s for frame in outlook.frames for series in frame.series},
         series_sd=_spreads(outlook),
         traits=context.actions,
@@ -105,7 +103,7 @@ def problem(context: Context, goals: tuple[GoalView, ...], outlook: Outlook) -> 
         responses=driven.responses,
         capacities=driven.capacities,
         capacity_latency_s=driven.latency_s,
-        steps=amount_steps(amounts_now(context, objectives, outlook.frames, driven, outlook.breaches, paths)),
+        steps=amount_steps(known),
         commitments=commitments(context, [*pending, *_settling(context, recent)], outlook.frames, driven.latency_s),
         in_force_until=_in_force(context, recent, outlook.frames),
         cooldown_until=_cooldowns(context, recent),

@@ -95,7 +95,7 @@ class TestSpare:
     def spare(self, *amounts: float, rate_ahead: float = 300.0, load_now: float = 0.5) -> tuple[SpareAmount, ...]:
         seen = frame(load=np.full(N, load_now), rate=np.full(N, 300.0), servers=np.full(N, 6.0))
         known = AmountsNow(
-            objectives=[LOAD],
+            objectives=(LOAD,),
             frames=[seen],
             actions={"set_servers": setter("servers", *amounts)},
             driven=DrivenMetrics({"load": RatioResponse(0.01)}, {"servers": 6.0}),
