@@ -27,6 +27,17 @@ def review(view: GoalView, evidence: Evidence) -> GoalView:
     return next(each for each in changes.views([view]) if each.goal.goal_id == view.goal.goal_id)
 
 
+def shift_of(before: float, after: float, ago_s: float) -> Pattern:
+    return Pattern(
+        pattern_id="p3",
+        kind="change_point",
+        subject="cpu_usage",
+        statement="cpu_usage moved.",
+        strength=0.9,
+        evidence={"at_s": TICK.timestamp() - ago_s, "before": before, "after": after},
+    )
+
+
 class TestPercentile:
     objective = Objective(
         name="p95", metric="latency", kind=ObjectiveKind.PERCENTILE, bound=200, target_ratio=0.95, window_s=DAY_S
@@ -213,14 +224,7 @@ class TestPattern:
         assert view.goal.description.startswith("Be ready for restart")
 
     def test_a_metric_that_came_back_from_its_new_level_is_achieved(self) -> None:
-        shift = Pattern(
-            pattern_id="p3",
-            kind="change_point",
-            subject="cpu_usage",
-            statement="cpu_usage moved.",
-            strength=0.9,
-            evidence={"at_s": TICK.timestamp() - 7_200, "before": 30.0, "after": 60.0},
-        )
+        shift = shift_of(30.0, 60.0, ago_s=7_200)
         view = raise_goal(self.evidence(np.full(100, 60.0), 0, shift))
         assert review(view, self.evidence(np.full(100, 45.0), 30)).progress == pytest.approx(0.4)
         assert review(view, self.evidence(np.full(100, 30.0), 60)).state is GoalState.ACHIEVED
@@ -237,14 +241,7 @@ class TestPattern:
             tick = TICK + timedelta(minutes=minutes)
             return evidence_of(quiet, values, step_s=300.0, tick=tick, patterns=patterns)
 
-        shift = Pattern(
-            pattern_id="p3",
-            kind="change_point",
-            subject="cpu_usage",
-            statement="cpu_usage moved.",
-            strength=0.9,
-            evidence={"at_s": TICK.timestamp() - 82_800, "before": 40.0, "after": 60.0},
-        )
+        shift = shift_of(40.0, 60.0, ago_s=82_800)
         view = raise_goal(seen(0, 20.0, 0, shift))
         at_night = review(view, seen(6, 20.0, 30))
         assert at_night.state is GoalState.ACTIVE
@@ -252,14 +249,7 @@ class TestPattern:
         assert review(view, seen(6, 0.0, 30)).state is GoalState.ACHIEVED
 
     def test_a_shift_that_stays_is_taken_for_usual_and_fails_nothing(self) -> None:
-        shift = Pattern(
-            pattern_id="p3",
-            kind="change_point",
-            subject="cpu_usage",
-            statement="cpu_usage moved.",
-            strength=0.9,
-            evidence={"at_s": TICK.timestamp() - 7_200, "before": 30.0, "after": 60.0},
-        )
+        shift = shift_of(30.0, 60.0, ago_s=7_200)
         view = raise_goal(self.evidence(np.full(100, 60.0), 0, shift))
         assert view.goal.informs
         assert review(view, self.evidence(np.full(100, 60.0), 23 * 60)).state is GoalState.EXPIRED
