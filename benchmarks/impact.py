@@ -117,31 +117,26 @@ def placebos(
 
 def _placebo(trial: PlaceboTrial, name: str, values: FloatArray, horizon: int) -> Placebo:
     outcome, now = trial.outcome, round((trial.act.moment - START) / STEP)
-    reach, in_errors, sd = _off(outcome)
+    sd = _metric_sd(outcome)
     low, high = outcome.low or 0.0, outcome.high or 0.0
     return Placebo(
         name,
         horizon,
         trial.act.placed,
-        outcome.verdict in {Verdict.IMPROVED, Verdict.WORSE},
+        trial.is_false_alarm,
         low <= 0 <= high,
-        reach,
-        in_errors,
+        trial.reach,
+        trial.in_errors,
         high - 2 * sd < 0,
         t_test_p_value(values[max(0, now + 1 - horizon) : now + 1], values[now + 1 :][:horizon]) < 0.05,
         outcome.verdict,
     )
 
 
-def _off(outcome: Outcome) -> tuple[float, float, float]:
-    """Return |estimate| over half the interval, the estimate over its error, and the metric's standard deviation."""
-    assert outcome.estimate is not None
-    assert outcome.standard_error is not None
-    half = ((outcome.high or 0.0) - (outcome.low or 0.0)) / 2
-    reach = abs(outcome.estimate) / half if half else float(outcome.estimate != 0)
-    in_errors = outcome.estimate / outcome.standard_error if outcome.standard_error else 0.0
-    sd = outcome.standard_error / outcome.standard_error_sd_units if outcome.standard_error_sd_units else 0.0
-    return reach, in_errors, sd
+def _metric_sd(outcome: Outcome) -> float:
+    """Return the metric's standard deviation, 0 where the outcome does not tell."""
+    error, in_sd_units = outcome.standard_error, outcome.standard_error_sd_units
+    return error / in_sd_units if error is not None and in_sd_units else 0.0
 
 
 def t_test_p_value(before: FloatArray, after: FloatArray) -> float:

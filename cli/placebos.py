@@ -73,15 +73,15 @@ def figures(trials: Iterable[PlaceboTrial], now: datetime) -> PlaceboFigures:
     decided = [trial for trial in trials if _is_decided(trial.outcome)]
     by_series: dict[str, list[float]] = {}
     for trial in decided:
-        by_series.setdefault(trial.act.series, []).append(_in_errors(trial.outcome))
-    placed = {name: _rate([each.outcome for each in decided if each.act.placed == name]) for name in ("random", "high")}
+        by_series.setdefault(trial.act.series, []).append(trial.in_errors)
+    placed = {name: _rate([each for each in decided if each.act.placed == name]) for name in ("random", "high")}
     return PlaceboFigures(
         at=now,
         series=len(by_series),
         random=placed["random"],
         after_high=placed["high"],
         undecided=len(trials) - len(decided),
-        widening=widening(np.array([_reach(each.outcome) for each in decided])),
+        widening=widening(np.array([each.reach for each in decided])),
         shared_ratio=shared_ratio([np.array(each) for each in by_series.values()]),
         sentence=_sentence(placed["random"], placed["high"], len(by_series)),
     )
@@ -91,25 +91,9 @@ def _is_decided(outcome: Outcome) -> bool:
     return outcome.p_value is not None and outcome.verdict not in {Verdict.UNKNOWN, Verdict.CONFOUNDED}
 
 
-def _in_errors(outcome: Outcome) -> float:
-    """Return the estimate over its standard error; 0 of 0 is 0."""
-    if outcome.estimate is None or outcome.standard_error is None:
-        return float("nan")
-    if not outcome.estimate:
-        return 0.0
-    return outcome.estimate / outcome.standard_error if outcome.standard_error else float("nan")
-
-
-def _reach(outcome: Outcome) -> float:
-    assert outcome.low is not None
-    assert outcome.high is not None
-    half, estimate = (outcome.high - outcome.low) / 2, abs(outcome.estimate or 0.0)
-    return estimate / half if half else 0.0 if not estimate else float("inf")
-
-
-def _rate(outcomes: Sequence[Outcome]) -> PlaceboRate:
-    alarms = sum(each.verdict in {Verdict.IMPROVED, Verdict.WORSE} for each in outcomes)
-    return PlaceboRate(len(outcomes), alarms, sum(_reach(each) <= 1 + 1e-9 for each in outcomes))
+def _rate(trials: Sequence[PlaceboTrial]) -> PlaceboRate:
+    alarms = sum(each.is_false_alarm for each in trials)
+    return PlaceboRate(len(trials), alarms, sum(each.reach <= 1 + 1e-9 for each in trials))
 
 
 def _sentence(random: PlaceboRate, after_high: PlaceboRate, series: int) -> str:

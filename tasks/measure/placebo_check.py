@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from math import inf, nan
 from typing import Literal
 
 import numpy as np
@@ -21,6 +22,7 @@ from storage.records import (
     Outcome,
     Receipt,
     ReceiptStatus,
+    Verdict,
     stable_id,
 )
 from tasks.context import Context
@@ -52,6 +54,28 @@ class PlaceboTrial:
 
     act: PlaceboAct
     outcome: Outcome
+
+    @property
+    def is_false_alarm(self) -> bool:
+        """Tell whether nothing was taken for an effect."""
+        return self.outcome.verdict in {Verdict.IMPROVED, Verdict.WORSE}
+
+    @property
+    def reach(self) -> float:
+        """Return |estimate| over half the width of its interval, which holds zero up to 1; 0 of 0 is 0."""
+        half = ((self.outcome.high or 0.0) - (self.outcome.low or 0.0)) / 2
+        estimate = abs(self.outcome.estimate or 0.0)
+        return estimate / half if half else 0.0 if not estimate else inf
+
+    @property
+    def in_errors(self) -> float:
+        """Return the estimate over its standard error, NaN where it has none; 0 of 0 is 0."""
+        estimate, error = self.outcome.estimate, self.outcome.standard_error
+        if estimate is None or error is None:
+            return nan
+        if not estimate:
+            return 0.0
+        return estimate / error if error else nan
 
 
 def placebo_trials(
