@@ -10,12 +10,13 @@ HAS_PYTHON = command -v $(PYTHON) >/dev/null || { echo "foreact: no Python found
 BIN := .venv/bin
 RUNTIME := .venv/.runtime-installed
 DEV := .venv/.dev-installed
-BENCHMARKS := worlds forecast control impact learning patterns planning cycle api stack
+DOCS := .venv/.docs-installed
+BENCHMARKS := worlds causes forecast control impact learning patterns planning deadlines cycle api stack size endurance
 # Many tests wait for processes of their own: three workers keep two cores busy.
 WORKERS ?= 3
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: help up install test proof test-fast check format lock clean $(BENCHMARKS:%=bench-%)
+.PHONY: help up install wheel test thorough proof guides requests test-fast check docs chaos trust two-machines audit-dependencies format lock sbom clean $(BENCHMARKS:%=bench-%)
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -26,11 +27,24 @@ up: $(RUNTIME) ## install what is needed and run foreact here, until Ctrl-C
 
 install: $(RUNTIME) ## install what foreact needs, into .venv
 
+wheel: $(RUNTIME) ## build dist/foreact-VERSION-py3-none-any.whl, which pip installs anywhere
+	@$(BIN)/python -m hatchling build -t wheel
+
 test: $(DEV) ## run every test, a file a worker, those that start real processes first
-	@$(PYTEST) -m "not proof"
+	@$(PYTEST) -m "not proof and not guides"
 
 proof: $(DEV) ## load this machine for real and watch the loop; it must be idle otherwise
 	@$(BIN)/python -m pytest -m proof -rs
+
+thorough: $(DEV) ## run every test at its full size: more chances, kills and proposals; about an hour
+	@FOREACT_TEST_THOROUGH=1 $(PYTEST) -m "not proof and not guides"
+
+guides: $(DEV) ## follow the guides as a newcomer would, on real stacks, and count the minutes; takes a quarter of an hour
+	@$(BIN)/python -m pytest -m guides -rs -s
+
+requests: $(DEV) ## send 10,000 requests of all kinds to the REST interface; takes a few minutes
+	@FOREACT_TEST_REQUESTS=$(or $(CASES),10000) $(BIN)/python -m pytest tests/api/test_any_request.py \
+		-n 2 --dist worksteal --timeout 700
 
 test-fast: $(DEV) ## run the tests that take seconds
 	@$(PYTEST) -m "not slow and not e2e"
@@ -41,19 +55,43 @@ check: $(DEV) ## run the linters: ruff, mypy, import-linter
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
+docs: $(DOCS) ## build the documentation into build/site; a broken link, anchor or page out of the list fails
+	@NO_MKDOCS_2_WARNING=true $(BIN)/mkdocs build --strict --quiet
+	@echo "foreact: build/site/index.html; with search: $(PYTHON) -m http.server -d build/site"
+
+chaos: $(DEV) ## kill, damage and fill up what runs, and count what was lost: ARGS="--rounds 10" is short
+	@$(BIN)/python -m benchmarks.chaos $(ARGS)
+
+trust: $(DEV) ## one report of what is known of safety: faults, security, audit trail, size, and what was not tried
+	@$(BIN)/python -m benchmarks.trust $(ARGS)
+
+two-machines: $(DEV) ## run store and worker on two machines, TLS between, Prefect on PostgreSQL; needs root
+	@$(BIN)/python -m benchmarks.two_machines
+
+audit-dependencies: $(DEV) ## compare the locked packages with the published advisories, by pip-audit
+	@$(BIN)/python -m benchmarks.trust --only dependencies
+
 format: $(DEV) ## let ruff put the code in order
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-lock: ## resolve pyproject.toml anew and write both lock files; needs uv
+lock: ## resolve pyproject.toml anew and write the lock files; needs uv
 	@command -v uv >/dev/null || { echo "foreact: make lock needs uv: pip install uv" >&2; exit 1; }
 	uv pip compile pyproject.toml --group build --universal --python-version 3.11 --generate-hashes --no-header \
 		--no-emit-index-url --upgrade -o requirements.lock
 	uv pip compile pyproject.toml --group build --group dev -c requirements.lock --universal --python-version 3.11 \
 		--generate-hashes --no-header --no-emit-index-url --upgrade -o requirements-dev.lock
+	uv pip compile --group docs -c requirements-dev.lock --universal --python-version 3.11 \
+		--generate-hashes --no-header --no-emit-index-url --upgrade -o requirements-docs.lock
 
 $(BENCHMARKS:%=bench-%): bench-%: $(DEV)
 	@$(BIN)/python -m benchmarks.$* $(ARGS)
+
+sbom: ## write dist/sbom.cdx.json, all packages of requirements.lock with their hashes; needs cyclonedx-py
+	@command -v cyclonedx-py >/dev/null || { echo "foreact: make sbom needs cyclonedx-py: pip install cyclonedx-bom" >&2; exit 1; }
+	@mkdir -p dist
+	@cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --output-reproducible -o dist/sbom.cdx.json
+	@echo "foreact: dist/sbom.cdx.json"
 
 clean: ## remove what was built and cached; .venv and the data in .foreact stay
 	@rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist *.egg-info
@@ -68,3 +106,7 @@ $(DEV): requirements-dev.lock pyproject.toml .ci/install.py
 	@$(HAS_PYTHON)
 	@$(PYTHON) .ci/install.py dev
 	@touch $(RUNTIME) $@
+
+$(DOCS): requirements-docs.lock .ci/install.py | $(DEV)
+	@$(PYTHON) .ci/install.py docs
+	@touch $@

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import ipaddress
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,7 +41,8 @@ from pydantic_settings import (
 from handlers.contract.action import ActionTraits
 from plugins import modules_of
 from storage.errors import ForeactError
-from storage.records import GoalType, Objective
+from storage.private import is_secret_key, masked_in, shown_settings
+from storage.records import GoalType, Objective, as_key
 
 VERSION = "0.1.0"
 CONFIG_NAME = "foreact.toml"
@@ -65,10 +67,15 @@ class AgentSettings(Section):
     """The loop as a whole."""
 
     name: str = "default"
+    """name of this loop in its rows and events"""
     autonomous_mode: bool = True
+    """act where the level allows it; false limits every action to recommend"""
     goal_sync_interval_seconds: float = Field(default=30, gt=0)
+    """how often the facade checks whether anything is due"""
     analysis_interval_minutes: float = Field(default=60, gt=0)
+    """how often a full cycle runs"""
     seed: int = 0
+    """seed of all random draws; the same seed and data give the same decisions"""
 
 
 def _are_served(seasons_s: tuple[float, ...]) -> tuple[float, ...]:
@@ -100,25 +107,43 @@ class ForecasterSettings(Section):
     """
 
     default_method: str = "ensemble"
+    """the forecaster; `darts:<Class>` names any Darts model: [forecasting.md](forecasting.md)"""
     per_metric: dict[str, str | MetricMethod] = Field(default_factory=dict)
+    """another method for one metric: `per_metric = { latency = "darts:Theta" }`, or with its own arguments: `{ method
+    = "darts:Theta", arguments = { theta = 1 } }`
+    """
     arguments: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """arguments of a method: `arguments."darts:Theta" = { theta = 3 }`"""
     model_budget_seconds: float = Field(default=20, gt=0, description="for all darts models of a turn")
+    """time for all Darts models in a cycle; series not reached come first in the next"""
     horizon_steps: int = Field(default=288, ge=5, le=2_016)
+    """steps to forecast"""
     window_steps: int = Field(default=2_016, ge=60, le=20_000)
+    """steps of history to use"""
     step_seconds: float = Field(default=0, ge=0, description="0 chooses by how long the history is")
+    """length of a step; 0 chooses it from the history"""
     seasons_seconds: Seasons = (86_400, 604_800)
+    """the main cycle of your system and a longer one of at most 8 main cycles"""
     max_series: int = Field(default=10_000, ge=1)
+    """most series to forecast"""
     shards: int = Field(default=1, ge=1, le=10_000, description="chunks into which a large fleet is cut")
+    """chunks into which a large fleet is cut"""
     task_runner: Literal["in-process", "threads", "processes", "dask", "ray"] = "in-process"
+    """what runs the chunks: "threads", "processes", "dask" or "ray"
+    """
 
 
 class PatternSettings(Section):
     """What counts as a recurring pattern."""
 
     min_occurrences: int = Field(default=3, ge=2)
+    """fewest events that can form a recurrence; 2 counts as 3, because two show no period"""
     time_window_hours: float = Field(default=168, gt=0)
+    """how far back events are searched, at least four weeks"""
     timezone: str = "UTC"
+    """time zone of your users: learned hours, days and weeks of patterns, and maintenance windows go by its clocks"""
     refresh_minutes: float = Field(default=60, ge=0, description="how long what long searches found is taken to hold")
+    """how long the results of slow searches are reused"""
 
     @field_validator("timezone")
     @classmethod
@@ -134,7 +159,9 @@ class GoalSetterSettings(Section):
     """Whether and how many goals the loop sets for itself."""
 
     auto_goal_setting: bool = True
+    """whether foreact sets goals by itself"""
     max_active_goals: int = Field(default=10, ge=1, le=1_000)
+    """most open goals"""
 
 
 _STATE_RULE = re.compile(r"worst|([1-9]\d{0,3}) of n")
@@ -144,8 +171,13 @@ class ForecastingSettings(Section):
     """Monitor, patterns, forecast and goals."""
 
     auto_analysis_enabled: bool = True
+    """run cycles on schedule; otherwise only on request"""
     analysis_interval_minutes: float | None = Field(default=None, gt=0)
+    """overrides `agent.analysis_interval_minutes`"""
     state_rule: str = Field(default="worst", description="by which the overall state follows from the objectives")
+    """when the overall state is degraded or critical: with the worst objective, or only if that many are broken
+    together: "2 of n"
+    """
     forecaster: ForecasterSettings = ForecasterSettings()
     pattern_recognizer: PatternSettings = PatternSettings()
     goal_setter: GoalSetterSettings = GoalSetterSettings()
@@ -202,22 +234,41 @@ class ExecutorSettings(Section):
     """Plan, execute, measure and learn."""
 
     execution_interval_seconds: float = Field(default=60, gt=0)
+    """shortest time between two rounds of due actions"""
     max_concurrent_goals: int = Field(default=3, ge=1)
+    """how many goals it acts on at once"""
     enable_learning: bool = True
+    """whether outcomes change beliefs"""
     dry_run: bool = False
+    """only say what would be done"""
     holdout_ratio: float = Field(default=0.05, ge=0, le=0.5)
+    """how often it does nothing on purpose, to measure what happens anyway"""
     margin_ratio: float = Field(default=0.3, ge=0, le=1)
+    """how much better acting must be than doing nothing"""
     measure_horizon_seconds: float = Field(default=600, gt=0)
+    """how long after an action its effect is measured"""
     stabilisation_seconds: float = Field(default=300, ge=0)
+    """how long at least after an action a worse guard metric causes an undo, and for how long it is checked between
+    cycles; with 0 only whole cycles check
+    """
     approval_expires_seconds: float = Field(default=86_400, gt=0)
+    """how long an action waits for approval, and how long an approval is valid"""
     rate_limits: tuple[RateLimit, ...] = ("30/hour", "200/day")
+    """limits on all actions, several at once; amounts count only if set here"""
     blast_radius: int = Field(default=3, ge=1, description="actions on one target within an hour")
+    """most actions on one target within an hour; amounts count only if set here"""
     blast_radius_labels: dict[str, Annotated[int, Field(ge=1)]] = Field(
         default_factory=dict, description="by label: on how many targets of one value is acted within an hour"
     )
+    """most targets that share a label value within an hour: `{ zone = 1 }`"""
     breaker_failures: int = Field(default=3, ge=1)
+    """failures in a row after which an action pauses"""
     breaker_seconds: float = Field(default=1_800, gt=0)
+    """length of that pause"""
     maintenance: tuple[MaintenanceWindow, ...] = ()
+    """windows in which nothing is done: `[{ start = "22:00", end = "23:30", days = ["sun"] }]`, by the clocks of
+    `forecasting.pattern_recognizer.timezone`
+    """
 
 
 class Amounts(Section):
@@ -312,6 +363,11 @@ class _ActionSection(Section):
             if value is not None
         }
 
+    @field_validator("sets", "controls", mode="after", check_fields=False)
+    @classmethod
+    def _names_series(cls, named: str | tuple[str, ...] | None) -> str | tuple[str, ...] | None:
+        return tuple(map(as_key, named)) if isinstance(named, tuple) else named and as_key(named)
+
     @property
     def is_declared(self) -> bool:
         """Tell whether the configuration declares the action itself, by what it offers."""
@@ -351,30 +407,120 @@ class AlertSettings(Section):
     """Whom to tell of what the loop and people decide, and from what severity on."""
 
     urls: tuple[str, ...] = Field(default=(), description="Apprise URLs; without any nobody is told")
+    """whom to alert, as [Apprise](https://github.com/caronc/apprise) addresses; without any nobody is told"""
     minimum_severity: Literal["info", "warning", "critical"] = "critical"
+    """from which severity on people are alerted"""
 
 
 class SamplerSettings(Section):
     """The host sampler in the facade process."""
 
     enabled: bool = True
+    """whether the host is sampled"""
     interval_seconds: float = Field(default=10, gt=0)
+    """how often the host is sampled"""
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether only programs on this machine reach a server that listens on `host`."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def browsable(host: str) -> str:
+    """Return the address at which a browser on this machine reaches a server that listens on `host`."""
+    named = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"[{named}]" if ":" in named else named
 
 
 class ServerSettings(Section):
-    """Where the facade and the Prefect server listen."""
+    """Where the facade and the Prefect server listen, to whom, and to how much."""
 
     host: str = "127.0.0.1"
+    """where the facade listens; any other host than this machine's own needs API keys (`foreact keys`), see
+    [SECURITY.md](../SECURITY.md)
+    """
     port: int = Field(default=5003, ge=1, le=65_535)
+    """the port of pages and REST interface"""
+    prefect_host: str = "127.0.0.1"
+    """where the Prefect server listens; any other host than this machine's own needs `prefect_auth`"""
     prefect_port: int = Field(default=4200, ge=1, le=65_535)
+    """the port of the Prefect server"""
+    prefect_auth: bool = Field(default=False, description="whether the Prefect server asks for the stack's login")
+    """whether the Prefect server asks for a login; its programs here have it from `.foreact/prefect.auth`"""
     max_body_bytes: int = Field(default=5_000_000, ge=1_000)
+    """largest request body"""
+    max_requests_per_second: float = Field(default=5_000, gt=0, description="of one key, or one address without")
+    """how many requests one key, or one address without a key, may send; twice as many at once"""
+    max_connections: int = Field(default=500, ge=10)
+    """how many connections may be open"""
+    body_timeout_seconds: float = Field(default=20, gt=0, description="in which headers, and then a body, arrive")
+    """time in which the headers, and then the body, of a request have to arrive"""
+    statsd_host: str = Field(default="127.0.0.1", description="where StatsD listens, which knows no keys")
+    """where StatsD is taken (UDP); it knows no keys, whatever `server.host` is: whoever reaches this address records
+    metrics
+    """
+    statsd_port: int = Field(default=0, ge=0, le=65_535, description="UDP port for StatsD; 0 does not listen")
+    """the port for StatsD; 0 takes none"""
+    public_url: str = Field(
+        default="",
+        pattern=r"^(https?://[^\s/@?#]+(/[^\s?#]*)?)?$",
+        description="where people's browsers reach the facade; alerts then carry links that approve or reject",
+    )
+    """where people's browsers reach the facade, as `https://foreact.example.com`; alerts about actions that wait then
+    carry links that approve and reject, see [safety.md](safety.md)
+    """
+
+    @model_validator(mode="after")
+    def _prefect_asks_whoever_is_not_here(self) -> ServerSettings:
+        if not is_loopback(self.prefect_host) and not self.prefect_auth:
+            raise ValueError(
+                f"whoever reaches {self.prefect_host} could run commands here: set server.prefect_auth = true, "
+                "or leave prefect_host at 127.0.0.1"
+            )
+        return self
+
+
+class TopologySettings(Section):
+    """What depends on what, by which causes are looked for; labels go from the smallest kind to the largest."""
+
+    depends_on: dict[str, Annotated[tuple[str, ...], BeforeValidator(_one_is_a_list_of_one)]] = Field(
+        default_factory=dict, description="by component: what it calls or needs"
+    )
+    """by component, what it calls or needs: `shop = ["cart", "search"]`"""
+    labels: tuple[str, ...] = Field(
+        default=(
+            "query",
+            "process",
+            "container",
+            "pod",
+            "unit",
+            "deployment",
+            "work_pool",
+            "service",
+            "instance",
+            "host",
+        ),
+        description="whose value names the component that a series is of",
+    )
+    """the labels whose value names the component that a series is of, the smallest kind first"""
+    traffic: str | None = Field(default=None, description="the metric that counts a component's requests")
+    """the metric that counts a component's requests, as in `requests`"""
 
 
 class StorageSettings(Section):
-    """How long raw rows are kept."""
+    """How long rows are kept."""
 
     samples_days: float = Field(default=90, gt=0)
+    """how many days samples and events are kept"""
     forecasts_days: float = Field(default=30, gt=0)
+    """how many days is kept what cycles computed; of forecasts that came due more than six hours ago one an hour is,
+    of those older than eight days one in six hours
+    """
+    records_days: float = Field(default=365, gt=0)
+    """how many days goals, actions and outcomes are kept; older lines of the audit trail move into archives"""
 
 
 class Settings(BaseSettings):
@@ -389,9 +535,11 @@ class Settings(BaseSettings):
     )
 
     home: Path = Path(".foreact")
+    """folder of the database, the logs and Prefect's own files"""
     folder: Path | None = Field(default=None, exclude=True, description="where foreact.toml lies")
     trouble: str = Field(default="", exclude=True, description="why an earlier foreact.toml is in force")
     prefect_api_url: str | None = None
+    """your own Prefect server, instead of the one that `foreact up` starts"""
     agent: AgentSettings = AgentSettings()
     forecasting: ForecastingSettings = ForecastingSettings()
     executor: ExecutorSettings = ExecutorSettings()
@@ -399,10 +547,17 @@ class Settings(BaseSettings):
     sampler: SamplerSettings = SamplerSettings()
     server: ServerSettings = ServerSettings()
     storage: StorageSettings = StorageSettings()
+    topology: TopologySettings = TopologySettings()
     actions: dict[str, ActionSettings] = Field(default_factory=dict)
+    """what each action may do: [below](#one-action-actionsname)"""
     sources: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """where metrics and events are pulled from: [below](#one-source-sourcesname)"""
     objectives: tuple[Objective, ...] = ()
+    """your objectives, each a section `[[objectives]]`: [goals.md](goals.md)"""
     use_default_objectives: bool | Literal["examples"] = True
+    """watch the host with default objectives; `"examples"` adds those for the metrics of the documented examples:
+    [goals.md](goals.md)
+    """
 
     @field_validator("objectives")
     @classmethod
@@ -454,7 +609,12 @@ class Settings(BaseSettings):
     @property
     def prefect_url(self) -> str:
         """Return the Prefect API: the one configured, or that of the server we start."""
-        return self.prefect_api_url or f"http://127.0.0.1:{self.server.prefect_port}/api"
+        return self.prefect_api_url or f"http://{browsable(self.server.prefect_host)}:{self.server.prefect_port}/api"
+
+    @property
+    def prefect_login_path(self) -> Path | None:
+        """Return the file with the login that the Prefect server we start asks for; None where it asks for none."""
+        return self.home / "prefect.auth" if self.server.prefect_auth and self.prefect_api_url is None else None
 
     @property
     def kill_switch_path(self) -> Path:
@@ -465,6 +625,10 @@ class Settings(BaseSettings):
     def hash(self) -> str:
         """Return a short hash of all that is configured, so that a cycle can be traced to it."""
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]
+
+    def shown(self) -> dict[str, Any]:
+        """Return all that is configured, as JSON, for whoever may look at it: without secrets."""
+        return shown_settings(self.model_dump(mode="json"), frozenset(_KEYS.values()))
 
     def action(self, name: str) -> ActionSettings:
         """Return what one action may do; the defaults where nothing is configured."""
@@ -576,13 +740,13 @@ def _unusable(
         name = next((name for name in _variables() if os.environ[name] == text), _PREFIX + "…")
         return ForeactError(
             "configuration_invalid",
-            f"The environment variable {name} is not valid JSON (given: {text!r:.300}).",
+            f"The environment variable {name} is not valid JSON{_given(name.lower().split('__'), text)}.",
             f'Write a list as in ["3/hour", "200/day"] and a table as in {{"seed": 1}}, or put it into {CONFIG_NAME}.',
         )
     first = trouble.errors()[0]
     key = ".".join(str(part) for part in first["loc"]) or "the file"
     why = "there is no such key" if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
-    said = f"{why} (given: {first.get('input')!r:.300})"
+    said = f"{why}{_given(first['loc'], first.get('input'))}"
     if _holds(given, first["loc"]):
         where, remedy = f"What was given as {key}", f"Correct or leave out `{key}`"
     elif variable := _variable_of(first["loc"]):
@@ -593,6 +757,16 @@ def _unusable(
     return ForeactError(
         "configuration_invalid", f"{where}: {said}.", f"{remedy}; docs/configuration.md lists every key."
     )
+
+
+_MAY_HOLD_SECRETS = frozenset({"foreact_sources", "foreact_actions"})
+
+
+def _given(place: Sequence[int | str], value: Any) -> str:
+    """Return what was given, in brackets; nothing where it may be a secret."""
+    if any(is_secret_key(str(part)) or part in _MAY_HOLD_SECRETS for part in place):
+        return " (what was given is not shown)"
+    return f" (given: {masked_in(value)!r:.300})"
 
 
 def _holds(given: Any, loc: tuple[int | str, ...]) -> bool:
@@ -615,6 +789,16 @@ def _variable_of(loc: tuple[int | str, ...]) -> str | None:
         if name and (not rest or isinstance(rest[0], int) or f'"{rest[0]}"' in os.environ[name]):
             return name
     return None
+
+
+def origins_of(folder: Path | None, places: Iterable[tuple[str, ...]]) -> dict[tuple[str, ...], str]:
+    """Return where the key at each place comes from: an environment variable, by name, foreact.toml, or the default."""
+    content = _content_of(_text_of(folder / CONFIG_NAME)) if folder else {}
+    return {place: _variable_of(place) or (CONFIG_NAME if _is_in(content, place) else "default") for place in places}
+
+
+def _is_in(content: Any, place: tuple[str, ...]) -> bool:
+    return not place or (isinstance(content, dict) and place[0] in content and _is_in(content[place[0]], place[1:]))
 
 
 def _named_by(content: Mapping[str, Any], place: tuple[int | str, ...]) -> str:

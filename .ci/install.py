@@ -1,7 +1,8 @@
 """Create or update the virtual environment from the hash-locked requirements, and say what goes on meanwhile.
 
-`python3 .ci/install.py runtime` installs what foreact needs to run, `dev` what tests and linters need too. It runs on
-whatever Python there is, so that an old one is told so in one line; it uses nothing but the standard library.
+`python3 .ci/install.py runtime` installs what foreact needs to run, `dev` what tests and linters need too, `docs` what
+builds the documentation. It runs on whatever Python there is, so that an old one is told so in one line; it uses
+nothing but the standard library.
 """
 
 import os
@@ -13,7 +14,7 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 VENV = os.path.join(ROOT, ".venv")
 PYTHON = os.path.join(VENV, "bin", "python")
-LOCKS = {"runtime": "requirements.lock", "dev": "requirements-dev.lock"}
+LOCKS = {"runtime": "requirements.lock", "dev": "requirements-dev.lock", "docs": "requirements-docs.lock"}
 OLDEST = (3, 11)
 SAY_EVERY_S = 5.0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -13,7 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
-from storage.errors import ForeactError, TransientError
+from storage.errors import ForeactError, TransientError, describe
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +29,7 @@ _HTTP = {
         "The Allow header lists the accepted methods.",
     ),
     413: ("body_too_large", None, TOO_LARGE_REMEDY),
+    408: ("body_too_slow", None, "Send it in parts, or increase `server.body_timeout_seconds`."),
 }
 
 
@@ -81,14 +82,6 @@ def unexpected(path: str) -> Response:
     )
 
 
-def describe(errors: Sequence[Mapping[str, Any]]) -> str:
-    """Say in one line what is wrong with the first bad field, and how many more there are."""
-    first = errors[0]
-    where = ".".join(str(part) for part in first["loc"] if part not in ("body", "query", "path")) or "body"
-    more = f" ({len(errors) - 1} more)" if len(errors) > 1 else ""
-    return f"{where}: {first['msg'].removeprefix('Value error, ')}{more}."
-
-
 def install(app: FastAPI) -> None:
     """Make every error of an application a problem."""
     app.add_exception_handler(ForeactError, _refused)
@@ -137,7 +130,29 @@ def _http(request: Request, error: Exception) -> Response:
     return problem(error.status_code, code, detail or str(error.detail), remedy, request.url.path, error.headers)
 
 
+STATUSES = {
+    400: "The body is no JSON, or what was asked makes no sense",
+    401: "An API key is needed",
+    403: "The key may not do this, or a page of another site asks",
+    404: "There is no such thing",
+    405: "The address does not accept this method",
+    408: "The body did not arrive in time",
+    409: "It cannot be done as things stand",
+    413: "The body is too large",
+    415: "The body is not declared as JSON",
+    421: "The host name is not accepted",
+    422: "A field cannot be used",
+    429: "The caller sends too many requests",
+    503: "The store or Prefect does not answer at the moment",
+    507: "There is no room left to write",
+}
+"""Every status of a refusal."""
+
+
 def documented() -> dict[int | str, dict[str, Any]]:
     """Return how errors appear in the OpenAPI document."""
-    schema = {"$ref": "#/components/schemas/Problem"}
-    return {"default": {"description": "Any error", "content": {MEDIA_TYPE: {"schema": schema}}}}
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    named: dict[int | str, dict[str, Any]] = {
+        status: {"description": text, "content": content} for status, text in STATUSES.items()
+    }
+    return {**named, "default": {"description": "Any error", "content": content}}

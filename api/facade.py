@@ -1,4 +1,4 @@
-"""What every endpoint is given."""
+"""The state of a facade: its store, settings, clock and way to Prefect. No web framework is needed for it."""
 
 from __future__ import annotations
 
@@ -9,14 +9,17 @@ from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
-from typing import Annotated, cast
+from typing import TYPE_CHECKING
 
-from fastapi import Depends, Request
-
-from api.prefect_client import Trigger
+from api.commit_queue import CommitQueue
 from api.receipt_counts import RunningCounts
+from api.series_numbers import SeriesNumbers
 from settings import CONFIG_NAME, Settings, settings_in_force
 from storage import ForeactError, Store
+from storage.private import without_login
+
+if TYPE_CHECKING:
+    from api.prefect_client import Trigger
 
 READ_ANEW = ("agent", "forecasting", "executor", "actions", "alerts", "objectives", "use_default_objectives")
 """The parts of the configuration that a running facade takes over from a changed file."""
@@ -61,8 +64,10 @@ class Facade:
     counters: Counters = field(default_factory=Counters)
     checks: dict[str, Callable[[], bool]] = field(default_factory=dict)
     follows_file: bool = False
+    series_numbers: SeriesNumbers = field(default_factory=SeriesNumbers)
     running_tally: RunningCounts = field(default_factory=RunningCounts)
     visits: Visits = field(default_factory=Visits)
+    commits: CommitQueue = field(default_factory=CommitQueue)
 
     @property
     def in_force(self) -> Settings:
@@ -92,20 +97,10 @@ class Facade:
     @property
     def prefect_ui_url(self) -> str:
         """Return where people see the flow runs."""
-        return self.settings.prefect_url.rstrip("/").removesuffix("/api")
+        return without_login(self.settings.prefect_url).rstrip("/").removesuffix("/api")
 
 
 @lru_cache(maxsize=4)
 def _settings_of(folder: Path, version: tuple[int, int, int]) -> Settings:
     """Read a folder's configuration once for each version of its file: it is asked for with every status."""
     return settings_in_force(folder)
-
-
-def facade(request: Request) -> Facade:
-    """Return the facade that serves a request."""
-    in_app = cast(Facade, request.app.state.facade)
-    in_app.visits.newest_s = time.monotonic()
-    return in_app
-
-
-FacadeDep = Annotated[Facade, Depends(facade)]

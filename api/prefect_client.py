@@ -2,20 +2,48 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Generator, Mapping
-from dataclasses import dataclass
+import base64
+import logging
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 from uuid import uuid4
 
 import httpx
 
-from settings import utc_now
+from handlers import ActionHandler
+from handlers.actions.run_deployment import action_of
+from handlers.support.prefect_blocks import PrefectBlocks
+from handlers.support.prefect_reader import CsrfToken, ask_patiently
+from settings import Settings, child_environment, utc_now
 from storage.errors import ForeactError
+from storage.private import kept_secret, without_login
 
+__all__ = [
+    "CsrfToken",
+    "PrefectTrigger",
+    "Started",
+    "Trigger",
+    "authorization",
+    "deployed_actions",
+    "login_of_own_server",
+]
+
+logger = logging.getLogger(__name__)
+
+ACTION_TAG = "foreact-action"
 TIMEOUT_S = 10.0
-BUSY_PAUSES_S = (0.2, 0.5, 1.0)
-"""A Prefect server on SQLite answers 503 while another writer holds its database."""
+
+ANCHOR = "2020-01-01T00:00:00+00:00"
+"""A fixed anchor keeps the runs on the clock's grid across restarts."""
+BY_INTERVAL = "interval"
+"""The slug of the schedule that follows the setting, as prefect.yaml has it."""
+
+
+def schedules_of_cycle(settings: Settings) -> list[dict[str, Any]]:
+    """Return the schedules that the cycle is to have, as prefect.yaml writes them: that of its interval, or none."""
+    is_on = settings.forecasting.auto_analysis_enabled
+    return [{"slug": BY_INTERVAL, "interval": settings.analysis_interval_s, "anchor_date": ANCHOR}] if is_on else []
 
 
 @dataclass(frozen=True)
@@ -41,31 +69,54 @@ class Trigger(Protocol):
         ...
 
 
-class CsrfToken(httpx.Auth):
-    """Sends the token without which a server takes no change; it is fetched when the server refuses one."""
+def login_of_own_server(settings: Settings) -> str | None:
+    """Return the login of the Prefect server that this stack starts, made where there is none; None if it asks none."""
+    file = settings.prefect_login_path
+    return None if file is None else f"foreact:{kept_secret(file)}"
 
-    requires_response_body = True
 
-    def __init__(self) -> None:
-        self._headers = {"Prefect-Csrf-Client": str(uuid4())}
+def authorization(settings: Settings) -> dict[str, str]:
+    """Return the header by which the Prefect server knows us: our own server's login, or that of the environment."""
+    environment = child_environment({})
+    basic = login_of_own_server(settings)
+    if basic is None and settings.prefect_api_url is not None:
+        if key := environment.get("PREFECT_API_KEY"):
+            return {"Authorization": f"Bearer {key}"}
+        basic = environment.get("PREFECT_API_AUTH_STRING")
+    return {"Authorization": f"Basic {base64.b64encode(basic.encode()).decode()}"} if basic else {}
 
-    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response]:
-        """Send a request, once more with a token where it is refused for want of one."""
-        if request.method == "GET":
-            yield request
-            return
-        request.headers.update(self._headers)
-        answer = yield request
-        if answer.status_code != httpx.codes.FORBIDDEN:
-            return
-        base = str(request.url).partition("/api/")[0]
-        query = {"client": self._headers["Prefect-Csrf-Client"]}
-        own = {name: request.headers[name] for name in ("Authorization",) if name in request.headers}
-        token = yield httpx.Request("GET", f"{base}/api/csrf-token", params=query, headers=own)
-        if token.is_success:
-            self._headers["Prefect-Csrf-Token"] = str(token.json()["token"])
-            request.headers.update(self._headers)
-            yield request
+
+def our_blocks(settings: Settings) -> PrefectBlocks:
+    """Return the blocks of the Prefect server that this stack runs on."""
+    return PrefectBlocks(settings.prefect_url, authorization(settings))
+
+
+def deployed_actions(
+    api_url: str, taken: Container[str] = (), own: Mapping[str, str] | None = None
+) -> dict[str, ActionHandler]:
+    """Return an action for each deployment tagged `foreact-action`, by its name; in full where that is taken.
+
+    `own` are the headers by which the server knows us. A server that does not answer gives none and leaves a line in
+    the log.
+    """
+    server = PrefectTrigger(api_url, own=own)
+    try:
+        found = server.tagged(ACTION_TAG)
+    except ForeactError as trouble:
+        logger.warning("deployments tagged %s are left out: %s", ACTION_TAG, trouble.message)
+        return {}
+    finally:
+        server.close()
+    actions: dict[str, ActionHandler] = {}
+    for full, each in found.items():
+        action = action_of(full, _first_line(each), each.get("parameter_openapi_schema") or {})
+        name = full if action.name in taken or action.name in actions else action.name
+        actions[name] = replace(action, name=name)
+    return actions
+
+
+def _first_line(deployment: Mapping[str, Any]) -> str:
+    return str(deployment.get("description") or "").strip().partition("\n")[0]
 
 
 class PrefectTrigger:
@@ -74,10 +125,13 @@ class PrefectTrigger:
     Two plain requests do what `run_deployment` does: importing prefect would cost this process 44 MB.
     """
 
-    def __init__(self, api_url: str, ui_url: str | None = None) -> None:
-        """Bind the API, as in `http://127.0.0.1:4200/api`; the UI lies beside it unless it is named."""
-        self.ui_url = ui_url or api_url.rstrip("/").removesuffix("/api")
-        self._api = httpx.Client(base_url=api_url, timeout=TIMEOUT_S, trust_env=False, auth=CsrfToken())
+    def __init__(self, api_url: str, ui_url: str | None = None, own: Mapping[str, str] | None = None) -> None:
+        """Bind the API, as in `http://127.0.0.1:4200/api`; the UI lies beside it unless it is named.
+
+        `own` are the headers by which the server knows us.
+        """
+        self.ui_url = ui_url or without_login(api_url).rstrip("/").removesuffix("/api")
+        self._api = httpx.Client(base_url=api_url, timeout=TIMEOUT_S, trust_env=False, auth=CsrfToken(own))
         self._ids: dict[str, str] = {}
 
     def run(self, deployment: str, parameters: Mapping[str, Any] | None = None, key: str | None = None) -> Started:
@@ -109,6 +163,50 @@ class PrefectTrigger:
         others = [run for run in answer.json() if but is None or run.get("idempotency_key") != but]
         return self._started(others[0]) if others else None
 
+    def keep_schedules(self, deployment: str, schedules: Sequence[Mapping[str, Any]]) -> bool:
+        """Give a deployment these interval schedules and no others; return whether it had other ones.
+
+        One that people paused stays paused, whatever its interval becomes and wherever this is cut short.
+        """
+        answer = self._ask("GET", f"/deployments/name/{deployment}/{deployment}")
+        if answer.is_error:
+            raise _refused(deployment, answer)
+        known = answer.json()["schedules"]
+        if [_kept(each) for each in known] == [(each["slug"], each["interval"]) for each in schedules]:
+            return False
+        path, is_active = f"/deployments/{answer.json()['id']}", not known or any(each["active"] for each in known)
+        paused = {each["slug"] for each in known if not each["active"]}
+        if schedules:
+            wanted = [_as_prefect_has_it(each, is_active and each["slug"] not in paused) for each in schedules]
+            self._change(deployment, "PATCH", path, {"schedules": wanted})
+            if any(each["slug"] is None for each in known):
+                return True  # with one of no slug among them Prefect has replaced them all
+        # What people paused is known by the schedules there are: the others go when the wanted ones are there.
+        slugs = {each["slug"] for each in schedules}
+        for other in (each for each in known if each["slug"] not in slugs):
+            self._change(deployment, "DELETE", f"{path}/schedules/{other['id']}")
+        return True
+
+    def _change(self, deployment: str, method: str, path: str, body: Mapping[str, Any] | None = None) -> None:
+        changed = self._ask(method, path, body)
+        if changed.is_error:
+            raise _refused(deployment, changed)
+
+    def tagged(self, tag: str) -> dict[str, Mapping[str, Any]]:
+        """Return every deployment with a tag by its name, flow/deployment, sorted by it."""
+        found = self._ask("POST", "/deployments/filter", {"deployments": {"tags": {"all_": [tag]}}, "limit": 200})
+        if found.is_error:
+            raise _refused(f"those tagged {tag}", found)
+        if not found.json():
+            return {}
+        flow_ids = sorted({str(each["flow_id"]) for each in found.json()})
+        flows = self._ask("POST", "/flows/filter", {"flows": {"id": {"any_": flow_ids}}, "limit": 200})
+        if flows.is_error:
+            raise _refused(f"those tagged {tag}", flows)
+        names = {str(flow["id"]): str(flow["name"]) for flow in flows.json()}
+        by_name = {f"{names[str(each['flow_id'])]}/{each['name']}": each for each in found.json()}
+        return dict(sorted(by_name.items()))
+
     def close(self) -> None:
         """Let go of the connections."""
         self._api.close()
@@ -129,12 +227,7 @@ class PrefectTrigger:
 
     def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> httpx.Response:
         try:
-            for pause_s in BUSY_PAUSES_S:
-                answer = self._api.request(method, path, json=body)
-                if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
-                    return answer
-                time.sleep(pause_s)
-            return self._api.request(method, path, json=body)
+            return ask_patiently(self._api, method, path, body)
         except httpx.HTTPError as trouble:
             raise ForeactError(
                 "prefect_unreachable",
@@ -144,12 +237,31 @@ class PrefectTrigger:
             ) from trouble
 
 
+def _kept(schedule: Mapping[str, Any]) -> tuple[str | None, float | None]:
+    """Return slug and interval of a schedule as Prefect has it."""
+    interval = schedule["schedule"].get("interval")
+    return schedule["slug"], None if interval is None else float(interval)
+
+
+def _as_prefect_has_it(schedule: Mapping[str, Any], is_active: bool) -> dict[str, Any]:
+    said = dict(schedule)
+    return {"slug": said.pop("slug"), "schedule": said, "active": is_active}
+
+
 def _refused(deployment: str, answer: httpx.Response) -> ForeactError:
     if answer.status_code == 404:
         return ForeactError(
             "deployment_unknown",
             f"The Prefect server has no deployment {deployment}/{deployment}.",
             "`foreact up` registers the deployments; wait until it has.",
+            status=503,
+        )
+    if answer.status_code == httpx.codes.UNAUTHORIZED:
+        return ForeactError(
+            "prefect_login_refused",
+            "The Prefect server does not accept this stack's login.",
+            "Restart the stack with `foreact up`; for a server elsewhere set PREFECT_API_AUTH_STRING or "
+            "PREFECT_API_KEY.",
             status=503,
         )
     return ForeactError(

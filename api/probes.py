@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Response
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from pydantic import BaseModel
+import shutil
 
-from api.facade import FacadeDep
+from fastapi import APIRouter, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import BaseModel, Field
+
+from api.dependencies import FacadeDep
 from api.queries.telemetry import registry
+from settings import Settings, child_environment
+from storage.engine.protocol import disk_full
 from storage.errors import ForeactError
+
+LEAST_ROOM_BYTES = 1_000_000
+"""With less room one row can still be written, and no more."""
 
 router = APIRouter(tags=["health"])
 
@@ -18,18 +25,26 @@ class Health(BaseModel):
 
     status: str
     checks: dict[str, str]
+    folder: str | None = Field(default=None, description="Whose stack this is; told to who may read")
+    stack: str | None = Field(default=None, description="Which start of it; null for a facade on its own")
 
 
 @router.get("/healthz")
-async def healthz() -> Health:
-    """Answer that the process is alive; nothing else is looked at."""
-    return Health(status="ok", checks={})
+async def healthz(request: Request) -> Health:
+    """Answer that the process is alive, and whose it is; nothing else is looked at."""
+    if request.scope["foreact.caller"] is None:
+        return Health(status="ok", checks={})
+    settings: Settings = request.app.state.settings
+    return Health(status="ok", checks={}, folder=str(settings.folder), stack=child_environment({}).get("FOREACT_STACK"))
 
 
 @router.get("/readyz")
 def readyz(facade: FacadeDep) -> Health:
-    """Answer that the store reads and that sampler and watcher run; else a problem that names what does not."""
+    """Answer that the store reads and writes and that the workers run; else a problem that names what does not."""
     facade.store.probe()
+    facade.store.probe_write()
+    if shutil.disk_usage(facade.settings.home).free < LEAST_ROOM_BYTES:
+        raise disk_full()
     stopped = sorted(name for name, check in facade.checks.items() if not check())
     if stopped:
         detail = f"Not running: {', '.join(stopped)}."

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 
+from api.prefect_client import authorization
 from api.processes.console import Console
-from api.processes.layout import new_layout, process_environment
+from api.processes.layout import new_layout
 from api.processes.preflight import hold
 from settings import Settings
 
@@ -16,16 +18,16 @@ def up(settings: Settings, folder: Path) -> None:
 
     Raises `folder_not_writable`, `already_running`, `port_in_use`, `not_ready` or `process_gave_up`.
     """
+    os.umask(0o077)  # what the stack writes is its user's alone
     layout = new_layout(settings, folder)
     with hold(layout):
         console = Console(layout.logs)
         # Imported late, so that a refusal costs nothing.
         from api.processes.prefect_rest import PrefectRest
-        from api.processes.supervisor import Supervisor, authorization
+        from api.processes.supervisor import Supervisor
 
         async def run() -> None:
-            headers = authorization(process_environment(layout))
-            await Supervisor(layout, console, PrefectRest(settings.prefect_url, headers)).run()
+            await Supervisor(layout, console, PrefectRest(settings.prefect_url, authorization(settings))).run()
 
         try:
             asyncio.run(run())

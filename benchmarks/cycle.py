@@ -25,7 +25,9 @@ from typing import Any
 
 import duckdb
 import numpy as np
+import psutil
 
+from api.processes.layout import LEAN
 from flows.cycle import turn
 from flows.simulate import TickClock
 from flows.wiring import live_context
@@ -33,6 +35,8 @@ from handlers.worlds.declared import DeclaredWorld
 from settings import Settings, load_settings
 from storage import Store, open_store, own_store
 from storage.records import Action, Event, Objective, Receipt, ReceiptStatus, Sample, series_key
+from storage.sample_window import micros
+from storage.samples import SampleColumns, SeriesInfo, series_id
 from tasks.configured_actions import configured_actions, declared_actions
 
 PROJECT = Path(__file__).parents[1]
@@ -40,8 +44,6 @@ BAR_MS = 30.0
 POINTS, STEP_S = 2_016, 300
 START = datetime(2026, 3, 2, tzinfo=UTC)
 STEP = timedelta(seconds=STEP_S)
-SINGLE = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-"""One thread for numerics: what is measured is work, not cores."""
 STAGES = ("monitor", "patterns", "forecast", "goals", "plan", "execute", "measure", "learn")
 
 
@@ -51,15 +53,24 @@ def main() -> None:
     parser.add_argument("--series", type=int, default=20)
     parser.add_argument("--cycles", type=int, default=60)
     parser.add_argument("--attached", action="store_true", help="through the process that owns the store")
+    parser.add_argument("--scale", type=int, nargs="+", metavar="SERIES", help="how a turn grows with series: 100 1000")
     parser.add_argument("--profile", metavar="STAGE", help="print where a stage (or `all`) spends its time")
     parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--turns-of", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if not SINGLE.items() <= os.environ.items():
-        os.execve(sys.executable, [sys.executable, "-m", "benchmarks.cycle", *sys.argv[1:]], {**os.environ, **SINGLE})
+    # One thread for numerics, and memory given back soon, as in every process of a stack: what is measured is work.
+    if not LEAN.items() <= os.environ.items():
+        os.execve(sys.executable, [sys.executable, "-m", "benchmarks.cycle", *sys.argv[1:]], {**os.environ, **LEAN})
     if options.serve:
         serve(options.serve)
         return
-    with opened(options.attached) as store:
+    if options.turns_of:
+        turns_of(options.turns_of)
+        return
+    if options.scale:
+        scale(options.scale)
+        return
+    with opened(options.attached) as (store, _):
         bench = Bench(store, options.series)
         bench.fill()
         first = bench.cycle()
@@ -78,6 +89,8 @@ class TurnTimes:
     cpu_ms: float
     wall_ms: float
     stages_ms: dict[str, float]
+    peaks_mb: dict[str, float]
+    """The most memory resident in this process during each stage."""
 
 
 @dataclass
@@ -132,14 +145,15 @@ class Bench:
 
     def fill(self) -> None:
         """Record the week before the first cycle."""
+        named = [SeriesInfo(series_key(metric, labels), metric, labels, "") for metric, labels in self.fleet.names()]
+        numbers = np.array([series_id(each.series) for each in named])
+        moments_us = micros(START) + np.arange(POINTS) * STEP_S * 1_000_000
         values = self.fleet.values(0, POINTS)
-        for (metric, labels), row in zip(self.fleet.names(), values, strict=True):
-            self.store.samples.append(
-                [
-                    Sample(metric=metric, labels=labels, value=float(value), ts=START + STEP * step)
-                    for step, value in enumerate(row)
-                ]
-            )
+        # In the order in which time would bring them, some days at once.
+        for steps in np.array_split(np.arange(POINTS), max(1, self.fleet.series // 100)):
+            rows = np.tile(numbers, len(steps)), np.repeat(moments_us[steps], len(numbers))
+            columns = SampleColumns({each.series: each for each in named}, *rows, values[:, steps].T.ravel())
+            self.store.samples.append_columns(columns)
         self.store.events.append([Event(event_type="batch", ts=START + STEP * step) for step in range(0, POINTS, 36)])
         self.fleet.step = POINTS
 
@@ -148,12 +162,15 @@ class Bench:
         tick = START + STEP * self.fleet.step
         self.clock.now = tick
         stages: dict[str, float] = {}
+        peaks: dict[str, float] = {}
 
         def timed(stage: Any, *args: Any) -> Any:
             begun_s = time.process_time()
+            forget_peak()
             is_profiled = profile is not None and profile in (stage.name, "all") and stage.name != "act"
             result = self._profiled(stage.fn, *args) if is_profiled else stage.fn(*args)
             stages[stage.name] = stages.get(stage.name, 0.0) + 1e3 * (time.process_time() - begun_s)
+            peaks[stage.name] = max(peaks.get(stage.name, 0.0), most_memory_mb(os.getpid()))
             return result
 
         begun_s, begun_wall_s = time.process_time(), time.perf_counter()
@@ -164,7 +181,7 @@ class Bench:
         with context.reports_together() as together:
             turn(timed, together)
         cpu_ms, wall_ms = 1e3 * (time.process_time() - begun_s), 1e3 * (time.perf_counter() - begun_wall_s)
-        return TurnTimes(cpu_ms, wall_ms, stages)
+        return TurnTimes(cpu_ms, wall_ms, stages, peaks)
 
     def yardstick(self) -> float:
         """Return the processor time in milliseconds of a task that is the same whatever this project does."""
@@ -207,11 +224,11 @@ def configuration(fleet: Fleet) -> Settings:
 
 
 @contextlib.contextmanager
-def opened(attached: bool) -> Iterator[Store]:
-    """Open a store in memory, or attach to one that another process owns."""
+def opened(attached: bool) -> Iterator[tuple[Store, psutil.Process | None]]:
+    """Open a store in memory, or attach to one that another process owns, which is handed out as well."""
     if not attached:
         with open_store() as store:
-            yield store
+            yield store, None
         return
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "benchmarks.cycle", "--serve", folder]
@@ -220,9 +237,71 @@ def opened(attached: bool) -> Iterator[Store]:
             while not (Path(folder) / "foreact.owner.json").exists():
                 time.sleep(0.1)
             with open_store(Path(folder) / "foreact.duckdb") as store:
-                yield store
+                yield store, psutil.Process(owner.pid)
         finally:
             owner.communicate()
+
+
+def scale(counts: list[int]) -> None:
+    """Print what the first and a later turn take through an owner as series grow, and the exponent of that growth.
+
+    Processor seconds of both processes, the most memory of each (added up, though not at one time), and beside them
+    what it takes to read all the samples once, without which there is no turn.
+    """
+    columns = "".join(f"{name:>9}" for name in ("first", "later", "owner", "read", "peak MB"))
+    print(f"{'processor seconds, attached':>28}{columns}  stages of the first turn: s/peak MB")
+    firsts = []
+    for count in counts:
+        # In a process of its own: what one fleet needed must not stand in the memory of the next.
+        command = [sys.executable, "-m", "benchmarks.cycle", "--turns-of", str(count)]
+        first_s, later_s, line = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.split(
+            " ", 2
+        )
+        firsts.append((float(first_s), float(later_s)))
+        print(f"{count:>21} series{line}", end="", flush=True)
+    for name, spent in zip(("first", "later"), zip(*firsts, strict=True), strict=True):
+        exponent = np.polyfit(np.log(counts), np.log(spent), 1)[0] if len(counts) > 1 else float("nan")
+        print(f"exponent of the {name} turn: {exponent:.2f}")
+
+
+def turns_of(count: int) -> None:
+    """Print what a first turn and three later ones take: for `scale`, which reads it."""
+    with opened(attached=True) as (store, owner):
+        assert owner is not None
+        bench = Bench(store, count)
+        bench.fill()
+        before_s = sum(owner.cpu_times()[:2])
+        tick = START + STEP * bench.fleet.step
+        begun_s = time.process_time()
+        store.samples.recent(tick - STEP * POINTS, tick).frame(
+            [each.series for each in store.samples.known()], STEP_S, POINTS
+        )
+        read_s = time.process_time() - begun_s + sum(owner.cpu_times()[:2]) - before_s
+        before_s = sum(owner.cpu_times()[:2])
+        first = bench.cycle()
+        first_owner_s = sum(owner.cpu_times()[:2]) - before_s
+        before_s, later = sum(owner.cpu_times()[:2]), [bench.cycle() for _ in range(3)]
+        later_owner_s = (sum(owner.cpu_times()[:2]) - before_s) / len(later)
+        peak_mb = most_memory_mb(owner.pid) + max(max(each.peaks_mb.values()) for each in (first, *later))
+    later_s = float(np.mean([each.cpu_ms for each in later])) / 1e3 + later_owner_s
+    first_s = first.cpu_ms / 1e3 + first_owner_s
+    stages = " ".join(
+        f"{stage}={first.stages_ms.get(stage, 0.0) / 1e3:.2f}/{first.peaks_mb.get(stage, 0.0):.0f}" for stage in STAGES
+    )
+    figures = "".join(f"{each:9.2f}" for each in (first_s, later_s, first_owner_s, read_s))
+    print(f"{first_s} {later_s} {figures}{peak_mb:9.0f}  {stages}")
+
+
+def forget_peak() -> None:
+    """Let `most_memory_mb` of this process begin anew, where the system can."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def most_memory_mb(pid: int) -> float:
+    """Return the most memory that a process ever had resident."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return float(next(line for line in lines if line.startswith("VmHWM")).split()[1]) * 1_024 / 1e6
 
 
 def serve(folder: Path) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.forecast import scale_of
+from benchmarks.forecast_lengths import scale_of
 from benchmarks.forecast_sets import DEFAULT_DATA, HistoryWindows, load
 from tasks.forecast import LEVELS, forecast_batch
 from tasks.forecast.fleet import ensemble, seasonal, tuning

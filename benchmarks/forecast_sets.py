@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,12 +27,31 @@ class HistoryWindows:
     def horizon(self) -> int:
         return int(self.future.shape[1])
 
+    def cut(self, steps: int, horizon: int) -> HistoryWindows:
+        """The last so many steps of history alone, and the first of what followed."""
+        return replace(self, history=self.history[:, -steps:], future=self.future[:, :horizon])
+
+    def every(self, nth: int) -> HistoryWindows:
+        """Every nth series, beginning with the first."""
+        return replace(self, history=self.history[::nth], future=self.future[::nth])
+
 
 SHAPES = {  # name: windows, history, horizon, seasons of the synthetic twin
     "ops5m": (150, 2016, 288, (288, 2016)),
     "opsh": (150, 672, 48, (24, 168)),
     "m4h": (150, 700, 48, (24, 168)),
+    "azmax5m": (98, 2016, 288, (288, 2016)),
+    "azper5m": (72, 2016, 288, (288, 2016)),
+    "azh": (150, 504, 48, (24, 168)),
+    "petshop5m": (150, 540, 48, (288, 2016)),
+    "planetlab_1d": (150, 240, 48, (288, 2016)),
+    "sparse5m": (26, 2016, 288, (288, 2016)),
 }
+
+
+def half_of(name: str) -> str:
+    """Return the half that a series belongs to, by its name alone: what precedes a `#` and a number."""
+    return "ab"[hashlib.sha256(name.partition("#")[0].encode()).digest()[0] % 2]
 
 
 def load(name: str, data: Path) -> HistoryWindows:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import hashlib
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,7 +21,8 @@ from pathlib import Path
 import numpy as np
 from scipy.special import stdtr
 
-from benchmarks.rolling import DAY_STEPS, DEFAULT_DATA, FloatArray, recorded_series
+from benchmarks.forecast_sets import DEFAULT_DATA, half_of
+from benchmarks.rolling import DAY_STEPS, FloatArray, recorded_series
 from flows.simulate import simulate
 from flows.wiring import live_context
 from handlers.worlds.replay import Recording, ReplayWorld
@@ -66,11 +66,6 @@ class Placebo:
     finds_shift: bool
     t_test_alarm: bool
     verdict: Verdict
-
-
-def half_of(name: str) -> str:
-    """Return the half that a series belongs to, by its name alone: what precedes a `#` and a number."""
-    return "ab"[hashlib.sha256(name.partition("#")[0].encode()).digest()[0] % 2]
 
 
 def observed_loop(series: Sequence[tuple[str, FloatArray]], settings: Settings) -> Store:
@@ -163,7 +158,8 @@ def table(trials: list[Placebo]) -> str:
                 continue
             alarms = np.array([row.is_false_alarm for row in rows])
             lines.append(
-                f"{horizon:>7} {placed:>7} {len(rows):>5}  {alarms.mean():>7.3f} ± {_error(rows):.3f} {bar:>5} "
+                f"{horizon:>7} {placed:>7} {len(rows):>5}  "
+                f"{alarms.mean():>7.3f} ± {clustered_error(rows):.3f} {bar:>5} "
                 f"{np.mean([row.t_test_alarm for row in rows]):>7.3f}  "
                 f"{np.mean([row.covers for row in rows]):>13.3f} "
                 f"{np.mean([row.finds_shift for row in rows]):>11.3f}  "
@@ -173,7 +169,7 @@ def table(trials: list[Placebo]) -> str:
     return "\n".join(lines)
 
 
-def _error(rows: list[Placebo]) -> float:
+def clustered_error(rows: list[Placebo]) -> float:
     """Return the standard error of the false-alarm rate, taking each series as one cluster."""
     alarms = np.array([row.is_false_alarm for row in rows], dtype=np.float64)
     names = np.array([row.series for row in rows])

@@ -27,7 +27,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.rolling import DAY_STEPS, DEFAULT_DATA, FloatArray, IntArray, RolledSeries, recorded_series, roll
+from benchmarks.forecast_sets import DEFAULT_DATA
+from benchmarks.rolling import DAY_STEPS, FloatArray, IntArray, RolledSeries, recorded_series, roll
 from handlers import ActionsByName, elsewhere
 from storage.records import NOTHING, Autonomy, Candidate, Goal, GoalState, GoalType, GoalView, Objective
 from tasks.learn import HierarchicalLearner, Learner, Observation

@@ -14,7 +14,6 @@ from tasks.forecast import fit_fleet, forecast_batch
 DAY_STEPS = 288
 WEEK_STEPS = 7 * DAY_STEPS
 FIRST_ORIGIN = 4 * DAY_STEPS
-DEFAULT_DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 
 
 @dataclass(frozen=True)

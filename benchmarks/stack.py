@@ -1,19 +1,24 @@
 """What a stack costs and how fast it is there: `make bench-stack`, or `python -m benchmarks.stack --minutes 10`.
 
 Starts `foreact up` in a folder of its own, measures the time to the first finished cycle, then processor time and
-memory of the whole process group while it idles, and how long cycles took from running to completed.
+memory of the whole process group while it idles, and how long cycles took from running to completed. With
+`--series 100,1000,10000` it starts one for each number of series instead, and measures what whole cycles take over a
+week of them, in processor seconds of all processes together, and how that grows. Exit code 1 where a bar is missed.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
+import math
 import os
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,7 +29,22 @@ import psutil
 
 PROJECT = Path(__file__).parents[1]
 BARS = {"up_to_first_cycle_s": 60.0, "idle_cpu_percent": 5.0, "idle_rss_mb": 900.0, "cycle_s": 4.0}
+FLEET_BARS = {
+    1_000: {"orchestration_s": 2.0, "first_s": 10.0, "total_s": 6.0},
+    10_000: {"orchestration_s": 2.0, "total_s": 45.0, "memory_mb": 1_500.0},
+}
+"""By the number of series: processor seconds, and memory while cycles run."""
+BAR_EXPONENT = 1.1
+STEPS = 2_016
 LOOK_EVERY_S = 2.0
+
+
+@dataclass(frozen=True)
+class CycleCost:
+    """Processor seconds of all processes together, above what they take idle, and seconds from running to completed."""
+
+    cpu_s: float
+    wall_s: float
 
 
 @dataclass(frozen=True)
@@ -42,14 +62,25 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10.0, help="how long to watch it idle")
     parser.add_argument("--interval-minutes", type=float, default=60.0, help="between cycles; 60 is the default")
     parser.add_argument("--cycles", type=int, default=5, help="cycles to ask for and to time")
+    parser.add_argument("--series", type=numbers, help="instead: what cycles over so many series of a week cost")
     options = parser.parse_args()
+    if options.series:
+        sys.exit(not all(report_fleets(options.series, options.interval_minutes)))
     place = tempfile.TemporaryDirectory()
     with place as folder, stack(Path(folder), options.interval_minutes) as (process, port, prefect):
         first_s = wait_for_line(Path(folder) / "output.txt", "first cycle completed")
         time.sleep(20)
-        report_idle(*watch(process, options.minutes * 60))
-        report("start to first finished cycle", first_s, BARS["up_to_first_cycle_s"], "s")
-        report("a cycle's flow run, median", *cycle_seconds(port, prefect, options.cycles), "s")
+        met = [
+            *report_idle(*watch(process, options.minutes * 60)),
+            is_met("start to first finished cycle", first_s, BARS["up_to_first_cycle_s"], "s"),
+            is_met("a cycle's flow run, median", cycle_seconds(port, prefect, options.cycles), BARS["cycle_s"], "s"),
+        ]
+    sys.exit(not all(met))
+
+
+def numbers(text: str) -> list[int]:
+    """Return the numbers of a list with commas."""
+    return [int(part) for part in text.split(",")]
 
 
 @contextlib.contextmanager
@@ -120,19 +151,137 @@ def watch(
 
 def report_idle(
     before: dict[int, StackUsage], after: dict[int, StackUsage], elapsed_s: float, memory: list[int]
-) -> None:
-    """Print processor and memory use, in all and by process."""
+) -> list[bool]:
+    """Print processor and memory use, in all and by process; tell which bars are met."""
     spent = {pid: usage.cpu_s - (before[pid].cpu_s if pid in before else 0.0) for pid, usage in after.items()}
     print(f"{'process':<42}{'CPU %':>8}{'RSS MB':>9}")
     for pid, usage in sorted(after.items(), key=lambda item: -spent[item[0]]):
         print(f"{usage.name:<42}{100 * spent[pid] / elapsed_s:>8.2f}{usage.rss_bytes / 1e6:>9.0f}")
-    report("idle: share of one core", 100 * sum(spent.values()) / elapsed_s, BARS["idle_cpu_percent"], "%")
-    report("idle: resident memory, median", sorted(memory)[len(memory) // 2] / 1e6, BARS["idle_rss_mb"], "MB")
-    report("idle: resident memory, most", max(memory) / 1e6, BARS["idle_rss_mb"], "MB")
+    return [
+        is_met("idle: share of one core", 100 * sum(spent.values()) / elapsed_s, BARS["idle_cpu_percent"], "%"),
+        is_met("idle: resident memory, median", sorted(memory)[len(memory) // 2] / 1e6, BARS["idle_rss_mb"], "MB"),
+        is_met("idle: resident memory, most", max(memory) / 1e6, BARS["idle_rss_mb"], "MB"),
+    ]
 
 
-def cycle_seconds(port: int, prefect: int, cycles: int) -> tuple[float, float]:
-    """Ask for cycles one after the other; return the median of running to completed, and the bar."""
+def report_fleets(counts: list[int], interval_minutes: float) -> list[bool]:
+    """Measure a stack for each number of series, and how the cost grows with them; tell which bars are met."""
+    met: list[bool] = []
+    totals, stages = [], []
+    for count in counts:
+        with tempfile.TemporaryDirectory() as folder, stack(Path(folder), interval_minutes) as running:
+            wait_for_line(Path(folder) / "output.txt", "first cycle completed")
+            empty_s, total_s = report_fleet(*running, count, met)
+        totals.append(total_s)
+        stages.append(total_s - empty_s)
+    if len(counts) > 1:
+        met.append(is_met("exponent of growth, whole cycle", exponent(counts, totals), BAR_EXPONENT, ""))
+        met.append(is_met("exponent of growth, stages alone", exponent(counts, stages), BAR_EXPONENT, ""))
+    return met
+
+
+def report_fleet(process: psutil.Process, port: int, prefect: int, series: int, met: list[bool]) -> tuple[float, float]:
+    """Print what whole cycles take, and note which bars are met.
+
+    Returned are the processor seconds of a cycle of the empty stack, which is the start of a process, its imports, and
+    Prefect, and those of a cycle over the series after their first.
+    """
+    idle_s = group_cpu_s(process)
+    time.sleep(10)
+    idle_s = (group_cpu_s(process) - idle_s) / 10
+    empty = cycle_cost(process, port, prefect, idle_s)
+    started_s, before_s = time.monotonic(), group_cpu_s(process)
+    fill(port, series)
+    samples, spent_s = series * STEPS, group_cpu_s(process) - before_s
+    print(f"{samples:,} samples sent in {time.monotonic() - started_s:.0f} s: {samples / spent_s:,.0f} per CPU-s")
+    with most_memory(process) as peak:
+        first = cycle_cost(process, port, prefect, idle_s)
+        later = sorted((cycle_cost(process, port, prefect, idle_s) for _ in range(3)), key=lambda cost: cost.cpu_s)[1]
+    figures = {
+        "orchestration_s": ("a cycle of the empty stack: orchestration", empty.cpu_s, "s"),
+        "first_s": (f"first cycle over {series:,} series", first.cpu_s, "s"),
+        "total_s": (f"a later cycle over {series:,} series", later.cpu_s, "s"),
+        "memory_mb": ("processes together, most resident", peak[0], "MB"),
+    }
+    bars = FLEET_BARS.get(series, {})
+    for name, (what, value, unit) in figures.items():
+        if name in bars:
+            met.append(is_met(what, value, bars[name], unit))
+        else:
+            print(f"{what:<42}{value:>10,.2f} {unit}")
+    print(f"by the clock: empty {empty.wall_s:.1f} s, first {first.wall_s:.1f} s, later {later.wall_s:.1f} s")
+    return empty.cpu_s, later.cpu_s
+
+
+def exponent(counts: list[int], spent_s: list[float]) -> float:
+    """Return the exponent with which a cost grows, by least squares; what was too little to measure is left out."""
+    import numpy as np
+
+    known = [(math.log(count), math.log(each_s)) for count, each_s in zip(counts, spent_s, strict=True) if each_s > 0]
+    return float(np.polyfit(*zip(*known, strict=True), 1)[0]) if len(known) > 1 else float("nan")
+
+
+@contextlib.contextmanager
+def most_memory(process: psutil.Process) -> Iterator[list[float]]:
+    """Watch the memory of all processes of a stack meanwhile; the list holds the most of it, in MB."""
+    peak, is_over = [0.0], threading.Event()
+
+    def look() -> None:
+        while not is_over.wait(0.5):
+            peak[0] = max(peak[0], sum(each.rss_bytes for each in usages(process).values()) / 1e6)
+
+    watching = threading.Thread(target=look)
+    watching.start()
+    try:
+        yield peak
+    finally:
+        is_over.set()
+        watching.join()
+
+
+def fill(port: int, series: int) -> None:
+    """Send a week of every series, a sample every five minutes, in lists of 5,000, as time would bring them."""
+    import numpy as np
+
+    steps, rows = np.arange(STEPS), np.arange(series)[:, None]
+    random = np.random.default_rng(5)
+    values = 55 + 12 * np.sin(2 * np.pi * (steps / 288 + rows / 7)) + random.normal(0, 2, (series, STEPS))
+    begun_s = time.time() // 300 * 300 - 300 * STEPS
+    names = [f'"metric_name":"load","labels":{{"node":"n{row:05d}"}}' for row in range(series)]
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+        parts = (
+            f'{{{name},"value":{value:.3f},"timestamp":{begun_s + 300 * (step + 1):.0f}}}'
+            for step in range(STEPS)
+            for name, value in zip(names, values[:, step].tolist(), strict=True)
+        )
+        while batch := list(itertools.islice(parts, 5_000)):
+            body = "[" + ",".join(batch) + "]"
+            headers = {"Content-Type": "application/json"}
+            client.post("/api/autonomous/metrics", content=body, headers=headers).raise_for_status()
+
+
+def cycle_cost(process: psutil.Process, port: int, prefect: int, idle_s: float) -> CycleCost:
+    """Run one cycle, and return what it took the whole stack."""
+    before_s, started_s = group_cpu_s(process), time.monotonic()
+    wall_s = cycle_seconds(port, prefect, 1)
+    if math.isnan(wall_s):
+        raise SystemExit("a cycle did not complete")
+    time.sleep(2)  # the worker takes note of the end
+    return CycleCost(group_cpu_s(process) - before_s - idle_s * (time.monotonic() - started_s), wall_s)
+
+
+def group_cpu_s(root: psutil.Process) -> float:
+    """Return what a process, those it started, and those among them that have ended have used so far."""
+    spent_s = 0.0
+    for process in [root, *root.children(recursive=True)]:
+        with contextlib.suppress(psutil.Error):
+            times = process.cpu_times()
+            spent_s += times.user + times.system + times.children_user + times.children_system
+    return spent_s
+
+
+def cycle_seconds(port: int, prefect: int, cycles: int) -> float:
+    """Ask for cycles one after the other; return the median of running to completed, NaN where none was."""
     taken = []
     for _ in range(cycles):
         run_id = httpx.post(f"http://127.0.0.1:{port}/api/autonomous/analysis/trigger", json={}).json()["flow_run_id"]
@@ -144,12 +293,14 @@ def cycle_seconds(port: int, prefect: int, cycles: int) -> tuple[float, float]:
             time.sleep(0.2)
         if run["state_type"] == "COMPLETED":
             taken.append(float(run["total_run_time"]))
-    return (sorted(taken)[len(taken) // 2] if taken else float("nan")), BARS["cycle_s"]
+    return sorted(taken)[len(taken) // 2] if taken else float("nan")
 
 
-def report(what: str, value: float, bar: float, unit: str) -> None:
-    """Print one figure beside its bar."""
-    print(f"{what:<42}{value:>8.2f} {unit:<3} bar {bar:g} {unit}  {'met' if value <= bar else 'MISSED'}")
+def is_met(what: str, value: float, bar: float, unit: str, is_least: bool = False) -> bool:
+    """Print one figure beside its bar, the least or the most that it may be; tell whether it is met."""
+    met = value >= bar if is_least else value <= bar
+    print(f"{what:<42}{value:>10,.2f} {unit:<3} bar {bar:,g} {unit}  {'met' if met else 'MISSED'}")
+    return met
 
 
 if __name__ == "__main__":

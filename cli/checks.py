@@ -9,30 +9,35 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import httpx
 
+from api.prefect_client import authorization
 from api.processes.layout import POOL, Layout
 from api.processes.preflight import is_running, port_trouble, unread_in
+from cli import diagnosis
 from cli.client import is_served
+from cli.diagnosis import Finding
 from settings import Settings, utc_now
-from storage.errors import ForeactError
-from storage.facts import DRILLS, Drill
+from storage import Store
+from storage.errors import ForeactError, TransientError
+from storage.facts import DRILLS, TROUBLES, Drill
 
-Finding = Literal["ok", "note", "wrong"]
 LEAST_FREE_BYTES = 500_000_000
+MOST_OUTCOMES = 200
 
 
 @dataclass(frozen=True)
 class Check:
-    """The result of one check."""
+    """The result of one check; `remedy` is a command or a line of foreact.toml."""
 
     what: str
     finding: Finding
     text: str
+    remedy: str = ""
 
 
 def examine(layout: Layout) -> Iterator[Check]:
@@ -46,20 +51,83 @@ def examine(layout: Layout) -> Iterator[Check]:
             yield Check(what, "wrong", f"{type(trouble).__name__}: {trouble}".splitlines()[0])
     yield from _misspelt(layout.settings)
     yield from _actions(layout)
+    yield from _chain(layout)
+
+
+def _chain(layout: Layout) -> Iterator[Check]:
+    """Say why there are no goals, no acts and nothing learned, where that is so."""
+    from storage import open_store
+
+    try:
+        # Where nothing was ever recorded nothing is written by looking.
+        file = layout.settings.database_path
+        with open_store(file if file.exists() else ":memory:") as store:
+            state = loop_state(layout.settings, store, utc_now(), is_running(layout))
+            walks = (diagnosis.why_no_goals, diagnosis.why_not_acted, diagnosis.why_nothing_learned)
+            causes = [walk(state) for walk in walks]
+    except (ForeactError, TransientError) as trouble:
+        yield Check("goals", "wrong", f"the store cannot be read: {trouble}")
+        return
+    for what, cause in zip(("goals", "acts", "learning"), causes, strict=True):
+        yield Check(what, cause.finding, cause.text, cause.remedy)
+
+
+def loop_state(settings: Settings, store: Store, now: datetime, is_running: bool) -> diagnosis.LoopState:
+    """Read what there is of every link between samples and what was learned."""
+    from handlers import discover_actions
+    from storage.facts import WAITS
+    from tasks.authority import as_it_stands, is_switched_on
+    from tasks.configured_actions import configured_actions
+    from tasks.drivers.in_force import breaches_in_force
+    from tasks.interventions.act_window import horizon_ends_at
+    from tasks.objectives.in_force import BY_PEOPLE, objectives_in_force, objectives_with_origin
+
+    since, cycle_id = now - diagnosis.LATELY, store.forecasts.latest_cycle()
+    actions, opened = configured_actions(settings, discover_actions()), store.goals.open()
+    given = objectives_with_origin(settings, store)
+    newest = (store.decisions.of_goal(view.goal.goal_id, limit=1) for view in opened)
+    waits = store.facts.get(WAITS)
+    unmeasured = [view for view in store.actions.unmeasured() if view.action.series is not None]
+    return diagnosis.LoopState(
+        settings=settings,
+        now=now,
+        is_running=is_running,
+        is_switched_on=is_switched_on(settings, store),
+        known_series=len(store.samples.known()),
+        spans=store.samples.spans(since, now),
+        objectives=objectives_in_force(settings, store),
+        by_people={name for name, (_, origin) in given.items() if origin in BY_PEOPLE},
+        cycles=store.cycles.count(),
+        refusals={} if cycle_id is None else {each.series: each.refusal for each in store.forecasts.of_cycle(cycle_id)},
+        breaches=() if cycle_id is None else breaches_in_force(store, cycle_id),
+        open_goals=opened,
+        ended_goals=sum(store.goals.counts().values()) - len(opened),
+        decisions=[decision for found in newest for decision in found],
+        pending=[as_it_stands(settings, actions, store, view) for view in store.actions.pending()],
+        waits=waits or {},
+        finished=store.actions.finished(since),
+        actions=actions,
+        windows={
+            view.action.action_id: horizon_ends_at(view.action, view.receipt) for view in unmeasured if view.receipt
+        },
+        outcomes=store.outcomes.targets(newest=MOST_OUTCOMES),
+    )
 
 
 def drills(settings: Settings) -> Iterator[Check]:
     """Run and undo every action with a safe target, store the results, and end with the share that passed."""
+    from api.prefect_client import our_blocks
     from flows.wiring import open_configured_store
     from handlers import discover_actions
     from handlers.drills import practise_all
     from tasks.configured_actions import configured_actions
 
-    actions = sorted(configured_actions(settings, discover_actions()).items())
+    actions = sorted(configured_actions(settings, discover_actions(settings.folder, [])).items())
+    enabled = [each for _, each in actions if each.enabled]
     words: dict[str, Finding] = {"passed": "ok", "failed": "wrong", "no target": "note"}
     done: list[Drill] = []
     with open_configured_store(settings) as store:
-        for drill in practise_all([each for _, each in actions if each.enabled], utc_now()):
+        for drill in practise_all(enabled, utc_now(), our_blocks(settings).resolved):
             store.facts.set(DRILLS.of(drill.action), drill, "doctor")
             verb = "drill failed" if drill.finding == "failed" else "drilled"
             store.audit.append("doctor", verb, drill.action, asdict(drill))
@@ -135,7 +203,7 @@ def _home(layout: Layout) -> tuple[Finding, str]:
 
 def _ports(layout: Layout) -> tuple[Finding, str]:
     server = layout.settings.server
-    ports = [(server.host, server.port), *([("127.0.0.1", server.prefect_port)] if layout.owns_server else [])]
+    ports = [(server.host, server.port), *([(server.prefect_host, server.prefect_port)] if layout.owns_server else [])]
     shown = " and ".join(str(port) for _, port in ports)
     if is_running(layout):
         return "ok", f"{shown}, used by this folder's stack"
@@ -170,6 +238,29 @@ def _store(layout: Layout) -> tuple[Finding, str]:
     return "ok", f"the audit trail is intact; newest sample {newest:%H:%M:%S} UTC" if newest else "no recent samples"
 
 
+def _names(layout: Layout) -> tuple[Finding, str]:
+    from storage import open_store
+    from tasks.objectives.in_force import said_of_names
+
+    if not layout.settings.database_path.exists():
+        return "note", "nothing recorded yet"
+    with open_store(layout.settings.database_path) as store:
+        said = said_of_names(layout.settings, store)
+    if not said:
+        return "ok", "objectives and actions name what is recorded"
+    return "wrong" if any("did you mean" in each for each in said) else "note", " ".join(said)
+
+
+def _sources(layout: Layout) -> tuple[Finding, str]:
+    from storage import open_store
+
+    if not layout.settings.database_path.exists():
+        return "note", "nothing recorded yet"
+    with open_store(layout.settings.database_path) as store:
+        troubles = store.facts.get(TROUBLES) or ()
+    return ("wrong", "; ".join(troubles)) if troubles else ("ok", "the last turn could read all of them")
+
+
 def _clock(layout: Layout) -> tuple[Finding, str]:
     now = utc_now()
     built = Path(__file__).stat().st_mtime
@@ -186,7 +277,7 @@ def _prefect(layout: Layout) -> tuple[Finding, str]:
     except httpx.HTTPError as trouble:
         expected = is_running(layout) or not layout.owns_server
         return ("wrong" if expected else "note"), f"{url} does not answer ({type(trouble).__name__})"
-    pool = httpx.get(f"{url}/work_pools/{POOL}", timeout=5, trust_env=False)
+    pool = httpx.get(f"{url}/work_pools/{POOL}", timeout=5, trust_env=False, headers=authorization(layout.settings))
     if pool.is_error:
         return "wrong", f"{url} answers, but has no work pool {POOL}"
     state = pool.json().get("status", "unknown")
@@ -213,13 +304,14 @@ def _actions(layout: Layout) -> Iterator[Check]:
     from handlers import discover_actions
     from tasks.configured_actions import configured_actions
 
-    registered = discover_actions()
-    configured = configured_actions(layout.settings, registered)
-    for name, handler in ((name, configured[name]) for name in sorted(registered)):
+    # What cannot be imported is told of as a finding of its own.
+    configured = configured_actions(layout.settings, discover_actions(layout.settings.folder, []))
+    for name, handler in sorted((name, each) for name, each in configured.items() if each.is_carried_out_here):
         if not handler.enabled:
             yield Check(f"action {name}", "ok", "disabled")
             continue
-        if handler.hooks.undo is not None and not handler.reversible:
+        permitted = handler.hooks.undo_permitted
+        if handler.hooks.undo is not None and permitted is not None and not permitted():
             text = f"level {handler.level}; this user can run it but not undo it, so it never exceeds approve"
             yield Check(f"action {name}", "note", text)
             continue
@@ -238,6 +330,8 @@ _LOOKS: tuple[tuple[str, Callable[[Layout], tuple[Finding, str]]], ...] = (
     ("ports", _ports),
     ("database", _database),
     ("store", _store),
+    ("names", _names),
+    ("sources", _sources),
     ("clock", _clock),
     ("prefect", _prefect),
     ("facade", _facade),

@@ -1,17 +1,22 @@
-"""`foreact demo`: the loop on a simulated shop, summarised and then served in the dashboard."""
+"""`foreact demo`: a fortnight of a simulated shop, with and without foreact, told and then served in the dashboard."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from api.prefect_client import Started
 from cli import show
-from flows.reports.results import SimulationReport
+from flows import demo_picture
+from flows.demo import DemoReport
+from flows.reports.pages import write_page
 from settings import Settings
 from storage.errors import ForeactError
-from storage.records import NOTHING, Outcome
+
+WEEKS = ("  first week", "  after it")
 
 
 class StoppedClock:
@@ -31,45 +36,58 @@ class StoppedClock:
         )
 
 
-def story(report: SimulationReport) -> None:
-    """Print actions with their effects in order, then what was learned."""
-    rows = [
-        (f"{outcome.acted_at:%a %d %H:%M}", outcome.action, _effect(outcome), str(outcome.verdict))
-        for outcome in sorted(report.outcomes, key=lambda each: each.acted_at)
-        if outcome.role == "target"
-    ]
-    show.table("Actions and their effects", ("when (UTC)", "action", "effect (90 %)", "verdict"), rows, "No actions.")
+@dataclass(frozen=True)
+class DemoFiles:
+    """Where the picture of a demo and the report of its loop lie."""
+
+    picture: Path
+    report: Path
+
+
+def write_files(report: DemoReport, folder: Path) -> DemoFiles:
+    """Write the picture and the report into a folder; both load nothing and stay readable when the demo has ended."""
+    picture = folder / "demo.svg"
+    picture.write_text(demo_picture.draw(report), encoding="utf-8")
+    simulation = report.simulation
+    return DemoFiles(picture, write_page(simulation, folder / "report.html", simulation.objectives))
+
+
+def story(report: DemoReport, seed: int) -> None:
+    """Print the ways beside each other, then what was learned and what another seed may show."""
+    show.table("", *_table(report), "")
     show.say("")
-    for line in _learned(report):
-        show.say(line)
+    for sentence in demo_picture.sentences(report):
+        show.say(sentence)
+    loop = report.simulation
+    foretold = sum(not view.goal.because.get("is_broken_now") for view in loop.goals)
+    show.say(f"Goals set: {len(loop.goals)}; before anything was broken: {foretold}.")
+    show.say(f"This is seed {seed}; another shop: foreact demo --seed {seed + 1}")
 
 
-def _effect(outcome: Outcome) -> str:
-    if outcome.estimate is None or outcome.low is None or outcome.high is None:
-        return "unknown"
-    return f"{outcome.estimate:+.0f} ({outcome.low:+.0f} to {outcome.high:+.0f})"
+def _table(report: DemoReport) -> tuple[Sequence[str], list[tuple[str, ...]]]:
+    """Return the heads and rows of the ways beside each other."""
+    return ("the same days", *(way.name for way in report.ways)), list(_rows(report))
 
 
-def _times(count: int) -> str:
-    return {0: "never", 1: "once", 2: "twice"}.get(count, f"{count} times")
+def _rows(report: DemoReport) -> Iterator[tuple[str, ...]]:
+    yield "late minutes", *(f"{way.late_minutes:,.0f}" for way in report.ways)
+    weeks = report.weeks()
+    for head, week in zip(WEEKS, weeks, strict=False) if len(weeks) > 1 else ():
+        yield head, *(f"{way.late_minutes_between(*week):,.0f}" for way in report.ways)
+    yield "acts", *(str(len(way.acts)) for way in report.ways)
+    yield "cost of both", *(f"{way.cost:,.0f}" for way in report.ways)
 
 
-def _learned(report: SimulationReport) -> list[str]:
-    tried = [outcome for outcome in report.outcomes if outcome.role == "target"]
-    names = sorted({outcome.action for outcome in tried} - {NOTHING})
-    counts = {name: [str(outcome.verdict) for outcome in tried if outcome.action == name] for name in names}
-    lines = [
-        f"{name}: used {_times(len(seen))}, improved {_times(seen.count('improved'))}" for name, seen in counts.items()
-    ]
-    foretold = [view for view in report.goals if not view.goal.because.get("is_broken_now")]
-    return [*lines, f"{len(report.goals)} goals set, {len(foretold)} of them before anything was broken."]
-
-
-def serve(settings: Settings, now: datetime, port: int) -> None:
-    """Serve dashboard and API over the data of the demo until Ctrl-C."""
+def serve(settings: Settings, now: datetime, port: int, report: DemoReport, files: DemoFiles) -> None:
+    """Serve the comparison, the dashboard and the API over the data of the demo until Ctrl-C."""
     import uvicorn
 
     from api.app import create_app
+    from api.dashboard import demo_page
 
     app = create_app(settings, trigger=StoppedClock(), clock=lambda: now)
-    uvicorn.run(app, host=settings.server.host, port=port, log_level="warning", access_log=False)
+    demo_page.add(app, files.picture, *_table(report))
+    try:
+        uvicorn.run(app, host=settings.server.host, port=port, log_level="warning", access_log=False)
+    except KeyboardInterrupt:
+        return

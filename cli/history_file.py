@@ -1,75 +1,216 @@
-"""Import history from a CSV file."""
+"""Import history from a CSV or Parquet file."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from datetime import timedelta
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from handlers.support.local_times import LocalTimes
 from settings import utc_now
 from storage import Store
+from storage.data_files import TIME_NAMES, metric_name_in
+from storage.engine.sample_files import parquet_rows
 from storage.errors import ForeactError
 from storage.records import Sample
 
 CHUNK_ROWS = 50_000
-MOMENTS = ("ts", "timestamp", "time", "date", "datetime")
-NAMES = ("metric", "metric_name", "name", "series")
+MOST_NAMED = 3
+MANY_ROWS = 100
+_OWN, _LINE = "\x00labels", "\x00line"
 
 
-def bring_in(store: Store, file: Path, unit: str = "") -> tuple[int, int, int]:
-    """Record a CSV file's samples; return rows recorded, rows left out, and series.
+@dataclass
+class Imported:
+    """What became of a file: samples recorded and those that were already, rows left out with the first of their lines.
 
-    Long form: a moment, a metric, a value, and perhaps `labels` as JSON. Wide form: a moment and one column a metric.
-    A moment is ISO 8601 (UTC where it names no zone) or a Unix time in seconds. A value that is no finite number is
-    left out. Importing the same file twice changes nothing. Raises `file_unusable`.
+    `replaced` values came for a series and moment that had another value, in the file or before: the last one counts.
+    Of a file that was read as columns single lines are not known.
     """
-    recorded = left_out = 0
-    series: set[str] = set()
-    for chunk in _chunks(file):
-        long = _long(chunk, file)
-        moments = _moments(long["ts"], file)
-        values = pd.to_numeric(long["value"], errors="coerce").to_numpy(dtype=float)
-        usable = np.isfinite(values) & moments.notna().to_numpy()
-        samples = [
-            Sample(metric=str(metric), value=float(value), ts=moment.to_pydatetime(), labels=labels, unit=unit)
-            for metric, value, moment, labels in zip(
-                long["metric"][usable], values[usable], moments[usable], long["labels"][usable], strict=True
+
+    recorded: int = 0
+    known: int = 0
+    replaced: int = 0
+    left_out: int = 0
+    first_left_out: list[str] = field(default_factory=list)
+    series: set[str] = field(default_factory=set)
+    labels: tuple[str, ...] = ()
+
+    @property
+    def sentence(self) -> str:
+        """Return what people are told."""
+        by_label = f", by the labels {', '.join(self.labels)}" if self.labels else ""
+        said = [f"imported {self.recorded} samples of {len(self.series)} series{by_label}"]
+        if self.known:
+            said.append(f"{self.known} were recorded already")
+        if self.replaced:
+            said.append(
+                f"{self.replaced} came for a series and time that had another value, and the last one counts: "
+                "if they are of different things, add a column that tells these apart"
             )
-        ]
-        recorded += store.samples.append(samples)
-        left_out += int((~usable).sum())
-        series.update(sample.series for sample in samples)
-    return recorded, left_out, len(series)
+        if self.left_out and not self.first_left_out:
+            said.append(f"skipped {self.left_out} without a finite value or a time")
+        elif self.left_out:
+            more = ", …" if self.left_out > len(self.first_left_out) else ""
+            said.append(f"skipped {self.left_out} that cannot be used ({'; '.join(self.first_left_out)}{more})")
+        return "; ".join(said)
+
+
+def bring_in(store: Store, file: Path, unit: str = "", times: LocalTimes | None = None) -> Imported:
+    """Record the samples of a CSV or Parquet file.
+
+    Long form: a moment, a metric, a value, and perhaps `labels` as JSON and `unit`; every other column is a label.
+    Wide form: a moment and one column a metric; a column that holds no numbers is a label. A moment is ISO 8601 (by
+    the clock of `times` where it names no zone, else UTC) or a Unix time in seconds. A row without a finite value or a
+    usable time is left out. Importing the same file twice changes nothing. Raises `file_unusable`.
+    """
+    done, columns = Imported(), None
+    for chunk in _chunks(file):
+        columns = columns or _Columns.of(chunk, file)
+        done.labels = columns.labels
+        long = columns.long(chunk, file)
+        _record(store, long if times is None else long.assign(ts=_by_clock(long, times)), file, unit, done)
+    return done
+
+
+def _record(store: Store, long: pd.DataFrame, file: Path, unit: str, done: Imported) -> None:
+    moments = _moments(long["ts"], file)
+    values = pd.to_numeric(long["value"], errors="coerce").to_numpy(dtype=float)
+    plain = np.array([str(name).isprintable() for name in long["metric"]], dtype=bool)
+    plain &= np.array([all(map(str.isprintable, each.values())) for each in long["labels"]], dtype=bool)
+    is_past = (moments <= utc_now() + timedelta(days=1)).to_numpy()
+    usable = np.isfinite(values) & moments.notna().to_numpy() & is_past & plain
+    newest: dict[tuple[str, datetime], Sample] = {}
+    units = [unit or str(own) for own in long["unit"][usable]] if "unit" in long else [unit] * int(usable.sum())
+    for metric, value, moment, labels, of in zip(
+        long["metric"][usable], values[usable], moments[usable], long["labels"][usable], units, strict=True
+    ):
+        sample = Sample(metric=str(metric), value=float(value), ts=moment.to_pydatetime(), labels=labels, unit=of)
+        before = newest.get((sample.series, sample.ts))
+        done.replaced += before is not None and before.value != sample.value
+        newest[sample.series, sample.ts] = sample
+    known = store.samples.recorded(list(newest.values()))
+    fresh = [each for place, each in newest.items() if known.get(place) != each.value]
+    done.replaced += sum((each.series, each.ts) in known for each in fresh)
+    done.known += len(newest) - len(fresh)
+    done.recorded += store.samples.append(fresh)
+    done.series.update(series for series, _ in newest)
+    done.left_out += int((~usable).sum())
+    for place in np.flatnonzero(~usable)[: max(0, MOST_NAMED - len(done.first_left_out))].tolist():
+        line, value, at = long["line"].iloc[place], long["value"].iloc[place], long["ts"].iloc[place]
+        done.first_left_out.append(ascii(f"line {line}: {value!s:.20} at {at!s:.30}")[1:-1])
 
 
 def _chunks(file: Path) -> Iterator[pd.DataFrame]:
+    if file.suffix.lower() == ".parquet":
+        yield from _chunks_of_parquet(file)
+        return
     try:
         with pd.read_csv(file, chunksize=CHUNK_ROWS, dtype=str, skipinitialspace=True) as reader:
-            yield from reader
+            for chunk in reader:
+                if not isinstance(chunk.index, pd.RangeIndex):
+                    raise _unusable(file, "its lines have more cells than its header has names")
+                yield chunk
     except (OSError, ValueError) as trouble:
         raise _unusable(file, str(trouble).splitlines()[0]) from None
 
 
-def _long(chunk: pd.DataFrame, file: Path) -> pd.DataFrame:
-    """Return columns ts, metric, value, labels, whichever form the file has."""
-    chunk = chunk.rename(columns=lambda name: str(name).strip())
-    lower = {name.lower(): name for name in chunk.columns}
-    moment = next((lower[name] for name in MOMENTS if name in lower), None)
-    if moment is None:
-        raise _unusable(file, f"it has no column named {', '.join(MOMENTS[:-1])} or {MOMENTS[-1]}")
-    name = next((lower[name] for name in NAMES if name in lower), None)
-    if name is not None and "value" in lower:
-        labels = [_labels(text, file) for text in chunk[lower["labels"]]] if "labels" in lower else [{}] * len(chunk)
-        return pd.DataFrame(
-            {"ts": chunk[moment], "metric": chunk[name], "value": chunk[lower["value"]], "labels": labels}
+def _chunks_of_parquet(file: Path) -> Iterator[pd.DataFrame]:
+    first = 0
+    try:
+        for names, rows in parquet_rows(file, CHUNK_ROWS):
+            index = pd.RangeIndex(first, first + len(rows))
+            yield pd.DataFrame(rows, columns=names, index=index, dtype=object).fillna(float("nan"))
+            first += len(rows)
+    except ValueError as trouble:
+        raise _unusable(file, str(trouble)) from None
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """Which column holds what, as the first rows tell: a wide form has neither a `metric` nor a `value`."""
+
+    moment: str
+    metric: str | None
+    value: str | None
+    json: str | None
+    unit: str | None
+    labels: tuple[str, ...]
+
+    @classmethod
+    def of(cls, chunk: pd.DataFrame, file: Path) -> _Columns:
+        chunk = _named(chunk)
+        names = list(chunk.columns)
+        lower = {name.lower(): name for name in names}
+        moment = next((lower[name] for name in TIME_NAMES if name in lower), None)
+        if moment is None:
+            raise _unusable(file, f"it has no column named {', '.join(TIME_NAMES[:-1])} or {TIME_NAMES[-1]}")
+        named = metric_name_in(lower)
+        if named is not None and "value" in lower:
+            metric = lower[named]
+            value, json, unit = lower["value"], lower.get("labels"), lower.get("unit")
+            labels = tuple(name for name in names if name not in {moment, metric, value, json, unit})
+            return cls(moment, metric, value, json, unit, _few_valued(chunk, labels, file))
+        texts = tuple(name for name in names if name != moment and _is_text(chunk[name]))
+        if len(texts) == len(names) - 1:
+            raise _unusable(file, "none of its columns holds numbers")
+        return cls(moment, None, None, None, None, _few_valued(chunk, texts, file))
+
+    def long(self, chunk: pd.DataFrame, file: Path) -> pd.DataFrame:
+        """Return columns ts, metric, value, labels, line and perhaps unit, whichever form the file has."""
+        chunk = _named(chunk)
+        own = [_given(row) for row in chunk[list(self.labels)].to_dict("records")] if self.labels else [{}] * len(chunk)
+        chunk = chunk.assign(**{_OWN: own, _LINE: chunk.index + 2})
+        if self.metric is None:
+            kept = [self.moment, _OWN, _LINE]
+            wide = chunk.drop(columns=list(self.labels)).melt(id_vars=kept, var_name="metric", value_name="value")
+            wide = wide[wide["value"].notna()].reset_index(drop=True)
+            return wide.rename(columns={self.moment: "ts", _OWN: "labels", _LINE: "line"})
+        labels = (
+            [{**given, **_labels(text, file)} for given, text in zip(own, chunk[self.json], strict=True)]
+            if (self.json is not None)
+            else own
         )
-    wide = chunk.melt(id_vars=[moment], var_name="metric", value_name="value").rename(columns={moment: "ts"})
-    wide = wide[wide["value"].notna()].reset_index(drop=True)
-    return wide.assign(labels=[{}] * len(wide))
+        return pd.DataFrame(
+            {
+                "ts": chunk[self.moment],
+                "metric": chunk[self.metric],
+                "value": chunk[self.value],
+                "labels": labels,
+                "line": chunk[_LINE],
+                **({} if self.unit is None else {"unit": chunk[self.unit].fillna("")}),
+            }
+        )
+
+
+def _named(chunk: pd.DataFrame) -> pd.DataFrame:
+    """Return the columns that have a name: one without, as a table's index has none, says nothing."""
+    return chunk.rename(columns=lambda name: str(name).strip()).filter(regex=r"^(?!Unnamed: \d+$)")
+
+
+def _few_valued(chunk: pd.DataFrame, labels: tuple[str, ...], file: Path) -> tuple[str, ...]:
+    for name in labels:
+        if len(chunk) >= MANY_ROWS and chunk[name].nunique() > len(chunk) / 2:
+            raise _unusable(
+                file, f"as a label, its column {name!r} would make a series of almost every row; leave it out"
+            )
+    return labels
+
+
+def _is_text(column: pd.Series) -> bool:
+    """Tell whether a column holds something, and no number."""
+    held = column.dropna()
+    return len(held) > 0 and bool(pd.to_numeric(held, errors="coerce").isna().all())
+
+
+def _given(row: Mapping[Any, Any]) -> dict[str, str]:
+    return {str(name): str(text).strip() for name, text in row.items() if isinstance(text, str) and text.strip()}
 
 
 def _labels(text: object, file: Path) -> dict[str, str]:
@@ -81,17 +222,29 @@ def _labels(text: object, file: Path) -> dict[str, str]:
         raise _unusable(file, f"its labels are not a JSON object: {text[:60]}") from None
 
 
+def _by_clock(long: pd.DataFrame, times: LocalTimes) -> pd.Series:
+    """Return the moments in UTC where they are ISO 8601; others as they are."""
+    read = []
+    for text, metric, labels in zip(long["ts"], long["metric"], long["labels"], strict=True):
+        try:
+            moment = datetime.fromisoformat(str(text).strip()) if not str(text).strip().isdecimal() else None
+            read.append(text if moment is None else times.read(moment, (metric, *sorted(labels.items()))).isoformat())
+        except (ValueError, OverflowError):
+            read.append(text)
+    return pd.Series(read, index=long.index, dtype=object)
+
+
 def _moments(column: pd.Series, file: Path) -> pd.Series:
     numbers = pd.to_numeric(column, errors="coerce")
     if numbers.notna().all():
         moments = pd.to_datetime(numbers, unit="s", utc=True, errors="coerce")
     else:
         moments = pd.to_datetime(column, utc=True, errors="coerce", format="ISO8601")
+    moments = moments.where(moments.dt.year.between(1, 9_998))  # pandas has years that Python has not
     if moments.isna().all():
-        raise _unusable(file, f"none of its times can be read, such as {column.iloc[0]!r}")
-    latest = moments.max().to_pydatetime()
-    if latest > utc_now() + timedelta(days=1):
-        raise _unusable(file, f"it has times in the future, such as {latest.isoformat()}")
+        raise _unusable(file, f"none of its times can be read, such as {next(iter(column), '')!r}")
+    if moments.min() > utc_now() + timedelta(days=1):
+        raise _unusable(file, f"all of its times lie in the future, such as {moments.min().isoformat()}")
     return moments
 
 

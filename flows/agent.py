@@ -57,7 +57,7 @@ class GoalDrivenAgent:
         given = {"forecasting": forecasting_config, "executor": executor_config, "agent": agent_config}
         overrides: dict[str, Any] = {section: dict(part) for section, part in given.items() if part}
         self.settings = settings or load_settings(**overrides)
-        self.actions: dict[str, ActionHandler] = discover_actions()
+        self.actions: dict[str, ActionHandler] = discover_actions(self.settings.folder)
         self.store = store or open_configured_store(self.settings)
         if self.settings.use_default_objectives is True and self.store.engine.is_local:
             # The metrics of the documented examples have objectives here; where a stack runs, those of its file count.

@@ -18,13 +18,14 @@ from typing import Any
 from prefect import Task, flow
 from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
-from prefect.events import emit_event
 from prefect.states import Completed
 from prefect.utilities.annotations import quote
 
+from flows.run_record import announce, publish, story_of
 from flows.sharding import through_runner
 from flows.wiring import live_context, open_configured_store
-from settings import settings_in_force, utc_now
+from settings import Settings, browsable, settings_in_force, utc_now
+from storage import Store
 from tasks.context import Context
 from tasks.execute.task import act_task, execute
 from tasks.forecast import earlier_residuals
@@ -41,6 +42,10 @@ from tasks.plan.task import plan
 Run = Callable[..., Any]
 
 logger = logging.getLogger(__name__)
+
+SCHEDULED = "schedule"
+SKIPPED = "Skipped"
+"""How a run ends that had to wait for the one before, and finds that nothing is left for it to do."""
 
 
 def turn(run: Run, context: Context) -> None:
@@ -73,9 +78,23 @@ def bare_turn(context: Context, body: Callable[[Run, Context], None] = turn) -> 
         body(bare, together)
 
 
-def as_task(stage: Task[..., Any], *args: Any) -> Any:
-    """Run a stage as a Prefect task; its arguments are handed over unlooked-at."""
-    return stage(*(quote(argument) for argument in args))
+class AsTasks:
+    """Runs each stage as a Prefect task after the one before, so that the graph of a run shows the loop.
+
+    Arguments are handed over unlooked-at.
+    """
+
+    def __init__(self) -> None:
+        self._before: list[State[Any]] = []
+
+    def __call__(self, stage: Task[..., Any], *args: Any) -> Any:
+        """Run a stage and return its result; what it raised is raised here."""
+        done = stage(*(quote(argument) for argument in args), wait_for=self._before, return_state=True)
+        if done.is_completed():
+            # After what failed nothing could wait: an act that went wrong must not hold up the others.
+            self._before = [done]
+        # In an async flow it would else be a coroutine.
+        return done.result(_sync=True)
 
 
 def acting(run: Run) -> Callable[..., Any]:
@@ -93,54 +112,60 @@ def _shards_with(run: Run, context: Context) -> RunShards:
 
 
 @flow(name="cycle", flow_run_name="cycle {reason}", description=__doc__, validate_parameters=False)
-async def cycle(reason: str = "schedule") -> State[Any]:
+async def cycle(reason: str = SCHEDULED) -> State[Any]:
     """Run one turn of the loop for the scheduled moment; the same moment twice changes nothing twice."""
-    return _run("cycle", turn, reason)
+    return await _run("cycle", turn, reason)
 
 
 @flow(name="tend", flow_run_name="tend {reason}", validate_parameters=False)
 async def tend(reason: str = "due") -> State[Any]:
     """Carry out what is due, measure and learn, without a new forecast."""
-    return _run("tend", second_half, reason)
+    return await _run("tend", second_half, reason)
 
 
-def _run(kind: str, body: Callable[[Run, Context], None], reason: str) -> State[Any]:
+async def _run(kind: str, body: Callable[[Run, Context], None], reason: str) -> State[Any]:
     settings = settings_in_force()
     if settings.trouble:
         logger.warning("this cycle uses the last usable configuration: %s", settings.trouble)
-    tick, flow_run_id = _scheduled_start()
+    tick, flow_run_id = _scheduled_start(2 * settings.analysis_interval_s)
     with open_configured_store(settings) as store:
+        if (needless := _needless(store, settings, kind, tick, reason)) is not None:
+            return Completed(name=SKIPPED, message=needless)
         context = live_context(settings, store, tick, kind, flow_run_id)
         is_new = store.cycles.begin(context.cycle)
         if not is_new and _is_finished(context):
             return Completed(message=f"{context.cycle_id} already ran; nothing was repeated.")
-        body(as_task, context)
-        _announce(context, reason)
-        return Completed(message=f"{context.cycle_id}: {_told(context)}")
+        body(AsTasks(), context)
+        story = story_of(context, f"http://{browsable(settings.server.host)}:{settings.server.port}/")
+        announce(context, story, reason)
+    await publish(story, flow_run_id)
+    return Completed(message=story.sentence)
+
+
+def _needless(store: Store, settings: Settings, kind: str, tick: datetime, reason: str) -> str | None:
+    """Say why a turn need not be run, or None; one that was asked for looks at what came since an earlier one began."""
+    is_scheduled = reason == SCHEDULED
+    other = store.cycles.covering(settings.agent.name, kind, tick, utc_now(), under_way_too=is_scheduled)
+    if other is None:
+        return None
+    return f"The {kind} of {tick:%H:%M:%S} was not needed: that of {other:%H:%M:%S} UTC ended after it was due."
 
 
 def _is_finished(context: Context) -> bool:
     return any(stage["stage"] == "learn" for stage in context.store.cycles.stages(context.cycle_id))
 
 
-def _scheduled_start() -> tuple[datetime, str]:
-    """Return the moment this flow run was scheduled for, read once, and its id."""
+def _scheduled_start(most_wait_s: float) -> tuple[datetime, str]:
+    """Return the moment this flow run was scheduled for, read once, and its id.
+
+    A run that had to wait for longer than `most_wait_s` looks at the present: nobody acts on what was then. Tried
+    again, it is the turn that it was.
+    """
     run_context = FlowRunContext.get()
     if run_context is None or run_context.flow_run is None:
         return utc_now(), ""
     scheduled = run_context.flow_run.expected_start_time
     # Prefect hands out pendulum datetimes, whose arithmetic pydantic does not take for aware.
     tick = datetime.fromtimestamp(scheduled.timestamp(), UTC) if scheduled else utc_now()
-    return tick, str(run_context.flow_run.id)
-
-
-def _told(context: Context) -> str:
-    stages = context.store.cycles.stages(context.cycle_id)
-    return "; ".join(f"{each['stage']} {each['summary']}" for each in stages)
-
-
-def _announce(context: Context, reason: str) -> None:
-    """Tell Prefect what this turn came to, so that automations can hang on it."""
-    payload = {each["stage"]: each["summary"] for each in context.store.cycles.stages(context.cycle_id)}
-    resource = {"prefect.resource.id": f"foreact.agent.{context.cycle.agent}"}
-    emit_event("foreact.cycle.finished", resource=resource, payload={"reason": reason, **payload})
+    is_stale = (utc_now() - tick).total_seconds() > most_wait_s and run_context.flow_run.run_count <= 1
+    return utc_now() if is_stale else tick, str(run_context.flow_run.id)

@@ -64,9 +64,11 @@ def runner_of(options: ForecasterSettings) -> TaskRunner[Any]:
         return ProcessPoolTaskRunner(max_workers=min(options.shards, MOST_WORKERS))
     try:
         if options.task_runner == "dask":
+            from dask import config
             from prefect_dask import DaskTaskRunner
 
-            dask: TaskRunner[Any] = DaskTaskRunner()
+            # As everywhere in Dask: the cluster of DASK_SCHEDULER_ADDRESS, or one of its own on this machine.
+            dask: TaskRunner[Any] = DaskTaskRunner(address=config.get("scheduler-address", None))
             return dask
         from prefect_ray import RayTaskRunner
 

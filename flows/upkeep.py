@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from prefect import flow
@@ -12,6 +12,9 @@ from prefect.states import Completed, Failed
 from flows.wiring import open_configured_store
 from settings import Settings, settings_in_force, utc_now
 from storage import Store
+from storage.retention import Lifetimes, checkpoint, forget
+
+ARCHIVED_EVERY = timedelta(days=30)
 
 
 @flow(name="upkeep", description=__doc__, validate_parameters=False)
@@ -27,14 +30,18 @@ async def upkeep() -> State[Any]:
     return Completed(message=f"{report}")
 
 
-def look_after(store: Store, settings: Settings) -> dict[str, Any]:
+def look_after(store: Store, settings: Settings, now: datetime | None = None) -> dict[str, Any]:
     """Prune what is too old, compact the file, and verify the audit trail; return what was found."""
-    now = utc_now()
-    store.samples.prune(now - timedelta(days=settings.storage.samples_days))
-    store.forecasts.prune(now - timedelta(days=settings.storage.forecasts_days))
-    store.engine.rows("CHECKPOINT")
+    now = now or utc_now()
+    kept = settings.storage
+    forgotten = forget(store.engine, now, Lifetimes(kept.samples_days, kept.forecasts_days, kept.records_days))
+    archived = store.audit.archive(now - timedelta(days=kept.records_days), ARCHIVED_EVERY)
+    not_compacted = checkpoint(store.engine)
     return {
         "broken_audit_line": store.audit.first_broken_line(),
         "actions_without_receipt": len([view for view in store.actions.pending() if view.intent is not None]),
         "cycles": store.cycles.count(),
+        "forgotten": forgotten,
+        "audit_lines_archived": archived,
+        "not_compacted": not_compacted,
     }

@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
+from api.prefect_client import authorization, deployed_actions, our_blocks
 from handlers import ActionHandler, discover_actions, discover_sources
+from handlers.contract.source import SourceHandler
 from handlers.worlds import World
 from handlers.worlds.live import LiveWorld
 from settings import VERSION, Settings, utc_now
@@ -35,6 +37,18 @@ def open_configured_store(settings: Settings, patience_s: float = 30.0) -> Store
             pause_s = min(2 * pause_s, 3.0)
 
 
+def _completed(settings: Settings, source: SourceHandler, options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the options of a source, which looks back no further than samples are kept unless told otherwise.
+
+    One that reads a Prefect server reads ours, with our login, unless told another. The login goes to no other address.
+    """
+    if "most_lookback_s" in source.options:
+        options = {"most_lookback_s": 86_400 * settings.storage.samples_days} | dict(options)
+    if "api_url" not in source.options or "api_url" in options:
+        return options
+    return {"headers": authorization(settings)} | dict(options) | {"api_url": settings.prefect_url}
+
+
 def live_world(
     settings: Settings, store: Store, actions: Mapping[str, ActionHandler], now: Callable[[], datetime] = utc_now
 ) -> LiveWorld:
@@ -42,13 +56,19 @@ def live_world(
 
     The host source is left to the sampler of the facade unless it is configured as a source.
     """
-    available = discover_sources()
-    sources = {name: (available[name], options) for name, options in settings.sources.items() if name in available}
+    available = discover_sources(settings.folder)
+    sources = {
+        name: (available[name], _completed(settings, available[name], options))
+        for name, options in settings.sources.items()
+        if name in available
+    }
     return LiveWorld(
         actions=actions,
         now=now,
         sources=sources,
-        since=lambda name: store.facts.get(SOURCES.of(name)),
+        since=lambda part: store.facts.get(SOURCES.of(part)),
+        unrecorded_columns=store.samples.unrecorded_columns,
+        resolve=our_blocks(settings).resolved,
     )
 
 
@@ -79,8 +99,10 @@ def live_context(
     now: Callable[[], datetime] = utc_now,
 ) -> Context:
     """Put together what every stage of a live turn is given."""
-    handlers = discover_actions() if actions is None else actions
+    handlers = discover_actions(settings.folder) if actions is None else actions
+    if flow_run_id and actions is None:
+        handlers = {**handlers, **deployed_actions(settings.prefect_url, handlers, authorization(settings))}
     configured = configured_actions(settings, handlers)
     cycle = new_cycle(settings, store, tick, kind, flow_run_id)
-    here = {name: configured[name] for name in handlers}
+    here = {name: each for name, each in configured.items() if each.is_carried_out_here}
     return Context(store, world or live_world(settings, store, here, now), settings, cycle, configured)

@@ -5,13 +5,14 @@ A way back that nobody walks is found overgrown on the day it is needed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from handlers.contract.action import ActionContext, ActionHandler
 from handlers.sandbox.parent import CallResult, call
+from storage.errors import ForeactError, TransientError
 from storage.facts import Drill, DrillFinding
 from storage.records import ReceiptStatus
 
@@ -34,11 +35,21 @@ class DrillReport:
         return cls(tuple(facts[name] for name in sorted(facts)))
 
 
-def practise_all(handlers: Iterable[ActionHandler], tick: datetime) -> Iterator[Drill]:
-    """Drill every action that declares a safe target; the others are left out."""
+def practise_all(
+    handlers: Iterable[ActionHandler],
+    tick: datetime,
+    resolve: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict,
+) -> Iterator[Drill]:
+    """Drill every action that declares a safe target; the others are left out. `resolve` completes their options."""
     for handler in handlers:
-        if handler.hooks.drill is not None and handler.hooks.undo is not None:
-            yield practise(handler, tick)
+        if handler.hooks.drill is None or handler.hooks.undo is None:
+            continue
+        try:
+            options = resolve(handler.option_values)
+        except (ForeactError, TransientError) as trouble:
+            yield _drill(handler, tick, "failed", str(trouble))
+            continue
+        yield practise(handler if options == handler.option_values else replace(handler, option_values=options), tick)
 
 
 def practise(handler: ActionHandler, tick: datetime) -> Drill:

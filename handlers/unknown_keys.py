@@ -21,11 +21,15 @@ def unread(
     """Yield a sentence for each name and option that no handler knows.
 
     `actions` and `sources` hold the options by name that are a handler's own to read. An action that nobody registered
-    may still be registered by a notebook; its options are then the notebook's business.
+    may still be registered by a notebook; its options are then the notebook's business. One that `uses` another action
+    has the options of that.
     """
     for name, options in actions.items():
-        if name in handlers:
-            yield from _options(f"actions.{name}", options, handlers[name].options)
+        used = str(options.get("uses", "")) if name not in handlers else name
+        if used in handlers:
+            yield from _options(f"actions.{name}", options, {**handlers[used].options, "uses": ""})
+        elif used:
+            yield f"[actions.{name}] uses {used}, which is no registered action{_meant(used, handlers)}"
         else:
             yield f"[actions.{name}] names no registered action{_meant(name, handlers)}"
     for name, options in sources.items():

@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from storage.engine.protocol import Engine
-from storage.records import NOTHING, Action, Approval, Intent, Receipt, ReceiptStatus
-from storage.table import Clock, RecordTable, asked, whole_day
+from storage.records import NOTHING, Action, Approval, Autonomy, Intent, Receipt, ReceiptStatus
+from storage.table import Clock, RecordTable, asked, pattern_of, whole_day
 
 _NOT_DONE = frozenset({ReceiptStatus.SKIPPED, ReceiptStatus.DRY_RUN})
 _FINISHED = "SELECT action_id FROM receipts"
@@ -30,6 +30,13 @@ class ActionView:
         """Return the receipt where something may have been changed, however it ended; doing nothing changes nothing."""
         is_act = self.receipt is not None and self.receipt.status not in _NOT_DONE and self.action.name != NOTHING
         return self.receipt if is_act else None
+
+    def awaits_approval(self, now: datetime) -> bool:
+        """Tell whether the action waits for a person: none has answered, and it has neither begun nor expired."""
+        is_open = (
+            self.receipt is None and self.intent is None and self.approval is None and now < self.action.expires_at
+        )
+        return is_open and self.action.level is not Autonomy.AUTO
 
 
 class ActionTable:
@@ -60,6 +67,11 @@ class ActionTable:
         """Return every action without a receipt."""
         return self.views(f"WHERE a.action_id NOT IN ({_FINISHED})")
 
+    def of_cycle(self, cycle_id: str) -> list[ActionView]:
+        """Return what one cycle planned, the newest 200."""
+        tail = "WHERE a.cycle_id = $cycle_id ORDER BY a.recorded_at, a.action_id LIMIT 200"
+        return self.views(tail, {"cycle_id": cycle_id})
+
     def of_goal(self, goal_id: str) -> list[ActionView]:
         """Return the actions of a goal, oldest first."""
         return self.views("WHERE a.goal_id = $goal_id ORDER BY a.recorded_at", {"goal_id": goal_id})
@@ -81,18 +93,35 @@ class ActionTable:
                   ORDER BY r.finished_at"""
         return self.views(tail)
 
+    def proposed(self) -> list[ActionView]:
+        """Return what others than the loop proposed, oldest first."""
+        return self.views("WHERE coalesce(a.body->>'$.proposed_by', '') <> '' ORDER BY a.recorded_at, a.action_id")
+
     def latest(self, limit: int) -> list[ActionView]:
         """Return the newest actions, newest first."""
         return self.views("ORDER BY a.recorded_at DESC LIMIT $limit", {"limit": limit})
 
+    def page(self, text: str, limit: int, offset: int = 0) -> tuple[list[ActionView], int]:
+        """Return some of the actions that contain a text, newest first, and how many do."""
+        params = {"text": pattern_of(text)}
+        where = "WHERE a.body ILIKE $text ESCAPE '!'"
+        sql = f"SELECT count(*) FROM actions a {where}"
+        count = self._engine.recall(("actions",), ("actions counted", text), lambda: self._engine.rows(sql, params))
+        tail = f"{where} ORDER BY a.recorded_at DESC, a.action_id LIMIT $limit OFFSET $offset"
+        return self.views(tail, {**params, "limit": limit, "offset": offset}), int(count[0][0])
+
     def undo_for(self, action_id: str) -> ActionView | None:
         """Return the undo of an action that was planned last, None where none was."""
-        found = self.undos_of(action_id)
+        found = self.views("WHERE a.undo_of = $action_id ORDER BY a.recorded_at", {"action_id": action_id})
         return found[-1] if found else None
 
-    def undos_of(self, action_id: str) -> list[ActionView]:
-        """Return the undos of an action that were planned, oldest first: more than one where the world refused."""
-        return self.views("WHERE a.undo_of = $action_id ORDER BY a.recorded_at", {"action_id": action_id})
+    def undos_of(self, action_ids: Sequence[str]) -> dict[str, list[ActionView]]:
+        """Return the undos that were planned, by the act they undo, oldest first: several where the world refused."""
+        undos: dict[str, list[ActionView]] = {}
+        tail = "WHERE a.undo_of IN (SELECT unnest($action_ids)) ORDER BY a.recorded_at"
+        for view in self.views(tail, {"action_ids": list(action_ids)}) if action_ids else ():
+            undos.setdefault(str(view.action.undo_of), []).append(view)
+        return undos
 
     def undone_at(self) -> dict[str, datetime]:
         """Return when acts began to be undone, by action id; undos that did not succeed are left out."""

@@ -36,9 +36,25 @@ class DecisionTable:
         """Return the newest plans made for a goal, newest first."""
         return self._plans.select(_OF_GOAL, {"goal_id": goal_id, "limit": limit})
 
+    def of_cycle(self, cycle_id: str) -> list[Decision]:
+        """Return what one cycle decided, the newest 200."""
+        return self._decisions.select(
+            "WHERE cycle_id = $cycle_id ORDER BY decision_id LIMIT 200", {"cycle_id": cycle_id}
+        )
+
+    def cycle_of(self, decision_id: str) -> str | None:
+        """Return the id of the cycle that took a decision, or None."""
+        sql = "SELECT cycle_id FROM decisions WHERE decision_id = $decision_id"
+        rows = self._engine.rows(sql, {"decision_id": decision_id})
+        return str(rows[0][0]) if rows else None
+
     def latest(self, limit: int) -> list[Decision]:
         """Return the newest decisions, newest first."""
         return self._decisions.select("ORDER BY recorded_at DESC LIMIT $limit", {"limit": limit})
+
+    def page(self, text: str, limit: int, offset: int = 0) -> tuple[list[Decision], int]:
+        """Return some of the decisions that contain a text, newest first, and how many do."""
+        return self._decisions.page(text, "recorded_at DESC, decision_id", limit, offset)
 
     def count_plans(self) -> int:
         """Count all plans."""

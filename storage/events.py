@@ -46,6 +46,18 @@ class EventTable:
             for kind, ts, labels, metadata in rows
         ]
 
+    def newest(self, kinds: Sequence[str], since: datetime, until: datetime, most: int) -> list[Event]:
+        """Return events of some kinds in (since, until], newest first: of each kind with each labels at most `most`."""
+        sql = """SELECT event_type, ts, labels, metadata FROM events
+                 WHERE ts > $since AND ts <= $until AND event_type IN (SELECT unnest($kinds))
+                 QUALIFY row_number() OVER (PARTITION BY event_type, labels ORDER BY ts DESC) <= $most
+                 ORDER BY ts DESC"""
+        asked = {"since": since, "until": until, "kinds": list(kinds), "most": most}
+        return [
+            Event(event_type=kind, ts=ts, labels=json.loads(labels), metadata=json.loads(metadata))
+            for kind, ts, labels, metadata in self._engine.rows(sql, asked)
+        ]
+
     def _row(self, event: Event) -> list[Any]:
         labels, metadata = (
             json.dumps(event.labels, sort_keys=True),

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from functools import partial
-from typing import Any, Generic, Literal, NamedTuple, TypeVar
+from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar
 
-from pydantic import TypeAdapter
+from pydantic import BeforeValidator, TypeAdapter
 
 from storage.engine.protocol import Engine, Followed
 from storage.records import Autonomy, Breach, Moment, Objective
@@ -102,6 +103,19 @@ class EarnedLevel:
     configured: Autonomy | None
 
 
+@dataclass(frozen=True)
+class ProposerLevel:
+    """What the proposals of one may lead to, since when, and why; nothing where that is observe.
+
+    What was proposed under the name up to `forgotten_until` was somebody else's, for its key was revoked then.
+    """
+
+    level: Autonomy
+    since: Moment
+    reason: str
+    forgotten_until: Moment | None = None
+
+
 class LongSearch(NamedTuple):
     """The cycle that last searched whole windows for patterns, its tick in unix seconds, and what was searched."""
 
@@ -135,6 +149,18 @@ class DrivenBreaches:
 
 
 DrillFinding = Literal["passed", "failed", "no target"]
+
+
+@dataclass(frozen=True)
+class BacktestProgress:
+    """How far a backtest of the last `days` has come; where it is over without a report, `trouble` says why."""
+
+    started_at: datetime
+    days: float
+    turns_done: int = 0
+    turns: int = 0
+    is_over: bool = False
+    trouble: str = ""
 
 
 @dataclass(frozen=True)
@@ -201,6 +227,13 @@ EARNED_LEVELS = Family(
     written_by=("tasks.authority",),
     read_by=("tasks.authority",),
 )
+PROPOSERS = Family(
+    "proposer:",
+    TypeAdapter(ProposerLevel),
+    "What the proposals of one may lead to as their acts were measured, by name",
+    written_by=("tasks.authority",),
+    read_by=("tasks.authority",),
+)
 OBJECTIVES: Family[Objective | None] = Family(
     "objective:",
     TypeAdapter(Objective | None),
@@ -211,9 +244,16 @@ OBJECTIVES: Family[Objective | None] = Family(
 SOURCES: Family[datetime] = Family(
     "source:",
     TypeAdapter(Moment),
-    "The moment of the newest sample that a source gave, from which it is asked again",
+    "How far a source, or one query of it as `prometheus/requests`, was read; from there it is asked again",
     written_by=("tasks.monitor.task",),
     read_by=("flows.wiring",),
+)
+TROUBLES = Fact(
+    "monitor.troubles",
+    TypeAdapter(tuple[str, ...]),
+    "What could not be read or was left out at the last turn, in words, so that it is shown, and audited once",
+    written_by=("tasks.monitor.task",),
+    read_by=("api.queries.agent", "cli.checks", "tasks.monitor.task"),
 )
 SEARCHED = Fact(
     "patterns.searched",
@@ -248,14 +288,47 @@ STANDINGS = Fact(
     TypeAdapter(dict[str, str]),
     "How each open goal stood at the last turn, in words, by its id",
     written_by=("tasks.goals.task",),
-    read_by=("api.queries.goals", "tasks.goals.task"),
+    read_by=("api.dashboard.list_pages", "api.dashboard.page_data", "api.queries.goals", "tasks.goals.task"),
 )
+
+
+class WaitCode(StrEnum):
+    """What holds an action that is due."""
+
+    KILL_SWITCH = "kill_switch"
+    APPROVAL = "approval"
+    MODE_OFF = "mode_off"
+    RECOMMENDATION = "recommendation"
+    MAINTENANCE = "maintenance"
+    SILENCE = "silence"
+    UNDO_FAILED = "undo_failed"
+    FAILURES = "failures"
+    COOLDOWN = "cooldown"
+    ACTION_LIMIT = "action_limit"
+    LIMIT_OF_ALL = "limit_of_all"
+    BLAST_RADIUS = "blast_radius"
+    BLAST_RADIUS_LABELS = "blast_radius_labels"
+    CONCURRENT_GOALS = "concurrent_goals"
+
+
+@dataclass(frozen=True)
+class Wait:
+    """What an action waits for, as people read it; earlier releases kept no code."""
+
+    reason: str
+    code: WaitCode | None = None
+
+
+def _of_older_release(kept: Any) -> Any:
+    return {"reason": kept} if isinstance(kept, str) else kept
+
+
 WAITS = Fact(
     "execute.waits",
-    TypeAdapter(dict[str, str]),
+    TypeAdapter(dict[str, Annotated[Wait, BeforeValidator(_of_older_release)]]),
     "What each action waits for that is due and may not be done yet, by its id",
     written_by=("api.commands.operator", "tasks.execute.task"),
-    read_by=("api.commands.operator", "api.queries.goals", "tasks.execute.task"),
+    read_by=("api.commands.operator", "api.queries.goals", "cli.checks", "tasks.execute.task"),
 )
 INSIGHTS = Fact(
     "insights",
@@ -283,14 +356,21 @@ DRILLS = Family(
     TypeAdapter(Drill),
     "The newest undo drill of each action",
     written_by=("cli.checks",),
-    read_by=("api.queries.telemetry", "api.routes.actions", "api.routes.executor"),
+    read_by=("api.queries.agent", "api.queries.telemetry", "api.routes.actions"),
 )
 BACKTEST = Fact(
     "backtest",
     TypeAdapter(dict[str, Any]),
     "The figures of the newest backtest, and where its page is",
     written_by=("flows.backtest",),
-    read_by=("api.routes.history",),
+    read_by=("api.queries.backtests",),
+)
+BACKTEST_PROGRESS = Fact(
+    "backtest.progress",
+    TypeAdapter(BacktestProgress),
+    "How far the newest backtest has come, or why it ended without a report",
+    written_by=("flows.backtest",),
+    read_by=("api.queries.backtests",),
 )
 LINE_TOLD_TO_PEOPLE = Fact(
     "herald.alerts",
@@ -317,7 +397,7 @@ KILL_SWITCH = Fact(
     "herald.stopped",
     TypeAdapter(bool),
     "Whether the kill-switch file was there at the last look, so that its coming and going is audited",
-    written_by=("api.background.alerts",),
+    written_by=("api.background.alerts", "api.commands.operator"),
     read_by=("api.background.alerts",),
 )
 CONFIGURATION_TROUBLE = Fact(

@@ -55,9 +55,3 @@ class FittedTable:
             fitted_at, body = self._engine.rows(sql, {"name": name, "recorded_at": recorded_at})[0]
             held = self._held[name] = (recorded_at, Fitted(name, fitted_at, body))
         return held[1]
-
-    def prune(self, before: datetime) -> None:
-        """Forget what was recorded before a moment and is no longer in force."""
-        sql = """DELETE FROM fitted WHERE recorded_at < $before AND recorded_at <
-                 (SELECT max(newer.recorded_at) FROM fitted newer WHERE newer.name = fitted.name)"""
-        self._engine.rows(sql, {"before": before})

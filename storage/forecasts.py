@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from storage.array_codec import Packed, from_bytes, packed, span_of, stretch_of, to_bytes, unpacked
+from storage.engine.array_codec import Packed, from_bytes, packed, span_of, stretch_of, to_bytes, unpacked
 from storage.engine.protocol import Engine
 from storage.fitted import FittedTable
 from storage.open_predictions import open_predictions
@@ -97,6 +97,8 @@ class Resolved:
 
 
 FAR_RATIO = 1_000  # up to there single precision keeps a ten-thousandth of what a forecast moves by
+FORECASTS_AT_ONCE = 1_000
+"""So many are made ready for writing at once: more would stand in memory beside what they are made of."""
 FORECAST_COLUMNS = (
     "series, issued_at, step_s, levels, point, band, quantiles, centre, stretch, method, warnings, refusal"
 )
@@ -119,41 +121,11 @@ class ForecastTable:
 
     def append_new(self, forecasts: Sequence[Forecast], cycle_id: str, spreads: Mapping[str, Spread]) -> None:
         """Record the forecasts of a cycle that is known to have none yet."""
-        if not forecasts:
-            return
         now = self._clock()
-        matures_at = [f.issued_at + timedelta(seconds=f.step_s * len(f.point)) for f in forecasts]
-        known = [spreads.get(f.series) for f in forecasts]
-        spans = [span_of(f.quantiles) for f in forecasts]
-        centres = [_centre(f, span) for f, span in zip(forecasts, spans, strict=True)]
-        stretches = [stretch_of(span, centre) for span, centre in zip(spans, centres, strict=True)]
-        parts = list(zip(forecasts, centres, stretches, strict=True))
-        self._engine.append(
-            "forecasts",
-            {
-                "cycle_id": [cycle_id] * len(forecasts),
-                "recorded_at": [now] * len(forecasts),
-                "series": [f.series for f in forecasts],
-                "issued_at": [f.issued_at for f in forecasts],
-                "step_s": [f.step_s for f in forecasts],
-                "levels": [np.asarray(f.levels, dtype=np.float32) for f in forecasts],
-                "point": [packed(f.point, centre, stretch) for f, centre, stretch in parts],
-                "band": [to_bytes(packed(f.quantiles, centre, stretch)) for f, centre, stretch in parts],
-                "centre": centres,
-                "stretch": stretches,
-                "method": [f.method for f in forecasts],
-                "warnings": [list(f.warnings) for f in forecasts],
-                "refusal": [f.refusal for f in forecasts],
-                "matures_at": matures_at,
-                "scale": [spread.scale if spread else None for spread in known],
-                "offsets": [
-                    np.asarray(spread.offsets, dtype=np.float32).ravel()
-                    if spread and spread.offsets is not None
-                    else None
-                    for spread in known
-                ],
-            },
-        )
+        with self._engine.transaction():
+            for start in range(0, len(forecasts), FORECASTS_AT_ONCE):
+                some = forecasts[start : start + FORECASTS_AT_ONCE]
+                self._engine.append("forecasts", _forecast_columns(some, cycle_id, now, spreads))
 
     def has_cycle(self, cycle_id: str) -> bool:
         """Tell whether a cycle's forecasts are recorded."""
@@ -295,14 +267,6 @@ class ForecastTable:
         """Return the predicted overall state of a cycle."""
         return self.states.get(cycle_id)
 
-    def prune(self, before: datetime) -> None:
-        """Forget forecasts, what was read off them and what became of them, older than a moment."""
-        for table in ("forecasts", "errors"):
-            self._engine.rows(f"DELETE FROM {table} WHERE issued_at < $before", {"before": before})
-        for table in ("breaches", "states", "breach_results", "state_results"):
-            self._engine.rows(f"DELETE FROM {table} WHERE recorded_at < $before", {"before": before})
-        self.fitted.prune(before)
-
 
 def wide_rows(engine: Engine, sql: str, params: Mapping[str, Any]) -> list[tuple[Any, ...]]:
     """Return rows with lists of numbers as arrays: a third of the time that lists of Python's numbers take."""
@@ -319,16 +283,70 @@ def forecast_of_row(row: tuple[Any, ...]) -> Forecast:
         step_s=step_s,
         levels=tuple(round(float(level), 4) for level in levels),
         point=unpacked(point, centre, stretch),
-        quantiles=unpacked(_stored(band, listed), centre, stretch).reshape(len(point), len(levels)),
+        quantiles=unpacked(_stored(band, listed, point, levels), centre, stretch).reshape(len(point), len(levels)),
         method=method,
         warnings=() if warnings is None else tuple(warnings),
         refusal=refusal,
     )
 
 
-def _stored(band: bytes | None, listed: Sequence[float] | Packed | None) -> Sequence[float] | Packed:
-    """Return the quantiles of a row: from its bytes, or from the list in which they were kept before."""
-    return from_bytes(band) if band is not None else listed if listed is not None else ()
+def _forecast_columns(
+    forecasts: Sequence[Forecast], cycle_id: str, now: datetime, spreads: Mapping[str, Spread]
+) -> dict[str, Any]:
+    matures_at = [f.issued_at + timedelta(seconds=f.step_s * len(f.point)) for f in forecasts]
+    known = [spreads.get(f.series) for f in forecasts]
+    spans = [span_of(f.quantiles) for f in forecasts]
+    centres = [_centre(f, span) for f, span in zip(forecasts, spans, strict=True)]
+    stretches = [stretch_of(span, centre) for span, centre in zip(spans, centres, strict=True)]
+    parts = list(zip(forecasts, centres, stretches, strict=True))
+    return {
+        "cycle_id": [cycle_id] * len(forecasts),
+        "recorded_at": [now] * len(forecasts),
+        "series": [f.series for f in forecasts],
+        "issued_at": [f.issued_at for f in forecasts],
+        "step_s": [f.step_s for f in forecasts],
+        "levels": [np.asarray(f.levels, dtype=np.float32) for f in forecasts],
+        "point": [packed(f.point, centre, stretch) for f, centre, stretch in parts],
+        "band": [to_bytes(_without_point(f, centre, stretch)) for f, centre, stretch in parts],
+        "centre": centres,
+        "stretch": stretches,
+        "method": [f.method for f in forecasts],
+        "warnings": [list(f.warnings) for f in forecasts],
+        "refusal": [f.refusal for f in forecasts],
+        "matures_at": matures_at,
+        "scale": [spread.scale if spread else None for spread in known],
+        "offsets": [
+            np.asarray(spread.offsets, dtype=np.float32).ravel() if spread and spread.offsets is not None else None
+            for spread in known
+        ],
+    }
+
+
+def _without_point(forecast: Forecast, centre: float, stretch: float) -> Packed:
+    """Return quantiles as they are stored: without the median where it is the point, which has a column of its own."""
+    rows = packed(forecast.quantiles, centre, stretch).reshape(forecast.quantiles.shape)
+    middle = _middle(forecast.levels)
+    if middle is None or not np.array_equal(rows[:, middle], packed(forecast.point, centre, stretch), equal_nan=True):
+        return rows.ravel()
+    return np.delete(rows, middle, axis=1).ravel()
+
+
+def _middle(levels: Sequence[float]) -> int | None:
+    """Return which of some levels, two or more, is the median."""
+    return next((place for place, level in enumerate(levels) if level == 0.5 and len(levels) > 1), None)
+
+
+def _stored(
+    band: bytes | None, listed: Sequence[float] | Packed | None, point: Sequence[float], levels: Sequence[float]
+) -> Sequence[float] | Packed:
+    """Return the quantiles of a row, flat: from its bytes, or from the list in which they were kept before."""
+    if band is None:
+        return listed if listed is not None else ()
+    found, middle = from_bytes(band), _middle(levels)
+    if middle is None or len(found) == len(point) * len(levels):
+        return found
+    rows = found.reshape(len(point), len(levels) - 1)
+    return np.insert(rows, middle, np.asarray(point, dtype=np.float32), axis=1).ravel()
 
 
 def _centre(forecast: Forecast, span: tuple[float, float]) -> float:
@@ -344,7 +362,8 @@ def _centre(forecast: Forecast, span: tuple[float, float]) -> float:
 def _resolved_of_row(row: tuple[Any, ...]) -> tuple[Any, ...]:
     *plain, band, centre, stretch, error_stretch = row
     found = dict(zip(Resolved.COLUMNS, plain, strict=True))
+    quantiles = _stored(band, found["quantiles"], found["point"], found["levels"])
+    found["quantiles"] = unpacked(quantiles, centre, stretch)
     found["point"] = unpacked(found["point"], centre, stretch)
-    found["quantiles"] = unpacked(_stored(band, found["quantiles"]), centre, stretch)
     found["errors"] = unpacked(found["errors"], 0.0, error_stretch)
     return tuple(found.values())

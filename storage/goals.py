@@ -9,7 +9,7 @@ from typing import Any
 
 from storage.engine.protocol import Columns, Engine, Followed
 from storage.records import Goal, GoalState, GoalView, Transition
-from storage.table import Clock, RecordTable, asked, insert_new, next_number, whole_day
+from storage.table import Clock, RecordTable, asked, insert_new, next_number, pattern_of, whole_day
 
 _VIEW = """SELECT g.body, s.state, s.progress, s.reason, s.since
            FROM goals g JOIN goal_states s USING (goal_id)"""
@@ -84,9 +84,35 @@ class GoalTable:
         found = self._views("WHERE g.goal_id = $goal_id", {"goal_id": goal_id})
         return found[0] if found else None
 
+    def of_cycle(self, cycle_id: str) -> list[GoalView]:
+        """Return the goals that one cycle set, 200 at most."""
+        return self._views("WHERE g.cycle_id = $cycle_id ORDER BY g.goal_id LIMIT 200", {"cycle_id": cycle_id})
+
+    def cycle_of(self, goal_id: str) -> str | None:
+        """Return the id of the cycle that set a goal, or None."""
+        rows = self._engine.rows("SELECT cycle_id FROM goals WHERE goal_id = $goal_id", {"goal_id": goal_id})
+        return str(rows[0][0]) if rows else None
+
     def all(self, limit: int = 1_000) -> list[GoalView]:
         """Return goals in any state, newest first."""
         return self._views("ORDER BY s.since DESC LIMIT $limit", {"limit": limit})
+
+    def page(
+        self, text: str, state: str, limit: int, offset: int = 0, objective: str = ""
+    ) -> tuple[list[GoalView], int]:
+        """Return some of the goals that contain a text in a state ("" any, "open"), newest first, and how many do.
+
+        With an objective only those that were set for it.
+        """
+        states = {"": "TRUE", "open": f"s.state IN {_OPEN}"}.get(state, "s.state = $state")
+        params = {"state": state, "text": pattern_of(text), "objective": objective}
+        of = "$objective IN ('', (g.body->>'$.objective'))"
+        where = f"WHERE {states} AND ($state = $state) AND {of} AND g.body ILIKE $text ESCAPE '!'"
+        sql = f"SELECT count(*) FROM goals g JOIN goal_states s USING (goal_id) {where}"
+        asked_for = ("goals counted", state, text, objective)
+        count = self._engine.recall(("goals", "goal_transitions"), asked_for, lambda: self._engine.rows(sql, params))
+        tail = f"{where} ORDER BY s.since DESC, g.goal_id LIMIT $limit OFFSET $offset"
+        return self._views(tail, {**params, "limit": limit, "offset": offset}), int(count[0][0])
 
     def transitions(self, goal_id: str) -> list[Transition]:
         """Return a goal's history, oldest first."""

@@ -9,7 +9,7 @@ from datetime import datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from storage.array_codec import unpacked
+from storage.engine.array_codec import unpacked
 from storage.engine.protocol import Engine, literal
 from storage.forecasts import FORECAST_COLUMNS, forecast_of_row, wide_rows
 from storage.records import Forecast

@@ -86,6 +86,21 @@ class OutcomeTable:
         tail = "WHERE role <> 'side_effect' ORDER BY measured_at DESC, outcome_id LIMIT $limit"
         return self._outcomes.select(tail, {"limit": limit})
 
+    def page(self, text: str, limit: int, offset: int = 0) -> tuple[list[Outcome], int]:
+        """Return some of the outcomes on targets and guards that contain a text, newest first, and how many do."""
+        order = "measured_at DESC, outcome_id"
+        return self._outcomes.page(text, order, limit, offset, "role <> 'side_effect'")
+
+    def of_series(self, series: str, limit: int) -> list[Outcome]:
+        """Return the newest outcomes on a series, whatever it was to the act, newest first."""
+        tail = "WHERE body->>'$.series' = $series ORDER BY measured_at DESC, outcome_id LIMIT $limit"
+        return self._outcomes.select(tail, {"series": series, "limit": limit})
+
+    def of_cycle(self, cycle_id: str) -> list[Outcome]:
+        """Return what one cycle measured on targets and guards, the newest 200."""
+        tail = "WHERE cycle_id = $cycle_id AND role <> 'side_effect' ORDER BY measured_at DESC, outcome_id LIMIT 200"
+        return self._outcomes.select(tail, {"cycle_id": cycle_id})
+
     def changes(self, newest: int = 20_000) -> dict[str, np.ndarray[Any, Any]]:
         """Return what acts changed on every metric, as columns: the outcomes recorded last.
 
@@ -100,8 +115,13 @@ class OutcomeTable:
         return self._engine.columns(sql, {"newest": newest})
 
     def decided(self, limit: int) -> list[tuple[Outcome, Decision]]:
-        """Return the newest outcomes on targets with the decisions that led to them, in the order recorded."""
+        """Return the newest outcomes on targets with the loop's own decisions that led to them, in the order recorded.
+
+        What others proposed was not drawn by the loop.
+        """
         sql = """WITH newest AS (SELECT action_id, outcome_id, recorded_at, body FROM outcomes WHERE role = 'target'
+                                 AND action_id NOT IN (SELECT action_id FROM actions
+                                                       WHERE coalesce(body->>'$.proposed_by', '') <> '')
                                  ORDER BY recorded_at DESC, outcome_id DESC LIMIT $limit)
                  SELECT o.body, d.body FROM newest o JOIN actions a USING (action_id)
                  JOIN decisions d ON d.decision_id = (a.body->>'$.decision_id')

@@ -20,11 +20,15 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from functools import cached_property, lru_cache
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, TypeVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,6 +77,77 @@ def series_key(metric: str, labels: Mapping[str, str] | None = None) -> str:
 def metric_of(series: str) -> str:
     """Return the metric name of a series key."""
     return series.partition("{")[0]
+
+
+_LABEL = re.compile(r"""\s*([^\s=,{}"']+)\s*=\s*(?:"([^"]*)"|'([^']*)')\s*(?:,|$)""")
+
+
+@lru_cache(maxsize=100_000)
+def labels_of(series: str) -> Mapping[str, str]:
+    """Return the labels of a series key or selector, in any order, spacing and quotes; none where none can be read."""
+    inner = series.partition("{")[2].strip().removesuffix("}").strip()
+    labels, place = dict[str, str](), 0
+    while place < len(inner):
+        found = _LABEL.match(inner, place)
+        if found is None:
+            return MappingProxyType({})
+        labels[found[1]] = found[2] if found[2] is not None else found[3]
+        place = found.end()
+    return MappingProxyType(labels)
+
+
+def selects(selector: str, series: str) -> bool:
+    """Tell whether a selector means a series: its key, its metric, or its metric with these labels among others."""
+    metric, _, has_labels = selector.partition("{")
+    if not has_labels:
+        return selector in {series, metric_of(series)}
+    if selector == series:
+        return True
+    wanted = labels_of(selector)
+    return bool(wanted) and metric.strip() == metric_of(series) and wanted.items() <= labels_of(series).items()
+
+
+class SeriesIndex:
+    """Series by name, metric and label: of ten thousand, those that a selector means are found without asking each."""
+
+    def __init__(self, series: Sequence[str]) -> None:
+        self.series = series
+        self.places = {name: place for place, name in reversed(list(enumerate(series)))}
+        self._of_metric: dict[str, list[int]] = defaultdict(list)
+        for place, name in enumerate(series):
+            self._of_metric[metric_of(name)].append(place)
+
+    def meant(self, selector: str) -> list[int]:
+        """Return the places of the series for which `selects` is true, in their order."""
+        exact = [self.places[selector]] if selector in self.places else []
+        if "{" not in selector:
+            return sorted({*exact, *self._of_metric.get(selector, ())})
+        metric, wanted = metric_of(selector).strip(), labels_of(selector)
+        having = [self._of_label.get((metric, *label), ()) for label in wanted.items()]
+        fewest = min(having, key=len, default=())
+        return sorted({*exact, *(place for place in fewest if selects(selector, self.series[place]))})
+
+    def meant_by_any(self, selectors: Iterable[str]) -> set[int]:
+        """Return the places of the series that one of some selectors means, or several."""
+        return {place for selector in set(selectors) for place in self.meant(selector)}
+
+    @cached_property
+    def _of_label(self) -> Mapping[tuple[str, str, str], list[int]]:
+        places: dict[tuple[str, str, str], list[int]] = defaultdict(list)
+        for place, name in enumerate(self.series):
+            for label in labels_of(name).items():
+                places[metric_of(name), *label].append(place)
+        return places
+
+
+def as_key(selector: str) -> str:
+    """Return a selector written as series keys are, so that equal ones are equal texts; unreadable ones as they are."""
+    labels = labels_of(selector)
+    return series_key(metric_of(selector).strip(), labels) if labels else selector
+
+
+Selector = Annotated[str, AfterValidator(as_key)]
+"""Names series: a metric means all of its series, `metric{label="value"}` those that have that label."""
 
 
 class Record(BaseModel):
@@ -173,6 +248,10 @@ class Verdict(StrEnum):
     UNKNOWN = "unknown"
 
 
+FUTURE_S = 300.0
+"""So far ahead the moment of a sample or an event may lie, since clocks differ; what lies further is not taken."""
+
+
 class Sample(Record):
     """One value of one series."""
 
@@ -223,12 +302,20 @@ class Frame(Record):
 
     def row(self, series: str) -> FloatArray:
         """Return one series' values, oldest first; KeyError where it is not in the frame."""
-        try:
-            index = self.series.index(series)
-        except ValueError:
-            raise KeyError(series) from None
-        values: FloatArray = self.values[index]
+        values: FloatArray = self.values[self.index.places[series]]
         return values
+
+    @cached_property
+    def index(self) -> SeriesIndex:
+        """Return where each series lies."""
+        return SeriesIndex(self.series)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Frame:
+        """Return a copy, which finds its series anew: they may be others."""
+        copied = super().model_copy(update=update, deep=deep)
+        if update and "series" in update:
+            copied.__dict__.pop("index", None)
+        return copied
 
 
 class Pattern(Record):
@@ -277,6 +364,11 @@ class Breach(Record):
     raw_probability: float | None = None
 
 
+def beyond(values: FloatArray, bound: float, side: str) -> BoolArray:
+    """Tell which of many values lie beyond a bound, in their shape; one that is missing (NaN) does not."""
+    return values > bound if side == "below" else values < bound
+
+
 class ObjectiveKind(StrEnum):
     """Which evidence decides whether an objective holds, which a rule looks at; what follows from it is said here."""
 
@@ -286,6 +378,7 @@ class ObjectiveKind(StrEnum):
     CAPACITY = "capacity"
     BUDGET = "budget"
     SLO = "slo"
+    DEADLINE = "deadline"
 
     @property
     def bounds_each_value(self) -> bool:
@@ -303,22 +396,47 @@ class ObjectiveKind(StrEnum):
 
         So it contradicts an opposite limit, and what is done for another goal must not harm it.
         """
-        return self not in {ObjectiveKind.HEADROOM, ObjectiveKind.BUDGET}
+        return self not in {ObjectiveKind.HEADROOM, ObjectiveKind.BUDGET, ObjectiveKind.DEADLINE}
 
     @property
     def is_drawn_as_line(self) -> bool:
-        """Tell whether charts show the bound: that of a budget is a month's sum, that of an SLO sorts events."""
-        return self not in {ObjectiveKind.BUDGET, ObjectiveKind.SLO}
+        """Tell whether charts show the bound: that of a budget is a month's sum, that of an SLO sorts events.
+
+        That of a deadline may be a time of day.
+        """
+        return self not in {ObjectiveKind.BUDGET, ObjectiveKind.SLO, ObjectiveKind.DEADLINE}
 
     @property
     def needs_hourly_history(self) -> bool:
         """Tell whether it is judged over days or weeks, on hourly means."""
-        return self is not ObjectiveKind.BOUND
+        return self not in {ObjectiveKind.BOUND, ObjectiveKind.DEADLINE}
+
+    @property
+    def has_target_ratio(self) -> bool:
+        """Tell whether it holds while a share of a window, its `target_ratio`, is within the bound."""
+        return self in {ObjectiveKind.PERCENTILE, ObjectiveKind.SLO}
+
+    @property
+    def counts_over_window(self) -> bool:
+        """Tell whether it sums up a window of days that has to be kept whole."""
+        return self in {ObjectiveKind.SLO, ObjectiveKind.BUDGET}
 
     @property
     def has_error_budget(self) -> bool:
         """Tell whether its good and bad events are counted over several windows."""
         return self is ObjectiveKind.SLO
+
+    @property
+    def judges_runs(self) -> bool:
+        """Tell whether each run of a deployment is judged by when it will be done, and not a metric by its values."""
+        return self is ObjectiveKind.DEADLINE
+
+
+DONE_BY = re.compile(r"([01]\d|2[0-3]):([0-5]\d)(?: (\S+))?")
+"""A time of day as deadlines have it, with its time zone: "06:00 Europe/Berlin"."""
+
+RUN_AGE = "prefect_run_age_seconds"
+"""The metric of a deployment's oldest unfinished run: the seconds since it was due, 0 while none is."""
 
 
 class ResponseSpec(Record):
@@ -338,7 +456,7 @@ class ResponseSpec(Record):
     service: float | None = Field(default=None, gt=0)
     steepness: float = Field(default=1.0, ge=1)
     driver_unit_s: float = Field(default=1.0, gt=0)
-    per: str | None = None
+    per: Selector | None = None
     slow_start_ratio: float = Field(default=0.0, ge=0)
     slow_start_s: float = Field(default=60.0, gt=0)
 
@@ -353,35 +471,111 @@ class ResponseSpec(Record):
         return self
 
 
+def with_deadline(given: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of an objective with what follows from its deployment and its time of day, if it has them.
+
+    That is its metric, and a day as the bound where only a time of day is one. Raises ValueError for a deadline that
+    lacks either.
+    """
+    if given.get("kind") != ObjectiveKind.DEADLINE:
+        return given
+    if not given.get("deployment"):
+        raise ValueError('a deadline is that of a deployment: name it, as in deployment = "flow/deployment"')
+    filled = {"metric": series_key(RUN_AGE, {"deployment": str(given["deployment"])}), **given}
+    if given.get("done_by"):
+        filled.setdefault("bound", 86_400.0)
+    if "bound" not in filled:
+        raise ValueError('say by when: bound = 2400 (seconds from when it is due) or done_by = "06:00 Europe/Berlin"')
+    return filled
+
+
+def _check_time_of_day(done_by: str) -> None:
+    match = DONE_BY.fullmatch(done_by)
+    if match is None:
+        raise ValueError('done_by is a time of day with its time zone, as in "06:00 Europe/Berlin"')
+    try:
+        ZoneInfo(match[3] or "UTC")
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(f"there is no time zone {match[3]!r}; write it like Europe/Berlin") from None
+
+
 class Objective(Record):
     """What a metric should do: a bound or target, its severity, and how far ahead to look.
 
     `spread` is the distance, in units of the metric, beyond the bound at which a value is half as bad again; by default
     the metric's standard deviation. With a `driver` and a `capacity` the metric is planned on its driver; `response`
     says how it follows from both, and is fitted if not given.
+
+    One of kind deadline is about the runs of a `deployment` ("flow/deployment"): each is to be done within `bound`
+    seconds of when it is due, and by the next `done_by` ("06:00 Europe/Berlin") after that where one is given.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,99}$")
-    metric: str = Field(min_length=1)
+    """unique; goals refer to it. Small letters, digits, `_`, `.` and `-`"""
+    metric: Selector = Field(min_length=1)
+    """every series of that metric, or one: `'disk_used_ratio{mount="/"}'`"""
     kind: ObjectiveKind = ObjectiveKind.BOUND
+    """how it is judged: [kinds](goals.md#objectives)"""
     side: Literal["below", "above"] = "below"
+    """on which side of the bound it should stay: below or above"""
     bound: float = Field(allow_inf_nan=False)
+    """the bound, in the unit of the metric; of a deadline the seconds from when a run is due"""
     severity: float = Field(default=0.5, ge=0, le=1)
+    """0 to 1: how much it matters; from 0.9 on nothing is tried out"""
     horizon_s: float = Field(default=3_600, gt=0)
+    """how far ahead to look, in seconds"""
     window_s: float = Field(default=86_400, gt=0)
+    """the window of the kinds percentile, headroom and slo, in seconds"""
     target_ratio: float = Field(default=0.99, gt=0, lt=1)
+    """the share of the window that must keep the bound: percentile and slo"""
     probability_threshold: float = Field(default=0.5, gt=0, lt=1)
+    """the probability of a breach that raises a goal"""
     description: str = ""
+    """what it is about, for people"""
     owner: str = ""
+    """who cares for it, for people"""
     cost_weight: float = Field(default=1.0, ge=0)
-    guards: tuple[str, ...] = ()
-    driver: str | None = None
-    capacity: str | None = None
-    denominator: str | None = None
+    """what the cost of each act for it is multiplied with"""
+    guards: tuple[Selector, ...] = ()
+    """metrics that must not get worse by what is done for it"""
+    driver: Selector | None = None
+    """the series that drives the metric, such as requests a second:
+    [planning.md](planning.md#objectives-with-a-driver)
+    """
+    capacity: Selector | None = None
+    """the series of the amount that serves it, such as servers; named together with `driver`"""
+    denominator: Selector | None = None
+    """the metric is divided by this one"""
     parent: str | None = None
+    """the objective that this one is part of"""
     composition: Literal["and", "or"] = "and"
+    """what a parent needs: all its parts (and), or any one (or)"""
     spread: float | None = Field(default=None, gt=0)
+    """how far beyond the bound a value is half as bad again; the standard deviation of the metric where it is left out
+    """
     response: ResponseSpec | None = None
+    """how the metric follows from driver and capacity; fitted where it is left out"""
+    deployment: str | None = Field(default=None, pattern=r"^[^/\"]+/[^/\"]+$")
+    """a deadline is about the runs of this Prefect deployment, flow/deployment"""
+    done_by: str | None = None
+    """a time of day with its zone by which a run is to be done: `06:00 Europe/Berlin`"""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _deployment_names_metric(cls, given: Any) -> Any:
+        return with_deadline(given) if isinstance(given, dict) else given
+
+    @model_validator(mode="after")
+    def _deadline_is_complete(self) -> Objective:
+        if self.kind is not ObjectiveKind.DEADLINE:
+            if self.deployment is not None or self.done_by is not None:
+                raise ValueError('deployment and done_by are for objectives of kind = "deadline"')
+            return self
+        if self.bound <= 0 or self.side != "below":
+            raise ValueError("bound is the seconds within which a run is to be done: more than 0, on the side below")
+        if self.done_by is not None:
+            _check_time_of_day(self.done_by)
+        return self
 
     @model_validator(mode="after")
     def _driver_needs_capacity(self) -> Objective:
@@ -393,12 +587,14 @@ class Objective(Record):
 
     @property
     def measured(self) -> str:
-        """Return the metric that is looked at: `metric/denominator` for a ratio of two."""
-        return self.metric if self.denominator is None else f"{self.metric}/{self.denominator}"
+        """Return what is looked at: of a ratio `metric/denominator` with the labels that the metric is to have."""
+        if self.denominator is None:
+            return self.metric
+        return series_key(f"{metric_of(self.metric)}/{metric_of(self.denominator)}", labels_of(self.metric))
 
     def matches(self, series: str) -> bool:
-        """Tell whether a series is meant: the exact key, or every series of the metric; neither part of a ratio."""
-        return series == self.measured or metric_of(series) == self.measured
+        """Tell whether a series is meant: by its metric, or by its labels as well; neither part of a ratio is."""
+        return selects(self.measured, series)
 
     def is_met(self, value: float) -> bool:
         """Tell whether a value keeps the bound."""
@@ -406,7 +602,7 @@ class Objective(Record):
 
     def broken_by(self, values: FloatArray) -> BoolArray:
         """Tell which of many values break the bound, in their shape; one that is missing (NaN) does not."""
-        return values > self.bound if self.side == "below" else values < self.bound
+        return beyond(values, self.bound, self.side)
 
 
 class Goal(Record):
@@ -490,7 +686,10 @@ NOTHING = "nothing"
 
 
 class Alternative(Record):
-    """A candidate with its value, its probability of being drawn, and why it was not taken."""
+    """A candidate with its value, its probability of being drawn, and why it was not taken.
+
+    The value is gain less cost; neither is known of what could not be done at all.
+    """
 
     action: str
     params: dict[str, Any] = Field(default_factory=dict)
@@ -499,6 +698,25 @@ class Alternative(Record):
     propensity: float
     slot: int = 0
     reason: str = ""
+    gain: float | None = None
+    cost: float | None = None
+
+
+class FlipPoint(Record):
+    """From where on something else would have been chosen, all else as it was.
+
+    `varied` is what moves, from what it `was` to where the choice is another one; gain and cost are those of an action.
+    `instead` is the action that is chosen there, or `nothing`.
+    """
+
+    varied: Literal["breach_probability", "gain", "cost"]
+    action: str = ""
+    target: str = ""
+    params: dict[str, Any] = Field(default_factory=dict)
+    was: float
+    at: float
+    instead: str
+    sentence: str
 
 
 class Decision(Record):
@@ -513,6 +731,7 @@ class Decision(Record):
     explanation: str
     seed: int
     blocked_by: tuple[str, ...] = ()
+    flip_points: tuple[FlipPoint, ...] = ()
 
 
 class Plan(Record):
@@ -528,7 +747,10 @@ class Plan(Record):
 
 
 class Action(Record):
-    """A planned action, with everything needed to measure it later recorded in advance."""
+    """A planned action, with everything needed to measure it later recorded in advance.
+
+    `proposed_by` names who proposed it where that was not the loop itself.
+    """
 
     action_id: Column[str]
     name: Column[str]
@@ -553,6 +775,7 @@ class Action(Record):
     priority: float = 0.0
     bound: float | None = None
     forecast_cycle_id: str = ""
+    proposed_by: str = ""
 
     @property
     def title(self) -> str:

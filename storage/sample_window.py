@@ -1,7 +1,7 @@
 """A stretch of samples, from which the series in it and regular frames are made.
 
 In the process that holds the database the rows themselves are read, once, and laid on grids by numpy: five times
-faster than grouping in SQL. Through the owner only the grid travels, since raw rows may be a hundred times as many.
+faster than grouping in SQL. Through the owner only the grid travels, where raw rows are many times as many.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property, lru_cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,12 @@ from storage.engine.protocol import Engine
 from storage.records import Frame
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MOST_SAMPLES_A_STEP = 3
+"""With more samples to a step than these, their means travel from the owner and not the samples."""
+ROWS_AT_ONCE = 1_000_000
+"""So many samples travel at once: 32 MB, and twice that for laying them out."""
+MOMENTS_AT_ONCE = 4_000_000
+"""So many moments are told apart at once."""
 
 
 @dataclass(frozen=True)
@@ -137,44 +144,87 @@ class SampleWindow:
         firsts = np.flatnonzero(np.r_[True, numbers[1:] != numbers[:-1]]) if len(numbers) else np.zeros(0, int)
         ends = np.append(firsts[1:], len(numbers))[: len(firsts)]
         return {
-            int(numbers[first]): (_moment(moments_us[first]), _moment(moments_us[end - 1]), int(end - first))
+            int(numbers[first]): (moment_at(moments_us[first]), moment_at(moments_us[end - 1]), int(end - first))
             for first, end in zip(firsts, ends, strict=True)
         }
 
     def _spans_there(self) -> Spans:
-        sql = f"""SELECT series_id, min(ts), max(ts), count(DISTINCT ts) FROM samples
-                  WHERE {self._where()} GROUP BY series_id"""
-        return {number: (first, last, count) for number, first, last, count in self.engine.rows(sql, self._params())}
+        # To tell moments apart the owner holds them all in memory, so many are counted a part of the series at a time.
+        parts = 1 + self._count() // MOMENTS_AT_ONCE
+        rows = [row for part in range(parts) for row in self.engine.rows(self._spans_sql(part, parts), self._params())]
+        return {number: (first, last, count) for number, first, last, count in rows}
+
+    def _spans_sql(self, part: int, parts: int) -> str:
+        meant = f"AND series_id % {parts} = {part}" if parts > 1 else ""
+        return f"""SELECT series_id, min(ts), max(ts), count(DISTINCT ts) FROM samples
+                   WHERE {self._where()} {meant} GROUP BY series_id"""
+
+    def _count(self, series: Sequence[str] | None = None, **others: Any) -> int:
+        sql = f"SELECT count(*) FROM samples WHERE {self._where(series)}"
+        return int(self.engine.rows(sql, {**self._params(), **others})[0][0])
 
     def _frame_here(self, series: Sequence[str], step_s: float, steps: int) -> Floats:
-        rows = self.rows
-        names = np.array([series_id(name) for name in series])
-        order = np.argsort(names)
-        place = np.minimum(np.searchsorted(names[order], rows.numbers), len(names) - 1)
-        row = order[place]
-        ages = (micros(self.until) - rows.moments_us) // round(step_s * 1e6)
-        wanted = (names[row] == rows.numbers) & (ages < steps)
-        cells = row[wanted] * steps + steps - 1 - ages[wanted]
-        counts = np.bincount(cells, minlength=len(series) * steps)
-        sums = np.bincount(cells, weights=rows.values[wanted], minlength=len(series) * steps)
+        return self._laid(self.rows, series, step_s, steps)
+
+    def _laid(self, rows: Rows, series: Sequence[str], step_s: float, steps: int) -> Floats:
+        size = len(series) * steps
+        cells, values = self._cells(rows, series, step_s, steps)
+        counts = np.bincount(cells, minlength=size)
+        sums = np.bincount(cells, weights=values, minlength=size)
         with np.errstate(invalid="ignore", divide="ignore"):
             means: Floats = np.where(counts > 1, sums / counts, sums)
         means[counts == 0] = np.nan
         return means.reshape(len(series), steps)
 
+    def _cells(self, rows: Rows, series: Sequence[str], step_s: float, steps: int) -> tuple[NDArray[np.int64], Floats]:
+        """Return the cells of the grid, counted through it row by row, that samples lie in, and their values."""
+        names = np.array([series_id(name) for name in series])
+        order = np.argsort(names)
+        row = order[np.minimum(np.searchsorted(names[order], rows.numbers), len(names) - 1)]
+        ages = (micros(self.until) - rows.moments_us) // round(step_s * 1e6)
+        wanted = (names[row] == rows.numbers) & (ages < steps)
+        cells = row * steps + (steps - 1) - ages
+        return (cells, rows.values) if wanted.all() else (cells[wanted], rows.values[wanted])
+
     def _frame_there(self, series: Sequence[str], step_s: float, steps: int) -> Floats:
+        """Read the samples themselves where they are hardly more than the steps: sorting them out is cheaper here."""
+        since = max(self.until - timedelta(seconds=step_s * steps), self.since)
+        count = self._count(series, since=since)
+        if count > MOST_SAMPLES_A_STEP * len(series) * steps:
+            return self._averages_there(series, step_s, steps, {**self._params(), "since": since})
+        # In parts of time, as the rows lie: the owner reads each of them once, and the grid is all that is kept.
+        values, whole = np.empty((len(series), steps)), timedelta(microseconds=round(step_s * 1e6))
+        cuts = np.linspace(0, steps, 2 + min(count // ROWS_AT_ONCE, steps - 1)).astype(int).tolist()
+        for first, end in pairwise(cuts):
+            until = self.until - (steps - end) * whole
+            part = replace(self, since=max(until - (end - first) * whole, since), until=until)
+            values[:, first:end] = part._samples_there(series, step_s, end - first)
+        return values
+
+    def _samples_there(self, series: Sequence[str], step_s: float, steps: int) -> Floats:
+        rows, recorded_us = _unsorted_rows(self.engine, self._where(series), self._params())
+        cells, values = self._cells(rows, series, step_s, steps)
+        grid = np.full(len(series) * steps, np.nan)
+        grid[cells] = values
+        # Only samples that share a step have to be sorted out: by moment, and of one moment the last recorded.
+        is_shared = np.bincount(cells, minlength=len(grid)) > 1
+        if is_shared.any():
+            laid = self._laid(_last_of_each(rows, recorded_us), series, step_s, steps).ravel()
+            grid = np.where(is_shared, laid, grid)
+        return grid.reshape(len(series), steps)
+
+    def _averages_there(self, series: Sequence[str], step_s: float, steps: int, params: Mapping[str, Any]) -> Floats:
         values = np.full((len(series), steps), np.nan)
-        places = {series_id(name): row for row, name in enumerate(series)}
         sql = f"""
             SELECT series_id, CAST((epoch_us($until) - epoch_us(ts)) // CAST($step_us AS BIGINT) AS INTEGER) AS age,
                    avg(value) AS value
             FROM (SELECT series_id, ts, arg_max(value, recorded_at) AS value FROM samples
                   WHERE {self._where(series)} GROUP BY series_id, ts)
             GROUP BY 1, 2"""
-        start = self.until - timedelta(seconds=step_s * steps)
-        params = {**self._params(), "since": max(start, self.since), "step_us": round(step_s * 1e6)}
-        found = self.engine.columns(sql, params)
-        rows = np.array([places[int(number)] for number in found["series_id"]], dtype=int)
+        found = self.engine.columns(sql, {**params, "step_us": round(step_s * 1e6)})
+        names = np.array([series_id(name) for name in series])
+        order = np.argsort(names)
+        rows = order[np.searchsorted(names[order], found["series_id"])]
         values[rows, steps - 1 - np.asarray(found["age"], dtype=int)] = _values(found["value"])
         return values
 
@@ -190,15 +240,23 @@ class SampleWindow:
 
 def read_rows(engine: Engine, where: str, params: Mapping[str, Any]) -> Rows:
     """Read samples in order of series and moment, the last recorded of each moment."""
+    return _last_of_each(*_unsorted_rows(engine, where, params))
+
+
+def _unsorted_rows(engine: Engine, where: str, params: Mapping[str, Any]) -> tuple[Rows, NDArray[np.int64]]:
+    """Read samples as they lie, and when each was recorded."""
     sql = f"""SELECT series_id, epoch_us(ts) AS ts, value, epoch_us(recorded_at) AS recorded_at
               FROM samples WHERE {where}"""
     found = engine.columns(sql, params)
-    numbers, moments_us, values = found["series_id"], found["ts"], _values(found["value"])
-    order = _in_time(numbers, moments_us, found["recorded_at"])
-    numbers, moments_us, values = numbers[order], moments_us[order], values[order]
-    last = np.ones(len(order), dtype=bool)
-    last[:-1] = (numbers[1:] != numbers[:-1]) | (moments_us[1:] != moments_us[:-1])
-    return Rows(numbers[last], moments_us[last], values[last])
+    return Rows(found["series_id"], found["ts"], _values(found["value"])), found["recorded_at"]
+
+
+def _last_of_each(rows: Rows, recorded_us: NDArray[np.int64]) -> Rows:
+    """Return samples in order of series and moment, the last recorded of each moment."""
+    rows = rows._at(_in_time(rows.numbers, rows.moments_us, recorded_us))
+    last = np.ones(len(rows), dtype=bool)
+    last[:-1] = (rows.numbers[1:] != rows.numbers[:-1]) | (rows.moments_us[1:] != rows.moments_us[:-1])
+    return rows if last.all() else rows._at(last)
 
 
 def _in_time(
@@ -217,7 +275,8 @@ def micros(moment: datetime) -> int:
     return (moment - EPOCH) // timedelta(microseconds=1)
 
 
-def _moment(micros: int) -> datetime:
+def moment_at(micros: int) -> datetime:
+    """Return the moment so many microseconds after 1970."""
     return EPOCH + timedelta(microseconds=int(micros))
 
 

@@ -3,25 +3,78 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from storage.engine.protocol import Columns, Engine, Followed, literal
+from storage.engine.protocol import Columns, Engine, Followed
 from storage.records import Frame, Sample
-from storage.sample_window import Rows, SampleWindow, SeriesInfo, micros, read_rows, series_id
-from storage.table import Clock, append_few, whole_day
+from storage.sample_window import Rows, SampleWindow, SeriesInfo, micros, moment_at, read_rows, series_id
+from storage.table import Clock, append_few, insert_new, whole_day
 
-__all__ = ["SampleTable", "SampleWindow", "SeriesInfo", "series_id"]
+__all__ = ["SampleColumns", "SampleTable", "SampleWindow", "SeriesInfo", "series_id"]
 
 
 SOON_LOOKED_THROUGH = 200_000
 """More kept rows than these take longer to look through than to read the few that are asked for."""
 MOST_FOLLOWED = 1_000_000
 """More rows than these are read anew in every turn: laying new ones beside them would take as long."""
+
+MOST_NAMED = 200
+"""More series than these are not named in a question: all are read."""
+
+
+@dataclass(frozen=True)
+class SampleColumns:
+    """Samples as columns of equal length, and every series among them by name.
+
+    `numbers` are those of the series (`series_id`), `moments_us` microseconds since 1970, `values` are (n,).
+    """
+
+    series: Mapping[str, SeriesInfo]
+    numbers: NDArray[np.int64]
+    moments_us: NDArray[np.int64]
+    values: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, samples: Sequence[Sample]) -> SampleColumns:
+        """Return samples as columns; a series is described by the first of its samples."""
+        names = [sample.series for sample in samples]
+        first = dict(zip(reversed(names), reversed(samples), strict=True))
+        return cls(
+            {name: SeriesInfo(name, each.metric, each.labels, each.unit) for name, each in first.items()},
+            np.array([series_id(name) for name in names], dtype=np.int64),
+            np.array([micros(each.ts) for each in samples], dtype=np.int64),
+            np.array([each.value for each in samples], dtype=float),
+        )
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def where(self, is_meant: NDArray[np.bool_]) -> SampleColumns:
+        """Return those of the samples for which `is_meant` (n,) holds."""
+        return replace(
+            self, numbers=self.numbers[is_meant], moments_us=self.moments_us[is_meant], values=self.values[is_meant]
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence[SampleColumns]) -> SampleColumns:
+        """Return the samples of several as one, in their order."""
+        if len(parts) == 1:
+            return parts[0]
+        series: dict[str, SeriesInfo] = {}
+        for part in parts:
+            series = {**part.series, **series}
+        return cls(
+            series,
+            np.concatenate([part.numbers for part in parts]),
+            np.concatenate([part.moments_us for part in parts]),
+            np.concatenate([part.values for part in parts]),
+        )
 
 
 @dataclass(frozen=True)
@@ -32,39 +85,71 @@ class RowsSince:
     rows: Rows
 
 
+@dataclass(frozen=True)
+class RequestCount:
+    """Values of a ratio in a window, and the denominators of the good ones and of all; whether these are counts."""
+
+    values: int
+    good: float
+    total: float
+    are_counts: bool
+
+
 class SampleTable:
     """The `samples` and `series` tables."""
 
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self._engine, self._clock = engine, clock
         self._introduced: set[str] = set()
+        self._introduced_on: date | None = None
         self._followed = Followed(("samples",), self._read_since, _with_later, widen=lambda since: (whole_day(since),))
 
     def append(self, samples: Sequence[Sample]) -> int:
         """Record samples; durable when this returns. Returns how many."""
-        if not samples:
-            return 0
-        self._introduce(samples)
-        recorded_at = self._clock()
-        numbers = [series_id(sample.series) for sample in samples]
-        self.append_columns(numbers, [s.ts for s in samples], [s.value for s in samples], recorded_at)
-        return len(samples)
+        return self.append_columns(SampleColumns.of(samples)) if samples else 0
 
-    def append_columns(
-        self,
-        numbers: Sequence[int],
-        moments: Sequence[datetime],
-        values: Sequence[float],
-        recorded_at: datetime,
-    ) -> None:
-        """Record columns of equal length: series numbers, moments, values."""
+    def unrecorded_columns(self, samples: SampleColumns) -> SampleColumns:
+        """Return those samples that are not recorded yet, or with another value: for what is asked for twice."""
+        if not len(samples):
+            return samples
+        moments_us = samples.moments_us
+        known = self._recorded_at(samples.numbers, moment_at(moments_us.min()), moment_at(moments_us.max()))
+        places = zip(samples.numbers.tolist(), moments_us.tolist(), samples.values.tolist(), strict=True)
+        is_new = (known.get((number, at_us)) != value for number, at_us, value in places)
+        return samples.where(np.fromiter(is_new, dtype=bool, count=len(samples)))
+
+    def recorded(self, samples: Sequence[Sample]) -> dict[tuple[str, datetime], float]:
+        """Return by series and moment the values that are recorded where some samples lie."""
+        if not samples:
+            return {}
+        moments, numbers = [sample.ts for sample in samples], [series_id(sample.series) for sample in samples]
+        known = self._recorded_at(np.array(numbers), min(moments), max(moments))
+        places = (((each.series, each.ts), (series_id(each.series), micros(each.ts))) for each in samples)
+        return {place: known[key] for place, key in places if key in known}
+
+    def _recorded_at(self, numbers: NDArray[np.int64], first: datetime, last: datetime) -> dict[tuple[int, int], float]:
+        """Return by number and microsecond the values recorded of at least some series from one moment to another."""
+        meant = np.unique(numbers).tolist()
+        of_them = f" AND series_id IN ({', '.join(map(str, meant))})" if len(meant) <= MOST_NAMED else ""
+        rows = read_rows(self._engine, f"ts >= $first AND ts <= $last{of_them}", {"first": first, "last": last})
+        keys = zip(rows.numbers.tolist(), rows.moments_us.tolist(), strict=True)
+        return dict(zip(keys, rows.values.tolist(), strict=True))
+
+    def append_columns(self, samples: SampleColumns) -> int:
+        """Record samples given as columns; durable when this returns. Returns how many."""
+        count = len(samples)
+        if not count:
+            return 0
+        recorded_at = self._clock()
+        self._introduce(samples.series, recorded_at)
         columns: dict[str, Any] = {
-            "series_id": np.asarray(numbers, dtype=np.int64),
-            "ts": np.array([micros(moment) for moment in moments], dtype="datetime64[us]"),
-            "value": np.asarray(values, dtype=float),
-            "recorded_at": [recorded_at] * len(numbers),
+            "series_id": samples.numbers,
+            "ts": samples.moments_us.view("datetime64[us]"),
+            "value": samples.values,
+            "recorded_at": np.full(count, micros(recorded_at)).view("datetime64[us]"),
         }
         append_few(self._engine, "samples", columns)
+        return count
 
     def known(self) -> list[SeriesInfo]:
         """Return every series ever seen, by name."""
@@ -138,6 +223,49 @@ class SampleTable:
         good, total = self._engine.rows(sql, {"since": since, "until": until, "bound": bound})[0]
         return int(good), int(total)
 
+    def requests_within(
+        self, pairs: Sequence[tuple[str, str]], since: datetime, until: datetime, side: str, bound: float
+    ) -> RequestCount:
+        """Count the values of ratios in a window, each as heavy as its denominator at the time.
+
+        `pairs` are the series of a ratio and of its denominator. The good ones are within the bound.
+        """
+        if not pairs:
+            return RequestCount(0, 0.0, 0.0, False)
+        test = "r.value <= $bound" if side == "below" else "r.value >= $bound"
+        names = ", ".join(f"({series_id(ratio)}, {series_id(below)})" for ratio, below in pairs)
+        sql = f"""
+            WITH pairs(ratio, below) AS (VALUES {names}),
+                 r AS (SELECT below, ts, arg_max(value, recorded_at) AS value
+                       FROM samples JOIN pairs ON series_id = ratio
+                       WHERE ts > $since AND ts <= $until GROUP BY ALL),
+                 d AS (SELECT series_id AS below, ts, arg_max(value, recorded_at) AS value FROM samples
+                       WHERE series_id IN (SELECT below FROM pairs) AND ts > $since AND ts <= $until GROUP BY ALL)
+            SELECT count(*), coalesce(sum(d.value) FILTER ({test}), 0), coalesce(sum(d.value), 0),
+                   coalesce(bool_and(d.value >= 0 AND d.value = floor(d.value)), FALSE)
+            FROM r ASOF JOIN d ON r.below = d.below AND r.ts >= d.ts"""
+        found = self._engine.rows(sql, {"since": since, "until": until, "bound": bound})[0]
+        return RequestCount(int(found[0]), float(found[1]), float(found[2]), bool(found[3]))
+
+    def extremes(
+        self, series: str, since: datetime, until: datetime, buckets: int
+    ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        """Return the lowest and the highest sample of each of equal parts of (since, until]: to draw, no spike is lost.
+
+        Moments in epoch seconds, in order, and values; up to two a part. Of equal moments the last recorded counts.
+        """
+        sql = f"""
+            WITH known AS (SELECT ts, arg_max(value, recorded_at) AS value FROM samples
+                           WHERE series_id = {series_id(series)} AND ts > $since AND ts <= $until GROUP BY ts),
+                 parts AS (SELECT (epoch_us(ts) - epoch_us($since) - 1) // CAST($size_us AS BIGINT) AS part,
+                                  min_by({{'ts': ts, 'value': value}}, value) AS low,
+                                  max_by({{'ts': ts, 'value': value}}, value) AS high FROM known GROUP BY 1),
+                 drawn AS (SELECT low AS drawn FROM parts UNION SELECT high FROM parts)
+            SELECT epoch_us(drawn.ts) AS ts, drawn.value AS value FROM drawn ORDER BY 1"""
+        size_us = max(1, -(-(micros(until) - micros(since)) // buckets))
+        found = self._engine.columns(sql, {"since": since, "until": until, "size_us": size_us})
+        return np.asarray(found["ts"], dtype=np.float64) / 1e6, np.asarray(found["value"], dtype=np.float64)
+
     def latest(self, since: datetime) -> dict[str, tuple[datetime, float]]:
         """Return the newest moment and value of every series with a sample after `since`."""
         sql = """
@@ -147,26 +275,25 @@ class SampleTable:
             JOIN series s USING (series_id)"""
         return {series: (ts, value) for series, ts, value in self._engine.rows(sql, {"since": since})}
 
-    def prune(self, before: datetime) -> None:
-        """Forget raw samples older than a moment."""
-        self._engine.rows("DELETE FROM samples WHERE ts < $before", {"before": before})
-
-    def _introduce(self, samples: Sequence[Sample]) -> None:
-        fresh = {s.series: s for s in samples if s.series not in self._introduced}
+    def _introduce(self, series: Mapping[str, SeriesInfo], now: datetime) -> None:
+        # Once a day anew: a series that was silent for months may have been forgotten meanwhile.
+        if now.date() != self._introduced_on:
+            self._introduced, self._introduced_on = set(), now.date()
+        fresh = [each for name, each in series.items() if name not in self._introduced]
         if not fresh:
             return
-        rows = ", ".join(
-            "("
-            + ", ".join(
-                literal(part) for part in (series_id(n), n, s.metric, json.dumps(s.labels), s.unit, self._clock())
-            )
-            + ")"
-            for n, s in fresh.items()
-        )
-        self._engine.rows(f"INSERT INTO series VALUES {rows} ON CONFLICT DO NOTHING")
+        columns: dict[str, list[Any]] = {
+            "series_id": [series_id(each.series) for each in fresh],
+            "series": [each.series for each in fresh],
+            "metric": [each.metric for each in fresh],
+            "labels": [json.dumps(each.labels) for each in fresh],
+            "unit": [each.unit for each in fresh],
+            "recorded_at": [now] * len(fresh),
+        }
+        insert_new(self._engine, "series", columns)
         # What a transaction introduced may be taken back with it.
         if not self._engine.in_transaction:
-            self._introduced.update(fresh)
+            self._introduced.update(each.series for each in fresh)
 
 
 def _with_later(known: RowsSince, table: str, new: Columns) -> RowsSince | None:

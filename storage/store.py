@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
+import logging
 import os
 import secrets
 import socket
@@ -16,27 +19,35 @@ from typing import TypeVar
 import duckdb
 
 from storage.actions import ActionTable
-from storage.audit import AuditTrail
+from storage.audit import AuditTrail, Seal, seal_of
+from storage.copies import give_back_room
 from storage.cycles import CycleTable
 from storage.decisions import DecisionTable
 from storage.engine.bare import BareEngine
+from storage.engine.damage import damage_mark, is_damage, mend, mend_blank_log, salvage, torn_end
 from storage.engine.local import LocalEngine
 from storage.engine.lock import holder_of, is_reserved
-from storage.engine.protocol import Engine, connect, literal, load_quack
+from storage.engine.protocol import Engine, connect, disk_full, literal, load_quack, refusal_for
 from storage.engine.remote import RemoteEngine
 from storage.errors import ForeactError, TransientError
 from storage.events import EventTable
 from storage.facts import FactTable
 from storage.forecasts import ForecastTable
 from storage.goals import GoalTable
-from storage.migrate import migrate
+from storage.migrations import migrate
 from storage.outcomes import OutcomeTable
 from storage.patterns import PatternTable
+from storage.private import write_private
 from storage.samples import SampleTable
 
 T = TypeVar("T")
 
+logger = logging.getLogger(__name__)
+
 MEMORY = ":memory:"
+FULL = (errno.ENOSPC, errno.EDQUOT)
+MOST_MENDS = 50
+"""A log may be damaged in so many places, each of which is found once those before it are cut off."""
 
 
 def wall_clock() -> datetime:
@@ -47,7 +58,7 @@ def wall_clock() -> datetime:
 class Store:
     """Every table of the loop over one engine; `clock` says when a row counts as recorded."""
 
-    def __init__(self, engine: Engine, clock: Callable[[], datetime] = wall_clock) -> None:
+    def __init__(self, engine: Engine, clock: Callable[[], datetime] = wall_clock, seal: Seal | None = None) -> None:
         self.engine = engine
         self.clock = clock
         self.samples = SampleTable(engine, clock)
@@ -60,7 +71,7 @@ class Store:
         self.actions = ActionTable(engine, clock)
         self.outcomes = OutcomeTable(engine, clock)
         self.facts = FactTable(engine, clock)
-        self.audit = AuditTrail(engine, clock)
+        self.audit = AuditTrail(engine, clock, seal)
 
     def transaction(self) -> AbstractContextManager[None]:
         """Make the writes inside a `with` all happen, or none."""
@@ -79,6 +90,12 @@ class Store:
     def probe(self) -> None:
         """Read from the database itself, past what is remembered; raises where it does not answer."""
         self.engine.rows("SELECT seq FROM audit LIMIT 1")
+
+    def probe_write(self) -> None:
+        """Write the moment to the database itself, always over the same row; raises where that cannot be done."""
+        # DuckDB would leave an update out that changes nothing.
+        sql = "INSERT INTO schema_versions VALUES (0, now()) ON CONFLICT DO UPDATE SET applied_at = now()"
+        self.engine.rows(sql)
 
     def close(self) -> None:
         """Let go of the database."""
@@ -121,14 +138,24 @@ def own_store(path: Path, port: int = 0, clock: Callable[[], datetime] = wall_cl
     # What large messages took is given back to the system by a thread of the allocator, not when the next one comes.
     engine.rows("SET allocator_background_threads = true")
     load_quack(engine._connection)
-    uri, token = f"quack:127.0.0.1:{port or _free_port()}", secrets.token_urlsafe(32)
+    uri, token = f"quack:127.0.0.1:{port or _port_of_before(path) or _free_port()}", secrets.token_urlsafe(32)
     store.engine.rows(f"CALL quack_serve({literal(uri)}, token={literal(token)})")
-    _write_private(address_file(path), json.dumps({"uri": uri, "token": token, "pid": os.getpid()}))
+    engine.served_at = uri
+    seal = _seal_of(path, engine)
+    address = {"uri": uri, "token": token, "pid": os.getpid(), "audit_key": seal.key, "audit_since": seal.since}
+    try:
+        write_private(address_file(path), json.dumps(address))
+    except OSError as trouble:
+        store.close()
+        raise disk_full() if trouble.errno in FULL else trouble from None
     return store
 
 
 def address_file(path: Path) -> Path:
-    """Return where the owner of a database says how to reach it; readable by its user alone."""
+    """Return where the owner of a database says how to reach it; readable by its user alone.
+
+    On another machine the same file, without `pid`, says where a tunnel to the owner begins.
+    """
     return path.with_suffix(".owner.json")
 
 
@@ -137,30 +164,44 @@ def _attach(path: Path, clock: Callable[[], datetime]) -> Store | None:
         address = json.loads(address_file(path).read_text())
     except (FileNotFoundError, json.JSONDecodeError):
         return None
-    if not _is_running(int(address["pid"])):
+    is_elsewhere = "pid" not in address
+    if not is_elsewhere and not _is_running(int(address["pid"])):
         return None
     try:
-        return Store(RemoteEngine(address["uri"], address["token"]), clock)
+        seal = Seal(address["audit_key"], int(address["audit_since"]), path.with_suffix(".audit-key"))
+        return Store(RemoteEngine(address["uri"], address["token"]), clock, seal)
     except TransientError:
+        # A database on another machine is not to be mistaken for one that is not there yet.
+        if is_elsewhere:
+            raise
         return None
 
 
 def _own_file(path: Path, clock: Callable[[], datetime], must_own: bool = False) -> Store:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return _own(str(path), clock)
-    except (PermissionError, FileExistsError, NotADirectoryError) as trouble:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if must_own:
+            give_back_room(path)
+        store = _own_mended(path, clock)
+        with contextlib.suppress(PermissionError):
+            path.chmod(0o600)
+        return store
+    except OSError as trouble:
+        if trouble.errno in FULL:
+            raise disk_full() from None
         raise ForeactError(
             "folder_not_writable",
             f"{path.parent} is not writable: {trouble.strerror}.",
             "Make it writable, or choose another folder with FOREACT_HOME.",
         ) from None
-    except duckdb.IOException as trouble:
-        if "lock" not in str(trouble).lower():
+    except duckdb.Error as trouble:
+        if (refusal := refusal_for(trouble)) is not None and not is_damage(trouble):
+            raise refusal from None
+        if "set lock" not in str(trouble).lower():
             raise ForeactError(
                 "store_unreadable",
-                f"{path} cannot be opened: {trouble}",
-                "Restore it from a backup.",
+                f"{path} cannot be opened: {str(trouble).splitlines()[0]}",
+                "Restore it from a backup: foreact restore FILE --replace.",
                 status=500,
             ) from None
         if must_own:
@@ -168,6 +209,29 @@ def _own_file(path: Path, clock: Callable[[], datetime], must_own: bool = False)
                 "store_in_use", f"{path} is owned by {holder_of(path)}.", "Stop that process first.", status=409
             ) from None
         raise TransientError(f"{path} is held by another process that does not serve it") from None
+
+
+def _own_mended(path: Path, clock: Callable[[], datetime]) -> Store:
+    """Open a file; where it or its log is damaged, set that aside, open the rest, and record what may be lost."""
+    mark = f"damaged-{clock():%Y%m%dT%H%M%S}"
+    told, torn = [mend_blank_log(path, mark)], torn_end(path)
+    if damage_mark(path).exists():
+        told.append(salvage(path, mark, migrate))
+    for _ in range(MOST_MENDS):
+        try:
+            store = _own(str(path), clock)
+            break
+        except (duckdb.Error, TransientError) as trouble:
+            sentence = mend(path, trouble.__cause__ or trouble, mark, migrate)
+            if sentence is None:
+                raise trouble.__cause__ or trouble from None
+            told.append(sentence)
+    else:
+        store = _own(str(path), clock)
+    for sentence in list(filter(None, told)) or filter(None, [torn]):
+        logger.error(sentence)
+        store.audit.append("store", "damage set aside", path.name, {"detail": sentence})
+    return store
 
 
 def _own(path: str, clock: Callable[[], datetime]) -> Store:
@@ -178,8 +242,28 @@ def _own(path: str, clock: Callable[[], datetime]) -> Store:
         # DuckDB would pack memory like a file, every 16 MB, which takes it a tenth of a second and more.
         connection.execute("SET checkpoint_threshold = '1 TB'")
     engine = BareEngine(connection) if path == MEMORY else LocalEngine(connection)
-    migrate(engine)
-    return Store(engine, clock)
+    try:
+        migrate(engine)
+        return Store(engine, clock, None if path == MEMORY else _seal_of(Path(path), engine))
+    except BaseException:
+        connection.close()
+        raise
+
+
+def _seal_of(path: Path, engine: Engine) -> Seal:
+    (newest,) = engine.rows("SELECT coalesce(max(seq), 0) FROM audit")[0]
+    return seal_of(path, newest)
+
+
+def _port_of_before(path: Path) -> int | None:
+    """Return the port of the last owner, where it is free: a tunnel to it goes on after a restart."""
+    try:
+        port = int(json.loads(address_file(path).read_text())["uri"].rpartition(":")[2])
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
+        return None
+    return port
 
 
 def _is_running(pid: int) -> bool:
@@ -196,11 +280,3 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def _write_private(file: Path, text: str) -> None:
-    """Write a file that only its user can read, in one step."""
-    draft = file.with_suffix(".tmp")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as handle:
-        handle.write(text)
-    draft.replace(file)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -35,7 +37,14 @@ def whole_day(moment: datetime) -> datetime:
 
 def asked(params: Mapping[str, Any] | None) -> tuple[tuple[str, Any], ...]:
     """Return parameters as part of a key by which an answer is remembered."""
-    return tuple(sorted((params or {}).items()))
+    given = {name: tuple(each) if isinstance(each, list) else each for name, each in (params or {}).items()}
+    return tuple(sorted(given.items()))
+
+
+def pattern_of(text: str) -> str:
+    """Return the pattern by which ILIKE with `ESCAPE '!'` finds a text in a record that is kept as JSON."""
+    written = re.sub("([!%_])", r"!\1", json.dumps(text, ensure_ascii=False)[1:-1])
+    return f"%{written}%"
 
 
 def insert_new(
@@ -91,8 +100,11 @@ def insert_of(table: str, columns: Mapping[str, Sequence[Any]]) -> tuple[str, Pa
 
 def _type_of(parts: Sequence[Any]) -> str:
     """Return the DuckDB type of a list, which it cannot tell where all are missing."""
-    first = next((part for part in parts if part is not None), "")
-    return {datetime: "TIMESTAMPTZ", int: "BIGINT", float: "DOUBLE"}.get(type(first), "VARCHAR")
+    kinds = {type(part) for part in parts if part is not None}
+    if kinds == {int, float}:
+        return "DOUBLE"
+    names = {datetime: "TIMESTAMPTZ", int: "BIGINT", float: "DOUBLE"}
+    return names.get(kinds.pop(), "VARCHAR") if len(kinds) == 1 else "VARCHAR"
 
 
 def columns_of(model: type[Record]) -> dict[str, str]:
@@ -151,6 +163,12 @@ class RecordTable(Generic[R]):
         sql = f"SELECT count(*) FROM {self._name} WHERE {where}"
         key = (self._name, "count", where, asked(params))
         return int(self._engine.recall((self._name,), key, lambda: self._engine.rows(sql, params))[0][0])
+
+    def page(self, text: str, order: str, limit: int, offset: int = 0, where: str = "TRUE") -> tuple[list[R], int]:
+        """Return some of the records that contain a text, in an order (SQL), and how many do."""
+        found, params = f"{where} AND body ILIKE $text ESCAPE '!'", {"text": pattern_of(text)}
+        tail = f"WHERE {found} ORDER BY {order} LIMIT $limit OFFSET $offset"
+        return self.select(tail, {**params, "limit": limit, "offset": offset}), self.count(found, params)
 
     def _row(self, record: R, cycle_id: str | None) -> Sequence[Any]:
         keys = [getattr(record, attribute) for attribute in self._keys.values()]

@@ -6,14 +6,19 @@ change of the configuration that says otherwise.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
+from datetime import timedelta
 
 from handlers import ActionHandler, ActionsByName
 from settings import Settings
 from storage import Store
 from storage.actions import ActionView
-from storage.facts import EARNED_LEVELS, MODE, EarnedLevel, Switch
-from storage.records import NOTHING, Autonomy, GoalType
+from storage.facts import EARNED_LEVELS, MODE, PROPOSERS, EarnedLevel, ProposerLevel, Switch
+from storage.records import NOTHING, Action, Autonomy, GoalType
+
+NOT_HEARD_FOR = timedelta(days=7)
+"""How long the proposals of one are refused whose acts were of no use; then it may begin anew."""
 
 
 def is_switched_on(settings: Settings, store: Store) -> bool:
@@ -34,6 +39,20 @@ def is_autonomous(settings: Settings, store: Store) -> bool:
     return is_switched_on(settings, store) and not settings.kill_switch_path.exists()
 
 
+def hold_everything(settings: Settings, reason: str) -> None:
+    """Put the kill-switch file in place, and the reason into it where the disk has room: the file is what counts."""
+    path = settings.kill_switch_path
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path.touch()
+    with suppress(OSError):
+        path.write_text(f"{reason}\n", encoding="utf-8")
+
+
+def release_everything(settings: Settings) -> None:
+    """Take the kill-switch file away."""
+    settings.kill_switch_path.unlink(missing_ok=True)
+
+
 def switch(settings: Settings, store: Store, autonomous: bool, by: str) -> None:
     """Turn the loop's permission to act by itself on or off, and keep what the configuration said at the time."""
     store.facts.set(MODE, Switch(autonomous, settings.agent.autonomous_mode), by)
@@ -47,7 +66,7 @@ def note_configuration(settings: Settings, store: Store) -> None:
 
 
 def level_in_force(
-    store: Store, goal_type: GoalType, action: ActionHandler, planned: Autonomy | None = None
+    store: Store, goal_type: GoalType | None, action: ActionHandler, planned: Autonomy | None = None
 ) -> Autonomy:
     """Return what the loop may do with a pair: what it earned since the level was configured, else as configured.
 
@@ -61,7 +80,7 @@ def level_in_force(
         return Autonomy.OBSERVE if is_held else Autonomy.AUTO
     own = min(Autonomy.APPROVE, Autonomy(action.level), key=_rank) if _is_unasked(action) else Autonomy(action.level)
     level = Autonomy(configured or planned or own)
-    earned = store.facts.get(EARNED_LEVELS.of(f"{goal_type}:{action.name}"))
+    earned = store.facts.get(EARNED_LEVELS.of(f"{goal_type}:{action.name}")) if goal_type else None
     if earned is not None and earned.configured == configured:
         level = earned.level
     return min(level, Autonomy(action.highest_level or level), key=_rank)
@@ -83,6 +102,8 @@ def as_allowed_now(actions: ActionsByName, store: Store, view: ActionView) -> Ac
     """
     action = view.action
     level = level_in_force(store, action.goal_type, actions[action.name], action.level)
+    if action.proposed_by:
+        level = min(level, proposer_level(store, action.proposed_by).level, key=_rank)
     if action.undo_of is not None or level.rank >= action.level.rank:
         return view
     return replace(view, action=action.model_copy(update={"level": level}))
@@ -101,6 +122,50 @@ def as_it_stands(settings: Settings, actions: ActionsByName, store: Store, view:
     if allowed.action.level is not Autonomy.AUTO or asks_nobody:
         return allowed
     return replace(allowed, action=allowed.action.model_copy(update={"level": Autonomy.APPROVE}))
+
+
+def proposer_level(store: Store, proposer: str) -> ProposerLevel:
+    """Return what the proposals of one may lead to now: approve at first, and again a week after they were refused."""
+    now = store.clock()
+    kept = store.facts.get(PROPOSERS.of(proposer))
+    if kept is None:
+        return ProposerLevel(Autonomy.APPROVE, now, "nothing it proposed was measured yet")
+    if kept.level is Autonomy.OBSERVE and now >= kept.since + NOT_HEARD_FOR:
+        return ProposerLevel(Autonomy.APPROVE, kept.since + NOT_HEARD_FOR, "it begins anew after a week")
+    return kept
+
+
+def counts_for(store: Store, action: Action) -> bool:
+    """Tell whether a proposal counts for its proposer: of one that was refused for a while what came after does.
+
+    What came before a key was revoked does not count for whoever has the name now.
+    """
+    kept = store.facts.get(PROPOSERS.of(action.proposed_by))
+    if kept is None:
+        return True
+    return not _is_forgotten(kept, action) and (kept.level is not Autonomy.OBSERVE or action.created_at >= kept.since)
+
+
+def _is_forgotten(kept: ProposerLevel, action: Action) -> bool:
+    return kept.forgotten_until is not None and action.created_at <= kept.forgotten_until
+
+
+def judge_proposer(store: Store, proposer: str, level: Autonomy, reason: str) -> None:
+    """Put in force what the proposals of one may lead to from now on."""
+    kept = store.facts.get(PROPOSERS.of(proposer))
+    forgotten_until = kept.forgotten_until if kept else None
+    store.facts.set(PROPOSERS.of(proposer), ProposerLevel(level, store.clock(), reason, forgotten_until))
+
+
+def forget_proposer(store: Store, proposer: str, by: str) -> None:
+    """Let the name of a key that ended begin anew: who gets it next has earned nothing by it."""
+    kept = store.facts.get(PROPOSERS.of(proposer))
+    mine = [view.action for view in store.actions.proposed() if view.action.proposed_by == proposer]
+    if all(kept is not None and _is_forgotten(kept, action) for action in mine):
+        return
+    now, reason = store.clock(), "what its key earned ended with that key"
+    store.facts.set(PROPOSERS.of(proposer), ProposerLevel(Autonomy.APPROVE, now, reason, now), by)
+    store.audit.append(by, "forget proposer", f"proposer {proposer}", {"reason": reason})
 
 
 def earn(store: Store, goal_type: GoalType, action: ActionHandler, level: Autonomy) -> None:

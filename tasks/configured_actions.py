@@ -15,12 +15,13 @@ EFFECTS = ("expected_effect", "expected_change")
 def configured_actions(settings: Settings, registered: Mapping[str, ActionHandler] | None = None) -> ActionsByName:
     """Return the `registered` actions and all that are configured, with what the configuration says of each.
 
-    For every trait the configuration goes before the action itself. Done twice it changes nothing more.
+    For every trait the configuration goes before the action itself. A section that `uses` a registered action is that
+    one under a name of its own, set up apart and learned about apart. Done twice it changes nothing more.
     """
     registered = registered or {}
     return ActionsByName(
         {
-            name: _configured(registered.get(name) or elsewhere(name), settings.action(name))
+            name: _configured(_named(name, registered, settings.action(name)), settings.action(name))
             for name in {**registered, **settings.actions}
         }
     )
@@ -33,6 +34,16 @@ def declared_actions(settings: Settings) -> dict[str, ActionHandler]:
     """
     declared = {name: each.declaration for name, each in settings.actions.items() if each.is_declared}
     return {name: elsewhere(name, **_assumed(name, facts) | facts) for name, facts in declared.items()}
+
+
+def configured_traits(settings: Settings) -> dict[str, dict[str, Any]]:
+    """Return what the configuration alone says of each action, by its name."""
+    return {name: dict(action.traits) for name, action in settings.actions.items()}
+
+
+def _named(name: str, registered: Mapping[str, ActionHandler], said: ActionSettings) -> ActionHandler:
+    used = registered.get(str(said.options.get("uses")))
+    return registered.get(name) or (replace(used, name=name) if used else elsewhere(name))
 
 
 def _assumed(name: str, facts: Mapping[str, Any]) -> dict[str, Any]:

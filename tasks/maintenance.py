@@ -43,3 +43,9 @@ def spans_between(
 def open_until(windows: Iterable[DailySpan], tick: datetime, zone: tzinfo = UTC) -> datetime | None:
     """Return when the maintenance window ends in which a moment lies; None where it lies in none."""
     return max((end for start, end in spans_between(windows, tick, tick, zone) if start <= tick < end), default=None)
+
+
+def hour_of_day(at_s: float, zone: tzinfo = UTC) -> float:
+    """Return the hour of day, 0 to 24, of epoch seconds on the clocks of a time zone."""
+    at = datetime.fromtimestamp(at_s, zone)
+    return at.hour + at.minute / 60 + (at.second + at.microsecond / 1e6) / 3600

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping
 from functools import wraps
@@ -14,6 +15,9 @@ from prefect.tasks import exponential_backoff
 
 from storage import TransientError
 from tasks.context import Context
+from tasks.stage_story import told
+
+logger = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -39,7 +43,9 @@ def stage(
         def timed(context: Context, *args: P.args, **kwargs: P.kwargs) -> T:
             started_s = time.perf_counter()
             result = body(context, *args, **kwargs)
-            context.report(name, time.perf_counter() - started_s, summarise(result))
+            summary = summarise(result)
+            context.report(name, time.perf_counter() - started_s, summary)
+            logger.info("%s", told(name, summary))
             return result
 
         return Task(
@@ -56,6 +62,20 @@ def stage(
         )
 
     return decorate
+
+
+def explanation(what: str, find: Callable[[], T], without: T) -> T:
+    """Return what explains a result, or `without` where finding that failed: what was decided counts more than why.
+
+    A failure is logged with its traceback; `TransientError` passes, so that the stage is tried again.
+    """
+    try:
+        return find()
+    except TransientError:
+        raise
+    except Exception:
+        logger.exception("%s: not told this time; the turn goes on", what)
+        return without
 
 
 def _may_pass(task: Task[Any, Any], task_run: TaskRun, state: State[Any]) -> bool:

@@ -16,6 +16,7 @@ _SECONDS = (("days", 172_800.0, 86_400.0), ("h", 7_200.0, 3_600.0), ("min", 120.
 _SIGNS = {"percent": "%"}
 _UNITS = {
     "_ratio": "ratio",
+    "_per_core": "per core",
     "_bytes_per_second": "bytes/s",
     "_bytes": "bytes",
     "_seconds": "s",

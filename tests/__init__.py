@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[1]
+IS_THOROUGH = bool(os.environ.get("FOREACT_TEST_THOROUGH"))
+
+
+def sized(usual: int, thorough: int) -> int:
+    """Return how often a test tries something: more often under `make thorough`, which takes about an hour longer."""
+    return thorough if IS_THOROUGH else usual
+
+
+def forget_clients() -> None:
+    """Let go of the sockets that Prefect's own clients leave to the garbage collector: no later test is at fault."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 def copy_project(folder: Path) -> Path:

@@ -18,12 +18,15 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from storage import Store, open_store
+from tests import forget_clients, sized
 
 # Facts are tested here, not the speed of the machine that tests them.
-settings.register_profile("facts", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "facts", max_examples=sized(40, 100), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("facts")
 
-PREFECT_START_S = 90.0
+PREFECT_START_S = 180.0
 
 
 @pytest.hookimpl(trylast=True)
@@ -75,6 +78,7 @@ def prefect_url(tmp_path_factory: pytest.TempPathFactory, prefect_database: Path
     finally:
         server.terminate()
         server.wait(20)
+        forget_clients()
 
 
 def free_port() -> int:

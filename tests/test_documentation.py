@@ -12,7 +12,7 @@ import pytest
 from pydantic import BaseModel
 
 from api.app import create_app
-from docs import draw_rooms
+from docs import draw_rooms, reference
 from handlers import discover_actions, discover_sources
 from settings import ActionSettings, Declaration, Settings, load_settings
 from storage.records import ObjectiveKind
@@ -48,16 +48,27 @@ def test_every_key_of_an_action_is_documented(key: str) -> None:
     assert f"`{key}`" in TEXT
 
 
-@pytest.mark.parametrize("name", sorted(discover_actions()))
-def test_every_option_of_an_action_is_documented(name: str) -> None:
-    rows = [line for line in TEXT.splitlines() if line.startswith("|") and f"`{name}`" in line]
-    assert [each for each in discover_actions()[name].options if f"`{each}`" not in "".join(rows)] == []
+@pytest.mark.parametrize("name", [*sorted(discover_actions()), *(f"{each} (source)" for each in discover_sources())])
+def test_every_action_and_source_is_documented(name: str) -> None:
+    assert f"\n### {name}\n" in TEXT
 
 
-@pytest.mark.parametrize("name", sorted(discover_sources()))
-def test_every_option_of_a_source_is_documented(name: str) -> None:
-    (row,) = [line for line in TEXT.splitlines() if line.startswith(f"| `{name}`")]
-    assert [each for each in discover_sources()[name].options if f"`{each}`" not in row] == []
+@pytest.mark.parametrize("page", reference.PAGES, ids=lambda page: page.name)
+def test_the_reference_is_documented_as_the_code_has_it(page: Path) -> None:
+    text = page.read_text()
+    assert reference.filled(text) == text, "run `python docs/reference.py`"
+
+
+def test_everything_that_can_be_set_says_what_it_means() -> None:
+    tables = [reference.traits([]), reference.objective([]), reference.actions([]), reference.sources([])]
+    assert [key for key, _, meaning in reference.keys(Settings) if not meaning] == []
+    assert [line for line in "\n".join(tables).splitlines() if line.endswith("|  |")] == []
+
+
+def test_the_codes_of_refusals_are_found_however_they_are_raised() -> None:
+    """As a class, through a helper, from the middleware, by status, with a code by case."""
+    raised = {"rate_limit_invalid", "prefect_no_api", "key_needed", "not_found", "json_invalid", "unknown_forecaster"}
+    assert raised <= {code for code, *_ in reference.refusals()}
 
 
 @each_page
@@ -87,6 +98,16 @@ def test_every_import_in_the_docs_works(page: Path) -> None:
     ] == []
 
 
+def test_every_page_is_in_the_list_of_the_site_or_named_as_left_out() -> None:
+    """Without a page in it the site does not build; this says so without building it."""
+    head, _, nav = (PROJECT / "mkdocs.yml").read_text().partition("\nnav:\n")
+    listed = set(re.findall(r"([\w./-]+\.md)$", nav, re.MULTILINE))
+    folders = tuple(re.findall(r"^  (\w+/)$", head.partition("not_in_nav:")[2].partition("\ntheme:")[0], re.MULTILINE))
+    pages = {str(page.relative_to(PROJECT / "docs")) for page in (PROJECT / "docs").rglob("*.md")}
+    assert folders == ("adr/",)
+    assert [page for page in pages - listed if not page.startswith(folders)] == []
+
+
 def anchors(file: Path) -> set[str]:
     """Return the anchors of a page's headings, as GitHub makes them."""
     headings = re.findall(r"^#+ (.+)$", file.read_text(), re.MULTILINE)
@@ -109,7 +130,7 @@ def test_every_goal_type_is_documented(goal_type: str) -> None:
 
 
 def test_every_endpoint_is_documented(tmp_path: Path) -> None:
-    text = (PROJECT / "README.md").read_text()
+    text = "".join(page.read_text() for page in PAGES)
     paths = [path.removeprefix("/api/autonomous/") for path in create_app(load_settings(tmp_path)).openapi()["paths"]]
     short = [re.sub(r"\{\w+_id\}", "{id}", path) for path in paths]
     assert [
@@ -127,3 +148,15 @@ def test_the_way_of_a_sample_has_ten_steps_and_the_glossary_twenty_words() -> No
     assert all(draw_rooms.steps())
     glossary = text.partition("## Twenty words")[2].partition("## ")[0]
     assert len(re.findall(r"^\| \w", glossary, flags=re.MULTILINE)) == 1 + 20
+
+
+def test_the_automation_in_the_docs_is_one_that_prefect_takes() -> None:
+    import yaml
+    from prefect.events.schemas.automations import AutomationCore
+
+    (shown,) = re.findall(r"```yaml\n(.*?)```", (PROJECT / "docs" / "prefect.md").read_text(), re.DOTALL)
+    automation = AutomationCore.model_validate(yaml.safe_load(shown))
+    events = set(getattr(automation.trigger, "expect", ()))
+    emitted = (PROJECT / "flows" / "run_record.py").read_text()
+    assert events
+    assert all(f'"{event}"' in emitted for event in events)

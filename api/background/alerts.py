@@ -10,13 +10,24 @@ import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
-from api.background.notifications import SEVERITIES, Notification, Severity, is_at_least, of_closed_goal, of_line
+from api.approval_links import links_for
+from api.background.notifications import (
+    SEVERITIES,
+    WAITING,
+    Notification,
+    Severity,
+    is_at_least,
+    of_closed_goal,
+    of_line,
+)
 from handlers import ActionContext
 from handlers.actions.notify import notify
 from handlers.sandbox.parent import call
 from settings import Settings
 from storage import Store
 from storage.facts import CLOSED_GOALS, KILL_SWITCH, LINE_TOLD_TO_PEOPLE, Fact
+from tasks.authority import as_it_stands
+from tasks.configured_actions import configured_actions
 
 logger = logging.getLogger(__name__)
 
@@ -84,7 +95,7 @@ class Alerts:
         grave = [each for each in news if is_at_least(each.severity, options.minimum_severity)]
         if grave and options.urls:
             title = f"foreact: {grave[0].sentence}"[:120] if len(grave) == 1 else f"foreact: {len(grave)} alerts"
-            body = "\n".join(f"{each.at:%Y-%m-%d %H:%M:%S} UTC {each.severity}: {each.sentence}" for each in grave)
+            body = "\n".join(self._line(each) for each in grave)
             weight = max((each.severity for each in grave), key=SEVERITIES.index)
             self._failed = 0 if self._reaches_anybody(title, body, weight) else self._failed + 1
             if 0 < self._failed < ATTEMPTS:
@@ -92,6 +103,16 @@ class Alerts:
             self._failed = 0
         self._untold.clear()
         self.move(LINE_TOLD_TO_PEOPLE, news)
+
+    def _line(self, news: Notification) -> str:
+        """Return what is told of one thing; what waits for an answer brings the links that give it."""
+        line = f"{news.at:%Y-%m-%d %H:%M:%S} UTC {news.severity}: {news.sentence}"
+        view = self._store.actions.get(news.subject) if news.event == WAITING else None
+        settings, now = self._settings(), self._clock()
+        if view is not None:
+            view = as_it_stands(settings, configured_actions(settings), self._store, view)
+        links = links_for(settings, view, now) if view is not None and view.awaits_approval(now) else None
+        return line if links is None else f"{line}\n  Approve: {links[0]}\n  Reject: {links[1]}"
 
     def _reaches_anybody(self, title: str, body: str, weight: Severity) -> bool:
         """Send a message as the action `notify` does, in a process that can be ended and takes its memory with it."""

@@ -11,6 +11,7 @@ from uuid import NAMESPACE_URL, uuid5
 from storage.records import NOTHING, AuditEntry, Autonomy, GoalState, GoalView, ReceiptStatus
 
 Severity = Literal["info", "warning", "critical"]
+WAITING = "foreact.action.waiting"
 SEVERITIES: tuple[Severity, ...] = ("info", "warning", "critical")
 _WENT_WRONG = {ReceiptStatus.FAILED, ReceiptStatus.TIMED_OUT, ReceiptStatus.UNKNOWN}
 
@@ -50,7 +51,7 @@ def of_line(line: AuditEntry) -> Notification:
     """Return the news of an audit line."""
     teller: Teller = _TELLERS.get(line.verb, _other)
     event, severity, sentence = teller(line)
-    payload = {"actor": line.actor, "line": line.seq, "detail": line.detail}
+    payload = {"actor": line.actor, "line": line.seq, "hash": line.entry_hash, "detail": line.detail}
     return Notification(f"line-{line.seq}-{line.entry_hash}", line.at, event, line.subject, severity, sentence, payload)
 
 
@@ -80,7 +81,7 @@ def _planned(line: AuditEntry) -> tuple[str, Severity, str]:
     action = _action(line)
     if line.detail.get("level") == Autonomy.APPROVE:
         sentence = f"{action} waits for your approval: foreact approve {line.subject}"
-        return "foreact.action.waiting", "warning", sentence
+        return WAITING, "warning", sentence
     return "foreact.action.planned", "info", f"{action} is planned."
 
 
@@ -112,6 +113,13 @@ def _mode(line: AuditEntry) -> tuple[str, Severity, str]:
     return "foreact.mode.changed", "critical", f"{line.actor} changed the mode: foreact now {is_on}."
 
 
+def _kill_switch(line: AuditEntry) -> tuple[str, Severity, str]:
+    state = line.verb.rpartition(" ")[2]
+    note = line.detail.get("note", "")
+    did = f"turned the kill switch {state}" if note else f"found the kill switch {'on' if state == 'on' else 'removed'}"
+    return f"foreact.kill_switch.{state}", "critical", f"{line.actor} {did}: {line.subject}. {note}".strip()
+
+
 def _autonomy(line: AuditEntry) -> tuple[str, Severity, str]:
     step = f"{line.detail.get('from')} to {line.detail.get('to')}"
     reason = line.detail.get("reason", "")
@@ -138,6 +146,7 @@ def _action(line: AuditEntry) -> str:
 _TELLERS: Mapping[str, Teller] = {
     "goal set": _goal_set,
     "action planned": _planned,
+    "propose action": _planned,
     "acted": _acted,
     "undone": _undone,
     "undo failed": _undo_failed,
@@ -145,8 +154,8 @@ _TELLERS: Mapping[str, Teller] = {
     "set mode": _mode,
     "promoted": _autonomy,
     "demoted": _autonomy,
-    "kill switch on": _simple("foreact.kill_switch.on", "critical", "found the kill switch on:"),
-    "kill switch off": _simple("foreact.kill_switch.off", "critical", "found the kill switch removed:"),
+    "kill switch on": _kill_switch,
+    "kill switch off": _kill_switch,
     "configuration unusable": _simple(
         "foreact.configuration.unusable", "critical", "continues with the last usable configuration instead of"
     ),

@@ -5,6 +5,7 @@ The audit trail is the one list of all that the loop and people decide, so nothi
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 import httpx
@@ -12,9 +13,11 @@ import httpx
 from api.background.alerts import Alerts
 from api.background.notifications import Notification
 from api.facade import Facade
-from api.prefect_client import CsrfToken
+from api.prefect_client import CsrfToken, authorization
 from storage.errors import TransientError
 from storage.facts import CONFIGURATION_TROUBLE, LINE_TOLD_TO_PREFECT
+
+logger = logging.getLogger(__name__)
 
 TIMEOUT_S = 10.0
 
@@ -26,15 +29,24 @@ class Notifier:
         self._facade = facade
         self._alerts = Alerts(lambda: facade.in_force, facade.store, facade.clock, "facade")
         self._for_prefect: list[Notification] = []
+        self._head: tuple[int, str] | None = None
 
     def step(self) -> None:
         """Tell what is new; raises where Prefect does not take it, and tells that again at the next beat."""
         self._alerts.look_at_the_kill_switch()
         self._look_at_the_configuration()
+        self._keep_the_head()
         closed = self._alerts.closed()
         self._for_prefect += closed
         self._alerts.tell(closed)
         self._tell_prefect([*self._alerts.new_lines(LINE_TOLD_TO_PREFECT), *self._for_prefect])
+
+    def _keep_the_head(self) -> None:
+        """Write the newest line's hash into the log as well: who rewrites the trail would have to change that too."""
+        head = self._facade.store.audit.note_head()
+        if head is not None and head != self._head:
+            self._head = head
+            logger.info("audit trail: line %d has the hash %s", *head)
 
     def _look_at_the_configuration(self) -> None:
         """Say once when foreact.toml cannot be used any more; the loop goes on with the last that could."""
@@ -52,7 +64,8 @@ class Notifier:
         url = f"{self._facade.settings.prefect_url.rstrip('/')}/events"
         try:
             told = [each.as_prefect_event(agent) for each in news]
-            answer = httpx.post(url, json=told, timeout=TIMEOUT_S, trust_env=False, auth=CsrfToken())
+            token = CsrfToken(authorization(self._facade.settings))
+            answer = httpx.post(url, json=told, timeout=TIMEOUT_S, trust_env=False, auth=token)
             answer.raise_for_status()
         except httpx.HTTPError as trouble:
             raise TransientError(f"{url} does not take events: {type(trouble).__name__}") from trouble

@@ -35,8 +35,9 @@ class Need:
 class TendStarter:
     """Starts `tend` when an action is due, a measuring window is over, or a guard is to be looked at.
 
-    At most once every `execution_interval_seconds`. What is still due after `tend` looked at it waits for something
-    else (a cooldown, a maintenance window): for that the pause doubles each time, up to the next whole cycle.
+    At most once every `execution_interval_seconds`, and never into a turn that is under way. What is still due after
+    `tend` looked at it waits for something else (a cooldown, a maintenance window): for that the pause doubles each
+    time, up to the next whole cycle.
     """
 
     def __init__(self, facade: Facade) -> None:
@@ -51,7 +52,7 @@ class TendStarter:
             # The clock was set back: waiting until it has caught up might take for ever.
             self._last, self._setbacks = None, self._setbacks + 1
         need = due(self._facade, now)
-        if need is None or now < self._may_start_at(need):
+        if need is None or now < self._may_start_at(need) or self._is_under_way():
             return
         slot = int(now.timestamp() / self._facade.in_force.executor.execution_interval_seconds)
         key = f"tend-{self._facade.settings.agent.name}-{slot}" + (f"-{self._setbacks}" if self._setbacks else "")
@@ -60,6 +61,10 @@ class TendStarter:
         self._last = now, need
         self._facade.counters.add("tends")
         logger.info("%s of %s: started tend as %s", need.reason, ", ".join(sorted(need.subjects)), started.flow_run_id)
+
+    def _is_under_way(self) -> bool:
+        """Tell whether a turn runs, or waits for the worker: it looks at what is due itself, however long it takes."""
+        return any(self._facade.trigger.running(deployment) is not None for deployment in ("cycle", "tend"))
 
     def _may_start_at(self, need: Need) -> datetime:
         if self._last is None:

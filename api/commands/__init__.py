@@ -1,5 +1,5 @@
 """Commands to the facade: decide, record, set objectives."""
 
-from api.commands import ingest, objectives, operator
+from api.commands import ingest, objectives, operator, proposals
 
-__all__ = ["ingest", "objectives", "operator"]
+__all__ = ["ingest", "objectives", "operator", "proposals"]

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
 
-from api.error_responses import describe
 from api.facade import Facade
 from api.models.history import ObjectiveIn, Objectives, ObjectiveView
-from storage.errors import ForeactError
+from storage.errors import ForeactError, describe
 from storage.facts import OBJECTIVES
 from storage.records import Objective, metric_of
 from tasks.objectives.conflicts import contradictions
@@ -34,18 +33,26 @@ def listed(facade: Facade) -> Objectives:
     )
 
 
-def put(facade: Facade, name: str, body: ObjectiveIn, by: str) -> ObjectiveView:
+def put(facade: Facade, name: str, body: ObjectiveIn, by: str, note: str = "") -> ObjectiveView:
     """Put an objective in force under a name, in the place of one of the same name."""
     objective = _validated(name, body.model_dump(exclude_unset=True))
     others = [each for each in objectives_in_force(facade.in_force, facade.store) if each.name != name]
     refuse_unknown_parents([*others, objective])
     facade.store.facts.set(OBJECTIVES.of(name), objective, by)
-    facade.store.audit.append(by, "set objective", name, objective.model_dump(mode="json", exclude_defaults=True))
+    detail = {**objective.model_dump(mode="json", exclude_defaults=True), **_noted(note)}
+    facade.store.audit.append(by, "set objective", name, detail)
     against = [c.statement for c in contradictions([*others, objective]) if name in (c.left, c.right)]
     return _view(objective, "by hand", [*against, *_unheard(facade, objective)])
 
 
-def delete(facade: Facade, name: str, by: str) -> None:
+def put_all(facade: Facade, bodies: Mapping[str, ObjectiveIn], by: str) -> None:
+    """Put objectives in force by their names: all of them or, where one is wrong, none."""
+    with facade.store.transaction():
+        for name, body in bodies.items():
+            put(facade, name, body, by)
+
+
+def delete(facade: Facade, name: str, by: str, note: str = "") -> None:
     """Take an objective out of force, wherever it comes from; raises `objective_unknown`."""
     in_force = objectives_in_force(facade.in_force, facade.store)
     if name not in {objective.name for objective in in_force}:
@@ -53,7 +60,11 @@ def delete(facade: Facade, name: str, by: str) -> None:
         raise ForeactError("objective_unknown", f"There is no objective {name}.", remedy, status=404)
     refuse_unknown_parents([each for each in in_force if each.name != name])
     facade.store.facts.set(OBJECTIVES.of(name), None, by)
-    facade.store.audit.append(by, "remove objective", name)
+    facade.store.audit.append(by, "remove objective", name, _noted(note))
+
+
+def _noted(note: str) -> dict[str, str]:
+    return {"note": note} if note else {}
 
 
 def _unheard(facade: Facade, objective: Objective) -> list[str]:

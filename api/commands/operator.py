@@ -6,14 +6,15 @@ import logging
 from datetime import datetime, timedelta
 
 from api import queries
+from api.access import is_same
 from api.facade import Facade
 from api.models.goals import Answer, Answered
 from api.prefect_client import Started
 from storage.actions import ActionView
 from storage.errors import ForeactError
-from storage.facts import WAITS
+from storage.facts import KILL_SWITCH, WAITS
 from storage.records import Action, Approval, Autonomy, GoalState, Strategy, Transition, stable_id
-from tasks.authority import switch
+from tasks.authority import hold_everything, release_everything, switch
 from tasks.configured_actions import configured_actions
 from tasks.interventions.undo import keeps_state, undo_of
 
@@ -22,10 +23,28 @@ logger = logging.getLogger(__name__)
 BY_HAND = "by-hand"
 
 
-def set_mode(facade: Facade, autonomous: bool, by: str) -> None:
+def set_mode(facade: Facade, autonomous: bool, by: str, note: str = "") -> None:
     """Turn the loop's permission to act by itself on or off."""
     switch(facade.in_force, facade.store, autonomous, by)
-    facade.store.audit.append(by, "set mode", "mode", {"autonomous": autonomous})
+    facade.store.audit.append(by, "set mode", "mode", {"autonomous": autonomous, **({"note": note} if note else {})})
+
+
+def set_kill_switch(facade: Facade, is_on: bool, by: str, note: str) -> None:
+    """Turn the kill switch on or off: the file is what counts, and comes first; then the line that says who and why.
+
+    A second person's stop is a line as well.
+    """
+    path = facade.settings.kill_switch_path
+    was_on = path.exists()
+    if not is_on and not was_on:
+        return
+    if not is_on:
+        release_everything(facade.settings)
+    elif not was_on:
+        hold_everything(facade.settings, f"{by}: {note}")
+    if is_on is not was_on:
+        facade.store.facts.set(KILL_SWITCH, is_on, by)
+    facade.store.audit.append(by, f"kill switch {'on' if is_on else 'off'}", str(path), {"note": note})
 
 
 def start_cycle(facade: Facade, key: str | None) -> Started:
@@ -41,15 +60,21 @@ def start_cycle(facade: Facade, key: str | None) -> Started:
     return facade.trigger.run("cycle", {"reason": "request"}, key)
 
 
-def answer_action(facade: Facade, action_id: str, answer: Answer, approved: bool) -> Answered:
-    """Record a person's answer to one action; the same answer twice is one."""
+def answer_action(facade: Facade, action_id: str, answer: Answer, approved: bool, once: bool = False) -> Answered:
+    """Record a person's answer to one action; the same answer twice is one, unless it may be given `once`."""
     view = existing(facade, action_id)
-    if view.approval is not None and (view.approval.approved, view.approval.params) == (approved, answer.params):
+    if (
+        not once
+        and view.approval is not None
+        and (view.approval.approved, view.approval.params) == (approved, answer.params)
+    ):
         return Answered(subject=action_id, done=_word(approved), action_ids=[action_id], note="It was already.")
-    _refuse_unanswerable(facade, view)
+    refuse_unanswerable(facade, view)
+    if approved:
+        _refuse_own(view.action, answer)
     _refuse_amount_out_of_range(facade, view.action, answer)
     _record_answer(facade, view, answer, approved)
-    started, note = _tend(facade, f"answer-{action_id}", "approval") if approved else (None, "")
+    started, note = tend(facade, f"answer-{action_id}", "approval") if approved else (None, "")
     note = f"{_unplanned(view.action, answer)} {note}".strip()
     return Answered(subject=action_id, done=_word(approved), action_ids=[action_id], flow_run_id=started, note=note)
 
@@ -71,13 +96,14 @@ def rehearse_action(facade: Facade, action_id: str, answer: Answer) -> Answered:
             "created_at": now,
             "due_at": now,
             "dry_run": True,
+            "proposed_by": "",
         }
     )
     facade.store.actions.append([rehearsal], BY_HAND)
     facade.store.actions.approve(_approval(facade, rehearsal, answer.model_copy(update={"params": None}), True))
     detail_kept = {"rehearsal": rehearsal.action_id, "note": answer.note, "params": answer.params}
     facade.store.audit.append(answer.by, "ask for dry run", action_id, detail_kept)
-    started, note = _tend(facade, rehearsal.action_id, "dry run")
+    started, note = tend(facade, rehearsal.action_id, "dry run")
     note = note or f"GET /api/autonomous/actions/{rehearsal.action_id} shows what it would do."
     return Answered(
         subject=action_id, done="dry run requested", action_ids=[rehearsal.action_id], flow_run_id=started, note=note
@@ -89,7 +115,7 @@ def approve_goal(facade: Facade, goal_id: str, answer: Answer) -> Answered:
     if facade.store.goals.get(goal_id) is None:
         raise queries.goals.unknown_goal(goal_id)
     now = facade.clock()
-    waiting = _awaiting(facade, goal_id, now)
+    waiting = [view for view in _awaiting(facade, goal_id, now) if not _is_own(view.action, answer)]
     if not waiting:
         raise ForeactError(
             "nothing_to_approve",
@@ -100,7 +126,7 @@ def approve_goal(facade: Facade, goal_id: str, answer: Answer) -> Answered:
     for view in waiting:
         _record_answer(facade, view, answer, approved=True)
     ids = [view.action.action_id for view in waiting]
-    started, note = _tend(facade, f"answer-{stable_id('goal', *ids)}", "approval")
+    started, note = tend(facade, f"answer-{stable_id('goal', *ids)}", "approval")
     return Answered(subject=goal_id, done="approved", action_ids=ids, flow_run_id=started, note=note)
 
 
@@ -137,7 +163,7 @@ def undo_action(facade: Facade, action_id: str, answer: Answer) -> Answered:
         facade.store.audit.append(answer.by, "undo action", action_id, detail)
     # A person's yes outranks the mode: an undo that is asked for happens even while the loop may not act by itself.
     facade.store.actions.approve(_approval(facade, undo, answer, approved=True))
-    started, note = _tend(facade, undo.action_id, "undo")
+    started, note = tend(facade, undo.action_id, "undo")
     note = "It was requested already." if earlier else note
     return Answered(
         subject=action_id, done="undo requested", action_ids=[undo.action_id], flow_run_id=started, note=note
@@ -158,7 +184,8 @@ def _awaiting(facade: Facade, goal_id: str, now: datetime) -> list[ActionView]:
     return [view for view in views if queries.goals.awaits_approval(view, now)]
 
 
-def _refuse_unanswerable(facade: Facade, view: ActionView) -> None:
+def refuse_unanswerable(facade: Facade, view: ActionView) -> None:
+    """Raise `already_answered` or `not_waiting` where an action waits for nobody's answer."""
     action_id, (view,) = view.action.action_id, queries.goals.as_they_stand(facade, [view])
     if view.approval is not None:
         params = f" with {view.approval.params}" if view.approval.params else ""
@@ -168,6 +195,17 @@ def _refuse_unanswerable(facade: Facade, view: ActionView) -> None:
     if not queries.goals.awaits_approval(view, facade.clock()):
         detail = f"{action_id} does not wait for approval: it is {status}."
         raise ForeactError("not_waiting", detail, "To reverse an action that ran, undo it.", status=409)
+
+
+def _is_own(action: Action, answer: Answer) -> bool:
+    return bool(action.proposed_by) and is_same(action.proposed_by, answer.by)
+
+
+def _refuse_own(action: Action, answer: Answer) -> None:
+    """Raise `own_proposal` where somebody would say yes to what he proposed himself."""
+    if _is_own(action, answer):
+        detail = f"{action.proposed_by} proposed {action.action_id} itself, so its own yes does not count."
+        raise ForeactError("own_proposal", detail, "Somebody else must approve it.", status=403)
 
 
 def _refuse_amount_out_of_range(facade: Facade, action: Action, answer: Answer) -> None:
@@ -216,7 +254,7 @@ def _approval(facade: Facade, action: Action, answer: Answer, approved: bool) ->
     )
 
 
-def _tend(facade: Facade, key: str, reason: str) -> tuple[str | None, str]:
+def tend(facade: Facade, key: str, reason: str) -> tuple[str | None, str]:
     """Start `tend` at once; where that fails the row still stands and the watcher starts it later."""
     try:
         return facade.trigger.run("tend", {"reason": reason}, f"tend-{key}").flow_run_id, ""

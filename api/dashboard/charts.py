@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from html import escape
 
 import numpy as np
 from markupsafe import Markup
 
-from api.dashboard.drawing import Box, Scale, kept, line, nice_step
+from api.dashboard.drawing import Box, Scale, drawing, element, kept, line, nice_step, titled
 from api.dashboard.formatting import value
 from storage.records import FloatArray
 from tasks.text import percent, span
@@ -50,7 +49,7 @@ def forecast_chart(lines: Lines, label: str) -> Markup:
     joined_s, joined = _joined(lines)
     parts.append(_path("forecast", scale.x(joined_s), scale.y(joined)))
     parts += _hovers(scale, lines)
-    return _svg("chart", WIDTH, HEIGHT, label, parts)
+    return drawing("chart", WIDTH, HEIGHT, label, parts)
 
 
 def interval(estimate_sd: float, error_sd: float, verdict_tone: str) -> Markup:
@@ -62,11 +61,11 @@ def interval(estimate_sd: float, error_sd: float, verdict_tone: str) -> Markup:
         for sd in (estimate_sd - half, estimate_sd, estimate_sd + half)
     )
     parts = [
-        f'<line class="zero" x1="{middle}" y1="1" x2="{middle}" y2="{height - 1}"/>',
-        f'<line class="whisker {verdict_tone}" x1="{low:.1f}" y1="9" x2="{high:.1f}" y2="9"/>',
-        f'<circle class="{verdict_tone}" cx="{mid:.1f}" cy="9" r="4"/>',
+        element("line", class_="zero", x1=middle, y1=1, x2=middle, y2=height - 1),
+        element("line", class_=f"whisker {verdict_tone}", x1=low, y1=9, x2=high, y2=9),
+        element("circle", class_=verdict_tone, cx=mid, cy=9, r=4),
     ]
-    return _svg("interval", width, height, f"{estimate_sd:+.2f} ± {half:.2f} standard deviations", parts)
+    return drawing("interval", width, height, f"{estimate_sd:+.2f} ± {half:.2f} standard deviations", parts)
 
 
 def probability_bar(probabilities: Mapping[str, float]) -> Markup:
@@ -76,11 +75,11 @@ def probability_bar(probabilities: Mapping[str, float]) -> Markup:
     for state in ("healthy", "degraded", "critical", "unknown"):
         share = float(probabilities.get(state, 0.0))
         if share > 0:
-            part = f'x="{left:.1f}" y="0" width="{share * width:.1f}" height="{height}"'
-            parts.append(f'<rect class="{state}" {part}><title>{state} {percent(share)}</title></rect>')
+            place = {"x": left, "y": 0, "width": share * width, "height": height}
+            parts.append(titled("rect", f"{state} {percent(share)}", class_=state, **place))
         left += share * width
     label = ", ".join(f"{state} {percent(share)}" for state, share in probabilities.items())
-    return _svg("probabilities", width, height, label, parts, stretch=True)
+    return drawing("probabilities", width, height, label, parts, preserveAspectRatio="none")
 
 
 def _scale(lines: Lines) -> Scale:
@@ -102,43 +101,47 @@ def _scale(lines: Lines) -> Scale:
     return Scale(start_s, max(end_s, start_s + 1), bottom, top + pad, BOX)
 
 
-def _axes(scale: Scale, lines: Lines) -> Iterable[str]:
+def _axes(scale: Scale, lines: Lines) -> Iterable[Markup]:
     for tick in _nice_ticks(scale.bottom, scale.top):
         y = float(scale.y(tick))
-        yield f'<line class="grid" x1="{LEFT}" y1="{y:.1f}" x2="{WIDTH - RIGHT}" y2="{y:.1f}"/>'
-        yield f'<text class="tick" x="{LEFT - 6}" y="{y + 3.5:.1f}" text-anchor="end">{value(tick, lines.unit)}</text>'
+        yield element("line", class_="grid", x1=LEFT, y1=y, x2=WIDTH - RIGHT, y2=y)
+        yield _tick(LEFT - 6, y + 3.5, value(tick, lines.unit), text_anchor="end")
     now_x = float(scale.x(lines.now_s))
-    yield f'<line class="now" x1="{now_x:.1f}" y1="{TOP}" x2="{now_x:.1f}" y2="{HEIGHT - BOTTOM}"/>'
+    yield element("line", class_="now", x1=now_x, y1=TOP, x2=now_x, y2=HEIGHT - BOTTOM)
     base = HEIGHT - 6
     before_s, after_s = lines.now_s - scale.start_s, scale.end_s - lines.now_s
     if before_s > 0 and now_x - LEFT > LABEL_ROOM:
-        yield f'<text class="tick" x="{LEFT}" y="{base}">{span(before_s)} ago</text>'
+        yield _tick(LEFT, base, f"{span(before_s)} ago")
     has_future = after_s > 0.05 * (before_s + after_s)
     anchor = "middle" if has_future else "end"
-    yield f'<text class="tick" x="{now_x:.1f}" y="{base}" text-anchor="{anchor}">{lines.now_label}</text>'
+    yield _tick(now_x, base, lines.now_label, text_anchor=anchor)
     if has_future:
-        yield f'<text class="tick" x="{WIDTH - RIGHT}" y="{base}" text-anchor="end">in {span(after_s)}</text>'
+        yield _tick(WIDTH - RIGHT, base, f"in {span(after_s)}", text_anchor="end")
 
 
-def _band(scale: Scale, lines: Lines) -> Iterable[str]:
+def _tick(x: float, y: float, text: str, **attributes: str) -> Markup:
+    return element("text", text, class_="tick", x=x, y=y, **attributes)
+
+
+def _band(scale: Scale, lines: Lines) -> Iterable[Markup]:
     if not lines.low.size:
         return
     keep = kept(len(lines.future_s), MOST_POINTS)
     x = scale.x(lines.future_s[keep]).tolist()
     upper, lower = scale.y(lines.high[keep]).tolist(), scale.y(lines.low[keep]).tolist()
     corners = [*zip(x, upper, strict=True), *reversed(list(zip(x, lower, strict=True)))]
-    yield f'<polygon class="band" points="{" ".join(f"{a:.1f},{b:.1f}" for a, b in corners)}"/>'
+    yield element("polygon", class_="band", points=" ".join(f"{a:.1f},{b:.1f}" for a, b in corners))
 
 
-def _bounds(scale: Scale, lines: Lines) -> Iterable[str]:
+def _bounds(scale: Scale, lines: Lines) -> Iterable[Markup]:
     for name, bound in lines.bounds:
         if scale.bottom <= bound <= scale.top:
             y = float(scale.y(bound))
-            drawn = f'<line class="bound" x1="{LEFT}" y1="{y:.1f}" x2="{WIDTH - RIGHT}" y2="{y:.1f}"/>'
-            yield f"<g>{drawn}<title>{escape(name)}: {value(bound, lines.unit)}</title></g>"
+            drawn = element("line", class_="bound", x1=LEFT, y1=y, x2=WIDTH - RIGHT, y2=y)
+            yield element("g", drawn, element("title", f"{name}: {value(bound, lines.unit)}"))
 
 
-def _hovers(scale: Scale, lines: Lines) -> Iterable[str]:
+def _hovers(scale: Scale, lines: Lines) -> Iterable[Markup]:
     """Lay invisible columns over the chart that tell the values under the pointer."""
     before = kept(len(lines.history), MOST_HOVERS)
     seen = [value(each, lines.unit) for each in lines.history[before].tolist()]
@@ -152,13 +155,12 @@ def _hovers(scale: Scale, lines: Lines) -> Iterable[str]:
     yield from _columns(scale, lines.now_s, lines.future_s[after], foreseen)
 
 
-def _columns(scale: Scale, now_s: float, moments_s: FloatArray, texts: Sequence[str]) -> Iterable[str]:
+def _columns(scale: Scale, now_s: float, moments_s: FloatArray, texts: Sequence[str]) -> Iterable[Markup]:
     width = (WIDTH - LEFT - RIGHT) / 2 / max(len(texts), 1) + 1
     left = (scale.x(moments_s) - width / 2).tolist()
-    size = f'y="{TOP}" width="{width:.1f}" height="{HEIGHT - TOP - BOTTOM}"'
+    size = {"y": TOP, "width": width, "height": HEIGHT - TOP - BOTTOM}
     for x, moment_s, text in zip(left, moments_s.tolist(), texts, strict=True):
-        title = escape(f"{_when(moment_s, now_s)}: {text}")
-        yield f'<rect class="hover" x="{x:.1f}" {size}><title>{title}</title></rect>'
+        yield titled("rect", f"{_when(moment_s, now_s)}: {text}", class_="hover", x=x, **size)
 
 
 def _when(moment_s: float, now_s: float) -> str:
@@ -177,9 +179,9 @@ def _joined(lines: Lines) -> tuple[FloatArray, FloatArray]:
     return np.append(lines.history_s[last], lines.future_s), np.append(lines.history[last], lines.point)
 
 
-def _path(name: str, x: FloatArray, y: FloatArray) -> str:
+def _path(name: str, x: FloatArray, y: FloatArray) -> Markup:
     commands = line(x, y, MOST_POINTS)
-    return f'<path class="{name}" d="{commands}"/>' if commands else ""
+    return element("path", class_=name, d=commands) if commands else Markup()
 
 
 def _nice_ticks(bottom: float, top: float) -> Sequence[float]:
@@ -187,12 +189,6 @@ def _nice_ticks(bottom: float, top: float) -> Sequence[float]:
     step = nice_step((top - bottom) / 4)
     first = np.ceil(bottom / step) * step
     return [float(t) for t in np.arange(first, top + 1e-9 * step, step)]
-
-
-def _svg(name: str, width: float, height: float, label: str, parts: Iterable[str], stretch: bool = False) -> Markup:
-    how = ' preserveAspectRatio="none"' if stretch else ""
-    head = f'<svg class="{name}" viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{escape(label)}"{how}>'
-    return Markup(head + "".join(parts) + "</svg>")
 
 
 def epoch_s(moments: Sequence[datetime]) -> FloatArray:

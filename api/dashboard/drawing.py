@@ -1,12 +1,14 @@
-"""What every chart draws with: a scale, a line that breaks where values are missing, round steps for its axis."""
+"""What every chart draws with: elements, a scale, a line that breaks where values are missing, round steps."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup, escape
 
 from storage.records import FloatArray
 
@@ -43,6 +45,34 @@ class Scale:
         """Return how high values lie, a number or an array as given; what is far outside lies beside the edge."""
         share = (np.asarray(values, dtype=float) - self.bottom) / (self.top - self.bottom)
         return self.box.bottom - np.clip(share, -REACH, 1 + REACH) * (self.box.bottom - self.box.top)
+
+
+def element(tag: str, /, *children: Markup | str, **attributes: str | float) -> Markup:
+    """Return an SVG element: the one place where drawings become markup, so that nothing in them is left unescaped.
+
+    A text among the children and all attributes are escaped; `class_` and `stroke_width` are `class` and
+    `stroke-width`, and coordinates are written to a tenth.
+    """
+    written = "".join(
+        f' {name.rstrip("_").replace("_", "-")}="{value:.1f}"'
+        if isinstance(value, float)
+        else f' {name.rstrip("_").replace("_", "-")}="{escape(value)}"'
+        for name, value in attributes.items()
+    )
+    if not children:
+        return Markup(f"<{tag}{written}/>")
+    return Markup(f"<{tag}{written}>{''.join(map(escape, children))}</{tag}>")
+
+
+def titled(tag: str, /, title: str, **attributes: str | float) -> Markup:
+    """Return an element that tells a title under the pointer."""
+    return element(tag, element("title", title), **attributes)
+
+
+def drawing(class_: str, width: float, height: float, label: str, parts: Iterable[Markup], /, **further: str) -> Markup:
+    """Return a whole drawing of a size, and what it is for those who do not see it."""
+    head = {"class_": class_, "viewBox": f"0 0 {width:g} {height:g}", "role": "img", "aria_label": label, **further}
+    return element("svg", *parts, **head)
 
 
 def line(x: FloatArray, y: FloatArray, most: int) -> str:

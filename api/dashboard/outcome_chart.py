@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from html import escape
+from textwrap import wrap
 
 import numpy as np
 from markupsafe import Markup
 
-from api.dashboard.drawing import Box, Scale, kept, line
+from api.dashboard.drawing import Box, Scale, drawing, element, kept, line, titled
 from api.dashboard.formatting import tone, value
 from storage.records import FloatArray
 from tasks.text import span
@@ -23,6 +23,9 @@ WIDTH, HEIGHT = 640.0, 300.0
 LEFT, RIGHT, TOP, BOTTOM = 70.0, 14.0, 46.0, 44.0
 BOX = Box(LEFT, WIDTH - RIGHT, TOP, HEIGHT - BOTTOM)
 MOST_POINTS = 240
+LINE_HEIGHT = 15.0
+LETTER_WIDTH = 6.9
+"""Of an average letter of the captions, in the widest of the usual fonts."""
 PALETTE = (
     "svg{--ink:#18202c;--muted:#5f6b7c;--line:#e2e6ec;--accent:#3157d5;--good:#167a4a;--bad:#c4262e;--warn:#a85b00;"
     "background:#fff;font-family:system-ui,sans-serif}"
@@ -66,17 +69,16 @@ def outcome_chart(lines: OutcomeLines, *, stands_alone: bool = False) -> Markup:
         *_axes(scale, lines),
         *_judged_window(scale, lines, colour),
         _band(scale, lines),
-        _line(scale, lines.after_s, lines.expected, 'stroke="var(--accent)" stroke-width="1.6" stroke-dasharray="5 3"'),
+        _line(scale, lines.after_s, lines.expected, stroke="var(--accent)", stroke_width="1.6", stroke_dasharray="5 3"),
         *_seen(scale, lines, colour),
         *_effect(scale, lines, colour),
         *_words(lines),
     ]
-    head = f'<svg class="outcome" viewBox="0 0 {WIDTH:g} {HEIGHT:g}" role="img" aria-label="{escape(lines.title)}"'
-    if stands_alone:
-        head += f' xmlns="http://www.w3.org/2000/svg" width="{WIDTH:g}" height="{HEIGHT:g}"><style>{PALETTE}</style>'
-    else:
-        head += ">"
-    return Markup(head + "".join(parts) + "</svg>")
+    height = HEIGHT + LINE_HEIGHT * (len(_caption(lines)) - 1)
+    if not stands_alone:
+        return drawing("outcome", WIDTH, height, lines.title, parts)
+    size = {"xmlns": "http://www.w3.org/2000/svg", "width": f"{WIDTH:g}", "height": f"{height:g}"}
+    return drawing("outcome", WIDTH, height, lines.title, [element("style", PALETTE), *parts], **size)
 
 
 def _scale(lines: OutcomeLines) -> Scale:
@@ -89,52 +91,58 @@ def _scale(lines: OutcomeLines) -> Scale:
     return Scale(start_s, max(float(moments.max()), start_s + 1.0), bottom - pad, top + pad, BOX)
 
 
-def _axes(scale: Scale, lines: OutcomeLines) -> Iterable[str]:
+def _axes(scale: Scale, lines: OutcomeLines) -> Iterable[Markup]:
     for amount in np.linspace(scale.bottom, scale.top, 5)[1:-1]:
         y = scale.y(float(amount))
-        yield f'<line x1="{LEFT}" y1="{y:.1f}" x2="{WIDTH - RIGHT}" y2="{y:.1f}" stroke="var(--line)"/>'
+        yield element("line", x1=LEFT, y1=y, x2=WIDTH - RIGHT, y2=y, stroke="var(--line)")
         yield _text(LEFT - 8, y + 4, value(float(amount), lines.unit), "end", "var(--muted)")
     x, base = scale.x(lines.acted_s), HEIGHT - BOTTOM + 16
-    place = f'x1="{x:.1f}" y1="{TOP}" x2="{x:.1f}" y2="{HEIGHT - BOTTOM}"'
-    yield f'<line {place} stroke="var(--ink)" stroke-dasharray="2 3"/>'
-    yield _text(
-        x, base, f"action, {datetime.fromtimestamp(lines.acted_s, UTC):%d %b %H:%M} UTC", "middle", "var(--ink)"
+    yield element("line", x1=x, y1=TOP, x2=x, y2=HEIGHT - BOTTOM, stroke="var(--ink)", stroke_dasharray="2 3")
+    act = f"action, {datetime.fromtimestamp(lines.acted_s, UTC):%d %b %H:%M} UTC"
+    before = f"{span(lines.acted_s - scale.start_s)} before"
+    after = f"{span(scale.end_s - lines.acted_s)} after"
+    left, right = LEFT + _width(before), WIDTH - RIGHT - _width(after)
+    half = _width(act) / 2
+    # Where there is no room on one side the name of the moment stands on the other one.
+    anchor, begin = (
+        ("end", x - 2 * half) if x + half > right else ("start", x) if x - half < left else ("middle", x - half)
     )
-    if lines.acted_s - scale.start_s > 0.25 * (scale.end_s - scale.start_s):
-        yield _text(LEFT, base, f"{span(lines.acted_s - scale.start_s)} before", "start", "var(--muted)")
-    if scale.end_s - lines.acted_s > 0.25 * (scale.end_s - scale.start_s):
-        yield _text(WIDTH - RIGHT, base, f"{span(scale.end_s - lines.acted_s)} after", "end", "var(--muted)")
+    yield _text(x, base, act, anchor, "var(--ink)")
+    if begin > left:
+        yield _text(LEFT, base, before, "start", "var(--muted)")
+    if begin + 2 * half < right:
+        yield _text(WIDTH - RIGHT, base, after, "end", "var(--muted)")
 
 
-def _judged_window(scale: Scale, lines: OutcomeLines, colour: str) -> Iterable[str]:
+def _judged_window(scale: Scale, lines: OutcomeLines, colour: str) -> Iterable[Markup]:
     if 0 < lines.window_steps <= len(lines.after_s):
         left, right = scale.x(lines.acted_s), scale.x(float(lines.after_s[lines.window_steps - 1]))
-        place = f'x="{left:.1f}" y="{TOP}" width="{max(0.0, right - left):.1f}" height="{HEIGHT - TOP - BOTTOM:g}"'
-        yield f'<rect {place} fill="{colour}" opacity=".07"><title>measured steps</title></rect>'
+        place = {"x": left, "y": TOP, "width": max(0.0, right - left), "height": HEIGHT - TOP - BOTTOM}
+        yield titled("rect", "measured steps", **place, fill=colour, opacity=".07")
 
 
-def _band(scale: Scale, lines: OutcomeLines) -> str:
+def _band(scale: Scale, lines: OutcomeLines) -> Markup:
     keep = [
         i for i in kept(len(lines.after_s), MOST_POINTS) if np.isfinite(lines.low[i]) and np.isfinite(lines.high[i])
     ]
     if not keep:
-        return ""
+        return Markup()
     upper = [(scale.x(float(lines.after_s[i])), scale.y(float(lines.high[i]))) for i in keep]
     lower = [(scale.x(float(lines.after_s[i])), scale.y(float(lines.low[i]))) for i in reversed(keep)]
     points = " ".join(f"{x:.1f},{y:.1f}" for x, y in [*upper, *lower])
-    return f'<polygon points="{points}" fill="var(--accent)" opacity=".16"><title>90 % interval</title></polygon>'
+    return titled("polygon", "90 % interval", points=points, fill="var(--accent)", opacity=".16")
 
 
-def _seen(scale: Scale, lines: OutcomeLines, colour: str) -> Iterable[str]:
+def _seen(scale: Scale, lines: OutcomeLines, colour: str) -> Iterable[Markup]:
     before = lines.seen_s <= lines.acted_s
-    yield _line(scale, lines.seen_s[before], lines.seen[before], 'stroke="var(--ink)" stroke-width="1.3"')
+    yield _line(scale, lines.seen_s[before], lines.seen[before], stroke="var(--ink)", stroke_width="1.3")
     joined = ~before
     if before.any():
         joined[int(np.flatnonzero(before)[-1])] = True
-    yield _line(scale, lines.seen_s[joined], lines.seen[joined], f'stroke="{colour}" stroke-width="2"')
+    yield _line(scale, lines.seen_s[joined], lines.seen[joined], stroke=colour, stroke_width="2")
 
 
-def _effect(scale: Scale, lines: OutcomeLines, colour: str) -> Iterable[str]:
+def _effect(scale: Scale, lines: OutcomeLines, colour: str) -> Iterable[Markup]:
     """Draw the two means that were compared, and the change between them with its interval."""
     steps = min(lines.window_steps, len(lines.after_s))
     if not (np.isfinite(lines.estimate) and np.isfinite(lines.mean_expected) and steps > 0):
@@ -142,28 +150,39 @@ def _effect(scale: Scale, lines: OutcomeLines, colour: str) -> Iterable[str]:
     left, right = scale.x(lines.acted_s), scale.x(float(lines.after_s[steps - 1]))
     expected, actual = scale.y(lines.mean_expected), scale.y(lines.mean_expected + lines.estimate)
     for y, paint in ((expected, "var(--accent)"), (actual, colour)):
-        yield f'<line x1="{left:.1f}" y1="{y:.1f}" x2="{right:.1f}" y2="{y:.1f}" stroke="{paint}" opacity=".7"/>'
+        yield element("line", x1=left, y1=y, x2=right, y2=y, stroke=paint, opacity=".7")
     middle = (left + right) / 2
     if np.isfinite(lines.effect_low) and np.isfinite(lines.effect_high):
         ends = [scale.y(lines.mean_expected + end) for end in (lines.effect_low, lines.effect_high)]
-        ends_at = f'x1="{middle:.1f}" y1="{ends[0]:.1f}" x2="{middle:.1f}" y2="{ends[1]:.1f}"'
-        yield f'<line {ends_at} stroke="{colour}" stroke-width="5" opacity=".3"><title>90 % interval</title></line>'
-    yield f'<line x1="{middle:.1f}" y1="{expected:.1f}" x2="{middle:.1f}" y2="{actual:.1f}" stroke="{colour}"/>'
-    yield f'<circle cx="{middle:.1f}" cy="{actual:.1f}" r="3.5" fill="{colour}"/>'
+        ends_at = {"x1": middle, "y1": ends[0], "x2": middle, "y2": ends[1]}
+        yield titled("line", "90 % interval", **ends_at, stroke=colour, stroke_width="5", opacity=".3")
+    yield element("line", x1=middle, y1=expected, x2=middle, y2=actual, stroke=colour)
+    yield element("circle", cx=middle, cy=actual, r="3.5", fill=colour)
 
 
-def _words(lines: OutcomeLines) -> Iterable[str]:
+def _words(lines: OutcomeLines) -> Iterable[Markup]:
     yield _text(LEFT - 56, 20, lines.title, "start", "var(--ink)", 15, "600")
     yield _text(LEFT - 56, 37, "— observed", "start", "var(--ink)")
     yield _text(LEFT + 26, 37, "- - forecast without the action, 90 % interval", "start", "var(--accent)")
-    yield _text(LEFT - 56, HEIGHT - 8, lines.caption, "start", "var(--muted)")
+    for number, words in enumerate(_caption(lines)):
+        yield _text(LEFT - 56, HEIGHT - 8 + LINE_HEIGHT * number, words, "start", "var(--muted)")
 
 
-def _line(scale: Scale, moments_s: FloatArray, amounts: FloatArray, paint: str) -> str:
+def _caption(lines: OutcomeLines) -> list[str]:
+    """Return the caption in lines that fit."""
+    return wrap(lines.caption, int((WIDTH - LEFT + 56) / LETTER_WIDTH)) or [""]
+
+
+def _width(words: str) -> float:
+    """Return how wide words are, with a gap to the next."""
+    return len(words) * LETTER_WIDTH + 8
+
+
+def _line(scale: Scale, moments_s: FloatArray, amounts: FloatArray, **paint: str) -> Markup:
     commands = line(scale.x(moments_s), scale.y(amounts), MOST_POINTS)
-    return f'<path fill="none" {paint} d="{commands}"/>' if commands else ""
+    return element("path", fill="none", **paint, d=commands) if commands else Markup()
 
 
-def _text(x: float, y: float, words: str, anchor: str, colour: str, size: float = 12, weight: str = "400") -> str:
-    how = f'font-size="{size:g}" font-weight="{weight}" text-anchor="{anchor}" fill="{colour}"'
-    return f'<text x="{x:.1f}" y="{y:.1f}" {how}>{escape(words)}</text>'
+def _text(x: float, y: float, words: str, anchor: str, colour: str, size: int = 12, weight: str = "400") -> Markup:
+    how = {"font_weight": weight, "text_anchor": anchor, "fill": colour}
+    return element("text", words, x=x, y=y, font_size=size, **how)

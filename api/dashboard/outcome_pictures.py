@@ -8,10 +8,12 @@ from datetime import datetime, timedelta
 import numpy as np
 from markupsafe import Markup
 
+from api.dashboard.chart_data import ChartData
 from api.dashboard.formatting import value
 from api.dashboard.outcome_chart import OutcomeLines, outcome_chart
 from api.facade import Facade
 from api.queries.outcomes import existing
+from api.queries.series import JudgedWindow, SeriesContext, SeriesEvent, SeriesFan
 from storage.records import FloatArray, Outcome
 
 PICTURE_SPANS = 3
@@ -66,6 +68,25 @@ def outcome_lines(facade: Facade, outcome: Outcome) -> OutcomeLines:
         effect_low=_number(outcome.low),
         effect_high=_number(outcome.high),
     )
+
+
+def chart_of(facade: Facade, outcome: Outcome) -> ChartData:
+    """Return what the chart of an outcome shows: what was seen, and the forecast without the act."""
+    lines = outcome_lines(facade, outcome)
+    at_s, has_band = lines.after_s.tolist(), bool(np.isfinite(lines.low).any())
+    band = [lines.low.tolist(), lines.high.tolist()] if has_band else []
+    fan = SeriesFan(at_s, lines.expected.tolist(), [0.05, 0.95] if has_band else [], band, "", "")
+    act = SeriesEvent("act", lines.acted_s, outcome.action, f"/actions/{outcome.action_id}")
+    context = SeriesContext(lines.unit, fan if at_s else None, [], [act], _judged(lines))
+    return ChartData(float(lines.seen_s[0]) - 1, None, lines.seen_s.tolist(), lines.seen.tolist(), context)
+
+
+def _judged(lines: OutcomeLines) -> JudgedWindow | None:
+    steps = min(lines.window_steps, len(lines.after_s))
+    if not steps or not np.isfinite(lines.mean_expected + lines.estimate):
+        return None
+    actual = lines.mean_expected + lines.estimate
+    return JudgedWindow(lines.acted_s, float(lines.after_s[steps - 1]), lines.mean_expected, actual)
 
 
 def _caption(outcome: Outcome) -> str:

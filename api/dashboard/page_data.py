@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
 
@@ -18,20 +18,25 @@ from api.models.agent import Status
 from api.models.forecasts import Predictions, SeriesForecast
 from api.models.goals import ActionDetail, GoalSummary
 from api.queries.agent import ReceiptsSoFar
+from api.queries.forecasts import Foreseen
+from api.queries.series import SeriesContext, TimeRange
 from storage.actions import ActionView
 from storage.engine.query_cache import CLOCK
-from storage.records import Breach, FloatArray, Objective, Outcome
+from storage.facts import STANDINGS
+from storage.records import Alternative, Breach, Cycle, Decision, FloatArray, Objective, Outcome
 from storage.samples import SeriesInfo
 from tasks.interventions.undo import keeps_state, refusal_to_undo
 from tasks.objectives.in_force import objectives_in_force
 
 CHARTS_SHOWN = 6
 ACTIONS_SHOWN = 12
+GOALS_SHOWN = 12
 HORIZON_HOURS = 24.0
 MOST_STEPS = 288
 RECENT = timedelta(hours=1)
 RECENT_STEPS = 120
-PICTURE_SPANS = 3
+SETTLED_S = 30.0
+"""How long the small charts stand still: less would move them by less than a pixel, and send them anew for it."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,6 @@ class Page:
     """What the panels of the first page draw on, read when one first asks, so that all of them show the same."""
 
     facade: Facade
-    show_all: bool = False
 
     @cached_property
     def known(self) -> ReceiptsSoFar:
@@ -82,8 +86,10 @@ class Page:
 
     @cached_property
     def goals(self) -> Sequence[GoalSummary]:
-        """Return the open goals, most important first."""
-        return queries.goals.overview(self.facade).goals
+        """Return the most important open goals."""
+        standings = self.facade.store.facts.get(STANDINGS) or {}
+        views = self.facade.store.goals.open()[:GOALS_SHOWN]
+        return [queries.goals.summary(view, standings.get(view.goal.goal_id)) for view in views]
 
     @cached_property
     def actions(self) -> Sequence[ActionDetail]:
@@ -101,58 +107,41 @@ class Page:
         return queries.agent.insights(self.facade)
 
 
-def action_picture(facade: Facade, action: ActionDetail) -> Markup | None:
-    """Draw forecast and observed values around a measured action; None if it was not measured."""
-    outcome = target_outcome(action)
-    if outcome is None or not outcome.evidence.get("forecast"):
-        return None
-    step_s, expected = float(outcome.evidence["step_s"]), np.array(outcome.evidence["forecast"], dtype=np.float64)
-    acted_s, steps = outcome.acted_at.timestamp(), len(expected)
-    end = outcome.acted_at + timedelta(seconds=step_s * steps)
-    frame = facade.store.samples.frame([outcome.series], end, step_s, PICTURE_SPANS * steps)
-    nothing = np.zeros(0)
-    lines = charts.Lines(
-        unit="",
-        now_s=acted_s,
-        history_s=charts.moments_s(end, step_s, PICTURE_SPANS * steps),
-        history=frame.row(outcome.series),
-        future_s=charts.moments_s(end, step_s, steps),
-        point=expected,
-        low=nothing,
-        high=nothing,
-        now_label="action taken",
-    )
-    return charts.forecast_chart(lines, f"{outcome.series} around {outcome.action}: forecast and observed")
-
-
-def page_charts(facade: Facade, show_all: bool) -> PageCharts:
+def page_charts(facade: Facade) -> PageCharts:
     """Return the charts as drawn within the last seconds: drawing takes longer than all the rest of the page.
 
     What is recorded meanwhile is seen with the next ones; metrics may come many times a second.
     """
 
     def draw() -> PageCharts:
-        return PageCharts(
-            *_charts(facade, queries.forecasts.predictions(facade, HORIZON_HOURS), facade.clock(), show_all)
-        )
+        now_s = facade.clock().timestamp() // SETTLED_S * SETTLED_S
+        foreseen = queries.forecasts.predictions(facade, HORIZON_HOURS)
+        return PageCharts(*_charts(facade, foreseen, datetime.fromtimestamp(now_s, UTC)))
 
-    return facade.store.engine.recall((CLOCK,), ("charts", show_all), draw)
+    return facade.store.engine.recall((CLOCK,), "charts", draw)
 
 
-def _charts(facade: Facade, foreseen: Predictions, now: datetime, show_all: bool) -> tuple[list[Chart], int]:
+def turn_charts(facade: Facade, cycle: Cycle) -> list[Chart]:
+    """Return the charts of the metrics that mattered most to a turn, as it foresaw them."""
+    seen = queries.forecasts.foreseen_by(facade, cycle.cycle_id)
+    near = [queries.forecasts.cut(each, HORIZON_HOURS * 3_600) for each in seen.series]
+    return _charts(facade, replace(seen, series=near), cycle.tick)[0]
+
+
+def _charts(facade: Facade, foreseen: Predictions | Foreseen, now: datetime) -> tuple[list[Chart], int]:
     """Draw the metrics that matter most: those whose objective may break, then those with an objective."""
     in_force = objectives_in_force(facade.in_force, facade.store)
     objectives = [each for each in in_force if each.kind.is_drawn_as_line]
     if foreseen.series:
         forecasts = {each.series: each for each in foreseen.series}
         ranked = sorted(forecasts, key=lambda n: (bool(forecasts[n].refusal), *_rank(n, foreseen.breaches, objectives)))
-        shown = ranked if show_all else ranked[:CHARTS_SHOWN]
+        shown = ranked[:CHARTS_SHOWN]
         return _forecast_charts(facade, [forecasts[name] for name in shown], foreseen, objectives, now), len(
             ranked
         ) - len(shown)
     spans = facade.store.samples.spans(now - RECENT, now)
     spans = sorted(spans, key=lambda info: _rank(info.series, (), objectives))
-    shown_spans = spans if show_all else spans[:CHARTS_SHOWN]
+    shown_spans = spans[:CHARTS_SHOWN]
     return _history_charts(facade, shown_spans, objectives, now), len(spans) - len(shown_spans)
 
 
@@ -164,7 +153,7 @@ def _rank(series: str, breaches: Sequence[Breach], objectives: Sequence[Objectiv
 def _forecast_charts(
     facade: Facade,
     shown: Sequence[SeriesForecast],
-    foreseen: Predictions,
+    foreseen: Predictions | Foreseen,
     objectives: Sequence[Objective],
     now: datetime,
 ) -> list[Chart]:
@@ -233,6 +222,36 @@ def _remark(forecast: SeriesForecast | None) -> str:
     if forecast is None:
         return ""
     return forecast.refusal or "; ".join(forecast.warnings)
+
+
+def series_drawing(facade: Facade, series: str, known: SeriesContext, shown: TimeRange) -> Markup | None:
+    """Draw a metric with its forecast: what is seen at once, and all there is where no script runs."""
+    fan, nothing = known.fan, np.zeros(0)
+    moments_s, values = queries.series.history(facade, series, shown.since, shown.until)
+    if not moments_s and fan is None:
+        return None
+    has_band = fan is not None and len(fan.quantiles) > 1
+    lines = charts.Lines(
+        unit=known.unit,
+        now_s=shown.until.timestamp(),
+        history_s=np.array(moments_s),
+        history=np.array(values),
+        future_s=np.array(fan.at_s) if fan else nothing,
+        point=np.array(fan.point) if fan else nothing,
+        low=np.array(fan.quantiles[0]) if fan and has_band else nothing,
+        high=np.array(fan.quantiles[-1]) if fan and has_band else nothing,
+        bounds=tuple((each.name, each.bound) for each in known.objectives if each.is_line),
+        now_label=f"{shown.until:%d %b %H:%M} UTC" if shown.is_past else "now",
+    )
+    return charts.forecast_chart(lines, f"{series}: history and forecast")
+
+
+def margin(decision: Decision) -> tuple[Alternative, float] | None:
+    """Return the best alternative that was not chosen, and how much more the chosen one was worth; None without one."""
+    chosen = (decision.chosen.action, decision.chosen.target, decision.chosen.params)
+    others = [each for each in decision.alternatives if (each.action, each.target, each.params) != chosen]
+    best = max(others, key=lambda each: each.value, default=None)
+    return None if best is None else (best, decision.chosen.value - best.value)
 
 
 def can_be_undone(action: ActionDetail) -> bool:

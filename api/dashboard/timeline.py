@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from html import escape
 
 import numpy as np
 from markupsafe import Markup
 
-from api.dashboard.drawing import Box, Scale, nice_step
+from api.dashboard.drawing import Box, Scale, drawing, element, nice_step, titled
 from api.dashboard.formatting import value
 from storage.records import FloatArray
 
@@ -64,8 +63,7 @@ def timeline(lines: Timeline, label: str) -> Markup:
         *_bound(scale, lines),
         *_marks(scale, lines),
     ]
-    head = f'<svg class="chart" viewBox="0 0 {WIDTH:g} {HEIGHT:g}" role="img" aria-label="{escape(label)}">'
-    return Markup(head + "".join(parts) + "</svg>")
+    return drawing("chart", WIDTH, HEIGHT, label, parts)
 
 
 def _scale(lines: Timeline) -> Scale:
@@ -79,24 +77,24 @@ def _scale(lines: Timeline) -> Scale:
     return Scale(start_s, max(end_s, start_s + 1), bottom - pad, top + pad, BOX)
 
 
-def _axes(scale: Scale, lines: Timeline) -> Iterable[str]:
+def _axes(scale: Scale, lines: Timeline) -> Iterable[Markup]:
     step = nice_step((scale.top - scale.bottom) / 4)
     for amount in np.arange(np.ceil(scale.bottom / step) * step, scale.top, step):
         y = scale.y(float(amount))
-        yield f'<line class="grid" x1="{LEFT}" y1="{y:.1f}" x2="{WIDTH - RIGHT}" y2="{y:.1f}"/>'
+        yield element("line", class_="grid", x1=LEFT, y1=y, x2=WIDTH - RIGHT, y2=y)
         text = value(float(amount), lines.unit)
-        yield f'<text class="tick" x="{LEFT - 6}" y="{y + 3.5:.1f}" text-anchor="end">{text}</text>'
+        yield element("text", text, class_="tick", x=LEFT - 6, y=y + 3.5, text_anchor="end")
     span_s = scale.end_s - scale.start_s
     tick_s = next((each for each in _TICKS_S if span_s / each <= MOST_TICKS), _TICKS_S[-1])
     for moment_s in np.arange(np.ceil(scale.start_s / tick_s) * tick_s, scale.end_s, tick_s):
         moment, x = datetime.fromtimestamp(float(moment_s), UTC), scale.x(float(moment_s))
         text = f"{moment:%d %b}" if tick_s >= 86_400 else f"{moment:%d %b %H:%M}"
-        yield f'<line class="grid" x1="{x:.1f}" y1="{TOP}" x2="{x:.1f}" y2="{HEIGHT - BOTTOM}"/>'
+        yield element("line", class_="grid", x1=x, y1=TOP, x2=x, y2=HEIGHT - BOTTOM)
         anchor = "end" if x > WIDTH - LEFT else "middle"
-        yield f'<text class="tick" x="{x:.1f}" y="{HEIGHT - 6}" text-anchor="{anchor}">{text}</text>'
+        yield element("text", text, class_="tick", x=x, y=HEIGHT - 6, text_anchor=anchor)
 
 
-def _envelope(scale: Scale, lines: Timeline) -> str:
+def _envelope(scale: Scale, lines: Timeline) -> Markup:
     """Draw the values: least and greatest of each column, so that no spike is lost however long the history."""
     columns = np.minimum(
         ((lines.moments_s - scale.start_s) / (scale.end_s - scale.start_s) * COLUMNS).astype(int), COLUMNS - 1
@@ -113,29 +111,29 @@ def _envelope(scale: Scale, lines: Timeline) -> str:
             commands.append(f"{'L' if is_pen_down else 'M'}{x:.1f},{scale.y(amount):.1f}")
             is_pen_down = True
         last = int(column)
-    return f'<path class="history" d="{" ".join(commands)}"/>' if commands else ""
+    return element("path", class_="history", d=" ".join(commands)) if commands else Markup()
 
 
-def _bound(scale: Scale, lines: Timeline) -> Iterable[str]:
+def _bound(scale: Scale, lines: Timeline) -> Iterable[Markup]:
     if lines.bound is not None and scale.bottom <= lines.bound <= scale.top:
         y = scale.y(lines.bound)
-        line = f'<line class="bound" x1="{LEFT}" y1="{y:.1f}" x2="{WIDTH - RIGHT}" y2="{y:.1f}"/>'
-        yield f"<g>{line}<title>bound: {value(lines.bound, lines.unit)}</title></g>"
+        line = element("line", class_="bound", x1=LEFT, y1=y, x2=WIDTH - RIGHT, y2=y)
+        yield element("g", line, element("title", f"bound: {value(lines.bound, lines.unit)}"))
 
 
-def _stretches(scale: Scale, stretches: Iterable[Stretch]) -> Iterable[str]:
+def _stretches(scale: Scale, stretches: Iterable[Stretch]) -> Iterable[Markup]:
     for each in stretches:
         left, right = scale.x(each.start_s), scale.x(each.end_s)
-        place = f'x="{left:.1f}" y="{TOP}" width="{max(2.0, right - left):.1f}" height="{HEIGHT - TOP - BOTTOM - LANE}"'
-        yield f'<rect class="stretch {each.tone}" {place}><title>{escape(each.text)}</title></rect>'
+        place = {"x": left, "y": TOP, "width": max(2.0, right - left), "height": HEIGHT - TOP - BOTTOM - LANE}
+        yield titled("rect", each.text, class_=f"stretch {each.tone}", **place)
 
 
-def _marks(scale: Scale, lines: Timeline) -> Iterable[str]:
+def _marks(scale: Scale, lines: Timeline) -> Iterable[Markup]:
     y = HEIGHT - BOTTOM - LANE + 14
     for each in lines.goals:
         x = scale.x(each.at_s)
         corners = f"{x - 6:.1f},{y + 5} {x + 6:.1f},{y + 5} {x:.1f},{y - 6}"
-        yield f'<polygon class="mark {each.tone}" points="{corners}"><title>{escape(each.text)}</title></polygon>'
+        yield titled("polygon", each.text, class_=f"mark {each.tone}", points=corners)
     for each in lines.acts:
-        place = f'x="{scale.x(each.at_s) - 1.5:.1f}" y="{y + 8}" width="3" height="11"'
-        yield f'<rect class="mark {each.tone}" {place}><title>{escape(each.text)}</title></rect>'
+        place = {"x": scale.x(each.at_s) - 1.5, "y": y + 8, "width": 3, "height": 11}
+        yield titled("rect", each.text, class_=f"mark {each.tone}", **place)

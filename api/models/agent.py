@@ -36,7 +36,30 @@ class ModeIn(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"autonomous": False}]})
 
     autonomous: StrictBool
-    by: str = Field(default="api", min_length=1, max_length=200)
+    by: str = Field(
+        default="api",
+        min_length=1,
+        max_length=200,
+        description="Whom the caller speaks for; the audit trail names the caller first",
+    )
+    note: str = Field(default="", max_length=2_000, description="Why; the audit trail keeps it")
+
+
+class StopIn(BaseModel):
+    """That everything is to stand still, or may go on again."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"note": "the deployment went wrong", "by": "ada"}]}
+    )
+
+    release: StrictBool = Field(default=False, description="Take the kill switch away instead of setting it")
+    note: str = Field(min_length=1, max_length=2_000, description="Why; the audit trail keeps it")
+    by: str = Field(
+        default="api",
+        min_length=1,
+        max_length=200,
+        description="Whom the caller speaks for; the audit trail names the caller first",
+    )
 
 
 class Mode(BaseModel):
@@ -108,6 +131,7 @@ class Status(BaseModel):
                     "last_cycle": None,
                     "pending_approvals": 0,
                     "configuration_trouble": None,
+                    "warnings": ["A guard of objective slow names erors, and nothing is recorded under that name yet."],
                     "version": "0.1.0",
                 }
             ]
@@ -126,6 +150,10 @@ class Status(BaseModel):
     pending_approvals: int
     configuration_trouble: str | None = Field(
         default=None, description="Why the configuration is invalid; until it is corrected, the last usable one applies"
+    )
+    warnings: list[str] = Field(
+        default_factory=list,
+        description="What the configuration names that nothing is recorded for, and what the last turn could not read",
     )
     version: str
 
@@ -230,3 +258,23 @@ class Report(BaseModel):
     insights: dict[str, Any]
     monitoring: Monitoring
     last_cycle: CycleDetail | None
+
+
+class ConfigurationKey(BaseModel):
+    """One key of the configuration, as it is in force."""
+
+    key: str
+    value: Any = Field(description="Secrets are blotted out")
+    default: Any
+    comes_from: str = Field(
+        description="default, foreact.toml, the name of an environment variable, or that it was set at the start"
+    )
+    is_read_anew: bool = Field(description="Whether a change of foreact.toml is taken over without a restart")
+
+
+class Configuration(BaseModel):
+    """All that is configured, but for the objectives, which have an address of their own."""
+
+    folder: str
+    keys: list[ConfigurationKey]
+    trouble: str | None = Field(description="Why foreact.toml as it stands cannot be used, or null")

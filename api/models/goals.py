@@ -64,7 +64,9 @@ class GoalSummary(BaseModel):
     since: Moment = Field(description="When it entered its state")
     deadline: Moment
     reason: str = Field(description="Why it is in its state")
-    because: dict[str, Any] = Field(description="Why it was raised, as it was then: the reasoning and its evidence")
+    because: dict[str, Any] = Field(
+        description="Why it was raised, as it was then: the reasoning, its evidence, the causes"
+    )
     now: str = Field(default="", description="What was when it was set, and what is now, in words")
     informs: bool = Field(default=False, description="It says what keeps happening; other goals lead to acts")
     members: list[str] = Field(default_factory=list, description="The series it was set for, where many broke alike")
@@ -110,10 +112,28 @@ class GoalDetail(GoalSummary):
     children: list[GoalSummary] = Field(description="Open goals that are part of this one")
 
 
+class AvailableAction(BaseModel):
+    """An action that there is, as it is configured."""
+
+    name: str
+    summary: str
+    level: str = Field(description="Its autonomy level as configured")
+    risk: str
+    enabled: bool
+    reversible: bool = Field(description="Whether it can be undone here, as it is configured")
+    ready: bool = Field(description="Whether the configuration gives it what it cannot do without")
+    needs: list[str] = Field(description="Options of which one must be set before it proposes anything")
+    options: dict[str, str] = Field(description="The keys of its section in foreact.toml and their meaning")
+    parameters: dict[str, Any] = Field(description="JSON schema of its parameters, of which a form can be made")
+
+
 class Actions(BaseModel):
     """The newest actions."""
 
     actions: list[ActionDetail]
+    available: list[AvailableAction] | None = Field(
+        default=None, description="Every action that there is; null unless it was asked for"
+    )
 
 
 class Answer(BaseModel):
@@ -121,7 +141,12 @@ class Answer(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"by": "ada", "note": "looks right"}]})
 
-    by: str = Field(default="api", min_length=1, max_length=200)
+    by: str = Field(
+        default="api",
+        min_length=1,
+        max_length=200,
+        description="Whom the caller speaks for; the audit trail names the caller first",
+    )
     note: str = Field(default="", max_length=2_000)
     params: dict[str, Any] | None = Field(default=None, description="Parameters that replace the planned ones")
 

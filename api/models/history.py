@@ -6,7 +6,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from storage.records import AuditEntry, Cycle, Objective, ObjectiveKind, Pattern
+from storage.audit import AuditCheck
+from storage.facts import BacktestProgress
+from storage.records import AuditEntry, Cycle, Objective, ObjectiveKind, Pattern, with_deadline
 from tasks.objectives.in_force import Origin
 
 OBJECTIVE: dict[str, Any] = {
@@ -37,6 +39,11 @@ class ObjectiveIn(BaseModel):
     kind: ObjectiveKind = ObjectiveKind.BOUND
     side: Literal["below", "above"] = "below"
     severity: float = Field(default=0.5, ge=0, le=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _deployment_names_metric(cls, given: Any) -> Any:
+        return with_deadline(given) if isinstance(given, dict) else given
 
     @model_validator(mode="after")
     def _only_known_fields(self) -> ObjectiveIn:
@@ -72,6 +79,7 @@ class Audit(BaseModel):
         description="Whether every line carries the hash of the one before; null if not requested"
     )
     first_broken_line: int | None = None
+    check: AuditCheck | None = Field(default=None, description="What was found, and what that can and cannot prove")
 
 
 class Cycles(BaseModel):
@@ -95,3 +103,5 @@ class Backtests(BaseModel):
     """Finished backtests, newest first."""
 
     backtests: list[dict[str, Any]]
+    progress: BacktestProgress | None = Field(default=None, description="Null before the first that was asked for here")
+    reports: list[str] = Field(default_factory=list, description="Pages under /backtests/, newest first")

@@ -6,6 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from storage.records import Autonomy
+
 
 class Rate(BaseModel):
     """A share of what was counted, with its 90 % interval."""
@@ -156,3 +158,45 @@ class Monitoring(BaseModel):
     mean_execution_time_s: float | None
     measured_impact: MeasuredImpact | None
     learning_convergence: LearningConvergence | None
+
+
+class RolloutPair(BaseModel):
+    """What an action may do for a type of goal, and what is missing for more."""
+
+    goal_type: str | None = Field(description="Null of an action that was never planned")
+    action: str
+    level: Autonomy = Field(description="In force now: as said in foreact.toml, or earned since")
+    next_level: Autonomy | None = Field(description="Null at the highest that it may have")
+    missing: list[str] = Field(description="What the next level still needs; the loop promotes by the same rule")
+    reason: str
+    evidence: dict[str, Any] = Field(
+        description="Verified forecasts and their coverage, lead time, measured outcomes and effect, failures, undos"
+    )
+
+
+class Rollout(BaseModel):
+    """Every action that may act, for each type of goal that it was planned for."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "pairs": [
+                        {
+                            "goal_type": "BOTTLENECK_PREVENTION",
+                            "action": "renice_process",
+                            "level": "approve",
+                            "next_level": "auto",
+                            "missing": ["8 measured outcomes", "2 undos of which 90 % worked"],
+                            "reason": "auto still needs: 8 measured outcomes; 2 undos of which 90 % worked",
+                            "evidence": {"forecasts": 120, "coverage_ratio": 0.91, "outcomes": 3, "undos": 0},
+                        }
+                    ],
+                    "note": None,
+                }
+            ]
+        }
+    )
+
+    pairs: list[RolloutPair]
+    note: str | None

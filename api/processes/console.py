@@ -12,10 +12,11 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
 from settings import utc_now
+from storage.private import masked
 
 MAX_BYTES = 10_000_000
 LONGEST = 300
-COLOURS = {"foreact": 35, "server": 34, "facade": 32, "worker": 36, "flows": 33, "setup": 90, "guard": 90}
+COLOURS = {"foreact": 35, "server": 34, "facade": 32, "worker": 36, "flows": 33, "engine": 33, "setup": 90, "guard": 90}
 RECORD = re.compile(r"^(?:\d{4}-\d\d-\d\d )?\d\d:\d\d:\d\d[.,]\d+ (?:\| )?(\w+)\s+(?:\| )?(.*)$")
 _ONLY_RECORDS = {"server", "worker", "flows", "facade"}
 _LEAST = {"server": logging.ERROR, "worker": logging.WARNING}
@@ -36,7 +37,7 @@ class Console:
 
     def line(self, name: str, text: str, *, keep: bool = True) -> None:
         """Write one line; `keep=False` where the process has a file of its own already."""
-        text = text.rstrip()
+        text = masked(text.rstrip())
         if keep and name != "foreact":
             self._file(name).info(text)
         shown = shorten(name, text)

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import settings as settings_module
+from api.prefect_client import login_of_own_server
 from api.processes.prefect_server import own_origins
-from settings import Settings, child_environment
+from settings import Settings, browsable, child_environment, is_loopback
 from storage import lock_file
+from storage.private import without_login
 
 POOL = "foreact"
 OUR_PACKAGES = "api,flows,handlers,storage,tasks"
@@ -27,6 +29,7 @@ LEAN = {
 _OF_ANOTHER_SERVER = (
     "PREFECT_API_KEY",
     "PREFECT_API_AUTH_STRING",
+    "PREFECT_SERVER_API_AUTH_STRING",
     "PREFECT_PROFILE",
     "PREFECT_API_DATABASE_CONNECTION_URL",
     "PREFECT_SERVER_DATABASE_CONNECTION_URL",
@@ -47,6 +50,12 @@ class Layout:
         return Path(settings_module.__file__).parent
 
     @property
+    def deployments_file(self) -> Path:
+        """Return `prefect.yaml`: at the root of the project, or where an installed wheel keeps it."""
+        at_root = self.project / "prefect.yaml"
+        return at_root if at_root.exists() else self.project / "flows" / "prefect.yaml"
+
+    @property
     def home(self) -> Path:
         """Return where the stack keeps what it writes."""
         return self.settings.home
@@ -60,6 +69,11 @@ class Layout:
     def flow_log(self) -> Path:
         """Return the file which all flow runs write to."""
         return self.logs / "flows.log"
+
+    @property
+    def engine_socket(self) -> Path:
+        """Return where flow runs are asked for of a process that has imported everything."""
+        return self.home / "engine.socket"
 
     @property
     def prefect_home(self) -> Path:
@@ -84,7 +98,7 @@ class Layout:
     @property
     def prefect_ui_url(self) -> str:
         """Return the address of the Prefect UI."""
-        return self.settings.prefect_url.rstrip("/").removesuffix("/api")
+        return without_login(self.settings.prefect_url).rstrip("/").removesuffix("/api")
 
 
 def new_layout(settings: Settings, folder: Path) -> Layout:
@@ -98,11 +112,6 @@ def current_layout(settings: Settings) -> Layout:
     return Layout(settings, Path(environment[FOLDER_VARIABLE]), environment[STACK_VARIABLE])
 
 
-def browsable(host: str) -> str:
-    """Return the address at which a browser on this machine reaches a server that listens on `host`."""
-    return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)
-
-
 def python(*arguments: str) -> tuple[str, ...]:
     """Return a command for this interpreter; `-P` keeps a user's `settings.py` or `tasks/` from shadowing ours."""
     return (sys.executable, "-P", *arguments)
@@ -114,9 +123,18 @@ def process_environment(layout: Layout) -> dict[str, str]:
     if layout.owns_server:
         for name in _OF_ANOTHER_SERVER:
             environment.pop(name, None)
+        environment |= _login(layout)
     inherited = environment.get("PYTHONPATH", "")
     environment["PYTHONPATH"] = ":".join(part for part in (str(layout.project), inherited) if part)
     return environment
+
+
+def _login(layout: Layout) -> dict[str, str]:
+    """Return what makes our Prefect server ask for a login, and all our clients have it."""
+    login = login_of_own_server(layout.settings)
+    if login is None:
+        return {}
+    return {"PREFECT_SERVER_API_AUTH_STRING": login, "PREFECT_API_AUTH_STRING": login}
 
 
 def _own_variables(layout: Layout) -> dict[str, str]:
@@ -151,6 +169,8 @@ def _prefect_variables(layout: Layout) -> dict[str, str]:
         "PREFECT_SERVER_SERVICES_CANCELLATION_CLEANUP_LOOP_SECONDS": "60",
         "PREFECT_SERVER_SERVICES_FOREMAN_LOOP_SECONDS": "30",
         "PREFECT_SERVER_SERVICES_REPOSSESSOR_LOOP_SECONDS": "30",
+        # How long a run waits that would overlap, before it asks again.
+        "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "10",
         "PREFECT_WORKER_PREFETCH_SECONDS": "5",
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
         "PREFECT_LOGGING_EXTRA_LOGGERS": OUR_PACKAGES,
@@ -161,7 +181,9 @@ def _prefect_variables(layout: Layout) -> dict[str, str]:
     if layout.owns_server:
         variables |= {
             "PREFECT_UI_STATIC_DIRECTORY": str(home / "ui"),
-            "PREFECT_UI_API_URL": layout.settings.prefect_url,
+            "PREFECT_UI_API_URL": layout.settings.prefect_url
+            if is_loopback(layout.settings.server.prefect_host)
+            else "/api",
             "PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "true",
             "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": ",".join(own_origins(layout.settings.server.prefect_port)),
         }

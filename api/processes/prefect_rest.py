@@ -14,6 +14,7 @@ from api.processes.layout import POOL
 
 UNFINISHED = ("RUNNING", "PENDING", "CANCELLING")
 PAGE = 200
+LOOP_TAGS = {"foreact", "loop"}
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,12 @@ class Run:
     deployment_id: str
     state: str
     due_at: datetime | None
+    tags: tuple[str, ...] = ()
+
+    @property
+    def is_of_the_loop(self) -> bool:
+        """Tell whether a later run does all that this one would have done."""
+        return set(self.tags) >= LOOP_TAGS
 
 
 class PrefectRest:
@@ -32,7 +39,7 @@ class PrefectRest:
 
     def __init__(self, api_url: str, headers: Mapping[str, str] | None = None, pool: str = POOL) -> None:
         self._client = httpx.AsyncClient(
-            base_url=api_url.rstrip("/"), headers=headers, timeout=10, trust_env=False, auth=CsrfToken()
+            base_url=api_url.rstrip("/"), timeout=10, trust_env=False, auth=CsrfToken(headers)
         )
         self._pool = pool
 
@@ -64,10 +71,11 @@ class PrefectRest:
         answer.raise_for_status()
         return {str(row["state_type"]) for row in answer.json()} & {"COMPLETED", "FAILED", "CRASHED"}
 
-    async def end(self, runs: Sequence[Run], state: str, message: str) -> None:
+    async def end(self, runs: Sequence[Run], state: str, message: str, name: str = "") -> None:
         """Set runs to a final state, whatever they claim; their concurrency slots are free at once."""
+        wanted = {"type": state.upper(), "name": name or state.title(), "message": message}
         for run in runs:
-            body = {"state": {"type": state.upper(), "name": state.title(), "message": message}, "force": True}
+            body = {"state": wanted, "force": True}
             (await self._client.post(f"/flow_runs/{run.id}/set_state", json=body)).raise_for_status()
 
     async def pause_pool(self, is_paused: bool) -> None:
@@ -99,4 +107,5 @@ def _run(row: Mapping[str, Any]) -> Run:
         deployment_id=str(row.get("deployment_id") or ""),
         state=str(row["state_type"]),
         due_at=datetime.fromisoformat(due.replace("Z", "+00:00")) if due else None,
+        tags=tuple(row.get("tags") or ()),
     )

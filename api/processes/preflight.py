@@ -11,8 +11,9 @@ from pathlib import Path
 
 import psutil
 
+from api.access import refuse_open_doors
 from api.processes.layout import Layout
-from settings import Settings
+from settings import Settings, utc_now
 from storage import ForeactError, holder_of, is_reserved
 
 PORTS_TRIED = 20
@@ -22,9 +23,10 @@ PORTS_TRIED = 20
 def hold(layout: Layout) -> Iterator[None]:
     """Make the folders, take the folder's lock, and see that the database and the ports are free.
 
-    Raises `folder_not_writable`, `already_running`, `store_in_use` or `port_in_use`.
+    Raises `folder_not_writable`, `keys_needed`, `already_running`, `store_in_use` or `port_in_use`.
     """
     _make_folders(layout)
+    refuse_open_doors(layout.settings, utc_now())
     with _locked(layout.lock, layout.folder):
         _check_database(layout.settings.database_path)
         _check_ports(layout)
@@ -35,6 +37,8 @@ def _make_folders(layout: Layout) -> None:
     try:
         for folder in (layout.home, layout.logs, layout.prefect_home):
             folder.mkdir(parents=True, exist_ok=True)
+            if folder.stat().st_uid == os.geteuid():
+                folder.chmod(0o700)
             if not os.access(folder, os.W_OK | os.X_OK):
                 raise PermissionError(13, "Permission denied", str(folder))
         layout.lock.touch()
@@ -71,12 +75,17 @@ def is_running(layout: Layout) -> bool:
 
 
 def unread_in(settings: Settings) -> list[str]:
-    """Return a sentence for each action, source or option in the configuration that nobody reads."""
+    """Return a sentence for each action, source or option in the configuration that nobody reads.
+
+    Those of your own that cannot be imported come first.
+    """
     # Imported late: the supervisor, which lives as long as the stack, is spared the handlers.
     from handlers import discover_actions, discover_sources
     from handlers.unknown_keys import unread
 
-    return list(unread(settings.options_to_read, settings.sources, discover_actions(), discover_sources()))
+    troubles: list[str] = []
+    actions, sources = discover_actions(settings.folder, troubles), discover_sources(settings.folder, troubles)
+    return [*troubles, *unread(settings.options_to_read, settings.sources, actions, sources)]
 
 
 def _check_database(path: Path) -> None:
@@ -94,7 +103,7 @@ def _check_ports(layout: Layout) -> None:
     server = layout.settings.server
     addresses = [(server.host, server.port, "server.port", "dashboard and API")]
     if layout.owns_server:
-        addresses.append(("127.0.0.1", server.prefect_port, "server.prefect_port", "Prefect server"))
+        addresses.append((server.prefect_host, server.prefect_port, "server.prefect_port", "Prefect server"))
     for place in addresses:
         check_port(*place)
 

@@ -18,11 +18,12 @@ MAX_LINE_BYTES = 16_384
 
 @dataclass(frozen=True)
 class Program:
-    """What to run, under which name, and whether it ends by itself."""
+    """What to run, under which name, whether it ends by itself, and whether the others can do without it."""
 
     name: str
     command: tuple[str, ...]
     is_one_shot: bool = False
+    is_dispensable: bool = False
     stop_s: float = 8.0
 
 
@@ -63,7 +64,10 @@ class Child:
     _exited: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self) -> None:
-        """Keep the process running until it is stopped; raises `process_gave_up` when it keeps dying."""
+        """Keep the process running until it is stopped.
+
+        Raises `process_gave_up` when it keeps dying; one that is dispensable is left away then.
+        """
         short_lives = 0
         while not self.is_stopping:
             started_s = asyncio.get_running_loop().time()
@@ -73,6 +77,9 @@ class Child:
             lived_s = asyncio.get_running_loop().time() - started_s
             short_lives = 1 if lived_s >= self.restarts.long_life_s else short_lives + 1
             delay_s = self.restarts.delay_s(short_lives)
+            if delay_s is None and self.program.is_dispensable:
+                self.console.line("foreact", f"{self._gave_up(short_lives)} Going on without it.")
+                return
             if delay_s is None:
                 raise self._gave_up(short_lives)
             self.console.line("foreact", f"{self.program.name} ended ({_ending(code)}); restarting in {delay_s:g} s")

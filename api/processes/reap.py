@@ -19,6 +19,8 @@ from api.processes.prefect_rest import PrefectRest, Run
 
 MISSED = "Missed while foreact was stopped; a later run replaces it."
 GONE = "The process of this run has ended."
+CUT_OFF = "foreact, on whose worker this run was to be executed, was stopped."
+STOPPED = "foreact was stopped; its next start goes on with what is left to do."
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,28 @@ async def reap_all(prefect: PrefectRest, now: datetime) -> tuple[int, int]:
     left = await prefect.unfinished()
     await prefect.end([run for run in left if run.state != "CANCELLING"], "crashed", GONE)
     await prefect.end([run for run in left if run.state == "CANCELLING"], "cancelled", GONE)
+    return len(left), await end_missed(prefect, now)
+
+
+async def end_missed(prefect: PrefectRest, now: datetime) -> int:
+    """End all missed runs but the newest, which a worker would start one after the other; return how many.
+
+    Of the loop's own nothing failed and nobody cancelled anything: they count as completed, under a name that tells.
+    """
     old = superseded(await prefect.missed(now))
-    await prefect.end(old, "cancelled", MISSED)
-    return len(left), len(old)
+    await _end_by_whose(prefect, old, MISSED, "Missed")
+    return len(old)
+
+
+async def end_left(prefect: PrefectRest, left: Iterable[Run]) -> None:
+    """End what still runs as foreact stops: cancelled where that was asked for, or else completed as `Stopped`."""
+    left = list(left)
+    await prefect.end([run for run in left if run.state == "CANCELLING"], "cancelled", STOPPED)
+    await _end_by_whose(prefect, [run for run in left if run.state != "CANCELLING"], STOPPED, "Stopped")
+
+
+async def _end_by_whose(prefect: PrefectRest, runs: Iterable[Run], message: str, name: str) -> None:
+    """End runs of the loop as completed; of a deployment whose work nothing makes up for, as cancelled."""
+    runs = list(runs)
+    await prefect.end([run for run in runs if run.is_of_the_loop], "completed", message, name)
+    await prefect.end([run for run in runs if not run.is_of_the_loop], "cancelled", CUT_OFF)

@@ -1,4 +1,4 @@
-"""Register the work pool, the deployments of `prefect.yaml` and the zombie automation; then ask for the first cycle.
+"""Register the work pool, the deployments of `prefect.yaml` and the automations; then ask for the first cycle.
 
 Run as `python -m api.processes.register`. It uses Prefect's client in one process: `prefect deploy` takes 3 s a
 deployment, and leaves schedules behind that were removed from the file.
@@ -19,21 +19,18 @@ import yaml  # type: ignore[import-untyped]
 from prefect import Flow
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.actions import DeploymentScheduleCreate, WorkPoolCreate, WorkPoolUpdate
-from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyOptions, StateType
+from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyOptions
 from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule
-from prefect.events.actions import ChangeFlowRunState
-from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
-from prefect.events.schemas.events import ResourceSpecification
 from prefect.exceptions import ObjectAlreadyExists
 from prefect.utilities.callables import parameter_schema
 from prefect.workers.process import ProcessWorker
 
+from api.prefect_client import schedules_of_cycle
+from api.processes.automations import ensure_automations
 from api.processes.layout import POOL, Layout, current_layout, python
 from api.processes.preflight import unread_in
 from settings import Settings, settings_in_force
 
-AUTOMATION = "foreact: runs without a heartbeat have crashed"
-HEARTBEAT_TIMEOUT = timedelta(seconds=90)
 SERVER_TIMEOUT_S = 60.0
 POOL_READY = "@pool-ready"
 FIRST_CYCLE = "@first-cycle "
@@ -44,8 +41,7 @@ def deployments(file: Path, settings: Settings) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = yaml.safe_load(file.read_text())["deployments"]
     for row in rows:
         if row["name"] == "cycle":
-            schedule = {"interval": settings.analysis_interval_s, "anchor_date": "2020-01-01T00:00:00+00:00"}
-            row["schedules"] = [schedule] if settings.forecasting.auto_analysis_enabled else []
+            row["schedules"] = schedules_of_cycle(settings)
     return rows
 
 
@@ -53,12 +49,11 @@ def schedule_of(row: Mapping[str, Any]) -> DeploymentScheduleCreate:
     """Turn a schedule of the file into Prefect's."""
     schedule: IntervalSchedule | CronSchedule
     if "interval" in row:
-        # A fixed anchor keeps the runs on the clock's grid across restarts.
         anchor = {"anchor_date": row["anchor_date"]} if "anchor_date" in row else {}
         schedule = IntervalSchedule(interval=timedelta(seconds=float(row["interval"])), **anchor)
     else:
         schedule = CronSchedule(cron=row["cron"], timezone=row.get("timezone", "UTC"))
-    return DeploymentScheduleCreate(schedule=schedule, active=row.get("active", True))
+    return DeploymentScheduleCreate(schedule=schedule, active=row.get("active", True), slug=row.get("slug"))
 
 
 def job_template(layout: Layout) -> dict[str, Any]:
@@ -69,7 +64,8 @@ def job_template(layout: Layout) -> dict[str, Any]:
     no deployment or flow run may ask for another.
     """
     template = ProcessWorker.get_default_base_job_template()
-    command = f"exec {shlex.join(python('-m', 'prefect.engine'))} >> {shlex.quote(str(layout.flow_log))} 2>&1"
+    run = (*python("-S", "-m", "api.processes.flow_run"), str(layout.engine_socket), *python("-m", "flows.engine"))
+    command = f"exec {shlex.join(run)} >> {shlex.quote(str(layout.flow_log))} 2>&1"
     fixed = {
         "command": shlex.join(("/bin/sh", "-c", command)),
         "working_dir": str(layout.folder),
@@ -84,7 +80,7 @@ def job_template(layout: Layout) -> dict[str, Any]:
 
 async def register(layout: Layout) -> None:
     """Register everything; idempotent."""
-    rows = deployments(layout.project / "prefect.yaml", layout.settings)
+    rows = deployments(layout.deployments_file, layout.settings)
     flows = {row["entrypoint"]: _flow(row["entrypoint"]) for row in rows}
     for sentence in unread_in(layout.settings):
         print(sentence, flush=True)  # noqa: T201
@@ -93,7 +89,7 @@ async def register(layout: Layout) -> None:
         await _ensure_pool(client, job_template(layout))
         print(POOL_READY, flush=True)  # noqa: T201
         ids = {row["name"]: await _deploy(client, row, flows[row["entrypoint"]]) for row in rows}
-        await _ensure_automation(client, list(ids.values()))
+        await ensure_automations(client, ids, layout.settings.analysis_interval_s)
         if layout.settings.forecasting.auto_analysis_enabled:
             await client.create_flow_run_from_deployment(ids["cycle"], tags=["first"])
         print(f"{FIRST_CYCLE}{ids['cycle']}", flush=True)  # noqa: T201
@@ -138,33 +134,6 @@ async def _deploy(client: PrefectClient, row: Mapping[str, Any], flow: Flow[...,
         parameter_openapi_schema=parameter_schema(flow).model_dump_for_openapi(),
         enforce_parameter_schema=True,
     )
-
-
-async def _ensure_automation(client: PrefectClient, deployment_ids: list[UUID]) -> None:
-    ours = [f"prefect.deployment.{deployment_id}" for deployment_id in deployment_ids]
-    automation = AutomationCore(
-        name=AUTOMATION,
-        description="Marks a foreact flow run as crashed when its heartbeat stops for 90 s.",
-        trigger=EventTrigger(
-            after={"prefect.flow-run.heartbeat"},
-            expect={
-                "prefect.flow-run.heartbeat",
-                *(f"prefect.flow-run.{end}" for end in ("Completed", "Failed", "Cancelled", "Crashed")),
-            },
-            match=ResourceSpecification(root={"prefect.resource.id": ["prefect.flow-run.*"]}),
-            match_related=ResourceSpecification(root={"prefect.resource.id": ours}),
-            for_each={"prefect.resource.id"},
-            posture=Posture.Proactive,
-            threshold=1,
-            within=HEARTBEAT_TIMEOUT,
-        ),
-        actions=[ChangeFlowRunState(state=StateType.CRASHED, message="No heartbeat for 90 s.")],
-    )
-    existing = await client.read_automations_by_name(AUTOMATION)
-    if existing:
-        await client.update_automation(existing[0].id, automation)
-    else:
-        await client.create_automation(automation)
 
 
 def main() -> None:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import signal
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -18,12 +16,12 @@ from api.processes.layout import POOL, Layout, process_environment, python
 from api.processes.living import members
 from api.processes.prefect_rest import PrefectRest
 from api.processes.program import Child, Program
-from api.processes.reap import MISSED, reap, reap_all, superseded
+from api.processes.reap import end_left, end_missed, reap, reap_all
 from settings import Settings, utc_now
 from storage.errors import ForeactError
 
 REAP_EVERY_S = 10.0
-READY_TIMEOUT_S = 90.0
+READY_TIMEOUT_S = 180.0
 DRAIN_S = 10.0
 HEALTH_EVERY_S = 15.0
 HEALTH_TIMEOUT_S = 5.0
@@ -76,6 +74,8 @@ class Supervisor:
                     group.create_task(self.children[name].run())
             group.create_task(follow(self.layout.flow_log, lambda line: self.console.line("flows", line, keep=False)))
             await self._ready("the Prefect server", f"{self.layout.settings.prefect_url.rstrip('/')}/health")
+            # What it imports must not keep the server waiting, and is there before the first run.
+            group.create_task(self.children["engine"].run())
             await self.pool_ready.wait()
             await self._reap_earlier_life()
             group.create_task(self.children["worker"].run())
@@ -90,7 +90,7 @@ class Supervisor:
         for program in programs(self.layout):
             self.children[program.name] = Child(program, environment, self.layout.folder, self.console)
         self.children["setup"].on_line = self._heard_from_setup
-        self.children["worker"].before_restart = self._cancel_missed
+        self.children["worker"].before_restart = self._end_missed
 
     def _heard_from_setup(self, line: str) -> bool:
         if line.startswith(POOL_READY):
@@ -159,10 +159,10 @@ class Supervisor:
             for run in (*verdict.crashed, *verdict.cancelled):
                 self._say(f"run {run.name} had no process any more and was ended")
 
-    async def _cancel_missed(self) -> None:
+    async def _end_missed(self) -> None:
         """Of the runs missed while there was no worker keep the newest: a new worker would start them all."""
         with contextlib.suppress(httpx.HTTPError):
-            await self.prefect.end(superseded(await self.prefect.missed(utc_now())), "cancelled", MISSED)
+            await end_missed(self.prefect, utc_now())
 
     def _announce(self) -> None:
         settings = self.layout.settings
@@ -182,7 +182,7 @@ class Supervisor:
             child.is_stopping = True
         with contextlib.suppress(httpx.HTTPError, TimeoutError):
             await asyncio.wait_for(self._drain(), DRAIN_S + 5)
-        for name in ("setup", "worker", "facade", "server"):
+        for name in ("setup", "worker", "engine", "facade", "server"):
             if name in self.children:
                 await self.children[name].stop()
         await self._dismiss_guard()
@@ -193,7 +193,7 @@ class Supervisor:
         self._say("stopped")
 
     async def _drain(self) -> None:
-        """Start nothing new, give what runs a few seconds, and mark the rest as cancelled."""
+        """Start nothing new, give what runs a few seconds, and end the rest."""
         if not self.pool_ready.is_set() or not await self.prefect.is_healthy():
             return
         await self.prefect.pause_pool(True)
@@ -202,7 +202,7 @@ class Supervisor:
             if asyncio.get_running_loop().time() > deadline_s:
                 break
             await asyncio.sleep(0.3)
-        await self.prefect.end(left, "cancelled", "foreact was stopped.")
+        await end_left(self.prefect, left)
 
     async def _dismiss_guard(self) -> None:
         guard = self.children.get("guard")
@@ -240,18 +240,16 @@ def programs(layout: Layout) -> list[Program]:
         Program("guard", python("-m", "api.processes.guard", layout.token)),
         Program("facade", python("-m", "api.app")),
         Program("setup", python("-m", "api.processes.register"), is_one_shot=True),
+        # Without it every run imports for itself, so that a folder which takes no socket stops nothing.
+        Program(
+            "engine",
+            python("-m", "flows.engine", str(layout.engine_socket)),
+            is_one_shot=True,
+            is_dispensable=True,
+        ),
         Program("worker", python("-m", "prefect", "worker", "start", "--pool", POOL, "--type", "process")),
     ]
     if layout.owns_server:
-        own_server = python("-m", "api.processes.prefect_server", str(server.prefect_port))
+        own_server = python("-m", "api.processes.prefect_server", server.prefect_host, str(server.prefect_port))
         programs_to_run.append(Program("server", own_server))
     return programs_to_run
-
-
-def authorization(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the header that a Prefect server elsewhere may ask for."""
-    if key := environment.get("PREFECT_API_KEY"):
-        return {"Authorization": f"Bearer {key}"}
-    if basic := environment.get("PREFECT_API_AUTH_STRING"):
-        return {"Authorization": f"Basic {base64.b64encode(basic.encode()).decode()}"}
-    return {}

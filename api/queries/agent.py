@@ -21,7 +21,8 @@ from api.models.agent import (
     StageReport,
     Status,
 )
-from api.models.history import Patterns
+from api.models.history import Audit, Patterns
+from api.models.learned import Insights
 from api.queries.forecasts import (
     NO_CYCLE_NOTE,
     prediction,
@@ -33,12 +34,10 @@ from api.receipt_counts import ReceiptCounts
 from settings import VERSION, Settings
 from storage.actions import ActionView
 from storage.errors import ForeactError
-from storage.facts import INSIGHTS, PLACEBOS
+from storage.facts import DRILLS, INSIGHTS, PLACEBOS, TROUBLES
 from storage.records import Cycle, GoalState, ReceiptStatus, Verdict
 from tasks.authority import is_switched_on
-from tasks.learn.outcome_rows import OutcomeRow
-from tasks.learn.reports.insights import insights as learned_from
-from tasks.patterns.in_force import patterns_in_force
+from tasks.objectives.in_force import said_of_names
 
 REPORT_HORIZON_HOURS = 24.0
 
@@ -91,6 +90,7 @@ def status(facade: Facade, receipts: ReceiptsSoFar | None = None) -> Status:
         last_cycle=cycles[0] if cycles else None,
         pending_approvals=sum(awaits_approval(view, receipts.now) for view in receipts.pending),
         configuration_trouble=facade.trouble,
+        warnings=[*said_of_names(facade.in_force, store), *(store.facts.get(TROUBLES) or ())],
         version=VERSION,
     )
 
@@ -137,6 +137,9 @@ def patterns(facade: Facade) -> Patterns:
 
 
 def _patterns(facade: Facade) -> Patterns:
+    # As below: loaded where it is needed, so that a command that asks no more than the status is quick.
+    from tasks.patterns.in_force import patterns_in_force
+
     newest = facade.store.cycles.latest(1, whole=True)
     if not newest:
         return Patterns(cycle_id=None, patterns=[], note=NO_CYCLE_NOTE)
@@ -147,11 +150,33 @@ def _patterns(facade: Facade) -> Patterns:
 
 def insights(facade: Facade) -> dict[str, Any]:
     """Tell what was learned from the outcomes."""
+    from tasks.learn.outcome_rows import OutcomeRow
+    from tasks.learn.reports.insights import insights as learned_from
+
     published = facade.store.facts.get(INSIGHTS)
     # Nothing was learned yet, or learning is switched off: then the outcomes speak for themselves.
     learned = learned_from(map(OutcomeRow.of, facade.store.outcomes.targets())) if published is None else published
     checked = facade.store.facts.get(PLACEBOS)
     return learned | {"placebo_check": PLACEBOS.json.dump_python(checked, mode="json") if checked else None}
+
+
+def insights_and_drills(facade: Facade) -> Insights:
+    """Tell what was learned, and how undo drills ended."""
+    from handlers.drills import DrillReport
+
+    drills = DrillReport.of_facts(facade.store.facts.matching(DRILLS))
+    practised = {} if drills.success_ratio is None else {"drill_success_rate": drills.success_ratio}
+    return Insights.model_validate({**insights(facade), **practised})
+
+
+def audit(facade: Facade, limit: int, verify: bool = False) -> Audit:
+    """Return the newest lines of the audit trail; `verify` checks all of them."""
+    entries = facade.store.audit.latest(limit)
+    if not verify:
+        return Audit(entries=entries, verified=None)
+    check = facade.store.audit.check()
+    is_well = check.first_broken_line is None
+    return Audit(entries=entries, verified=is_well, first_broken_line=check.first_broken_line, check=check)
 
 
 def report(facade: Facade) -> Report:
@@ -178,6 +203,7 @@ def report(facade: Facade) -> Report:
     )
 
 
+MOST_SAID_CHARS = 500
 GONE_WRONG = (ReceiptStatus.FAILED, ReceiptStatus.TIMED_OUT)
 
 
@@ -185,7 +211,7 @@ def mode_in_force(autonomous: bool, kill_switch: Path) -> Mode:
     """Describe the switch and the kill-switch file."""
     stopped = kill_switch.exists()
     if stopped:
-        note = f"The kill switch {kill_switch} exists: foreact does nothing until it is removed."
+        note = f"The kill switch {kill_switch} exists: foreact does nothing until it is removed.{_said_in(kill_switch)}"
     elif autonomous:
         note = "Acts automatically where an action's level allows it."
     else:
@@ -197,6 +223,16 @@ def mode_in_force(autonomous: bool, kill_switch: Path) -> Mode:
         kill_switch_path=str(kill_switch),
         note=note,
     )
+
+
+def _said_in(kill_switch: Path) -> str:
+    """Return what the file says of who set it and why, as a sentence's beginning has it; often nothing."""
+    try:
+        with kill_switch.open(encoding="utf-8", errors="replace") as file:
+            said = " ".join(file.read(MOST_SAID_CHARS).split())
+    except OSError:
+        return ""
+    return f" {said}" if said else ""
 
 
 def open_count(counts: Mapping[str, int]) -> int:

@@ -18,7 +18,7 @@ from storage.errors import ForeactError
 from storage.records import Breach, FloatArray, Forecast, StatePrediction
 from storage.samples import SeriesInfo
 from tasks.drivers.in_force import breaches_in_force
-from tasks.forecast.risk.recalibration import Reliability, reliability
+from tasks.reliability import Reliability, reliability
 from tasks.text import span
 
 LEVELS = (0.05, 0.95)
@@ -247,19 +247,23 @@ def foreseen(facade: Facade) -> Foreseen:
 
     def read() -> Foreseen:
         cycle_id = store.forecasts.latest_cycle()
-        if cycle_id is None:
-            return Foreseen(None, [], [], None)
-        units = {info.series: info.unit for info in store.samples.known()}
-        return Foreseen(
-            cycle_id,
-            [series_forecast(f, units.get(f.series, "")) for f in store.forecasts.of_cycle(cycle_id)],
-            list(breaches_in_force(store, cycle_id)),
-            store.forecasts.state(cycle_id),
-        )
+        return Foreseen(None, [], [], None) if cycle_id is None else foreseen_by(facade, cycle_id)
 
     if len(store.samples.known()) > MOST_SERIES_KEPT:
         return read()
     return store.engine.recall(("forecasts", "series", "breaches", "facts", "states"), "foreseen", read)
+
+
+def foreseen_by(facade: Facade, cycle_id: str) -> Foreseen:
+    """Return what one cycle foresaw; all empty where it forecast nothing, or that is no longer kept."""
+    store = facade.store
+    units = {info.series: info.unit for info in store.samples.known()}
+    return Foreseen(
+        cycle_id,
+        [series_forecast(f, units.get(f.series, "")) for f in store.forecasts.of_cycle(cycle_id)],
+        list(breaches_in_force(store, cycle_id)),
+        store.forecasts.state(cycle_id),
+    )
 
 
 def calibration(facade: Facade) -> Calibration:

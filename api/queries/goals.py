@@ -8,11 +8,12 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from api.facade import Facade
-from api.models.goals import ActionDetail, Actions, GoalDetail, GoalsOverview, GoalSummary
+from api.models.goals import ActionDetail, Actions, AvailableAction, GoalDetail, GoalsOverview, GoalSummary
+from handlers import ActionHandler, discover_actions
 from storage.actions import ActionView
 from storage.errors import ForeactError
 from storage.facts import STANDINGS, WAITS
-from storage.records import Autonomy, GoalView, Outcome
+from storage.records import Decision, GoalView, Outcome
 from tasks.authority import as_it_stands
 from tasks.configured_actions import configured_actions
 from tasks.objectives.conflicts import conflicts
@@ -43,10 +44,8 @@ def told_now(view: GoalView, standing: str | None) -> str:
 
 
 def awaits_approval(view: ActionView, now: datetime) -> bool:
-    """Tell whether an action waits for a person: none has answered, and it has neither begun nor expired."""
-    action = view.action
-    is_open = view.receipt is None and view.intent is None and view.approval is None and now < action.expires_at
-    return is_open and action.level is not Autonomy.AUTO
+    """Tell whether an action waits for a person."""
+    return view.awaits_approval(now)
 
 
 def action_status(view: ActionView, now: datetime) -> str:
@@ -118,6 +117,15 @@ def detail(facade: Facade, goal_id: str) -> GoalDetail:
     )
 
 
+def decision(facade: Facade, decision_id: str) -> Decision:
+    """Return one decision; raises `decision_unknown`."""
+    record = facade.store.decisions.get(decision_id)
+    if record is None:
+        remedy = "GET /api/autonomous/goals/{goal_id} lists the decisions of a goal."
+        raise ForeactError("decision_unknown", f"There is no decision {decision_id}.", remedy, status=404)
+    return record
+
+
 def unknown_goal(goal_id: str) -> ForeactError:
     """Say that there is no such goal."""
     remedy = "GET /api/autonomous/goals?state=all lists them."
@@ -143,13 +151,41 @@ def action_detail(facade: Facade, view: ActionView, now: datetime) -> ActionDeta
 def waits_for(facade: Facade, views: list[ActionView]) -> dict[str, str]:
     """Return what the actions wait for that are due and may not be done yet, as the executor last found."""
     open_ids = {view.action.action_id for view in views if view.receipt is None and view.intent is None}
-    reasons = (facade.store.facts.get(WAITS) if open_ids else None) or {}
-    return {action_id: reason for action_id, reason in reasons.items() if action_id in open_ids}
+    waits = (facade.store.facts.get(WAITS) if open_ids else None) or {}
+    return {action_id: wait.reason for action_id, wait in waits.items() if action_id in open_ids}
 
 
 def awaiting(facade: Facade, now: datetime) -> list[ActionView]:
     """Return the actions that wait for a person's answer."""
     return [view for view in as_they_stand(facade, facade.store.actions.pending()) if awaits_approval(view, now)]
+
+
+def actions_here(facade: Facade) -> dict[str, ActionHandler]:
+    """Return every action that code here carries out, or a tagged deployment does, as it is configured, by name."""
+    # Loaded where it is needed: a command that lists goals asks no Prefect and is quick without.
+    from api.prefect_client import authorization, deployed_actions
+
+    settings = facade.in_force
+    registered = discover_actions(settings.folder)
+    registered |= deployed_actions(settings.prefect_url, registered, authorization(settings))
+    found = configured_actions(settings, registered)
+    return {name: each for name, each in sorted(found.items()) if each.is_carried_out_here}
+
+
+def available_actions(facade: Facade) -> list[AvailableAction]:
+    """Return the actions that there are."""
+    return [_available(each) for each in actions_here(facade).values()]
+
+
+def _available(action: ActionHandler) -> AvailableAction:
+    own = {name: getattr(action, name) for name in ("name", "summary", "level", "risk", "enabled", "reversible")}
+    try:
+        schema = action.parameter_schema
+    except ValueError as trouble:
+        schema = {"type": "object", "properties": {}, "description": str(trouble)}
+    return AvailableAction(
+        **own, ready=action.is_ready, needs=list(action.needs), options=dict(action.options), parameters=schema
+    )
 
 
 def latest_actions(facade: Facade, limit: int) -> Actions:

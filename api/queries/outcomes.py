@@ -12,8 +12,6 @@ from api.models.outcomes import OutcomeDetail, Outcomes
 from storage.errors import ForeactError
 from storage.records import Outcome
 from storage.table import whole_day
-from tasks.learn.outcome_rows import OutcomeRow
-from tasks.learn.reports.monitoring import GoalTrace, monitoring_figures
 
 WINDOW = timedelta(days=1)
 MOST_GOALS = 5_000
@@ -21,6 +19,10 @@ MOST_GOALS = 5_000
 
 def monitoring(facade: Facade, learned: Mapping[str, Any], now: datetime) -> Monitoring:
     """Return the monitoring figures of the last day; convergence is what the newest learn stage published."""
+    # Loaded where it is needed: a command that asks no more than the status is quick.
+    from tasks.learn.outcome_rows import OutcomeRow
+    from tasks.learn.reports.monitoring import GoalTrace, monitoring_figures
+
     since = now - WINDOW
     views = [*facade.store.goals.open(), *facade.store.goals.recent(since, MOST_GOALS)]
     traces = [

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import CounterMetricFamily as Counter
@@ -18,11 +19,13 @@ from prometheus_client.registry import Collector
 
 from api import queries
 from api.facade import Facade
+from api.queries.ahead import predicted
 from handlers.drills import DrillReport
 from storage import Store
 from storage.facts import DRILLS
 from storage.records import Cycle
 from tasks.drivers.in_force import breaches_in_force
+from tasks.objectives.in_force import objectives_in_force
 
 COVERAGE_LAST = 500
 
@@ -55,26 +58,48 @@ class Scrape:
         return self.store.forecasts.coverage(COVERAGE_LAST)
 
 
-Value = float | Mapping[str, float] | None
-"""A number, or one for each value of a label; None leaves the figure out."""
+Value = float | Mapping[Any, float] | None
+"""A number, or one for each value of a label, or of several; None leaves the figure out."""
 Read = Callable[[Scrape], Value]
-_FIGURES: list[Callable[[Scrape], Metric | None]] = []
 
 
-def figure(kind: type[Gauge] | type[Counter], name: str, text: str, by: str = "") -> Callable[[Read], Read]:
-    """Show what a function returns as a figure; `by` is its label, whose values must be few."""
+@dataclass(frozen=True)
+class Figure:
+    """One figure: what it is called and tells, its labels, and how it is read off the store."""
 
-    def family(read: Read, scrape: Scrape) -> Metric | None:
-        value = read(scrape)
+    kind: type[Gauge] | type[Counter]
+    name: str
+    text: str
+    labels: tuple[str, ...]
+    read: Read
+
+    @property
+    def shown_name(self) -> str:
+        """Return the name under which it is shown."""
+        return f"{self.name}_total" if self.kind is Counter else self.name
+
+    def family(self, scrape: Scrape) -> Metric | None:
+        """Return it with its values now; None where there is none to show."""
+        value = self.read(scrape)
         if value is None:
             return None
-        shown = kind(name, text, labels=[by] if by else None)
-        for label, amount in sorted(value.items()) if isinstance(value, Mapping) else [("", value)]:
-            shown.add_metric([label] if by else [], amount)
+        shown = self.kind(self.name, self.text, labels=self.labels or None)
+        for said, amount in sorted(value.items()) if isinstance(value, Mapping) else [((), value)]:
+            shown.add_metric([said] if isinstance(said, str) else list(said), amount)
         return shown
 
+
+FIGURES: list[Figure] = []
+
+
+def figure(
+    kind: type[Gauge] | type[Counter], name: str, text: str, by: str | tuple[str, ...] = ()
+) -> Callable[[Read], Read]:
+    """Show what a function returns as a figure; `by` is its label or labels, whose values must be few."""
+    labels = () if not by else (by,) if isinstance(by, str) else by
+
     def declare(read: Read) -> Read:
-        _FIGURES.append(lambda scrape: family(read, scrape))
+        FIGURES.append(Figure(kind, name, text, labels, read))
         return read
 
     return declare
@@ -108,6 +133,11 @@ def _samples(scrape: Scrape) -> Value:
 @figure(Counter, "foreact_events", "Events received over HTTP since the start.")
 def _events(scrape: Scrape) -> Value:
     return scrape.facade.counters.get("events")
+
+
+@figure(Counter, "foreact_samples_refused", "Pushed samples that were refused since the start.")
+def _samples_refused(scrape: Scrape) -> Value:
+    return scrape.facade.counters.get("samples_refused")
 
 
 @figure(Counter, "foreact_tends", "Runs of tend started by the facade.")
@@ -178,6 +208,22 @@ def _breaches(scrape: Scrape) -> Value:
     return worst if scrape.newest else None
 
 
+@figure(
+    Gauge,
+    "foreact_predicted_value",
+    "Quantile of what is foretold of an objective's series, so many seconds after the newest cycle.",
+    by=("objective", "series", "level", "ahead_seconds"),
+)
+def _predicted(scrape: Scrape) -> Value:
+    return predicted(scrape.facade)
+
+
+@figure(Gauge, "foreact_objective_bound", "The bound of each objective.", by=("objective", "side"))
+def _bounds(scrape: Scrape) -> Value:
+    known = objectives_in_force(scrape.facade.in_force, scrape.store)
+    return {(each.name, each.side): each.bound for each in known}
+
+
 class LoopCollector(Collector):
     """Reads every figure anew at each scrape; labels are states, statuses, stages and objectives, which are few."""
 
@@ -191,7 +237,7 @@ class LoopCollector(Collector):
     def collect(self) -> Iterable[Metric]:
         """Return all figures."""
         scrape = Scrape(self._facade)
-        return (shown for read in _FIGURES if (shown := read(scrape)) is not None)
+        return (shown for each in FIGURES if (shown := each.family(scrape)) is not None)
 
 
 def registry(facade: Facade) -> CollectorRegistry:

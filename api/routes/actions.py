@@ -8,8 +8,9 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from api import commands, queries
-from api.facade import FacadeDep
-from api.models.goals import ActionDetail, Actions, Answer, Answered
+from api.dependencies import FacadeDep
+from api.models.goals import ActionDetail, Actions, Answered
+from api.routes.goals import AnswerDep
 from handlers.drills import DrillReport
 from storage.facts import DRILLS, Drill
 
@@ -24,9 +25,14 @@ class Drills(BaseModel):
 
 
 @router.get("/actions")
-def actions(facade: FacadeDep, limit: Annotated[int, Query(ge=1, le=500)] = 50) -> Actions:
+def actions(
+    facade: FacadeDep,
+    limit: Annotated[int, Query(ge=1, le=500)] = 50,
+    available: Annotated[bool, Query(description="Also list every action that there is, with its parameters")] = False,
+) -> Actions:
     """Return the newest actions, newest first, with approval, intent, receipt and outcomes."""
-    return queries.goals.latest_actions(facade, limit)
+    latest = queries.goals.latest_actions(facade, limit)
+    return latest.model_copy(update={"available": queries.goals.available_actions(facade)}) if available else latest
 
 
 @router.get("/actions/drills")
@@ -46,22 +52,22 @@ def action(action_id: str, facade: FacadeDep) -> ActionDetail:
 def approve_action(
     action_id: str,
     facade: FacadeDep,
-    body: Answer | None = None,
+    answer: AnswerDep,
     dry_run: Annotated[bool, Query(description="Only say what it would do; the action keeps waiting")] = False,
 ) -> Answered:
     """Approve an action, optionally with other parameters; the first answer counts."""
     if dry_run:
-        return commands.operator.rehearse_action(facade, action_id, body or Answer())
-    return commands.operator.answer_action(facade, action_id, body or Answer(), approved=True)
+        return commands.operator.rehearse_action(facade, action_id, answer)
+    return commands.operator.answer_action(facade, action_id, answer, approved=True)
 
 
 @router.post("/actions/{action_id}/reject")
-def reject_action(action_id: str, facade: FacadeDep, body: Answer | None = None) -> Answered:
+def reject_action(action_id: str, facade: FacadeDep, answer: AnswerDep) -> Answered:
     """Reject an action; the first answer counts."""
-    return commands.operator.answer_action(facade, action_id, body or Answer(), approved=False)
+    return commands.operator.answer_action(facade, action_id, answer, approved=False)
 
 
 @router.post("/actions/{action_id}/undo", status_code=202)
-def undo_action(action_id: str, facade: FacadeDep, body: Answer | None = None) -> Answered:
+def undo_action(action_id: str, facade: FacadeDep, answer: AnswerDep) -> Answered:
     """Undo an action; the undo is recorded and guarded like any action."""
-    return commands.operator.undo_action(facade, action_id, body or Answer())
+    return commands.operator.undo_action(facade, action_id, answer)

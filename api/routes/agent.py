@@ -7,8 +7,8 @@ from typing import Annotated
 from fastapi import APIRouter, Header
 
 from api import commands, queries
-from api.facade import FacadeDep
-from api.models.agent import Mode, ModeIn, RunStarted, Status
+from api.dependencies import CallerDep, FacadeDep
+from api.models.agent import Configuration, Mode, ModeIn, RunStarted, Status, StopIn
 
 router = APIRouter(tags=["agent"])
 
@@ -19,10 +19,23 @@ def status(facade: FacadeDep) -> Status:
     return queries.agent.status(facade)
 
 
+@router.get("/configuration")
+def configuration(facade: FacadeDep) -> Configuration:
+    """Return every setting in force, where it comes from, and its default; secrets are not shown."""
+    return queries.configuration.configuration(facade)
+
+
 @router.post("/mode")
-def set_mode(body: ModeIn, facade: FacadeDep) -> Mode:
+def set_mode(body: ModeIn, facade: FacadeDep, caller: CallerDep) -> Mode:
     """Switch automatic actions on, or off so that the loop only recommends."""
-    commands.operator.set_mode(facade, body.autonomous, body.by)
+    commands.operator.set_mode(facade, body.autonomous, caller.named(body.by), body.note)
+    return queries.agent.mode(facade)
+
+
+@router.post("/stop")
+def stop(body: StopIn, facade: FacadeDep, caller: CallerDep) -> Mode:
+    """Turn the kill switch on: no action and no undo begins, approved or not, until it is released."""
+    commands.operator.set_kill_switch(facade, not body.release, caller.named(body.by), body.note)
     return queries.agent.mode(facade)
 
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from api import queries
-from api.facade import FacadeDep
+from api.dependencies import FacadeDep
 from api.models.agent import ExecutorStatistics, Report
 from api.models.learned import Insights, Monitoring
-from handlers.drills import DrillReport
-from storage.facts import DRILLS
 
 router = APIRouter(tags=["executor"])
 
@@ -23,9 +21,7 @@ def executor_statistics(facade: FacadeDep) -> ExecutorStatistics:
 @router.get("/executor/insights")
 def executor_insights(facade: FacadeDep) -> Insights:
     """Return what was learned: which actions work, for what and when, which fail, and how undo drills ended."""
-    drills = DrillReport.of_facts(facade.store.facts.matching(DRILLS))
-    practised = {} if drills.success_ratio is None else {"drill_success_rate": drills.success_ratio}
-    return Insights.model_validate({**queries.agent.insights(facade), **practised})
+    return queries.agent.insights_and_drills(facade)
 
 
 @router.get("/executor/monitoring")

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from api import queries
-from api.facade import FacadeDep
+from api.dependencies import FacadeDep
 from api.models.forecasts import Predictions
 
 router = APIRouter(tags=["forecasts"])

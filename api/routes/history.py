@@ -7,10 +7,9 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from api import queries
-from api.facade import FacadeDep
+from api.dependencies import FacadeDep
 from api.models.agent import CycleDetail, RunStarted
 from api.models.history import Audit, BacktestIn, Backtests, Cycles, Patterns
-from storage.facts import BACKTEST
 
 router = APIRouter(tags=["history"])
 
@@ -39,13 +38,10 @@ def cycle(cycle_id: str, facade: FacadeDep) -> CycleDetail:
 def audit(
     facade: FacadeDep,
     limit: Limit = 100,
-    verify: Annotated[bool, Query(description="Check the whole hash chain; this reads every line")] = False,
+    verify: Annotated[bool, Query(description="Check every line; this reads all of them")] = False,
 ) -> Audit:
     """Return the decisions with author and time, newest first."""
-    broken = facade.store.audit.first_broken_line() if verify else None
-    return Audit(
-        entries=facade.store.audit.latest(limit), verified=broken is None if verify else None, first_broken_line=broken
-    )
+    return queries.agent.audit(facade, limit, verify)
 
 
 @router.post("/backtests", status_code=202)
@@ -57,6 +53,5 @@ def start_backtest(body: BacktestIn, facade: FacadeDep) -> RunStarted:
 
 @router.get("/backtests")
 def backtests(facade: FacadeDep) -> Backtests:
-    """Return the summary of the newest finished backtest; earlier ones are in Prefect's run history."""
-    newest = facade.store.facts.get(BACKTEST)
-    return Backtests(backtests=[newest] if newest else [])
+    """Return the summary of the newest finished backtest, how far one under way has come, and the pages kept."""
+    return queries.backtests.backtests(facade)

@@ -7,13 +7,20 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query
 
 from api import commands
-from api.facade import FacadeDep
+from api.dependencies import CallerDep, FacadeDep
 from api.models.history import ObjectiveIn, Objectives, ObjectiveView
 
 router = APIRouter(tags=["objectives"])
 
 Name = Annotated[str, Path(max_length=100, description="Lower case, digits, `_`, `.` and `-`")]
-By = Annotated[str, Query(min_length=1, max_length=200, description="Who makes the change")]
+By = Annotated[
+    str,
+    Query(
+        min_length=1, max_length=200, description="Whom the caller speaks for; the audit trail names the caller first"
+    ),
+]
+
+Why = Annotated[str, Query(max_length=2_000, description="The reason; the audit trail keeps it")]
 
 
 @router.get("/objectives")
@@ -23,12 +30,14 @@ def list_objectives(facade: FacadeDep) -> Objectives:
 
 
 @router.put("/objectives/{name}")
-def put_objective(name: Name, body: ObjectiveIn, facade: FacadeDep, by: By = "api") -> ObjectiveView:
+def put_objective(
+    name: Name, body: ObjectiveIn, facade: FacadeDep, caller: CallerDep, by: By = "api", note: Why = ""
+) -> ObjectiveView:
     """Set an objective from the next cycle on; it replaces one of the same name."""
-    return commands.objectives.put(facade, name, body, by)
+    return commands.objectives.put(facade, name, body, caller.named(by), note)
 
 
 @router.delete("/objectives/{name}", status_code=204)
-def delete_objective(name: Name, facade: FacadeDep, by: By = "api") -> None:
+def delete_objective(name: Name, facade: FacadeDep, caller: CallerDep, by: By = "api", note: Why = "") -> None:
     """Remove an objective from the next cycle on, wherever it comes from."""
-    commands.objectives.delete(facade, name, by)
+    commands.objectives.delete(facade, name, caller.named(by), note)

@@ -9,7 +9,7 @@ from fastapi.responses import Response
 
 from api import queries
 from api.dashboard import outcome_pictures
-from api.facade import FacadeDep
+from api.dependencies import FacadeDep
 from api.models.outcomes import OutcomeDetail, Outcomes
 
 router = APIRouter(tags=["outcomes"])

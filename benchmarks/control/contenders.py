@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks.cluster import demand, queue, simulator
 from benchmarks.cluster.simulator import ClusterConfig
-from benchmarks.control import baselines, hindsight, loop, planner, profile_rule, run, traffic
+from benchmarks.control import baselines, fed_autoscaler, hindsight, loop, planner, profile_rule, run, traffic
 from benchmarks.control.run import Drive, Policy, RunResult
 from benchmarks.control.traffic import PERIODS_PER_DAY, TrafficDay
 from tasks.plan.valuation import amount_schedule
@@ -19,21 +19,20 @@ Variants = list[Callable[[], Policy]]
 """Makers of fresh policies; where there are several, the best of them in hindsight counts."""
 
 REACTIVE, FORESIGHT = "reactive", "foresight"
+FED = "HPA on our p90"
 TUNED, PLAIN = "foreact, tuned", "foreact, plain"
 SMALLEST_CONSTANT = 4
 
 _WORLD = (run, traffic, simulator, queue, demand)
 _ROOT = Path(__file__).resolve().parents[2]
 _LOOP = (
-    "benchmarks/control/loop.py",
-    "tasks/drivers",
-    "tasks/execute",
-    "tasks/monitor",
-    "tasks/forecast",
-    "tasks/goals",
-    "tasks/plan",
-    "handlers/worlds",
+    "benchmarks/control",
+    "flows/cycle.py",
     "flows/simulate.py",
+    "handlers",
+    "settings.py",
+    "storage",
+    "tasks",
 )
 
 
@@ -46,6 +45,7 @@ def contenders(episode: TrafficDay, config: ClusterConfig) -> dict[str, Variants
         "HPA": [lambda: baselines.Autoscaler(config)],
         "predict_linear": [lambda: baselines.PredictLinear(config)],
         "Holt-Winters": [lambda: baselines.HoltWinters(config, PERIODS_PER_DAY)],
+        FED: [lambda: fed_autoscaler.FedAutoscaler(config, PERIODS_PER_DAY)],
         "profile": [lambda: profile_rule.ProfileRule(config, PERIODS_PER_DAY)],
         TUNED: loop.drive(loop.configured(config)),
         PLAIN: loop.drive_plain(config),
@@ -98,14 +98,16 @@ def _key(name: str, episode: TrafficDay, config: ClusterConfig) -> str:
         name, (baselines, hindsight)
     )
     code = "".join(Path(str(module.__file__)).read_text() for module in (*_WORLD, *own))
-    if name in {TUNED, PLAIN}:
+    if name == FED:
+        code += Path(str(fed_autoscaler.__file__)).read_text()
+    if name in {TUNED, PLAIN, FED}:
         code += "".join(path.read_text() for path in _sources())
     parts = json.dumps([name, episode.fingerprint, asdict(config), hashlib.sha256(code.encode()).hexdigest()])
     return hashlib.sha256(parts.encode()).hexdigest()[:20]
 
 
 def _sources() -> list[Path]:
-    """Return the files that decide what the loop does: its configuration, and the code of the stages before acting."""
+    """Return the files that decide what the loop does: its configuration and all code that it runs."""
     paths = [
         path for part in _LOOP for path in ([_ROOT / part] if part.endswith(".py") else (_ROOT / part).rglob("*.py"))
     ]

@@ -6,16 +6,27 @@ from typing import Annotated
 
 import typer
 
-from cli.options import Json, settings_here, tell
+from cli.options import Json, complete_action, settings_here, tell
 
-EXAMPLE = "foreact actions --json"
+EXAMPLE = "foreact actions --limit 5"
 
 
-def run(limit: Annotated[int, typer.Option(min=1, max=500)] = 20, json: Json = False) -> None:
+def run(
+    action_id: Annotated[
+        str | None,
+        typer.Argument(metavar="[ID]", help="Show one action with its effects.", autocompletion=complete_action),
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=500, help="How many of the newest.")] = 20,
+    json: Json = False,
+) -> None:
     """List the newest actions and those that wait for approval."""
     from cli import show
     from cli.client import desk
 
     with desk(settings_here()) as ask:
-        answer = ask.get("/actions", limit=limit)
-        tell(answer, json, lambda: show.actions(answer))
+        if action_id is not None:
+            answer = ask.get(f"/actions/{action_id}")
+            tell(answer, json, lambda: show.action(answer))
+        else:
+            answer = ask.get("/actions", limit=limit)
+            tell(answer, json, lambda: show.actions(answer))

@@ -13,7 +13,7 @@ EXAMPLE = "foreact audit --verify"
 
 def run(
     verify: Annotated[bool, typer.Option("--verify", help="Check that no line was changed.")] = False,
-    limit: Annotated[int, typer.Option(min=1, max=1000)] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many of the newest.")] = 20,
     json: Json = False,
 ) -> None:
     """List decisions: what, by whom and when."""

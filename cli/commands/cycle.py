@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cli.options import settings_here
+from cli.options import Json, settings_here, tell
 
 if TYPE_CHECKING:
     from settings import Settings
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 EXAMPLE = "foreact cycle"
 
 
-def run() -> None:
+def run(json: Json = False) -> None:
     """Run one cycle now, in the stack or, if none runs, here."""
     from cli import show
     from cli.client import desk
@@ -21,12 +21,12 @@ def run() -> None:
     with desk(settings) as ask:
         if ask.is_live:
             started = ask.post("/analysis/trigger")
-            show.say(f"flow run {started['flow_run_id']}: {started['flow_run_url']}")
+            tell(started, json, lambda: show.say(f"flow run {started['flow_run_id']}: {started['flow_run_url']}"))
             return
-    _cycle_here(settings)
+    _cycle_here(settings, json)
 
 
-def _cycle_here(settings: Settings) -> None:
+def _cycle_here(settings: Settings, json: bool) -> None:
     from cli import show
     from flows.agent import GoalDrivenAgent
 
@@ -35,4 +35,4 @@ def _cycle_here(settings: Settings) -> None:
         overview = agent.run_cycle()
     finally:
         agent.close()
-    show.goals(overview)
+    tell(overview, json, lambda: show.goals(overview))

@@ -6,13 +6,14 @@ from typing import Annotated
 
 import typer
 
+from cli.commands import goal
 from cli.options import Json, settings_here, tell
 
 EXAMPLE = "foreact goals --all"
 
 
 def run(
-    goal_id: Annotated[str | None, typer.Argument(help="Show one goal with its decisions and actions.")] = None,
+    goal_id: Annotated[str | None, typer.Argument(metavar="[ID]", help="The same as foreact goal ID.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Include closed goals.")] = False,
     json: Json = False,
 ) -> None:
@@ -20,10 +21,9 @@ def run(
     from cli import show
     from cli.client import desk
 
+    if goal_id is not None:
+        goal.run(goal_id, json)
+        return
     with desk(settings_here()) as ask:
-        if goal_id is not None:
-            answer = ask.get(f"/goals/{goal_id}")
-            tell(answer, json, lambda: show.goal(answer))
-        else:
-            answer = ask.get("/goals", state="all" if everything else "open")
-            tell(answer, json, lambda: show.goals(answer))
+        answer = ask.get("/goals", state="all" if everything else "open")
+        tell(answer, json, lambda: show.goals(answer))

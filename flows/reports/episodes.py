@@ -112,7 +112,7 @@ def _episodes_of(
     steps = int((end - first).total_seconds() / step_s) + 1
     values = store.samples.frame([info.series], end, step_s, steps).values[0]
     with np.errstate(invalid="ignore"):
-        broken = values > objective.bound if objective.side == "below" else values < objective.bound
+        broken = objective.broken_by(values)
     for begin, last in _runs(np.flatnonzero(broken)):
         start_at = end - timedelta(seconds=step_s * (steps - 1 - begin))
         end_at = end - timedelta(seconds=step_s * (steps - 1 - last))

@@ -175,14 +175,23 @@ class WouldDo:
 
 @dataclass(frozen=True)
 class BacktestReport:
-    """What the loop would have made of a stretch of history."""
+    """What the loop would have made of a stretch of history, with a turn every `every_s` seconds.
+
+    `asked_every_s` is what was asked for: less where that would have been more turns than are taken.
+    """
 
     start: datetime
     end: datetime
     every_s: float
+    asked_every_s: float
     configuration: str
     simulation: SimulationReport
     actions: tuple[WouldDo, ...]
+
+    @property
+    def is_widened(self) -> bool:
+        """Tell whether turns were taken less often than was asked for."""
+        return self.every_s > self.asked_every_s
 
     @property
     def objectives(self) -> tuple[Objective, ...]:
@@ -214,6 +223,7 @@ class BacktestReport:
         return {
             **self.simulation.summary(),
             "every_s": self.every_s,
+            "asked_every_s": self.asked_every_s,
             "actions_taken": len(self.actions),
             "actions_by_name": _count(each.action for each in self.actions),
             "cost": round(sum(each.cost for each in self.actions), 6),

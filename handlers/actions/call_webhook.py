@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from handlers.contract.action import ActionContext, CheckAnswer, Params, amount_in
 from handlers.contract.registration import action
 from handlers.contract.results import ActionResult
+from handlers.support.http_calls import shown
 
 if TYPE_CHECKING:
     import httpx
@@ -51,14 +52,14 @@ def call_webhook(params: Params, context: ActionContext) -> ActionResult:
         return ActionResult(False, f"Refused: {refusal}", skipped=not url)
     if context.dry_run:
         with_amount = "".join(f" with {name} {value:g}" for name, value in amount_in(params).items())
-        return ActionResult(True, f"Dry run: would POST to {_shown(url)}{with_amount}.")
+        return ActionResult(True, f"Dry run: would POST to {shown(url)}{with_amount}.")
     try:
         with _client(context) as client:
             response = client.post(url, json=_body(params, context))
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        return ActionResult(False, f"POST to {_shown(url)} failed: {type(error).__name__}: {error}".rstrip(": "))
+        return ActionResult(False, f"POST to {shown(url)} failed: {type(error).__name__}: {error}".rstrip(": "))
     evidence = {"status_code": response.status_code, "answer": response.text[:KEPT_CHARS]}
-    detail = f"POST to {_shown(url)} was answered with {response.status_code} {response.reason_phrase}."
+    detail = f"POST to {shown(url)} was answered with {response.status_code} {response.reason_phrase}."
     return ActionResult(success=response.is_success, detail=detail, evidence=evidence)
 
 
@@ -85,7 +86,7 @@ def _propose(goal: Goal, context: ActionContext) -> list[Candidate]:
     from storage.records import Candidate
 
     url = str(context.options.get("url") or "")
-    return [Candidate(action="call_webhook", target=f"webhook:{_shown(url)}")] if url else []
+    return [Candidate(action="call_webhook", target=f"webhook:{shown(url)}")] if url else []
 
 
 def _client(context: ActionContext) -> httpx.Client:
@@ -113,12 +114,12 @@ def _why_not(url: str, context: ActionContext) -> str:
         target = httpx.URL(url)
         allowed = [httpx.URL(str(text)) for text in context.options.get("allow_urls") or ()]
     except httpx.InvalidURL as error:
-        return f"{_shown(url)} or an allowed URL cannot be read: {error}."
+        return f"{shown(url)} or an allowed URL cannot be read: {error}."
     if target.scheme not in {"http", "https"} or not target.host:
-        return f"{_shown(url)} is not an HTTP address."
+        return f"{shown(url)} is not an HTTP address."
     if url == context.options.get("url") or any(_begins_with(target, prefix) for prefix in allowed):
         return ""
-    return f"{_shown(url)} is not allowed. {REMEDY}"
+    return f"{shown(url)} is not allowed. {REMEDY}"
 
 
 def _begins_with(url: httpx.URL, prefix: httpx.URL) -> bool:
@@ -127,9 +128,3 @@ def _begins_with(url: httpx.URL, prefix: httpx.URL) -> bool:
         return False
     folder = prefix.path.rstrip("/")
     return ".." not in url.path.split("/") and (url.path == folder or url.path.startswith(f"{folder}/"))
-
-
-def _shown(url: str) -> str:
-    """Return the URL without what may be secret in it: user, password, query."""
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://{rest.partition('?')[0].rpartition('@')[2]}"

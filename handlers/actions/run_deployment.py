@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from handlers.contract.action import AMOUNT, ActionContext, CheckAnswer, Params, amount_in
+from handlers.contract.action import AMOUNT, ActionContext, ActionHandler, CheckAnswer, Hooks, Params, amount_in
 from handlers.contract.registration import action
 from handlers.contract.results import ActionResult
+from storage.private import holds_secret
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun
@@ -49,12 +53,16 @@ def run_deployment(params: Params, context: ActionContext) -> ActionResult:
     if context.dry_run:
         with_amount = "".join(f" with {parameter} {value:g}" for parameter, value in _amount(params, context).items())
         return ActionResult(True, f"Dry run: would start a run of {name}{with_amount}.")
-    from prefect.exceptions import ObjectNotFound
+    from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 
     try:
-        run = _start(name, dict(params.get("parameters") or {}) | _amount(params, context), context)
+        given = _secret_parameters(context) | dict(params.get("parameters") or {}) | _amount(params, context)
+        run = _start(name, given, context)
     except ObjectNotFound:
         return ActionResult(False, f"There is no deployment {name}. Deploy it, or correct the name.")
+    except PrefectHTTPStatusError as error:
+        reason = " ".join(error.response.text.split())[:300]
+        return ActionResult(False, f"Prefect does not start {name}, {error.response.status_code}: {reason}")
     return ActionResult(
         True,
         f"Started run {run.name} of {name}.",
@@ -82,9 +90,60 @@ def _propose(goal: Goal, context: ActionContext) -> list[Candidate]:
     name = str(for_types.get(goal.goal_type.value) or context.options.get("deployment") or "")
     if not name:
         return []
-    parameters = dict(context.options.get("parameters") or {})
-    params = {"deployment": name, "parameters": parameters}
+    params = {"deployment": name, "parameters": _shown_parameters(context)}
     return [Candidate(action="run_deployment", params=params, target=f"deployment:{name}")]
+
+
+def action_of(deployment: str, summary: str, schema: Mapping[str, Any]) -> ActionHandler:
+    """Return an action that runs one deployment, given as flow/deployment: the flow's parameters are its own.
+
+    What they may be the server checks, by the schema that is shown here. It asks before it acts, as what cannot be
+    undone does, until its level is configured.
+    """
+    missing = frozenset(schema.get("required") or ()) - frozenset(
+        name for name, each in (schema.get("properties") or {}).items() if "default" in each
+    )
+    hooks = Hooks(
+        run=partial(_run_tagged, deployment), check=_check, propose=partial(_propose_tagged, deployment, missing)
+    )
+    return replace(
+        run_deployment.handler,
+        name=deployment.partition("/")[2],
+        summary=summary or f"Run the deployment {deployment}.",
+        hooks=hooks,
+        needs=(),
+        options={name: run_deployment.handler.options[name] for name in ("parameters", "amount_parameter")},
+        parameters=dict(schema),
+        example_params={},
+        source="",
+    )
+
+
+def _run_tagged(deployment: str, params: Params, context: ActionContext) -> Any:
+    own = replace(context, options={**context.options, "deployment": deployment})
+    parameters = {name: value for name, value in params.items() if name != AMOUNT}
+    return run_deployment({"deployment": deployment, "parameters": parameters, **amount_in(params)}, own)
+
+
+def _propose_tagged(deployment: str, missing: frozenset[str], goal: Goal, context: ActionContext) -> list[Candidate]:
+    """Propose a run with the configured parameters, where these and the defaults are all that it needs."""
+    from storage.records import Candidate
+
+    params = _shown_parameters(context)
+    planned = {str(context.options.get("amount_parameter") or AMOUNT)}
+    if missing - params.keys() - _secret_parameters(context).keys() - planned:
+        return []
+    return [Candidate(action=deployment, params=params, target=f"deployment:{deployment}")]
+
+
+def _shown_parameters(context: ActionContext) -> dict[str, Any]:
+    """Return the configured parameters that a decision may show: secrets come in as the run is started."""
+    hidden = _secret_parameters(context)
+    return {name: each for name, each in (context.options.get("parameters") or {}).items() if name not in hidden}
+
+
+def _secret_parameters(context: ActionContext) -> dict[str, Any]:
+    return {name: each for name, each in (context.options.get("parameters") or {}).items() if holds_secret(each)}
 
 
 def _start(name: str, parameters: dict[str, Any], context: ActionContext) -> FlowRun:

@@ -14,7 +14,8 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from handlers.contract.results import ActionResult, explain, resolve, to_result
+from handlers.contract.parameters import Parameters, checked, schema_of
+from handlers.contract.results import ActionResult, CallFailedError, explain, resolve, to_result
 
 if TYPE_CHECKING:
     from storage.records import Candidate, Goal, ReceiptStatus
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Params = Mapping[str, Any]
+MOST_MEASURED_S = 7_200.0
 AMOUNT = "amount"
 """The parameter by which an action that sets an amount is told how many."""
 
@@ -90,6 +92,7 @@ class Hooks:
     drill: DrillHook | None = None
     clear: ClearHook | None = None
     undo_permitted: Callable[[], bool] | None = None
+    undo_with: Callable[[Params], bool] | None = None
 
 
 NOT_NEGATIVE, POSITIVE = {"ge": 0}, {"gt": 0}
@@ -108,30 +111,53 @@ class ActionTraits:
     where it lowers it, `expected_change` the same in the metric's own unit, which goes before; it works after
     `latency_s` and lasts `duration_s`, for good where that is None. `cost` is that of one act; 1 is as bad as a broken
     objective of severity 1. An action that sets an amount names the series that it `sets`, the amount being its
-    parameter `amount`, one of `amounts`; `unit_cost` is what one unit costs in an hour, 1 being an objective of
-    severity 1 broken for that hour (a small cost is assumed where it is left out, none where it is 0), `most_up` the
-    largest increase at a time.
+    parameter `amount`, one of `amounts`, and declares what one unit more changes; `unit_cost` is what one unit costs
+    in an hour, 1 being an objective of severity 1 broken for that hour (a small cost is assumed where it is left out,
+    none where it is 0), `most_up` the largest increase at a time.
     """
 
     enabled: bool = True
+    """whether it may be used at all"""
     level: LevelName = "approve"
+    """its starting autonomy level: observe, recommend, approve or auto"""
     highest_level: LevelName | None = None
+    """the highest level that good results may earn"""
     dry_run: bool = False
+    """only say what it would do"""
     cooldown_s: float = field(default=300.0, metadata=NOT_NEGATIVE)
+    """pause after each run"""
     timeout_s: float = field(default=30.0, metadata=POSITIVE)
+    """when it is ended"""
+    memory_mb: float = field(default=2_000.0, metadata=POSITIVE)
+    """most memory that it, and each process it starts, may take beside what it begins with; 2000 (Linux)"""
     rate_limits: tuple[RateLimit, ...] = ("6/hour", "30/day")
+    """several at once: `["3/hour", "7/day"]`; those of an action that sets an amount hold only if set here"""
     goal_types: tuple[GoalTypeName, ...] = ()
+    """the goals it serves, `["BOTTLENECK_PREVENTION"]`; empty: all"""
     metrics: Names = ()
+    """the metrics it can affect, as patterns; empty: any"""
     controls: Names = ()
+    """metrics it does not touch: [measuring.md](measuring.md)"""
     expected_effect: Mapping[str, float] = field(default_factory=dict)
+    """the same in standard deviations of the metric: `{ "*latency*" = -0.5 }`"""
     expected_change: Mapping[str, float] = field(default_factory=dict)
+    """its effect on a metric in its unit: `{ queue_length = -40 }`, per unit of an amount; outcomes correct it"""
     latency_s: float = field(default=5.0, metadata=NOT_NEGATIVE)
+    """time until it works"""
     cost: float = field(default=0.0, metadata=NOT_NEGATIVE)
+    """cost of one run; 1 is an objective of severity 1 broken all the time"""
     duration_s: float | None = field(default=None, metadata=POSITIVE)
+    """how long its effect lasts"""
     sets: str | None = None
+    """the series whose amount it sets, through its parameter `amount`"""
     amounts: Amounts = ()
+    """the allowed amounts: `{ least = 1, most = 12, step = 1 }`"""
     unit_cost: float = field(default=0.0, metadata=NOT_NEGATIVE)
+    """cost of one unit for an hour; 1 is an objective of severity 1 broken for that hour. Left out: a twentieth for
+    all that can be set together; 0: nothing is [given back](planning.md#what-was-scaled-out-comes-in-again)
+    """
     most_up: float = field(default=float("inf"), metadata=POSITIVE)
+    """largest increase at a time"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,7 +169,9 @@ class ActionHandler(ActionTraits):
     `option_values` are the values configured. `configured` names the traits that the configuration sets. Without a hook
     that proposes, `candidates` are the sets of parameters that it offers, for `target`. With `runs_in_process` the
     action shares this process's memory and cannot be ended from outside. `source` is the "module:name" under which a
-    child process finds the action, empty where it must be pickled.
+    child process finds the action, with the path of a file for a module that no import finds, empty where it must be
+    pickled. `parameters` says which parameters it takes: a pydantic model, a function of its options that returns one,
+    or a JSON schema that somebody else checks.
     """
 
     name: str
@@ -159,6 +187,7 @@ class ActionHandler(ActionTraits):
     options: Mapping[str, str] = field(default_factory=dict)
     needs: tuple[str, ...] = ()
     source: str = ""
+    parameters: Parameters | None = None
     option_values: Mapping[str, Any] = field(default_factory=dict)
     configured: frozenset[str] = frozenset()
 
@@ -169,9 +198,20 @@ class ActionHandler(ActionTraits):
 
     @property
     def reversible(self) -> bool:
-        """Tell whether it can be undone by this process, with the permissions it has."""
-        permitted = self.hooks.undo_permitted
-        return self.hooks.undo is not None and (permitted is None or permitted())
+        """Tell whether it can be undone by this process, with the permissions and as the options have it."""
+        permitted, possible = self.hooks.undo_permitted, self.hooks.undo_with
+        is_possible = possible is None or possible(self.option_values)
+        return self.hooks.undo is not None and is_possible and (permitted is None or permitted())
+
+    @property
+    def is_carried_out_here(self) -> bool:
+        """Tell whether code here carries it out, rather than a world that is declared."""
+        return self.hooks.run is not _not_here
+
+    @property
+    def parameter_schema(self) -> dict[str, Any]:
+        """Return the JSON schema of its parameters, of which a form can be made."""
+        return schema_of(self.parameters, self.option_values, self.example_params)
 
     @property
     def may_be_explored(self) -> bool:
@@ -196,20 +236,31 @@ class ActionHandler(ActionTraits):
         metric = metric_of(goal.series)
         return any(fnmatchcase(metric, pattern) for pattern in self.metrics)
 
+    def measured_for_s(self, least_s: float) -> float:
+        """Return how long an act is measured once it works: as long as it does or two hours of that."""
+        return max(least_s, min(self.duration_s or 0.0, MOST_MEASURED_S))
+
     def run(self, params: Params, context: ActionContext) -> ActionResult:
-        """Act; whatever goes wrong inside is a failed result. In a dry run nothing is touched."""
+        """Act; whatever goes wrong inside is a failed result. In a dry run nothing is touched.
+
+        Parameters that its model refuses are a failed result as well, which names them and not their values.
+        """
+        try:
+            params = checked(self.parameters, params, context.options)
+        except (Exception, SystemExit) as error:
+            return ActionResult(success=False, detail=f"Refused: {error}")
         if context.dry_run and not self.explains_dry_run:
             return ActionResult(success=True, detail=f"Dry run: would call {self.name} with {dict(params)}.")
         try:
             return to_result(resolve(self.hooks.run(params, context)))
         except (Exception, SystemExit) as error:
-            return ActionResult(success=False, detail=explain(error))
+            return _failed(error)
 
     def capture(self, params: Params, context: ActionContext) -> State:
         """Return the state before the act, which `undo` restores; it may raise where there is no such target."""
         if self.hooks.capture is None:
             return {}
-        return dict(resolve(self.hooks.capture(params, context)))
+        return dict(resolve(self.hooks.capture(checked(self.parameters, params, context.options), context)))
 
     def check(self, params: Params, before: Params, context: ActionContext) -> ReceiptStatus:
         """Find out after a crash whether the effect is in place, without acting; UNKNOWN where it fails."""
@@ -231,7 +282,7 @@ class ActionHandler(ActionTraits):
         try:
             return to_result(resolve(self.hooks.undo(params, before, context)))
         except (Exception, SystemExit) as error:
-            return ActionResult(success=False, detail=explain(error))
+            return _failed(error)
 
     def propose(self, goal: Goal, context: ActionContext) -> list[Candidate]:
         """Return the concrete ways in which it would serve the goal now; empty where there is none, or it is off.
@@ -243,10 +294,12 @@ class ActionHandler(ActionTraits):
         if not self.enabled or not self.serves(goal):
             return []
         if self.hooks.propose is None:
-            offers = self.candidates or ({},)
-            return [Candidate(action=self.name, params=dict(params), target=self.target) for params in offers]
+            sets = self.candidates or ({},)
+            return [Candidate(action=self.name, params=dict(params), target=self.target) for params in sets]
         try:
-            return [Candidate.model_validate(offer) for offer in resolve(self.hooks.propose(goal, context))]
+            offers = [Candidate.model_validate(offer) for offer in resolve(self.hooks.propose(goal, context))]
+            # One that is set up under another name is proposed under that.
+            return [offer.model_copy(update={"action": self.name}) for offer in offers]
         except Exception as error:
             logger.warning("%s proposes nothing for goal %s: %s", self.name, goal.goal_id, explain(error))
             return []
@@ -293,6 +346,11 @@ def elsewhere(name: str, *, reversible: bool = False, **facts: Any) -> ActionHan
 @lru_cache(maxsize=1_000)
 def _unknown(name: str) -> ActionHandler:
     return elsewhere(name)
+
+
+def _failed(error: BaseException) -> ActionResult:
+    """Return what came of an act that raised: a call that failed has said so itself."""
+    return ActionResult(success=False, detail=str(error) if isinstance(error, CallFailedError) else explain(error))
 
 
 def _not_here(*arguments: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 from handlers.contract.action import (
@@ -20,7 +21,7 @@ from handlers.contract.action import (
     RunHook,
     UndoHook,
 )
-from plugins import modules_of
+from plugins import modules_of, own_plugins, tell
 
 HookT = TypeVar("HookT")
 
@@ -81,19 +82,20 @@ def action(
     summary: str = "",
     default_level: str = "approve",
     undo_permitted: Callable[[], bool] | None = None,
+    undo_with: Callable[[Params], bool] | None = None,
     **meta: Any,
 ) -> Callable[[RunHook], ActionBuilder]:
     """Make an action of a function `run(params, context)`; `meta` are further fields of `ActionHandler`.
 
-    `undo_permitted` tells whether this process has the permissions that undoing needs. Raises TypeError for a
-    field that there is not.
+    `undo_permitted` tells whether this process has the permissions that undoing needs, `undo_with` whether it can be
+    undone with the options that it is given. Raises TypeError for a field that there is not.
     """
 
     def decorate(run: RunHook) -> ActionBuilder:
         handler = ActionHandler(
             name=name,
             summary=summary or _first_line(run),
-            hooks=Hooks(run=run, undo_permitted=undo_permitted),
+            hooks=Hooks(run=run, undo_permitted=undo_permitted, undo_with=undo_with),
             level=default_level,  # type: ignore[arg-type]
             source=_source_of(run),
             **meta,
@@ -150,8 +152,15 @@ def from_callable(
     )
 
 
-def discover_actions() -> dict[str, ActionHandler]:
-    """Import every module of handlers/actions and return its actions by name; two of one name is a ValueError."""
+ENTRY_POINTS = "foreact.actions"
+
+
+def discover_actions(folder: Path | None = None, troubles: list[str] | None = None) -> dict[str, ActionHandler]:
+    """Import every module of handlers/actions and return its actions by name; two of one name is a ValueError.
+
+    With them come your own: those of files in `actions/` of the folder, and of installed packages that name them under
+    the entry point group `foreact.actions`. One that cannot be used is left out and leaves a sentence in `troubles`.
+    """
     handlers: dict[str, ActionHandler] = {}
     for module in modules_of("handlers.actions"):
         for value in vars(module).values():
@@ -160,7 +169,18 @@ def discover_actions() -> dict[str, ActionHandler]:
             if value.handler.name in handlers:
                 raise ValueError(f"two actions are called {value.handler.name!r}; the second is in {module.__name__}")
             handlers[value.handler.name] = value.handler
+    for where, value in own_plugins(ActionBuilder, ENTRY_POINTS, folder and folder / "actions", troubles):
+        name = value.handler.name
+        if name in handlers:
+            tell(f"{where} is left out: there is another action called {name!r}. Rename yours.", troubles)
+            continue
+        handlers[name] = replace(value.handler, source=_own_source(value.handler.source, where))
     return handlers
+
+
+def _own_source(source: str, where: str) -> str:
+    """Return where a child process finds an action: a file by its path, since no import finds it."""
+    return f"{where}:{source.rpartition(':')[2]}" if where.endswith(".py") and source else source
 
 
 def _first_line(function: Callable[..., Any]) -> str:

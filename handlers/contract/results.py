@@ -26,10 +26,25 @@ class ActionResult:
     skipped: bool = False
 
 
+class CallFailedError(Exception):
+    """A call that did not do what it was for; the message says what and how to mend it, `status` is None unanswered.
+
+    An act or an undo that lets it pass has failed, in these words.
+    """
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        """Say what went wrong."""
+        super().__init__(message)
+        self.status = status
+
+
 def explain(error: BaseException, who: str = "The handler") -> str:
     """Say in one line what a handler, or something else, raised."""
-    text = " ".join(str(error).split())[:500]
     kind = type(error).__name__
+    if isinstance(error, MemoryError):
+        error.__traceback__ = None  # what its frames hold is given back: to say this takes memory too
+        return f"{who} needed more memory than it may take ({kind})."
+    text = " ".join(str(error).split())[:500]
     return f"{who} raised {kind}: {text}" if text else f"{who} raised {kind}."
 
 

@@ -15,11 +15,13 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 from typing import IO, Any
 
 from handlers.contract.action import ActionHandler
 from handlers.contract.results import explain, resolve
 from handlers.sandbox.terminate import end_descendants
+from plugins import own_module
 
 MAX_ANSWER_BYTES = 1_000_000
 PR_SET_CHILD_SUBREAPER = 36
@@ -28,6 +30,7 @@ PR_SET_CHILD_SUBREAPER = 36
 def main(answer_fd: int) -> None:
     """Make the one call that stdin describes and leave."""
     _adopt_orphans()
+    _go_first_without_memory()
     # The handler gets an empty stdin of its own: the real one belongs to the parent and to the watch on it.
     calls = os.fdopen(os.dup(0), "rb")
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
@@ -46,15 +49,18 @@ def main(answer_fd: int) -> None:
 def _answer(payload: bytes) -> dict[str, Any]:
     try:
         call = pickle.loads(payload)
-        return {"value": make_call(_load(call), call)}
+        handler = _load(call)
+        _limit_memory(call["memory_mb"])
+        return {"value": make_call(handler, call)}
     except BaseException as error:
         return {"error": explain(error)}
 
 
 def _load(call: dict[str, Any]) -> ActionHandler:
     if call.get("source"):
-        module, _, attribute = call["source"].partition(":")
-        handler: ActionHandler = getattr(importlib.import_module(module), attribute).handler
+        where, _, attribute = call["source"].rpartition(":")
+        module = own_module(Path(where)) if where.endswith(".py") else importlib.import_module(where)
+        handler: ActionHandler = getattr(module, attribute).handler
         return handler
     loaded: ActionHandler = pickle.loads(call["pickled"])
     return loaded
@@ -94,6 +100,32 @@ def _adopt_orphans() -> None:
 
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     except (ImportError, OSError, AttributeError):
+        pass
+
+
+def _go_first_without_memory() -> None:
+    """Ask the kernel to end this process and what it starts, before any other, where memory runs out (Linux)."""
+    try:
+        with open("/proc/self/oom_score_adj", "w") as file:
+            file.write("1000")
+    except OSError:
+        pass
+
+
+def _limit_memory(most_mb: float) -> None:
+    """Let this process take no more than so much beside what it has with its modules loaded (Linux).
+
+    What it starts inherits the limit for itself, and may raise it. Shared and mapped files do not count.
+    """
+    try:
+        import resource
+
+        with open("/proc/self/status") as file:
+            now_kb = next(int(line.split()[1]) for line in file if line.startswith("VmData:"))
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        most = now_kb * 1_024 + int(most_mb * 1e6)
+        resource.setrlimit(resource.RLIMIT_DATA, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+    except (ImportError, OSError, StopIteration, ValueError, OverflowError):
         pass
 
 

@@ -1,7 +1,7 @@
 """Running a handler so that nothing it does can hurt the loop: in a child process that can be ended for good.
 
 A handler that never returns is killed with all that it started, one that crashes is a failed result with the
-signal named, and one that prints or raises leaves its words in the result.
+signal named, one that eats memory is refused more, and one that prints or raises leaves its words in the result.
 """
 
 from __future__ import annotations
@@ -26,11 +26,12 @@ from handlers.contract.results import ActionResult, explain, to_result
 from handlers.sandbox.channel import Conversation
 from handlers.sandbox.child import make_call
 from handlers.sandbox.terminate import end_tree
+from storage.private import masked, masked_in, secrets_in
 from storage.records import ReceiptStatus
 
 Phase = Literal["run", "undo", "capture", "check", "drill", "clear"]
 
-PROJECT_ROOT = str(Path(__file__).resolve().parent.parent)
+PROJECT_ROOT = str(Path(__file__).resolve().parents[2])
 BOOT = "import sys; sys.path.insert(0, sys.argv[2]); from handlers.sandbox.child import main; main(int(sys.argv[3]))"
 
 
@@ -39,7 +40,7 @@ class CallResult:
     """What came of one call of a handler.
 
     `value` holds what capture or drill returned, and is None for the other phases and wherever the call failed;
-    for check, `status` is its answer.
+    for check, `status` is its answer. `is_over` says that nothing of it goes on.
     """
 
     status: ReceiptStatus
@@ -49,6 +50,7 @@ class CallResult:
     undo: dict[str, Any] | None = None
     value: dict[str, Any] | None = None
     duration_s: float = 0.0
+    is_over: bool = True
 
     @property
     def succeeded(self) -> bool:
@@ -74,7 +76,7 @@ def call(
     context: ActionContext,
     timeout_s: float | None = None,
 ) -> CallResult:
-    """Call one function of a handler in a child process and say what came of it; it never raises.
+    """Call one function of a handler in a child process and say what came of it, without its secrets; it never raises.
 
     After `timeout_s` seconds (the handler's own where None) the child is killed with all that it started. A
     handler that cannot be pickled runs in a thread, which cannot be ended: the detail says so.
@@ -82,8 +84,9 @@ def call(
     limit_s = handler.timeout_s if timeout_s is None else timeout_s
     started_s = time.monotonic()
     parts = {"phase": phase, "params": dict(params), "before": dict(before or {}), "context": context}
-    result = _call(handler, parts, limit_s)
-    return replace(result, duration_s=time.monotonic() - started_s)
+    result, known = _call(handler, parts, limit_s), secrets_in(context.options)
+    told = {"detail": masked(result.detail, known), "evidence": masked_in(result.evidence, known)}
+    return replace(result, **told, duration_s=time.monotonic() - started_s)
 
 
 def _call(handler: ActionHandler, parts: dict[str, Any], limit_s: float) -> CallResult:
@@ -95,7 +98,8 @@ def _call(handler: ActionHandler, parts: dict[str, Any], limit_s: float) -> Call
         return _call_in_thread(handler, parts, limit_s, "")
     try:
         target = {"source": handler.source} if handler.source else {"pickled": cloudpickle.dumps(handler)}
-        payload = pickle.dumps((list(sys.path), cloudpickle.dumps({**parts, **target})))
+        told = {**parts, **target, "memory_mb": handler.memory_mb}
+        payload = pickle.dumps((list(sys.path), cloudpickle.dumps(told)))
     except Exception as error:
         reason = (
             f"It ran in this process, where it cannot be ended, because it cannot be sent to another: {explain(error)}"
@@ -140,7 +144,9 @@ def _judge(phase: Phase, context: ActionContext, ended: _Ended, limit_s: float) 
         detail = f"The handler did not return within {limit_s:g} s and was ended with everything it had started."
         result = CallResult(_bad(phase, ReceiptStatus.TIMED_OUT), detail)
     elif ended.answer is None:
-        result = CallResult(_bad(phase), _cause_of_death(ended.exit_code))
+        # What it did before it ended nobody knows.
+        status = ReceiptStatus.UNKNOWN if phase in {"run", "undo"} else ReceiptStatus.FAILED
+        result = CallResult(_bad(phase, status), _cause_of_death(ended.exit_code))
     else:
         answer = json.loads(ended.answer, parse_constant=str)
         if "error" in answer:
@@ -194,7 +200,7 @@ def _call_in_thread(handler: ActionHandler, parts: dict[str, Any], limit_s: floa
     thread.join(limit_s)
     if not answers:
         detail = f"The handler did not return within {limit_s:g} s and is still running. {warning}"
-        return CallResult(_bad(phase, ReceiptStatus.TIMED_OUT), detail.strip())
+        return CallResult(_bad(phase, ReceiptStatus.TIMED_OUT), detail.strip(), is_over=False)
     answer = answers[0]
     if "error" in answer:
         return CallResult(_bad(phase), f"{answer['error']} {warning}".strip())

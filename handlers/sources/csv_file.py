@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import csv
+import logging
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
-from itertools import chain
+from itertools import chain, count
 from pathlib import Path
 from typing import Any, Literal, TextIO
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from handlers.contract.source import source
+from handlers.support.local_times import LocalTimes
+from storage.data_files import EMPTY, MILLISECONDS_FROM, TIME_NAMES, metric_name_in
 from storage.errors import ForeactError
 from storage.records import Sample
 
-TIME_NAMES = ("timestamp", "time", "ts", "date", "datetime", "ds")
-METRIC_NAMES = ("metric", "metric_name")
-EMPTY = {"", "na", "n/a", "nan", "null", "none"}
+logger = logging.getLogger(__name__)
+
 SNIFFED_CHARS = 8_192
-MILLISECONDS_FROM = 1e11
 
 
 @dataclass(frozen=True)
@@ -45,25 +46,26 @@ class _Layout:
         "metric": "name of the metric if there is one value column",
         "timezone": "time zone of times without one; UTC",
         "unit": "unit of the values",
-        "on_bad_row": "refuse, or skip rows that cannot be read; refuse",
+        "on_bad_row": "rows that cannot be read: refuse (name them once the others are read) or skip; refuse",
     },
+    late_s=86_400.0,
 )
 def csv_file(options: Mapping[str, Any], since: datetime | None, until: datetime) -> Iterable[Sample]:
     """Read the rows of the CSV file `path` whose time lies after `since` and not after `until`.
 
-    Raises ForeactError naming the line where something is wrong.
+    Raises ForeactError where the file cannot be used, and after the last row where lines could not be read, naming
+    the first of them.
     """
     path = Path(str(options.get("path", "")))
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
+        # Bytes that are no UTF-8 spoil their line and no other.
+        with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
             yield from _rows(file, path, options, since, until)
     except OSError as error:
         message = f"The file {path} cannot be read: {error.strerror}."
         raise ForeactError("csv_unreadable", message, "Give the path of a CSV file.") from error
     except csv.Error as error:
         raise ForeactError("csv_bad_row", f"The file {path} is not valid CSV: {error}.", "Correct the file.") from error
-    except UnicodeDecodeError as error:
-        raise ForeactError("csv_encoding", f"The file {path} is not UTF-8 text.", "Convert it to UTF-8.") from error
 
 
 def _rows(
@@ -74,30 +76,55 @@ def _rows(
     first = next(reader, None)
     if first is None:
         raise ForeactError("csv_empty", f"The file {path} is empty.", "Give a file with timestamps and values.")
-    has_header = _time_of(first[0] if first else "", zone) is None
+    has_header = _time_of(first[0] if first else "") is None
     layout = _layout(first if has_header else [], len(first), path, options)
-    rows: Iterable[list[str]] = reader if has_header else chain([first], reader)
-    for line, row in enumerate(rows, start=2 if has_header else 1):
-        if not any(cell.strip() for cell in row):
+    rows = _lines(reader) if has_header else chain([(1, first, "")], _lines(reader))
+    bad: list[str] = []
+    times = LocalTimes(zone)
+    for line, row, why in rows:
+        if not why and not any(cell.strip() for cell in row):
             continue
         try:
-            samples = list(_samples(row, layout, zone, str(options.get("unit", ""))))
+            if why:
+                raise ValueError(why)
+            samples = list(_samples(row, layout, times, str(options.get("unit", ""))))
         except (ValueError, IndexError) as error:
-            if options.get("on_bad_row", "refuse") == "skip":
-                continue
-            reason = str(error).splitlines()[0]
-            message = f"Line {line} of {path} cannot be read: {reason}."
-            raise ForeactError("csv_bad_row", message, "Correct the line, or set on_bad_row = 'skip'.") from error
+            bad.append(f"Line {line} of {path} cannot be read: {str(error).splitlines()[0]}")
+            continue
         for sample in samples:
             if (since is None or sample.ts > since) and sample.ts <= until:
                 yield sample
+    if trouble := times.told():
+        logger.warning("%s: %s", path, trouble)
+    if bad and options.get("on_bad_row", "refuse") != "skip":
+        message = f"{bad[0]}{f'; nor can {len(bad) - 1} other lines' if len(bad) > 1 else ''}."
+        raise ForeactError("csv_bad_row", message, "Correct the line, or set on_bad_row = 'skip'.")
 
 
-def _samples(row: list[str], layout: _Layout, zone: tzinfo, unit: str) -> Iterator[Sample]:
-    ts = _time_of(row[layout.time], zone)
-    if ts is None:
+def _lines(reader: Iterator[list[str]]) -> Iterator[tuple[int, list[str], str]]:
+    """Yield the number of each line after the first, its cells, and why it cannot be read if that is so."""
+    for line in count(2):
+        try:
+            row = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield line, [], f"not valid CSV: {error}"
+            continue
+        is_text = all(cell.isascii() or cell.encode("utf-8", "replace").decode() == cell for cell in row)
+        yield line, row, "" if is_text else "not UTF-8 text"
+
+
+def _samples(row: list[str], layout: _Layout, times: LocalTimes, unit: str) -> Iterator[Sample]:
+    moment = _time_of(row[layout.time])
+    if moment is None:
         raise ValueError(f"{row[layout.time]!r:.40} is not a time")
     labels = {name: row[column].strip() for column, name in layout.labels.items()}
+    named = row[layout.metric].strip() if layout.metric is not None else ""
+    try:
+        ts = times.read(moment, (named, *labels.values()))
+    except OverflowError as error:
+        raise ValueError(f"{row[layout.time]!r:.40} is beyond the calendar") from error
     for column, name in layout.values.items():
         text = row[column].strip()
         if text.lower() in EMPTY:
@@ -105,7 +132,7 @@ def _samples(row: list[str], layout: _Layout, zone: tzinfo, unit: str) -> Iterat
         value = float(text)
         if not math.isfinite(value):
             raise ValueError(f"{text} is not a finite number")
-        metric = row[layout.metric].strip() if layout.metric is not None else name
+        metric = named if layout.metric is not None else name
         yield Sample(metric=metric, value=value, ts=ts, labels=labels, unit=unit)
 
 
@@ -121,7 +148,8 @@ def _layout(header: list[str], width: int, path: Path, options: Mapping[str, Any
         time = next((lower.index(name) for name in TIME_NAMES if name in lower), 0)
     metric = _column(names, options.get("metric_column"), path)
     if metric is None:
-        metric = next((lower.index(name) for name in METRIC_NAMES if name in lower), None)
+        found = metric_name_in(lower)
+        metric = lower.index(found) if found else None
     label_names = options.get("label_columns") or ()
     labels = {column: name for name in label_names if (column := _column(names, name, path)) is not None}
     others = [column for column in range(len(names)) if column not in {time, metric, *labels}]
@@ -142,8 +170,8 @@ def _column(names: list[str], column: Any, path: Path) -> int | None:
     return names.index(column)
 
 
-def _time_of(text: str, zone: tzinfo) -> datetime | None:
-    """Read ISO 8601, or seconds or milliseconds since 1970; None where it is neither."""
+def _time_of(text: str) -> datetime | None:
+    """Read ISO 8601, without a zone where it names none, or seconds or milliseconds since 1970; else None."""
     text = text.strip()
     try:
         # Eight digits are a date of the calendar: as seconds they would all lie in 1970.
@@ -152,10 +180,9 @@ def _time_of(text: str, zone: tzinfo) -> datetime | None:
         number = math.nan
     if math.isnan(number):
         try:
-            moment = datetime.fromisoformat(text)
-        except ValueError:
+            return datetime.fromisoformat(text)
+        except (ValueError, OverflowError):
             return None
-        return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
     try:
         return datetime.fromtimestamp(number / 1_000 if abs(number) >= MILLISECONDS_FROM else number, UTC)
     except (ValueError, OverflowError, OSError):

@@ -53,7 +53,7 @@ Row = tuple[str, float, dict[str, str], str]
 def _levels() -> Iterator[Row]:
     cores = psutil.cpu_count() or 1
     if hasattr(os, "getloadavg"):
-        yield "load1_per_core", os.getloadavg()[0] / cores, {}, "ratio"
+        yield "load1_per_core", os.getloadavg()[0] / cores, {}, "per core"  # a number, no share
     memory = psutil.virtual_memory()
     yield "memory_used_ratio", 1 - memory.available / memory.total, {}, "ratio"
     yield "memory_available_bytes", float(memory.available), {}, "bytes"

@@ -29,9 +29,10 @@ class NotAllowedError(Exception):
 
 @dataclass(frozen=True)
 class Usage:
-    """What one process used over a short interval: CPU in cores, memory and I/O in bytes."""
+    """What one process used over a short interval: CPU in cores, memory and I/O in bytes; it may have ended since."""
 
     process: psutil.Process
+    created_s: float
     name: str
     owner: str
     cpu_cores: float
@@ -41,7 +42,9 @@ class Usage:
     def evidence(self) -> dict[str, Any]:
         """Return it as plain data that says which process it was."""
         return {
-            **identity(self.process),
+            "pid": self.process.pid,
+            "create_time": self.created_s,
+            "name": self.name,
             "owner": self.owner,
             "cpu_cores": round(self.cpu_cores, 3),
             "memory_bytes": self.memory_bytes,
@@ -179,8 +182,9 @@ def usage(processes: list[psutil.Process], over_s: float) -> list[Usage]:
         io_rate = max(0.0, io_bytes - first[process][1]) / elapsed_s
         try:
             with process.oneshot():
+                memory_bytes, created_s = process.memory_info().rss, process.create_time()
                 usages.append(
-                    Usage(process, process.name(), process.username(), cpu_cores, process.memory_info().rss, io_rate)
+                    Usage(process, created_s, process.name(), process.username(), cpu_cores, memory_bytes, io_rate)
                 )
         except psutil.Error:
             continue

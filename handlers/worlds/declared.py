@@ -16,6 +16,7 @@ from typing import Any
 from handlers.contract.action import ActionContext, ActionHandler
 from handlers.worlds.world import World
 from storage.records import Action, Candidate, Event, Goal, Intent, Receipt, ReceiptStatus, Sample
+from storage.samples import SampleColumns
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class DeclaredWorld:
     world: World
     actions: Mapping[str, ActionHandler]
 
-    def observe(self, tick: datetime) -> Iterable[Sample | Event]:
+    def observe(self, tick: datetime) -> Iterable[Sample | SampleColumns | Event]:
         """Return what the world reports."""
         return self.world.observe(tick)
 

@@ -28,19 +28,28 @@ DISK_GROWTH_PER_DAY = 0.007
 
 @dataclass(frozen=True)
 class Influence:
-    """What an act changes, and for how long: load is multiplied, the response time is added to."""
+    """What an act costs and changes, from when on, and for how long: load is multiplied, response time added to."""
 
+    cost: float
     load_factor: float = 1.0
     response_ms: float = 0.0
+    starts_after: timedelta = timedelta()
     lasts: timedelta = timedelta(hours=2)
+
+    def is_in_force(self, since: datetime, at: datetime) -> bool:
+        """Tell whether an act of a moment changes anything at another."""
+        begins = since + self.starts_after
+        return begins < at <= begins + self.lasts
 
 
 INFLUENCES = {
-    "add_workers": Influence(load_factor=0.72),
-    "clear_cache": Influence(),
-    "restart_workers": Influence(response_ms=25.0),
+    "add_workers": Influence(cost=6.0, load_factor=0.72, starts_after=timedelta(minutes=20)),
+    "clear_cache": Influence(cost=1.0),
+    "restart_workers": Influence(cost=1.0, response_ms=25.0),
 }
-"""The truth about this world, which the loop is not told: only more workers help."""
+"""The truth about this world, which the loop is not told: only more workers help, once they have warmed up."""
+LATE_MINUTE_COST = 2.0
+"""What a minute of late answers loses, in the money that acts cost."""
 
 
 class Shop:
@@ -76,7 +85,7 @@ class Shop:
         return _receipt(action, tick, ReceiptStatus.SUCCEEDED, f"Done; it lasts {influence.lasts}.")
 
     def _step(self, at: datetime) -> Iterator[Sample | Event]:
-        in_force = [influence for since, influence in self._acts if since < at <= since + influence.lasts]
+        in_force = [influence for since, influence in self._acts if influence.is_in_force(since, at)]
         orders = self._orders(at)
         load = orders / 100.0 * math.prod(each.load_factor for each in in_force)
         response_ms = QUIET_MS + RUSH_MS * load**3 + sum(each.response_ms for each in in_force)

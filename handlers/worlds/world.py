@@ -9,12 +9,13 @@ from typing import Any, Protocol, runtime_checkable
 from handlers.contract.action import ActionContext
 from handlers.contract.results import explain
 from storage.records import Action, Candidate, Event, Goal, Intent, Receipt, ReceiptStatus, Sample
+from storage.samples import SampleColumns
 
 
 class World(Protocol):
     """Anything that can be watched and acted upon."""
 
-    def observe(self, tick: datetime) -> Iterable[Sample | Event]:
+    def observe(self, tick: datetime) -> Iterable[Sample | SampleColumns | Event]:
         """Return what happened since the tick before, up to `tick`."""
         ...
 
@@ -45,6 +46,10 @@ class Acting(Protocol):
     def act(self, action: Action, tick: datetime, before: Mapping[str, Any] | None = None) -> Receipt:
         """Carry out an action, or undo one by restoring `before`, and say what came of it."""
         ...
+
+
+UNDO_BY_CHECK = {ReceiptStatus.SUCCEEDED: ReceiptStatus.FAILED, ReceiptStatus.SKIPPED: ReceiptStatus.SUCCEEDED}
+"""What a check, which tells whether the effect of an act is in place, says of the undo of it."""
 
 
 def candidates_in(world: World, goal: Goal, tick: datetime) -> list[Candidate]:

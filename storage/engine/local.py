@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import sys
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterator
@@ -14,6 +15,8 @@ import duckdb
 import numpy as np
 
 from storage.engine.protocol import (
+    NO_TEMPORARY_ROOM,
+    TAKE_WHAT_ROOM_THERE_IS,
     Columns,
     Followed,
     Params,
@@ -24,13 +27,22 @@ from storage.engine.protocol import (
     _used,
     arrays,
     insert,
+    is_fatal,
+    literal,
+    refusal_for,
     render,
 )
 from storage.engine.query_cache import ANYTHING, CLOCK, QueryCache, Sizes, written
+from storage.errors import TransientError
 
 logger = logging.getLogger(__name__)
 
 LOOK_HOLDS_S = 2.0
+
+
+def end_threads() -> None:
+    """End the threads that DuckDB starts when it is imported: a process forked beside them would abort at its end."""
+    duckdb.default_connection().execute("SET threads = 1")
 
 
 class LocalEngine:
@@ -48,6 +60,10 @@ class LocalEngine:
         self._recall = QueryCache()
         self._sizes, self._looked_s = Sizes(), -math.inf
         self.is_alone = is_alone
+        self.on_fatal: Callable[[str], None] = logger.critical
+        """Called where DuckDB answers nothing more: what owns the file ends, and is started again."""
+        self.served_at: str | None = None
+        self._is_halted = False
 
     def look(self) -> None:
         """Take in what other processes wrote; for two seconds from then on reads are remembered.
@@ -83,10 +99,15 @@ class LocalEngine:
 
     def _run(self, step: Callable[[], T], sql: str) -> T:
         """Retry conflicts, but not inside a transaction: there the whole of it must be tried again."""
+        if self._is_halted:
+            raise TransientError("the database is being opened again")
         self._begin()
         table = written(sql)
         try:
             return step() if self._local.depth else _retry_conflicts(step, sql)
+        except duckdb.Error as trouble:
+            self._refuse(trouble)
+            raise
         finally:
             if table is not None:
                 self._touch(table)
@@ -97,6 +118,16 @@ class LocalEngine:
         if self._local.depth and not self._local.is_begun:
             cursor.execute("BEGIN")
             self._local.is_begun = True
+
+    def _refuse(self, trouble: duckdb.Error) -> None:
+        """Raise what is to be done about trouble of the disk or the whole database; do nothing about any other."""
+        refusal = refusal_for(trouble)
+        if NO_TEMPORARY_ROOM in str(trouble):
+            _quiet(lambda: self._connection.cursor().execute(TAKE_WHAT_ROOM_THERE_IS))
+        if is_fatal(trouble):
+            self.on_fatal(str(trouble).splitlines()[0])
+        if refusal is not None:
+            raise refusal from trouble
 
     def _touch(self, table: str) -> None:
         self._cursor()
@@ -120,8 +151,8 @@ class LocalEngine:
         return None
 
     def _execute(self, sql: str, params: Params | None) -> duckdb.DuckDBPyConnection:
-        """Run a statement; a long-lived owner writes parameters out, since DuckDB loads pandas (40 MB) to bind them."""
-        if self.is_alone:
+        """Run a statement; who does without pandas writes parameters out: DuckDB loads it (40 MB) to bind them."""
+        if self.is_alone and "pandas" in sys.modules:
             return self._cursor().execute(sql, _used(sql, params))
         return self._cursor().execute(render(sql, params))
 
@@ -150,9 +181,11 @@ class LocalEngine:
             yield
             if self._local.is_begun:
                 cursor.execute("COMMIT")
-        except BaseException:
+        except BaseException as trouble:
             if self._local.is_begun:
                 _quiet(lambda: cursor.execute("ROLLBACK"))
+            if isinstance(trouble, duckdb.Error):
+                self._refuse(trouble)
             raise
         finally:
             self._local.depth = 0
@@ -174,6 +207,13 @@ class LocalEngine:
                 return write()
         finally:
             self._local.is_hopeful = False
+
+    def halt(self) -> duckdb.DuckDBPyConnection:
+        """Take no more statements, of others neither; return a connection to what is recorded up to now."""
+        self._is_halted = True
+        if self.served_at is not None:
+            self._connection.execute(f"CALL quack_stop({literal(self.served_at)})")
+        return self._connection.cursor()
 
     def close(self) -> None:
         """Write all into the one file and let go of it; until then what is new lies in the log beside it."""

@@ -19,7 +19,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import duckdb
 import numpy as np
 
-from storage.errors import ForeactError
+from storage.errors import ForeactError, TransientError
 
 Rows = list[tuple[Any, ...]]
 Columns = Mapping[str, Sequence[Any] | np.ndarray[Any, Any]]
@@ -27,6 +27,14 @@ Params = Mapping[str, Any]
 T = TypeVar("T")
 
 CONFLICT_ATTEMPTS = 8
+MOST_ROWS_READ_FOR_A_TYPE = 2**31
+NO_TEMPORARY_ROOM = "'max_temp_directory_size'"
+NO_ROOM = ("No space left on device", "File too large", "Disk quota exceeded", NO_TEMPORARY_ROOM)
+TAKE_WHAT_ROOM_THERE_IS = "SET max_temp_directory_size = '1000TB'"
+"""DuckDB looks once how much room there is for temporary files: where there was none, it would find none ever after."""
+NOT_WRITABLE = ("Read-only file system", "Permission denied", "Operation not permitted")
+DAMAGED = ("Corrupt database file", "does not match stored checksum")
+"""What DuckDB says, in part, of a disk without room, a folder that is closed, and blocks that are not as written."""
 _PARAMETER = re.compile(r"\$([a-z_][a-z0-9_]*)")
 
 
@@ -145,15 +153,17 @@ def load_quack(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute(f"LOAD {literal(str(folder / f'{name}.duckdb_extension'))}")
 
 
-def connect(path: str) -> duckdb.DuckDBPyConnection:
+def connect(path: str, *, is_read_only: bool = False) -> duckdb.DuckDBPyConnection:
     """Open a DuckDB database in this process, with nothing fetched from outside and times in UTC."""
     config: dict[str, str | bool | int | float | list[str]] = {
         "autoinstall_known_extensions": "false",
         "autoload_known_extensions": "false",
         # Files made before 1.2 cannot hold compressed bytes; those that exist already stay as they are.
         "storage_compatibility_version": "v1.2.0",
+        # The type of a column is read off its values: of a sample of them DuckDB fails where all of that are missing.
+        "pandas_analyze_sample": str(MOST_ROWS_READ_FOR_A_TYPE),
     }
-    connection = duckdb.connect(path, config=config)
+    connection = duckdb.connect(path, read_only=is_read_only, config=config)
     connection.execute("SET TimeZone = 'UTC'")
     return connection
 
@@ -173,8 +183,43 @@ def _retry_conflicts(step: Callable[[], T], sql: str = "") -> T:
 def _is_conflict(trouble: duckdb.Error, sql: str) -> bool:
     """Tell a race from a fault; DuckDB reports a lost `ON CONFLICT DO NOTHING` race as a duplicate key."""
     text = str(trouble).lower()
+    if any(sign.lower() in text for sign in NO_ROOM):
+        return False
     lost_race = "duplicate key" in text and "ON CONFLICT" in sql
     return lost_race or "conflict" in text or "transactioncontext error" in text
+
+
+def refusal_for(trouble: duckdb.Error) -> ForeactError | TransientError | None:
+    """Say what is to be done about trouble that lies with the disk or the database as a whole; None for any other."""
+    text = str(trouble)
+    if any(sign in text for sign in NO_ROOM):
+        return disk_full()
+    if is_fatal(trouble):
+        return TransientError("the database had to be closed and is being opened again")
+    if any(sign in text for sign in NOT_WRITABLE):
+        return ForeactError(
+            "store_not_writable",
+            "The database can no longer be written; nothing was recorded.",
+            "Make its folder writable again.",
+            status=507,
+        )
+    return None
+
+
+def disk_full() -> ForeactError:
+    """Return the refusal of what there is no room for."""
+    return ForeactError(
+        "disk_full",
+        "The disk with the database is full; nothing was recorded.",
+        "Make room on it; the loop goes on by itself.",
+        status=507,
+    )
+
+
+def is_fatal(trouble: duckdb.Error) -> bool:
+    """Tell whether DuckDB answers nothing more until the file is opened anew, or has found a part of it damaged."""
+    text = str(trouble)
+    return isinstance(trouble, duckdb.FatalException) or any(sign in text for sign in (*DAMAGED, "been invalidated"))
 
 
 def arrays(columns: Columns) -> dict[str, np.ndarray[Any, Any]]:

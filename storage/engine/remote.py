@@ -11,6 +11,8 @@ import duckdb
 import numpy as np
 
 from storage.engine.protocol import (
+    NO_TEMPORARY_ROOM,
+    TAKE_WHAT_ROOM_THERE_IS,
     Columns,
     Followed,
     Params,
@@ -24,6 +26,7 @@ from storage.engine.protocol import (
     insert,
     literal,
     load_quack,
+    refusal_for,
     render,
 )
 from storage.errors import TransientError
@@ -65,7 +68,13 @@ class RemoteEngine:
             try:
                 return _retry_conflicts(lambda: self._attempt(step), sql)
             except duckdb.IOException as trouble:
-                raise TransientError(f"the connection to the store at {self._uri} was lost") from trouble
+                raise refusal_for(trouble) or TransientError(
+                    f"the connection to the store at {self._uri} was lost"
+                ) from trouble
+            except duckdb.Error as trouble:
+                if (refusal := refusal_for(trouble)) is not None:
+                    raise refusal from trouble
+                raise
 
     def _attempt(self, step: Callable[[], T]) -> T:
         """Attach again when the owner was restarted; send ROLLBACK after any other error."""
@@ -77,8 +86,10 @@ class RemoteEngine:
                 raise
             self._attach()
             return step()
-        except duckdb.Error:
+        except duckdb.Error as trouble:
             self._rollback()
+            if NO_TEMPORARY_ROOM in str(trouble):
+                _quiet(lambda: self._send(TAKE_WHAT_ROOM_THERE_IS, None))
             raise
 
     def _rollback(self) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import ChainMap
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 import numpy as np
 
@@ -22,6 +24,7 @@ from tasks.drivers.responses import (
     response_of,
     started,
 )
+from tasks.drivers.warm_up import WarmUp, fit_warm_up
 from tasks.objectives.ratios import with_ratios
 
 _FEWEST_STEPS = 8
@@ -30,6 +33,7 @@ _CLEARLY_BETTER = 0.9
 _MOST_LAG_S = 1_800.0
 _LATELY_S = 900.0
 _SILENT_STEPS, _SILENT_S = 5, 600.0
+_WARM = 1.02
 
 
 @dataclass(frozen=True)
@@ -50,10 +54,14 @@ class DrivenMetrics:
 
 @dataclass(frozen=True)
 class FittedResponse:
-    """A response, and after how long an increase of the capacity was seen to work; None where no change tells."""
+    """A response, after how long an increase of the capacity was seen to work, and how much slower it was at first.
+
+    Both are None where no change tells.
+    """
 
     response: Response
     latency_s: float | None = None
+    warm_up: WarmUp | None = None
 
 
 def fit_driven(
@@ -86,7 +94,7 @@ def fit_driven(
         if now is None or stopped is not None or fitted is None:
             unfitted[objective.name] = stopped or _misfit(objective, longest_first)
             continue
-        responses[objective.name] = _as_it_stands(fitted.response, objective, longest_first)
+        responses[objective.name] = _as_it_stands(fitted, objective, longest_first)
         capacities[capacity] = now
         if fitted.latency_s is not None:
             latency_s[capacity] = max(fitted.latency_s, latency_s.get(capacity, 0.0))
@@ -109,7 +117,7 @@ def with_own_amounts(objectives: Iterable[Objective], actions: Iterable[ActionHa
 
 def driver_paths(
     paths: Mapping[str, FloatArray], frames: Iterable[Frame], objectives: Iterable[Objective]
-) -> dict[str, FloatArray]:
+) -> Mapping[str, FloatArray]:
     """Return the paths (n_paths, n_steps) by series, those of a series that is its own driver staying where it is.
 
     Its forecast would be one of what actions make of it.
@@ -120,7 +128,8 @@ def driver_paths(
         for series in own.keys() & set(frame.series):
             if (value := _last(frame, series)) is not None:
                 still[series] = np.full((1, max(1, round(own[series] / frame.step_s))), value)
-    return {**paths, **still}
+    # Not a new dictionary of all: paths may be made only where they are asked for.
+    return ChainMap(still, cast(MutableMapping[str, FloatArray], paths)) if still else paths
 
 
 def fit_metric(
@@ -148,7 +157,11 @@ def fit_metric(
         if missed <= _CLEARLY_BETTER * (error if error is not None else usual):
             return FittedResponse(response, lag * step_s if np.ptp(amount) > 0 else None)
     if of_moment is not None:
-        return FittedResponse(of_moment, _lag_s(of_moment, seen, drive, amount, step_s))
+        lag_s = _lag_s(of_moment, seen, drive, amount, step_s)
+        slow = fit_warm_up(of_moment, seen, drive, amount, round((lag_s or 0.0) / step_s), step_s)
+        return (
+            FittedResponse(of_moment, lag_s) if slow is None else FittedResponse(of_moment, slow[0] * step_s, slow[1])
+        )
     stuck = at_ceiling(*rows) if np.median(seen) > most else None
     return FittedResponse(stuck) if stuck is not None else _at_rest(seen, drive, amount, step_s, backlog)
 
@@ -248,17 +261,28 @@ def _rows(objective: Objective, frame: Frame) -> tuple[FloatArray, FloatArray, F
     return None if metric is None or driver is None or capacity is None else (metric, driver, capacity)
 
 
-def _as_it_stands(response: Response, objective: Objective, frames: Sequence[Frame]) -> Response:
-    """Return a response that starts from the metric and the driver as they are now."""
+def _as_it_stands(fitted: FittedResponse, objective: Objective, frames: Sequence[Frame]) -> Response:
+    """Return a response that starts from the metric and the driver as they are now, warming up where it does."""
     for frame in frames:
         rows = _rows(objective, frame)
-        if rows is not None and np.isfinite(rows[0]).any() and np.isfinite(rows[1]).any():
-            metric, driver, _ = rows
+        if rows is not None and all(np.isfinite(row).any() for row in rows):
+            metric, driver, capacity = rows
             lately = driver[np.isfinite(driver)][-max(1, round(_LATELY_S / frame.step_s)) :]
+            response = _warming_up(fitted, capacity, frame.step_s)
             return started(
                 on_grid(response, frame.step_s), float(metric[np.isfinite(metric)][-1]), float(lately.mean())
             )
-    return response
+    return fitted.response
+
+
+def _warming_up(fitted: FittedResponse, capacity: FloatArray, step_s: float) -> Response:
+    """Return a response under as much more of its driver as what was added lately makes of it now."""
+    if fitted.warm_up is None:
+        return fitted.response
+    known = _filled(capacity[int(np.argmax(np.isfinite(capacity))) :])
+    working = effective(known, round((fitted.latency_s or 0.0) / step_s))
+    factor = float(fitted.warm_up.factors(working, step_s)[-1])
+    return fitted.response if factor < _WARM else ScaledResponse(fitted.response, factor)
 
 
 def _stopped(objective: Objective, frames: Sequence[Frame], *, is_capacity_known: bool) -> str | None:

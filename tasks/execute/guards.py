@@ -10,13 +10,13 @@ from enum import StrEnum
 from handlers import ActionsByName
 from handlers.contract.action import AMOUNT, ActionTraits
 from storage.actions import ActionView
+from storage.facts import Wait, WaitCode
 from storage.records import NOTHING, Action, Autonomy, ReceiptStatus
 from tasks.execute.limits import exceeded, is_within
 from tasks.execute.targets import labels_of, spread_too_far
 
-_TROUBLE = {ReceiptStatus.FAILED, ReceiptStatus.TIMED_OUT}
+_TROUBLE = {ReceiptStatus.FAILED, ReceiptStatus.TIMED_OUT, ReceiptStatus.UNKNOWN}
 _BLAST_SPAN = timedelta(hours=1)
-_NOT_UNDONE = {*_TROUBLE, ReceiptStatus.UNKNOWN}
 
 
 class GuardAnswer(StrEnum):
@@ -29,10 +29,11 @@ class GuardAnswer(StrEnum):
 
 @dataclass(frozen=True)
 class Ruling:
-    """The guards' answer and, unless it is to go, the reason."""
+    """The guards' answer and, unless it is to go, the reason; `code` tells what an action waits for."""
 
     answer: GuardAnswer
     reason: str = ""
+    code: WaitCode | None = None
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def _purpose(view: ActionView, now: Circumstances) -> Ruling | None:
 
 
 def _kill_switch(view: ActionView, now: Circumstances) -> Ruling | None:
-    return Ruling(GuardAnswer.WAIT, "The kill switch is on.") if now.kill_switch else None
+    return _waits(WaitCode.KILL_SWITCH, "The kill switch is on.") if now.kill_switch else None
 
 
 def _enabled(view: ActionView, now: Circumstances) -> Ruling | None:
@@ -114,26 +115,36 @@ def _consent(view: ActionView, now: Circumstances) -> Ruling | None:
             ended = f"{approval.expires_at:%Y-%m-%d %H:%M} UTC"
             return Ruling(GuardAnswer.DROP, f"The approval expired at {ended} before it could run.")
         return None
-    level = effective_level(action, now.autonomous or now.actions[action.name].informs_only)
-    if level is Autonomy.AUTO:
+    held = held_by_level(view, now.autonomous or now.actions[action.name].informs_only)
+    return Ruling(GuardAnswer.WAIT, held.reason, held.code) if held else None
+
+
+def held_by_level(view: ActionView, autonomous: bool) -> Wait | None:
+    """Return what an action that nobody answered waits for by its level and the mode; None where these let it go."""
+    level = effective_level(view.action, autonomous)
+    if view.approval is not None or level is Autonomy.AUTO:
         return None
     if level is Autonomy.APPROVE:
-        return Ruling(GuardAnswer.WAIT, "It waits for approval.")
-    if action.level.rank > Autonomy.RECOMMEND.rank:
-        return Ruling(GuardAnswer.WAIT, "Autonomous mode is off: this is a recommendation; approve it to run it.")
-    return Ruling(GuardAnswer.WAIT, "Its autonomy level allows only a recommendation.")
+        return Wait("It waits for approval.", WaitCode.APPROVAL)
+    if view.action.level.rank > Autonomy.RECOMMEND.rank:
+        return Wait("Autonomous mode is off: this is a recommendation; approve it to run it.", WaitCode.MODE_OFF)
+    return Wait("Its autonomy level allows only a recommendation.", WaitCode.RECOMMENDATION)
+
+
+def _waits(code: WaitCode, reason: str) -> Ruling:
+    return Ruling(GuardAnswer.WAIT, reason, code)
 
 
 def _calm(view: ActionView, now: Circumstances) -> Ruling | None:
     if now.maintenance_until is not None:
-        return Ruling(
-            GuardAnswer.WAIT, f"A maintenance window is open until {now.maintenance_until:%Y-%m-%d %H:%M} UTC."
+        return _waits(
+            WaitCode.MAINTENANCE, f"A maintenance window is open until {now.maintenance_until:%Y-%m-%d %H:%M} UTC."
         )
     if view.action.series in now.silent_series:
-        return Ruling(GuardAnswer.WAIT, f"{view.action.series} has no recent data; nothing is changed blindly.")
+        return _waits(WaitCode.SILENCE, f"{view.action.series} has no recent data; nothing is changed blindly.")
     unseen = [guard for guard in view.action.guards if guard in now.silent_series | now.silent_metrics]
     if unseen:
-        return Ruling(GuardAnswer.WAIT, f"The guard metric {unseen[0]} has no recent data; nothing is changed blindly.")
+        return _waits(WaitCode.SILENCE, f"The guard metric {unseen[0]} has no recent data; nothing is changed blindly.")
     return None
 
 
@@ -141,10 +152,10 @@ def _undone_well(view: ActionView, now: Circumstances) -> Ruling | None:
     """Hold an action that could not be taken back the last time, until an undo of it works or a person says yes."""
     undos = [each for each in now.finished if each.action.undo_of and each.action.name == view.action.name]
     last = undos[-1].receipt if undos else None
-    if last is None or last.status not in _NOT_UNDONE or view.approval is not None:
+    if last is None or last.status not in _TROUBLE or view.approval is not None:
         return None
     when = f"{last.finished_at:%Y-%m-%d %H:%M} UTC"
-    return Ruling(GuardAnswer.WAIT, f"Its undo failed at {when}; it needs approval to run again.")
+    return _waits(WaitCode.UNDO_FAILED, f"Its undo failed at {when}; it needs approval to run again.")
 
 
 def _room(view: ActionView, now: Circumstances) -> Ruling | None:
@@ -158,7 +169,7 @@ def _room(view: ActionView, now: Circumstances) -> Ruling | None:
     others = busy - {view.action.goal_id}
     if view.action.series is None or len(others) < now.max_concurrent_goals:
         return None
-    return Ruling(GuardAnswer.WAIT, f"{len(others)} other goals are being acted on, the most allowed at once.")
+    return _waits(WaitCode.CONCURRENT_GOALS, f"{len(others)} other goals are being acted on, the most allowed at once.")
 
 
 def _breaker(view: ActionView, now: Circumstances) -> Ruling | None:
@@ -171,8 +182,8 @@ def _breaker(view: ActionView, now: Circumstances) -> Ruling | None:
     if not is_within(tail[-1].finished_at, now.tick, pause):
         return None
     closes_at = tail[-1].finished_at + pause
-    return Ruling(
-        GuardAnswer.WAIT, f"It failed {len(tail)} times in a row; it may run again from {closes_at:%H:%M} UTC."
+    return _waits(
+        WaitCode.FAILURES, f"It failed {len(tail)} times in a row; it may run again from {closes_at:%H:%M} UTC."
     )
 
 
@@ -188,19 +199,19 @@ def _limits(view: ActionView, now: Circumstances) -> Ruling | None:
     again = [_when(each) for each in acts if (each.action.name, each.action.target) == (action.name, action.target)]
     cooldown = timedelta(seconds=limits.cooldown_s)
     if any(is_within(moment, now.tick, cooldown) for moment in again):
-        return Ruling(GuardAnswer.WAIT, f"It is in its cooldown of {limits.cooldown_s:g} s after the last run.")
+        return _waits(WaitCode.COOLDOWN, f"It is in its cooldown of {limits.cooldown_s:g} s after the last run.")
     is_limited = not is_amount or "rate_limits" in limits.configured or limits.rate_limits != ActionTraits.rate_limits
     if is_limited and (text := exceeded(limits.rate_limits, same, now.tick)) is not None:
-        return Ruling(GuardAnswer.WAIT, f"The limit of {text} for this action is used up.")
+        return _waits(WaitCode.ACTION_LIMIT, f"The limit of {text} for this action is used up.")
     is_limited = not is_amount or "rate_limits" in now.configured_limits
     if is_limited and (text := exceeded(now.rate_limits, map(_when, counted), now.tick)) is not None:
-        return Ruling(GuardAnswer.WAIT, f"The limit of {text} for all actions is used up.")
+        return _waits(WaitCode.LIMIT_OF_ALL, f"The limit of {text} for all actions is used up.")
     is_limited = not is_amount or "blast_radius" in now.configured_limits
     if is_limited and exceeded([f"{now.blast_radius}/hour"], on_target, now.tick):
-        return Ruling(GuardAnswer.WAIT, f"{action.target} was acted on {now.blast_radius} times within an hour.")
+        return _waits(WaitCode.BLAST_RADIUS, f"{action.target} was acted on {now.blast_radius} times within an hour.")
     reached = [labels_of(each.action) for each in acts if is_within(_when(each), now.tick, _BLAST_SPAN)]
     if (reason := spread_too_far(labels_of(action), reached, now.blast_radius_labels)) is not None:
-        return Ruling(GuardAnswer.WAIT, reason)
+        return _waits(WaitCode.BLAST_RADIUS_LABELS, reason)
     return None
 
 

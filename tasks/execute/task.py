@@ -15,10 +15,10 @@ from prefect import Task
 from prefect.cache_policies import NO_CACHE
 
 from handlers.contract.results import explain
-from handlers.worlds import act_in, capture_in, check_in
+from handlers.worlds import UNDO_BY_CHECK, act_in, capture_in, check_in
 from storage import ForeactError, TransientError
 from storage.actions import ActionView
-from storage.facts import WAITS
+from storage.facts import WAITS, Wait
 from storage.records import NOTHING, Action, Intent, Receipt, ReceiptStatus
 from tasks.authority import as_allowed_now
 from tasks.context import Context
@@ -35,7 +35,6 @@ Preregister = Callable[[Context, Action], object]
 ACT_TIMEOUT_S = 900.0
 NOT_UNDONE = {ReceiptStatus.FAILED, ReceiptStatus.TIMED_OUT, ReceiptStatus.UNKNOWN}
 UNDO_REMEDY = "Its change may still be in place: check by hand. The action needs approval to run again."
-_UNDO_BY_CHECK = {ReceiptStatus.SUCCEEDED: ReceiptStatus.FAILED, ReceiptStatus.SKIPPED: ReceiptStatus.SUCCEEDED}
 ENDING_S = 10.0
 """How long after its time limit an act has certainly been ended, and its receipt written if anybody is left to."""
 
@@ -56,7 +55,7 @@ def execute(context: Context, act: Act) -> Receipts:
     waiting = [as_allowed_now(context.actions, context.store, view) for view in due if view.intent is None]
     receipts = [resolve(context, view) for view in begun if _is_interrupted(context, view)]
     silence = silence_now(context) if waiting else Silence()
-    waits: dict[str, str] = {}
+    waits: dict[str, Wait] = {}
     receipts += [_tried(context, view, silence, act, waits) for view in waiting]
     if waiting and waits != (context.store.facts.get(WAITS) or {}):
         context.store.facts.set(WAITS, waits)
@@ -64,7 +63,7 @@ def execute(context: Context, act: Act) -> Receipts:
 
 
 def _tried(
-    context: Context, view: ActionView, silence: Silence, carry_out: Act, waits: dict[str, str]
+    context: Context, view: ActionView, silence: Silence, carry_out: Act, waits: dict[str, Wait]
 ) -> Receipt | None:
     """Deal with one action so that whatever is amiss with it leaves the others alone.
 
@@ -84,7 +83,7 @@ def _tried(
 
 
 def _ruled(
-    context: Context, view: ActionView, silence: Silence, carry_out: Act, waits: dict[str, str]
+    context: Context, view: ActionView, silence: Silence, carry_out: Act, waits: dict[str, Wait]
 ) -> Receipt | None:
     """Carry out an action, or give it up, as the guards say; None where it waits, and `waits` then says for what."""
     ruling = judge(view, circumstances(context, silence))
@@ -92,7 +91,7 @@ def _ruled(
         return carry_out(context, view)
     if ruling.answer is GuardAnswer.DROP:
         return _finish(context, view.action, _receipt(context, view, ReceiptStatus.SKIPPED, ruling.reason))
-    waits[view.action.action_id] = ruling.reason
+    waits[view.action.action_id] = Wait(ruling.reason, ruling.code)
     return None
 
 
@@ -134,7 +133,7 @@ def resolve(context: Context, view: ActionView) -> Receipt | None:
     """
     assert view.intent is not None
     check_answer = check_in(context.world, as_decided(context, view), view.intent, context.tick)
-    status = _UNDO_BY_CHECK.get(check_answer, check_answer) if view.action.undo_of else check_answer
+    status = UNDO_BY_CHECK.get(check_answer, check_answer) if view.action.undo_of else check_answer
     detail = f"It was interrupted; a check found: {status}."
     return _finish(context, view.action, _receipt(context, view, status, detail))
 

@@ -34,7 +34,7 @@ def with_acts(batch: ForecastBatch, frame: Frame, effects: Mapping[str, ActEffec
         quantiles[row] = within_nature(series, seen, point[row][:, None] + around)
         moved = batch.paths_of(row) + change + draws[:, None] * doubt
         paths[row] = (within_nature(series, seen, moved) - batch.centre[row]) / batch.scale[row]
-    return replace(batch, point=point, quantiles=quantiles, scaled_paths=paths)
+    return replace(batch, point=point, quantiles=quantiles, scaled_paths=paths).unlike_past(rows)
 
 
 def _draws(count: int, seed: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:

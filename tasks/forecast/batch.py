@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tasks.forecast.allocation import unwritten
+from tasks.forecast.past_crossings import mixed, past_share
 
 Floats = NDArray[np.float64]
 Float32s = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 
 BLOCK_SERIES = 64
+ROUNDING = 2.0**-21
 LEVELS: tuple[float, ...] = tuple(round(0.05 * i, 2) for i in range(1, 20))
 
 
@@ -36,6 +39,8 @@ class ForecastBatch:
     method: tuple[str, ...]
     warnings: tuple[tuple[str, ...], ...]
     refusals: tuple[str | None, ...]
+    past: Floats | None = None  # (n, t): the histories, NaN where missing
+    past_weight: Floats | None = None  # (n,): of what past windows did, in a probability
 
     def __len__(self) -> int:
         return len(self.method)
@@ -66,10 +71,39 @@ class ForecastBatch:
         to that many steps. Returns probability (n,) and the expected step (n,), counted from 1: the median
         over those paths that cross, NaN where none does. A refused series has NaN in both.
         """
-        first = self._first_crossing(upper, lower, within)
-        probability = np.isfinite(first).mean(axis=1)
+        first = self.first_crossing(upper, lower, within)
+        probability = self.probability(first, upper, lower, within)
         probability[self._refused] = np.nan
         return probability, crossing_quantiles(first, (0.5,))[:, 0]
+
+    def probability(
+        self,
+        first: Floats,
+        upper: float | Floats | None,
+        lower: float | Floats | None,
+        within: int | None = None,
+        rows: NDArray[np.intp] | None = None,
+    ) -> Floats:
+        """Share of paths that cross, from `first_crossing`, mixed with that of the series' own past windows.
+
+        Two bounds at once are read off the paths alone.
+        """
+        share = np.isfinite(first).mean(axis=1)
+        bound = upper if lower is None else lower
+        if self.past is None or self.past_weight is None or bound is None or (upper is not None and lower is not None):
+            return np.asarray(share)
+        past, weight = (self.past, self.past_weight) if rows is None else (self.past[rows], self.past_weight[rows])
+        bounds = np.broadcast_to(np.asarray(bound, dtype=float), share.shape)
+        crossed = past_share(past, bounds, upper is not None, self.horizon if within is None else within)
+        return mixed(np.asarray(share), crossed, weight)
+
+    def unlike_past(self, rows: Sequence[int] | NDArray[np.intp]) -> ForecastBatch:
+        """The same, but what the past of these rows did says nothing of what comes."""
+        if self.past_weight is None or not len(rows):
+            return self
+        weight = self.past_weight.copy()
+        weight[np.asarray(rows, dtype=np.intp)] = 0
+        return replace(self, past_weight=weight)
 
     def take(self, series: NDArray[np.intp] | list[int] | slice) -> ForecastBatch:
         """The same forecast for the chosen series, in the order given; a slice gives views of the arrays."""
@@ -85,6 +119,8 @@ class ForecastBatch:
             method=tuple(self.method[i] for i in chosen),
             warnings=tuple(self.warnings[i] for i in chosen),
             refusals=tuple(self.refusals[i] for i in chosen),
+            past=None if self.past is None else self.past[rows],
+            past_weight=None if self.past_weight is None else self.past_weight[rows],
         )
 
     @classmethod
@@ -117,28 +153,43 @@ class ForecastBatch:
     def _refused(self) -> Bools:
         return np.array([reason is not None for reason in self.refusals], dtype=bool)
 
-    def _first_crossing(self, upper: float | Floats | None, lower: float | Floats | None, within: int | None) -> Floats:
-        """First step (from 1) at which each path crosses a bound, inf where it never does, shape (n, s)."""
+    def first_crossing(
+        self,
+        upper: float | Floats | None,
+        lower: float | Floats | None,
+        within: int | None = None,
+        rows: NDArray[np.intp] | None = None,
+    ) -> Floats:
+        """First step (from 1) at which each path crosses a bound, inf where it never does: (n, s), or (rows, s).
+
+        Who is on a bound has not crossed it, nor who lies beyond by no more than single precision makes of its value.
+        """
         steps = within if within is not None else self.horizon
-        first = np.full(self.scaled_paths.shape[:2], np.inf)
-        high = self._scaled(upper) if upper is not None else None
-        low = self._scaled(lower) if lower is not None else None
+        chosen = np.arange(len(self)) if rows is None else rows
+        first = np.full((len(chosen), self.scaled_paths.shape[1]), np.inf)
+        high = self._scaled(upper, chosen, 1) if upper is not None else None
+        low = self._scaled(lower, chosen, -1) if lower is not None else None
         # A block at a time: the comparison of ten thousand series at once would leave the processor's cache.
-        for rows in (slice(i, i + BLOCK_SERIES) for i in range(0, len(self), BLOCK_SERIES)):
-            ahead = self.scaled_paths[rows, :, :steps]
+        for block in (slice(i, i + BLOCK_SERIES) for i in range(0, len(chosen), BLOCK_SERIES)):
+            some = block if rows is None else chosen[block]
+            ahead = self.scaled_paths[some, :, :steps]
             crossed = np.zeros(ahead.shape, dtype=bool)
             if high is not None:
-                crossed |= ahead > high[rows]
+                crossed |= ahead > high[block]
             if low is not None:
-                crossed |= ahead < low[rows]
-            first[rows] = first_true(crossed)
+                crossed |= ahead < low[block]
+            first[block] = first_true(crossed)
         return first
 
-    def _scaled(self, bound: float | Floats) -> Float32s:
-        """A bound in path units. Without the clip a bound far away would overflow single precision."""
-        bounds = np.broadcast_to(np.asarray(bound, dtype=float), self.centre.shape)
+    def _scaled(self, bound: float | Floats, rows: NDArray[np.intp], outward: int) -> Float32s:
+        """A bound of each of the rows in path units, a rounding error outward.
+
+        Without the clip a bound far away would overflow single precision.
+        """
+        bounds = np.broadcast_to(np.asarray(bound, dtype=float), rows.shape)
         with np.errstate(over="ignore"):
-            scaled = np.clip(bounds / self.scale - self.centre / self.scale, -1e30, 1e30)
+            scaled = np.clip((bounds - self.centre[rows]) / self.scale[rows], -1e30, 1e30)
+        scaled = scaled + outward * ROUNDING * (1 + np.abs(scaled))
         return np.asarray(scaled.astype(np.float32)[:, None, None])
 
 
@@ -169,7 +220,14 @@ def concatenate(batches: list[ForecastBatch]) -> ForecastBatch:
         method=tuple(m for b in batches for m in b.method),
         warnings=tuple(w for b in batches for w in b.warnings),
         refusals=tuple(r for b in batches for r in b.refusals),
+        past=_joined([b.past for b in batches]),
+        past_weight=_joined([b.past_weight for b in batches]),
     )
+
+
+def _joined(parts: list[Floats | None]) -> Floats | None:
+    known = [part for part in parts if part is not None]
+    return np.concatenate(known) if len(known) == len(parts) else None
 
 
 def path_quantiles(paths: Float32s, levels: tuple[float, ...]) -> Float32s:

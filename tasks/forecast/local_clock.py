@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta, tzinfo
 
 import numpy as np
 
 from storage.records import Frame
+from tasks.forecast.batch import ForecastBatch
 
+SEASONAL = ("seasonal", "pooled")
 LOOK = timedelta(hours=12)
 
 
@@ -31,6 +34,30 @@ def on_todays_clock(frame: Frame, zone: tzinfo) -> Frame:
             moved[:, -steps:] = before[:, :steps]
         values = np.concatenate([moved, values[:, before.shape[1] :]], axis=1)
     return frame if values is frame.values else frame.model_copy(update={"values": values})
+
+
+def on_clocks_ahead(batch: ForecastBatch, frame: Frame, zone: tzinfo) -> ForecastBatch:
+    """Return the forecast of a frame on today's clock with the steps after a clock change ahead at the times it shows.
+
+    Only what lives by the time of day is moved: series forecast by their season alone. The last steps before the end
+    of the horizon, of which a clock set forward shows later ones, take those of a day before.
+    """
+    day, horizon = frame.season_lengths[0], batch.horizon
+    source = np.arange(horizon)
+    for changed_at, forward in _changes(frame.end, frame.end + timedelta(seconds=frame.step_s * horizon), zone):
+        steps = round(forward.total_seconds() / frame.step_s)
+        first = max(0, round((changed_at - frame.end).total_seconds() / frame.step_s))
+        moved = np.arange(first, horizon) + steps
+        beyond = moved >= horizon
+        moved[beyond] = np.where(moved[beyond] >= day, moved[beyond] - day, horizon - 1)
+        source[first:] = source[np.clip(moved, 0, horizon - 1)]
+    rows = np.array([method in SEASONAL for method in batch.method])
+    if (source == np.arange(horizon)).all() or not rows.any():
+        return batch
+    arrays = {name: getattr(batch, name).copy() for name in ("point", "quantiles", "scaled_paths")}
+    for name, array in arrays.items():
+        array[rows] = array[rows][:, :, source] if name == "scaled_paths" else array[rows][:, source]
+    return replace(batch, **arrays)
 
 
 def _changes(begins: datetime, end: datetime, zone: tzinfo) -> list[tuple[datetime, timedelta]]:

@@ -163,14 +163,15 @@ def _with_past(
     context: Context, kept: FleetSnapshot, frame: Frame, horizon: int, objectives: Sequence[Objective]
 ) -> FleetSnapshot:
     foretold = [each for each in objectives if each.kind.has_breach_forecast]
-    watched = [name for name in frame.series if any(each.matches(name) for each in foretold)]
-    meant = [each for each in foretold if any(each.matches(name) for name in watched)]
+    rows = frame.index.meant_by_any(each.measured for each in foretold)
+    watched = [frame.series[row] for row in sorted(rows)]
+    meant = [each for each in foretold if frame.index.meant(each.measured)]
     within = max((steps_within(each, frame.step_s, horizon) for each in meant), default=0)
     store = context.store.forecasts
     since = context.tick - timedelta(days=LEDGER_DAYS)
     gap_s = frame.step_s * (within or horizon / LEDGER_GAPS)
     moments = far_apart(store.resolved_at(frame.step_s, since), gap_s)
-    others = [name for name in frame.series if name not in set(watched)]
+    others = [name for row, name in enumerate(frame.series) if row not in rows]
     sample = [*watched, *others][: max(LEDGER_SERIES, len(watched))]
     past = past_of(store.resolved(frame.step_s, horizon, moments, sample), horizon)
     if not len(past.ledger):

@@ -81,7 +81,9 @@ def with_running_times(batch: ForecastBatch, values: FloatArray, seed: int) -> F
         paths[row] = (drawn - batch.centre[row]) / batch.scale[row]
         quantiles[row] = path_quantiles(drawn[None].astype(np.float32), batch.levels)[0]
         point[row], method[row] = median_of(quantiles[row][None], batch.levels)[0], METHOD
-    return replace(batch, point=point, quantiles=quantiles, scaled_paths=paths, method=tuple(method))
+    clocks = [row for row, name in enumerate(method) if name == METHOD]
+    batch = replace(batch, point=point, quantiles=quantiles, scaled_paths=paths, method=tuple(method))
+    return batch.unlike_past(clocks)
 
 
 def past_runs(values: FloatArray) -> PastRuns | None:

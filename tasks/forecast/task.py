@@ -15,7 +15,7 @@ from tasks.forecast.fleet.level_shifts import known_changes
 from tasks.forecast.fleet.shards import RunShards, in_process
 from tasks.forecast.fleet.stocks import emptied_by
 from tasks.forecast.fleet_snapshot import FleetSnapshot
-from tasks.forecast.local_clock import on_todays_clock
+from tasks.forecast.local_clock import on_clocks_ahead, on_todays_clock
 from tasks.forecast.method_per_series import MethodPerSeries, forecast_frame
 from tasks.forecast.model_store import StoredModels, keep_pace, serving_of, stored_models
 from tasks.forecast.risk.crossings import crossings
@@ -96,6 +96,7 @@ def _batches(
             must_serve=False,
             pace=models.pace,
         )
+        batch = on_clocks_ahead(batch, frame, context.zone)
         batch = with_acts(batch, frame, effects, context.cycle.seed)
         batches.append(with_running_times(batch, frame.values, context.cycle.seed))
     return tuple(batches)

@@ -22,24 +22,32 @@ from storage.records import (
     Objective,
     ObjectiveKind,
     Pattern,
-    metric_of,
+    SeriesIndex,
 )
 from tasks.drivers.settable_amounts import SpareAmount
+from tasks.objectives.lateness import LateRun
+from tasks.objectives.run_history import RunHistory
 from tasks.text import unit_of
 
 IntArray = NDArray[np.intp]
 
 _SILENT_AFTER_S = 600.0
 _SILENT_AFTER_GAPS = 5
+_REST_S = 3_600.0
+_FEWEST_RESTING = 3
 
 
 @dataclass(frozen=True)
 class WindowCount:
-    """How many events of an SLO's last `window_s` seconds were good, of how many."""
+    """How many events of an SLO's last `window_s` seconds were good, of how many.
+
+    Where these are shares of requests, each weighs as many as it had, and `requests` were made in all.
+    """
 
     window_s: float
     good: float
     total: float
+    requests: float | None = None
 
 
 @dataclass(frozen=True)
@@ -88,7 +96,8 @@ class Evidence:
 
     `frames` are working windows at several step sizes, `forecasts` are by series, `hourly` holds hourly means of up
     to 62 days of the series that objectives name, `slo_windows` counts good events by objective, `spare` are the
-    amounts above what was needed, `unfitted` says by objective why no response to its driver is known,
+    amounts above what was needed, `late_runs` what is foretold of open runs by objective and `runs` all that are known,
+    `unfitted` says by objective why no response to its driver is known,
     `found_drivers` which driver was found for one that names none.
     """
 
@@ -103,14 +112,16 @@ class Evidence:
     spare: tuple[SpareAmount, ...] = ()
     unfitted: Mapping[str, str] = field(default_factory=dict)
     found_drivers: Mapping[str, str] = field(default_factory=dict)
+    late_runs: Mapping[str, tuple[LateRun, ...]] = field(default_factory=dict)
+    runs: RunHistory = field(default_factory=RunHistory)
 
     def objective(self, name: str | None) -> Objective | None:
         """Return an objective by its name, None where it is gone."""
-        return next((each for each in self.objectives if each.name == name), None)
+        return self._objectives.get(name or "")
 
     def series_of(self, objective: Objective) -> tuple[str, ...]:
         """Return every known series that an objective means, in sorted order."""
-        return tuple(sorted(self._meant.get(objective.measured, ())))
+        return tuple(self._known.series[place] for place in self._known.meant(objective.measured))
 
     def heard(self, kind: ObjectiveKind) -> Iterator[tuple[Objective, str, Reading]]:
         """Return each objective of a kind, each series that it means and that is not silent, and the last reading."""
@@ -121,14 +132,18 @@ class Evidence:
                     yield objective, series, reading
 
     @cached_property
-    def _meant(self) -> Mapping[str, set[str]]:
-        """Return the known series by what names them: their whole key, and their metric."""
+    def _objectives(self) -> Mapping[str, Objective]:
+        return {each.name: each for each in reversed(self.objectives)}
+
+    @cached_property
+    def _breaches(self) -> Mapping[tuple[str, str], Breach]:
+        return {(each.objective, each.series): each for each in reversed(self.breaches)}
+
+    @cached_property
+    def _known(self) -> SeriesIndex:
+        """Return the series that a frame or a breach is of, in sorted order."""
         names = {series for frame in self._all_frames for series in frame.series}
-        series_by_objective: dict[str, set[str]] = {}
-        for series in names | {breach.series for breach in self.breaches}:
-            for name in (series, metric_of(series)):
-                series_by_objective.setdefault(name, set()).add(series)
-        return series_by_objective
+        return SeriesIndex(sorted(names | {breach.series for breach in self.breaches}))
 
     @property
     def _all_frames(self) -> tuple[Frame, ...]:
@@ -141,8 +156,20 @@ class Evidence:
 
     def breach_of(self, objective: str, series: str) -> Breach | None:
         """Return the predicted breach of an objective by a series, None where none was computed."""
-        pair = (objective, series)
-        return next((each for each in self.breaches if (each.objective, each.series) == pair), None)
+        return self._breaches.get((objective, series))
+
+    def rests_on_edge(self, objective: Objective, series: str) -> bool:
+        """Tell whether a series rests on the edge that is still allowed, and was never known to go beyond.
+
+        That a forecast lies as often a hair above as below the edge is then no news: a full pool stays full. It rests
+        there where it has been nowhere else for the last hour, nor elsewhere for most of what is known of it.
+        """
+        values = [each.finite for each in self._windows(series)]
+        if not values or any(bool(objective.broken_by(each).any()) for each in values):
+            return False
+        finest = min(self._windows(series), key=lambda each: each.step_s)
+        on_edge, of_late = finest.finite == objective.bound, finest.tail(_REST_S).finite == objective.bound
+        return len(of_late) >= _FEWEST_RESTING and bool(of_late.all()) and float(on_edge.mean()) > 0.5
 
     def window(self, series: str, span_s: float) -> ObservedWindow | None:
         """Return the last `span_s` seconds of a series from the finest frame that reaches so far back.
@@ -183,7 +210,7 @@ def _usual_gap_s(window: ObservedWindow, recorded: IntArray) -> float:
 
 
 def _window_of(frame: Frame, series: str) -> ObservedWindow | None:
-    return ObservedWindow(frame.row(series), frame.step_s, frame.end) if series in frame.series else None
+    return ObservedWindow(frame.row(series), frame.step_s, frame.end) if series in frame.index.places else None
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from storage.records import Goal, metric_of
+from storage.records import Goal, labels_of, metric_of
 from tasks.goals.evidence import Evidence, Proposal, Rule, Standing
 from tasks.goals.statistics.measures import toward
-from tasks.objectives.ratios import labels_of
 
 FEWEST_MEMBERS = 4
 """So few are still told and treated one by one."""

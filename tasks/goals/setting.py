@@ -15,7 +15,7 @@ from tasks.goals.policy import GoalPolicy
 from tasks.goals.rearm import not_rearmed
 from tasks.goals.review import review
 from tasks.goals.statistics.measures import priority_of, urgency_of
-from tasks.objectives.conflicts import contradictions
+from tasks.objectives.conflicts import Conflict, contradictions
 from tasks.text import number
 
 _BLOCKED_WEIGHT = 0.5
@@ -162,21 +162,22 @@ def _refuse(
 ) -> list[Declined]:
     """Return the proposals that are pursued already, not yet re-armed, or contradict a weightier objective."""
     pursued = {view.goal.cause for view in still_open}
+    opposed = contradictions(evidence.objectives) if proposals else ()
     refused = []
     for each in proposals:
         if not pursued.isdisjoint((each.cause, each.group)):
             refused.append(Declined(each.cause, "a goal for this cause is already open"))
             continue
         same = [view for view in closed if view.goal.cause in (each.cause, each.group)]
-        reason = _contradicted(evidence, each.proposal) or not_rearmed(evidence, each.proposal, same, policy)
+        reason = _contradicted(evidence, each.proposal, opposed) or not_rearmed(evidence, each.proposal, same, policy)
         if reason is not None:
             refused.append(Declined(each.cause, reason))
     return refused
 
 
-def _contradicted(evidence: Evidence, proposal: Proposal) -> str | None:
-    by_name = {objective.name: objective for objective in evidence.objectives}
-    for conflict in contradictions(evidence.objectives):
+def _contradicted(evidence: Evidence, proposal: Proposal, opposed: Sequence[Conflict]) -> str | None:
+    by_name = {objective.name: objective for objective in evidence.objectives} if opposed else {}
+    for conflict in opposed:
         if proposal.objective in (conflict.left, conflict.right):
             other = by_name[conflict.right if proposal.objective == conflict.left else conflict.left]
             mine = by_name[str(proposal.objective)]

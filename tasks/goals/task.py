@@ -11,6 +11,7 @@ import numpy as np
 
 from storage.facts import DRIVEN, STANDINGS, DrivenBreaches
 from storage.records import Breach, Frame, Goal, GoalView, Objective, Pattern
+from tasks.causes.in_force import with_causes
 from tasks.context import Context
 from tasks.drivers.breaches import driven_breaches
 from tasks.drivers.in_force import amounts_now, look_for_drivers, said_of_found
@@ -20,10 +21,14 @@ from tasks.goals.changes import GoalChanges
 from tasks.goals.evidence import Evidence, WindowCount
 from tasks.goals.setting import set_goals
 from tasks.goals.statistics.burn import BurnWindows, burn_windows
+from tasks.objectives.lateness import LateRun, late_breach, late_runs
+from tasks.objectives.ratios import ratio_pairs
+from tasks.objectives.run_history import STATE_OF, RunHistory, run_history
 from tasks.stage import stage
 
 LONG_DAYS = 62
 RECENT_DAYS = 2
+MOST_RUNS = 200
 
 GoalViews = tuple[GoalView, ...]
 
@@ -39,6 +44,7 @@ def goals(context: Context, outlook: Outlook, patterns: tuple[Pattern, ...]) -> 
         evidence_now = evidence(context, outlook, patterns)
         _keep_driven(context, outlook, evidence_now.breaches)
         changes = decide(context, evidence_now)
+        changes = replace(changes, new=with_causes(context, changes.new, outlook.frames))
         context.store.goals.append(changes.new, changes.transitions, context.cycle_id)
         for goal in changes.new:
             detail = {"type": goal.goal_type, "description": goal.description, "because": goal.because}
@@ -67,7 +73,8 @@ def _on_member(view: GoalView, changes: GoalChanges) -> GoalView:
 
 def _keep_driven(context: Context, outlook: Outlook, breaches: tuple[Breach, ...]) -> None:
     """Keep what the drivers foretell, to be shown: what the metrics' own forecasts say has our acts in it."""
-    driven = tuple(each for each in breaches if each not in outlook.breaches)
+    own = frozenset(outlook.breaches)
+    driven = tuple(each for each in breaches if each not in own)
     if driven:
         context.store.facts.set(DRIVEN, DrivenBreaches(context.cycle_id, driven))
 
@@ -108,12 +115,18 @@ def evidence(context: Context, outlook: Outlook, patterns: tuple[Pattern, ...]) 
     known = amounts_now(context, outlook.frames, outlook.paths(), outlook.breaches)
     steps = amount_steps(known)
     look_for_drivers(context, known)
+    runs, late = _late_runs(context, known.objectives)
     return Evidence(
         tick=context.tick,
         objectives=known.objectives,
         frames=outlook.frames,
         forecasts=outlook.by_series(),
-        breaches=foretold(steps, _breaches(known, outlook, context.tick), context.tick),
+        breaches=(
+            *foretold(steps, _breaches(known, outlook, context.tick), context.tick),
+            *(late_breach(name, each, context.tick) for name, each in late.items() if each),
+        ),
+        late_runs=late,
+        runs=runs,
         spare=tuple(spare_amounts(known, steps)),
         unfitted=known.driven.unfitted,
         found_drivers=said_of_found(context),
@@ -134,6 +147,21 @@ def _breaches(known: AmountsNow, outlook: Outlook, tick: datetime) -> tuple[Brea
     driven = driven_breaches(known.objectives, known.driven, known.paths, step_s, tick, _last(outlook.frames))
     replaced = {breach.objective for breach in driven}
     return (*(breach for breach in outlook.breaches if breach.objective not in replaced), *driven)
+
+
+def _late_runs(
+    context: Context, objectives: tuple[Objective, ...]
+) -> tuple[RunHistory, dict[str, tuple[LateRun, ...]]]:
+    """Return the runs that are known, and by objective what is foretold of those that are to be done by a deadline."""
+    judging = [objective for objective in objectives if objective.kind.judges_runs]
+    if not judging:
+        return RunHistory(), {}
+    since = context.tick - timedelta(days=LONG_DAYS)
+    events = context.store.events.newest(tuple(STATE_OF), since, context.tick, MOST_RUNS)
+    lately = timedelta(seconds=max(3_600.0, 2 * context.settings.analysis_interval_s))
+    now = {series: value for series, (_, value) in context.store.samples.latest(context.tick - lately).items()}
+    runs, tick_s = replace(run_history(events, now), zone=context.zone), context.tick.timestamp()
+    return runs, {each.name: late_runs(runs, each, tick_s, context.cycle.seed) for each in judging}
 
 
 def _last(frames: tuple[Frame, ...]) -> dict[str, float]:
@@ -159,6 +187,10 @@ def _hourly(context: Context, objectives: tuple[Objective, ...]) -> Frame | None
 def _windows(context: Context, objective: Objective) -> tuple[WindowCount, ...]:
     """Count good and all samples of an objective in every window that its burn rates look at."""
     spans_s = sorted({objective.window_s, *(span for pair in burn_windows(objective) for span in _spans(pair))})
+    if objective.denominator is not None:
+        known = [info.series for info in context.store.samples.known()]
+        pairs = [(each.series, each.below) for each in ratio_pairs([objective], known)]
+        return tuple(_of_requests(context, objective, pairs, span_s) for span_s in spans_s)
     series = _meant(context, objective)
     counted = [
         (
@@ -168,6 +200,15 @@ def _windows(context: Context, objective: Objective) -> tuple[WindowCount, ...]:
         for span_s in spans_s
     ]
     return tuple(WindowCount(span_s, good, total) for span_s, (good, total) in counted)
+
+
+def _of_requests(context: Context, objective: Objective, pairs: list[tuple[str, str]], span_s: float) -> WindowCount:
+    """Count the values of a ratio, those with more requests as more: an empty hour is no evidence, good or bad."""
+    found = context.store.samples.requests_within(pairs, *_between(context, span_s), objective.side, objective.bound)
+    if found.total <= 0:
+        return WindowCount(span_s, 0.0, 0.0)
+    good = found.values * found.good / found.total
+    return WindowCount(span_s, good, found.values, found.total if found.are_counts else None)
 
 
 def _spans(pair: BurnWindows) -> tuple[float, float]:

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from functools import cached_property, lru_cache
 from math import inf, pi, sqrt
 
 import numpy as np
 
 from storage.records import BoolArray, FloatArray
+from tasks.maintenance import hour_of_day
 
 AGE_EDGES = (0.0, 1 / 6, 1 / 3, 2 / 3, 1.0, 1.5, 2.5, 4.0)
 """Bounds of the ages that are told apart, in durations of the act; those after 1 are for effects that linger."""
@@ -44,7 +45,10 @@ LASTING_SD = 3.0
 
 @dataclass(frozen=True)
 class PassingAct:
-    """An act on a series whose effect is declared to last `duration_s` from `latency_s` on; an undo ends it."""
+    """An act on a series whose effect is declared to last `duration_s` from `latency_s` on; an undo ends it.
+
+    How well it works may differ by the hour on the clocks of `zone`.
+    """
 
     series: str
     action_id: str
@@ -53,6 +57,7 @@ class PassingAct:
     duration_s: float
     undone_at: datetime | None = None
     latency_s: float = 0.0
+    zone: tzinfo = UTC
 
     @property
     def works_from(self) -> datetime:
@@ -219,7 +224,7 @@ def design(
         share = np.clip((np.minimum(ends_s[steps], until_s) - begins_s) / step_s, 0.0, 1.0)
         age = np.searchsorted(AGE_EDGES, (begins_s - start_s) / act.duration_s + 1e-9, side="right") - 1
         age = np.minimum(age, ages - 1)
-        angle = 2 * pi * (start_s % DAY_S) / DAY_S
+        angle = 2 * pi * hour_of_day(start_s, act.zone) / 24
         first_column = places[act.action] * PARTS * ages
         for part, weight in enumerate((1.0, np.sin(angle), np.cos(angle))):
             rows[steps, first_column + part * ages + age] += weight * share

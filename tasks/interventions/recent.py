@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 
 from storage.actions import ActionView
 from storage.records import Frame
@@ -28,7 +28,7 @@ def passing_acts(context: Context) -> tuple[PassingAct, ...]:
         return ()
     latencies_s = {name: context.actions[name].latency_s for name in durations_s}
     undone_at, moved = context.store.actions.undone_at(), context.store.outcomes.moved_beside()
-    return tuple(_each(views, durations_s, latencies_s, undone_at, moved))
+    return tuple(_each(views, durations_s, latencies_s, undone_at, moved, context.zone))
 
 
 def lasting_acts(context: Context) -> tuple[Act, ...]:
@@ -51,6 +51,7 @@ def _each(
     latencies_s: Mapping[str, float],
     undone_at: Mapping[str, datetime],
     moved: Mapping[str, Sequence[str]],
+    zone: tzinfo,
 ) -> Iterator[PassingAct]:
     for view in views:
         action, receipt = view.action, view.receipt
@@ -64,6 +65,7 @@ def _each(
                 durations_s[action.name],
                 undone_at.get(action.action_id),
                 latencies_s[action.name],
+                zone,
             )
 
 

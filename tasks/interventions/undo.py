@@ -43,7 +43,8 @@ def refusal_to_undo(view: ActionView, *, is_reversible: bool) -> ForeactError | 
         return ForeactError(
             "is_undo", f"{action_id} is itself an undo.", "Let foreact plan the action again instead.", status=409
         )
-    if receipt is None or receipt.status not in (ReceiptStatus.SUCCEEDED, ReceiptStatus.UNKNOWN):
+    may_be_done = (ReceiptStatus.SUCCEEDED, ReceiptStatus.UNKNOWN, ReceiptStatus.TIMED_OUT)
+    if receipt is None or receipt.status not in may_be_done:
         state = "has not run yet" if receipt is None else f"ended as {receipt.status}"
         return ForeactError(
             "nothing_to_undo", f"{action_id} {state}.", "Only an action that succeeded can be undone.", status=409

@@ -78,11 +78,12 @@ class TrackRecord:
 
 @dataclass(frozen=True)
 class Review:
-    """What a review decided: the level from now on, and why."""
+    """What a review decided: the level from now on, and why; where it stays, what the next level still needs."""
 
     level: Autonomy
     reason: str
     is_changed: bool
+    missing: tuple[str, ...] = ()
 
 
 def gather(
@@ -152,11 +153,16 @@ def review(level: Autonomy, evidence: TrackRecord, thresholds: Thresholds = DEFA
     next_level = list(Autonomy)[level.rank + 1]
     if next_level.rank > ceiling.rank:
         cause = "cannot be undone" if not evidence.is_reversible else "has never succeeded"
-        return Review(level, f"{evidence.action} {cause}: it stays at {level}", False)
+        rest = _missing(next_level, evidence, thresholds) if evidence.is_reversible else []
+        return Review(level, f"{evidence.action} {cause}: it stays at {level}", False, (_cure(evidence), *rest))
     missing = _missing(next_level, evidence, thresholds)
     if missing:
-        return Review(level, f"{next_level} still needs: {'; '.join(missing)}", False)
+        return Review(level, f"{next_level} still needs: {'; '.join(missing)}", False, tuple(missing))
     return Review(next_level, _earned(next_level, evidence), True)
+
+
+def _cure(evidence: TrackRecord) -> str:
+    return "an undo: without one a person is asked each time" if not evidence.is_reversible else "one run that succeeds"
 
 
 def _lost(level: Autonomy, evidence: TrackRecord, limits: Thresholds) -> tuple[Autonomy, str]:

@@ -12,9 +12,10 @@ from storage.records import NOTHING, Goal, Outcome
 from tasks.context import Context
 from tasks.learn.beliefs import HierarchicalLearner, Learner, Observation, restore
 from tasks.learn.features import Situation as Situation
-from tasks.learn.outcome_rows import OutcomeRow, hour_of_day, observations
+from tasks.learn.outcome_rows import OutcomeRow, observations
 from tasks.learn.reports.realised import RealisedGain
 from tasks.learn.strategy_advice import StrategyAdvice
+from tasks.maintenance import hour_of_day
 
 
 def observations_of(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, tzinfo
 from math import isfinite
 
 from storage.records import NOTHING, Outcome, ReceiptStatus, Verdict
 from tasks.learn.beliefs import Observation
+from tasks.maintenance import hour_of_day
 
 DAY_S = 86_400.0
 JUDGED = frozenset({Verdict.IMPROVED, Verdict.NO_EFFECT, Verdict.WORSE})
@@ -129,12 +130,6 @@ def _contradicts(outcome: Outcome, ratio: object) -> bool:
 def once_each(rows: Iterable[OutcomeRow]) -> list[OutcomeRow]:
     """Drop outcomes that come a second time, keeping the first of each id and the order."""
     return list({row.outcome_id: row for row in reversed(list(rows))}.values())[::-1]
-
-
-def hour_of_day(at_s: float, zone: tzinfo = UTC) -> float:
-    """Return the hour of day, 0 to 24, of epoch seconds on the clocks of a time zone."""
-    at = datetime.fromtimestamp(at_s, zone)
-    return at.hour + at.minute / 60 + (at.second + at.microsecond / 1e6) / 3600
 
 
 def observations(rows: Iterable[OutcomeRow], zone: tzinfo = UTC) -> list[Observation]:

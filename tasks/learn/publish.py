@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from handlers import ActionHandler
+from handlers import ActionHandler, ActionsByName
+from storage import Store
 from storage.actions import ActionView
 from storage.facts import INSIGHTS, PLACEBOS
 from storage.records import NOTHING, Autonomy, Decision, Goal, GoalType, ReceiptStatus
-from tasks.authority import earn
+from tasks.authority import counts_for, earn, judge_proposer, level_in_force, proposer_level
 from tasks.context import Context
 from tasks.learn.autonomy import TrackRecord, gather, review
 from tasks.learn.beliefs import Learner
 from tasks.learn.knowledge import learned_from
 from tasks.learn.outcome_rows import OutcomeRow
 from tasks.learn.pooled_effect import OwnError
+from tasks.learn.proposers import review_proposer
 from tasks.learn.reports.contribution import contributions
 from tasks.learn.reports.insights import insights
 from tasks.learn.reports.off_policy import LoggedDecision, policy_report
 
 COVERAGE_OF = 500
 DECISIONS_LOOKED_AT = 200
+ACTIONS_LOOKED_AT = 1_000
 OFF_POLICY_EVERY = 10
 
 
@@ -74,6 +78,59 @@ def review_levels(context: Context, rows: Sequence[OutcomeRow]) -> int:
     return sum(_review(context, rows, action, GoalType(goal_type)) for action, goal_type in pairs)
 
 
+class Known(Protocol):
+    """What the levels are read from: a turn's context, or what a reader has of it."""
+
+    @property
+    def store(self) -> Store: ...
+    @property
+    def actions(self) -> ActionsByName: ...
+    @property
+    def tick(self) -> datetime: ...
+
+
+@dataclass(frozen=True)
+class PairStanding:
+    """Where a (goal type, action) pair stands: the level in force, its evidence, what the next level still needs.
+
+    `goal_type` is empty for an action that was never planned. `next_level` is None at the highest that it may have.
+    """
+
+    goal_type: str
+    action: str
+    level: Autonomy
+    next_level: Autonomy | None
+    missing: tuple[str, ...]
+    reason: str
+    evidence: TrackRecord
+
+
+def standings(known: Known, rows: Sequence[OutcomeRow]) -> list[PairStanding]:
+    """Return where each pair stands that was ever planned, then each enabled action that was not, by action."""
+    views = known.store.actions.latest(ACTIONS_LOOKED_AT)
+    pairs = {(row.action, row.goal_type) for row in rows} | {
+        (view.action.name, str(view.action.goal_type)) for view in views if view.action.undo_of is None
+    }
+    planned = {action for action, _ in pairs}
+    pairs |= {(name, "") for name, action in known.actions.items() if action.enabled and name not in planned}
+    in_order = sorted(pairs, key=lambda pair: (not pair[1], pair))
+    acting = [pair for pair in in_order if pair[0] != NOTHING and not known.actions[pair[0]].informs_only]
+    return [_standing(known, rows, *pair) for pair in acting]
+
+
+def _standing(known: Known, rows: Sequence[OutcomeRow], action: str, goal_type: str) -> PairStanding:
+    handler = known.actions[action]
+    level = level_in_force(known.store, GoalType(goal_type) if goal_type else None, handler)
+    evidence = _evidence(known, rows, action, goal_type, level)
+    verdict, highest = review(level, evidence), Autonomy(handler.highest_level or Autonomy.AUTO)
+    if level.rank >= highest.rank:
+        reason = "no evidence against it" if highest is Autonomy.AUTO else "its highest_level in foreact.toml"
+        return PairStanding(goal_type, action, level, None, (), reason, evidence)
+    return PairStanding(
+        goal_type, action, level, list(Autonomy)[level.rank + 1], verdict.missing, verdict.reason, evidence
+    )
+
+
 def _review(context: Context, rows: Sequence[OutcomeRow], action: str, goal_type: GoalType) -> bool:
     level = context.level(goal_type, action)
     evidence = _evidence(context, rows, action, goal_type, level)
@@ -89,11 +146,11 @@ def _review(context: Context, rows: Sequence[OutcomeRow], action: str, goal_type
     return True
 
 
-def _evidence(
-    context: Context, rows: Sequence[OutcomeRow], action: str, goal_type: GoalType, level: Autonomy
-) -> TrackRecord:
+def _evidence(context: Known, rows: Sequence[OutcomeRow], action: str, goal_type: str, level: Autonomy) -> TrackRecord:
     undone = [
-        view for view in context.store.actions.latest(1_000) if view.action.undo_of and view.action.name == action
+        view
+        for view in context.store.actions.latest(ACTIONS_LOOKED_AT)
+        if view.action.undo_of and view.action.name == action
     ]
     coverage, forecasts = context.store.forecasts.coverage(COVERAGE_OF)
     return gather(
@@ -112,6 +169,31 @@ def _evidence(
     )
 
 
+def review_proposers(context: Context, rows: Mapping[str, OutcomeRow]) -> int:
+    """Promote and demote those who propose by what their acts changed; `rows` are outcomes by action, oldest first.
+
+    One whose proposals were refused for a while is judged by what it proposed since. Returns how many changed.
+    """
+    by_proposer: dict[str, list[OutcomeRow]] = {}
+    for view in context.store.actions.proposed():
+        row, proposer = rows.get(view.action.action_id), view.action.proposed_by
+        if row is not None and counts_for(context.store, view.action):
+            by_proposer.setdefault(proposer, []).append(row)
+    return sum(_review_proposer(context, *each) for each in sorted(by_proposer.items()))
+
+
+def _review_proposer(context: Context, proposer: str, rows: Sequence[OutcomeRow]) -> bool:
+    level = proposer_level(context.store, proposer).level
+    verdict = review_proposer(level, sorted(rows, key=lambda row: row.at_s))
+    if not verdict.is_changed:
+        return False
+    judge_proposer(context.store, proposer, verdict.level, verdict.reason)
+    verb = "promoted" if verdict.level.rank > level.rank else "demoted"
+    detail = {"from": level, "to": verdict.level, "reason": verdict.reason, "acts": len(rows)}
+    context.store.audit.append("loop", verb, f"proposer {proposer}", detail)
+    return True
+
+
 def _is_said(action: ActionHandler, level: Autonomy) -> bool:
     """Tell whether a person said that an action may go so far, or whoever registered or declared it here did."""
     said = action.configured_level if action.source else action.level
@@ -128,19 +210,19 @@ GOALS_COUNTED = 20
 STEPS = 120
 
 
-def lead_time_s(context: Context, goal_type: GoalType) -> float:
+def lead_time_s(context: Known, goal_type: str) -> float:
     """Return the median lead, in seconds, of the newest twenty goals of a type that had a bound; 0 without any.
 
     A goal set when its bound was already crossed had none. One whose bound was never crossed, because something was
     done or it was a false alarm, counts with the moment that was foretold.
     """
     goals = context.store.goals.all(GOALS_LOOKED_AT)
-    mine = [view.goal for view in goals if view.goal.goal_type is goal_type and view.goal.series]
+    mine = [view.goal for view in goals if view.goal.goal_type == goal_type and view.goal.series]
     leads = [_lead_s(context, goal) for goal in mine[:GOALS_COUNTED]]
     return float(np.median(leads)) if leads else 0.0
 
 
-def _lead_s(context: Context, goal: Goal) -> float:
+def _lead_s(context: Known, goal: Goal) -> float:
     if goal.because.get("is_broken_now"):
         return 0.0
     foretold_s = max(0.0, (goal.deadline - goal.created_at).total_seconds())
@@ -148,7 +230,7 @@ def _lead_s(context: Context, goal: Goal) -> float:
     return foretold_s if crossed_at is None else (crossed_at - goal.created_at).total_seconds()
 
 
-def _crossed_at(context: Context, goal: Goal, foretold_s: float) -> datetime | None:
+def _crossed_at(context: Known, goal: Goal, foretold_s: float) -> datetime | None:
     """Return when the bound was first crossed before the deadline; None where it was not, or is not known yet."""
     step_s = max(1.0, foretold_s / STEPS)
     end = min(goal.deadline, context.tick)

@@ -9,7 +9,8 @@ from typing import Any
 
 from tasks.learn.beliefs import Learner, Observation, replay
 from tasks.learn.features import Situation
-from tasks.learn.outcome_rows import OutcomeRow, hour_of_day, is_action, once_each
+from tasks.learn.outcome_rows import OutcomeRow, is_action, once_each
+from tasks.maintenance import hour_of_day
 from tasks.special import ndtr
 from tasks.text import percent
 

@@ -11,7 +11,7 @@ from tasks.context import Context
 from tasks.learn.beliefs import HierarchicalLearner, Learner, Restored, replay, restore, unlearned
 from tasks.learn.knowledge import _recorded, learned_from
 from tasks.learn.outcome_rows import OutcomeRow
-from tasks.learn.publish import publish, review_levels
+from tasks.learn.publish import publish, review_levels, review_proposers
 from tasks.stage import stage
 
 LOOKED_AT = 5_000
@@ -47,6 +47,7 @@ def learn(context: Context) -> Belief | None:
         rows = [OutcomeRow.of(outcome, harmful) for outcome in outcomes[-LOOKED_AT:]]
         publish(context, rows, learner, considered, count)
         review_levels(context, rows)
+        review_proposers(context, {each.action_id: row for each, row in zip(outcomes[-LOOKED_AT:], rows, strict=True)})
         context.store.facts.set(CONSIDERED, count)
     return belief
 

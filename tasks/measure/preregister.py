@@ -9,7 +9,7 @@ from math import isfinite
 
 import numpy as np
 
-from storage.records import NOTHING, Action, Candidate, Estimand, Objective, metric_of
+from storage.records import NOTHING, Action, Candidate, Estimand, Objective, SeriesIndex, metric_of
 from tasks.context import Context
 from tasks.interventions.overlaps import acted_in
 from tasks.learn import planner_beliefs
@@ -118,7 +118,9 @@ def _controls(
 
 def _side_effects(objectives: Sequence[Objective], others: Sequence[str]) -> tuple[str, ...]:
     """Return the other metrics, those with an objective first where there are very many."""
-    ranked = sorted(others, key=lambda name: (not any(each.matches(name) for each in objectives), name))
+    known = SeriesIndex(others)
+    meant = known.meant_by_any(each.measured for each in objectives)
+    ranked = sorted(others, key=lambda name: (known.places[name] not in meant, name))
     return tuple(ranked[:MOST_SIDE_EFFECTS])
 
 

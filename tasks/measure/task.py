@@ -63,10 +63,12 @@ def watch_guards(context: Context, around: DataAroundAct) -> None:
         *(handler.duration_s or 0.0 for handler in context.actions.values()),
     )
     since = context.tick - timedelta(seconds=longest_s) - LATEST_LOOK
-    for view in context.store.actions.finished(since):
+    finished = context.store.actions.finished(since)
+    undone = context.store.actions.undos_of([view.action.action_id for view in finished])
+    for view in finished:
         if not may_undo_unasked(view, is_reversible=context.actions[view.action.name].reversible):
             continue
-        undos = context.store.actions.undos_of(view.action.action_id)
+        undos = undone.get(view.action.action_id, [])
         if may_try_again(undos, context.tick) and (reason := _harm_of(around, view, undos)):
             plan_undo(context, view, reason, tries_before=len(undos))
 

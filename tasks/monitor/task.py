@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from datetime import timedelta
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from storage.facts import SOURCES
-from storage.records import Event, Frame, Sample
-from storage.samples import SampleWindow, SeriesInfo
+import numpy as np
+
+from storage.facts import SOURCES, TROUBLES
+from storage.records import Event, FloatArray, Frame, Sample, labels_of, metric_of
+from storage.samples import SampleColumns, SampleWindow, SeriesInfo
 from tasks.context import Context
 from tasks.monitor import plan_windows
-from tasks.monitor.windows import LONGEST_STEP_S, SPARSE_REACH_S, FrameWindow, sparse
+from tasks.monitor.windows import LONGEST_STEP_S, SPARSE_REACH_S, FrameWindow, choose_step_s, sparse, worth_following
 from tasks.objectives.in_force import objectives_in_force
-from tasks.objectives.ratios import ratio_samples
+from tasks.objectives.ratios import (
+    RatioPair,
+    is_only_there_when_it_happens,
+    ratio_of,
+    ratio_pairs,
+    usual_gap_s,
+    with_zeros,
+)
 from tasks.stage import stage
 
 Frames = tuple[Frame, ...]
+LATE_S = 600.0
 
 
 def _summary(frames: Frames) -> Mapping[str, Any]:
@@ -28,45 +39,96 @@ def monitor(context: Context) -> Frames:
     """Record what the world reports, then return the working windows ending at the tick."""
     pull(context)
     derive_ratios(context)
-    return working_windows(context)
+    recent, spans, left_out = _followed(context)
+    _tell(context, tuple(getattr(context.world, "troubles", ())), left_out)
+    return _frames(context, recent, spans)
 
 
 def pull(context: Context) -> None:
     """Record what the world reports since the last turn."""
     reported = list(context.world.observe(context.tick))
-    context.store.samples.append([each for each in reported if isinstance(each, Sample)])
+    samples = [each for each in reported if isinstance(each, Sample)]
+    columns = [each for each in reported if isinstance(each, SampleColumns)]
+    if samples or columns:
+        context.store.samples.append_columns(SampleColumns.joined([SampleColumns.of(samples), *columns]))
     context.store.events.append([each for each in reported if isinstance(each, Event)])
     for source, newest in getattr(context.world, "newest", {}).items():
         context.store.facts.set(SOURCES.of(source), newest)
-    for trouble in getattr(context.world, "troubles", ()):
-        context.store.audit.append("loop", "source failed", "monitor", {"trouble": trouble})
+
+
+def _tell(context: Context, unread: tuple[str, ...], left_out: tuple[str, ...]) -> None:
+    """Keep what could not be read or is not looked at, to be shown while it lasts; each is audited when it begins."""
+    before = context.store.facts.get(TROUBLES) or ()
+    for verb, troubles in (("source failed", unread), ("series left out", left_out)):
+        for trouble in troubles:
+            if trouble not in before:
+                context.store.audit.append("loop", verb, "monitor", {"trouble": trouble})
+    if (*unread, *left_out) != before:
+        context.store.facts.set(TROUBLES, (*unread, *left_out))
 
 
 def derive_ratios(context: Context) -> None:
-    """Record the ratios that objectives name at every step that has none yet: series like any other from here on."""
-    ratios = [
-        objective
-        for objective in objectives_in_force(context.settings, context.store)
-        if objective.denominator is not None
-    ]
-    if not ratios:
+    """Record the ratios that objectives name, at the coarser step of their parts: series like any other from here on.
+
+    Steps of the last minutes are derived anew, as a part of them may have come late.
+    """
+    objectives = [each for each in objectives_in_force(context.settings, context.store) if each.denominator is not None]
+    if not objectives:
         return
-    parts = {name for objective in ratios for name in (objective.metric, str(objective.denominator))}
-    recent = _recent(context)
-    spans = recent.spans()
-    last_at = {info.series: info.last for info in spans if info.last is not None}
-    samples = [
-        sample
-        for frame in _frames(context, recent, [info for info in spans if {info.series, info.metric} & parts])
-        for sample in ratio_samples(frame, ratios, last_at)
-    ]
+    spans = {info.series: info for info in _recent(context).spans()}
+    of_step: dict[float, list[RatioPair]] = defaultdict(list)
+    for pair in ratio_pairs(objectives, spans):
+        of_step[choose_step_s(spans[pair.below].interval_s, 0, 1)].append(pair)
+    samples = [each for step_s, pairs in of_step.items() for each in _of_step(context, pairs, step_s, spans)]
     context.store.samples.append(samples)
 
 
-def working_windows(context: Context) -> Frames:
-    """Return every series with recent samples, on the grid that fits its sampling and history."""
+def _of_step(
+    context: Context, pairs: list[RatioPair], step_s: float, spans: Mapping[str, SeriesInfo]
+) -> Iterator[Sample]:
+    """Yield the new values of ratios whose denominators have one step; of some the numerator's own step is coarser."""
+    frame = _whole_steps(context, pairs, step_s, spans)
+    coarser: dict[float, list[RatioPair]] = defaultdict(list)
+    for pair in pairs:
+        above, below = frame.row(pair.above), frame.row(pair.below)
+        own_step_s = choose_step_s(usual_gap_s(above, step_s), 0, 1)
+        if own_step_s <= step_s or is_only_there_when_it_happens(above, below):
+            yield from _new(frame, pair, ratio_of(with_zeros(above, below), below), spans)
+        else:
+            coarser[own_step_s].append(pair)
+    for wider_s, members in coarser.items():
+        wide = _whole_steps(context, members, wider_s, spans)
+        for pair in members:
+            yield from _new(wide, pair, ratio_of(wide.row(pair.above), wide.row(pair.below)), spans)
+
+
+def _whole_steps(context: Context, pairs: list[RatioPair], step_s: float, spans: Mapping[str, SeriesInfo]) -> Frame:
+    """Lay ratios and their parts on a grid that is the same in every turn, whenever that begins."""
+    end = datetime.fromtimestamp(context.tick.timestamp() // step_s * step_s, UTC)
+    named = {name for pair in pairs for name in (pair.series, pair.above, pair.below)}
+    series = sorted(name for name in named if name in spans)
+    steps = context.settings.forecasting.forecaster.window_steps
+    since = end - timedelta(seconds=step_s * steps)
+    return context.store.samples.recent(since, end).frame(series, step_s, steps)
+
+
+def _new(frame: Frame, pair: RatioPair, row: FloatArray, spans: Mapping[str, SeriesInfo]) -> Iterator[Sample]:
+    known = spans.get(pair.series)
+    since = known.last - timedelta(seconds=LATE_S) if known is not None and known.last is not None else None
+    metric, labels = metric_of(pair.series), dict(labels_of(pair.series))
+    is_new = np.isfinite(row) & (row != frame.row(pair.series) if known is not None else True)
+    for place in np.flatnonzero(is_new).tolist():
+        ts = frame.end - timedelta(seconds=frame.step_s * (len(row) - 1 - place))
+        if since is None or ts > since:
+            yield Sample(metric=metric, labels=labels, value=float(row[place]), ts=ts)
+
+
+def _followed(context: Context) -> tuple[SampleWindow, list[SeriesInfo], tuple[str, ...]]:
+    """Return the recent samples, the series to look at, and what is said of those that are left out."""
     recent = _recent(context)
-    return _frames(context, recent, _further_back(context, recent.spans()))
+    most = context.settings.forecasting.forecaster.max_series
+    spans, left_out = worth_following(recent.spans(), context.tick, most)
+    return recent, _further_back(context, spans), tuple(left_out)
 
 
 def _recent(context: Context) -> SampleWindow:

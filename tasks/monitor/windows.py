@@ -13,6 +13,9 @@ STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 21_
 LONGEST_STEP_S = 300
 SPARSE_REACH_S = 35 * 86_400  # four weeks to learn a weekly rhythm from, and one to see it in
 MAX_JITTER_RATIO = 1.2
+SILENT_S = 600.0
+MANY_GONE = 100
+"""So many series of one metric that spoke once and are silent come of a label that never repeats."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,48 @@ def choose_step_s(interval_s: float, span_s: float, window_steps: int, fixed_ste
     wanted_s = max(interval_s / MAX_JITTER_RATIO, min(span_s / window_steps, LONGEST_STEP_S))
     step_s = next((step for step in STEPS_S if step >= wanted_s), STEPS_S[-1])
     return max(step_s, fixed_step_s)
+
+
+def worth_following(spans: Iterable[SeriesInfo], tick: datetime, max_series: int) -> tuple[list[SeriesInfo], list[str]]:
+    """Return the series to look at, at most `max_series`, and a sentence for each metric of which some are left out.
+
+    A label that never repeats makes a series of every sample: those that spoke once and are silent tell nothing. Beyond
+    the limit a metric with more series than its equal share gives way, so that one that explodes displaces no other;
+    of its series those that spoke most often stay.
+    """
+    by_metric: dict[str, list[SeriesInfo]] = defaultdict(list)
+    for info in spans:
+        if info.last is not None:
+            by_metric[info.metric].append(info)
+    kept: dict[str, list[SeriesInfo]] = {}
+    for metric, known in by_metric.items():
+        gone = [each for each in known if each.count < 2 and (tick - (each.last or tick)).total_seconds() > SILENT_S]
+        lost = {each.series for each in gone} if len(gone) >= MANY_GONE else set[str]()
+        kept[metric] = [each for each in known if each.series not in lost]
+    share = _equal_share([len(members) for members in kept.values()], max_series)
+    told = []
+    for metric, known in by_metric.items():
+        members = kept[metric]
+        if len(members) > share:
+            kept[metric] = sorted(members, key=lambda each: (-each.count, each.series))[:share]
+        if len(kept[metric]) < len(known):
+            told.append(
+                f"{metric} has more series than are looked at. Most likely a label of it takes ever new values, such "
+                "as an id: leave that label out. Otherwise raise forecasting.forecaster.max_series."
+            )
+    return [info for members in kept.values() for info in members], told
+
+
+def _equal_share(counts: Iterable[int], most: int) -> int:
+    """Return how many series each metric may have so that all together have no more than `most`; one at least."""
+    ascending = sorted(counts)
+    left = most
+    for place, count in enumerate(ascending):
+        share = left // (len(ascending) - place)
+        if count > share:
+            return max(1, share)
+        left -= count
+    return max(ascending, default=1)
 
 
 def plan_windows(

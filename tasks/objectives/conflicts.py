@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, product
 
-from storage.records import Goal, Objective
+from storage.records import Goal, Objective, metric_of
 from tasks.text import limit, unit_of, value
 
 
@@ -49,12 +49,11 @@ def contradictions(objectives: Iterable[Objective]) -> tuple[Conflict, ...]:
 
     Only objectives on the values themselves count: a peak use of at least .2 leaves room for a value under it.
     """
-    direct = [objective for objective in objectives if objective.kind.limits_values]
     pairs = []
-    for left, right in combinations(direct, 2):
+    for left, right in _opposed([objective for objective in objectives if objective.kind.limits_values]):
         below, above = (left, right) if left.side == "below" else (right, left)
         is_same = left.matches(right.metric) or right.matches(left.metric)
-        if left.side != right.side and is_same and below.bound < above.bound:
+        if is_same and below.bound < above.bound:
             unit = unit_of(below.measured)
             statement = (
                 f"{below.name} wants {below.metric} {limit('below', below.bound, unit)}, {above.name} wants it "
@@ -63,3 +62,13 @@ def contradictions(objectives: Iterable[Objective]) -> tuple[Conflict, ...]:
             )
             pairs.append(Conflict(below.name, above.name, left.metric, statement, True))
     return tuple(pairs)
+
+
+def _opposed(objectives: Sequence[Objective]) -> list[tuple[Objective, Objective]]:
+    """Return the pairs of opposite sides that name one metric, in the order given: of a thousand mostly none."""
+    sides: dict[str, tuple[list[int], list[int]]] = {}
+    for place, each in enumerate(objectives):
+        for name in {metric_of(each.metric), metric_of(each.measured)}:
+            sides.setdefault(name, ([], []))[each.side == "above"].append(place)
+    pairs = {(min(pair), max(pair)) for below, above in sides.values() for pair in product(below, above)}
+    return [(objectives[left], objectives[right]) for left, right in sorted(pairs)]

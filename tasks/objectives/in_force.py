@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 from settings import Settings
 from storage import Store
 from storage.facts import DRIVER_SEARCH, OBJECTIVES
 from storage.records import Objective
+from tasks.configured_actions import configured_traits
 from tasks.objectives.defaults import default_objectives, example_objectives
+from tasks.objectives.unheard import unheard
 
 Origin = Literal["default", "example", "file", "by hand"]
 ORIGIN_IN_WORDS: Mapping[Origin, str] = {
@@ -18,6 +20,9 @@ ORIGIN_IN_WORDS: Mapping[Origin, str] = {
     "file": "foreact.toml",
     "by hand": "a person, through the API",
 }
+BY_PEOPLE: frozenset[Origin] = frozenset({"file", "by hand"})
+"""Where objectives come from that a person gave."""
+_DAY_S = 86_400.0
 
 
 def objectives_in_force(settings: Settings, store: Store) -> tuple[Objective, ...]:
@@ -50,3 +55,29 @@ def objectives_with_origin(settings: Settings, store: Store) -> dict[str, tuple[
         else:
             by_name[name] = (objective, "by hand")
     return by_name
+
+
+def said_of_names(settings: Settings, store: Store) -> list[str]:
+    """Return a sentence for each thing that a person gave, in the file or by hand, and that cannot come true.
+
+    These are names that no series answers to, and windows longer than samples are kept.
+    """
+
+    def look() -> list[str]:
+        by_name = objectives_with_origin(settings, store).values()
+        by_people = [objective for objective, origin in by_name if origin in BY_PEOPLE]
+        kept_days = settings.storage.samples_days
+        names = unheard(by_people, configured_traits(settings), [info.series for info in store.samples.known()])
+        return [*names, *forgotten_windows(by_people, kept_days)]
+
+    return list(store.engine.recall(("series", "facts"), ("said of names", settings.hash), look))
+
+
+def forgotten_windows(objectives: Iterable[Objective], kept_days: float) -> list[str]:
+    """Return a sentence for each error budget whose window is longer than samples are kept."""
+    return [
+        f"Objective {each.name} counts over {each.window_s / _DAY_S:g} days, and samples are kept for {kept_days:g}: "
+        "what is older counts for nothing. Increase storage.samples_days or shorten window_s."
+        for each in objectives
+        if each.kind.counts_over_window and each.window_s > kept_days * _DAY_S
+    ]

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from tasks.patterns.clock import moment_text
 from tasks.patterns.finding import Finding
 from tasks.patterns.inputs import DAY_S, Floats, PatternInput, SearchSettings
+from tasks.patterns.statistics import row_blocks, row_median
 from tasks.text import number
 
 _TAIL_QUANTILE = 0.995
 _TAIL_STEPS = 2016
 # The tail moves slowly: taking it every so many steps is twelve times cheaper than at each.
 _TAIL_EVERY = 12
+_TAIL_SIZES = int(np.ceil((1 - _TAIL_QUANTILE) * _TAIL_STEPS)) + 1
 _MIN_HISTORY = 48
 _MAX_GAP_STEPS = 3
 _MAX_SCORE = 1e3
@@ -36,27 +37,31 @@ def find_anomalies(frame: PatternInput, settings: SearchSettings, newest_steps: 
         return []
     quiet, width = quiet_steps(frame.step_s), frame.values.shape[1]
     looked_at = min(int(settings.window_s / frame.step_s), width if newest_steps is None else newest_steps)
-    rows = _worth_a_look(frame, settings, width - looked_at) if newest_steps is not None else range(len(frame.values))
+    rows = (
+        _worth_a_look(frame, settings, width - looked_at) if newest_steps is not None else np.arange(len(frame.values))
+    )
     since = 0 if newest_steps is None else max(0, width - looked_at - quiet)
     findings: list[Finding] = []
-    if not len(rows):
-        return findings
-    scores = anomaly_scores(frame.values[rows], since)
-    alerts = np.zeros(scores.shape, dtype=bool)
-    alerts[:, since:] = alert_scores(scores[:, since:], quiet) >= settings.anomaly_threshold
-    alerts[:, : max(0, width - looked_at)] = False
     gap_steps = max(1, int(settings.burst_s / frame.step_s))
-    for place, row in enumerate(rows):
-        if alerts[place].any():
+    for block in row_blocks(len(rows)):
+        scores = anomaly_scores(frame.values[rows[block]], since)
+        alerts = np.zeros(scores.shape, dtype=bool)
+        alerts[:, since:] = alert_scores(scores[:, since:], quiet) >= settings.anomaly_threshold
+        alerts[:, : max(0, width - looked_at)] = False
+        for place in np.flatnonzero(alerts.any(axis=1)).tolist():
+            row = int(rows[block][place])
             episodes = _episodes(np.flatnonzero(alerts[place]), gap_steps)
-            findings += [_finding(frame, settings, int(row), steps, scores[place]) for steps in episodes]
+            findings += [_finding(frame, settings, row, steps, scores[place]) for steps in episodes]
     return findings
 
 
 def _worth_a_look(frame: PatternInput, settings: SearchSettings, since: int) -> NDArray[np.intp]:
     """Return the rows with a score since a step that may be an alert: mostly none, and then nothing else is needed."""
-    scores = anomaly_scores(frame.values, since)[:, since:]
-    return np.flatnonzero((scores >= settings.anomaly_threshold).any(axis=1))
+    is_worth = [
+        (anomaly_scores(frame.values[block], since)[:, since:] >= settings.anomaly_threshold).any(axis=1)
+        for block in row_blocks(len(frame.values))
+    ]
+    return np.flatnonzero(np.concatenate(is_worth)) if is_worth else np.empty(0, dtype=np.intp)
 
 
 def quiet_steps(step_s: float) -> int:
@@ -85,8 +90,13 @@ def anomaly_scores(values: Floats, since: int = 0) -> Floats:
 
 def alert_scores(scores: Floats, quiet: int) -> Floats:
     """Return `scores` with all set to 0 that do not exceed every score of the `quiet` steps before them."""
-    padded = np.pad(scores, ((0, 0), (quiet, 0)))[:, :-1]
-    before = sliding_window_view(padded, quiet, axis=1).max(axis=2)
+    # The largest of so many, by doubling: of one step, of two, of four, and of the rest once more.
+    before = np.pad(scores, ((0, 0), (quiet, 0)))[:, :-1]
+    width = 1
+    while width < quiet:
+        more = min(width, quiet - width)
+        before = np.maximum(before[:, more:], before[:, : before.shape[1] - more])
+        width += more
     return np.where(scores > before, scores, 0.0)
 
 
@@ -99,23 +109,40 @@ def _last_seen(values: Floats) -> Floats:
 
 
 def _rolling_tail(sizes: Floats, since: int = 0) -> Floats:
-    """Return the tail quantile of the sizes before each step, refreshed every few steps; NaN without enough of them."""
+    """Return the tail quantile of the sizes before each step, refreshed every few steps; NaN without enough of them.
+
+    Only the largest few decide: while the past grows at one end, they are those of before and of what came since.
+    """
     tail = np.full_like(sizes, np.nan)
     skipped = max(0, since - _MIN_HISTORY) // _TAIL_EVERY * _TAIL_EVERY
+    largest, count, seen_to = np.empty((len(sizes), 0)), np.zeros(len(sizes), dtype=int), 0
     for step in range(_MIN_HISTORY + skipped, sizes.shape[1], _TAIL_EVERY):
-        tail[:, step : step + _TAIL_EVERY] = _tail(sizes[:, max(0, step - _TAIL_STEPS) : step])[:, None]
+        start = max(0, step - _TAIL_STEPS)
+        if start > 0:
+            largest, count, seen_to = largest[:, :0], np.zeros_like(count), start
+        new = sizes[:, seen_to:step]
+        largest = _largest(np.concatenate((largest, np.where(np.isfinite(new), new, -1.0)), axis=1))
+        count, seen_to = count + np.isfinite(new).sum(axis=1), step
+        tail[:, step : step + _TAIL_EVERY] = _tail(largest, count)[:, None]
     return tail
 
 
-def _tail(sizes: Floats) -> Floats:
-    count = np.isfinite(sizes).sum(axis=1)
-    ranks = np.ceil(_TAIL_QUANTILE * np.maximum(count - 1, 0)).astype(int)
-    # NaN sorts last, so a row's rank counts from its own values only.
-    tail = np.partition(sizes, np.unique(ranks), axis=1)[np.arange(len(sizes)), ranks]
-    for row in np.flatnonzero(tail == 0):
-        # A series that almost never moves is judged by the moves it made.
-        moves = sizes[row][sizes[row] > 0]
-        tail[row] = np.median(moves) if len(moves) else 0.0
+def _largest(sizes: Floats) -> Floats:
+    """Return the largest of each row, in order, as many as can lie from the tail quantile on."""
+    if sizes.shape[1] > 4 * _TAIL_SIZES:
+        sizes = np.partition(sizes, sizes.shape[1] - _TAIL_SIZES, axis=1)[:, -_TAIL_SIZES:]
+    return np.sort(sizes, axis=1)[:, -_TAIL_SIZES:]
+
+
+def _tail(largest: Floats, count: NDArray[np.intp]) -> Floats:
+    """Return the tail quantile of `count` sizes a row, of which the `largest` are given; -1 stands for none."""
+    last = np.maximum(count - 1, 0)
+    ranks = last - np.ceil(_TAIL_QUANTILE * last).astype(int)
+    width = largest.shape[1]
+    tail = largest[np.arange(len(largest)), width - 1 - np.minimum(ranks, width - 1)]
+    still = np.flatnonzero((tail == 0) & (count >= _MIN_HISTORY))
+    # A series that almost never moves is judged by the moves it made: all of them are among the largest.
+    tail[still] = np.nan_to_num(row_median(np.where(largest[still] > 0, largest[still], np.nan)))
     return np.where(count >= _MIN_HISTORY, tail, np.nan)
 
 
@@ -129,7 +156,7 @@ def _finding(
     # The first step and not the largest: coming back from a spike can be the larger step, to a value that is normal.
     name, at, score = frame.names[row], int(steps[0]), float(scores[steps].max())
     value = float(frame.values[row, at])
-    expected = float(_last_seen(frame.values[row : row + 1])[0, at])
+    expected = float(_last_seen(frame.values[row : row + 1, max(0, at - _MAX_GAP_STEPS) : at + 1])[0, -1])
     at_s = float(frame.step_times_s[at])
     direction = "above" if value > expected else "below"
     return Finding(

@@ -12,7 +12,14 @@ from tasks.patterns.clock import duration_text
 from tasks.patterns.finding import Finding
 from tasks.patterns.inputs import DAY_S, Floats, PatternInput, SearchSettings
 from tasks.patterns.recurrence import collapse_bursts
-from tasks.patterns.statistics import adjusted_p_values, minus_time_of_day, running_sums, shift_p_values, standardised
+from tasks.patterns.statistics import (
+    adjusted_p_values,
+    minus_time_of_day,
+    row_blocks,
+    running_sums,
+    shift_p_values,
+    standardised,
+)
 
 _SAME_TIME_P = 0.05
 _MIN_STEPS = 48
@@ -53,10 +60,17 @@ def find_effects(
     window = max(2, round(settings.effect_window_s / frame.step_s))
     if frame.values.size == 0 or frame.values.shape[1] < max(_MIN_STEPS, 4 * window):
         return []
-    scaled, _, scale = standardised(frame.values)
     events = _event_steps(frame, settings, tick_s, window)
+    if not events:
+        return []
+    jumps, scales = [], []
+    for block in row_blocks(len(frame.values)):
+        scaled, _, scale_of = standardised(frame.values[block])
+        jumps.append(jumps_at_every_step(scaled, window))
+        scales.append(scale_of)
+    scale = np.concatenate(scales)
     effects = significant_effects(
-        jumps_at_every_step(scaled, window),
+        np.concatenate(jumps),
         events,
         day=max(2, round(DAY_S / frame.step_s)),
         recurrent=recurrent,
@@ -80,20 +94,26 @@ def significant_effects(
     so few shifts, they are corrected as a family of their own.
     """
     reach, day_reach = jumps.shape[1] // 2, min(day, jumps.shape[1]) // 2
-    observed, without_clock = _Jumps(jumps), _Jumps(minus_time_of_day(jumps, day))
+    reaches = {kind: day_reach if kind in recurrent else reach for kind in events}
+    noise, tests_of = np.empty(len(jumps)), np.ones((len(events), len(jumps)))
+    for block in row_blocks(len(jumps)):
+        observed = _Jumps(jumps[block])
+        noise[block] = observed.noise
+        for number, kind in enumerate(events):
+            tests_of[number, block] = shift_p_values(observed.at_shifts(events[kind]), reaches[kind])
     effects = []
     for locked in (False, True):
         types = [kind for kind in events if (kind in recurrent) == locked]
-        p_values = np.array(
-            [shift_p_values(observed.at_shifts(events[kind]), day_reach if locked else reach) for kind in types]
-        ).reshape(len(types), len(jumps))
+        p_values = tests_of[[(kind in recurrent) == locked for kind in events]]
         q_values = adjusted_p_values(p_values)
         for k in np.flatnonzero((q_values <= false_discovery_rate).any(axis=1)):
             at = events[types[k]]
+            rows = np.flatnonzero(q_values[k] <= false_discovery_rate)
+            without_clock = _Jumps(minus_time_of_day(jumps[rows], day))
             same_time_p = shift_p_values(without_clock.at_shifts(at), reach)
-            for row in np.flatnonzero(q_values[k] <= false_discovery_rate).tolist():
-                tests = (float(p_values[k, row]), float(q_values[k, row]), float(same_time_p[row]))
-                effects.append(_effect(types[k], row, jumps[row, at], float(observed.noise[row]), tests, locked))
+            for row, same_time in zip(rows.tolist(), same_time_p.tolist(), strict=True):
+                tests = (float(p_values[k, row]), float(q_values[k, row]), same_time)
+                effects.append(_effect(types[k], row, jumps[row, at], float(noise[row]), tests, locked))
     return effects
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import ClassVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -111,7 +112,7 @@ class PatternInput:
         """Return an amount of a series as people read it in its unit."""
         return value(amount, unit_of(self.names[row], self.units))
 
-    @property
+    @cached_property
     def step_times_s(self) -> Floats:
         """Unix seconds of every column of `values`."""
         n_steps = self.values.shape[1]

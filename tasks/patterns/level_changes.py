@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -11,10 +12,13 @@ from numpy.lib.stride_tricks import sliding_window_view
 from tasks.patterns.clock import moment_text
 from tasks.patterns.finding import Finding
 from tasks.patterns.inputs import DAY_S, Floats, PatternInput, SearchSettings
-from tasks.patterns.statistics import row_median, standardised
+from tasks.patterns.segmentation import segment_ends
+from tasks.patterns.statistics import row_blocks, row_median, standardised
 
 # The search is quadratic in points and needs the shape of a shift, not every step of it.
 _MAX_POINTS = 504
+# What a search remembers of so many series stays in the processor's cache.
+_ROWS_AT_ONCE = 64
 _MIN_POINTS = 30
 _MIN_SEGMENT_STEPS = 10
 _PENALTY = 3.0
@@ -66,34 +70,55 @@ def find_changes(frame: PatternInput, settings: SearchSettings) -> list[Finding]
     is_known = (np.isfinite(scaled).mean(axis=1) >= _MIN_SEEN) & (n_steps - first >= _MIN_DAYS * day)
     if not is_known.any():
         return []
-    flat = _without_daily_profile(scaled, day)
+    rows = np.flatnonzero(is_known)
     return [
         _finding(change, frame, int(row), float(centre[row]), float(scale[row]), settings.timezone)
-        for row in np.flatnonzero(is_known)
-        for change in level_shifts(flat[row], block, day)
+        for some in row_blocks(len(rows), _ROWS_AT_ONCE)
+        for row, changes in zip(rows[some], _changes_of(scaled[rows[some]], block, day), strict=True)
+        for change in _at_true_levels(changes, (frame.values[row] - centre[row]) / scale[row] - scaled[row])
         if change.step - first[row] >= _MIN_DAYS_BEFORE * day
     ]
 
 
-def level_shifts(values: Floats, block: int, day: int) -> list[Change]:
-    """Return the shifts of level in `values` (n_steps,), searched on means of `block` steps, `day` in steps.
+def _at_true_levels(changes: list[Change], cut_off: Floats) -> list[Change]:
+    """Return the changes with what was cut off wild values (n_steps,) given back to the levels: told is what was."""
+    if not np.nan_to_num(cut_off).any():
+        return changes
+    bounds = [0, *(change.step for change in changes), len(cut_off)]
+    lifts = np.nan_to_num([float(np.nanmedian(cut_off[left:right])) for left, right in pairwise(bounds)])
+    return [
+        replace(change, before=change.before + before, after=change.after + after)
+        for change, (before, after) in zip(changes, pairwise(lifts.tolist()), strict=True)
+    ]
 
-    Least-squares segmentation (ruptures' KernelCPD with a linear kernel; Celisse et al., New efficient algorithms for
-    multiple change-point detection with reproducing kernels, CSDA 2018) with penalty 3 ln n s² (1+r)/(1−r): s² and r
-    are variance and lag-one correlation around a one-day rolling median, so slow noise is not cut into levels. Nor is
-    a slope: where levels on the usual rise of a day explain the series for less, they are what shifted. And a level
-    that moves as far within hours anyway has not shifted: it wanders.
+
+def _changes_of(scaled: Floats, block: int, day: int) -> list[list[Change]]:
+    return level_shifts(_without_daily_profile(scaled, day), block, day)
+
+
+def level_shifts(values: Floats, block: int, day: int) -> list[list[Change]]:
+    """Return the shifts of level in each row of `values`, searched on means of `block` steps, `day` in steps.
+
+    Least-squares segmentation (`segment_ends`) with penalty 3 ln n s² (1+r)/(1−r): s² and r are variance and lag-one
+    correlation around a one-day rolling median, so slow noise is not cut into levels. Nor is a slope: where levels on
+    the usual rise of a day explain the series for less, they are what shifted. And a level that moves as far within
+    hours anyway has not shifted: it wanders.
     """
     points = _block_means(values, block)
-    noise = _Noise.of(points, max(3, day // block))
-    flat = _Levels.of(points, 0.0, block, noise)
-    if not flat.bounds[1:-1]:
-        return []
-    rising = _Levels.of(points, _usual_rise(points, day // block), block, noise)
-    rising = _Levels.of(points, rising.slope + rising.rise_within, block, noise)
-    best = min(flat, rising, key=lambda each: each.cost)
+    noises = _Noise.of(points, max(3, day // block))
+    flat = _Levels.of(points, np.zeros(len(points)), block, noises)
+    moved = [row for row, levels in enumerate(flat) if levels.bounds[1:-1]]
+    rising = [_usual_rise(points[row], day // block) for row in moved]
+    for _ in range(2):
+        on_rise = _Levels.of(points[moved], np.array(rising), block, [noises[row] for row in moved])
+        rising = [each.slope + each.rise_within for each in on_rise]
     most = max(1, round(day * _MOVE_HOURS / 24 / block))
-    return [each for each in best.changes(values, block) if _stands_out(best.points, round(each.step / block), most)]
+    shifts: list[list[Change]] = [[] for _ in values]
+    for row, with_rise in zip(moved, on_rise, strict=True):
+        best = min(flat[row], with_rise, key=lambda each: each.cost)
+        changes = best.changes(values[row], block)
+        shifts[row] = [each for each in changes if _stands_out(best.points, round(each.step / block), most)]
+    return shifts
 
 
 def _stands_out(points: Floats, at: int, most: int) -> bool:
@@ -123,14 +148,15 @@ class _Levels:
     points: Floats
 
     @classmethod
-    def of(cls, points: Floats, slope: float, block: int, noise: _Noise) -> _Levels:
-        from ruptures import KernelCPD  # half a second to import, so only where there is something to cut
-
-        on_rise = points - slope * np.arange(len(points))
-        search = KernelCPD(kernel="linear", min_size=max(3, -(-_MIN_SEGMENT_STEPS // block)))
-        ends = search.fit(on_rise).predict(pen=_penalty(len(points), noise))
-        bounds = _distinct_levels(on_rise, [0, *(int(end) for end in ends)], noise)
-        return cls(bounds, slope, noise, on_rise)
+    def of(cls, points: Floats, slopes: Floats, block: int, noises: Sequence[_Noise]) -> list[_Levels]:
+        """Return the levels of each row of `points`."""
+        on_rise = points - slopes[:, None] * np.arange(points.shape[1])
+        penalties = np.array([_penalty(points.shape[1], noise) for noise in noises])
+        ends = segment_ends(on_rise, penalties, max(3, -(-_MIN_SEGMENT_STEPS // block)))
+        return [
+            cls(_distinct_levels(row, [0, *of_row], noise), float(slope), noise, row)
+            for row, of_row, slope, noise in zip(on_rise, ends, slopes, noises, strict=True)
+        ]
 
     @property
     def means(self) -> list[float]:
@@ -217,29 +243,34 @@ class _Noise:
         return self.spread**2 * (1 + self.memory) / (1 - self.memory)
 
     @classmethod
-    def of(cls, points: Floats, window: int) -> _Noise:
-        """Measure it around the rolling median."""
-        window = min(window, len(points) // 2)
-        padded = np.pad(points, (window // 2, window - 1 - window // 2), mode="edge")
-        rest = points - row_median(sliding_window_view(padded, window))
-        spread = float(np.sqrt((rest**2).mean()))
-        if spread <= 1e-9:
-            return cls(max(1e-6, 1e-3 * float(np.ptp(points))), 0.0)
-        memory = float((rest[1:] * rest[:-1]).mean()) / spread**2
-        return cls(spread, float(np.clip(memory, 0.0, 0.98)))
+    def of(cls, points: Floats, window: int) -> list[_Noise]:
+        """Measure it in each row around the rolling median."""
+        window = min(window, points.shape[1] // 2)
+        padded = np.pad(points, ((0, 0), (window // 2, window - 1 - window // 2)), mode="edge")
+        around = row_median(sliding_window_view(padded, window, axis=1).reshape(-1, window)).reshape(points.shape)
+        rest = points - around
+        spreads = np.sqrt((rest**2).mean(axis=1))
+        together = (rest[:, 1:] * rest[:, :-1]).mean(axis=1)
+        return [
+            cls(spread, float(np.clip(both / spread**2, 0.0, 0.98)))
+            if spread > 1e-9
+            else cls(max(1e-6, 1e-3 * float(np.ptp(row))), 0.0)
+            for row, spread, both in zip(points, spreads.tolist(), together.tolist(), strict=True)
+        ]
 
 
 def _block_means(values: Floats, block: int) -> Floats:
-    """Return means of consecutive blocks, the newest block whole or not; a block without values repeats the last."""
-    n_blocks = -(-len(values) // block)
-    padded = np.full(n_blocks * block, np.nan)
-    padded[: len(values)] = values
-    cells = padded.reshape(n_blocks, block)
-    count = np.isfinite(cells).sum(axis=1)
-    means = np.nansum(cells, axis=1) / np.maximum(count, 1)
-    newest = np.maximum.accumulate(np.where(count > 0, np.arange(n_blocks), 0))
-    newest[: int(np.argmax(count > 0))] = int(np.argmax(count > 0))
-    filled: Floats = means[newest]
+    """Return each row's means of consecutive blocks, the newest whole or not; one without values repeats the last."""
+    n_blocks = -(-values.shape[1] // block)
+    padded = np.full((len(values), n_blocks * block), np.nan)
+    padded[:, : values.shape[1]] = values
+    cells = padded.reshape(len(values), n_blocks, block)
+    count = np.isfinite(cells).sum(axis=2)
+    means = np.nansum(cells, axis=2) / np.maximum(count, 1)
+    has_any = count > 0
+    newest = np.maximum.accumulate(np.where(has_any, np.arange(n_blocks), 0), axis=1)
+    newest = np.maximum(newest, has_any.argmax(axis=1)[:, None])
+    filled: Floats = np.take_along_axis(means, newest, axis=1)
     return filled
 
 

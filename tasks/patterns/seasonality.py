@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from tasks.patterns.clock import WEEKDAYS, clock_text, local_s, weekday
 from tasks.patterns.finding import Finding
 from tasks.patterns.inputs import DAY_S, HOUR_S, WEEK_S, Floats, PatternInput, SearchSettings
-from tasks.patterns.statistics import adjusted_p_values, running_sums, standardised
+from tasks.patterns.statistics import adjusted_p_values, row_blocks, running_sums, standardised
 
 # Only clocks that people and schedulers live by, with the phases each is cut into; few cycles bear few phases.
 _CLOCKS = ((HOUR_S, 12, "hour"), (DAY_S, 48, "day"), (WEEK_S, 14, "week"))
@@ -33,7 +34,7 @@ class Profiles:
     first_cycle: int
     cells: Floats
 
-    @property
+    @cached_property
     def repeated(self) -> Floats:
         """Share of variance that the mean of the other cycles predicts, per series; below 0 where it misleads."""
         n_cycles = self.cells.shape[1]
@@ -42,7 +43,7 @@ class Profiles:
         left = (n_cycles**2 * squares - n_cycles * of_sums) / (n_cycles - 1) ** 2
         return np.where(squares > 0, 1.0 - left / np.where(squares > 0, squares, 1.0), 0.0)
 
-    @property
+    @cached_property
     def mean(self) -> Floats:
         mean: Floats = self.cells.mean(axis=1)
         return mean
@@ -56,17 +57,25 @@ def find_seasonality(frame: PatternInput, settings: SearchSettings, seed: int) -
     """
     if frame.values.size == 0:
         return []
-    scaled, _, scale = standardised(frame.values, _CLIP)
-    candidates: list[tuple[Profiles, int, float]] = []
-    for profiles in clock_profiles(frame, scaled, settings.timezone):
-        rows = np.flatnonzero(profiles.repeated >= _MIN_REPEATED)
-        p_values = rotation_p_values(profiles.cells[rows], np.random.default_rng(seed))
-        candidates += [(profiles, int(row), float(p)) for row, p in zip(rows, p_values, strict=True)]
+    candidates: list[tuple[Profiles, int, int, float]] = []
+    scales: list[Floats] = []
+    for block in row_blocks(len(frame.names)):
+        scaled, _, scale = standardised(frame.values[block], _CLIP)
+        scales.append(scale)
+        for profiles in clock_profiles(frame, scaled, settings.timezone):
+            rows = np.flatnonzero(profiles.repeated >= _MIN_REPEATED)
+            p_values = rotation_p_values(profiles.cells[rows], np.random.default_rng(seed))
+            candidates += [
+                (profiles, int(row), int(row) + block.start, float(p)) for row, p in zip(rows, p_values, strict=True)
+            ]
+    # In the order of clocks, then of series, however they were cut into blocks.
+    candidates.sort(key=lambda each: (each[0].period_s, each[2]))
     n_untested = len(frame.names) * len(_CLOCKS) - len(candidates)
-    q_values = adjusted_p_values(np.array([p for _, _, p in candidates] + [1.0] * n_untested))
+    q_values = adjusted_p_values(np.array([p for *_, p in candidates] + [1.0] * n_untested))
+    scale = np.concatenate(scales)
     return [
-        _finding(profiles, row, p, frame.names[row], float(scale[row]), settings.timezone)
-        for (profiles, row, p), q in zip(candidates, q_values, strict=False)
+        _finding(profiles, place, p, frame.names[row], float(scale[row]), settings.timezone)
+        for (profiles, place, row, p), q in zip(candidates, q_values, strict=False)
         if q <= settings.false_discovery_rate
     ]
 
@@ -134,11 +143,11 @@ def _cell_means(values: Floats, cycles: np.ndarray, at_phase: np.ndarray, phases
 def _moving_mean(values: Floats, window: int) -> Floats:
     """Return the centred mean over `window` steps of what is there, shorter at the ends."""
     n_steps = values.shape[1]
+    width = min(window, n_steps)
     sums, counts = running_sums(values)
-    middle = np.arange(n_steps) - window // 2
-    low = np.clip(middle, 0, max(n_steps - window, 0))
-    high = np.minimum(low + window, n_steps)
-    mean: Floats = (sums[:, high] - sums[:, low]) / np.maximum(counts[:, high] - counts[:, low], 1)
+    means = (sums[:, width:] - sums[:, :-width]) / np.maximum(counts[:, width:] - counts[:, :-width], 1)
+    low = np.clip(np.arange(n_steps) - window // 2, 0, n_steps - width)
+    mean: Floats = means.take(low, axis=1)
     return mean
 
 

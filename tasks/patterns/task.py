@@ -14,10 +14,10 @@ from storage.records import Frame, Pattern, stable_id
 from tasks.context import Context
 from tasks.patterns import PatternInput, SearchSettings
 from tasks.patterns.anomalies import find_anomalies
-from tasks.patterns.causes import with_causes
 from tasks.patterns.find import find_event_patterns, find_series_patterns
 from tasks.patterns.finding import Finding
 from tasks.patterns.in_force import of_long_search, overlay
+from tasks.patterns.preceding_events import with_causes
 from tasks.stage import stage
 
 Patterns = tuple[Pattern, ...]

@@ -20,6 +20,7 @@ from storage.records import (
     GoalView,
     Objective,
     Plan,
+    SeriesIndex,
     Strategy,
 )
 from tasks.drivers.responses import Response
@@ -167,7 +168,8 @@ class PlanProblem:
     def limited(self) -> tuple[tuple[Objective, str], ...]:
         """Return each objective that limits every value, with each series with a forecast that it limits."""
         limiting = [each for each in self.objectives.values() if each.kind.limits_values]
-        return tuple((each, series) for each in limiting for series in self.paths if each.matches(series))
+        known = SeriesIndex(tuple(self.paths))
+        return tuple((each, known.series[place]) for each in limiting for place in known.meant(each.measured))
 
     @cached_property
     def measured_actions(self) -> frozenset[str]:

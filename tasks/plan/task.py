@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from math import ceil, isfinite
 from typing import Any
 
@@ -12,8 +13,20 @@ import numpy as np
 
 from handlers.worlds import candidates_in
 from storage.actions import ActionView
-from storage.records import NOTHING, Autonomy, Candidate, FloatArray, Frame, GoalType, GoalView, Receipt, ReceiptStatus
-from tasks.authority import is_autonomous
+from storage.records import (
+    NOTHING,
+    Autonomy,
+    Candidate,
+    FloatArray,
+    Frame,
+    GoalType,
+    GoalView,
+    Objective,
+    Receipt,
+    ReceiptStatus,
+)
+from tasks.authority import as_allowed_now, is_autonomous
+from tasks.causes.in_words import on_cause
 from tasks.context import Context
 from tasks.drivers.in_force import amounts_now
 from tasks.drivers.settable_amounts import amount_steps
@@ -23,16 +36,18 @@ from tasks.interventions.act_window import horizon_ends_at
 from tasks.interventions.effect_over_time import is_clock
 from tasks.learn import learned_strategies, measured_changes, planner_beliefs, realised_by_action
 from tasks.maintenance import spans_between
-from tasks.objectives.in_force import objectives_in_force
 from tasks.plan import PlanProblem, Realised, make_plans
+from tasks.plan.flip_points import with_flip_points
 from tasks.plan.problem import Commitment, EffectBeliefs, PlanResult
 from tasks.plan.record.holdout import abstentions
 from tasks.plan.valuation.amounts import latency_of
 from tasks.plan.valuation.priors import PriorBeliefs
 from tasks.special import at_least_visible
-from tasks.stage import stage
+from tasks.stage import explanation, stage
 
 HISTORY_DAYS = 2
+SERIES_AT_ONCE = 512
+"""Of so many series deviations are taken at once: what that takes is several times their history."""
 
 
 def _summary(result: PlanResult) -> Mapping[str, Any]:
@@ -49,6 +64,10 @@ def plan(context: Context, goals: tuple[GoalView, ...], outlook: Outlook) -> Pla
         return PlanResult()
     question = problem(context, goals, outlook)
     result, store = without_aims(make_plans(question), question), context.store
+    decisions = explanation(
+        "what would have changed a decision", partial(with_flip_points, question, result.decisions), result.decisions
+    )
+    result = replace(result, decisions=decisions)
 
     def write() -> None:
         store.decisions.append(result.decisions, result.plans, context.cycle_id)
@@ -77,18 +96,21 @@ def without_aims(result: PlanResult, question: PlanProblem) -> PlanResult:
 def problem(context: Context, goals: tuple[GoalView, ...], outlook: Outlook) -> PlanProblem:
     """Gather everything that the choice depends on."""
     options = context.settings.executor
-    candidates = {view.goal.goal_id: _candidates(context, view, leads_to_act(view, goals)) for view in goals}
     recent = context.finished(context.tick - timedelta(days=HISTORY_DAYS))
-    pending = [view for view in context.store.actions.pending() if view.action.name != NOTHING]
-    names = {candidate.action for offered in candidates.values() for candidate in offered}
+    pending = [view for view in context.store.actions.pending() if _is_planned(context, view)]
     known = amounts_now(context, outlook.frames, outlook.paths(), outlook.breaches)
-    driven = known.driven
+    driven, objectives = known.driven, {objective.name: objective for objective in known.objectives}
+    candidates = {
+        view.goal.goal_id: _candidates(context, view, objectives.get(view.goal.objective or ""), goals)
+        for view in goals
+    }
+    names = {candidate.action for offered in candidates.values() for candidate in offered}
     return PlanProblem(
         tick=context.tick,
         cycle_id=context.cycle_id,
         seed=context.cycle.seed,
         goals=goals,
-        objectives={objective.name: objective for objective in known.objectives},
+        objectives=objectives,
         candidates=candidates,
         beliefs=_beliefs(context),
         paths=known.paths,
@@ -122,6 +144,14 @@ def problem(context: Context, goals: tuple[GoalView, ...], outlook: Outlook) -> 
     )
 
 
+def _is_planned(context: Context, view: ActionView) -> bool:
+    """Tell whether an action stands in the way of others: a proposal does not before it may be done."""
+    if view.action.proposed_by and view.approval is None:
+        allowed = as_allowed_now(context.actions, context.store, view).action.level
+        return allowed is Autonomy.AUTO and is_autonomous(context.settings, context.store)
+    return view.action.name != NOTHING
+
+
 def _beliefs(context: Context) -> EffectBeliefs:
     """Return what was learned."""
     return planner_beliefs(context) if context.settings.executor.enable_learning else PriorBeliefs()
@@ -135,22 +165,22 @@ def realised(context: Context) -> dict[str, Realised]:
     }
 
 
-def _candidates(context: Context, view: GoalView, may_act: bool) -> tuple[Candidate, ...]:
+def _candidates(
+    context: Context, view: GoalView, objective: Objective | None, goals: tuple[GoalView, ...]
+) -> tuple[Candidate, ...]:
     """Return what the world offers for a goal, less what is switched off and what sets another amount than is meant.
 
-    Unless the goal `may_act`, what changes something is left out too.
+    Of several targets that an action could take, only those on the likeliest cause are left.
+    Unless the goal leads to an act, what changes something is left out too.
     """
-    offered = candidates_in(context.world, view.goal, context.tick)
-    meant = {each.name: each.capacity for each in objectives_in_force(context.settings, context.store)}.get(
-        view.goal.objective or ""
-    )
+    meant, may_act = objective.capacity if objective is not None else None, leads_to_act(view, goals)
     candidates: list[Candidate] = []
-    for each in offered:
+    for each in candidates_in(context.world, view.goal, context.tick):
         action = context.actions[each.action]
         sets_another = meant and action.sets and action.sets != meant
         if action.enabled and not sets_another and (may_act or action.informs_only):
             candidates += action.variants(each)
-    return tuple(candidates)
+    return on_cause(candidates, view.goal)
 
 
 def _levels(context: Context, goals: tuple[GoalView, ...], names: set[str]) -> dict[tuple[GoalType, str], Autonomy]:
@@ -175,7 +205,12 @@ def _spreads(outlook: Outlook) -> dict[str, float]:
     return {
         series: spread
         for frame in outlook.frames
-        for series, spread in zip(frame.series, _deviations(frame.values), strict=True)
+        for start in range(0, len(frame.series), SERIES_AT_ONCE)
+        for series, spread in zip(
+            frame.series[start : start + SERIES_AT_ONCE],
+            _deviations(frame.values[start : start + SERIES_AT_ONCE]),
+            strict=True,
+        )
         if isfinite(spread)
     }
 
@@ -228,8 +263,8 @@ def _commitment(
         series=action.series,
         params=action.params,
         strategy=action.strategy,
-        # An undo is nobody's plan to reconsider.
-        is_started=view.receipt is not None or view.intent is not None or action.undo_of is not None,
+        # An undo is nobody's plan to reconsider, and a proposal is its proposer's.
+        is_started=view.receipt is not None or view.intent is not None or bool(action.undo_of or action.proposed_by),
         waits=view.approval is None and action.level is not Autonomy.AUTO,
         sets=sets,
         rises_until=_rises_until(context, view, sets, frames, latency_s) if sets and view.receipt else None,

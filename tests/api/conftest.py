@@ -23,6 +23,7 @@ with warnings.catch_warnings():
 
 BASE = "http://127.0.0.1:5003"
 API = "/api/autonomous"
+REQUESTS_SENT = "requests sent"
 
 
 @dataclass
@@ -58,3 +59,15 @@ def client(settings: Settings, store: Store, trigger: RecordingTrigger, tick: da
     app = create_app(settings, store=store, trigger=trigger, clock=lambda: tick)
     with TestClient(app, base_url=BASE) as opened:
         yield opened
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say how many requests of all kinds were sent, by whichever worker."""
+    counts = [
+        int(value)
+        for report in terminalreporter.stats.get("passed", ())
+        for name, value in report.user_properties
+        if name == REQUESTS_SENT
+    ]
+    if counts:
+        terminalreporter.write_line(f"{sum(counts):,} requests were sent to {len(counts)} addresses")

@@ -1,23 +1,32 @@
-"""Deployments are started over Prefect's own REST interface, once per key."""
+"""Deployments are started over Prefect's own REST interface, once per key; what was missed or cut off ends in peace."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import httpx
 import pytest
+from prefect.blocks.system import Secret
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from api.prefect_client import PrefectTrigger
+from api.prefect_client import ANCHOR, BY_INTERVAL, PrefectTrigger
+from api.processes.prefect_rest import PrefectRest
+from api.processes.reap import end_left, end_missed
+from handlers.support.prefect_blocks import PrefectBlocks
+from settings import utc_now
 from storage import ForeactError
 from tests.conftest import free_port
 
 
-def register(url: str, name: str) -> str:
+def register(url: str, name: str, pool: str | None = None, tags: Sequence[str] = ()) -> str:
+    if pool is not None:
+        post(f"{url}/work_pools/", {"name": pool, "type": "process"})
     flow = post(f"{url}/flows/", {"name": name})["id"]
     schema = {"type": "object", "properties": {"reason": {"type": "string", "default": "schedule"}}}
     body = {"name": name, "flow_id": flow, "parameter_openapi_schema": schema, "enforce_parameter_schema": True}
+    body |= {"tags": list(tags)} | ({"work_pool_name": pool} if pool else {})
     return str(post(f"{url}/deployments/", body)["id"])
 
 
@@ -115,3 +124,103 @@ def test_a_server_that_is_not_there_is_said_to_be_unreachable() -> None:
     trigger.close()
     assert (refusal.value.code, refusal.value.status) == ("prefect_unreachable", 503)
     assert "foreact up" in refusal.value.remedy
+
+
+WANTED = {"slug": BY_INTERVAL, "interval": 60.0, "anchor_date": ANCHOR}
+
+
+def schedules_of(url: str, deployment: str) -> list[tuple[float, bool]]:
+    found = httpx.get(f"{url}/deployments/name/{deployment}/{deployment}").raise_for_status().json()["schedules"]
+    return [(each["schedule"]["interval"], each["active"]) for each in found]
+
+
+@pytest.mark.slow
+def test_the_schedule_becomes_what_is_wanted_whatever_it_was(prefect: PrefectTrigger, prefect_url: str) -> None:
+    deployment_id, wanted = register(prefect_url, "kept"), [WANTED]
+    without_slug = {"schedules": [{"schedule": {"interval": 300.0, "anchor_date": ANCHOR}, "active": True}]}
+    httpx.patch(f"{prefect_url}/deployments/{deployment_id}", json=without_slug).raise_for_status()
+    assert prefect.keep_schedules("kept", wanted)
+    assert not prefect.keep_schedules("kept", wanted)
+    assert schedules_of(prefect_url, "kept") == [(60.0, True)]
+    named = {"slug": BY_INTERVAL, "schedule": {"interval": 300.0, "anchor_date": ANCHOR}}
+    httpx.patch(f"{prefect_url}/deployments/{deployment_id}", json={"schedules": [named]}).raise_for_status()
+    assert prefect.keep_schedules("kept", wanted), "`prefect deploy` by hand sets what the file says"
+    assert schedules_of(prefect_url, "kept") == [(60.0, True)]
+    assert prefect.keep_schedules("kept", [])
+    assert schedules_of(prefect_url, "kept") == []
+    assert prefect.keep_schedules("kept", wanted)
+    assert schedules_of(prefect_url, "kept") == [(60.0, True)]
+
+
+@pytest.mark.slow
+def test_a_schedule_that_people_paused_stays_paused(prefect: PrefectTrigger, prefect_url: str) -> None:
+    deployment_id = register(prefect_url, "paused")
+    paused = {"schedules": [{"schedule": {"interval": 300.0, "anchor_date": ANCHOR}, "active": False}]}
+    httpx.patch(f"{prefect_url}/deployments/{deployment_id}", json=paused).raise_for_status()
+    assert prefect.keep_schedules("paused", [WANTED])
+    assert schedules_of(prefect_url, "paused") == [(60.0, False)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["PATCH", "DELETE"])
+def test_a_paused_schedule_stays_paused_where_a_change_fails_half_way(
+    prefect: PrefectTrigger, prefect_url: str, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    name = f"half-{method}"
+    deployment_id, ask = register(prefect_url, name), prefect._ask
+    paused = {"slug": "by-hand", "schedule": {"interval": 300.0, "anchor_date": ANCHOR}, "active": False}
+    httpx.patch(f"{prefect_url}/deployments/{deployment_id}", json={"schedules": [paused]}).raise_for_status()
+
+    def failing(asked: str, path: str, body: Mapping[str, Any] | None = None) -> httpx.Response:
+        return httpx.Response(500) if asked == method else ask(asked, path, body)
+
+    with monkeypatch.context() as away:
+        away.setattr(prefect, "_ask", failing)
+        with pytest.raises(ForeactError, match="500"):
+            prefect.keep_schedules(name, [WANTED])
+    assert {is_active for _, is_active in schedules_of(prefect_url, name)} == {False}
+    assert prefect.keep_schedules(name, [WANTED])
+    assert schedules_of(prefect_url, name) == [(60.0, False)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("whose", "tags", "missed", "cut_off"),
+    [
+        ("loop", ("foreact", "loop"), ("COMPLETED", "Missed"), ("COMPLETED", "Stopped")),
+        ("users", (), ("CANCELLED", "Cancelled"), ("CANCELLED", "Cancelled")),
+    ],
+)
+async def test_missed_and_cut_off_runs_of_the_loop_count_as_completed_and_those_of_others_as_cancelled(
+    prefect_url: str, whose: str, tags: tuple[str, ...], missed: tuple[str, str], cut_off: tuple[str, str]
+) -> None:
+    pool = f"on-hold-{whose}"
+    deployment_id = register(prefect_url, f"missed-{whose}", pool, tags)
+    due = [f"2026-03-02T12:0{minute}:00Z" for minute in range(4)]
+    ids = [
+        post(f"{prefect_url}/deployments/{deployment_id}/create_flow_run", {"state": scheduled(at)})["id"] for at in due
+    ]
+    for run, state in ((ids[0], "RUNNING"), (ids[1], "CANCELLING")):
+        moved = {"state": {"type": state}, "force": True}
+        httpx.post(f"{prefect_url}/flow_runs/{run}/set_state", json=moved).raise_for_status()
+    server = PrefectRest(prefect_url, pool=pool)
+    assert await end_missed(server, utc_now()) == 1
+    await end_left(server, await server.unfinished())
+    await server.close()
+    *ended, newest = (flow_run(prefect_url, run)["state"] for run in ids)
+    assert [(state["type"], state["name"]) for state in ended] == [cut_off, ("CANCELLED", "Cancelled"), missed]
+    assert newest["type"] == "SCHEDULED"
+
+
+def scheduled(at: str) -> dict[str, Any]:
+    return {"type": "SCHEDULED", "state_details": {"scheduled_time": at}}
+
+
+@pytest.mark.slow
+async def test_an_option_is_what_its_block_holds(prefect_url: str) -> None:
+    with temporary_settings({PREFECT_API_URL: prefect_url}):
+        await Secret(value="hunter2-s3cr3t").asave("db")
+    blocks = PrefectBlocks(prefect_url)
+    assert blocks.resolved({"password": {"block": "secret/db"}}) == {"password": "hunter2-s3cr3t"}
+    with pytest.raises(ForeactError, match=r"The block secret/none is not there .* page Blocks"):
+        blocks.resolved({"password": {"block": "secret/none"}})

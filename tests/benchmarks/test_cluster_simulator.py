@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from benchmarks.cluster.demand import Demand, poisson_arrivals, synthetic_days
 from benchmarks.cluster.queue import ProcessorSharingServer, Served
 from benchmarks.cluster.simulator import ClusterConfig, ClusterSim, Period, Requests, is_late, period_utility
+from tests import sized
 
 WARM = ClusterConfig(cold_full_s=0.0, cold_light_s=0.0)
 
@@ -65,7 +66,7 @@ jobs = st.lists(st.tuples(st.floats(0.0, 1.0, allow_subnormal=False), st.floats(
 
 
 @given(jobs=jobs, room=st.integers(1, 5))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=sized(30, 60), deadline=None)
 def test_virtual_time_gives_the_departures_of_plain_processor_sharing(
     jobs: list[tuple[float, float]], room: int
 ) -> None:

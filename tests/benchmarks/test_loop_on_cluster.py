@@ -17,6 +17,7 @@ from benchmarks.control.traffic import Calendar, TrafficDay
 from flows.reports.results import SimulationReport
 from flows.simulate import simulate
 from storage.records import ReceiptStatus, Strategy
+from tests import IS_THOROUGH
 
 CONFIG = ClusterConfig()
 RATIO = "cluster_busy_servers/cluster_active_servers"
@@ -80,7 +81,7 @@ def test_every_decision_is_told_in_plain_english(morning: tuple[SimulationReport
         assert decision.strategy in {Strategy.ADAPTIVE, Strategy.COLLABORATIVE}
 
 
-@pytest.mark.slow
+@pytest.mark.skipif(not IS_THOROUGH, reason="`make bench-worlds` says so too; `make thorough` runs it")
 def test_the_loop_is_worth_most_of_perfect_foresight(episode: TrafficDay) -> None:
     floor = run(Reactive(CONFIG), episode, CONFIG)[0].utility
     ceiling = run(Foresight(CONFIG, episode.rates, 0.8, 4), episode, CONFIG)[0].utility

@@ -16,7 +16,7 @@ from cli.app import app
 from cli.checks import examine
 from settings import VERSION, Settings, load_settings, utc_now
 from storage import ForeactError, Store, open_store
-from storage.facts import WAITS
+from storage.facts import WAITS, Wait
 from storage.records import Autonomy
 from tasks.authority import is_autonomous
 from tests.api import worlds
@@ -54,8 +54,28 @@ def test_mode_off_keeps_the_loop_from_acting_and_is_one_line_of_the_audit_trail(
     assert seen(settings, lambda store: is_autonomous(settings, store)) is False
     assert "Recommends only" in run("mode").output
     assert seen(settings, lambda store: [line.verb for line in store.audit.latest()]) == ["set mode"]
-    run("mode", "on")
+    run("mode", "on", "--note", "all is well")
     assert seen(settings, lambda store: is_autonomous(settings, store)) is True
+    assert seen(settings, lambda store: store.audit.latest(1)[0].detail["note"]) == "all is well"
+
+
+def test_everything_is_stopped_and_released_for_a_reason_alone(settings: Settings, run: Run) -> None:
+    assert isinstance(run("mode", "stop").exception, ForeactError)
+    assert "does nothing until it is removed" in run("mode", "stop", "--note", "smoke").output
+    assert seen(settings, lambda store: is_autonomous(settings, store)) is False
+    run("mode", "release", "--note", "put out")
+    assert seen(settings, lambda store: is_autonomous(settings, store)) is True
+    lines = seen(settings, lambda store: [(line.verb, line.detail["note"]) for line in store.audit.latest()])
+    assert lines == [("kill switch off", "put out"), ("kill switch on", "smoke")]
+
+
+def test_everything_is_stopped_and_released_by_the_file_where_even_the_store_is_broken(settings: Settings) -> None:
+    settings.database_path.parent.mkdir(parents=True, exist_ok=True)
+    settings.database_path.write_bytes(b"no database" * 1_000)
+    for switch, is_stopped in (("stop", True), ("release", False)):
+        answer = CliRunner().invoke(app, ["-C", str(settings.folder), "mode", switch, "--note", "smoke"])
+        assert "by the file alone" in " ".join(answer.output.split())
+        assert settings.kill_switch_path.exists() is is_stopped
 
 
 def test_the_doctor_names_actions_that_may_touch_no_process_yet(tmp_path: Path) -> None:
@@ -83,7 +103,7 @@ def test_the_version_is_told_from_any_folder(tmp_path: Path) -> None:
 def test_a_mode_that_there_is_not_is_refused(run: Run) -> None:
     answer = run("mode", "sideways")
     assert isinstance(answer.exception, ForeactError)
-    assert "on, off or show" in answer.exception.remedy
+    assert "on, off, stop" in answer.exception.remedy
 
 
 def test_approve_and_cancel_are_durable_and_the_second_answer_is_told_so(settings: Settings, run: Run) -> None:
@@ -110,7 +130,7 @@ def test_a_dry_run_on_request_leaves_the_action_waiting(settings: Settings, run:
 
 def test_actions_say_what_they_wait_for(settings: Settings, run: Run) -> None:
     with open_store(settings.database_path) as store:
-        store.facts.set(WAITS, {"action-1": "It waits."})
+        store.facts.set(WAITS, {"action-1": Wait("It waits.")})
     assert "waiting for approval. It waits." in " ".join(run("actions").output.split())
 
 

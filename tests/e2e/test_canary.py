@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+from itertools import pairwise
+from typing import Any
+from uuid import uuid4
 
 import httpx
+import pytest
 
+from api.processes.automations import QUIET, REPLAY
+from tests import IS_THOROUGH
 from tests.e2e.conftest import INTERVAL_S, PROJECT, Stack, command, environment, wait_for
 
 NOTEBOOK = PROJECT / "examples" / "notebook.ipynb"
@@ -35,6 +42,32 @@ def test_a_scheduled_run_appears_and_finishes(stack: Stack) -> None:
     assert run["run_count"] == 1
 
 
+def test_a_run_tells_what_it_came_to_and_its_graph_shows_the_loop(stack: Stack) -> None:
+    run = wait_for("a named run", lambda: [each for each in stack.runs("COMPLETED") if ":" in each["name"]], 60)[0]
+    assert re.fullmatch(r"cycle \d\d:\d\d( · .+)?", run["name"])
+    assert re.match(r"Watching .* Forecast .* (Nothing was due|action)", run["state"]["message"])
+    newest = newest_artifacts(stack)
+    assert {"cycle", "goals"} <= newest.keys()
+    assert f"]({stack.url}/)" in newest["cycle"]["data"]
+    assert newest["forecast"]["type"] == "image"
+    picture = httpx.get(newest["forecast"]["data"], trust_env=False)
+    assert picture.headers["content-type"].startswith("image/svg+xml")
+    assert '<svg class="chart"' in picture.text
+    tasks = stack.prefect("/task_runs/filter", {"flow_runs": {"id": {"any_": [run["id"]]}}})
+    assert {each["state_type"] for each in tasks} == {"COMPLETED"}
+    stages = {each["id"]: each["name"].partition(" ")[0] for each in tasks}
+    waits = {
+        stages[each["id"]]: [stages.get(one["id"]) for one in each["task_inputs"].get("wait_for", [])] for each in tasks
+    }
+    loop = ["monitor", "patterns", "measure", "forecast", "goals", "plan", "execute", "learn"]
+    assert waits["monitor"] == []
+    assert all(before in waits[name] for before, name in pairwise(loop)), waits
+
+
+def newest_artifacts(stack: Stack) -> dict[str, Any]:
+    return {each["key"]: each for each in stack.prefect("/artifacts/latest/filter", {}) if each["key"]}
+
+
 def test_a_web_page_can_start_nothing_on_the_prefect_server(stack: Stack) -> None:
     """Neither from another origin nor without a token; and nobody may choose what command a run executes."""
     url = f"{stack.prefect_url}/deployments/{stack.prefect('/deployments/name/cycle/cycle')['id']}/create_flow_run"
@@ -46,21 +79,18 @@ def test_a_web_page_can_start_nothing_on_the_prefect_server(stack: Stack) -> Non
 
 
 def test_the_schedule_follows_the_setting(stack: Stack) -> None:
+    assert intervals(stack) == [("interval", INTERVAL_S)]
+
+
+def intervals(stack: Stack) -> list[tuple[str, float]]:
+    """Return slug and seconds of each schedule of the cycle."""
     schedules = stack.prefect("/deployments/name/cycle/cycle")["schedules"]
-    assert [schedule["schedule"]["interval"] for schedule in schedules] == [INTERVAL_S]
+    return [(each["slug"], each["schedule"]["interval"]) for each in schedules]
 
 
-def test_cycle_and_tend_cancel_what_would_overlap(stack: Stack) -> None:
-    for name in ("cycle", "tend"):
-        deployment = stack.prefect(f"/deployments/name/{name}/{name}")
-        assert deployment["global_concurrency_limit"]["limit"] == 1
-        assert deployment["concurrency_options"]["collision_strategy"] == "CANCEL_NEW"
-
-
-def test_prefect_deploy_by_hand_works_and_duplicates_nothing(stack: Stack) -> None:
-    """Newer releases of FastAPI and SQLAlchemy break exactly this."""
+def deploy_by_hand(stack: Stack, *arguments: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
+        [sys.executable, "-m", "prefect", "--no-prompt", "deploy", *arguments],
         cwd=PROJECT,
         env=environment(
             PREFECT_API_URL=stack.prefect_url,
@@ -70,11 +100,37 @@ def test_prefect_deploy_by_hand_works_and_duplicates_nothing(stack: Stack) -> No
         ),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    names = sorted(deployment["name"] for deployment in stack.prefect("/deployments/filter", {}))
-    assert names == ["backtest", "cycle", "tend", "upkeep"]
+
+
+def test_prefect_deploy_by_hand_works_duplicates_nothing_and_keeps_the_interval(stack: Stack) -> None:
+    """Newer releases of FastAPI and SQLAlchemy break exactly this."""
+    deploy_by_hand(stack, "--all")
+    deployed = {each["name"]: each for each in stack.prefect("/deployments/filter", {})}
+    assert sorted(deployed) == ["backtest", "cycle", "tend", "upkeep"]
+    assert {each["work_pool_name"] for each in deployed.values()} == {"foreact"}
+    wait_for("the configured interval", lambda: intervals(stack) == [("interval", INTERVAL_S)], 20)
+
+
+@pytest.mark.skipif(not IS_THOROUGH, reason="it takes minutes: `make thorough`")
+def test_an_automation_that_is_switched_on_starts_a_backtest_which_shows_how_far_it_is(stack: Stack) -> None:
+    ready = {each["name"]: each for each in stack.prefect("/automations/filter", {})}
+    assert [ready[name]["enabled"] for name in (QUIET, REPLAY)] == [False, False]
+    stack.prefect(f"/automations/{ready[REPLAY]['id']}", {"enabled": True}, "PATCH")
+
+    def set_a_goal() -> list[dict[str, Any]]:
+        """The server may not know yet that it is to look at such events."""
+        goal = {"prefect.resource.id": "foreact.goal.by-hand"}
+        event = {"id": str(uuid4()), "occurred": f"{stack.now()}Z", "event": "foreact.goal.set", "resource": goal}
+        stack.prefect("/events", [event])
+        return stack.runs(flow="backtest")
+
+    wait_for("the start of a backtest", set_a_goal, 60, 5.0)
+    run = wait_for("a backtest", lambda: stack.runs("COMPLETED", flow="backtest"), 90)[0]
+    progress = newest_artifacts(stack)["backtest-progress"]
+    assert (progress["flow_run_id"], progress["type"], progress["data"]) == (run["id"], "progress", 100.0)
 
 
 def test_every_cell_of_the_notebook_runs_beside_the_stack(stack: Stack) -> None:
@@ -85,11 +141,11 @@ def test_every_cell_of_the_notebook_runs_beside_the_stack(stack: Stack) -> None:
         env=environment(MPLBACKEND="Agg"),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1].startswith("COMPLETED cycle-")
-    assert "cycle notebook" in [run["name"] for run in stack.runs("COMPLETED")]
+    assert done.stdout.splitlines()[-1].startswith("COMPLETED Watching ")
+    assert "notebook" in [run["parameters"].get("reason") for run in stack.runs("COMPLETED")]
 
 
 def test_it_says_where_everything_is_and_what_happens_next(stack: Stack) -> None:

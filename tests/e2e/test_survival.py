@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
+import subprocess
+import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from storage import open_store
-from tests.e2e.conftest import Stack, launch, start_stack, wait_for
+from tests import IS_THOROUGH
+from tests.e2e.conftest import Stack, command, environment, launch, start_stack, wait_for
 
 PARTS = ("server", "worker", "facade", "guard")
 
@@ -26,7 +32,7 @@ def start_a_cycle(stack: Stack) -> str:
     return str(wait_for("a cycle that runs", running, stack.carries_on_within_s, every_s=0.05))
 
 
-@pytest.mark.parametrize("name", PARTS)
+@pytest.mark.parametrize("name", [*PARTS, "engine"])
 def test_it_carries_on_after_kill_9(stack: Stack, name: str) -> None:
     killed_at = stack.now()
     stack.kill(name)
@@ -97,3 +103,82 @@ def assert_is_whole_in_one_file(tmp_path: Path, folder: Path) -> None:
     assert not (folder / ".foreact" / "foreact.duckdb.wal").exists()
     with open_store(Path(copied)) as store:
         assert store.cycles.count() > 0
+
+
+def record(stack: Stack, first: int, count: int) -> int:
+    """Record samples; return how many were acknowledged."""
+    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=30)
+    moments = ((k, midnight + timedelta(seconds=k)) for k in range(first, first + count))
+    batch = [{"metric_name": "numbered", "value": k, "timestamp": at.isoformat()} for k, at in moments]
+    with contextlib.suppress(httpx.HTTPError):
+        stack.api("/metrics", batch)
+        return count
+    return 0
+
+
+def recorded(stack: Stack) -> int:
+    """Return how many of these samples there are, each counted once."""
+    sql = """SELECT count(DISTINCT value) FROM samples
+             WHERE series_id IN (SELECT series_id FROM series WHERE metric = 'numbered')"""
+    with open_store(stack.folder / ".foreact" / "foreact.duckdb") as store:
+        return int(store.engine.rows(sql)[0][0])
+
+
+def test_after_a_fatal_error_of_the_database_the_facade_is_started_again_and_nothing_is_lost(stack: Stack) -> None:
+    (facade,) = stack.processes("facade")
+    log = stack.folder / ".foreact" / "foreact.duckdb.wal"
+    acknowledged = record(stack, 0, 100)
+    # No file of the facade may grow any more, as on a full disk; a checkpoint that fails half-way is fatal to DuckDB.
+    facade.rlimit(psutil.RLIMIT_FSIZE, ((log.stat().st_size if log.exists() else 0) + 4_096, psutil.RLIM_INFINITY))
+    failed_at = stack.now()
+    deadline_s = time.monotonic() + 60
+    while facade.is_running() and time.monotonic() < deadline_s:
+        acknowledged += record(stack, acknowledged, 100)
+        with contextlib.suppress(Exception), open_store(stack.folder / ".foreact" / "foreact.duckdb") as store:
+            store.engine.rows("CHECKPOINT")
+        time.sleep(0.2)
+    assert not facade.is_running()
+    wait_for("the facade again", lambda: stack.api("/status"), 60)
+    assert stack.processes("facade")[0].pid != facade.pid
+    assert recorded(stack) >= acknowledged > 0
+    assert record(stack, acknowledged + 1_000, 10) == 10
+    wait_for("the next cycle", lambda: stack.completed_since(failed_at), stack.carries_on_within_s)
+
+
+AWAY_S = float(os.environ.get("FOREACT_TEST_AWAY_S", "25"))
+
+
+@pytest.mark.skipif(not IS_THOROUGH, reason="it takes minutes, and `make chaos` does it for longer: `make thorough`")
+@pytest.mark.timeout(AWAY_S + 400)
+def test_while_the_prefect_server_is_away_everything_else_goes_on_and_so_does_the_loop_afterwards(stack: Stack) -> None:
+    acknowledged, ends_s = 0, time.monotonic() + AWAY_S
+    before = recorded(stack)
+    while time.monotonic() < ends_s:
+        for server in stack.processes("server"):
+            with contextlib.suppress(psutil.Error):
+                server.suspend()
+        acknowledged += record(stack, 100_000 + acknowledged, 10)
+        time.sleep(1)
+    assert acknowledged >= AWAY_S / 2 * 10
+    assert stack.process.poll() is None
+    back_at = stack.now()
+    for server in stack.processes("server"):
+        with contextlib.suppress(psutil.Error):
+            server.resume()
+    wait_for("the next cycle", lambda: stack.completed_since(back_at), stack.carries_on_within_s)
+    assert recorded(stack) == before + acknowledged
+    for part in PARTS:
+        wait_for(f"one {part} again", lambda part=part: len(stack.processes(part)) == 1, 30)
+    assert not [run for run in stack.runs("RUNNING") if run["start_time"] < back_at]
+
+
+def test_a_second_stack_in_the_same_folder_is_refused_and_the_first_goes_on(stack: Stack) -> None:
+    before = {part: [each.pid for each in stack.processes(part)] for part in PARTS}
+    second = subprocess.run(
+        command("-C", str(stack.folder), "up"), env=environment(), capture_output=True, text=True, timeout=60
+    )
+    assert second.returncode != 0
+    (line,) = [line for line in (second.stdout + second.stderr).splitlines() if line.strip()]
+    assert str(stack.folder) in line
+    assert {part: [each.pid for each in stack.processes(part)] for part in PARTS} == before
+    assert record(stack, 200_000, 10) == 10

@@ -23,6 +23,8 @@ TOLD = {
         "optimize_database changed cpu_usage: improved",
         "6. The report",
     ),
+    "causes.py": ("shop → cart → db: +250 ms",),
+    "mcp_agent.py": ("asks a foreact that knows nothing yet", "There is no open goal"),
     "observed_flow.py": (
         "import failed: too many rows at once",
         "Plan project timeline: at ease, for project 123",

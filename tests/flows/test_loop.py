@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -279,3 +281,10 @@ def test_a_backtest_over_an_empty_span_is_refused(recorded: Store, tmp_path: Pat
         backtest(recorded, settings, START - timedelta(days=9), START - timedelta(days=8))
     assert caught.value.code == "history_empty"
     assert "foreact import" in caught.value.remedy
+
+
+def test_a_flow_run_starts_without_the_web_framework() -> None:
+    """It is a quarter of a second of every cycle, and nothing in one is served."""
+    code = "import sys, flows.cycle; print([m for m in ('fastapi', 'uvicorn', 'pandas') if m in sys.modules])"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert said.strip() == "[]"

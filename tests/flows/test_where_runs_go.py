@@ -14,6 +14,8 @@ import pytest
 from prefect.settings import PREFECT_API_URL
 
 from flows.observe import at_running_server
+from flows.wiring import _completed
+from handlers import discover_sources
 from settings import Settings, load_settings
 from tests import PROJECT
 
@@ -69,3 +71,15 @@ def test_a_server_started_by_a_notebook_has_its_analytics_off(first: str) -> Non
         [sys.executable, "-c", f"{first}\n{TOLD}"], env=environment, capture_output=True, text=True, check=True
     )
     assert answer.stdout.strip() == "False"
+
+
+def test_our_login_goes_to_our_own_server_alone_and_no_more_is_read_than_would_be_kept(tmp_path: Path) -> None:
+    settings = load_settings(tmp_path, server={"prefect_auth": True})
+    reader, other = discover_sources()["prefect_runs"], discover_sources()["prometheus"]
+    own = _completed(settings, reader, {})
+    assert own["api_url"] == settings.prefect_url
+    assert own["headers"]["Authorization"].startswith("Basic ")
+    elsewhere = {"api_url": "https://elsewhere/api"}
+    assert _completed(settings, reader, elsewhere) == elsewhere
+    assert _completed(settings, other, {"url": "u"}) == {"url": "u", "most_lookback_s": 90 * 86_400}
+    assert _completed(settings, other, {"most_lookback_s": 60})["most_lookback_s"] == 60

@@ -90,7 +90,7 @@ def context_for(process: psutil.Process | None = None, **changes: Any) -> Action
     options: dict[str, Any] = {"allow_names": [process.name()]} if process else {}
     # No pause that a test begins outlives it for long.
     options |= {"resume_after_s": 10} | changes.pop("options", {})
-    return ActionContext(options=options, goal_id="goal-1", action_id="action-1", tick=TICK, **changes)
+    return ActionContext(**{"options": options, "goal_id": "goal-1", "action_id": "action-1", "tick": TICK} | changes)
 
 
 @dataclass
@@ -114,6 +114,8 @@ class Server:
     url: str
     answer: Answer = field(default=lambda request: (200, "{}"))
     requests: list[Request] = field(default_factory=list)
+    clock: datetime | None = None
+    """When it says that it is, or None for the present."""
 
 
 @pytest.fixture
@@ -135,7 +137,10 @@ def server() -> Iterator[Server]:
             self.end_headers()
             self.wfile.write(text.encode())
 
-        do_GET = do_POST = reply
+        do_GET = do_POST = do_PATCH = do_PUT = reply
+
+        def date_time_string(self, timestamp: float | None = None) -> str:
+            return super().date_time_string(state.clock.timestamp() if state.clock else timestamp)
 
         def log_message(self, format: str, *args: Any) -> None:
             pass

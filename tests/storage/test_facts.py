@@ -133,7 +133,7 @@ def store() -> Iterator[Store]:
             Drill("x", "now", "passed", "d", 0.5),
         ),
         (facts.OBJECTIVES.of("load"), "null", None),
-        (facts.WAITS, '{"action-1": "It cools down."}', {"action-1": "It cools down."}),
+        (facts.WAITS, '{"action-1": "It cools down."}', {"action-1": facts.Wait("It cools down.")}),
         (facts.KILL_SWITCH, "false", False),
     ],
 )

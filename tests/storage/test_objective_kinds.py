@@ -18,7 +18,10 @@ KINDS_WITH = {
     "limits_values": {"bound", "percentile", "capacity", "slo"},
     "is_drawn_as_line": {"bound", "headroom", "percentile", "capacity"},
     "needs_hourly_history": {"headroom", "percentile", "capacity", "budget", "slo"},
+    "has_target_ratio": {"percentile", "slo"},
+    "counts_over_window": {"budget", "slo"},
     "has_error_budget": {"slo"},
+    "judges_runs": {"deadline"},
 }
 
 

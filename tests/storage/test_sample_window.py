@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from unittest import mock
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storage import open_store
+from storage import open_store, sample_window
 from storage.records import Sample
 
 END = datetime(2026, 1, 8, tzinfo=UTC)
@@ -20,9 +22,9 @@ rows = st.lists(
 
 
 @settings(max_examples=40, deadline=None)
-@given(rows, st.sampled_from([1.0, 7.0, 60.0]), st.integers(1, 70), st.booleans())
+@given(rows, st.sampled_from([1.0, 7.0, 60.0]), st.integers(1, 70), st.booleans(), st.sampled_from([7, 1_000_000]))
 def test_both_ways_to_the_grid_agree(
-    recorded: list[tuple[str, int, int, int]], step_s: float, steps: int, is_past: bool
+    recorded: list[tuple[str, int, int, int]], step_s: float, steps: int, is_past: bool, at_once: int
 ) -> None:
     clock = [END]
     with open_store(clock=lambda: clock[0]) as store:
@@ -31,7 +33,8 @@ def test_both_ways_to_the_grid_agree(
             store.samples.append([Sample(metric=name, value=value, ts=END - timedelta(seconds=age_s))])
         as_of = END + timedelta(seconds=2) if is_past else None
         window = store.samples.window(END - timedelta(seconds=step_s * steps), END, as_of)
-        here, there = window._frame_here(NAMES, step_s, steps), window._frame_there(NAMES, step_s, steps)
+        with mock.patch.object(sample_window, "ROWS_AT_ONCE", at_once):
+            here, there = window._frame_here(NAMES, step_s, steps), window._frame_there(NAMES, step_s, steps)
         # Rows of one moment that were recorded at one moment have no order: either may be the last.
         unclear = {
             (n, a, r) for n, a, _, r in recorded if len({v for m, b, v, s in recorded if (m, b, s) == (n, a, r)}) > 1
@@ -50,6 +53,18 @@ def test_a_window_gives_several_grids_of_one_reading() -> None:
         np.testing.assert_allclose(coarse.values[0], [269.5, 209.5, 149.5, 89.5, 29.5])
         (info,) = window.spans()
         assert (info.count, info.interval_s) == (300, 1)
+
+
+@given(st.integers(1, 7))
+def test_series_are_told_alike_however_few_moments_are_looked_at_at_once(at_once: int) -> None:
+    with open_store() as store, pytest.MonkeyPatch.context() as patch:
+        twice = [Sample(metric="a", value=n, ts=END) for n in range(2)]
+        store.samples.append(
+            [*twice, *(Sample(metric=f"m{n % 5}", value=n, ts=END - timedelta(seconds=n)) for n in range(20))]
+        )
+        window = store.samples.window(END - timedelta(hours=1), END)
+        patch.setattr(sample_window, "MOMENTS_AT_ONCE", at_once)
+        assert window._spans_there() == window._spans_here()
 
 
 def test_a_series_without_samples_is_empty_and_no_series_is_no_row() -> None:

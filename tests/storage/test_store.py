@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import fcntl
+import json
+import socket
 import subprocess
 import sys
 import threading
@@ -16,7 +18,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage import ForeactError, Store, TransientError, is_reserved, lock_file, open_store, own_store
+from storage import (
+    ForeactError,
+    Store,
+    TransientError,
+    address_file,
+    forecasts,
+    is_reserved,
+    lock_file,
+    open_store,
+    own_store,
+)
+from storage.audit import AuditTrail, Seal
 from storage.engine.protocol import connect, literal
 from storage.facts import KILL_SWITCH
 from storage.records import (
@@ -165,6 +178,21 @@ def test_forecasts_come_back_as_they_were(store: Store, tick: datetime) -> None:
     assert store.forecasts.unresolved(tick, 10) == []
 
 
+def test_many_forecasts_are_written_in_parts_and_all_or_none(
+    store: Store, tick: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forecasts, "FORECASTS_AT_ONCE", 2)
+    shape = {"issued_at": tick, "step_s": 60, "levels": (0.5,), "point": np.arange(4.0), "method": "fleet"}
+    several = [Forecast(series=f"s{n}", quantiles=np.full((4, 1), float(n)), **shape) for n in range(5)]
+    store.forecasts.append(several, "c")
+    back = store.forecasts.of_cycle("c")
+    assert [(each.series, each.quantiles[0, 0]) for each in back] == [(f"s{n}", n) for n in range(5)]
+    broken = several[-1].model_copy(update={"quantiles": np.zeros((0, 1)), "point": None})
+    with pytest.raises(TypeError):
+        store.forecasts.append([*several[:4], broken], "d")
+    assert store.forecasts.of_cycle("d") == []
+
+
 def test_the_audit_trail_breaks_where_a_line_was_changed(store: Store) -> None:
     for number in range(5):
         store.audit.append("loop", "acted", f"action-{number}", {"n": number})
@@ -262,3 +290,54 @@ def test_while_a_stack_runs_nobody_takes_the_file_from_its_facade(tmp_path: Path
     assert not is_reserved(path)
     with open_store(path) as alone:
         assert alone.facts.get(KILL_SWITCH) is True
+
+
+def test_the_owner_is_served_at_the_same_port_after_a_restart(tmp_path: Path) -> None:
+    file, uris = tmp_path / "foreact.duckdb", []
+    for _ in range(2):
+        with own_store(file):
+            uris.append(json.loads(address_file(file).read_text())["uri"])
+    assert uris[0] == uris[1]
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", int(uris[0].rpartition(":")[2])))
+        with own_store(file):
+            assert json.loads(address_file(file).read_text())["uri"] != uris[0]
+
+
+def test_a_store_on_another_machine_that_does_not_answer_is_not_taken_for_a_new_one(tmp_path: Path) -> None:
+    owned, elsewhere = tmp_path / "hub" / "foreact.duckdb", tmp_path / "worker" / "foreact.duckdb"
+    elsewhere.parent.mkdir()
+    with own_store(owned):
+        address = json.loads(address_file(owned).read_text())
+        del address["pid"]
+        address_file(elsewhere).write_text(json.dumps(address))
+        with open_store(elsewhere) as store:
+            store.audit.append("worker", "acted", "far away")
+    with pytest.raises(TransientError):
+        open_store(elsewhere)
+    assert not elsewhere.exists()
+    with open_store(owned) as store:
+        assert [entry.subject for entry in store.audit.latest()] == ["far away"]
+        # Archives lie beside the database, or nowhere.
+        seal = Seal("key", 1, elsewhere.with_suffix(".audit-key"))
+        assert AuditTrail(store.engine, store.clock, seal).archive(datetime.now(UTC) + timedelta(days=1)) == 0
+        assert store.audit.check().findings == []
+
+
+def test_the_newest_events_are_few_of_each_kind_with_each_labels(tmp_path: Path) -> None:
+    start = datetime(2026, 3, 1, tzinfo=UTC)
+    with open_store(tmp_path / "events.duckdb") as store:
+        store.events.append(
+            [
+                Event(event_type=kind, ts=start + timedelta(minutes=minute), labels={"of": of})
+                for kind in ("ran", "failed", "other")
+                for of in ("a", "b")
+                for minute in range(5)
+            ]
+        )
+        told = store.events.newest(("ran", "failed"), start, start + timedelta(minutes=3), most=2)
+    minutes = [(each.ts - start).total_seconds() / 60 for each in told]
+    assert minutes == [3, 3, 3, 3, 2, 2, 2, 2]
+    assert {(each.event_type, each.labels["of"]) for each in told} == {
+        (kind, of) for kind in ("ran", "failed") for of in ("a", "b")
+    }

@@ -59,6 +59,7 @@ def test_a_share_near_all_is_told_from_all_of_it(share: float, said: str) -> Non
 def test_the_recorded_unit_counts_and_else_the_end_of_the_name() -> None:
     assert unit_of("latency", {"latency": "ms"}) == "ms"
     assert unit_of('disk_used_ratio{mount="/"}') == "ratio"
+    assert unit_of("load1_per_core") == "per core"
     assert unit_of("network_sent_bytes_per_second") == "bytes/s"
     assert unit_of("orders") == ""
     assert limit("below", 0.9, unit_of("cpu_used_ratio")) == "at most 90 %"

@@ -9,5 +9,5 @@ PLACE = 40
 
 def show(page: Page) -> Shown:
     """Return the charts, and how many metrics are left out."""
-    drawn = page_charts(page.facade, page.show_all)
+    drawn = page_charts(page.facade)
     return {"predictions": page.predictions, "charts": drawn.charts, "hidden_series": drawn.hidden}

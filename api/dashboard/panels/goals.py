@@ -12,9 +12,6 @@ from api.models.goals import ActionDetail
 PLACE = 30
 
 
-GOALS_WITH_STEPS = 12
-
-
 @dataclass(frozen=True)
 class GoalStep:
     """The newest action for a goal, and the explanation of its newest decision."""
@@ -25,7 +22,7 @@ class GoalStep:
 
 def show(page: Page) -> Shown:
     """Return the open goals, most important first."""
-    steps = {each.goal_id: _step(page.facade, each.goal_id, page.actions) for each in page.goals[:GOALS_WITH_STEPS]}
+    steps = {each.goal_id: _step(page.facade, each.goal_id, page.actions) for each in page.goals}
     return {"status": page.status, "predictions": page.predictions, "goals": page.goals, "steps": steps}
 
 

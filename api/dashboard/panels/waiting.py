@@ -9,6 +9,7 @@ from storage.actions import ActionView
 from storage.records import Decision, GoalView
 
 PLACE = 20
+MOST_SHOWN = 12
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,6 @@ def show(page: Page) -> Shown | None:
     store = page.facade.store
     approvals = [
         AwaitedApproval(view, store.goals.get(view.action.goal_id), store.decisions.get(view.action.decision_id))
-        for view in page.waiting
+        for view in page.waiting[:MOST_SHOWN]
     ]
-    return {"waiting": approvals} if approvals else None
+    return {"waiting": approvals, "more": len(page.waiting) - len(approvals)} if approvals else None

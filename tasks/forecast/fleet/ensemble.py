@@ -18,7 +18,7 @@ from tasks.forecast.fleet.seasonal import Seasonal
 LONGEST_SEASON = 48  # steps a day
 MOST_DAYS = 2  # ahead; the cost grows with their square
 LEAST_WEEKS = 3
-OPTIMISM = 0.08  # per share: errors at past origins, without the days like today, are that much too small
+OPTIMISM = 0.04  # per share: errors at past origins, without the days like today, are that much too small
 
 
 def served(arrays: Seasonal) -> bool:

@@ -13,12 +13,12 @@ from tasks.forecast.allocation import keep_freed_memory
 from tasks.forecast.batch import LEVELS, Float32s, Floats
 from tasks.forecast.fleet import method_by_history, untaught
 from tasks.forecast.fleet.offsets import no_offsets
-from tasks.forecast.fleet.prepare import Scaled, prepare, scale_histories
+from tasks.forecast.fleet.prepare import MIN_USABLE_POINTS, NO_WINSORISING, Scaled, prepare, scale_histories
 from tasks.forecast.fleet.regression import pooled_coefficients
 from tasks.forecast.fleet.seasonal import FEATURES, Seasonal, seasonal_arrays
 from tasks.forecast.fleet.seasonal_model import Tuning, fit_origins, path_counts, seasonal_forecast
 from tasks.forecast.fleet.stocks import without_falls
-from tasks.forecast.fleet.tuning import backtest_tuning
+from tasks.forecast.fleet.tuning import backtest_spread, backtest_tuning
 from tasks.forecast.fleet.untaught import measured_library
 
 FIT_SAMPLE = 128  # series; more of them change the pooled coefficients by less than their own error
@@ -38,6 +38,9 @@ class FleetState:
     library: Float32s  # (paths, h): errors of other series, in units of their scale
     offsets: Floats  # (buckets, levels): added to quantiles, in units of the scale
     floor_ratio: float  # width of a constant series relative to its level
+    past_weight: float  # of what a series' past windows did, in the probability that it crosses a bound
+    roughness: float  # how little a step tells of the next, in the last day and a bit: the median of the fleet
+    day_likeness: float  # how much a day tells of the next, as a correlation: the median of the fleet
     fitted_series: int  # how many series taught the coefficients; 0: defaults
 
     @property
@@ -94,9 +97,11 @@ def fit_fleet(
     values = without_falls(values, season)
     sample = _sample(values, season, method_by_history.least_to_teach(season, horizon))
     tuning = backtest_tuning(sample, season, week, horizon, levels)
+    tuning, past_weight = backtest_spread(sample, season, week, horizon, tuning)
     if not len(sample):
         sample = _sample(values, season, math.ceil(method_by_history.POOLED_CYCLES * season) + 1)
     taught = _teach(sample, season, week, horizon, tuning, seed)
+    young = sample if len(sample) else _sample(values, season, MIN_USABLE_POINTS)
     return FleetState(
         season_lengths=tuple(int(m) for m in season_lengths),
         horizon=horizon,
@@ -104,6 +109,8 @@ def fit_fleet(
         seed=seed,
         tuning=tuning,
         offsets=no_offsets(horizon, levels),
+        past_weight=past_weight,
+        roughness=_roughness(young, season),
         **taught,
     )
 
@@ -113,6 +120,17 @@ def _sample(values: Floats, season: int, least: int) -> Floats:
     return values[rows[:FIT_SAMPLE], values.shape[1] - length :]
 
 
+def _roughness(sample: Floats, season: int) -> float:
+    """The roughness of a fleet over as many steps as those see that are too short to show a season."""
+    if not len(sample):
+        return untaught.ROUGHNESS
+    window = prepare(sample[:, -math.ceil(method_by_history.POOLED_CYCLES * season) :], season, NO_WINSORISING)
+    moving = ~method_by_history.constant(window)
+    inside = np.arange(window.raw.shape[1]) >= window.start[:, None]
+    rough = untaught.roughness(window.raw[moving], inside[moving])
+    return float(np.median(rough)) if len(rough) else untaught.ROUGHNESS
+
+
 def _teach(sample: Floats, season: int, week: int | None, horizon: int, tuning: Tuning, seed: int) -> dict[str, Any]:
     """Coefficients, error library and floor width from a sample, or the defaults where it teaches nothing."""
     count = sum(path_counts(horizon, tuning.raw_share))
@@ -120,6 +138,7 @@ def _teach(sample: Floats, season: int, week: int | None, horizon: int, tuning: 
         "coefficients": untaught.coefficients(season, horizon, week is not None),
         "library": untaught.error_library(season, horizon, count, seed),
         "floor_ratio": untaught.FLOOR_RATIO,
+        "day_likeness": untaught.DAY_LIKENESS,
         "fitted_series": 0,
     }
     history = prepare(sample, season, tuning.winsor_mads) if len(sample) else None
@@ -128,7 +147,12 @@ def _teach(sample: Floats, season: int, week: int | None, horizon: int, tuning: 
         return taught
     scaled = scale_histories(history, season).take(np.asarray(moving))
     arrays = seasonal_arrays(scaled.model, season, week, horizon)
-    taught |= {"floor_ratio": _floor_ratio(scaled), "fitted_series": len(moving)}
+    alike, _ = untaught.day_likeness(scaled, history.start[np.asarray(moving)], season)
+    taught |= {
+        "floor_ratio": _floor_ratio(scaled),
+        "fitted_series": len(moving),
+        "day_likeness": float(np.median(alike)),
+    }
     independent = method_by_history.independent_horizons(sample.shape[1], season, horizon)
     if independent >= 1:
         prior = taught["coefficients"][:, : arrays.feature_count]

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import zlib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 import numpy as np
 
 from tasks.forecast.allocation import keep_freed_memory
-from tasks.forecast.batch import LEVELS, Bools, Float32s, Floats, ForecastBatch, empty_batch, median_of
+from tasks.forecast.batch import LEVELS, Bools, Float32s, Floats, ForecastBatch, empty_batch, median_of, path_quantiles
 from tasks.forecast.fleet import method_by_history
 from tasks.forecast.fleet.cold_start import constant_forecast, pooled_forecast, short_forecast
 from tasks.forecast.fleet.error_paths import bounds
 from tasks.forecast.fleet.fit import FleetState, fit_fleet
-from tasks.forecast.fleet.level_shifts import align
-from tasks.forecast.fleet.offsets import add_offsets
-from tasks.forecast.fleet.prepare import Ints, Scaled, prepare, scale_histories
+from tasks.forecast.fleet.level_shifts import Shift, find_shifts, mixed_quantiles, shares_ahead
+from tasks.forecast.fleet.offsets import add_offsets, at_levels
+from tasks.forecast.fleet.other_seasons import find_other_seasons
+from tasks.forecast.fleet.prepare import HOURS, History, Ints, Scaled, prepare, scale_histories
+from tasks.forecast.fleet.resting import resting_values, settle
 from tasks.forecast.fleet.seasonal import seasonal_arrays
 from tasks.forecast.fleet.seasonal_model import seasonal_forecast
-from tasks.forecast.fleet.stocks import without_falls
+from tasks.forecast.fleet.stocks import Stock, filled_on, find_stocks
+from tasks.forecast.fleet.untaught import coefficients
 
 BLOCK_SERIES = 128
 ROUNDING = 2.0**-20
+GOLDEN = (5**0.5 - 1) / 2
+NO_SEASONS: Mapping[int, Ints] = MappingProxyType({})
+MIXED_LEVELS = (0.01, *LEVELS, 0.99)
 PathsAndQuantiles = tuple[Float32s, Float32s]
 
 
@@ -53,24 +61,114 @@ def forecast_chunk(values: Floats, state: FleetState, changed_at: Ints | None = 
     """Forecast some series of a fleet with its `state`: the same to the last digit however they are cut."""
     values = np.asarray(values, dtype=float)
     keep_freed_memory()
-    if changed_at is not None:
-        values = align(values, np.asarray(changed_at), state.season)
-    values = without_falls(values, state.season)
+    stocks = find_stocks(values, state.season)
+    values = filled_on(values, stocks)
+    shifts = find_shifts(values, state.season, changed_at)
+    values = _aligned(values, shifts)
+    undecided = [shift for shift in shifts if shift.share < 1]
+    batch = _forecast_rows(values, state, find_other_seasons(values, state.season, {each.row for each in undecided}))
+    batch = _told(_with_undecided(batch, values, state, undecided), shifts, values.shape[1], state.season)
+    batch = batch.unlike_past(sorted({*(shift.row for shift in shifts), *(stock.row for stock in stocks)}))
+    return _emptied(batch, state, [stock for stock in stocks if stock.recurs])
+
+
+def _emptied(batch: ForecastBatch, state: FleetState, stocks: list[Stock]) -> ForecastBatch:
+    """Let stocks that empty themselves now and then do so in their paths."""
+    warnings = list(batch.warnings)
+    for row, stock in ((stock.row, stock) for stock in stocks):
+        if batch.refusals[row] is None:
+            # Seeded by what fell, so that stocks fall apart from one another however the batch is cut.
+            rng = np.random.default_rng([state.seed, zlib.crc32(stock.fallen.tobytes())])
+            paths = stock.emptied_ahead(batch.paths_of(row), rng)
+            batch.scaled_paths[row] = (paths - batch.centre[row]) / batch.scale[row]
+            batch.quantiles[row] = path_quantiles(paths[None].astype(np.float32), state.levels)[0]
+            batch.point[row] = median_of(batch.quantiles[row][None], state.levels)[0]
+            warnings[row] = (*warnings[row], stock.told())
+    return replace(batch, warnings=tuple(warnings))
+
+
+def _aligned(values: Floats, shifts: list[Shift]) -> Floats:
+    """Histories (n, t) with what was before a shift that has lasted moved to the level after it."""
+    lasting = [shift for shift in shifts if shift.share == 1]
+    moved = values.copy() if lasting else values
+    for shift in lasting:
+        moved[shift.row] = shift.aligned(values[shift.row])
+    return moved
+
+
+def _told(batch: ForecastBatch, shifts: list[Shift], steps: int, season: int) -> ForecastBatch:
+    """The same with a word on every shift of a series that is forecast."""
+    warnings = list(batch.warnings)
+    for shift in shifts:
+        warnings[shift.row] += (shift.told(steps, season),) * (batch.refusals[shift.row] is None)
+    return replace(batch, warnings=tuple(warnings))
+
+
+def _with_undecided(batch: ForecastBatch, values: Floats, state: FleetState, shifts: list[Shift]) -> ForecastBatch:
+    """Mix a forecast from the new level into that of series for which it is open whether the old one comes back."""
+    if not shifts:
+        return batch
+    rows = [shift.row for shift in shifts]
+    moved = np.stack([shift.aligned(values[shift.row]) for shift in shifts])
+    fine = replace(state, levels=MIXED_LEVELS, offsets=at_levels(state.offsets, state.levels, MIXED_LEVELS))
+    old, new = _forecast_rows(values[rows], fine), _forecast_rows(moved, fine)
+    for place, (row, shift) in enumerate(zip(rows, shifts, strict=True)):
+        if old.refusals[place] is not None:
+            continue
+        share = shares_ahead(shift, values.shape[1], state.horizon)
+        paths = np.where(_turns(state.path_count)[:, None] < share, new.paths_of(place), old.paths_of(place))
+        batch.scaled_paths[row] = (paths - batch.centre[row]) / batch.scale[row]
+        both = np.concatenate([old.quantiles[place], new.quantiles[place]], axis=1)
+        batch.quantiles[row] = mixed_quantiles(both, MIXED_LEVELS, share, state.levels)
+        batch.point[row] = mixed_quantiles(both, MIXED_LEVELS, share, (0.5,))[:, 0]
+    return batch
+
+
+def _turns(count: int) -> Floats:
+    """Chances (count,), evenly spread and in no order, below which each path is on the new level: the same for all."""
+    return np.asarray((np.arange(count) * GOLDEN + 0.5 / count) % 1.0)
+
+
+def _forecast_rows(values: Floats, state: FleetState, other_seasons: Mapping[int, Ints] = NO_SEASONS) -> ForecastBatch:
+    """Forecast each series from its history as it is, by its own season those rows that follow another than the day."""
     batch = empty_batch(len(values), state.path_count, state.horizon, state.levels)
     method, warnings, refusals = list(batch.method), method_by_history.wild_warnings(values), list(batch.refusals)
-    for length, rows in _blocks(method_by_history.lengths(values, state.season)):
-        labels = _forecast_block(values[rows, values.shape[1] - length :], state, batch, _as_slice(rows))
-        for i, row in enumerate(rows.tolist()):
-            method[row], refusals[row] = labels.method[i], labels.refusals[i]
-            warnings[row] += labels.warnings[i]
-    return replace(batch, method=tuple(method), warnings=tuple(warnings), refusals=tuple(refusals))
+    of_day = np.setdiff1d(np.arange(len(values)), [row for rows in other_seasons.values() for row in rows.tolist()])
+    for period, of_period in ((state.season, of_day), *other_seasons.items()):
+        own = state if period == state.season else _of_season(state, period)
+        notes = () if own is state else (_told_season(period, state.season),)
+        for length, rows in _blocks(of_period, method_by_history.lengths(values[of_period], own.season)):
+            labels = _forecast_block(values[rows, values.shape[1] - length :], own, batch, _as_slice(rows))
+            for i, row in enumerate(rows.tolist()):
+                method[row] = labels.method[i] if own is state else f"{labels.method[i]}, {period} steps"
+                refusals[row] = labels.refusals[i]
+                warnings[row] += labels.warnings[i] + notes
+    batch = replace(
+        batch,
+        method=tuple(method),
+        warnings=tuple(warnings),
+        refusals=tuple(refusals),
+        past=values,
+        past_weight=np.full(len(values), state.past_weight),
+    )
+    return batch.unlike_past([row for row, name in enumerate(method) if method_by_history.TRENDING in name])
 
 
-def _blocks(lengths: Ints) -> Iterator[tuple[int, Ints]]:
-    """Rows of one length of history, so few at a time that what is computed on the way stays small."""
+def _of_season(state: FleetState, period: int) -> FleetState:
+    """What a fleet has learned, for series with a season of so many steps: coefficients of a day do not hold there."""
+    untaught_ones = coefficients(period, state.horizon, weekly=False)
+    return replace(state, season_lengths=(period,), coefficients=untaught_ones)
+
+
+def _told_season(period: int, day: int) -> str:
+    return f"it repeats every {period * HOURS / day:.3g} hours rather than every day, and is forecast so"
+
+
+def _blocks(rows: Ints, lengths: Ints) -> Iterator[tuple[int, Ints]]:
+    """Those of the rows with one length of history, so few at a time that what is computed on the way stays small."""
     for length in np.unique(lengths).tolist():
-        rows = np.flatnonzero(lengths == length)
-        for block in np.array_split(rows, -(-len(rows) // BLOCK_SERIES)):
+        alike = rows[lengths == length]
+        for block in np.array_split(alike, -(-len(alike) // BLOCK_SERIES)):
             yield length, block
 
 
@@ -89,10 +187,9 @@ def _forecast_block(
     rung = method_by_history.rungs(history, season, state.horizon)
     scaled = _constant_scaled(scale_histories(history, season), rung == "constant", state)
     paths, quantiles = _by_rung(scaled, history.start, rung, state)
-    if history.slope.any():
-        along = (history.slope / scaled.scale)[:, None] * np.arange(1, state.horizon + 1)
-        paths = paths + along[:, None].astype(np.float32)
-        quantiles = quantiles + along[:, :, None].astype(np.float32)
+    for row in np.flatnonzero(history.slope).tolist():
+        _lay_on_trend(paths[row], quantiles[row], history, scaled, row, state)
+    scaled = settle(paths, quantiles, resting_values(history, season, state.horizon), scaled)
     limits = bounds(history, state.horizon, rung == "short")
     natural = limits.cut_quantiles(_natural(quantiles, scaled, state.levels))
     batch.centre[rows], batch.scale[rows] = scaled.centre, scaled.scale
@@ -100,6 +197,26 @@ def _forecast_block(
     batch.quantiles[rows] = natural
     batch.point[rows] = median_of(natural, state.levels)
     return method_by_history.labels(rung, history)
+
+
+def _lay_on_trend(
+    paths: Float32s, quantiles: Float32s, history: History, scaled: Scaled, row: int, state: FleetState
+) -> None:
+    """Lay, in place, the paths (s, h) and quantiles (h, q) of one series on the trend that was taken out.
+
+    Each path takes a slope of its own, as uncertain as it is known.
+    """
+    # Imported late: the facade and the command line show forecasts, and make none.
+    from scipy.special import ndtri
+
+    ahead = np.arange(1, state.horizon + 1)
+    slope, error = (float(of[row] / scaled.scale[row]) for of in (history.slope, history.slope_error))
+    course, spread = (slope * ahead).astype(np.float32), (error * ahead).astype(np.float32)
+    middle = median_of(quantiles[None].astype(float), state.levels)[0, :, None].astype(np.float32)
+    width = (quantiles[:, -1:] - quantiles[:, :1]) / np.float32(ndtri(state.levels[-1]) - ndtri(state.levels[0]))
+    wider = np.sqrt(1 + (spread[:, None] / np.maximum(width, 1e-9)) ** 2).astype(np.float32)
+    quantiles[:] = middle + (quantiles - middle) * wider + course[:, None]
+    paths += course + spread * ndtri(_turns(state.path_count))[:, None].astype(np.float32)
 
 
 def _by_rung(scaled: Scaled, start: Ints, rung: method_by_history.Names, state: FleetState) -> PathsAndQuantiles:

@@ -20,6 +20,7 @@ OWN_HORIZONS = 3.5  # below, coefficients of its own and errors measured on itse
 MOST_FILLED = 0.99  # where one value was seen, not all is filled
 FILLED_SHARE_TO_WARN = 0.2
 ROWS_AT_A_TIME = 256
+TRENDING = "trending"
 Names = NDArray[np.str_]
 Whole = TypeVar("Whole", np.intp, np.uint64)
 
@@ -68,7 +69,7 @@ def labels(rung: Names, history: History) -> Labels:
 def _methods(rung: Names, history: History) -> tuple[str, ...]:
     """The rung by name, with `trending` for series whose steady trend was taken out."""
     trending = (history.slope != 0) & np.isin(rung, ("seasonal", "pooled"))
-    return tuple(f"{name} trending" if moved else str(name) for name, moved in zip(rung, trending, strict=True))
+    return tuple(f"{name} {TRENDING}" if moved else str(name) for name, moved in zip(rung, trending, strict=True))
 
 
 def _warnings(history: History) -> tuple[tuple[str, ...], ...]:

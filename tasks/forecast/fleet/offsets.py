@@ -18,3 +18,8 @@ def add_offsets(quantiles: Float32s, offsets: Floats, horizon: int) -> Float32s:
         return quantiles
     moved = quantiles + by_step(offsets[None], horizon)
     return np.asarray(np.maximum.accumulate(moved, axis=2))
+
+
+def at_levels(offsets: Floats, levels: tuple[float, ...], wanted: tuple[float, ...]) -> Floats:
+    """Offsets (buckets, wanted) at other levels, between those known; beyond them the outermost go on."""
+    return np.stack([np.interp(wanted, levels, row) for row in offsets])

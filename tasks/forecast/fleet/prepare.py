@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import TypeVar
 
 import numpy as np
@@ -14,9 +14,12 @@ PLAUSIBLE_MAGNITUDE = 1e150  # squares of anything larger overflow a float
 MIN_USABLE_POINTS = 30
 NO_WINSORISING = 1e9
 WINSOR_EXEMPT_STEPS = 36
+HOURS = 24  # of a season
 LARGEST_SCALED = 1e6
 SEASONAL_SCALE_CYCLES = 1.2
 TREND_CYCLES = 6
+TREND_PARTS = 12  # of a history shorter than that
+LEAST_TREND_CYCLES = 1.2
 PHASE_CYCLES = 7  # the newest ones; a network of many would be slow
 TREND_SHARE = 0.5  # of the change over a cycle that the trend must explain
 Ints = NDArray[np.intp]
@@ -37,8 +40,12 @@ class History:
     start: Ints
     usable: Ints
     slope: Floats  # change per step taken out, 0 where there is no steady trend; anchored at the last step
+    slope_error: Floats  # its standard error
     never_below_zero: Bools
     filled: Ints  # gap steps filled after `start`
+
+    def take(self, rows: Ints) -> History:
+        return History(**{each.name: getattr(self, each.name)[rows] for each in fields(self)})
 
     @property
     def trending(self) -> Floats:
@@ -79,7 +86,7 @@ def prepare(values: Floats, season: int, winsor_mads: float) -> History:
     start = np.where(usable > 0, observed.argmax(axis=1), values.shape[1])
     raw = fill_gaps(values, observed, season)
     never_below_zero = raw.min(axis=1) >= 0
-    slope = steady_slope(raw, start, season)
+    slope, slope_error = steady_slope(raw, start, season)
     raw -= slope[:, None] * np.arange(1 - raw.shape[1], 1)
     return History(
         raw=raw,
@@ -87,6 +94,7 @@ def prepare(values: Floats, season: int, winsor_mads: float) -> History:
         start=start,
         usable=usable,
         slope=slope,
+        slope_error=slope_error,
         never_below_zero=never_below_zero,
         filled=values.shape[1] - start - usable,
     )
@@ -100,7 +108,8 @@ def scale_histories(history: History, season: int) -> Scaled:
     centre = _tail_mean(model, np.minimum(t - since, 4 * season))
     change = np.where(lag == season, _mean_change(model, since, season), _mean_change(model, since, 1))
     scale = np.maximum(change, 0.01 * (model.max(axis=1) - model.min(axis=1)))
-    scale = np.where(scale > 0, scale, 1.0)
+    for extent in (0.01 * (history.raw.max(axis=1) - history.raw.min(axis=1)), 1.0):  # of one that rests, by its spike
+        scale = np.where(scale > 0, scale, extent)
     return Scaled(_relative(history.raw, centre, scale), _relative(model, centre, scale), centre, scale)
 
 
@@ -167,29 +176,36 @@ def _repeat_cycles(dense: Floats, inner: Bools, leading: Bools, season: int) -> 
     return dense
 
 
-def steady_slope(raw: Floats, start: Ints, season: int) -> Floats:
-    """Change per step of series whose last six daily means all move one way, 0 for the others.
+def steady_slope(raw: Floats, start: Ints, season: int) -> tuple[Floats, Floats]:
+    """Change per step (n,) of series whose last six daily means all move one way, and its standard error; else 0, 0.
 
     The move must also explain half of the typical change from one cycle to the next: monotone means alone are
-    found in one wandering series out of sixteen.
+    found in one wandering series out of sixteen. Of less than six days, twelve parts side by side must all move one
+    way: no time of day makes them do so.
     """
     n, t = raw.shape
-    if season == 1 or t < TREND_CYCLES * season:
-        return np.zeros(n)
-    tail = raw[:, t - TREND_CYCLES * season :].reshape(n, TREND_CYCLES, season)
+    if season == 1 or t < LEAST_TREND_CYCLES * season:
+        return np.zeros(n), np.zeros(n)
+    days = t >= TREND_CYCLES * season
+    parts, length = (TREND_CYCLES, season) if days else (TREND_PARTS, t // TREND_PARTS)
+    tail = raw[:, t - parts * length :].reshape(n, parts, length)
     moves = np.diff(tail.mean(axis=2), axis=1)
     one_way = (moves > 0).all(axis=1) | (moves < 0).all(axis=1)
-    change = np.abs(np.diff(tail, axis=1)).mean(axis=(1, 2))
     typical = np.median(moves, axis=1)
-    steady = one_way & (np.abs(typical) >= TREND_SHARE * change) & (t - start >= TREND_CYCLES * season)
-    return np.where(steady, typical / season, 0.0)
+    steady = one_way & (t - start >= parts * length)
+    if days:
+        change = np.abs(np.diff(tail, axis=1)).mean(axis=(1, 2))
+        steady &= np.abs(typical) >= TREND_SHARE * change
+    slope, error = (np.where(steady, of / length, 0.0) for of in (typical, moves.std(axis=1, ddof=1) / parts**0.5))
+    return slope, error
 
 
 def winsorise(raw: Floats, season: int, mads: float) -> Floats:
     """`raw` with single wild values pulled in to `mads` typical deviations from their phase's median.
 
     The last 36 steps are exempt: there a jump may be news. The typical deviation is the median absolute
-    one, or a third of its 90 % quantile where most steps sit on one value.
+    one, or a third of its 90 % quantile where most steps sit on one value. A series that left its value once, for less
+    than an hour, and has rested on it for an hour again, is one that rests.
     """
     t = raw.shape[1]
     cycles = t // season
@@ -204,6 +220,10 @@ def winsorise(raw: Floats, season: int, mads: float) -> Floats:
     limit = np.where(limit > 0, limit, np.inf)
     model = np.clip(raw, typical - limit, typical + limit)
     model[:, t - WINSOR_EXEMPT_STEPS :] = raw[:, t - WINSOR_EXEMPT_STEPS :]
+    for row in np.flatnonzero((most == 0) & (half == 0)).tolist():
+        left = np.flatnonzero(deviation[row])
+        if len(left) and left[-1] - left[0] < season / HOURS and left[-1] < t - season / HOURS:
+            model[row, left] = typical[row, left]
     return np.asarray(model)
 
 

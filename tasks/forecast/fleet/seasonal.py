@@ -20,7 +20,7 @@ BASE_DECAY = 0.8
 WEEKS = 4
 WEEK_DECAY = 2 / 3
 LEVEL_STEPS = 3
-FEATURES = ("naive", "curvature", "cycle", "level", "last", "cycle_change", "week")
+FEATURES = ("naive", "curvature", "cycle", "level", "last", "hours", "week")
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Seasonal:
     level: Float32s  # (n, t): mean of the last 6 − base's mean over the same steps
     last: Float32s  # (n, t): last value − mean of the last 6
     cycle: Float32s  # (n, t): mean of the last cycle
-    cycle_change: Float32s  # (n, t): its change to the cycle before
+    hours: Float32s  # (n, t): mean of the last half cycle − base's mean over the same steps
     weekly: Float32s  # (n, t + week): mean of the same step of past weeks, the newest first; (n, 0) without a week
 
     @property
@@ -58,9 +58,7 @@ def seasonal_arrays(values: Float32s, season: int, week: int | None, horizon: in
     sums = np.zeros((n, t + 1))
     np.cumsum(values, axis=1, out=sums[:, 1:])
     recent, cycle = _running_mean(sums, LEVEL_STEPS), _running_mean(sums, season)
-    cycle_change = cycle.copy()
-    cycle_change[:, season:] -= cycle[:, :-season]
-    cycle_change[:, :season] = 0
+    hours = _running_mean(sums, max(season // 2, 1))
     return Seasonal(
         season=season,
         week=week,
@@ -71,7 +69,7 @@ def seasonal_arrays(values: Float32s, season: int, week: int | None, horizon: in
         level=recent - _same_phase_mean(recent, season)[:, :t],
         last=values - recent,
         cycle=cycle,
-        cycle_change=cycle_change,
+        hours=hours - _same_phase_mean(hours, season)[:, :t],
         weekly=_same_phase_mean(values, week, WEEKS, WEEK_DECAY) if week else np.empty((n, 0), dtype=np.float32),
     )
 
@@ -120,7 +118,7 @@ def features_at(arrays: Seasonal, origins: Ints, steps: Ints) -> tuple[Float32s,
         _read(arrays.cycle, now) - base,
         _read(arrays.level, now),
         _read(arrays.last, now),
-        _read(arrays.cycle_change, now),
+        _read(arrays.hours, now),
     ]
     if arrays.week:
         same = origins + 1 + ahead % arrays.week
@@ -137,7 +135,7 @@ def predict(arrays: Seasonal, origins: Ints, by_step: Float32s) -> Float32s:
     season, horizon = arrays.season, by_step.shape[1]
     naive, curvature, cycle = (by_step[:, None, :, i] for i in range(3))
     curvature = curvature * _bend_known(np.arange(1, horizon + 1), season)
-    running = (arrays.cycle, arrays.level, arrays.last, arrays.cycle_change)
+    running = (arrays.cycle, arrays.level, arrays.last, arrays.hours)
     constant = np.stack([_read(each, origins) for each in running], axis=2)
     predicted = constant @ np.ascontiguousarray(by_step[:, :, 2:6].transpose(0, 2, 1))
     before = np.concatenate([arrays.values[:, :season], arrays.values], axis=1)
@@ -181,10 +179,14 @@ def _same_phase_median(values: Float32s, season: int) -> Float32s:
     n, t = values.shape
     result = np.empty((n, t + season), dtype=np.float32)
     result[:, :season] = values[:, :season]
-    for begin in range(season, t + season, season):
-        end = min(begin + season, t + season)
-        cycles = range(1, min(begin // season, BASE_CYCLES) + 1)
+    full = min(BASE_CYCLES * season, t + season)
+    for begin in range(season, full, season):
+        end = min(begin + season, full)
+        cycles = range(1, begin // season + 1)
         result[:, begin:end] = network_median([values[:, begin - j * season : end - j * season] for j in cycles])
+    if full < t + season:
+        before = [values[:, full - j * season : t + season - j * season] for j in range(1, BASE_CYCLES + 1)]
+        result[:, full:] = network_median(before)
     return result
 
 

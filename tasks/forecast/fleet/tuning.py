@@ -12,8 +12,10 @@ from tasks.forecast.batch import Float32s, Floats
 from tasks.forecast.fleet import ensemble, method_by_history
 from tasks.forecast.fleet.prepare import prepare, scale_histories
 from tasks.forecast.fleet.regression import pooled_coefficients
+from tasks.forecast.fleet.resting import resting_values, settle
 from tasks.forecast.fleet.seasonal import first_origin, seasonal_arrays
-from tasks.forecast.fleet.seasonal_model import Tuning, fit_origins, seasonal_forecasts
+from tasks.forecast.fleet.seasonal_model import Tuning, fit_origins, seasonal_forecast, seasonal_forecasts
+from tasks.forecast.past_crossings import mixed, past_share
 
 TUNE_SAMPLE = 96  # series
 LEAST_SERIES = 8  # fewer prove nothing
@@ -45,6 +47,100 @@ def backtest_tuning(sample: Floats, season: int, week: int | None, horizon: int,
     ]
     trials = [_together(same) for same in zip(*filter(None, windows), strict=False)]
     return _best(trials).tuning if trials else Tuning()
+
+
+PAST_WEIGHTS = (0.4, 0.0, 0.2, 0.6)  # to try; the first is the default
+PAST_CERTAINTY = 1.0  # standard errors: the default itself was measured on many fleets
+BREACHES = ((0.95, 8), (0.99, 1))  # quantile of the history that is crossed, and in which part of the horizon
+JUDGED_ENDS = 3  # a day apart: what the last days alone missed says too much of their weather
+WIDTH_TRUST = 0.6  # of what errors missed at every end, as a logarithm
+LEAST_WIDTH, MOST_WIDTH = 0.8, 1.5
+LEAST_SIDE = 1e-6  # of a scale: narrower sides of an interval are what rounding makes of a point
+COVERED, INTERVAL = 0.9, (0.05, 0.95)
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """How a fleet foretold one horizon held back: `reach` (n, h) is how far truth lay beyond the median, in widths of
+    the interval on that side; `breaches` (m, weights) are squared errors of probabilities."""
+
+    reach: Floats
+    breaches: Floats
+
+
+def backtest_spread(
+    sample: Floats, season: int, week: int | None, horizon: int, tuning: Tuning
+) -> tuple[Tuning, float]:
+    """The tuning with the width its errors need, and how much past windows count in the probability of a breach.
+
+    Errors at origins that taught the model are too small, the more so the fewer there are. Both are taken from the last
+    horizons held back: most of the width that was missing at every end, and the weight halfway from its default if
+    another foretold better with certainty. Unchanged where there is too little history.
+    """
+    length = sample.shape[1]
+    least = max(method_by_history.SEASONAL_CYCLES * season, first_origin(season) + 1 + horizon)
+    ends = [end for end in range(length - horizon, length - horizon - JUDGED_ENDS * season, -season) if end >= least]
+    judged = [
+        found
+        for end in ends
+        if (found := _judge(sample[:, :end], sample[:, end : end + horizon], season, week, tuning)) is not None
+    ]
+    if not judged:
+        return tuning, PAST_WEIGHTS[0]
+    beyond = [float(np.quantile(each.reach, COVERED)) for each in judged]
+    width = float(np.clip(agreed_factor(np.log(np.maximum(beyond, 1e-3)), WIDTH_TRUST), LEAST_WIDTH, MOST_WIDTH))
+    return replace(tuning, width=width), _best_weight(np.concatenate([each.breaches for each in judged]))
+
+
+def agreed_factor(beyond: Floats, trust: float) -> float:
+    """The factor that errors at every end call for, given as logarithms (ends,): none where they disagree."""
+    return float(np.exp(trust * (max(beyond.min(), 0.0) + min(beyond.max(), 0.0))))
+
+
+def _best_weight(losses: Floats) -> float:
+    gains = losses - losses[:, :1]
+    best = int(gains.mean(axis=0).argmin())
+    doubt = gains[:, best].std() / np.sqrt(len(gains))
+    is_better = gains[:, best].mean() < -PAST_CERTAINTY * doubt
+    return (PAST_WEIGHTS[0] + PAST_WEIGHTS[best]) / 2 if is_better else PAST_WEIGHTS[0]
+
+
+def _judge(past: Floats, truth: Floats, season: int, week: int | None, tuning: Tuning) -> _Judged | None:
+    """What the fleet would have foretold after a `past` (n, t) beside what came; None where few can be judged."""
+    horizon = truth.shape[1]
+    history = prepare(past, season, tuning.winsor_mads)
+    usable = ~method_by_history.constant(history) & np.isfinite(truth).all(axis=1) & (history.slope == 0)
+    rows = np.flatnonzero(usable)[:TUNE_SAMPLE]
+    if len(rows) < LEAST_SERIES:
+        return None
+    scaled = scale_histories(history, season).take(rows)
+    arrays = seasonal_arrays(scaled.model, season, week, horizon)
+    pooled = pooled_coefficients(arrays, fit_origins(past.shape[1], season, horizon), horizon)
+    forecast = seasonal_forecast(scaled, arrays, pooled, tuning, horizon)
+    paths, quantiles = forecast.paths(), forecast.quantiles((INTERVAL[0], 0.5, INTERVAL[1]))
+    rested = settle(paths, quantiles, resting_values(history.take(rows), season, horizon), scaled)
+    ahead = (truth[rows] - rested.centre[:, None]) / rested.scale[:, None]
+    values = (history.raw[rows] - rested.centre[:, None]) / rested.scale[:, None]
+    low, middle, high = np.moveaxis(quantiles.astype(float), 2, 0)
+    miss = ahead - middle
+    reach = np.abs(miss) / np.maximum(np.where(miss > 0, high - middle, middle - low), LEAST_SIDE)
+    losses = _breach_losses(paths, values, ahead)
+    return _Judged(reach, np.concatenate(losses))
+
+
+def _breach_losses(paths: Float32s, values: Floats, ahead: Floats) -> list[Floats]:
+    """Squared errors (breaches, weights) of the probabilities that each weight gives, for each kind of breach."""
+    losses = []
+    for (level, part), side in product(BREACHES, (1, -1)):
+        within = max(ahead.shape[1] // part, 1)
+        bound = np.quantile(side * values, level, axis=1)
+        crossed = (side * paths[:, :, :within] > bound[:, None, None]).any(axis=2).mean(axis=1)
+        shares = past_share(side * values, bound, True, within)
+        happened = np.asarray((side * ahead[:, :within] > bound[:, None]).any(axis=1))
+        tried = [mixed(crossed, shares, np.full(len(values), weight)) for weight in PAST_WEIGHTS]
+        within_bound = np.flatnonzero(side * values[:, -1] <= bound)
+        losses.append(np.square(np.stack(tried, axis=1) - happened[:, None])[within_bound])
+    return losses
 
 
 def _held_back(length: int, season: int, week: int | None, horizon: int) -> list[int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from statistics import median
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from storage.records import Breach, Forecast, Frame, Objective, StatePrediction
 from tasks.forecast.batch import ForecastBatch
 from tasks.forecast.fleet_snapshot import NO_BLOCKS, STORED_LEVELS, Blocks
-from tasks.forecast.risk.crossings import Crossing, crossing_share, first_beyond, lead_steps
+from tasks.forecast.risk.crossings import Crossing, first_beyond, lead_steps
 from tasks.forecast.risk.recalibration import UNTOUCHED, Recalibration
 from tasks.forecast.risk.state import JOINT_PATHS, Hit, Shares, joint_paths, overall
 from tasks.text import percent
@@ -39,14 +39,33 @@ class Outlook:
         """Return the forecasts by series, refused ones left out."""
         return {forecast.series: forecast for forecast in self.forecasts if forecast.refusal is None}
 
-    def paths(self) -> dict[str, NDArray[np.float64]]:
+    def paths(self) -> PathsBySeries:
         """Return joint sample paths (paths, steps) by series, refused ones left out."""
-        return {
-            series: batch.paths_of(row)
-            for frame, batch in zip(self.frames, self.batches, strict=True)
-            for row, series in enumerate(frame.series)
-            if batch.refusals[row] is None
-        }
+        return PathsBySeries(
+            {
+                series: (batch, row)
+                for frame, batch in zip(self.frames, self.batches, strict=True)
+                for row, series in enumerate(frame.series)
+                if batch.refusals[row] is None
+            }
+        )
+
+
+class PathsBySeries(Mapping[str, NDArray[np.float64]]):
+    """Joint sample paths (paths, steps) by series, made when they are asked for: of a large fleet few are."""
+
+    def __init__(self, places: Mapping[str, tuple[ForecastBatch, int]]) -> None:
+        self._places = places
+
+    def __getitem__(self, series: str) -> NDArray[np.float64]:
+        batch, row = self._places[series]
+        return batch.paths_of(row)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
 
 
 def forecasts_of(frame: Frame, batch: ForecastBatch) -> list[Forecast]:
@@ -76,7 +95,7 @@ def breaches_at(frame: Frame, crossings: Sequence[Crossing], recalibration: Reca
     if not crossings:
         return []
     first = np.concatenate([crossing.first for crossing in crossings])
-    probability = crossing_share(first)
+    probability = np.concatenate([crossing.probability for crossing in crossings])
     honest, steps = recalibration.apply(probability).tolist(), lead_steps(first).tolist()
     places = [(crossing.objective, row) for crossing in crossings for row in crossing.rows.tolist()]
     return [

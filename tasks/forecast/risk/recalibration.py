@@ -1,4 +1,4 @@
-"""Breach probabilities made honest: a logistic curve from foretold to observed, and how reliable they were."""
+"""Breach probabilities made honest: a logistic curve from foretold to observed."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from tasks.forecast.batch import Floats
+from tasks.forecast.past_crossings import logit
+from tasks.reliability import paired
 
 ENOUGH_FORECASTS = 100
 PRIOR_FORECASTS = 20.0  # that many forecasts of perfect calibration are taken as already seen
@@ -30,23 +32,10 @@ class Recalibration:
         """Recalibrated probabilities; NaN stays NaN, and without enough forecasts all stay as they are."""
         if not self.serves:
             return np.asarray(probability, dtype=float)
-        return _logistic(self.intercept + self.slope * _logit(np.asarray(probability, dtype=float)))
+        return _logistic(self.intercept + self.slope * logit(np.asarray(probability, dtype=float), CLOSEST_TO_CERTAIN))
 
 
 UNTOUCHED = Recalibration()
-
-
-@dataclass(frozen=True)
-class Reliability:
-    """How foretold probabilities compare with what happened."""
-
-    forecasts: int
-    brier: float
-    base_rate: float
-    auc: float  # NaN where all happened or none
-    foretold: Floats  # (bins,): mean probability of the forecasts in each bin
-    happened: Floats  # (bins,): share of them that came true
-    counts: Floats  # (bins,)
 
 
 def fit_recalibration(probability: Floats, happened: Floats) -> Recalibration:
@@ -55,10 +44,10 @@ def fit_recalibration(probability: Floats, happened: Floats) -> Recalibration:
     `probability` and `happened` (0 or 1) have one entry a forecast; entries that are not finite are left
     out. The slope is kept positive: recalibration may flatten a ranking, never reverse it.
     """
-    p, y = _paired(probability, happened)
+    p, y = paired(probability, happened)
     if len(p) < ENOUGH_FORECASTS:
         return Recalibration(forecasts=len(p))
-    design = np.stack([np.ones(len(p)), _logit(p)], axis=1)
+    design = np.stack([np.ones(len(p)), logit(p, CLOSEST_TO_CERTAIN)], axis=1)
     prior = np.array([0.0, 1.0])
     weights = prior.copy()
     # A unit of prior precision per forecast would be p(1−p) at one half.
@@ -72,47 +61,6 @@ def fit_recalibration(probability: Floats, happened: Floats) -> Recalibration:
         if np.abs(step).max() < 1e-9:
             break
     return Recalibration(float(weights[0]), float(max(weights[1], 0.05)), len(p))
-
-
-def reliability(probability: Floats, happened: Floats, bins: int = 10) -> Reliability:
-    """Brier score, discrimination and reliability curve of resolved forecasts; empty bins hold NaN."""
-    p, y = _paired(probability, happened)
-    which = np.minimum((p * bins).astype(int), bins - 1)
-    counts = np.bincount(which, minlength=bins).astype(float)
-    with np.errstate(invalid="ignore"):
-        foretold = np.bincount(which, weights=p, minlength=bins) / counts
-        came_true = np.bincount(which, weights=y, minlength=bins) / counts
-    return Reliability(
-        forecasts=len(p),
-        brier=float(((p - y) ** 2).mean()) if len(p) else float("nan"),
-        base_rate=float(y.mean()) if len(p) else float("nan"),
-        auc=auc(p, y),
-        foretold=foretold,
-        happened=came_true,
-        counts=counts,
-    )
-
-
-def auc(score: Floats, happened: Floats) -> float:
-    """Probability that a forecast that came true was rated above one that did not, ties counting half."""
-    positive = np.asarray(happened, dtype=float) > 0.5
-    if positive.all() or not positive.any():
-        return float("nan")
-    _, inverse, counts = np.unique(score, return_inverse=True, return_counts=True)
-    rank = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
-    hits = int(positive.sum())
-    return float((rank[positive].sum() - hits * (hits + 1) / 2) / (hits * (len(positive) - hits)))
-
-
-def _paired(probability: Floats, happened: Floats) -> tuple[Floats, Floats]:
-    p, y = np.asarray(probability, dtype=float), np.asarray(happened, dtype=float)
-    usable = np.isfinite(p) & np.isfinite(y)
-    return p[usable], y[usable]
-
-
-def _logit(p: Floats) -> Floats:
-    bounded = np.clip(p, CLOSEST_TO_CERTAIN, 1 - CLOSEST_TO_CERTAIN)
-    return np.asarray(np.log(bounded / (1 - bounded)))
 
 
 def _logistic(x: Floats) -> Floats:

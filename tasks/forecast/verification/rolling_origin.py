@@ -9,7 +9,6 @@ import numpy as np
 
 from tasks.forecast.batch import LEVELS, Bools, Floats
 from tasks.forecast.forecasters.protocol import Forecaster
-from tasks.forecast.risk.recalibration import auc
 from tasks.forecast.verification.scores import (
     breach_scores,
     interval_coverage,
@@ -17,6 +16,7 @@ from tasks.forecast.verification.scores import (
     scaled_quantile_loss,
     seasonal_scale,
 )
+from tasks.reliability import auc
 
 BREACH_LEVEL = 0.95  # quantile of the history taken as the bound, since a recording has no objective
 SMALLEST_SCALE = 0.01  # of the range: a history almost without change must not decide the mean

@@ -18,7 +18,9 @@ def propose(evidence: Evidence) -> Iterator[Proposal]:
     for objective, series, reading in evidence.heard(ObjectiveKind.BOUND):
         breach = evidence.breach_of(objective.name, series)
         is_likely = breach is not None and breach.probability >= objective.probability_threshold
-        if is_likely or reading.breaks(objective):
+        rests = objective.driver is None and is_likely and evidence.rests_on_edge(objective, series)
+        is_foretold = is_likely and not rests
+        if is_foretold or reading.breaks(objective):
             yield _proposal(evidence, objective, series, reading, breach)
 
 

@@ -14,6 +14,7 @@ from storage.records import FloatArray, Goal, GoalType, Objective, Pattern, metr
 from tasks.goals.evidence import Evidence, Proposal, Standing
 from tasks.goals.standing import silence_of
 from tasks.goals.statistics.measures import closed_ratio, toward
+from tasks.objectives.run_history import PLANNED
 from tasks.text import moment, percent, span, value
 
 GOAL_TYPE = GoalType.PATTERN_ADAPTATION
@@ -72,6 +73,8 @@ def _recurrence(evidence: Evidence, pattern: Pattern) -> Proposal | None:
     event_type = str(pattern.evidence.get("then", pattern.subject))
     effect, objective = _effect_of(evidence, event_type)
     ahead_s = (pattern.next_at - evidence.tick).total_seconds()
+    if objective is None and event_type in PLANNED:
+        return None
     if not 0 < ahead_s <= _horizon_s(pattern, objective):
         return None
     series = _audible(evidence, str(effect.evidence["metric"])) if effect else None
@@ -131,6 +134,8 @@ def _effect_of(evidence: Evidence, event_type: str) -> tuple[Pattern | None, Obj
 
 def _troubles(effect: Pattern, objective: Objective) -> bool:
     """Tell whether an effect moves an objective's metric toward its bound."""
+    if objective.kind.judges_runs:
+        return False
     moved = float(effect.evidence.get("effect", 0.0))
     return objective.matches(str(effect.evidence["metric"])) and float(toward(moved, 0.0, objective.side)) > 0
 
@@ -155,7 +160,8 @@ def _shift(evidence: Evidence, pattern: Pattern) -> Proposal | None:
     if not 0 <= (evidence.tick - at).total_seconds() <= _SHIFT_IS_NEWS_S:
         return None
     # A shift that no objective minds is a pattern to be seen, not a goal to be pursued.
-    watching = [each for each in evidence.objectives if each.matches(series) and _matters(before, after, each)]
+    minding = (each for each in evidence.objectives if each.matches(series) and not each.kind.judges_runs)
+    watching = [each for each in minding if _matters(before, after, each)]
     objective = max(watching, key=lambda each: each.severity, default=None)
     if objective is None:
         return None

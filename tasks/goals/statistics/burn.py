@@ -81,10 +81,16 @@ def count_in(evidence: Evidence, objective: Objective, series: str | None, windo
     return WindowCount(window_s, float(good), float(len(window.finite)))
 
 
+def _has_traffic(counts: WindowCount, objective: Objective) -> bool:
+    """Tell whether there were so many requests that the budget allows a bad one: of fewer, one says nothing."""
+    # 1e-9: a target of .99 allows exactly one of a hundred, which floating point makes a little less.
+    return counts.requests is None or counts.requests * (1.0 - objective.target_ratio) >= 1.0 - 1e-9
+
+
 def _burn(evidence: Evidence, objective: Objective, series: str | None, windows: BurnWindows) -> Burn | None:
     long = count_in(evidence, objective, series, windows.long_s)
     short = count_in(evidence, objective, series, windows.short_s)
-    if long is None or short is None:
+    if long is None or short is None or not _has_traffic(long, objective):
         return None
     return Burn(
         windows=windows,

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from storage.records import Autonomy, Candidate, FloatArray, GoalType, GoalView, Strategy, metric_of
+from storage.records import Autonomy, Candidate, FloatArray, GoalType, GoalView, Strategy, selects
 from tasks.plan.problem import PlanProblem
 from tasks.plan.valuation.amounts import amount_of
 from tasks.plan.valuation.stepped_amounts import step_for, why_not
@@ -39,6 +39,11 @@ class Column(NamedTuple):
     def action(self) -> str:
         """Return the action's name."""
         return self.candidate.action
+
+    @property
+    def charged(self) -> float:
+        """Return what its cost takes from its value."""
+        return float(self.worth.gain[self.slot]) - self.own_value
 
     @property
     def loss(self) -> str:
@@ -131,13 +136,11 @@ def _columns(
 ) -> Iterator[Column]:
     goal_id, key = view.goal.goal_id, offer_key(candidate)
     joint = [(partner, partner.valuer.worth(candidate).own_gain) for partner in partners if key in partner.offers]
-    objective = problem.objective_of(view)
-    cost = candidate.cost * (objective.cost_weight if objective else 1.0)
     resources = resources_of(problem, view, candidate)
     # What harms a partner is charged already, as harm to a guarded bound.
     helped = np.maximum(np.array([gain for _, gain in joint]).reshape(len(joint), problem.n_slots), 0.0)
     enough = helped >= np.array([_least_help(problem, each) for each, _ in joint])[:, None]
-    own = worth.gain - cost * _cost_shares(problem)
+    own = worth.gain - charged(problem, view, candidate.cost)
     capacity = capacity_of(problem, view)
     is_counted = np.array([capacity is not None and each.capacity == capacity for each, _ in joint], dtype=bool)
     value = own + helped[~is_counted].sum(axis=0)
@@ -178,9 +181,14 @@ def _least_help(problem: PlanProblem, partner: Partner) -> float:
     return 1e-12 if partner.capacity is not None else max(problem.margin * partner.valuer.risk, 1e-12)
 
 
-def _cost_shares(problem: PlanProblem) -> FloatArray:
-    """Charge less for later, at most 10 % less: what is not done yet may still prove unnecessary."""
-    return 1.0 - 0.1 * np.arange(problem.n_slots) / problem.n_slots
+def charged(problem: PlanProblem, view: GoalView, cost: float) -> FloatArray:
+    """Return what a cost is charged in each slot (n_slots,), by the weight that the goal's objective gives to costs.
+
+    Less for later, at most 10 % less: what is not done yet may still prove unnecessary.
+    """
+    objective = problem.objective_of(view)
+    weight = objective.cost_weight if objective else 1.0
+    return cost * weight * (1.0 - 0.1 * np.arange(problem.n_slots) / problem.n_slots)
 
 
 def resources_of(problem: PlanProblem, view: GoalView, candidate: Candidate) -> tuple[tuple[str, int], ...]:
@@ -222,7 +230,7 @@ def _guard_in_trouble(problem: PlanProblem, view: GoalView) -> str | None:
     for other in problem.goals:
         is_weightier = other.is_open and other.goal.severity > view.goal.severity
         series = other.goal.series or ""
-        if is_weightier and {series, metric_of(series)} & set(objective.guards):
+        if is_weightier and any(selects(guard, series) for guard in objective.guards):
             return f"a weightier goal is open on the guard metric {series}"
     return None
 

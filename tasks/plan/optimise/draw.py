@@ -109,12 +109,12 @@ def unit_of(seed: int) -> float:
 def _may_try(problem: PlanProblem, valuer: Valuer, column: Column, best_action: str) -> bool:
     """Tell whether an action may be tried in order to learn: safe, cheap, at once, and so that it can be measured.
 
-    What cannot be undone is tried only where it is said that it may be done, and nothing known helps. One trial at a
-    time: while an act on the goal's series, or one of the same action, is not measured yet, a further one would teach
-    little.
+    What cannot be undone, or says of itself that its risk is medium, as whatever says nothing does, is tried only where
+    a person has said "auto" of it and nothing known helps. One trial at a time: while an act on the goal's series, or
+    one of the same action, is not measured yet, a further one would teach little.
     """
     traits, series = problem.traits_of(column.action), valuer.view.goal.series
-    is_last_resort = best_action == NOTHING and traits.risk == "low" and Autonomy(traits.level) is Autonomy.AUTO
+    is_last_resort = best_action == NOTHING and traits.risk != "high" and Autonomy(traits.level) is Autonomy.AUTO
     if not (problem.explore and (traits.may_be_explored or is_last_resort) and column.slot == 0):
         return False
     is_measurable = not {column.action, series} & problem.unmeasured

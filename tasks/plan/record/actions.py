@@ -10,8 +10,6 @@ from tasks.plan.problem import PlanProblem
 from tasks.plan.valuation.amounts import amount_of
 from tasks.plan.valuation.stepped_amounts import step_for
 
-_MOST_MEASURED_S = 7_200.0
-
 
 def action_of(
     problem: PlanProblem,
@@ -58,8 +56,7 @@ def action_of(
 
 def measured_for_s(problem: PlanProblem, candidate: Candidate) -> float:
     """Return how long after it an act is measured: from when it works, as long as it works or two hours of that."""
-    lasts_s = min(problem.traits_of(candidate.action).duration_s or 0.0, _MOST_MEASURED_S)
-    return candidate.latency_s + max(problem.settle_s, lasts_s)
+    return candidate.latency_s + problem.traits_of(candidate.action).measured_for_s(problem.settle_s)
 
 
 def _is_aimed(problem: PlanProblem, view: GoalView, candidate: Candidate) -> bool:

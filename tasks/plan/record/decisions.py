@@ -18,6 +18,7 @@ from tasks.plan.record.explain import (
     explain_wait,
     reasons_of,
     runner_up,
+    shared_amounts,
     weighed,
 )
 from tasks.text import number, percent
@@ -66,7 +67,11 @@ def decision_of(round_: Round, view: GoalView) -> Decision:
         alternatives=_alternatives(round_, goal_id, draw, column, refused, others),
         strategy=round_.strategies[goal_id][0],
         explanation=" ".join(
-            [_explanation(round_, goal_id, draw, column, refused), *contradictions(round_.problem, view)]
+            [
+                _explanation(round_, goal_id, draw, column, refused),
+                *contradictions(round_.problem, view),
+                *shared_amounts(round_.problem, view),
+            ]
         ),
         seed=draw.seed,
         blocked_by=(*reasons_of(refused), *_bound_by(round_, goal_id, column, others)),
@@ -134,6 +139,8 @@ def _alternative(column: Column, draw: Draw, reason: str = "") -> Alternative:
         target=column.candidate.target,
         value=column.value,
         propensity=draw.propensities[column.action] if could_be else 0.0,
+        gain=column.value + column.charged,
+        cost=column.charged,
         slot=column.slot,
         reason=reason,
     )

@@ -32,7 +32,7 @@ def runner_up(
     The programme is solved again without the chosen action for this goal. Goals that share nothing with it but the
     slots keep what they have, which makes the loss an upper bound where slots are short, and exact otherwise.
     """
-    near = _neighbours(worthy, chosen.goal_id)
+    near = neighbours(worthy, chosen.goal_id)
     fixed = [each for each in solution if not near & set(each.serves)]
     beside = Allocation(limits, fixed)
     rest = [
@@ -50,7 +50,7 @@ def runner_up(
     return instead, max(0.0, before - sum(each.value for each in picked))
 
 
-def _neighbours(columns: Sequence[Column], goal_id: str) -> set[str]:
+def neighbours(columns: Sequence[Column], goal_id: str) -> set[str]:
     """Return a goal and those that want a resource it could use."""
     resources = {each for column in columns if column.goal_id == goal_id for each in column.resources}
     sharing = (each for each in columns if not resources.isdisjoint(each.resources))
@@ -131,6 +131,20 @@ def contradictions(problem: PlanProblem, view: GoalView) -> list[str]:
     return list(said)
 
 
+def shared_amounts(problem: PlanProblem, view: GoalView) -> list[str]:
+    """Say which actions that may be taken for a goal set one and the same amount, each amount once."""
+    setting: dict[str, dict[str, None]] = {}
+    for candidate in problem.candidates.get(view.goal.goal_id, ()):
+        sets = problem.traits_of(candidate.action).sets
+        if sets is not None:
+            setting.setdefault(sets, {})[candidate.action] = None
+    return [
+        f"{' and '.join(names)} set {sets} alike: it is one amount, and one of them is taken."
+        for sets, names in setting.items()
+        if len(names) > 1
+    ]
+
+
 def explain_wait(
     problem: PlanProblem, column: Column, strategy: tuple[Strategy, str], blocked: Sequence[Blocked]
 ) -> str:
@@ -160,7 +174,8 @@ def explain_nothing(
     if best is None:
         return "Nothing: no registered action proposes anything for this goal; `foreact doctor` lists the actions."
     is_step = best is not None and step_for(problem, view, best.candidate) is not None
-    if best.worth.is_planned and not is_step and best.value < max(best.worth.needed, 1e-12):
+    is_stay = best.worth.is_planned and not is_step and not best.worth.harmed
+    if is_stay and best.value < max(best.worth.needed, 1e-12):
         return _stay(problem, view, best)
     if risk <= 0:
         return "Nothing: no simulated future breaks the bound within the horizon."

@@ -36,6 +36,11 @@ class AmountValues:
     step_s: float
     change_cost: float
 
+    @property
+    def now(self) -> float:
+        """Return the amount in force."""
+        return float(self.plan.amounts[self.plan.now])
+
     def gains(self, problem: PlanProblem, amount: float) -> FloatArray:
         """Return what going to an amount saves per slot (n_slots,), its own cost not yet charged.
 
@@ -43,7 +48,7 @@ class AmountValues:
         """
         gain_by_slot = np.full(problem.n_slots, -np.inf)
         gains = self.plan.gains(amount)
-        if amount != self.plan.amounts[self.plan.now] and np.isfinite(gains).all():
+        if amount != self.now and np.isfinite(gains).all():
             steps = np.arange(problem.n_slots) * problem.slot_s / self.step_s
             planned = steps < len(gains)
             # Between steps it falls or rises evenly: were it flat, waiting would seem to cost nothing.

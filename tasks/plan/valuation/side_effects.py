@@ -25,19 +25,30 @@ class SideEffect(NamedTuple):
     sd: float
 
 
-def harms_of(problem: PlanProblem, candidate: Candidate, goal: Goal) -> Iterator[SideEffect]:
+def times(candidate: Candidate, units: float) -> Candidate:
+    """Return a candidate whose declared effects are those of one unit, as one that adds `units` of them."""
+    effects = {"expected_change": candidate.expected_change, "expected_effect": candidate.expected_effect}
+    scaled = {key: {name: units * each for name, each in declared.items()} for key, declared in effects.items()}
+    return candidate.model_copy(update=scaled)
+
+
+def harms_of(
+    problem: PlanProblem, candidate: Candidate, goal: Goal, *, as_measured: bool = True
+) -> Iterator[SideEffect]:
     """Yield what a candidate is believed to make worse beside a goal's own series: as declared, and as measured.
 
     What was measured corrects what was declared. A measured change that nobody declared is drawn toward none, the more
-    so the less it stands out of its error: of many metrics some move by chance.
+    so the less it stands out of its error: of many metrics some move by chance. Without `as_measured` only what is
+    declared counts.
     """
+    changes = problem.changes if as_measured else {}
     if not (candidate.expected_change or candidate.expected_effect or candidate.action in problem.measured_actions):
         return
     for objective, series in problem.limited:
         # What it does to the goal's own metric is its effect, on that series and on no other.
         if goal.series is not None and metric_of(series) == metric_of(goal.series):
             continue
-        believed = _believed(problem, candidate, objective, series)
+        believed = _believed(problem, candidate, objective, series, changes.get((candidate.action, series)))
         if believed is not None:
             mean, sd = believed
             toward = -mean if objective.side == "below" else mean
@@ -46,12 +57,14 @@ def harms_of(problem: PlanProblem, candidate: Candidate, goal: Goal) -> Iterator
 
 
 def _believed(
-    problem: PlanProblem, candidate: Candidate, objective: Objective, series: str
+    problem: PlanProblem, candidate: Candidate, objective: Objective, series: str, measured: tuple[float, float] | None
 ) -> tuple[float, float] | None:
-    """Return mean and sd of the change of a series, in its sd, positive upward; None where nothing is known of it."""
+    """Return mean and sd of the change of a series, in its sd, positive upward; None where nothing is known of it.
+
+    `measured` are mean and standard error of it in the unit of the series.
+    """
     unit = objective.spread or problem.series_sd.get(series)
     declared = declared_change(candidate, series, unit)
-    measured = problem.changes.get((candidate.action, series)) if unit else None
     if measured is None or not unit:
         return None if declared is None else (declared, declared_doubt(declared))
     mean, error = measured[0] / unit, max(_ERROR_FLOOR_SD, measured[1] / unit)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,7 @@ from tasks.plan.problem import PlanProblem, Realised
 from tasks.plan.valuation.amounts import amount_of, amount_values
 from tasks.plan.valuation.priors import effect_of
 from tasks.plan.valuation.risk import MAX_STEPS, Side, deviates_of, excess_of, ramps_of, risk_after, risk_of, thin
-from tasks.plan.valuation.side_effects import harms_of
+from tasks.plan.valuation.side_effects import harms_of, times
 from tasks.plan.valuation.stepped_amounts import gain_of, step_for
 
 _AS_TEXT = json.JSONEncoder(sort_keys=True, default=str).encode
@@ -95,20 +95,22 @@ class Valuer:
     def _worth(self, candidate: Candidate) -> Worth:
         amount = amount_of(self.problem, self.outlook.objective, candidate)
         if self.amounts is not None and amount is not None:
-            return self._worth_of_amount(self.amounts.gains(self.problem, amount), candidate)
+            more = amount - self.amounts.now
+            return self._worth_of_amount(self.amounts.gains(self.problem, amount), candidate, more)
         if amount is not None and self.outlook.objective and self.outlook.objective.name in self.problem.responses:
             # Its driver is not forecast: nobody can tell which amount is the better.
-            return self._worth_of_step(None)
+            return self._worth_of_step(None, candidate, 0.0)
         step = step_for(self.problem, self.view, candidate)
         if step is not None:
-            return self._worth_of_step(gain_of(self.problem, self.view, candidate, step))
+            gain = gain_of(self.problem, self.view, candidate, step)
+            return self._worth_of_step(gain, candidate, step.to - step.now)
         effect = effect_of(self.problem, candidate, self.view.goal)
         left = self._risk_after(candidate, self.outlook, effect)
         shrink = shrink_of(self.problem.realised.get(candidate.action))
         saved = self.outlook.risk - left
         own = self.view.goal.severity * np.where(saved > 0, shrink * saved, saved)
         needed = max(LEAST_WORTH, self.problem.margin * self.reach_of(candidate))
-        harm, harmed = self._harm(candidate, effect)
+        harm, harmed = self._harm(candidate, (*self._on_same_series(effect), *self._beside(candidate)))
         return Worth(own - harm, own, left, shrink, needed, harmed=harmed)
 
     def reach_of(self, candidate: Candidate) -> float:
@@ -136,23 +138,45 @@ class Valuer:
         shrink = shrink_of(self.problem.realised.get(candidate.action))
         return np.asarray(self.view.goal.severity * np.where(saved > 0, shrink * saved, saved))
 
-    def _worth_of_amount(self, saved: FloatArray, candidate: Candidate) -> Worth:
+    def _worth_of_amount(self, saved: FloatArray, candidate: Candidate, more: float) -> Worth:
         left = np.clip(self.outlook.risk - saved / max(self.view.goal.severity, 1e-9), 0.0, 1.0)
         # The response is known and the plan weighs late against idle: a share of the whole risk would forbid the small
         # steps that it consists of. So the margin is on a unit's running cost; what a change costs is charged as cost.
         needed = self.problem.margin * self.problem.traits_of(candidate.action).unit_cost
-        return Worth(saved, saved, left, 1.0, needed, is_planned=True)
+        harm, harmed = self._harm_of_amount(candidate, more)
+        return Worth(saved - harm, saved, left, 1.0, needed, is_planned=True, harmed=harmed)
 
-    def _worth_of_step(self, gain: float | None) -> Worth:
+    def _worth_of_step(self, gain: float | None, candidate: Candidate, more: float) -> Worth:
         # The sooner the better, by a little: what is next is known for now alone.
         soon = 1.0 - 0.01 * np.arange(self.problem.n_slots, dtype=np.float64)
         saved = np.full(len(soon), -np.inf) if gain is None else np.asarray(gain * soon)
-        return Worth(saved, saved, np.full(self.problem.n_slots, self.outlook.risk), 1.0, 0.0, is_planned=True)
+        harm, harmed = self._harm_of_amount(candidate, more)
+        left = np.full(self.problem.n_slots, self.outlook.risk)
+        return Worth(saved - harm, saved, left, 1.0, 0.0, is_planned=True, harmed=harmed)
 
-    def _harm(self, candidate: Candidate, effect: tuple[float, float]) -> tuple[FloatArray, tuple[str, ...]]:
-        """Return what a candidate adds to the risk of other bounds per slot (n_slots,), and whose."""
+    def _harm_of_amount(self, candidate: Candidate, more: float) -> tuple[FloatArray, tuple[str, ...]]:
+        """Return the harm to bounds that the amount is not set for, which is declared for each unit that is added.
+
+        What was measured beside such acts is known for each act, whether it added much or little, and left out.
+        """
+        sets, offer = self.problem.traits_of(candidate.action).sets, times(candidate, more)
+        step = self.problem.steps.get(sets or "")
+        weighed = set(step.objectives) if step is not None else set()
+        beside = (
+            (futures, toward)
+            for futures, toward in self._beside(offer, as_measured=False)
+            if futures.objective is not None
+            and futures.objective.name not in weighed
+            and (futures.objective.capacity != sets or futures.objective.name not in self.problem.responses)
+        )
+        return self._harm(offer, beside)
+
+    def _harm(
+        self, candidate: Candidate, touched: Iterable[tuple[BoundFutures, tuple[float, float]]]
+    ) -> tuple[FloatArray, tuple[str, ...]]:
+        """Return what a candidate adds to the risk of the bounds it touches per slot (n_slots,), and whose."""
         worst: dict[str, FloatArray] = {}
-        for guard, toward in (*self._on_same_series(effect), *self._beside(candidate)):
+        for guard, toward in touched:
             added = guard.severity * np.maximum(0.0, self._risk_after(candidate, guard, toward) - guard.risk)
             name = guard.objective.name if guard.objective is not None else ""
             # Of many series of one objective the worst counts: an act on one of forty pods harms one of them.
@@ -164,9 +188,12 @@ class Valuer:
         for guard in self.guards:
             yield guard, effect if guard.side == self.view.goal.side else (-effect[0], effect[1])
 
-    def _beside(self, candidate: Candidate) -> Iterator[tuple[BoundFutures, tuple[float, float]]]:
+    def _beside(
+        self, candidate: Candidate, *, as_measured: bool = True
+    ) -> Iterator[tuple[BoundFutures, tuple[float, float]]]:
         """Yield the bounds on other series that a candidate is believed to harm, and how."""
-        for objective, series, mean, sd in harms_of(self.problem, candidate, self.view.goal):
+        harms = harms_of(self.problem, candidate, self.view.goal, as_measured=as_measured)
+        for objective, series, mean, sd in harms:
             key = (objective.name, series)
             if key not in self._others:
                 self._others[key] = futures_of(self.problem, objective, series)

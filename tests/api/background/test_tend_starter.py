@@ -10,6 +10,7 @@ import pytest
 
 from api.background.tend_starter import TendStarter, due
 from api.facade import Facade
+from api.prefect_client import Started
 from settings import Settings
 from storage import ForeactError, Store
 from storage.records import Approval, Autonomy, Intent, ReceiptStatus
@@ -255,3 +256,18 @@ def test_failed_acts_are_measured_too(facade: Facade, store: Store, tick: dateti
     plan(store, tick, level=Autonomy.AUTO)
     store.actions.finish(worlds.a_receipt("action-1", tick, ReceiptStatus.FAILED))
     assert due(facade, tick + timedelta(hours=1)) is not None
+
+
+def test_nothing_is_started_into_a_turn_that_takes_longer_than_its_interval(
+    facade: Facade, store: Store, trigger: RecordingTrigger, hands: Hands
+) -> None:
+    watcher = TendStarter(facade)
+    plan(store, hands.now, level=Autonomy.AUTO)
+    trigger.under_way = Started("run-0", "")
+    for _ in range(5):
+        hands.now += MINUTE
+        watcher.step()
+    assert not trigger.calls
+    trigger.under_way = None
+    watcher.step()
+    assert len(trigger.calls) == 1

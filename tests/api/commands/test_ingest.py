@@ -12,6 +12,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from storage import Store
+from tests import sized
 from tests.api.conftest import API
 
 METRICS, EVENTS = f"{API}/metrics", f"{API}/events"
@@ -134,7 +135,9 @@ def test_a_body_of_another_type_is_refused(client: TestClient) -> None:
     assert (answer.status_code, answer.json()["code"]) == (415, "not_json")
 
 
-@hypothesis_settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(
+    max_examples=sized(30, 60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(body=st.binary(max_size=200))
 def test_no_bytes_whatever_bring_the_server_down(client: TestClient, body: bytes) -> None:
     for path in (METRICS, EVENTS, f"{API}/mode"):

@@ -33,7 +33,7 @@ def test_an_objective_set_by_hand_comes_into_force(client: TestClient, store: St
     assert answer.json()["objective"]["horizon_s"] == 1800
     assert origins(client)["fast-answers"] == "by hand"
     (entry,) = store.audit.latest()
-    assert (entry.actor, entry.verb, entry.subject) == ("ada", "set objective", "fast-answers")
+    assert (entry.actor, entry.verb, entry.subject) == ("local (ada)", "set objective", "fast-answers")
 
 
 def test_a_default_can_be_replaced_and_removed(client: TestClient) -> None:
@@ -146,3 +146,15 @@ def test_a_metric_that_was_never_recorded_is_pointed_out(client: TestClient) -> 
 def test_an_unknown_field_is_refused_in_plain_words(client: TestClient) -> None:
     detail = client.put(f"{PATH}/fast", json=LATENCY | {"kidn": "slo"}).json()["detail"]
     assert detail.startswith("body: unknown fields: kidn; known fields are bound")
+
+
+def test_a_deadline_needs_no_more_than_its_deployment_and_by_when(client: TestClient) -> None:
+    body = {"kind": "deadline", "deployment": "load/nightly", "done_by": "06:00 Europe/Berlin"}
+    shown = client.put(f"{PATH}/by-six", json=body).json()["objective"]
+    assert (shown["metric"], shown["done_by"]) == (
+        'prefect_run_age_seconds{deployment="load/nightly"}',
+        body["done_by"],
+    )
+    refused = client.put(f"{PATH}/by-six", json={"kind": "deadline", "deployment": "load/nightly"})
+    assert refused.status_code == 422
+    assert "say by when" in refused.text

@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 from api.app import create_app
 from settings import load_settings
 from storage import Store
-from storage.facts import EARNED_LEVELS, WAITS, EarnedLevel
+from storage.facts import EARNED_LEVELS, WAITS, EarnedLevel, Wait
 from storage.records import Approval, Autonomy, GoalState
 from tests.api import worlds
 from tests.api.conftest import API, BASE, RecordingTrigger
@@ -60,7 +60,7 @@ def test_actions_are_listed_with_their_outcomes(client: TestClient) -> None:
 
 
 def test_an_action_that_is_due_and_not_done_says_what_it_waits_for(client: TestClient, store: Store) -> None:
-    store.facts.set(WAITS, {"action-1": "A maintenance window is open.", "action-2": "It was long ago."})
+    store.facts.set(WAITS, {"action-1": Wait("A maintenance window is open."), "action-2": Wait("It was long ago.")})
     assert client.get(ACTION).json()["waits_for"] == "A maintenance window is open."
     shown = {a["action"]["action_id"]: a["waits_for"] for a in client.get(f"{API}/actions").json()["actions"]}
     assert shown == {"action-1": "A maintenance window is open.", "action-2": None, "action-3": None}
@@ -73,7 +73,7 @@ def test_an_approval_is_kept_audited_and_tended_to(client: TestClient, store: St
     view = store.actions.get("action-1")
     assert view is not None
     assert view.approval is not None
-    assert (view.approval.by, view.approval.approved, view.approval.params) == ("ada", True, {"nice": 5})
+    assert (view.approval.by, view.approval.approved, view.approval.params) == ("local (ada)", True, {"nice": 5})
     assert verbs(store) == ["approve action"]
     assert trigger.calls[0][0] == "tend"
 
@@ -170,7 +170,7 @@ def test_an_approval_that_comes_after_expiry_or_twice_is_told_so_plainly(
     assert (late["code"], late["detail"]) == ("not_waiting", "action-8 does not wait for approval: it is expired.")
     client.post(f"{ACTION}/reject", json={"by": "ada"})
     twice = client.post(f"{ACTION}/approve", json={"by": "bob"}).json()
-    assert (twice["code"], twice["detail"]) == ("already_answered", "action-1 was rejected by ada already.")
+    assert (twice["code"], twice["detail"]) == ("already_answered", "action-1 was rejected by local (ada) already.")
     assert store.actions.get("action-8").approval is None  # type: ignore[union-attr]
 
 
@@ -197,7 +197,7 @@ def test_an_undo_is_an_action_that_is_asked_for_once(
     undo = store.actions.undo_for("action-2")
     assert undo is not None
     assert undo.approval == Approval(
-        action_id=undo.action.action_id, approved=True, by="ada", at=tick, expires_at=tick + timedelta(days=1)
+        action_id=undo.action.action_id, approved=True, by="local (ada)", at=tick, expires_at=tick + timedelta(days=1)
     )
     assert (undo.action.level, undo.action.due_at) == (Autonomy.AUTO, tick)
     assert verbs(store) == ["undo action"]
@@ -250,7 +250,7 @@ def test_a_second_yes_with_other_parameters_is_told_that_the_first_counts(client
     assert client.post(f"{ACTION}/approve", json={"params": {"nice": 5}}).json()["note"] == "It was already."
     other = client.post(f"{ACTION}/approve", json={"by": "bob", "params": {"nice": 9}})
     assert (other.status_code, other.json()["code"]) == (409, "already_answered")
-    assert "by ann already with {'nice': 5}" in other.json()["detail"]
+    assert "by local (ann) already with {'nice': 5}" in other.json()["detail"]
 
 
 def test_a_parameter_that_was_not_planned_is_pointed_out(client: TestClient) -> None:
@@ -259,10 +259,10 @@ def test_a_parameter_that_was_not_planned_is_pointed_out(client: TestClient) -> 
 
 
 def test_an_answered_action_does_not_say_any_more_that_it_waits_for_one(client: TestClient, store: Store) -> None:
-    store.facts.set(WAITS, {"action-1": "It waits for approval.", "action-9": "It cools down."})
+    store.facts.set(WAITS, {"action-1": Wait("It waits for approval."), "action-9": Wait("It cools down.")})
     client.post(f"{ACTION}/approve")
     assert client.get(ACTION).json()["waits_for"] is None
-    assert store.facts.get(WAITS) == {"action-9": "It cools down."}
+    assert store.facts.get(WAITS) == {"action-9": Wait("It cools down.")}
 
 
 def test_an_amount_is_held_to_what_the_configuration_allows(store: Store, tick: datetime, tmp_path: Path) -> None:

@@ -9,11 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api.dashboard.timeline import Mark, Stretch, Timeline, timeline
+from tests import sized
 
 amounts = st.one_of(st.floats(-1e9, 1e9), st.just(float("nan")))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=sized(30, 60), deadline=None)
 @given(st.lists(amounts, max_size=40), st.one_of(st.none(), st.floats(-1e9, 1e9)), st.text(max_size=8))
 def test_any_values_and_words_give_one_well_formed_drawing(values: list[float], bound: float | None, text: str) -> None:
     printable = "".join(each for each in text if each.isprintable())

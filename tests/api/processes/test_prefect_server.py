@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import httpx
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -10,7 +11,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from api.processes.prefect_server import LocalPagesOnly
+from api.processes.prefect_server import IDLE_S, OwnPagesOnly
 
 PORT = 4321
 
@@ -27,7 +28,11 @@ async def _listen(socket: WebSocket) -> None:
 @pytest.fixture
 def client() -> TestClient:
     routes = [Route("/api/flow_runs", _answer, methods=["GET", "POST"]), WebSocketRoute("/api/events/in", _listen)]
-    return TestClient(LocalPagesOnly(Starlette(routes=routes), PORT), base_url=f"http://127.0.0.1:{PORT}")
+    return TestClient(OwnPagesOnly(Starlette(routes=routes), PORT), base_url=f"http://127.0.0.1:{PORT}")
+
+
+def test_the_server_keeps_idle_connections_longer_than_clients_use_them_again() -> None:
+    assert 10 * (httpx.Limits().keepalive_expiry or 0) < IDLE_S
 
 
 @pytest.mark.parametrize("origin", [None, f"http://127.0.0.1:{PORT}", f"http://localhost:{PORT}"])

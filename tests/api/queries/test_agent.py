@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 from fastapi.testclient import TestClient
 
+from api.background.alerts import Alerts
 from api.prefect_client import Started
 from settings import Settings
 from storage import Store
@@ -74,7 +75,7 @@ def test_everything_answers_on_an_empty_store(client: TestClient) -> None:
     assert "analysis/trigger" in client.get(f"{API}/patterns").json()["note"]
     assert client.get(f"{API}/audit", params={"verify": True}).json()["verified"] is True
     for path in ("actions", "cycles", "backtests"):
-        assert client.get(f"{API}/{path}").json() == {path: []}
+        assert client.get(f"{API}/{path}").json()[path] == []
 
 
 @pytest.mark.usefixtures("lived")
@@ -121,13 +122,32 @@ def test_the_mode_is_kept_shown_and_audited(client: TestClient) -> None:
     assert answer.json()["autonomous"] is False
     assert client.get(f"{API}/status").json()["mode"]["acts"] is False
     (entry,) = client.get(f"{API}/audit").json()["entries"]
-    assert (entry["actor"], entry["verb"], entry["detail"]) == ("ada", "set mode", {"autonomous": False})
+    assert (entry["actor"], entry["verb"], entry["detail"]) == ("local (ada)", "set mode", {"autonomous": False})
     assert client.post(f"{API}/mode", json={"autonomous": True}).json()["acts"] is True
 
 
 @pytest.mark.parametrize("body", [{}, {"autonomous": "yes"}, {"autonomous": 1}, {"autonomous": None}, {"on": True}])
 def test_a_mode_that_is_no_boolean_is_refused(client: TestClient, body: dict[str, object]) -> None:
     assert client.post(f"{API}/mode", json=body).status_code == 422
+
+
+def test_everything_is_stopped_and_released_with_a_name_and_a_reason(
+    client: TestClient, settings: Settings, store: Store
+) -> None:
+    assert client.post(f"{API}/stop", json={"by": "ada"}).status_code == 422
+    stopped = client.post(f"{API}/stop", json={"by": "ada", "note": "smoke in the rack"}).json()
+    assert (stopped["acts"], stopped["kill_switch"], settings.kill_switch_path.exists()) == (False, True, True)
+    assert stopped["note"].endswith("removed. local (ada): smoke in the rack")
+    Alerts(lambda: settings, store, store.clock, "notifier").look_at_the_kill_switch()
+    client.post(f"{API}/stop", json={"by": "bob", "note": "again"})
+    released = client.post(f"{API}/stop", json={"by": "bob", "note": "put out", "release": True}).json()
+    assert (released["acts"], settings.kill_switch_path.exists()) == (True, False)
+    lines = [(e["actor"], e["verb"], e["detail"]["note"]) for e in client.get(f"{API}/audit").json()["entries"]]
+    assert lines == [
+        ("local (bob)", "kill switch off", "put out"),
+        ("local (bob)", "kill switch on", "again"),
+        ("local (ada)", "kill switch on", "smoke in the rack"),
+    ]
 
 
 def test_the_kill_switch_file_is_shown(client: TestClient, settings: Settings) -> None:
@@ -171,7 +191,8 @@ def test_a_backtest_is_started_through_prefect(client: TestClient, trigger: Reco
 
 def test_the_newest_backtest_can_be_read(client: TestClient, store: Store) -> None:
     store.facts.set(BACKTEST, {"breaches": 3})
-    assert client.get(f"{API}/backtests").json() == {"backtests": [{"breaches": 3}]}
+    answer = client.get(f"{API}/backtests").json()
+    assert answer == {"backtests": [{"breaches": 3}], "progress": None, "reports": []}
 
 
 @pytest.mark.usefixtures("lived")

@@ -8,6 +8,7 @@ import pytest
 
 from api.queries.goals import told_now
 from storage.records import GoalState, GoalView
+from tests.api.conftest import API, TestClient
 from tests.api.worlds import a_goal
 
 SET_AT = datetime(2026, 3, 2, 7, tzinfo=UTC)
@@ -43,3 +44,12 @@ def test_a_closed_goal_says_how_it_ended_and_claims_nothing_of_now(state: GoalSt
     told = told_now(a_view(state, minutes=60), None)
     assert f"It ended as {state} at 2026-03-02 08:00 UTC: cpu_used_ratio is 0.95." in told
     assert "Now" not in told
+
+
+def test_every_action_is_listed_with_the_form_of_its_parameters_where_that_is_asked_for(client: TestClient) -> None:
+    assert client.get(f"{API}/actions").json()["available"] is None
+    listed = {each["name"]: each for each in client.get(f"{API}/actions?available=true").json()["available"]}
+    assert {"run_command", "scale_http", "notify"} <= listed.keys()
+    assert listed["scale_http"]["parameters"]["properties"]["amount"]["description"]
+    assert listed["renice_process"]["parameters"]["properties"]["nice"]["type"] == "integer"
+    assert (listed["run_command"]["ready"], listed["run_command"]["needs"]) == (False, ["argv"])

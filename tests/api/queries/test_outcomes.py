@@ -113,7 +113,7 @@ def test_an_actions_page_names_the_metrics_that_did_not_move(client: TestClient,
     quiet = measured(tick, outcome_id="calm", series="disk", role="side_effect", verdict=Verdict.NO_EFFECT)
     store.outcomes.append([quiet], "cycle-2")
     text = client.get("/actions/action-2").text
-    assert "No clear effect on other metrics: disk" in text
+    assert 'No clear effect on other metrics: <a href="/outcomes/calm">disk</a>.' in text
     assert "fan" in text
 
 

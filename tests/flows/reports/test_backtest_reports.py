@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import re
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from cli import show
 from cli.app import app
 from flows.backtest import backtest
 from flows.reports.compare import conditions, failures, refuse_comparisons
@@ -63,6 +66,43 @@ def test_a_report_says_for_each_objective_what_became_of_its_breaches(watchful: 
     assert watchful.summary()["breach_minutes"] > 10
 
 
+def test_a_pace_of_more_turns_than_are_taken_is_widened_and_said(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("flows.backtest.MOST_TICKS", 4)
+    report = backtest(store, load_settings(tmp_path, home=tmp_path, **overrides()), START, END, every_s=0.001)
+    assert report.simulation.ticks <= 4
+    assert (report.summary()["every_s"], report.summary()["asked_every_s"]) == (7_200, 0.001)
+    show.backtest(report)
+    assert "at most 2,000 are taken" in capsys.readouterr().out
+    assert "at most 2,000 turns" in write_page(report, tmp_path / "one.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "why"),
+    [
+        (START - timedelta(days=3), START, "Nothing was recorded between 2026-02-27 00:00 and 2026-03-02 00:00 UTC."),
+        (END, END + timedelta(days=1), "Nothing was recorded between 2026-03-02 08:00 and 2026-03-03 08:00 UTC."),
+        (END - 5 * MINUTE, END, "Less than one turn of 600 s was recorded between 2026-03-02 07:55"),
+    ],
+)
+def test_a_span_without_history_is_refused_in_a_sentence(
+    store: Store, tmp_path: Path, start: datetime, end: datetime, why: str
+) -> None:
+    with pytest.raises(ForeactError) as refusal:
+        backtest(store, load_settings(tmp_path, home=tmp_path, **overrides()), start, end, every_s=600)
+    assert refusal.value.code == "history_empty"
+    assert why in str(refusal.value)
+
+
+def test_an_empty_span_is_refused_before_what_lies_before_it_is_read(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(store.samples), "columns", lambda *given: pytest.fail("history was read"))
+    with pytest.raises(ForeactError, match="Nothing was recorded"):
+        backtest(store, load_settings(tmp_path, home=tmp_path, **overrides()), END, END + timedelta(days=1))
+
+
 def test_actions_that_would_have_been_done_are_counted_and_priced(watchful: BacktestReport) -> None:
     assert {each.action for each in watchful.actions} == {"shed"}
     assert watchful.summary()["actions_by_name"] == {"shed": len(watchful.actions)}
@@ -95,6 +135,13 @@ def test_a_page_is_one_file_that_loads_nothing(watchful: BacktestReport, blind: 
         assert not re.search(r"""(src|href)=|url\(|@import|<script""", text)
         assert text.count("<svg") >= 1
         assert "load: load" in text
+        (style,), (policy,) = (
+            re.findall(r"(?s)<style>(.*?)</style>", text),
+            re.findall(r'Policy" content="(.*?)">', text),
+        )
+        digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+        assert policy.startswith(f"default-src 'none'; style-src 'sha256-{digest}'")
+        assert "style=" not in text
 
 
 def test_a_simulation_has_a_page_and_json_too(tmp_path: Path) -> None:

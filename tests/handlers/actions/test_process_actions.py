@@ -15,7 +15,7 @@ import pytest
 
 from handlers import ActionHandler, discover_actions
 from handlers.sandbox.parent import call
-from handlers.support.processes import identity
+from handlers.support.processes import identity, usage
 from storage.records import ReceiptStatus
 from tests.handlers.conftest import SPIN_ON_TWO_THREADS, context_for, make_goal, wait_until
 
@@ -45,6 +45,14 @@ def cores_used(process: psutil.Process, over_s: float = 0.5) -> float:
     before, started = used_s(), time.monotonic()
     time.sleep(over_s)
     return (used_s() - before) / (time.monotonic() - started)
+
+
+def test_a_process_that_ended_after_it_was_watched_is_still_named() -> None:
+    with subprocess.Popen(["/bin/sleep", "30"]) as sleeper:
+        named = identity(psutil.Process(sleeper.pid))
+        (seen,) = usage([psutil.Process(sleeper.pid)], 0.01)
+        sleeper.kill()
+    assert seen.evidence().items() >= named.items()
 
 
 @pytest.fixture(params=ON_PROCESSES)
@@ -113,7 +121,7 @@ def test_everything_below_a_foreact_process_is_refused(handler: ActionHandler, t
     ask = f"""
 import sys, psutil
 from handlers import ActionContext, discover_actions
-from handlers.support.processes import identity
+from handlers.support.processes import identity, usage
 from tests.handlers.conftest import TICK
 other = psutil.Process(int(sys.argv[1]))
 params = {{**identity(other), **{EXTRA[handler.name]!r}}}
@@ -241,7 +249,7 @@ from pathlib import Path
 import psutil
 import handlers.actions.renice_process as module
 from handlers import ActionContext
-from handlers.support.processes import identity
+from handlers.support.processes import identity, usage
 from tests.handlers.conftest import TICK
 resource.setrlimit(resource.RLIMIT_NICE, (0, 0))
 os.setgid(65534)

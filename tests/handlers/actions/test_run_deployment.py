@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from api.prefect_client import deployed_actions
 from handlers import discover_actions
+from handlers.actions.run_deployment import action_of
 from handlers.sandbox.parent import call
 from storage.records import ReceiptStatus
 from tests.handlers.conftest import context_for, make_goal
@@ -89,3 +91,54 @@ def flow_runs() -> list[dict[str, Any]]:
 
     with get_client(sync_client=True) as client:
         return [run.parameters for run in client.read_flow_runs()]
+
+
+SCHEMA = {
+    "title": "Parameters",
+    "type": "object",
+    "properties": {
+        "replicas": {"type": "integer", "title": "replicas", "minimum": 1, "maximum": 9},
+        "zone": {"type": "string", "default": "eu"},
+    },
+    "required": ["replicas"],
+}
+
+
+def test_a_deployment_that_needs_a_parameter_is_proposed_only_with_it() -> None:
+    out = action_of("scale/out", "Scale out.", SCHEMA)
+    assert (out.name, out.summary, out.level, out.reversible) == ("out", "Scale out.", "approve", False)
+    assert out.parameter_schema["properties"]["replicas"]["maximum"] == 9
+    assert out.propose(make_goal(), context_for()) == []
+    (offer,) = out.propose(make_goal(), context_for(options={"parameters": {"replicas": 3}}))
+    assert (offer.action, offer.params, offer.target) == ("out", {"replicas": 3}, "deployment:scale/out")
+    (planned,) = out.propose(make_goal(), context_for(options={"amount_parameter": "replicas"}))
+    assert planned.params == {}
+    rehearsed = out.run({"amount": 4.0}, context_for(options={"amount_parameter": "replicas"}, dry_run=True))
+    assert rehearsed.detail == "Dry run: would start a run of scale/out with replicas 4."
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_a_tagged_deployment_is_an_action_with_its_parameters(prefect_url: str, reachable: None) -> None:
+    import httpx
+
+    def post(path: str, body: dict[str, Any]) -> str:
+        # A server on SQLite answers 503 while another writer holds its database.
+        answers = (httpx.post(f"{prefect_url}{path}", json=body, timeout=60) for _ in range(20))
+        return str(next(answer.json()["id"] for answer in answers if answer.status_code != 503))
+
+    body = {"flow_id": post("/flows/", {"name": "scale"}), "parameter_openapi_schema": SCHEMA}
+    for name, tags in (("out", ["foreact-action"]), ("notify", ["foreact-action"]), ("in", [])):
+        post("/deployments/", {"name": name, "tags": tags, "enforce_parameter_schema": True, **body})
+    found = deployed_actions(prefect_url, {"notify"})
+    assert set(found) == {"out", "scale/notify"}
+    result = call(found["out"], "run", {"replicas": 3}, None, context_for(), 100)
+    assert result.succeeded, result.detail
+    assert {"replicas": 3} in flow_runs()
+    refused = call(found["out"], "run", {"replicas": 30}, None, context_for(action_id="another"), 100)
+    assert refused.status is ReceiptStatus.FAILED
+    assert "Prefect does not start scale/out" in refused.detail
+
+
+def test_a_server_that_is_away_has_no_tagged_deployments() -> None:
+    assert deployed_actions("http://127.0.0.1:9/api") == {}

@@ -53,10 +53,6 @@ def test_an_async_handler_that_asks_for_the_context_is_awaited() -> None:
         ("raise KeyError('missing table')", "KeyError: 'missing table'"),
         ("raise MemoryError", "MemoryError"),
         ("raise SystemExit(4)", "SystemExit: 4"),
-        ("os._exit(3)", "exited with code 3"),
-        ("os.abort()", "SIGABRT"),
-        ("os.kill(os.getpid(), 9)", "SIGKILL"),
-        ("__import__('ctypes').string_at(0)", "SIGSEGV"),
         ("return None", "NoneType"),
         ("return 'done'", "str instead of a dict"),
         ("return {'impact': {}}", "without 'success'"),
@@ -74,6 +70,41 @@ def test_a_handler_that_misbehaves_is_a_failed_result_that_says_how(body: str, w
     result = run(names["handler"])
     assert result.status is ReceiptStatus.FAILED
     assert words in result.detail
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("os._exit(3)", "exited with code 3"),
+        ("os.abort()", "SIGABRT"),
+        ("os.kill(os.getpid(), 9)", "SIGKILL"),
+        ("__import__('ctypes').string_at(0)", "SIGSEGV"),
+    ],
+)
+def test_of_a_handler_that_ends_without_an_answer_nobody_knows_what_it_did(body: str, words: str) -> None:
+    names: dict[str, Any] = {"os": os}
+    exec(f"def handler(params, goal_id):\n    {body}", names)
+    result = run(names["handler"])
+    assert result.status is ReceiptStatus.UNKNOWN
+    assert words in result.detail
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a process say that it may go first")
+def test_when_memory_runs_out_the_handler_goes_first() -> None:
+    names: dict[str, Any] = {}
+    read = "open('/proc/self/oom_score_adj').read()"
+    exec(f"def handler(params, goal_id):\n    return {{'success': True, 'detail': {read}}}", names)
+    assert run(names["handler"]).detail.strip() == "1000"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux counts what a process writes to")
+@pytest.mark.parametrize("eaten", ["b'x' * 10**7", "object()"])
+def test_a_handler_that_eats_memory_has_failed_for_want_of_it(eaten: str) -> None:
+    names: dict[str, Any] = {}
+    exec(f"def handler(params, goal_id):\n    return [{eaten} for _ in iter(int, 1)]", names)
+    result = call(from_callable("eats", names["handler"], memory_mb=50), "run", {}, None, context_for(), 20)
+    assert result.status is ReceiptStatus.FAILED
+    assert result.detail == "The handler needed more memory than it may take (MemoryError)."
 
 
 def test_a_handler_of_the_wrong_arity_is_a_failed_result() -> None:
@@ -278,3 +309,12 @@ def test_the_child_does_not_import_the_records_or_numpy() -> None:
 
 def test_every_action_of_the_house_runs_by_reference() -> None:
     assert all(handler.source for handler in discover_actions().values())
+
+
+def test_a_module_of_the_users_folder_is_not_taken_for_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("handlers", "settings", "storage"):
+        (tmp_path / f"{name}.py").write_text("raise RuntimeError('a module of the user was taken for ours')\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    handler = discover_actions()["analyze_processes"]
+    assert call(handler, "run", {}, None, context_for(), 30.0).status is ReceiptStatus.SUCCEEDED

@@ -5,12 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from handlers import discover_sources
+from storage.data_files import METRIC_NAMES, FileLayout, read_series
 from storage.errors import ForeactError
 from storage.records import Sample
 
@@ -50,6 +52,43 @@ def test_times_without_a_zone_lie_in_the_zone_given(path: Path) -> None:
     assert read(path, summer, timezone="Europe/Berlin")[0].ts == datetime(2026, 7, 1, tzinfo=UTC)
 
 
+def by_the_clock(since: datetime, hours: int, *, is_backward: bool = False) -> tuple[str, list[datetime]]:
+    """A file of what the clock in Berlin shows every quarter of an hour, and the moments that it means."""
+    zone = ZoneInfo("Europe/Berlin")
+    moments = [since + timedelta(minutes=15 * step) for step in range(4 * hours)]
+    moments = moments[::-1] if is_backward else moments
+    rows = [f"{moment.astimezone(zone).replace(tzinfo=None).isoformat()},1" for moment in moments]
+    return "\n".join(["timestamp,value", *rows]), moments
+
+
+@pytest.mark.parametrize("is_backward", [False, True])
+@pytest.mark.parametrize("since", [datetime(2026, 10, 24, 22, tzinfo=UTC), datetime(2026, 3, 28, 22, tzinfo=UTC)])
+def test_the_hour_that_a_clock_shows_twice_is_told_apart_by_the_order_of_rows(
+    path: Path, since: datetime, is_backward: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    text, moments = by_the_clock(since, 8, is_backward=is_backward)
+    assert [sample.ts for sample in read(path, text, timezone="Europe/Berlin")] == moments
+    assert not caplog.records
+
+
+def test_a_doubled_hour_seen_once_and_a_time_that_no_clock_showed_are_said(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    text = "timestamp,value\n2026-03-29T02:30:00,1\n2026-10-25T02:30:00,2\n"
+    samples = read(path, text, timezone="Europe/Berlin")
+    assert [sample.ts.hour for sample in samples] == [1, 0]
+    assert "1 times lie in the hour" in caplog.text
+    assert "1 times do not exist" in caplog.text
+
+
+def test_two_series_in_one_file_each_keep_their_own_place_in_the_doubled_hour(path: Path) -> None:
+    text, moments = by_the_clock(datetime(2026, 10, 24, 22, tzinfo=UTC), 6)
+    rows = [f"{row.split(',')[0]},{host},1" for host in ("a", "b") for row in text.splitlines()[1:]]
+    text = "\n".join(["timestamp,host,value", *rows])
+    samples = read(path, text, timezone="Europe/Berlin", label_columns=["host"])
+    assert [sample.ts for sample in samples] == moments * 2
+
+
 def test_each_column_of_a_wide_table_is_a_metric_and_gaps_are_no_samples(path: Path) -> None:
     samples = read(path, "time,cpu,memory\n2026-03-01,0.5,\n2026-03-02,NaN,7\n")
     assert [(sample.metric, sample.value) for sample in samples] == [("cpu", 0.5), ("memory", 7.0)]
@@ -60,6 +99,14 @@ def test_a_long_table_names_metric_and_labels_by_column(path: Path) -> None:
     samples = read(path, text, label_columns=["host"], unit="ratio")
     assert [sample.series for sample in samples] == ['cpu{host="a"}', 'load{host="b"}']
     assert {sample.unit for sample in samples} == {"ratio"}
+
+
+@pytest.mark.parametrize("column", METRIC_NAMES)
+def test_every_reader_of_files_takes_the_same_columns_for_the_name_of_the_metric(path: Path, column: str) -> None:
+    text = f"ts,{column},value\n2026-03-01T00:00:00Z,cpu,1.5\n2026-03-01T00:00:00Z,memory,2\n"
+    assert {sample.series: sample.value for sample in read(path, text)} == {"cpu": 1.5, "memory": 2.0}
+    columns = read_series(str(path), FileLayout())
+    assert {metric for metric, _ in columns.identities} == {"cpu", "memory"}
 
 
 def test_columns_and_the_metric_can_be_named(path: Path) -> None:

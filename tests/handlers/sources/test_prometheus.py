@@ -8,7 +8,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,11 @@ import httpx
 import pytest
 
 from handlers import discover_sources
+from handlers.sources import prometheus
 from storage.errors import ForeactError, TransientError
-from storage.records import Sample
+from storage.records import Event, Sample
+from storage.sample_window import moment_at, series_id
+from storage.samples import SampleColumns
 from tests.handlers.conftest import TICK, Request, Server
 
 PULL = discover_sources()["prometheus"].pull
@@ -27,6 +30,8 @@ START_S = TICK.timestamp()
 
 def prometheus_answer(request: Request) -> tuple[int, str]:
     """Answer as Prometheus does: a value at every step from start to end, here the time since TICK in seconds."""
+    if request.path.endswith("/runtimeinfo"):
+        return 200, json.dumps({"status": "success", "data": {"storageRetention": "2h"}})
     query = request.query["query"]
     if query == "broken(":
         return 400, json.dumps({"status": "error", "errorType": "bad_data", "error": "1:8: parse error"})
@@ -54,7 +59,18 @@ def pull(
 ) -> list[Sample]:
     settings = {"url": api.url, "queries": {"requests": query}, "step_s": 60, **options}
     since = None if since_s is None else TICK + timedelta(seconds=since_s)
-    return [item for item in PULL(settings, since, TICK + timedelta(seconds=until_s)) if isinstance(item, Sample)]
+    return list(samples_of(PULL(settings, since, TICK + timedelta(seconds=until_s))))
+
+
+def samples_of(pulled: Iterable[Sample | SampleColumns | Event]) -> Iterator[Sample]:
+    for part in pulled:
+        assert isinstance(part, SampleColumns)
+        by_number = {series_id(name): info for name, info in part.series.items()}
+        columns = zip(part.numbers.tolist(), part.moments_us.tolist(), part.values.tolist(), strict=True)
+        for number, at_us, value in columns:
+            info = by_number[number]
+            ts = moment_at(at_us)
+            yield Sample(metric=info.metric, value=value, ts=ts, labels=info.labels, unit=info.unit)
 
 
 def test_a_range_begins_after_the_last_sample_and_ends_with_the_moment_asked_for(api: Server) -> None:
@@ -82,7 +98,38 @@ def test_a_first_pull_looks_back_as_far_as_configured(api: Server) -> None:
 def test_a_long_absence_is_caught_up_with_in_ranges_that_the_server_accepts(api: Server) -> None:
     samples = pull(api, since_s=0, until_s=25_000, step_s=1)
     assert [sample.value for sample in samples] == list(range(1, 25_001))
-    assert len(api.requests) == 3
+    assert len(api.requests) == 4
+
+
+def test_a_first_pull_reaches_as_far_back_as_the_server_keeps_its_samples_and_foreact_would(api: Server) -> None:
+    assert len(pull(api, since_s=None, until_s=0)) == 120
+    assert len(pull(api, since_s=None, until_s=0, most_lookback_s=600)) == 10
+
+
+def test_a_server_that_does_not_say_what_it_keeps_is_asked_for_a_week(server: Server) -> None:
+    server.answer = lambda request: (404, "") if "runtimeinfo" in request.path else prometheus_answer(request)
+    assert len(pull(server, since_s=None, until_s=0, step_s=3_600)) == 7 * 24
+
+
+@pytest.mark.parametrize(
+    ("said", "kept_s"),
+    [("15d", 1_296_000), ("1w3d or 10GiB", 864_000), ("512MiB", math.inf), ("90m500ms", 5_400.5), ("?", math.inf)],
+)
+def test_a_retention_is_read_as_prometheus_writes_it(said: str, kept_s: float) -> None:
+    assert prometheus._retention_s(said) == kept_s
+
+
+def test_a_range_is_as_long_as_there_is_room_for_its_series(api: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prometheus, "ROOM", 200)
+    whole = pull(api, "two", until_s=12_000, max_series=10)
+    assert len(whole) == 400
+    assert [request.query["end"] for request in api.requests[:2]] == [str(START_S + each) for each in (1_200, 7_200)]
+    monkeypatch.setattr(prometheus, "MOST_BYTES", 3_000)
+    api.requests.clear()
+    in_parts = pull(api, "two", until_s=12_000, max_series=10)
+    assert {(each.series, each.ts) for each in in_parts} == {(each.series, each.ts) for each in whole}
+    assert len(in_parts) == len(whole)
+    assert len(api.requests) < 50, "what was too long is not asked for again"
 
 
 def test_values_that_are_no_numbers_are_left_out(api: Server) -> None:
@@ -170,11 +217,11 @@ def real_prometheus(tmp_path: Path) -> Iterator[str]:
 def test_prometheus_itself_is_understood(real_prometheus: str) -> None:
     options = {"url": real_prometheus, "queries": {"up": "up", "memory": "process_resident_memory_bytes"}, "step_s": 1}
     deadline = time.monotonic() + 30
-    samples: list[Any] = []
+    samples: list[Sample] = []
     while time.monotonic() < deadline and len({sample.ts for sample in samples}) < 3:
         time.sleep(0.5)
         try:
-            samples = list(PULL({**options, "lookback_s": 10}, None, datetime.now(UTC)))
+            samples = list(samples_of(PULL({**options, "lookback_s": 10}, None, datetime.now(UTC))))
         except (TransientError, httpx.HTTPError):
             continue
     up = [sample for sample in samples if sample.metric == "up"]
@@ -182,12 +229,8 @@ def test_prometheus_itself_is_understood(real_prometheus: str) -> None:
     assert {sample.value for sample in up} == {1.0}
     assert set(up[0].labels) == {"instance", "job"}
     assert all(sample.value > 1e6 for sample in samples if sample.metric == "memory")
-    instant = list(
-        PULL({**options, "mode": "instant", "queries": {"one": "vector(1)", "two": "2"}}, None, datetime.now(UTC))
-    )
-    assert [(sample.metric, sample.value) for sample in instant if isinstance(sample, Sample)] == [
-        ("one", 1),
-        ("two", 2),
-    ]
+    two = {**options, "mode": "instant", "queries": {"one": "vector(1)", "two": "2"}}
+    instant = list(samples_of(PULL(two, None, datetime.now(UTC))))
+    assert [(sample.metric, sample.value) for sample in instant] == [("one", 1), ("two", 2)]
     with pytest.raises(ForeactError, match="parse error"):
         list(PULL({**options, "queries": {"bad": "up{"}}, None, datetime.now(UTC)))

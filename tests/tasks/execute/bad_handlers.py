@@ -20,5 +20,10 @@ def endless(params: dict[str, Any], goal_id: str) -> dict[str, Any]:
         time.sleep(1)
 
 
+def slow_in_a_thread(params: dict[str, Any], goal_id: str) -> dict[str, Any]:
+    time.sleep(1)
+    return {"success": True}
+
+
 def dying(params: dict[str, Any], goal_id: str) -> dict[str, Any]:
     os._exit(3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,9 @@ from handlers import ActionsByName, elsewhere
 from settings import Settings, load_settings
 from storage import Store
 from storage.actions import ActionView
-from storage.migrate import MIGRATIONS, migrate
+from storage.migrations import MIGRATIONS, migrate
 from storage.records import Autonomy, GoalType, ReceiptStatus
-from tasks.authority import earn, is_autonomous, level_in_force, switch
+from tasks.authority import earn, hold_everything, is_autonomous, level_in_force, switch
 from tasks.configured_actions import configured_actions, declared_actions
 from tasks.execute.guards import Circumstances, GuardAnswer, judge
 from tests.tasks.execute.acts import TICK, action_of
@@ -35,6 +36,18 @@ def level(store: Store, settings: Settings) -> Autonomy:
 @pytest.mark.parametrize("autonomous", [True, False])
 def test_without_a_switch_the_configuration_decides(store: Store, tmp_path: Path, autonomous: bool) -> None:
     assert is_autonomous(configured(tmp_path, autonomous), store) is autonomous
+
+
+def test_a_stop_counts_where_the_disk_has_no_room_for_its_reason(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    settings = configured(tmp_path)
+    hold_everything(settings, "smoke")
+    assert not is_autonomous(settings, store)
 
 
 def test_off_by_switch_stays_off_whatever_the_configuration_becomes(store: Store, tmp_path: Path) -> None:

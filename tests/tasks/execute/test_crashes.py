@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from tests import PROJECT
+from tests import PROJECT, sized
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="orphans are adopted by prctl, which is Linux's")
 
-RANDOM_POINTS = 200
+RANDOM_POINTS = sized(40, 200)
 UNDO_SHARE = 0.3
 
 Trial = Callable[..., dict[str, Any]]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from storage.facts import WAITS
+from storage.facts import WAITS, WaitCode
 from storage.records import Action, Autonomy, Intent, Receipt, ReceiptStatus
 from tasks.execute.task import act_once, act_task
 from tasks.measure import fix_before_act
@@ -179,7 +179,8 @@ def test_what_an_action_waits_for_is_kept_until_it_is_done(desk: Desk) -> None:
     desk.execute()
     waits = desk.store.facts.get(WAITS)
     assert list(waits) == ["a"]
-    assert "Autonomous mode is off" in waits["a"]
+    assert "Autonomous mode is off" in waits["a"].reason
+    assert waits["a"].code is WaitCode.MODE_OFF
     desk.overrides = {}
     desk.execute()
     assert desk.store.facts.get(WAITS) == {}

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from storage.records import Frame
-from tasks.forecast.local_clock import on_todays_clock
+from tasks.forecast import forecast_batch
+from tasks.forecast.local_clock import on_clocks_ahead, on_todays_clock
 
 BERLIN = ZoneInfo("Europe/Berlin")
 HOUR = timedelta(hours=1)
@@ -44,3 +45,27 @@ def test_steps_that_are_longer_than_the_change_keep_their_history() -> None:
     end = datetime(2026, 4, 1, tzinfo=UTC)
     frame = Frame(series=("office",), values=np.arange(120.0)[None], end=end, step_s=7_200.0)
     assert np.isfinite(on_todays_clock(frame, BERLIN).values).all()
+
+
+@pytest.mark.parametrize("end", [datetime(2026, 3, 28, 12, tzinfo=UTC), datetime(2026, 10, 24, 12, tzinfo=UTC)])
+@pytest.mark.parametrize("horizon", [24, 40])
+def test_the_day_after_a_change_opens_by_the_clock_that_it_will_have(end: datetime, horizon: int) -> None:
+    frame = opening(end, 21, BERLIN)
+    truth = opening(end + HOUR * horizon, 21 + 2, BERLIN).values[:, -horizon:]
+    todays = on_todays_clock(frame, BERLIN)
+    plain = forecast_batch(todays.values, season_lengths=frame.season_lengths, horizon=horizon)
+    ahead = on_clocks_ahead(plain, todays, BERLIN)
+    assert (np.abs(ahead.point - truth) < 0.1).all()
+    assert (np.abs(np.median(ahead.paths, axis=1) - truth) < 0.1).all()
+    assert not (np.abs(plain.point - truth) < 0.1).all()
+    assert on_clocks_ahead(plain, todays, UTC) is plain
+
+
+@pytest.mark.parametrize("end", [datetime(2026, 3, 29, 22, tzinfo=UTC), datetime(2026, 10, 25, 23, tzinfo=UTC)])
+def test_the_first_evening_after_a_change_foretells_the_next_day_at_the_right_hours(end: datetime) -> None:
+    frame = on_todays_clock(opening(end, 21, BERLIN), BERLIN)
+    truth = opening(end + HOUR * 24, 22, BERLIN).values[:, -24:]
+    ahead = on_clocks_ahead(
+        forecast_batch(frame.values, season_lengths=frame.season_lengths, horizon=24), frame, BERLIN
+    )
+    assert (np.abs(ahead.point - truth) < 0.15).all()

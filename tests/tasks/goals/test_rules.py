@@ -56,6 +56,27 @@ class TestBottleneckPrevention:
     def test_a_bound_broken_now_raises_it_without_any_forecast(self) -> None:
         assert len(self.fire(95.0, None)) == 1
 
+    @pytest.mark.parametrize(("side", "edge"), [("above", 1.0), ("below", 20.0), ("above", -5.0), ("below", 0.0)])
+    def test_what_rests_on_the_edge_that_is_allowed_raises_nothing(self, side: str, edge: float) -> None:
+        resting = self.objective.model_copy(update={"side": side, "bound": edge})
+        values = {self.objective.metric: np.full(180, edge)}
+        known = evidence_of(resting, values, probability=0.5)
+        assert proposals(GoalType.BOTTLENECK_PREVENTION, known) == []
+
+    @pytest.mark.parametrize(
+        "values",
+        [
+            np.concatenate([np.full(170, 20.0), np.arange(10.0) + 11]),
+            np.repeat(np.arange(15.0, 21.0), 60),
+            np.concatenate([np.full(60, 20.0), [21.0], np.full(180, 20.0)]),
+        ],
+        ids=["left it", "climbed to it", "was beyond it"],
+    )
+    def test_what_moves_or_was_beyond_the_edge_before_is_foretold(self, values: np.ndarray) -> None:
+        moving = self.objective.model_copy(update={"bound": 20.0})
+        known = evidence_of(moving, {self.objective.metric: values}, probability=0.6)
+        assert len(proposals(GoalType.BOTTLENECK_PREVENTION, known)) == 1
+
     def test_a_silent_series_raises_nothing(self) -> None:
         values = {"cpu_usage": np.concatenate([np.full(100, 95.0), np.full(30, np.nan)])}
         assert proposals(GoalType.BOTTLENECK_PREVENTION, evidence_of(self.objective, values, probability=0.9)) == []
@@ -254,6 +275,12 @@ class TestPatternAdaptation:
     def test_a_recurrence_that_is_near_fires_before_it_happens(self) -> None:
         (found,) = proposals(GoalType.PATTERN_ADAPTATION, Evidence(tick=TICK, patterns=(self.recurrence(3_600),)))
         assert found.deadline == TICK + timedelta(seconds=3_600)
+
+    @pytest.mark.parametrize(("event_type", "is_told"), [("prefect_run_started", False), ("prefect_run_failed", True)])
+    def test_what_somebody_scheduled_is_no_news_but_that_it_fails_is(self, event_type: str, is_told: bool) -> None:
+        pattern = self.recurrence(3_600).model_copy(update={"subject": event_type})
+        found = proposals(GoalType.PATTERN_ADAPTATION, Evidence(tick=TICK, patterns=(pattern,)))
+        assert bool(found) is is_told
 
     def test_a_recurrence_that_is_far_raises_nothing(self) -> None:
         assert proposals(GoalType.PATTERN_ADAPTATION, Evidence(tick=TICK, patterns=(self.recurrence(43_200),))) == []

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -188,3 +189,16 @@ def test_a_clock_rises_evenly_and_begins_anew_and_nothing_else_is_one() -> None:
     assert not is_clock(rng.normal(50, 5, 300))
     assert not is_clock(np.full(300, 7.0))
     assert not is_clock(np.cumsum(rng.exponential(1.0, 300)))
+
+
+def test_the_hour_of_an_act_is_that_of_the_clocks_that_people_look_at() -> None:
+    def rows(zone: tzinfo) -> list[FloatArray]:
+        nines = [datetime(2026, 3, 28, 8, tzinfo=UTC), datetime(2026, 3, 30, 7, tzinfo=UTC)]
+        acts = [replace(act(0), start=at, zone=zone) for at in nines]
+        ends_s = [each.start.timestamp() + STEP_S * (1 + np.arange(24)) for each in acts]
+        return [design(ends, STEP_S, [each], ["shed"], []) for ends, each in zip(ends_s, acts, strict=True)]
+
+    before, after = rows(ZoneInfo("Europe/Berlin"))
+    assert after == pytest.approx(before)
+    before, after = rows(UTC)
+    assert after != pytest.approx(before)

@@ -15,6 +15,7 @@ from tasks.learn import observations, replay
 from tasks.learn.autonomy import TrackRecord, gather, review
 from tasks.learn.outcome_rows import OutcomeRow
 from tasks.learn.strategy_advice import strategy_advice, strategy_learner
+from tests import sized
 from tests.tasks.learn.worlds import GOAL, row, rows_of
 
 PROVED = TrackRecord(
@@ -145,7 +146,7 @@ def test_evidence_without_outcomes_is_plain_json_for_the_audit() -> None:
     assert record["outcomes"] == 0
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=sized(30, 60), deadline=None)
 @given(
     level=st.sampled_from(list(Autonomy)),
     reversible=st.booleans(),

@@ -17,7 +17,7 @@ from storage.errors import ForeactError
 from storage.records import NOTHING
 from tasks.learn import HierarchicalLearner, Learner, Observation, Situation, observations, replay
 from tasks.learn.beliefs import restore, unlearned
-from tasks.learn.outcome_rows import hour_of_day
+from tasks.maintenance import hour_of_day
 from tests.tasks.learn.worlds import GOAL, observed, row
 
 TRUTH = {NOTHING: 0.0, "useless": 0.0, "good": 0.8}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -12,7 +13,15 @@ from storage import open_store
 from storage.records import Sample
 from storage.samples import SeriesInfo
 from tasks.monitor import plan_windows
-from tasks.monitor.windows import LONGEST_STEP_S, MAX_JITTER_RATIO, STEPS_S, choose_step_s, sparse
+from tasks.monitor.windows import (
+    LONGEST_STEP_S,
+    MANY_GONE,
+    MAX_JITTER_RATIO,
+    STEPS_S,
+    choose_step_s,
+    sparse,
+    worth_following,
+)
 
 TICK = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 
@@ -155,3 +164,39 @@ def test_of_repeated_samples_the_last_recorded_counts_and_later_ones_are_invisib
         assert store.samples.frame(["m"], TICK, 60, 1).values[0, 0] == values[-1]
         for moment, value in zip(moments, values, strict=True):
             assert store.samples.frame(["m"], TICK, 60, 1, as_of=moment).values[0, 0] == value
+
+
+def members(metric: str, count: int, age_s: float = 3_600.0, last_age_s: float = 0.0) -> list[SeriesInfo]:
+    """Return many series of one metric, sampled every minute."""
+    return [replace(info(f"{metric}{n:05d}", age_s, 60.0, last_age_s), metric=metric) for n in range(count)]
+
+
+def test_a_metric_that_explodes_displaces_no_other_and_is_named() -> None:
+    steady, bursting = [*members("cpu", 20, age_s=7_200, last_age_s=300), *members("disk", 5)], members("latency", 900)
+    kept, (told,) = worth_following([*steady, *bursting], TICK, 100)
+    assert {each.series for each in steady} <= {each.series for each in kept}
+    assert len(kept) == 100
+    assert told.startswith("latency ")
+
+
+def test_series_that_spoke_once_and_are_silent_are_left_out_where_they_are_many() -> None:
+    once = [replace(each, count=1, first=each.last) for each in members("latency", 4_000, 3_600, 3_600)]
+    steady = [replace(each, series=f"steady-{each.series}") for each in members("latency", 3, age_s=7_200)]
+    kept, told = worth_following([*once, *steady], TICK, 10_000)
+    assert sorted(each.series for each in kept) == sorted(each.series for each in steady)
+    assert len(told) == 1
+    few = once[: MANY_GONE - 1]
+    assert worth_following(few, TICK, 10_000) == (few, [])
+
+
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=12), st.integers(12, 200))
+def test_no_more_than_the_limit_are_looked_at_and_a_small_metric_keeps_all_of_its_series(
+    sizes: list[int], most: int
+) -> None:
+    known = [each for number, size in enumerate(sizes) for each in members(f"m{number}x", size)]
+    kept, told = worth_following(known, TICK, most)
+    assert len(kept) <= max(most, len(sizes))
+    assert (told == []) == (len(known) <= most) == (len(kept) == len(known))
+    share = most // len(sizes)
+    for number, size in enumerate(sizes):
+        assert sum(each.metric == f"m{number}x" for each in kept) >= min(size, share)

@@ -11,8 +11,9 @@ from hypothesis.extra import numpy as arrays
 from benchmarks import patterns_nab as nab
 from benchmarks import patterns_worlds as worlds
 from tasks.patterns import SearchSettings
-from tasks.patterns.anomalies import alert_scores, anomaly_scores, find_anomalies
+from tasks.patterns.anomalies import _rolling_tail, alert_scores, anomaly_scores, find_anomalies
 from tasks.patterns.inputs import Floats
+from tests import sized
 
 SETTINGS = SearchSettings()
 SERIES = arrays.arrays(
@@ -66,7 +67,7 @@ def test_a_gap_is_no_anomaly_and_hides_none_after_it() -> None:
 
 
 @given(values=SERIES, power=st.integers(-20, 20))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=sized(40, 80), deadline=None)
 def test_scaling_a_series_changes_no_score(values: Floats, power: int) -> None:
     # Outside these sizes floats lose digits or overflow.
     sizes = np.abs(values)
@@ -75,7 +76,7 @@ def test_scaling_a_series_changes_no_score(values: Floats, power: int) -> None:
 
 
 @given(values=SERIES, cut=st.integers(1, 159))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=sized(40, 80), deadline=None)
 def test_future_data_never_changes_a_past_score(values: Floats, cut: int) -> None:
     cut = min(cut, values.shape[1])
     np.testing.assert_array_equal(anomaly_scores(values[:, :cut]), anomaly_scores(values)[:, :cut])
@@ -84,7 +85,7 @@ def test_future_data_never_changes_a_past_score(values: Floats, cut: int) -> Non
 
 
 @given(values=SERIES)
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=sized(40, 80), deadline=None)
 def test_scores_are_finite_whatever_comes(values: Floats) -> None:
     scores = anomaly_scores(values)
     assert np.isfinite(scores).all()
@@ -119,3 +120,22 @@ def test_a_late_flag_earns_less_and_a_flag_just_after_costs_less_than_a_stray_on
     assert gain[300] == gain[900] == -1.0
     assert (window[400:500] == 0).all()
     assert recording.probation == 150
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(60, 2_400), st.sampled_from([0.0, 0.3, 0.97]), st.booleans(), st.integers(0, 2_300))
+def test_the_tail_is_the_quantile_of_all_moves_before(n_steps: int, missing: float, rests: bool, since: int) -> None:
+    random = np.random.default_rng(n_steps)
+    sizes = np.abs(random.normal(size=(2, n_steps)))
+    sizes[random.random(sizes.shape) < missing] = 0.0 if rests else np.nan
+    tail = _rolling_tail(sizes, since)
+    for step in (at for at in range(48, n_steps, 12) if at >= since):
+        for row in range(2):
+            past = sizes[row, max(0, step - 2_016) : step]
+            past = np.sort(past[np.isfinite(past)])
+            expected = np.nan
+            if len(past) >= 48:
+                expected = past[int(np.ceil(0.995 * (len(past) - 1)))]
+                moves = past[past > 0]
+                expected = expected if expected > 0 else (np.median(moves) if len(moves) else 0.0)
+            np.testing.assert_array_equal(tail[row, step], expected)

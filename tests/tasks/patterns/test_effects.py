@@ -11,6 +11,7 @@ from tasks.patterns import PatternInput, SearchSettings, find_patterns
 from tasks.patterns.effects import find_effects
 from tasks.patterns.finding import Finding
 from tasks.patterns.inputs import DAY_S, Floats
+from tests import sized
 
 SETTINGS = SearchSettings()
 N_STEPS = 7 * DAY_STEPS
@@ -26,7 +27,7 @@ def _rates(worlds_: list[PatternWorld]) -> tuple[float, float]:
 
 
 def test_effects_are_found_at_the_promised_false_discovery_rate() -> None:
-    false, power = _rates([worlds.effect_world(np.random.default_rng(run)) for run in range(80)])
+    false, power = _rates([worlds.effect_world(np.random.default_rng(run)) for run in range(sized(40, 80))])
     assert false <= 0.10
     assert power >= 0.90
 

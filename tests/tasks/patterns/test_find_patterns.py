@@ -20,6 +20,7 @@ from tasks.patterns.find import find_event_patterns, find_series_patterns
 from tasks.patterns.finding import Finding
 from tasks.patterns.inputs import DAY_S, Floats
 from tasks.patterns.statistics import adjusted_p_values, shift_p_values, standardised
+from tests import sized
 
 SETTINGS = SearchSettings(timezone="America/New_York")
 ODD = st.sampled_from([np.nan, np.inf, -np.inf, 0.0, 1.0, 1e300, -1e300, 1e-300])
@@ -125,7 +126,7 @@ def test_strongest_come_first_and_no_kind_floods_the_rest() -> None:
     ),
     step_s=st.sampled_from([1.0, 300.0, 3600.0, DAY_S]),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=sized(30, 60), deadline=None)
 def test_no_input_of_the_right_shape_raises(
     values: Floats, filler: list[tuple[int, float]], times: list[float], step_s: float
 ) -> None:

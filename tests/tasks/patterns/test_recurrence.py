@@ -16,6 +16,7 @@ from tasks.patterns import PatternInput, SearchSettings
 from tasks.patterns.finding import Finding
 from tasks.patterns.inputs import DAY_S, HOUR_S, WEEK_S, Floats
 from tasks.patterns.recurrence import find_recurrences, recurrence_of
+from tests import sized
 
 SETTINGS = SearchSettings()
 
@@ -118,7 +119,7 @@ def test_too_few_events_say_nothing(n: int) -> None:
     times=arrays.arrays(float, st.integers(0, 40), elements=st.floats(-28 * DAY_S, 0.0)),
     weeks=st.integers(-200, 200),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=sized(30, 60), deadline=None)
 def test_shifting_all_times_by_whole_weeks_shifts_the_prediction_only(times: Floats, weeks: int) -> None:
     # Whole seconds keep the shifted times exact.
     base = np.unique(np.round(worlds.END_S + times))

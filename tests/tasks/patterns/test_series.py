@@ -40,6 +40,19 @@ def test_a_change_is_told_in_the_unit_of_its_metric() -> None:
     assert re.search(r"went up from 9\d\d\.?\d* MB to 1\.0\d+ GB at ", change.statement)
 
 
+@pytest.mark.parametrize("hours", [2, 5, 24, 75])
+@pytest.mark.parametrize(("before", "after", "spread"), [(3.0, 5.0, 0.0), (20.0, 50.0, 0.0), (20.0, 500.0, 0.3)])
+def test_the_levels_told_are_the_true_ones_however_far_the_move(
+    hours: int, before: float, after: float, spread: float
+) -> None:
+    values = np.where(np.arange(2016) < 2016 - 12 * hours, before, after)
+    values = values + np.random.default_rng(1).normal(0, spread, 2016)
+    (change,) = find_changes(worlds.frame_of(values[None]), SETTINGS)
+    assert float(str(change.evidence["before"])) == pytest.approx(before, abs=0.3 + spread)
+    assert float(str(change.evidence["after"])) == pytest.approx(after, abs=0.3 + spread)
+    assert f"from {before:.3g} to {after:.3g} at" in change.statement or spread
+
+
 def test_a_change_gives_the_levels_before_and_after_in_units_of_the_metric() -> None:
     values = 500.0 + 10.0 * worlds.noise(np.random.default_rng(0), 1, 2016, 0.3)
     values[0, 1200:] += 80.0
@@ -174,3 +187,14 @@ def test_the_rank_correlation_allows_for_memory() -> None:
     values = worlds.noise(np.random.default_rng(0), 60, 2016, 0.95)
     _, p_values = spearman(values)
     assert (p_values[np.triu_indices(60, 1)] <= 0.05).mean() <= 0.08
+
+
+def test_the_closest_of_more_series_than_are_compared_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(3)
+    values = random.normal(size=(700, 300))
+    values[[20, 333, 640]] += 2.0 * random.normal(size=300)
+    whole = find_comovement(worlds.frame_of(values), SearchSettings())
+    monkeypatch.setattr("tasks.patterns.comovement._MOST_COMPARED", 50)
+    (finding,) = find_comovement(worlds.frame_of(values), SearchSettings())
+    assert finding.evidence["metrics"] == ["m20", "m333", "m640"]
+    assert [each.subject for each in whole] == [finding.subject]

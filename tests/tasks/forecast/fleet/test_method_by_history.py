@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 
 from tasks.forecast import FleetState, fit_fleet, forecast_batch
-from tasks.forecast.fleet.level_shifts import align
 from tasks.forecast.verification.scores import mase, seasonal_scale
 from tests.tasks.forecast.fleets import DAY, WEEK, daily_fleet
 
@@ -111,29 +110,3 @@ def test_the_fleet_forecasts_better_than_repeating_the_last_day() -> None:
     forecast = forecast_batch(past, season_lengths=SEASONS, horizon=24)
     scale = seasonal_scale(past, DAY)
     assert mase(truth, forecast.point, scale).mean() < 0.85 * mase(truth, past[:, -24:], scale).mean()
-
-
-def test_history_before_a_known_change_is_moved_toward_its_level_and_the_forecast_gains() -> None:
-    fleet = daily_fleet(30, 21, 8)
-    since = fleet.shape[1] - DAY - 30
-    fleet[:, since:] += 6 * seasonal_scale(fleet, DAY)[:, None]
-    past, truth = fleet[:, :-DAY], fleet[:, -DAY:]
-    scale = seasonal_scale(fleet[:, :since], DAY)
-    known = np.full(len(fleet), since)
-    plain = forecast_batch(past, season_lengths=SEASONS, horizon=DAY)
-    told = forecast_batch(past, season_lengths=SEASONS, horizon=DAY, changed_at=known)
-    assert mase(truth, told.point, scale).mean() < 0.9 * mase(truth, plain.point, scale).mean()
-    aligned = align(past, known, DAY)
-    np.testing.assert_array_equal(aligned[:, since:], past[:, since:])
-
-
-def test_the_longer_a_new_level_has_stood_the_more_of_the_old_one_is_moved_to_it() -> None:
-    values = np.r_[np.full(10 * DAY, 100.0), np.full(2 * DAY, 180.0)][None]
-    moved = [align(values[:, : 10 * DAY + stood], np.array([10 * DAY]), DAY)[0, 0] for stood in (3, 9, 2 * DAY)]
-    assert moved == pytest.approx([140.0, 160.0, 100 + 80 * 48 / 51])
-
-
-def test_a_change_too_old_too_new_or_unknown_moves_nothing() -> None:
-    fleet = daily_fleet(3, 5)
-    changed_at = np.array([-1, fleet.shape[1] - 1, 3])
-    np.testing.assert_array_equal(align(fleet, changed_at, DAY), fleet)

@@ -1,6 +1,7 @@
 import numpy as np
 
-from tasks.forecast.fleet.prepare import fill_gaps, winsorise
+from tasks.forecast import forecast_batch
+from tasks.forecast.fleet.prepare import fill_gaps, prepare, winsorise
 
 
 def test_short_gaps_are_bridged_and_long_ones_repeat_the_cycle_before() -> None:
@@ -38,3 +39,26 @@ def test_a_single_wild_value_is_pulled_in_but_the_newest_steps_are_news() -> Non
     assert model[0, 230] == 50.0
     calm = np.delete(np.arange(240), 100)
     np.testing.assert_array_equal(model[0, calm], raw[0, calm])
+
+
+def test_a_disk_seen_for_two_days_is_foretold_to_fill_on_with_an_honest_chance_of_being_full() -> None:
+    rng = np.random.default_rng(0)
+    pace = rng.uniform(0.05, 0.1, (12, 1)) / 288
+    filled = np.cumsum(pace * rng.gamma(2.0, 0.5, (12, 3 * 288)), axis=1)
+    past, truth = 0.5 + filled[:, :-288], 0.5 + filled[:, -288:]
+    forecast = forecast_batch(past, season_lengths=(288, 2016), horizon=288)
+    assert all("trending" in method for method in forecast.method)
+    on_slope = past[:, -1:] + (past[:, -1:] - past[:, :1]) / 575 * np.arange(1, 289)
+    assert np.abs(forecast.point - truth).mean() < 2 * np.abs(on_slope - truth).mean()
+    near, far = (forecast.breach(upper=past[:, -1] + share * pace[:, 0] * 288)[0] for share in (0.6, 1.6))
+    assert (near > 0.85).all()
+    assert (far < 0.15).all()
+
+
+def test_a_day_and_a_half_of_a_daily_load_or_of_a_walk_is_no_trend() -> None:
+    t = np.arange(432)
+    loads = np.sin(2 * np.pi * (t / 288 + np.random.default_rng(1).random((40, 1)))) + 5
+    walks = np.cumsum(np.random.default_rng(2).normal(size=(200, 432)), axis=1)
+    trends = [np.count_nonzero(prepare(each, 288, 8.0).slope) for each in (loads, walks)]
+    assert trends[0] == 0
+    assert trends[1] <= 4

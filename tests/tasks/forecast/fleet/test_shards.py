@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,13 +13,18 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.utilities.annotations import quote
 
+from benchmarks.cycle import START, STEP, Bench
+from flows import sharding
+from flows.cycle import AsTasks, turn
 from flows.sharding import runner_of, through_runner
+from flows.wiring import live_context
 from settings import ForecasterSettings
 from storage import Store, open_store
 from storage.errors import ForeactError
 from tasks.forecast.batch import ForecastBatch
 from tasks.forecast.fleet.fit import fit_fleet
 from tasks.forecast.fleet.shards import RunShards, forecast_sharded
+from tests import IS_THOROUGH, forget_clients
 from tests.tasks.forecast.fleets import daily_fleet
 
 SERIES = 11
@@ -60,8 +67,9 @@ def test_a_task_runner_that_is_not_installed_is_refused_by_the_name_of_its_extra
 def prefect_server() -> Iterator[None]:
     from prefect.testing.utilities import prefect_test_harness
 
-    with prefect_test_harness(server_startup_timeout=60):
+    with prefect_test_harness(server_startup_timeout=180):
         yield
+    forget_clients()
 
 
 @task(cache_policy=NO_CACHE)
@@ -93,3 +101,71 @@ def sharded(task_runner: str) -> ForecastBatch:
 )
 def test_every_task_runner_gives_the_same_forecast_to_the_last_digit(task_runner: str) -> None:
     assert same(whole(), sharded(task_runner))
+
+
+WRITTEN = ("forecasts", "breaches", "states", "patterns", "goals", "decisions", "plans", "actions", "receipts")
+
+
+@flow(name="whole cycle")
+def one_cycle(task_runner: str) -> dict[str, list[Any]]:
+    """Run one cycle over two hundred series, which make two shards; return what it wrote.
+
+    All of it is made in here: what a flow closes over goes with it to other processes, and a store cannot.
+    """
+    with open_store(clock=lambda: START) as store:
+        bench = Bench(store, 200)
+        bench.fill()
+        forecasting = bench.settings.forecasting
+        forecaster = forecasting.forecaster.model_copy(update={"shards": 2, "task_runner": task_runner})
+        forecasting = forecasting.model_copy(update={"forecaster": forecaster})
+        settings = bench.settings.model_copy(update={"forecasting": forecasting})
+        bench.clock.now = START + STEP * bench.fleet.step
+        world = {"actions": bench.actions, "world": bench.world, "now": bench.clock}
+        context = live_context(settings, store, bench.clock.now, "simulation", **world)
+        store.cycles.begin(context.cycle)
+        turn(AsTasks(), context)
+        return {table: store.engine.rows(f"SELECT * FROM {table} ORDER BY ALL") for table in WRITTEN}
+
+
+@cache
+def whole_cycle(task_runner: str) -> dict[str, list[Any]]:
+    return one_cycle(task_runner)
+
+
+@pytest.fixture
+def two_workers() -> Iterator[None]:
+    """Run a Dask cluster of two processes, to which runs go."""
+    dask, distributed = pytest.importorskip("dask"), pytest.importorskip("distributed")
+    with (
+        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        dask.config.set({"scheduler-address": cluster.scheduler_address}),
+    ):
+        yield
+
+
+def assert_cycle_is_the_same(task_runner: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cycle whose shards are run by a task runner writes what one without does."""
+    plain, sent, submit = whole_cycle("in-process"), list[int](), sharding.submitted
+    monkeypatch.setattr(sharding, "submitted", lambda shards: (sent.append(len(shards)), submit(shards))[1])
+    found = whole_cycle(task_runner)
+    assert sent == [2]
+    for table in WRITTEN:
+        assert found[table] == plain[table], table
+    assert len(found["forecasts"]) == 200
+    assert found["goals"]
+
+
+@pytest.mark.skipif(not IS_THOROUGH, reason="it starts a Prefect server and processes: `make thorough`")
+@pytest.mark.slow
+@pytest.mark.usefixtures("prefect_server")
+@pytest.mark.filterwarnings("default")
+def test_a_whole_cycle_through_processes_writes_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert_cycle_is_the_same("processes", monkeypatch)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("prefect_server", "two_workers")
+@pytest.mark.filterwarnings("default")
+@pytest.mark.skipif(find_spec("prefect_dask") is None, reason="prefect-dask is in no lock file")
+def test_a_whole_cycle_on_a_dask_cluster_of_two_workers_writes_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert_cycle_is_the_same("dask", monkeypatch)

@@ -51,6 +51,39 @@ def test_what_empties_itself_day_by_day_goes_on_to_do_so(falls: list[int]) -> No
     assert without_falls(values, DAY) is values
 
 
+def oscillating(days: int, full_at: tuple[float, float], seed: int, step: float = 0.013) -> FloatArray:
+    """Stocks (20, n) that fill at an uneven pace and empty themselves at levels between two: no clock in it."""
+    rng = np.random.default_rng(seed)
+    values = np.empty((20, days * DAY))
+    for row in values:
+        level, full = rng.uniform(0, 1), rng.uniform(*full_at)
+        for at in range(len(row)):
+            level += step * rng.gamma(2.0, 0.5)
+            if level > full:
+                level, full = 0.05, rng.uniform(*full_at)
+            row[at] = level
+    return values
+
+
+@pytest.mark.parametrize("full_at", [(0.95, 1.05), (0.3, 1.7)])
+def test_what_empties_itself_when_full_or_at_any_time_does_so_in_the_forecast(full_at: tuple[float, float]) -> None:
+    values = oscillating(DAYS + 1, full_at, 3)
+    past, truth = values[:, :-DAY], values[:, -DAY:]
+    forecast = forecast_batch(past, season_lengths=(DAY,), horizon=DAY)
+    assert forecast.point.max() < 2.5
+    assert ((forecast.quantiles[:, :, 0] <= truth) & (truth <= forecast.quantiles[:, :, -1])).mean() > 0.75
+    rises_on = np.abs(past[:, -1:] + 0.013 * np.arange(1, DAY + 1) - truth).mean()
+    assert np.abs(forecast.point - truth).mean() < 0.8 * rises_on
+    assert any("emptied" in note for notes in forecast.warnings for note in notes)
+
+
+def test_stocks_that_are_alike_do_not_fall_at_the_same_time() -> None:
+    forecast = forecast_batch(oscillating(DAYS, (0.3, 1.7), 5), season_lengths=(DAY,), horizon=DAY)
+    falls = np.diff(forecast.paths, axis=2).min(axis=2) < -0.1
+    together = np.corrcoef(falls.astype(float))
+    assert np.nanmean(together[~np.eye(len(together), dtype=bool)]) < 0.5
+
+
 def test_what_moves_up_and_down_is_no_stock() -> None:
     load = np.sin(2 * np.pi * np.arange(DAYS * DAY) / DAY)[None] + np.random.default_rng(1).normal(0, 0.1, DAYS * DAY)
     load[0, 400:] -= 5

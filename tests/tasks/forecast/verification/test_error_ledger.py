@@ -5,9 +5,10 @@ import pytest
 from numpy.typing import NDArray
 
 from tasks.forecast.fleet.offsets import add_offsets
-from tasks.forecast.risk.recalibration import Recalibration, auc, fit_recalibration, reliability
+from tasks.forecast.risk.recalibration import Recalibration, fit_recalibration
 from tasks.forecast.risk.state import joint_paths
 from tasks.forecast.verification.error_ledger import Ledger, calibration_offsets, error_blocks
+from tasks.reliability import auc, reliability
 
 HORIZON = 24
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)

@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.impact import BARS, half_of, placebos, t_test_p_value, table
-from benchmarks.rolling import DEFAULT_DATA, recorded_series
+from benchmarks.forecast_sets import DEFAULT_DATA, half_of
+from benchmarks.impact import BARS, clustered_error, placebos, t_test_p_value, table
+from benchmarks.rolling import recorded_series
+from tests import IS_THOROUGH
 
 
 def _found(data: Path, count: int, folder: Path, half: str = "ab") -> list:  # type: ignore[type-arg]
@@ -16,6 +18,7 @@ def _found(data: Path, count: int, folder: Path, half: str = "ab") -> list:  # t
     return list(placebos(series, folder, 0, (20,)))
 
 
+@pytest.mark.skipif(not IS_THOROUGH, reason="`make bench-impact` has more of them: `make thorough`")
 @pytest.mark.slow
 def test_placebos_on_made_series_are_seldom_believed(tmp_path: Path) -> None:
     found = _found(Path("nowhere"), 3, tmp_path)
@@ -27,10 +30,13 @@ def test_placebos_on_made_series_are_seldom_believed(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not IS_THOROUGH, reason="`make bench-impact` has more of them; `make thorough` runs it")
 @pytest.mark.skipif(not (DEFAULT_DATA / "forecast").exists(), reason="the recorded series are not on this machine")
 def test_placebos_on_recorded_series_are_seldom_believed(tmp_path: Path) -> None:
     found = _found(DEFAULT_DATA, 3, tmp_path, "b")
-    assert np.mean([each.is_false_alarm for each in found]) <= 0.10
+    alarms = np.mean([each.is_false_alarm for each in found])
+    # Three series tell what is broken beyond chance alone; `make bench-impact` holds the bars over all of them.
+    assert alarms - 2 * clustered_error(found) <= BARS["random"]
     assert 0.85 <= np.mean([each.covers for each in found]) <= 0.98
 
 

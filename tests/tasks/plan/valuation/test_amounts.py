@@ -14,6 +14,7 @@ from tasks.drivers.fitting import fit_driven
 from tasks.drivers.responses import RatioResponse, response_of
 from tasks.plan import AmountRules, PlanProblem, make_plans, plan_amounts
 from tasks.plan.problem import Commitment, PlanResult
+from tests.tasks.plan.valuation.test_stepped_amounts import with_declared
 from tests.tasks.plan.worlds import TICK, KnownEffects, goal_of, problem_of, safe, view_of
 
 BUSY = Objective(
@@ -71,6 +72,13 @@ class TestTogether:
     def test_what_an_action_was_measured_to_do_elsewhere_does_not_shrink_a_known_response(self) -> None:
         sober = make_plans(question(np.full(30, 5.0), 3.0, beliefs=KnownEffects({"set": -2.0})))
         assert amounts(sober) == [4]
+
+    def test_an_amount_that_is_declared_to_harm_something_graver_is_not_set(self) -> None:
+        asked = with_declared(question(np.full(30, 5.0), 3.0), 15.0, level=95.0)
+        assert amounts(make_plans(with_declared(asked, 3.0, level=60.0))) == [4]
+        refused = only(make_plans(asked))
+        assert refused.chosen.action == NOTHING
+        assert "more harm than good, to database" in refused.explanation
 
 
 class TestInFlight:

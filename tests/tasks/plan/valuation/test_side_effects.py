@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from storage.records import NOTHING, Autonomy, Candidate, GoalType, Objective, Strategy
 from tasks.plan import PlanProblem, make_plans
 from tasks.plan.valuation.side_effects import harms_of
+from tests import sized
 from tests.tasks.plan.worlds import KnownEffects, goal_of, problem_of, rising_paths
 
 SHED = Candidate(action="shed", target="p", latency_s=10)
@@ -62,7 +63,7 @@ def test_harm_to_a_metric_that_no_objective_limits_costs_nothing() -> None:
     assert make_plans(two_objectives(offer)).decisions[0].chosen.action == "shed"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=sized(30, 60), deadline=None)
 @given(change=st.floats(0.05, 5), error=st.floats(0.01, 5))
 def test_a_measured_side_effect_is_never_believed_larger_than_measured_and_the_less_the_less_sure(
     change: float, error: float

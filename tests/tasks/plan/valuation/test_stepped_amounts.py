@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -29,6 +30,24 @@ def question(move: Move, to: float, *goals: Any, now: float = 4.0, **more: Any) 
         "nothing_floor": 0.05,
     }
     return problem_of(asked, {goal.goal_id: offers for goal in asked}, **fields | more)
+
+
+DATABASE = Objective(name="database", metric="connections", bound=100.0, severity=0.9)
+
+
+def with_declared(problem: PlanProblem, per_unit: float, level: float) -> PlanProblem:
+    """Return a problem where each unit more changes the connections of a database, which stand at a level."""
+    return replace(
+        problem,
+        objectives={**problem.objectives, "database": DATABASE},
+        candidates={
+            key: tuple(each.model_copy(update={"expected_change": {"connections": per_unit}}) for each in offers)
+            for key, offers in problem.candidates.items()
+        },
+        paths={**problem.paths, "connections": np.full((42, 60), level)},
+        step_s={**problem.step_s, "connections": 60.0},
+        series_sd={**problem.series_sd, "connections": 5.0},
+    )
 
 
 def saving() -> Any:
@@ -64,6 +83,20 @@ def test_where_it_stays_nothing_is_done_and_the_reason_is_told(move: Move) -> No
     assert result.actions == ()
     assert result.decisions[0].chosen.action == NOTHING
     assert "workers goes on" in result.decisions[0].explanation
+
+
+def test_a_step_that_is_declared_to_harm_something_graver_is_not_taken() -> None:
+    asked = question(Move.RELIEVE, 5.0)
+    assert make_plans(with_declared(asked, 3.0, level=60.0)).actions != ()
+    told = make_plans(with_declared(asked, 15.0, level=95.0))
+    assert told.actions == ()
+    assert "more harm than good, to database" in str(told.decisions[0].alternatives)
+
+
+def test_what_a_unit_more_relieves_a_unit_less_strains() -> None:
+    asked = question(Move.GIVE_BACK, 3.0, saving())
+    assert make_plans(with_declared(asked, 15.0, level=95.0)).actions != ()
+    assert make_plans(with_declared(asked, -15.0, level=95.0)).actions == ()
 
 
 def test_less_is_set_for_a_goal_to_save_and_for_no_goal_that_a_bound_raised() -> None:
@@ -113,3 +146,14 @@ def test_what_wears_off_before_the_breach_is_not_tried_in_order_to_learn(
         for seed in range(20)
     )
     assert any(make_plans(each).actions for each in questions) is is_tried
+
+
+def test_two_actions_that_set_one_amount_take_one_step_and_the_decision_says_so() -> None:
+    offers = [Candidate(action=name, params={"amount": 5.0}, target=name) for name in ("set", "scale")]
+    traits = {name: safe(name, sets="workers", amounts=(4.0, 5.0)) for name in ("set", "scale")}
+    asked = question(Move.RELIEVE, 5.0, traits=traits)
+    result = make_plans(replace(asked, candidates={"g": tuple(offers)}))
+    assert len(result.actions) == 1
+    said = "set and scale set workers alike: it is one amount, and one of them is taken."
+    assert said in result.decisions[0].explanation
+    assert "alike" not in make_plans(question(Move.RELIEVE, 5.0)).decisions[0].explanation

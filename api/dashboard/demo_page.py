@@ -1,0 +1,33 @@
+"""The page of a demo: the same days run in each way, beside each other, before one looks at what the loop recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from fastapi import FastAPI
+from fastapi.responses import FileResponse, HTMLResponse
+
+from api.dashboard.rendering import HEADERS, Pages
+from api.dependencies import FacadeDep
+
+PICTURE = "/demo.svg"
+# A picture brings its style with it; it runs nothing and loads nothing.
+_PICTURE_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+
+
+def add(app: FastAPI, picture: Path, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Add the page and its picture to an application, and a link to it on every page; `rows` has a column a head."""
+    pages: Pages = app.state.pages
+    pages.environment.globals["is_demo"] = True
+
+    @app.get("/demo", include_in_schema=False)
+    def demo(facade: FacadeDep) -> HTMLResponse:
+        """Show what the demo came to."""
+        return pages.page(facade, "demo.html", picture=PICTURE, heads=heads, rows=rows)
+
+    @app.get(PICTURE, include_in_schema=False)
+    def drawing() -> FileResponse:
+        """Return the picture as it was written."""
+        headers = {**HEADERS, "Content-Security-Policy": _PICTURE_POLICY}
+        return FileResponse(picture, media_type="image/svg+xml", headers=headers)

@@ -1,0 +1,147 @@
+"""A page for every record: goal, action, decision, outcome, pattern, objective, cycle, with links both ways."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from fastapi.responses import HTMLResponse, Response
+
+from api import commands, queries
+from api.dashboard import answer_form, forecast_picture, outcome_pictures, page_data
+from api.dashboard.chart_data import as_csv, as_json
+from api.dashboard.list_pages import goals_page
+from api.dashboard.rendering import CHART_POLICY, Pages
+from api.dependencies import FacadeDep
+from storage.errors import ForeactError
+
+MOST_SERIES = 100
+
+
+def add(router: APIRouter, pages: Pages) -> None:
+    """Add the pages of records to a router."""
+    _add_goal_and_action(router, pages)
+    _add_decision_and_outcome(router, pages)
+    _add_what_is_wanted(router, pages)
+
+
+def _add_goal_and_action(router: APIRouter, pages: Pages) -> None:
+    @router.get("/goals/{goal_id}")
+    @pages.refusing
+    def goal(goal_id: str, facade: FacadeDep) -> HTMLResponse:
+        """Show one goal: why it was set, what was decided, done and changed."""
+        detail = queries.goals.detail(facade, goal_id)
+        pictures = outcome_pictures.target_pictures(facade, [each for act in detail.actions for each in act.outcomes])
+        cycle_id = facade.store.goals.cycle_of(goal_id)
+        return pages.page(facade, "goal.html", goal=detail, pictures=pictures, cycle_id=cycle_id)
+
+    @router.get("/actions/{action_id}")
+    @pages.refusing
+    def action(action_id: str, facade: FacadeDep) -> HTMLResponse:
+        """Show one action with its receipt and what it changed."""
+        detail = queries.goals.action_detail(facade, commands.operator.existing(facade, action_id), facade.clock())
+        target = page_data.target_outcome(detail)
+        picture = outcome_pictures.drawn(facade, target) if target else None
+        fields = answer_form.fields_of(facade, detail.action) if detail.needs_approval else []
+        return pages.page(
+            facade,
+            "action.html",
+            policy=CHART_POLICY,
+            detail=detail,
+            target=target,
+            picture=picture,
+            fields=fields,
+        )
+
+
+def _add_decision_and_outcome(router: APIRouter, pages: Pages) -> None:
+    @router.get("/decisions/{decision_id}")
+    @pages.refusing
+    def decision(decision_id: str, facade: FacadeDep) -> HTMLResponse:
+        """Show one decision: what was chosen, instead of what, and why."""
+        record = queries.goals.decision(facade, decision_id)
+        planned = facade.store.actions.of_goal(record.goal_id)
+        return pages.page(
+            facade,
+            "decision.html",
+            decision=record,
+            goal=facade.store.goals.get(record.goal_id),
+            actions=[view.action for view in planned if view.action.decision_id == decision_id],
+            cycle_id=facade.store.decisions.cycle_of(decision_id),
+            margin=page_data.margin(record),
+        )
+
+    @router.get("/outcomes/{outcome_id}")
+    @pages.refusing
+    def outcome(outcome_id: str, facade: FacadeDep) -> HTMLResponse:
+        """Show one outcome: what was seen, what would have been, and the difference."""
+        detail = queries.outcomes.detail(facade, outcome_id)
+        picture = outcome_pictures.drawn(facade, detail.outcome)
+        return pages.page(
+            facade,
+            "outcome.html",
+            policy=CHART_POLICY,
+            outcome=detail.outcome,
+            estimand=detail.estimand,
+            picture=picture,
+        )
+
+    @router.get("/outcomes/{outcome_id}/data")
+    def data(outcome_id: str, facade: FacadeDep) -> Response:
+        """Return what the chart of an outcome shows."""
+        return as_json(outcome_pictures.chart_of(facade, queries.outcomes.existing(facade, outcome_id)))
+
+    @router.get("/outcomes/{outcome_id}/data.csv")
+    def table(outcome_id: str, facade: FacadeDep) -> Response:
+        """Return the same as a table."""
+        return as_csv(outcome_pictures.chart_of(facade, queries.outcomes.existing(facade, outcome_id)), outcome_id)
+
+
+def _add_what_is_wanted(router: APIRouter, pages: Pages) -> None:
+    @router.get("/patterns/{pattern_id}")
+    @pages.refusing
+    def pattern(pattern_id: str, facade: FacadeDep) -> HTMLResponse:
+        """Show one pattern with its evidence."""
+        record = facade.store.patterns.newest(pattern_id)
+        if record is None:
+            raise ForeactError("pattern_unknown", f"There is no pattern {pattern_id}.", status=404)
+        is_series = any(info.series == record.subject for info in facade.store.samples.known())
+        goals = goals_page(facade, record.subject, "", 1)
+        return pages.page(facade, "pattern.html", pattern=record, is_series=is_series, goals=goals)
+
+    @router.get("/objectives/{name}")
+    @pages.refusing
+    def objective(name: str, facade: FacadeDep) -> HTMLResponse:
+        """Show one objective: its bound, its metrics with their risks, and the goals set for it."""
+        views = commands.objectives.listed(facade).objectives
+        view = next((each for each in views if each.objective.name == name), None)
+        if view is None:
+            raise ForeactError("objective_unknown", f"There is no objective {name}.", status=404)
+        risks = {each.series: each for each in queries.forecasts.foreseen(facade).breaches if each.objective == name}
+        known = [info for info in facade.store.samples.known() if view.objective.matches(info.series)]
+        known.sort(key=lambda info: -risks[info.series].probability if info.series in risks else 0.0)
+        goals = goals_page(facade, "", "", 1, objective=name)
+        return pages.page(
+            facade, "objective.html", view=view, series=known[:MOST_SERIES], total=len(known), risks=risks, goals=goals
+        )
+
+    @router.get("/cycles/{cycle_id}")
+    @pages.refusing
+    def cycle(cycle_id: str, facade: FacadeDep) -> HTMLResponse:
+        """Show one turn of the loop, stage by stage, with what it decided and found."""
+        detail = queries.agent.cycle(facade, cycle_id)
+        store = facade.store
+        return pages.page(
+            facade,
+            "cycle.html",
+            detail=detail,
+            goals=store.goals.of_cycle(cycle_id)[:MOST_SERIES],
+            decisions=store.decisions.of_cycle(cycle_id),
+            actions=store.actions.of_cycle(cycle_id)[:MOST_SERIES],
+            outcomes=store.outcomes.of_cycle(cycle_id)[:MOST_SERIES],
+            patterns=store.patterns.of_cycle(cycle_id)[:MOST_SERIES],
+        )
+
+    @router.get("/cycles/{cycle_id}/forecast.svg")
+    def forecast(cycle_id: str, facade: FacadeDep) -> Response:
+        """Draw what one turn of the loop foresaw, as a picture that other programs show."""
+        drawn = forecast_picture.picture(facade, queries.agent.cycle(facade, cycle_id).cycle)
+        return Response(drawn, media_type="image/svg+xml", headers=forecast_picture.HEADERS_OF_PICTURE)

@@ -1,0 +1,1 @@
+"""Commands about the installation and the recorded history, which ask no facade."""

@@ -1,0 +1,25 @@
+"""`foreact completion`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+EXAMPLE = "foreact completion bash > ~/.local/share/bash-completion/completions/foreact"
+
+
+class Shell(StrEnum):
+    """The shells that can complete commands and options of foreact."""
+
+    BASH = "bash"
+    ZSH = "zsh"
+    FISH = "fish"
+
+
+def run(shell: Annotated[Shell, typer.Argument(help="bash, zsh or fish.")]) -> None:
+    """Print what makes the shell complete commands and options."""
+    from typer.completion import get_completion_script  # type: ignore[attr-defined]
+
+    typer.echo(get_completion_script(prog_name="foreact", complete_var="_FOREACT_COMPLETE", shell=shell.value))

@@ -1,0 +1,79 @@
+"""`foreact config`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.options import Json, Where, tell
+
+if TYPE_CHECKING:
+    from settings import Settings
+
+EXAMPLE = "foreact config show --all"
+
+
+class ConfigDeed(StrEnum):
+    """What can be asked about the configuration."""
+
+    CHECK = "check"
+    SHOW = "show"
+
+
+def run(
+    deed: Annotated[ConfigDeed, typer.Argument(help="check foreact.toml, or show what is in force.")] = ConfigDeed.SHOW,
+    everything: Annotated[bool, typer.Option("--all", help="Show what is as by default, too.")] = False,
+    json: Json = False,
+) -> None:
+    """Check foreact.toml, or show what is in force. Secrets are not shown; check ends with 1 if it finds trouble."""
+    if deed is ConfigDeed.CHECK:
+        _check(json)
+    else:
+        _show(everything, json)
+
+
+def _check(json: bool) -> None:
+    from api.processes.preflight import unread_in
+    from cli import show
+    from settings import CONFIG_NAME, load_settings
+    from storage.errors import ForeactError
+
+    file = Where.folder / CONFIG_NAME
+    try:
+        settings = load_settings(Where.folder)
+        trouble = [*unread_in(settings), *_unheard(settings)]
+    except ForeactError as refusal:
+        trouble = [str(refusal)]
+    well = f"{file} can be used." if file.exists() else f"There is no {file}; the defaults apply."
+    told = {"file": file, "is_valid": not trouble, "trouble": trouble}
+    tell(told, json, lambda: show.say("\n".join(trouble) or well))
+    if trouble:
+        raise typer.Exit(1)
+
+
+def _unheard(settings: Settings) -> list[str]:
+    """Return a sentence for each name that nothing recorded answers to; nothing is opened where nothing is recorded."""
+    from storage import open_store
+    from tasks.objectives.in_force import said_of_names
+
+    if not settings.database_path.exists():
+        return []
+    with open_store(settings.database_path) as store:
+        return said_of_names(settings, store)
+
+
+def _show(everything: bool, json: bool) -> None:
+    from cli import show
+    from cli.options import settings_here
+    from settings import Settings
+
+    in_force = settings_here().shown()
+    if json:
+        tell(in_force, json, lambda: None)
+        return
+    usual = show.flat(Settings.model_construct().shown())
+    lines = {key: text for key, text in show.flat(in_force).items() if everything or usual.get(key) != text}
+    rows = list(lines.items())
+    show.table("", ("", ""), rows, "All is as by default: foreact config show --all")

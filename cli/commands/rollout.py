@@ -1,0 +1,17 @@
+"""`foreact rollout`."""
+
+from __future__ import annotations
+
+from cli.options import Json, settings_here, tell
+
+EXAMPLE = "foreact rollout"
+
+
+def run(json: Json = False) -> None:
+    """Show what each action may do, and what more needs."""
+    from cli import show
+    from cli.client import desk
+
+    with desk(settings_here()) as ask:
+        answer = ask.get("/rollout")
+    tell(answer, json, lambda: show.rollout(answer))

@@ -1,0 +1,117 @@
+"""The demo as one picture: the same fortnight run in each way, one above the other. SVG that loads nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from markupsafe import Markup
+
+from api.dashboard.drawing import Box, Scale, drawing, element, line
+from flows.demo import DemoReport, Way
+from storage.records import FloatArray
+
+WIDTH, LEFT, RIGHT = 1000.0, 16.0, 770.0
+TOP, ROW, GAP, FOOT = 64.0, 118.0, 26.0, 66.0
+MOST_MS = 380.0
+MEAN_OF_STEPS = 4
+"""Twenty minutes to a point: finer is not seen."""
+STYLE = """
+svg{--back:#fff;--text:#18202c;--soft:#5f6b7c;--grid:#e2e6ec;--late:#c4262e;--good:#167a4a;--act:#3157d5}
+@media (prefers-color-scheme:dark){svg{--back:#0d1117;--text:#e6edf3;--soft:#9aa7b8;--grid:#2a323d;--late:#ff6b6b;
+--good:#4cc38a;--act:#7aa2ff}}
+rect.back{fill:var(--back)}text{font:14px system-ui,sans-serif;fill:var(--soft)}text.title{font-size:20px;
+font-weight:650;fill:var(--text)}text.name{font-size:15px;font-weight:600;fill:var(--text)}text.big{font-size:30px;
+font-weight:700;fill:var(--late)}text.big.good{fill:var(--good)}.bound{stroke:var(--late);stroke-dasharray:5 4}
+.grid{stroke:var(--grid)}.value{fill:none;stroke:var(--text);stroke-width:1.2;stroke-linejoin:round}
+.late{fill:var(--late);opacity:.8}.act{stroke:var(--act);stroke-width:2}text.small{font-size:12px}
+"""
+
+
+def draw(report: DemoReport) -> str:
+    """Return the picture as an SVG document that reads in light and in dark."""
+    height = TOP + len(report.ways) * (ROW + GAP) + FOOT
+    days = (report.foreact.times[-1] - report.foreact.times[0]).days + 1
+    title = f"The same {days} days of a web shop: how long answers took"
+    parts = [
+        element("style", STYLE),
+        element("rect", class_="back", width=WIDTH, height=height),
+        element("text", title, class_="title", x=LEFT, y=30.0),
+        element("text", _key(report.foreact.bound), class_="small", x=LEFT, y=52.0),
+    ]
+    weeks = report.weeks()
+    for number, way in enumerate(report.ways):
+        by_week = [way.late_minutes_between(*week) for week in weeks]
+        is_good = by_week[-1] < report.nothing.late_minutes_between(*weeks[-1]) / 2
+        parts += _row(way, TOP + number * (ROW + GAP), by_week, is_good)
+    parts += [
+        element("text", text, x=LEFT, y=height - FOOT + 16.0 + 20.0 * at) for at, text in enumerate(sentences(report))
+    ]
+    label = "; ".join(f"{way.name}: {way.late_minutes:,.0f} late minutes" for way in report.ways)
+    return str(drawing("demo", WIDTH, height, label, parts, xmlns="http://www.w3.org/2000/svg")) + "\n"
+
+
+def _key(bound: float) -> str:
+    return f"red: later than the objective of {bound:g} ms allows; blue: something was done"
+
+
+def sentences(report: DemoReport) -> Sequence[str]:
+    """Return what each side knew, and what the loop found out, a sentence each."""
+    return (
+        "The rule was told that more workers help, and waits until answers are late.",
+        "foreact was told neither. Now and then it does nothing on purpose, to know what happens anyway.",
+        learned(report),
+    )
+
+
+def learned(report: DemoReport) -> str:
+    """Say which actions were tried how often, and how often each improved something."""
+    counts: dict[str, list[str]] = {}
+    for outcome in report.simulation.outcomes:
+        if outcome.role == "target" and outcome.action in {name for _, name in report.foreact.acts}:
+            counts.setdefault(outcome.action, []).append(str(outcome.verdict))
+    ranked = sorted(counts.items(), key=lambda each: -each[1].count("improved"))
+    tried = [f"{name} helped {seen.count('improved')} times of {len(seen)}" for name, seen in ranked]
+    return f"What it found out: {', '.join(tried)}." if tried else "Nothing was measured yet."
+
+
+def _row(way: Way, top: float, by_week: Sequence[float], is_good: bool) -> list[Markup]:
+    times_s = np.array([each.timestamp() for each in way.times])
+    scale = Scale(times_s[0], times_s[-1], 0.0, MOST_MS, Box(LEFT, RIGHT, top, top + ROW))
+    count = len(times_s) // MEAN_OF_STEPS * MEAN_OF_STEPS
+    middles = times_s[:count].reshape(-1, MEAN_OF_STEPS).mean(axis=1)
+    means = way.response_ms[:count].reshape(-1, MEAN_OF_STEPS).mean(axis=1)
+    x, y, bound_y = scale.x(middles), scale.y(means), float(scale.y(way.bound))
+    acts = [float(scale.x(at.timestamp())) for at, _ in way.acts]
+    tone = "big good" if is_good else "big"
+    figures = f"{_several(len(way.acts), 'act')}, cost {way.cost:,.0f}"
+    return [
+        element("line", class_="grid", x1=LEFT, x2=RIGHT, y1=top + ROW, y2=top + ROW),
+        element("path", class_="value", d=line(x, y, len(x))),
+        element("path", class_="late", d=_above(x, np.asarray(y), bound_y)),
+        element("line", class_="bound", x1=LEFT, x2=RIGHT, y1=bound_y, y2=bound_y),
+        *(element("line", class_="act", x1=at, x2=at, y1=top + ROW, y2=top + ROW + 7.0) for at in acts),
+        element("text", way.name, class_="name", x=RIGHT + 20.0, y=top + 30.0),
+        element("text", f"{by_week[-1]:,.0f}", class_=tone, x=RIGHT + 20.0, y=top + 60),
+        *(
+            element("text", text, class_="small", x=RIGHT + 20.0, y=top + 79.0 + 17.0 * at)
+            for at, text in enumerate((*_late(by_week), figures))
+        ),
+    ]
+
+
+def _late(by_week: Sequence[float]) -> Sequence[str]:
+    """Say what the figure above it counts: what came after the first week, in which foreact still had to learn."""
+    if len(by_week) == 1:
+        return ("late minutes",)
+    return "late minutes after the first week", f"{by_week[0]:,.0f} in it, {sum(by_week):,.0f} in all"
+
+
+def _several(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def _above(x: FloatArray, y: FloatArray, bound_y: float) -> str:
+    """Return the area between a line and the bound below it, as a path; y grows downward."""
+    upper = " ".join(f"L{across:.1f},{min(up, bound_y):.1f}" for across, up in zip(x.tolist(), y.tolist(), strict=True))
+    return f"M{x[0]:.1f},{bound_y:.1f} {upper} L{x[-1]:.1f},{bound_y:.1f}Z"

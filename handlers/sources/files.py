@@ -1,0 +1,75 @@
+"""Samples from CSV and Parquet files, many at a time."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from handlers.contract.source import source
+from storage.data_files import FileLayout, read_series
+from storage.errors import ForeactError
+from storage.samples import SampleColumns
+
+REMEDY = "Correct it under [sources.files] in foreact.toml."
+WRITTEN_LATE = timedelta(minutes=10)
+
+
+@source(
+    name="files",
+    interval_s=300.0,
+    options={
+        "path": "a file, or a pattern such as data/*.parquet",
+        "time_column": "name of the time column; usually detected",
+        "metric_column": "name of the column with the metric's name, if there is one",
+        "value_columns": "names of the value columns; by default all with numbers",
+        "label_columns": "names of the label columns; by default all with text",
+        "metric": "name of the metric if there is one value column",
+        "timezone": "time zone of times without one; UTC",
+        "unit": "unit of the values",
+        "max_rows": "how many points one pull may give; 2000000",
+    },
+)
+def files(options: Mapping[str, Any], since: datetime | None, until: datetime) -> Iterable[SampleColumns]:
+    """Read the points of CSV and Parquet files whose time lies after `since` and not after `until`.
+
+    Files that were not written since are not opened. Raises ForeactError naming the file that cannot be read.
+    """
+    layout = _layout(options)
+    most, unit = int(options.get("max_rows", 2_000_000)), str(options.get("unit", ""))
+    for path in _written_since(str(options.get("path") or ""), since):
+        found = read_series(path, layout, since, until)
+        if len(found) > most:
+            detail = f"{path} gives {len(found):,} points, more than max_rows = {most:,}."
+            raise ForeactError("files_too_many_rows", detail, "Import it with `foreact import`, or increase max_rows.")
+        yield from found.in_parts(unit)
+
+
+def _written_since(pattern: str, since: datetime | None) -> list[str]:
+    paths = sorted(glob.glob(pattern)) if pattern else []
+    if not paths:
+        raise ForeactError("files_none", f"There is no file {pattern or 'named'}.", REMEDY)
+    if since is None:
+        return paths
+    # A point later than all so far cannot lie in a file that was closed before it.
+    newest_s = (since - WRITTEN_LATE).timestamp()
+    return [path for path in paths if Path(path).stat().st_mtime >= newest_s]
+
+
+def _layout(options: Mapping[str, Any]) -> FileLayout:
+    timezone = str(options.get("timezone", "UTC"))
+    try:
+        ZoneInfo(timezone)
+    except (ZoneInfoNotFoundError, ValueError):
+        raise ForeactError("files_timezone", f"There is no time zone {timezone!r}.", REMEDY) from None
+    return FileLayout(
+        time_column=str(options.get("time_column") or ""),
+        metric_column=str(options.get("metric_column") or ""),
+        value_columns=tuple(options.get("value_columns") or ()),
+        label_columns=tuple(options.get("label_columns") or ()),
+        metric=str(options.get("metric") or ""),
+        timezone=timezone,
+    )

@@ -1,0 +1,1 @@
+"""Causes: which component moved first and explains that a goal's series did."""

@@ -1,0 +1,483 @@
+"""Every page in a real browser: nothing complains, every click does what it says, and large stores stay quick."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import quote
+
+import httpx
+import numpy as np
+import pytest
+import uvicorn
+
+from api.app import create_app
+from api.approval_links import links_for
+from api.dashboard.paging import series_href
+from settings import ServerSettings, Settings, load_settings, utc_now
+from storage import Store, open_store
+from storage.records import Approval, Autonomy, Cycle, GoalState, Pattern, Sample, series_key
+from tests import sized
+from tests.api import worlds
+from tests.api.conftest import RecordingTrigger
+from tests.api.dashboard.browser import BROWSER, Tab, browser, soon
+from tests.conftest import free_port
+
+pytestmark = pytest.mark.skipif(BROWSER is None, reason="there is no Chromium here")
+
+PICTURES = Path(os.environ["FOREACT_TEST_PICTURES"]) if os.environ.get("FOREACT_TEST_PICTURES") else None
+"""The folder in which each page's picture is to be kept, for people to look at."""
+MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
+EVIL = {"path": "/../<img src=x onerror=boom()>"}
+PAGES = (
+    "/",
+    "/goals",
+    "/actions",
+    "/series",
+    "/objectives",
+    "/patterns",
+    "/outcomes",
+    "/cycles",
+    "/search?q=cpu",
+    "/goals/goal-1",
+    "/actions/action-1",
+    "/actions/action-4",
+    "/decisions/decision-1",
+    "/outcomes/outcome-action-4",
+    "/patterns/p2",
+    "/objectives/cpu-not-saturated",
+    "/cycles/cycle-1",
+    "/series/cpu_used_ratio",
+    "/series/cpu_used_ratio?range=28d",
+    series_href(series_key("evil", EVIL)),
+    "/learning",
+    "/rollout",
+    "/settings?all=true",
+    "/audit?verify=true",
+    "/backtests",
+    "/docs",
+)
+
+
+class FacadeOnPort:
+    """A facade on a port, over a store that was lived in."""
+
+    def __init__(self, store: Store, settings: Settings, now: datetime | None = None) -> None:
+        self.store, self.trigger, self.port = store, RecordingTrigger(), free_port()
+        self.address = f"http://127.0.0.1:{self.port}"
+        clock = (lambda: now) if now else utc_now
+        app = create_app(settings, store=store, trigger=self.trigger, clock=clock)
+        self.server = uvicorn.Server(uvicorn.Config(app, port=self.port, log_level="warning", ws="none"))
+        self._thread = threading.Thread(target=self.server.run)
+
+    def __enter__(self) -> FacadeOnPort:
+        self._thread.start()
+        soon("the facade", lambda: self.server.started)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.server.should_exit = True
+        self._thread.join(20)
+
+
+def lived(store: Store, now: datetime) -> None:
+    worlds.samples(store, now, 600)
+    store.samples.append([Sample(metric="evil", labels=EVIL, value=1.0 + i, ts=now - i * MINUTE) for i in range(60)])
+    worlds.a_turn(store, now)
+    worlds.a_history(store, now)
+    at_s = (now - 30 * MINUTE).timestamp()
+    spike = Pattern(
+        pattern_id="p2",
+        kind="anomaly",
+        subject=worlds.SERIES,
+        statement="cpu_used_ratio went to <b>99 %</b>, above the expected 40 %, at 2026-03-02 12:00 UTC.",
+        strength=0.7,
+        evidence={"at_s": at_s, "end_s": at_s, "value": 0.99, "expected": 0.4},
+    )
+    again = Cycle(
+        cycle_id="cycle-2", agent="default", tick=now, autonomous=True, configuration_hash="c", code_version="0", seed=0
+    )
+    measured = worlds.an_action("action-4", now - 30 * MINUTE, level=Autonomy.AUTO)
+    store.actions.append([measured], "cycle-1")
+    store.actions.finish(worlds.a_receipt("action-4", now - 29 * MINUTE))
+    ten = {"forecast": [0.5] * 10, "low": [0.4] * 10, "high": [0.6] * 10}
+    evidence = {**ten, "step_s": 60, "window_steps": 5, "expected": 0.5}
+    outcome = worlds.an_outcome(measured, now - 5 * MINUTE).model_copy(update={"evidence": evidence})
+    store.outcomes.append([outcome], "cycle-1")
+    store.cycles.begin(again)
+    store.patterns.append([spike], "cycle-2")
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    from settings import SamplerSettings
+
+    home = tmp_path_factory.mktemp("home")
+    return load_settings(home, home=home, sampler=SamplerSettings(enabled=False))
+
+
+@pytest.fixture(scope="module")
+def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
+    with browser(tmp_path_factory.mktemp("browser")) as opened:
+        yield opened
+
+
+@pytest.fixture
+def served(settings: Settings) -> Iterator[FacadeOnPort]:
+    with open_store() as store:
+        lived(store, datetime.now(UTC))
+        with FacadeOnPort(store, settings) as running:
+            yield running
+
+
+def chart_is_drawn(tab: Tab) -> bool:
+    return bool(tab.run("!!document.querySelector('#chart.js-plotly-plot .scatterlayer .trace')"))
+
+
+@pytest.mark.parametrize("width", [1280, 360])
+def test_no_page_complains_or_scrolls_sideways_or_asks_elsewhere(tab: Tab, served: FacadeOnPort, width: int) -> None:
+    tab.resize(width, 900)
+    complaints = {}
+    for path in PAGES:
+        tab.open(served.address + path)
+        if tab.run("!!document.getElementById('chart')"):
+            soon(f"the chart of {path}", lambda: chart_is_drawn(tab))
+        if said := tab.complaints():
+            complaints[path] = said
+        assert [each for each in tab.asked() if not each.startswith((served.address, "blob:", "data:"))] == [], path
+        assert tab.run("document.documentElement.scrollWidth") <= width, path
+        assert tab.run("document.querySelectorAll('h1').length") >= 1, path
+        if PICTURES:
+            tab.picture(PICTURES / f"{width}{quote(path, safe='')[:80]}.png")
+    assert complaints == {}
+    assert tab.run("typeof boom") == "undefined"
+
+
+def approval_of(served: FacadeOnPort, action_id: str) -> Approval | None:
+    view = served.store.actions.get(action_id)
+    assert view is not None
+    return view.approval
+
+
+def answer(tab: Tab, name: str, reason: str) -> None:
+    """Say in the dialog who does it and why."""
+    soon("the dialog", lambda: tab.run("document.getElementById('ask').open"))
+    tab.type("#ask input[name=by]", name)
+    tab.type("#ask textarea", reason)
+    tab.click("#ask button[value=go]")
+
+
+def test_an_action_is_approved_with_another_parameter_a_name_and_a_reason(tab: Tab, served: FacadeOnPort) -> None:
+    tab.open(f"{served.address}/actions/action-1")
+    tab.type("[data-name=nice]", "15")
+    tab.click("button.go[data-post]")
+    soon("the changes", lambda: "nice = 15" in tab.run("document.getElementById('ask-changes').textContent"))
+    answer(tab, "Ada", "gentler")
+    view = soon("the approval", lambda: approval_of(served, "action-1"))
+    assert (view.approved, view.params, view.note) == (True, {"nice": 15}, "gentler")
+    assert view.by.endswith("(Ada)")
+    assert tab.complaints() == []
+
+
+def test_what_the_dialog_is_left_with_changes_nothing(tab: Tab, served: FacadeOnPort) -> None:
+    tab.open(f"{served.address}/actions/action-1")
+    tab.click("button.go[data-post]")
+    soon("the dialog", lambda: tab.run("document.getElementById('ask').open"))
+    tab.click("#ask button[value='']")
+    soon("the end of the dialog", lambda: not tab.run("document.getElementById('ask').open"))
+    assert approval_of(served, "action-1") is None
+
+
+def test_reject_undo_mode_stop_and_cancel_are_each_one_click_with_a_reason(tab: Tab, served: FacadeOnPort) -> None:
+    clicks = (
+        ("/", "[data-post$='action-1/reject']", "reject action"),
+        ("/", "[data-post$='action-2/undo']", "undo action"),
+        ("/", "button[role=switch]", "set mode"),
+        ("/", "button.stop", "kill switch on"),
+        ("/", "button[data-body*=release]", "kill switch off"),
+        ("/goals/goal-1", "[data-post$='goal-1/cancel']", "cancel goal"),
+    )
+    for path, selector, verb in clicks:
+        tab.open(served.address + path)
+        tab.click(selector)
+        answer(tab, "Grace", f"because {verb}")
+        entry = soon(verb, lambda: next((e for e in served.store.audit.latest(9) if e.verb == verb), None))  # noqa: B023
+        assert entry.actor.endswith("(Grace)")
+        assert f"because {verb}" in json.dumps(entry.detail)
+        assert tab.complaints() == []
+    tab.open(served.address)
+    soon("the switch", lambda: tab.run("document.querySelector('button[role=switch]').ariaChecked") == "false")
+
+
+def test_an_objective_is_set_and_removed_with_a_name_and_a_reason(tab: Tab, served: FacadeOnPort) -> None:
+    tab.open(f"{served.address}/objectives/cpu-not-saturated")
+    tab.type("#wanted input[name=bound]", "0.8")
+    for selector, verb in (("button[data-put]", "set objective"), ("button[data-remove]", "remove objective")):
+        tab.run("window.isAsBefore = true")
+        tab.click(selector)
+        answer(tab, "Ada", f"because {verb}")
+        entry = soon(verb, lambda: next((e for e in served.store.audit.latest(2) if e.verb == verb), None))  # noqa: B023
+        assert entry.actor.endswith("(Ada)")
+        assert entry.detail["note"] == f"because {verb}"
+        assert entry.detail.get("bound", 0.8) == 0.8
+        soon("the page as it is now", lambda: tab.run("typeof isAsBefore") == "undefined")
+    soon("the list", lambda: tab.run("location.pathname") == "/objectives")
+    assert tab.complaints() == []
+
+
+def test_a_cycle_is_started_without_a_question(tab: Tab, served: FacadeOnPort) -> None:
+    tab.open(served.address)
+    tab.click("[data-post$='analysis/trigger']")
+    soon("the run", lambda: [each for each, _, _ in served.trigger.calls if each == "cycle"])
+
+
+def test_a_link_from_an_alert_approves_with_one_tap_on_a_phone(
+    tab: Tab, served: FacadeOnPort, settings: Settings
+) -> None:
+    view = served.store.actions.get("action-1")
+    assert view is not None
+    reached = settings.model_copy(update={"server": ServerSettings(public_url=served.address)})
+    links = links_for(reached, view, datetime.now(UTC))
+    assert links is not None
+    tab.resize(360, 700)
+    tab.open(links[0])
+    assert tab.run("document.documentElement.scrollWidth") <= 360
+    assert approval_of(served, "action-1") is None
+    tab.type("#by", "Ada")
+    tab.click("button.go")
+    approval = soon("the approval", lambda: approval_of(served, "action-1"))
+    assert approval.approved
+    assert approval.by.endswith("(Ada)")
+    soon("the answer", lambda: tab.run("document.querySelector('h1')?.textContent") == "Approved")
+    tab.open(links[1])
+    assert "was approved by link:" in tab.run("document.body.textContent")
+    tab.resize(1280, 900)
+
+
+def test_a_backtest_is_started_from_its_form(tab: Tab, served: FacadeOnPort) -> None:
+    tab.open(f"{served.address}/backtests")
+    tab.type("#days", "3")
+    tab.click("button.go")
+    soon("the run", lambda: ("backtest", {"days": 3}) in [each[:2] for each in served.trigger.calls])
+    assert tab.complaints() == []
+
+
+def test_the_search_is_a_key_away_and_leads_to_the_page_of_the_metric(tab: Tab, served: FacadeOnPort) -> None:
+    tab.open(served.address)
+    for kind, more in (("keyDown", {"text": "/"}), ("keyUp", {})):
+        tab.call("Input.dispatchKeyEvent", type=kind, key="/", **more)
+    assert tab.run("document.activeElement.name") == "q"
+    tab.call("Input.insertText", text="cpu_used")
+    for kind, more in (("keyDown", {"text": "\r"}), ("keyUp", {})):
+        tab.call("Input.dispatchKeyEvent", type=kind, key="Enter", windowsVirtualKeyCode=13, **more)
+    soon("what was found", lambda: tab.run("location.pathname") == "/search")
+    tab.click("a[href='/series/cpu_used_ratio']")
+    soon("the chart", lambda: chart_is_drawn(tab))
+    tab.click("a[href='?range=7d']")
+    soon("the range", lambda: tab.run("location.search") == "?range=7d" and chart_is_drawn(tab))
+    hour = "new Date(Date.now() - new Date().getTimezoneOffset() * 60000 - 3600000 * {}).toISOString().slice(0, 16)"
+    for name, ago in (("from", 3), ("to", 1)):
+        tab.run(f"document.querySelector('#between [name={name}]').value = {hour.format(ago)}")
+    tab.click("#between button")
+    soon("the part of the past", lambda: "to=" in tab.run("location.search") and chart_is_drawn(tab))
+    assert tab.run("[shown.now, shown.at.at(-1) - shown.at[0] > 6000, shown.at.at(-1) < Date.now() / 1000 - 3500]") == [
+        None,
+        True,
+        True,
+    ]
+
+
+def test_the_points_of_an_outcomes_chart_are_read_by_keys(tab: Tab, served: FacadeOnPort) -> None:
+    tab.open(f"{served.address}/outcomes/outcome-action-4")
+    soon("the chart", lambda: chart_is_drawn(tab))
+    assert "without the action" in tab.run("document.getElementById('chart').data.map(each => each.name)")
+    tab.run("document.getElementById('chart').focus()")
+    reading = "document.getElementById('reading').textContent"
+    said = []
+    for key in ("ArrowRight", "ArrowLeft", "Home"):
+        for kind in ("keyDown", "keyUp"):
+            tab.call("Input.dispatchKeyEvent", type=kind, key=key)
+        said.append(soon("the reading", lambda: tab.run(reading)))
+    assert "without the action 0.5, 90 %: 0.4 to 0.6" in said[0]
+    assert len(set(said)) == 3
+    assert "without" not in said[2]
+    assert tab.complaints() == []
+
+
+def test_a_chart_shows_all_there_is_and_can_be_read_zoomed_and_taken_away(
+    tab: Tab, served: FacadeOnPort, tmp_path: Path
+) -> None:
+    tab.resize(1280, 900)
+    tab.open(f"{served.address}/series/cpu_used_ratio")
+    soon("the chart", lambda: chart_is_drawn(tab))
+    names = tab.run("document.getElementById('chart').data.map(each => each.name)")
+    assert {"observed", "forecast", "90 %", "50 %", "anomaly", "shift", "act"} <= set(names)
+    drawn = tab.run("document.getElementById('chart').textContent")
+    assert "cpu-not-saturated breaks (70 %)" in drawn
+    box = tab.run("document.querySelector('.nsewdrag').getBoundingClientRect().toJSON()")
+    middle = box["y"] + box["height"] / 2
+    tab.call("Input.dispatchMouseEvent", type="mouseMoved", x=box["x"] + box["width"] / 2, y=middle)
+    soon("the value under the pointer", lambda: "UTC" in tab.run("document.querySelector('.hoverlayer').textContent"))
+    shown_range = "document.getElementById('chart').layout.xaxis.range"
+    before = tab.run(shown_range)
+    for kind, share in (("mousePressed", 0.2), ("mouseMoved", 0.4), ("mouseMoved", 0.6), ("mouseReleased", 0.6)):
+        where = {"x": box["x"] + share * box["width"], "y": middle}
+        tab.call("Input.dispatchMouseEvent", type=kind, button="left", buttons=1, clickCount=1, **where)
+    soon(
+        "the part that was drawn over", lambda: tab.run("document.getElementById('chart').layout.xaxis.range") != before
+    )
+    tab.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
+    tab.click("#png")
+    picture = soon("the picture", lambda: next(iter(tmp_path.glob("*.png")), None))
+    soon("all of it", lambda: picture.read_bytes()[:4] == b"\x89PNG")
+    table = httpx.get(
+        f"{served.address}/series-data.csv?name=cpu_used_ratio&range=1d", trust_env=False
+    ).text.splitlines()
+    assert table[0] == "timestamp,kind,value,low_90,high_90"
+    assert sum(",observed," in row for row in table) == 600
+    assert sum(",forecast," in row for row in table) == 120
+    assert tab.complaints() == []
+
+
+def test_a_chart_goes_on_with_new_values_alone(tab: Tab, served: FacadeOnPort) -> None:
+    tab.open(f"{served.address}/series/cpu_used_ratio?range=1h")
+    soon("the chart", lambda: chart_is_drawn(tab))
+    seen = len(tab.run("shown.at"))
+    served.store.samples.append([Sample(metric="cpu_used_ratio", value=0.77, ts=datetime.now(UTC), unit="ratio")])
+    soon("the new value", lambda: 0.77 in tab.run("shown.value"))
+    assert len(tab.run("shown.at")) <= seen + 1
+    assert "after=" in tab.asked()[-1]
+    assert "known=" in tab.asked()[-1]
+
+
+def test_the_living_page_asks_for_what_changed_and_is_sent_no_more(tab: Tab, served: FacadeOnPort) -> None:
+    tab.open(served.address)
+    shown = "[...document.querySelectorAll('.panel')].map(each => each.dataset.version).join(',')"
+
+    def asked_again() -> httpx.Response:
+        return httpx.get(f"{served.address}/live", params={"known": tab.run(shown)}, trust_env=False)
+
+    still = soon("no news", lambda: asked_again() if asked_again().status_code == 204 else None)
+    assert still.content == b""
+    known = tab.run(shown)
+    served.store.goals.move([worlds.a_move("goal-1", GoalState.CANCELLED, datetime.now(UTC))], "cycle-2")
+    changed = httpx.get(f"{served.address}/live", params={"known": known}, trust_env=False).text
+    assert 'id="panel-goals"' in changed
+    assert 'id="panel-learned"' not in changed
+
+
+def test_times_are_told_in_the_zone_of_the_viewer(tab: Tab, served: FacadeOnPort) -> None:
+    tab.call("Emulation.setTimezoneOverride", timezoneId="Asia/Kolkata")
+    try:
+        tab.open(f"{served.address}/actions/action-2")
+        script = "e => [e.textContent, e.title, new Date(e.dateTime).getMinutes()]"
+        shown = tab.run(f"[...document.querySelectorAll('time')].map({script})")
+        text, title, minute = next(each for each in shown if "minutes ago" in each[0])
+        assert f":{minute:02d}" in text
+        assert title.endswith("UTC")
+        tab.open(f"{served.address}/patterns/p2")
+        said = tab.run("document.querySelector('h1').textContent")
+        assert ("5:30" in said, "UTC" in said) == (True, False)
+        tab.open(f"{served.address}/series/cpu_used_ratio")
+        soon("the chart", lambda: chart_is_drawn(tab))
+        newest = tab.run("document.getElementById('chart').data.find(e => e.name === 'observed').x.at(-1)")
+        offset_s = datetime.fromisoformat(f"{newest}+00:00").timestamp() - tab.run("shown.at.at(-1)")
+        assert offset_s == pytest.approx(5.5 * 3600, abs=1)
+    finally:
+        tab.call("Emulation.setTimezoneOverride", timezoneId="")
+
+
+def test_a_page_whose_clock_stands_tells_times_by_that_clock(tab: Tab, settings: Settings) -> None:
+    then = datetime(2026, 1, 18, tzinfo=UTC)
+    with open_store() as store:
+        lived(store, then)
+        with FacadeOnPort(store, settings, then) as stopped:
+            tab.open(f"{stopped.address}/actions/action-2")
+            told = tab.run("[...document.querySelectorAll('time')].map(each => each.textContent)")
+    assert told
+    assert [each for each in told if "minutes ago" not in each and "hour" not in each and "now" not in each] == []
+
+
+GRAVE = """axe.run().then(all => all.violations.filter(each => ["serious", "critical"].includes(each.impact)).map(
+  each => each.id + ": " + each.nodes.slice(0, 3).map(node => node.html.slice(0, 160)).join(" | ")))"""
+
+
+@pytest.mark.parametrize(("theme", "width"), [("dark", 360), ("light", 1280)][: sized(1, 2)])
+def test_no_page_keeps_anyone_out(tab: Tab, served: FacadeOnPort, theme: str, width: int) -> None:
+    """What axe-core finds serious or critical: names, contrast, order, roles."""
+    spec = find_spec("axe_core_python")
+    assert spec is not None
+    assert spec.submodule_search_locations is not None
+    axe = (Path(spec.submodule_search_locations[0]) / "axe.min.js").read_text()
+    tab.resize(width, 900)
+    tab.open(served.address)
+    tab.run(f"localStorage.setItem('theme', '{theme}')")
+    found = {}
+    for path in PAGES:
+        tab.open(served.address + path)
+        if tab.run("!!document.getElementById('chart')"):
+            soon("the chart", lambda: chart_is_drawn(tab))
+        tab.run(axe)
+        told = tab.run(GRAVE)
+        if told:
+            found[path] = told
+    tab.run("localStorage.removeItem('theme')")
+    tab.resize(1280, 900)
+    assert found == {}
+
+
+@pytest.fixture(scope="module")
+def large(settings: Settings) -> Iterator[FacadeOnPort]:
+    """A store of a thousand metrics and ten thousand goals, a hundred of them open."""
+    with open_store() as store:
+        now = datetime.now(UTC)
+        lived(store, now)
+        names = [f'latency_ms{{service="{number:04d}"}}' for number in range(1_000)]
+        values = np.random.default_rng(1).normal(100, 5, (40, 1_000))
+        for step, row in enumerate(values):
+            at = now - MINUTE * (40 - step)
+            store.samples.append(
+                [
+                    Sample(metric="latency_ms", labels={"service": f"{i:04d}"}, value=float(v), ts=at, unit="ms")
+                    for i, v in enumerate(row)
+                ]
+            )
+        goals = [worlds.a_goal(f"many-{i}", now - HOUR, series=names[i % 1_000]) for i in range(10_000)]
+        moves = [
+            worlds.a_move(goal.goal_id, GoalState.ACTIVE if i < 100 else GoalState.ACHIEVED, now - HOUR)
+            for i, goal in enumerate(goals)
+        ]
+        store.goals.append(goals, moves, "cycle-3")
+        store.forecasts.append([worlds.a_forecast(name, now) for name in names], "cycle-2")
+        with FacadeOnPort(store, settings) as running:
+            yield running
+
+
+MOST_PAGE_BYTES, MOST_PAINT_MS = 300_000, 1_000
+
+
+def test_a_large_store_makes_no_page_large_or_slow(tab: Tab, large: FacadeOnPort) -> None:
+    tab.resize(1280, 900)
+    sizes, paints = {}, {}
+    paths = (
+        *PAGES,
+        "/goals?page=200",
+        "/series?page=20",
+        "/search?q=latency",
+        series_href('latency_ms{service="0007"}'),
+    )
+    for path in paths:
+        sizes[path] = len(httpx.get(large.address + path, trust_env=False, timeout=30).content)
+        tries = []
+        for _ in range(2):
+            tab.open(large.address + path)
+            tries.append(tab.first_paint_ms())
+        paints[path] = min(tries)
+    print({path: (sizes[path], round(paints[path])) for path in paths})
+    assert {path: size for path, size in sizes.items() if size > MOST_PAGE_BYTES} == {}
+    assert {path: ms for path, ms in paints.items() if ms > MOST_PAINT_MS} == {}

@@ -1,0 +1,160 @@
+"""A lasting shift of level: the old one against the new one, weighed by how long the new one has stood."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks.forecast.batch import LEVELS, Floats
+from tasks.forecast.fleet.forecast import forecast_batch
+from tasks.forecast.fleet.level_shifts import (
+    Shift,
+    find_shifts,
+    mixed_quantiles,
+    share_of_new_level,
+    shares_ahead,
+)
+from tasks.forecast.verification.scores import mase, seasonal_scale
+from tests.tasks.forecast.fleets import daily_fleet
+
+DAY, SEASONS = 24, (24, 168)
+FINE, FINE_SEASONS = 288, (288, 2016)
+
+
+def moved(hours: float, *, spread: float, size: float = 30.0, count: int = 4, seed: int = 0) -> Floats:
+    """Series of a week at five minutes around 20, that went up so many hours before their end."""
+    noise = np.random.default_rng(seed).normal(0, spread, (count, 7 * FINE))
+    return np.asarray(20 + noise + size * (np.arange(7 * FINE) >= 7 * FINE - 12 * hours))
+
+
+def test_a_shift_is_found_where_it_was_and_counts_the_more_the_longer_it_stands() -> None:
+    found = [find_shifts(moved(hours, spread=2.0), FINE) for hours in (1, 3, 6, 24)]
+    assert [[shift.step for shift in shifts] for shifts in found] == [[7 * FINE - 12 * h] * 4 for h in (1, 3, 6, 24)]
+    assert all(shift.size == pytest.approx(30, abs=2.5) for shifts in found for shift in shifts)
+    shares = [shifts[0].share for shifts in found]
+    assert shares == sorted(shares)
+    assert shares[0] < 0.1
+    assert shares[1] == pytest.approx(0.5)
+    assert shares[-1] == 1
+
+
+def test_a_level_that_rests_counts_sooner_than_one_that_is_noisy() -> None:
+    assert find_shifts(moved(1, spread=0.0), FINE)[0].share > 5 * find_shifts(moved(1, spread=1.0), FINE)[0].share
+
+
+def test_six_hours_after_a_shift_the_forecast_is_at_the_new_level_and_covers_it() -> None:
+    values = moved(6, spread=5.0, count=12)
+    truth = 50 + np.random.default_rng(9).normal(0, 5.0, (12, FINE))
+    forecast = forecast_batch(values, season_lengths=FINE_SEASONS, horizon=FINE)
+    rule = np.abs(values[:, -36:].mean(axis=1, keepdims=True) - truth).mean()
+    assert np.abs(forecast.point - truth).mean() < 1.3 * rule
+    assert ((forecast.quantiles[:, :, 0] <= truth) & (truth <= forecast.quantiles[:, :, -1])).mean() > 0.85
+    assert all("its level moved 6 hours ago" in notes[-1] for notes in forecast.warnings)
+
+
+def test_while_it_is_open_the_interval_covers_both_levels() -> None:
+    forecast = forecast_batch(moved(2, spread=0.5), season_lengths=FINE_SEASONS, horizon=36)
+    assert (forecast.quantiles[:, -1, 0] < 25).all()
+    assert (forecast.quantiles[:, -1, -1] > 48).all()
+    share_high = (forecast.paths[:, :, -1] > 35).mean(axis=1)
+    assert ((share_high > 0.1) & (share_high < 0.9)).all()
+
+
+def test_what_went_as_far_before_and_came_back_is_no_lasting_shift() -> None:
+    values = moved(6, spread=2.0)
+    values[:, 3 * FINE : 3 * FINE + 60] += 30
+    assert not find_shifts(values, FINE)
+
+
+def test_a_jump_that_is_gone_again_a_random_walk_and_a_morning_rise_are_no_shifts() -> None:
+    rng = np.random.default_rng(4)
+    gone = moved(8, spread=2.0) - moved(4, spread=0.0) + 20
+    walks = np.cumsum(rng.normal(size=(50, 7 * FINE)), axis=1)
+    days = (
+        100
+        + 30 * np.sin(2 * np.pi * np.arange(7 * FINE) / FINE + rng.random((50, 1)))
+        + rng.normal(0, 3, (50, 7 * FINE))
+    )
+    assert not find_shifts(gone, FINE)
+    assert not find_shifts(days, FINE)
+    assert len(find_shifts(walks, FINE)) <= 2
+
+
+def test_a_load_that_doubled_is_moved_by_its_factor() -> None:
+    t = np.arange(7 * FINE)
+    load = (100 + 40 * np.sin(2 * np.pi * t / FINE)) * np.where(t >= 7 * FINE - 120, 2.0, 1.0)
+    (shift,) = find_shifts(load[None], FINE)
+    np.testing.assert_allclose(shift.aligned(load)[: 6 * FINE], 2 * load[: 6 * FINE], rtol=0.02)
+
+
+def test_one_spike_in_a_constant_is_forgotten_after_an_hour() -> None:
+    values = np.full((6, 7 * FINE), 7.0)
+    values[:, -18] = 40
+    forecast = forecast_batch(values, season_lengths=FINE_SEASONS, horizon=FINE)
+    np.testing.assert_allclose(forecast.point, 7.0, atol=1e-3)
+    assert (np.abs(forecast.quantiles[:, :, [0, -1]] - 7.0) < 1e-3).mean() > 0.99
+    assert (forecast.paths.max(axis=2) > 8).mean() < 0.4  # it may come again, but not every day
+
+
+def test_a_known_change_needs_no_proof_and_the_forecast_gains_by_it() -> None:
+    fleet = daily_fleet(30, 21, 8)
+    since = fleet.shape[1] - DAY - 3
+    fleet[:, since:] += 6 * seasonal_scale(fleet, DAY)[:, None]
+    past, truth = fleet[:, :-DAY], fleet[:, -DAY:]
+    scale = seasonal_scale(fleet[:, :since], DAY)
+    plain = forecast_batch(past, season_lengths=SEASONS, horizon=DAY)
+    told = forecast_batch(past, season_lengths=SEASONS, horizon=DAY, changed_at=np.full(len(fleet), since))
+    assert mase(truth, told.point, scale).mean() < 0.7 * mase(truth, plain.point, scale).mean()
+
+
+def test_a_known_change_of_the_first_day_or_in_the_future_moves_nothing() -> None:
+    fleet = daily_fleet(3, 5)
+    assert not find_shifts(fleet, DAY, np.array([-1, fleet.shape[1], 3]))
+
+
+def test_without_a_day_or_without_days_before_no_shift_is_found() -> None:
+    assert not find_shifts(moved(6, spread=1.0), 1)
+    assert not find_shifts(moved(6, spread=1.0)[:, -2 * FINE :], FINE)
+
+
+def test_history_never_below_zero_is_not_moved_below_it() -> None:
+    values = np.r_[np.arange(50.0), np.full(10, 3.0)]
+    assert Shift(0, 50, -40.0, 1.0, 1.0).aligned(values).min() == 0
+
+
+def test_gaps_and_wild_values_are_looked_past() -> None:
+    values = moved(6, spread=2.0)
+    values[0, ::7], values[1, 1000:1100], values[2, 77] = np.nan, np.nan, 1e200
+    assert [shift.row for shift in find_shifts(values, FINE)] == [0, 1, 2, 3]
+
+
+@given(st.integers(1, 4000), st.integers(1, 4000))
+def test_the_share_of_the_new_level_never_falls_with_its_age(first: int, second: int) -> None:
+    young, old = sorted((first, second))
+    assert share_of_new_level(young, FINE, 3.0) <= share_of_new_level(old, FINE, 3.0)
+
+
+@given(st.integers(1, 100), st.floats(0, 1))
+def test_the_new_level_counts_most_for_the_next_step_and_never_less_than_its_share(age: int, share: float) -> None:
+    ahead = shares_ahead(Shift(0, 200 - age, 1.0, 1.0, share), 200, 50)
+    assert (np.diff(ahead) <= 1e-12).all()
+    assert ahead.max() <= 1
+    assert (ahead >= share - 1e-12).all()
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=2 * len(LEVELS), max_size=2 * len(LEVELS)), st.floats(0, 1))
+def test_a_mixture_lies_between_its_parts(values: list[float], share: float) -> None:
+    both = np.sort(np.array(values).reshape(1, 2, -1), axis=2)
+    mixed = mixed_quantiles(both.reshape(1, -1), LEVELS, np.array([share]), LEVELS)[0]
+    assert (np.diff(mixed) >= -1e-6).all()
+    assert (mixed >= both.min(axis=1)[0] - 1e-6).all()
+    assert (mixed <= both.max(axis=1)[0] + 1e-6).all()
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_a_mixture_of_one_part_is_that_part(share: float) -> None:
+    both = np.concatenate([np.linspace(0, 1, len(LEVELS)), np.linspace(5, 9, len(LEVELS))])[None]
+    part = both[:, len(LEVELS) :] if share else both[:, : len(LEVELS)]
+    np.testing.assert_allclose(mixed_quantiles(both, LEVELS, np.array([share]), LEVELS), part, atol=1e-6)
