@@ -216,7 +216,7 @@ def whole_stack(away_s: float) -> Row:
     """
     row = Row("whole stack: kill -9 of each part, fatal error, Prefect away, long cycle", 1)
     command = [sys.executable, "-m", "pytest", *STACK_TESTS, "-n0", "-v", "-rfEs", "-p", "no:cacheprovider"]
-    environment = {**os.environ, "FOREACT_TEST_AWAY_S": str(away_s)}
+    environment = {**os.environ, "FOREACT_TEST_AWAY_S": str(away_s), "FOREACT_TEST_THOROUGH": "1"}
     try:
         done = subprocess.run(
             command, cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=STACK_S + away_s

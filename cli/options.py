@@ -85,8 +85,10 @@ def _action_ids(ask: FacadeClient) -> list[str]:
 
 
 def _metrics(ask: FacadeClient) -> list[str]:
+    from storage.records import metric_of
+
     series = ask.get("/predictions", horizon_hours=SHORTEST_HOURS)["series"]
-    return sorted({each["series"].partition("{")[0] for each in series})
+    return sorted({metric_of(each["series"]) for each in series})
 
 
 MOST_OFFERED = 50

@@ -24,8 +24,7 @@ from prefect.utilities.annotations import quote
 from flows.run_record import announce, publish, story_of
 from flows.sharding import through_runner
 from flows.wiring import live_context, open_configured_store
-from settings import Settings, browsable, settings_in_force, utc_now
-from storage import Store
+from settings import browsable, settings_in_force, utc_now
 from tasks.context import Context
 from tasks.execute.task import act_task, execute
 from tasks.forecast import earlier_residuals
@@ -42,10 +41,6 @@ from tasks.plan.task import plan
 Run = Callable[..., Any]
 
 logger = logging.getLogger(__name__)
-
-SCHEDULED = "schedule"
-SKIPPED = "Skipped"
-"""How a run ends that had to wait for the one before, and finds that nothing is left for it to do."""
 
 
 def turn(run: Run, context: Context) -> None:
@@ -112,7 +107,7 @@ def _shards_with(run: Run, context: Context) -> RunShards:
 
 
 @flow(name="cycle", flow_run_name="cycle {reason}", description=__doc__, validate_parameters=False)
-async def cycle(reason: str = SCHEDULED) -> State[Any]:
+async def cycle(reason: str = "schedule") -> State[Any]:
     """Run one turn of the loop for the scheduled moment; the same moment twice changes nothing twice."""
     return await _run("cycle", turn, reason)
 
@@ -127,10 +122,8 @@ async def _run(kind: str, body: Callable[[Run, Context], None], reason: str) -> 
     settings = settings_in_force()
     if settings.trouble:
         logger.warning("this cycle uses the last usable configuration: %s", settings.trouble)
-    tick, flow_run_id = _scheduled_start(2 * settings.analysis_interval_s)
+    tick, flow_run_id = _scheduled_start()
     with open_configured_store(settings) as store:
-        if (needless := _needless(store, settings, kind, tick, reason)) is not None:
-            return Completed(name=SKIPPED, message=needless)
         context = live_context(settings, store, tick, kind, flow_run_id)
         is_new = store.cycles.begin(context.cycle)
         if not is_new and _is_finished(context):
@@ -142,30 +135,16 @@ async def _run(kind: str, body: Callable[[Run, Context], None], reason: str) -> 
     return Completed(message=story.sentence)
 
 
-def _needless(store: Store, settings: Settings, kind: str, tick: datetime, reason: str) -> str | None:
-    """Say why a turn need not be run, or None; one that was asked for looks at what came since an earlier one began."""
-    is_scheduled = reason == SCHEDULED
-    other = store.cycles.covering(settings.agent.name, kind, tick, utc_now(), under_way_too=is_scheduled)
-    if other is None:
-        return None
-    return f"The {kind} of {tick:%H:%M:%S} was not needed: that of {other:%H:%M:%S} UTC ended after it was due."
-
-
 def _is_finished(context: Context) -> bool:
     return any(stage["stage"] == "learn" for stage in context.store.cycles.stages(context.cycle_id))
 
 
-def _scheduled_start(most_wait_s: float) -> tuple[datetime, str]:
-    """Return the moment this flow run was scheduled for, read once, and its id.
-
-    A run that had to wait for longer than `most_wait_s` looks at the present: nobody acts on what was then. Tried
-    again, it is the turn that it was.
-    """
+def _scheduled_start() -> tuple[datetime, str]:
+    """Return the moment this flow run was scheduled for, read once, and its id."""
     run_context = FlowRunContext.get()
     if run_context is None or run_context.flow_run is None:
         return utc_now(), ""
     scheduled = run_context.flow_run.expected_start_time
     # Prefect hands out pendulum datetimes, whose arithmetic pydantic does not take for aware.
     tick = datetime.fromtimestamp(scheduled.timestamp(), UTC) if scheduled else utc_now()
-    is_stale = (utc_now() - tick).total_seconds() > most_wait_s and run_context.flow_run.run_count <= 1
-    return utc_now() if is_stale else tick, str(run_context.flow_run.id)
+    return tick, str(run_context.flow_run.id)

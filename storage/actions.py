@@ -67,10 +67,10 @@ class ActionTable:
         """Return every action without a receipt."""
         return self.views(f"WHERE a.action_id NOT IN ({_FINISHED})")
 
-    def of_cycle(self, cycle_id: str) -> list[ActionView]:
-        """Return what one cycle planned, the newest 200."""
-        tail = "WHERE a.cycle_id = $cycle_id ORDER BY a.recorded_at, a.action_id LIMIT 200"
-        return self.views(tail, {"cycle_id": cycle_id})
+    def of_cycle(self, cycle_id: str, limit: int) -> list[ActionView]:
+        """Return what one cycle planned, oldest first."""
+        tail = "WHERE a.cycle_id = $cycle_id ORDER BY a.recorded_at, a.action_id LIMIT $limit"
+        return self.views(tail, {"cycle_id": cycle_id, "limit": limit})
 
     def of_goal(self, goal_id: str) -> list[ActionView]:
         """Return the actions of a goal, oldest first."""

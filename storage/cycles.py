@@ -89,20 +89,6 @@ class CycleTable:
         """Return one cycle, or None."""
         return self._cycles.get(cycle_id)
 
-    def covering(self, agent: str, kind: str, tick: datetime, now: datetime, *, under_way_too: bool) -> datetime | None:
-        """Return the tick of a finished turn that makes one of `tick` needless; None where it is still to be run.
-
-        That is one which began later, and with `under_way_too` one which was under way at that moment. What a wrong
-        clock dated after `now` makes nothing needless.
-        """
-        sql = """SELECT max(tick) FROM cycles JOIN cycle_stages AS done USING (cycle_id)
-                 WHERE agent = $agent AND kind = $kind AND stage = 'learn' AND tick <> $tick
-                   AND greatest(tick, done.recorded_at) <= $now
-                   AND (tick > $tick OR ($under_way_too AND done.recorded_at > $tick))"""
-        params = {"agent": agent, "kind": kind, "tick": tick, "now": now, "under_way_too": under_way_too}
-        newest: datetime | None = self._engine.rows(sql, params)[0][0]
-        return newest
-
     def count(self) -> int:
         """Count whole cycles."""
         return self._cycles.count("kind <> 'tend'")

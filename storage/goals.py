@@ -84,9 +84,10 @@ class GoalTable:
         found = self._views("WHERE g.goal_id = $goal_id", {"goal_id": goal_id})
         return found[0] if found else None
 
-    def of_cycle(self, cycle_id: str) -> list[GoalView]:
-        """Return the goals that one cycle set, 200 at most."""
-        return self._views("WHERE g.cycle_id = $cycle_id ORDER BY g.goal_id LIMIT 200", {"cycle_id": cycle_id})
+    def of_cycle(self, cycle_id: str, limit: int) -> list[GoalView]:
+        """Return goals that one cycle set."""
+        tail = "WHERE g.cycle_id = $cycle_id ORDER BY g.goal_id LIMIT $limit"
+        return self._views(tail, {"cycle_id": cycle_id, "limit": limit})
 
     def cycle_of(self, goal_id: str) -> str | None:
         """Return the id of the cycle that set a goal, or None."""

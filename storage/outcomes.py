@@ -96,10 +96,10 @@ class OutcomeTable:
         tail = "WHERE body->>'$.series' = $series ORDER BY measured_at DESC, outcome_id LIMIT $limit"
         return self._outcomes.select(tail, {"series": series, "limit": limit})
 
-    def of_cycle(self, cycle_id: str) -> list[Outcome]:
-        """Return what one cycle measured on targets and guards, the newest 200."""
-        tail = "WHERE cycle_id = $cycle_id AND role <> 'side_effect' ORDER BY measured_at DESC, outcome_id LIMIT 200"
-        return self._outcomes.select(tail, {"cycle_id": cycle_id})
+    def of_cycle(self, cycle_id: str, limit: int) -> list[Outcome]:
+        """Return what one cycle measured on targets and guards, newest first."""
+        tail = "WHERE cycle_id = $cycle_id AND role <> 'side_effect' ORDER BY measured_at DESC, outcome_id LIMIT $limit"
+        return self._outcomes.select(tail, {"cycle_id": cycle_id, "limit": limit})
 
     def changes(self, newest: int = 20_000) -> dict[str, np.ndarray[Any, Any]]:
         """Return what acts changed on every metric, as columns: the outcomes recorded last.

@@ -35,15 +35,14 @@ def set_kill_switch(facade: Facade, is_on: bool, by: str, note: str) -> None:
     A second person's stop is a line as well.
     """
     path = facade.settings.kill_switch_path
-    was_on = path.exists()
-    if not is_on and not was_on:
-        return
-    if not is_on:
-        release_everything(facade.settings)
-    elif not was_on:
-        hold_everything(facade.settings, f"{by}: {note}")
-    if is_on is not was_on:
+    if is_on is not path.exists():
+        if is_on:
+            hold_everything(facade.settings, f"{by}: {note}")
+        else:
+            release_everything(facade.settings)
         facade.store.facts.set(KILL_SWITCH, is_on, by)
+    elif not is_on:
+        return
     facade.store.audit.append(by, f"kill switch {'on' if is_on else 'off'}", str(path), {"note": note})
 
 

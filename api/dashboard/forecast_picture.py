@@ -9,13 +9,12 @@ from markupsafe import Markup
 from api.dashboard.charts import HEIGHT, WIDTH
 from api.dashboard.drawing import drawing, element
 from api.dashboard.page_data import Chart, turn_charts
-from api.dashboard.rendering import HEADERS, HERE
+from api.dashboard.rendering import HERE
 from api.facade import Facade
 from storage.records import Cycle
 from tasks.text import moment, percent
 
 COLUMNS, GAP, TITLE = 2, 14.0, 24.0
-HEADERS_OF_PICTURE = {**HEADERS, "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
 _STYLE = """
 text { font: 13px system-ui, sans-serif; fill: var(--muted); }
 .name { font-size: 15px; font-weight: 600; fill: var(--ink); }

@@ -133,10 +133,10 @@ def _add_what_is_wanted(router: APIRouter, pages: Pages) -> None:
             facade,
             "cycle.html",
             detail=detail,
-            goals=store.goals.of_cycle(cycle_id)[:MOST_SERIES],
+            goals=store.goals.of_cycle(cycle_id, MOST_SERIES),
             decisions=store.decisions.of_cycle(cycle_id),
-            actions=store.actions.of_cycle(cycle_id)[:MOST_SERIES],
-            outcomes=store.outcomes.of_cycle(cycle_id)[:MOST_SERIES],
+            actions=store.actions.of_cycle(cycle_id, MOST_SERIES),
+            outcomes=store.outcomes.of_cycle(cycle_id, MOST_SERIES),
             patterns=store.patterns.of_cycle(cycle_id)[:MOST_SERIES],
         )
 

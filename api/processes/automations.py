@@ -16,7 +16,7 @@ ZOMBIES = "foreact: runs without a heartbeat have crashed"
 QUIET = "foreact: a cycle when none has finished for three intervals"
 REPLAY = "foreact: a backtest when a goal is set"
 HEARTBEAT_TIMEOUT = timedelta(seconds=90)
-ENDS = ("Completed", "Failed", "Cancelled", "Crashed", "Skipped", "Stopped", "Missed")
+ENDS = ("Completed", "Failed", "Cancelled", "Crashed", "Stopped", "Missed")
 """Prefect names its events after the name of a state, which ours have of their own."""
 
 LEAST_WITHIN_S = 10.0
@@ -25,16 +25,10 @@ REPLAYED_AT_MOST_EVERY = timedelta(days=1)
 
 async def ensure_automations(client: PrefectClient, ids: Mapping[str, UUID], interval_s: float) -> None:
     """Register all of them for deployments by name; those that people switched on stay as people left them."""
-    zombies = without_heartbeat(ids.values())
-    existing = await client.read_automations_by_name(ZOMBIES)
-    if existing:
-        await client.update_automation(existing[0].id, zombies)
-    else:
-        await client.create_automation(zombies)
-    for automation in ready(ids, interval_s):
+    for automation in (without_heartbeat(ids.values()), *ready(ids, interval_s)):
         if not (known := await client.read_automations_by_name(automation.name)):
             await client.create_automation(automation)
-        elif not known[0].enabled:
+        elif automation.enabled or not known[0].enabled:
             await client.update_automation(known[0].id, automation)
 
 

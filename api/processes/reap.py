@@ -100,15 +100,13 @@ async def end_missed(prefect: PrefectRest, now: datetime) -> int:
     return len(old)
 
 
-async def end_left(prefect: PrefectRest, left: Iterable[Run]) -> None:
+async def end_left(prefect: PrefectRest, left: Sequence[Run]) -> None:
     """End what still runs as foreact stops: cancelled where that was asked for, or else completed as `Stopped`."""
-    left = list(left)
     await prefect.end([run for run in left if run.state == "CANCELLING"], "cancelled", STOPPED)
     await _end_by_whose(prefect, [run for run in left if run.state != "CANCELLING"], STOPPED, "Stopped")
 
 
-async def _end_by_whose(prefect: PrefectRest, runs: Iterable[Run], message: str, name: str) -> None:
+async def _end_by_whose(prefect: PrefectRest, runs: Sequence[Run], message: str, name: str) -> None:
     """End runs of the loop as completed; of a deployment whose work nothing makes up for, as cancelled."""
-    runs = list(runs)
     await prefect.end([run for run in runs if run.is_of_the_loop], "completed", message, name)
     await prefect.end([run for run in runs if not run.is_of_the_loop], "cancelled", CUT_OFF)

@@ -9,17 +9,11 @@ from fastapi.responses import Response
 
 from api import queries
 from api.dashboard import outcome_pictures
+from api.dashboard.rendering import HEADERS_OF_PICTURE
 from api.dependencies import FacadeDep
 from api.models.outcomes import OutcomeDetail, Outcomes
 
 router = APIRouter(tags=["outcomes"])
-
-# The picture brings its own colours and nothing else, whoever opens it.
-SVG_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
-    "X-Content-Type-Options": "nosniff",
-    "Cache-Control": "no-cache",
-}
 
 
 class SvgResponse(Response):
@@ -51,4 +45,4 @@ def outcome(outcome_id: str, facade: FacadeDep) -> OutcomeDetail:
 )
 def picture(outcome_id: str, facade: FacadeDep) -> Response:
     """Draw an outcome: history, forecast with its interval, observed values, the action and its effect."""
-    return SvgResponse(outcome_pictures.picture(facade, outcome_id), headers=SVG_HEADERS)
+    return SvgResponse(outcome_pictures.picture(facade, outcome_id), headers=HEADERS_OF_PICTURE)

@@ -56,7 +56,7 @@ def run_deployment(params: Params, context: ActionContext) -> ActionResult:
     from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 
     try:
-        given = _secret_parameters(context) | dict(params.get("parameters") or {}) | _amount(params, context)
+        given = _parameters(context, secret=True) | dict(params.get("parameters") or {}) | _amount(params, context)
         run = _start(name, given, context)
     except ObjectNotFound:
         return ActionResult(False, f"There is no deployment {name}. Deploy it, or correct the name.")
@@ -90,7 +90,7 @@ def _propose(goal: Goal, context: ActionContext) -> list[Candidate]:
     name = str(for_types.get(goal.goal_type.value) or context.options.get("deployment") or "")
     if not name:
         return []
-    params = {"deployment": name, "parameters": _shown_parameters(context)}
+    params = {"deployment": name, "parameters": _parameters(context, secret=False)}
     return [Candidate(action="run_deployment", params=params, target=f"deployment:{name}")]
 
 
@@ -129,21 +129,17 @@ def _propose_tagged(deployment: str, missing: frozenset[str], goal: Goal, contex
     """Propose a run with the configured parameters, where these and the defaults are all that it needs."""
     from storage.records import Candidate
 
-    params = _shown_parameters(context)
+    params = _parameters(context, secret=False)
     planned = {str(context.options.get("amount_parameter") or AMOUNT)}
-    if missing - params.keys() - _secret_parameters(context).keys() - planned:
+    if missing - params.keys() - _parameters(context, secret=True).keys() - planned:
         return []
     return [Candidate(action=deployment, params=params, target=f"deployment:{deployment}")]
 
 
-def _shown_parameters(context: ActionContext) -> dict[str, Any]:
-    """Return the configured parameters that a decision may show: secrets come in as the run is started."""
-    hidden = _secret_parameters(context)
-    return {name: each for name, each in (context.options.get("parameters") or {}).items() if name not in hidden}
-
-
-def _secret_parameters(context: ActionContext) -> dict[str, Any]:
-    return {name: each for name, each in (context.options.get("parameters") or {}).items() if holds_secret(each)}
+def _parameters(context: ActionContext, *, secret: bool) -> dict[str, Any]:
+    """Return the configured parameters that a decision may show, or those that come in only as the run is started."""
+    configured = (context.options.get("parameters") or {}).items()
+    return {name: each for name, each in configured if holds_secret(each) is secret}
 
 
 def _start(name: str, parameters: dict[str, Any], context: ActionContext) -> FlowRun:
