@@ -9,7 +9,7 @@ from api import commands, queries
 from api.dashboard import answer_form, forecast_picture, outcome_pictures, page_data
 from api.dashboard.chart_data import as_csv, as_json
 from api.dashboard.list_pages import goals_page
-from api.dashboard.rendering import CHART_POLICY, Pages
+from api.dashboard.rendering import CHART_POLICY, HEADERS_OF_PICTURE, Pages
 from api.dependencies import FacadeDep
 from storage.errors import ForeactError
 
@@ -144,4 +144,4 @@ def _add_what_is_wanted(router: APIRouter, pages: Pages) -> None:
     def forecast(cycle_id: str, facade: FacadeDep) -> Response:
         """Draw what one turn of the loop foresaw, as a picture that other programs show."""
         drawn = forecast_picture.picture(facade, queries.agent.cycle(facade, cycle_id).cycle)
-        return Response(drawn, media_type="image/svg+xml", headers=forecast_picture.HEADERS_OF_PICTURE)
+        return Response(drawn, media_type="image/svg+xml", headers=HEADERS_OF_PICTURE)

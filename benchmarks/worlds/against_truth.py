@@ -28,6 +28,9 @@ FEWEST_FOR_INSIGHT = 3
 AS_GOOD_H = 0.02
 """By how much, in hours of severity 1, a decision may be worse than the best and still count as such."""
 
+RUSH_H = 3
+"""Whatever begins within these hours of one world is judged by the same weather."""
+
 HARM_SD = 0.1
 MEASURED = frozenset({Verdict.IMPROVED, Verdict.NO_EFFECT, Verdict.WORSE, Verdict.INCONCLUSIVE})
 Costs = tuple[float, float]
@@ -36,22 +39,39 @@ Costs = tuple[float, float]
 
 @dataclass
 class Share:
-    """So many of so many; shares add up."""
+    """So many of so many; shares add up. `together` counts those apart, by name, that hit and miss together."""
 
     hits: int = 0
     of: int = 0
+    together: dict[str, tuple[int, int]] = field(default_factory=dict)
 
-    def count(self, is_hit: bool) -> None:
+    def count(self, is_hit: bool, together: str = "") -> None:
         """Count one more."""
         self.hits, self.of = self.hits + bool(is_hit), self.of + 1
+        if together:
+            hits, of = self.together.get(together, (0, 0))
+            self.together[together] = hits + bool(is_hit), of + 1
 
     def __add__(self, other: Share) -> Share:
-        return Share(self.hits + other.hits, self.of + other.of)
+        together = dict(self.together)
+        for name, (hits, of) in other.together.items():
+            before = together.get(name, (0, 0))
+            together[name] = before[0] + hits, before[1] + of
+        return Share(self.hits + other.hits, self.of + other.of, together)
 
     @property
     def ratio(self) -> float:
         """Return the share, NaN of nothing."""
         return self.hits / self.of if self.of else math.nan
+
+    @property
+    def independent(self) -> float:
+        """Return how many independent ones tell as much of the share as these (the design effect of Kish 1965)."""
+        groups = len(self.together)
+        if groups < 2 or not 0 < self.hits < self.of:
+            return float(self.of)
+        squares = sum((hits - self.ratio * of) ** 2 for hits, of in self.together.values()) * groups / (groups - 1)
+        return self.of * min(1.0, self.of * self.ratio * (1 - self.ratio) / squares) if squares else float(self.of)
 
 
 @dataclass
@@ -203,10 +223,16 @@ def _judge_outcomes(
         assert outcome.high is not None
         slack = 1e-9 * max(1.0, abs(truth))
         is_inside = outcome.low - slack <= truth <= outcome.high + slack
-        figures.covered.count(is_inside)
+        rush = _rush(world, outcome.acted_at)
+        figures.covered.count(is_inside, rush)
         if any(timedelta(0) < outcome.acted_at - moment <= NEAR for moment in moments):
-            figures.covered_near.count(is_inside)
+            figures.covered_near.count(is_inside, rush)
     return truths
+
+
+def _rush(world: SteppedWorld, moment: datetime) -> str:
+    """Return a name for some hours of a world's weather, the same in worlds that differ by their acts alone."""
+    return f"{type(world).draw.__qualname__} {world.seed} {moment:%d} {moment.hour // RUSH_H}"
 
 
 def _measured(report: SimulationReport) -> Iterator[Outcome]:

@@ -23,7 +23,7 @@ LEAST_TO_GAIN_H = 0.1
 DAY_ONE = frozenset({Pool.name, DrivenPool.name})
 BROKEN = "BROKEN"
 SURE = 0.99
-"""How sure a share must be to miss its bar: what misses in one rush misses together, so that few are independent."""
+"""How sure a share must be to miss its bar."""
 
 TITLE = "0 is the rule, 1 the oracle; costs in hours of severity 1 broken (cluster: utility) and counts over all seeds"
 FIRST, LATER = 0, 1
@@ -111,13 +111,19 @@ def _first_day_ratio(runs: Sequence[Figures]) -> float:
 
 
 def _at_least(name: str, share: Share, floor: float) -> SafetyRule:
-    is_sure = share_interval(share.hits, share.of, SURE)[1] < floor
+    is_sure = _interval(share)[1] < floor
     return SafetyRule(f"{name}, at least {floor:.2f}", _ratio(share), not share.ratio < floor, is_sure)
 
 
 def _at_most(name: str, share: Share, ceiling: float) -> SafetyRule:
-    is_sure = share_interval(share.hits, share.of, SURE)[0] > ceiling
+    is_sure = _interval(share)[0] > ceiling
     return SafetyRule(f"{name}, at most {ceiling:.2f}", _ratio(share), not share.ratio > ceiling, is_sure)
+
+
+def _interval(share: Share) -> tuple[float, float]:
+    """Return the interval of a share; what misses in one rush misses together, so that few are independent."""
+    told = share.independent
+    return share_interval(share.hits / share.of * told, told, SURE) if share.of else (0.0, 1.0)
 
 
 def _sum(shares: Sequence[Share]) -> Share:

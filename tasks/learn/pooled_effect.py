@@ -113,7 +113,7 @@ def always_valid_low(
     return mean - boundary / information - common
 
 
-def share_interval(successes: int, count: int, confidence: float = 0.90) -> tuple[float, float]:
+def share_interval(successes: float, count: float, confidence: float = 0.90) -> tuple[float, float]:
     """Return the interval of a share, 0 to 1 where nothing was counted (Jeffreys; Brown, Cai, DasGupta
     2001)."""
     if not count:

@@ -226,6 +226,33 @@ def test_where_there_is_nothing_to_save_there_is_no_score() -> None:
     assert math.isnan(score([Figures("healthy", 0, "rule", 2.0, costs)], LATER))
 
 
+def in_rushes(hits: list[int], of: int) -> Share:
+    """So many hits in each of some rushes of one size."""
+    return Share(sum(hits), of * len(hits), {str(place): (each, of) for place, each in enumerate(hits)})
+
+
+@pytest.mark.parametrize(
+    ("share", "independent"),
+    [
+        (Share(70, 100), 100),  # nothing known of what goes together
+        (in_rushes([7] * 10, 10), 100),  # each rush is as all of them
+        (in_rushes([10] * 7 + [0] * 3, 10), 9),  # a rush hits or misses as a whole: ten of them, less one for the mean
+        (in_rushes([10] * 10, 10), 100),
+        (Share(7, 10, {"0": (7, 10)}), 10),
+    ],
+)
+def test_what_hits_and_misses_together_tells_as_much_as_one(share: Share, independent: float) -> None:
+    assert share.independent == pytest.approx(independent)
+
+
+def test_shares_of_one_rush_in_two_worlds_are_counted_in_it_together() -> None:
+    first, second = Share(), Share()
+    for share, hits in ((first, 3), (second, 1)):
+        for place in range(4):
+            share.count(place < hits, "noon")
+    assert first + second == Share(4, 8, {"noon": (4, 8)})
+
+
 @pytest.mark.parametrize(
     ("run", "named"),
     [
@@ -253,6 +280,7 @@ def test_nothing_is_broken_where_all_rows_hold() -> None:
         ([figures(2.0, unsafe=["a move against a breach"])], "BROKEN"),
         ([figures(2.0, covered=Share(8, 10))], "below"),
         ([figures(2.0, covered=Share(70, 100))], "BROKEN"),
+        ([figures(2.0, covered=in_rushes([10] * 7 + [0] * 3, 10))], "below"),
         ([figures(2.0, harmless_undone=Share(1, 20))], "below"),
         ([figures(2.0, harmless_undone=Share(20, 200))], "BROKEN"),
         ([figures(5.0)], "below"),
