@@ -104,13 +104,15 @@ class OutcomeTable:
     def changes(self, newest: int = 20_000) -> dict[str, np.ndarray[Any, Any]]:
         """Return what acts changed on every metric, as columns: the outcomes recorded last.
 
-        Columns: action, series, role, verdict, estimate and standard_error (in the metric's unit), past_windows; NaN
-        where not measured.
+        Columns: action, series, role, verdict, estimate and standard_error (in the metric's unit), past_windows, and
+        acted_at_s and horizon_s, when its window began in unix seconds and how long it was; NaN where not measured.
         """
         number = "coalesce(CAST(body->>'$.{0}' AS DOUBLE), 'nan'::DOUBLE) AS {1}"
         sql = f"""SELECT action, body->>'$.series' AS series, role, verdict, {number.format("estimate", "estimate")},
                          {number.format("standard_error", "standard_error")},
-                         {number.format("evidence.past_windows", "past_windows")} FROM outcomes
+                         {number.format("evidence.past_windows", "past_windows")},
+                         epoch(CAST(body->>'$.acted_at' AS TIMESTAMPTZ)) AS acted_at_s,
+                         {number.format("horizon_s", "horizon_s")} FROM outcomes
                   ORDER BY recorded_at DESC, outcome_id DESC LIMIT $newest"""
         return self._engine.columns(sql, {"newest": newest})
 

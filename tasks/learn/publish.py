@@ -12,8 +12,8 @@ import numpy as np
 from handlers import ActionHandler, ActionsByName
 from storage import Store
 from storage.actions import ActionView
-from storage.facts import INSIGHTS, PLACEBOS
-from storage.records import NOTHING, Autonomy, Decision, Goal, GoalType, ReceiptStatus
+from storage.facts import INSIGHTS, PLACEBOS, SEARCHED
+from storage.records import NOTHING, Autonomy, BoolArray, Decision, Goal, GoalType, ReceiptStatus
 from tasks.authority import counts_for, earn, judge_proposer, level_in_force, proposer_level
 from tasks.context import Context
 from tasks.learn.autonomy import TrackRecord, gather, review
@@ -25,6 +25,7 @@ from tasks.learn.proposers import review_proposer
 from tasks.learn.reports.contribution import contributions
 from tasks.learn.reports.insights import insights
 from tasks.learn.reports.off_policy import LoggedDecision, policy_report
+from tasks.learn.reports.outlasted import Columns, outlasted
 
 COVERAGE_OF = 500
 DECISIONS_LOOKED_AT = 200
@@ -39,15 +40,30 @@ def publish(context: Context, rows: Sequence[OutcomeRow], learner: Learner, cons
     """
     checked = context.store.facts.get(PLACEBOS)
     own = OwnError(checked.widening, checked.shared_ratio) if checked else OwnError()
+    changes = context.store.outcomes.changes()
     insights_now = insights(
         rows,
         learner,
-        contributions=contributions(context.store.outcomes.changes(), own),
+        contributions=contributions(changes, own, _not_its_own(context, changes)),
         off_policy=_off_policy(context, learner, considered, count),
         seed=context.cycle.seed,
         own=own,
     )
     context.store.facts.set(INSIGHTS, insights_now)
+
+
+def _not_its_own(context: Context, changes: Columns) -> BoolArray | None:
+    """Mark changes beside the aim that stayed once the act was over, as the newest long search for patterns tells."""
+    searched = context.store.facts.get(SEARCHED)
+    if searched is None:
+        return None
+    moved: dict[str, list[float]] = {}
+    for each in context.store.patterns.of_search(searched.cycle_id):
+        if each.kind == "change_point" and each.evidence.get("lasts"):
+            moved.setdefault(each.subject, []).append(float(each.evidence["at_s"]))
+    passing = frozenset(name for name, handler in context.actions.items() if handler.duration_s is not None)
+    at_s = {series: np.array(moments) for series, moments in moved.items()}
+    return outlasted(changes, at_s, passing, searched.at_s)
 
 
 def _off_policy(context: Context, learner: Learner, considered: int, count: int) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from storage.facts import CONSIDERED
+from storage.facts import CONSIDERED, SEARCHED
 from storage.records import Belief, stable_id
 from tasks.context import Context
 from tasks.learn.beliefs import HierarchicalLearner, Learner, Restored, replay, restore, unlearned
@@ -32,7 +32,10 @@ def learn(context: Context) -> Belief | None:
         return None
     restored = restore(belief_before.state, _recorded(context)) if belief_before else Restored(HierarchicalLearner())
     considered = context.store.facts.get(CONSIDERED) or 0
-    if considered == count and not restored.note:
+    # A long search may show that a change beside the aim was not an act's: it outlasted it.
+    searched = context.store.facts.get(SEARCHED)
+    is_searched = searched is not None and searched.cycle_id == context.cycle_id
+    if considered == count and not restored.note and not is_searched:
         return None
     is_sound = belief_before is not None and not restored.note
     outcomes = context.store.outcomes.targets(newest=LOOKED_AT if is_sound else None)
@@ -41,11 +44,12 @@ def learn(context: Context) -> Belief | None:
         context.store.audit.append("loop", "belief replayed", belief_before.belief_id, {"note": restored.note})
     learner = replay(fresh, restored.learner)
     belief = _believe(context, learner) if fresh or restored.note else None
-    if considered != count:
-        # Once for every new outcome: one that taught nothing may still be a failure.
+    if considered != count or is_searched:
         harmful = context.store.outcomes.harmful()
         rows = [OutcomeRow.of(outcome, harmful) for outcome in outcomes[-LOOKED_AT:]]
         publish(context, rows, learner, considered, count)
+    if considered != count:
+        # Once for every new outcome: one that taught nothing may still be a failure.
         review_levels(context, rows)
         review_proposers(context, {each.action_id: row for each, row in zip(outcomes[-LOOKED_AT:], rows, strict=True)})
         context.store.facts.set(CONSIDERED, count)

@@ -18,6 +18,7 @@ from tasks.interventions.recent import effects_in, passing_acts
 from tasks.interventions.removed_from_history import without_effects
 from tasks.measure.grid import MetricGrid
 from tasks.measure.inference.controls import Control
+from tasks.measure.inference.departures import is_further_than_ever
 from tasks.measure.inference.effect import Better
 from tasks.measure.inference.estimand import WEEK_S, triggered
 from tasks.measure.inference.many_metrics import MetricWindow, Role
@@ -172,21 +173,22 @@ class DataAroundAct:
         past = PastForecasts.read(self, grid, action.name, estimand)
         aside = [name for name in estimand.side_effects if name in grid.series][RERUN_SIDE_EFFECTS:]
         steps = None if window_s is None else max(1, min(grid.steps, round(window_s / past.history.step_s)))
+        ledgers = {name: past.ledger(name, may_rerun=name not in aside) for name in grid.series if name in roles}
         return [
             MetricWindow(
                 name,
                 grid.seen(name),
                 grid.point(name),
-                past.ledger(name, may_rerun=name not in aside),
+                ledger,
                 role=roles[name],
                 better=better[name],
                 metric_sd=_spread(past.history.row(name)),
                 overlapping=self._overlapping(grid, name, action, receipt, until, roles[name]),
+                had_moved=past.had_moved(name, ledger),
                 controls=past.controls(name, estimand.controls) if roles[name] == "target" else (),
                 window_steps=steps,
             )
-            for name in grid.series
-            if name in roles
+            for name, ledger in ledgers.items()
         ]
 
     def _overlapping(
@@ -260,6 +262,13 @@ class PastForecasts:
             return issued
         self._rerun[series] = again
         return rerun
+
+    def had_moved(self, series: str, ledger: ErrorLedger) -> bool:
+        """Tell whether a metric stood further off its forecast before the act than ever: a move was under way."""
+        if ledger.origins is None or ledger.observed is None:
+            return False
+        foretold, issued = (ledger.observed - ledger.errors).mean(axis=1), ledger.origins - self.grid.first_step
+        return is_further_than_ever(self.calm.row(series), issued, foretold, float(self.grid.foretold(series).mean()))
 
     def _days_wanted(self, series: str) -> int:
         """Return from how many days forecasts made at this hour are wanted: as many as there can be, few suffice."""

@@ -47,10 +47,13 @@ class MetricGrid:
         others = {name: each.up_to(steps) for name, each in self.others.items()}
         return replace(self, steps=steps, observed=self.observed[:, :steps], others=others)
 
+    def foretold(self, series: str) -> FloatArray:
+        """Return what the forecast says of the window, (steps,), as it was issued."""
+        return self.forecasts[series].point[self.first_step : self.first_step + self.steps]
+
     def point(self, series: str) -> FloatArray:
         """Return what was expected over the window without the act that is judged, (steps,)."""
-        foretold = self.forecasts[series].point[self.first_step : self.first_step + self.steps]
-        return foretold + self._change(series)
+        return self.foretold(series) + self._change(series)
 
     def band(self, series: str) -> tuple[FloatArray, FloatArray]:
         """Return the lowest and highest quantile over the window, both (steps,)."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from storage.records import NOTHING, Verdict
+from storage.records import NOTHING, BoolArray, Verdict
 from tasks.learn.pooled_effect import OwnError, pooled_effect
 
 SURE = {"target": 0.90, "guard": 0.90, "side_effect": 0.99}
@@ -18,17 +18,22 @@ MEASURED = frozenset({Verdict.IMPROVED, Verdict.NO_EFFECT, Verdict.WORSE, Verdic
 
 
 def contributions(
-    changes: Mapping[str, Sequence[Any] | np.ndarray[Any, Any]], own: OwnError = OwnError()
+    changes: Mapping[str, Sequence[Any] | np.ndarray[Any, Any]],
+    own: OwnError = OwnError(),
+    not_its_own: BoolArray | None = None,
 ) -> list[dict[str, Any]]:
     """Return the mean change of each metric by each action, in the metric's unit with its 90 % interval.
 
     `changes` are columns of equal length, one row an outcome: action, series, role, verdict, estimate, standard_error
     and past_windows (NaN where not measured). Sorted by action; targets before guards before side effects, then the
     surest change first. `is_clear` tells that zero is ruled out: by the interval, and for side effects, many of which
-    are looked at, by that of 99 %. `own` is what the measurements of this installation are off by.
+    are looked at, by that of 99 %. `own` is what the measurements of this installation are off by; rows that are
+    `not_its_own` (n,) count as confounded.
     """
     actions, series = np.asarray(changes["action"], dtype=str), np.asarray(changes["series"], dtype=str)
     roles, verdicts = np.asarray(changes["role"], dtype=str), np.asarray(changes["verdict"], dtype=str)
+    if not_its_own is not None:
+        verdicts = np.where(not_its_own, str(Verdict.CONFOUNDED), verdicts)
     estimates = np.asarray(changes["estimate"], dtype=np.float64)
     errors = np.asarray(changes["standard_error"], dtype=np.float64)
     windows = np.asarray(changes["past_windows"], dtype=np.float64)

@@ -24,7 +24,8 @@ class MetricWindow:
     """One metric around an action: what was forecast before it, what came after, and the metric's ledger.
 
     `observed` and `forecast` are (h,); `better`, `metric_sd` and `window_steps` as for `measure_effect`;
-    `overlapping` names the other actions that reached this metric in the same window.
+    `overlapping` names the other actions that reached this metric in the same window; one that `had_moved` stood further
+    off its forecast before the action than ever.
     """
 
     name: str
@@ -36,6 +37,7 @@ class MetricWindow:
     metric_sd: float | None = None
     relevant_effect: float | None = None
     overlapping: Sequence[str] = ()
+    had_moved: bool = False
     controls: Sequence[Control] = field(default=())
     window_steps: int | None = None
 
@@ -57,7 +59,7 @@ def measure_many(
         raise ForeactError(
             "measure_duplicate", f"Metrics given twice: {', '.join(twice)}.", "Give each metric one role."
         )
-    effects = {window.name: _measure(window, confidence, alpha) for window in windows}
+    effects = {window.name: _told_apart(window, _measure(window, confidence, alpha)) for window in windows}
     measured = [
         window.name
         for window in windows
@@ -81,7 +83,15 @@ def measure_many(
     return effects | weak
 
 
+HAD_MOVED = "it had moved just before, further than ever: whether it would have come back by itself is not known"
 _SIGNIFICANT = frozenset({Verdict.IMPROVED, Verdict.WORSE})
+
+
+def _told_apart(window: MetricWindow, effect: Effect) -> Effect:
+    """Return the effect of an action, confounded where a move of the metric was under way before it."""
+    if not (window.had_moved and effect.is_measured):
+        return effect
+    return replace(effect, verdict=Verdict.CONFOUNDED, reason=HAD_MOVED)
 
 
 def _measure(window: MetricWindow, confidence: float, alpha: float) -> Effect:
