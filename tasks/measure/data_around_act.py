@@ -184,7 +184,8 @@ class DataAroundAct:
                 better=better[name],
                 metric_sd=_spread(past.history.row(name)),
                 overlapping=self._overlapping(grid, name, action, receipt, until, roles[name]),
-                had_moved=past.had_moved(name, ledger),
+                # What it is for is often far out when it is acted on: there past windows like it are compared.
+                had_moved=roles[name] != "target" and past.had_moved(name, ledger),
                 controls=past.controls(name, estimand.controls) if roles[name] == "target" else (),
                 window_steps=steps,
             )

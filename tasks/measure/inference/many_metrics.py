@@ -24,8 +24,8 @@ class MetricWindow:
     """One metric around an action: what was forecast before it, what came after, and the metric's ledger.
 
     `observed` and `forecast` are (h,); `better`, `metric_sd` and `window_steps` as for `measure_effect`;
-    `overlapping` names the other actions that reached this metric in the same window; one that `had_moved` stood further
-    off its forecast before the action than ever.
+    `overlapping` names the other actions that reached this metric in the same window; `had_moved` tells that it stood
+    further off its forecast before the action than ever.
     """
 
     name: str
