@@ -148,8 +148,13 @@ def run(response: BacklogResponse, metric: FloatArray, driver: FloatArray, capac
 
 def error_of(metric: FloatArray, fitted: FloatArray) -> float:
     """Return the mean absolute error, of which none counts more than the metric's own range without its extremes."""
+    return float(errors_of(metric, fitted[None])[0])
+
+
+def errors_of(metric: FloatArray, fitted: FloatArray) -> FloatArray:
+    """Return the error (n_fits,) of each of some fits (n_fits, n_steps), as `error_of` tells it of one."""
     low, high = np.quantile(metric, (0.01, 0.99))
-    return float(np.minimum(np.abs(fitted - metric), max(high - low, 1e-12)).mean())
+    return np.asarray(np.minimum(np.abs(fitted - metric), max(high - low, 1e-12)).mean(axis=1))
 
 
 def _fits(

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from storage.records import FloatArray, ResponseSpec
-from tasks.drivers.backlog import BacklogResponse, error_of
+from tasks.drivers.backlog import BacklogResponse, error_of, errors_of
 
 _FULLEST = 0.95
 _MIN_VALUES = 8
@@ -206,8 +206,9 @@ def _fit_share(seen: FloatArray, driver: FloatArray, capacity: FloatArray) -> Re
     load, most = driver / capacity, _ceiling(seen)
     shown = np.quantile(seen / load, np.linspace(0.02, 0.98, _WORKS))
     works = shown[shown > 0]
-    fits = [RatioResponse(float(work)) for work in works]
-    return min(fits, key=lambda fit: error_of(seen, np.minimum(fit.work * load, most)), default=None)
+    if not len(works):
+        return None
+    return RatioResponse(float(works[errors_of(seen, np.minimum(works[:, None] * load, most)).argmin()]))
 
 
 def _fit_ratio(seen: FloatArray, driver: FloatArray, capacity: FloatArray) -> Response | None:
@@ -228,13 +229,12 @@ def _fit_steep_queue(seen: FloatArray, driver: FloatArray, capacity: FloatArray)
     load, positive = driver / capacity, seen > 0
     if positive.sum() < _MIN_VALUES:
         return None
-    fits = []
-    for steepness in _STEEPNESSES:
-        for fullest in _FULLEST_SEEN:
-            shape = QueueResponse(1.0, fullest / float(np.quantile(load, 0.99)), steepness)
-            service = float(np.median(seen[positive] / shape.metric(driver, capacity)[positive]))
-            fits.append(QueueResponse(service, shape.work, steepness))
-    return min(fits, key=lambda fit: error_of(seen, fit.metric(driver, capacity)))
+    most = float(np.quantile(load, 0.99))
+    shapes = [QueueResponse(1.0, fullest / most, steepness) for steepness in _STEEPNESSES for fullest in _FULLEST_SEEN]
+    told = np.stack([shape.metric(driver, capacity) for shape in shapes])
+    services = np.median(seen[positive] / told[:, positive], axis=1)
+    best = int(errors_of(seen, services[:, None] * told).argmin())
+    return replace(shapes[best], service=float(services[best]))
 
 
 def _fit_product(seen: FloatArray, driver: FloatArray, capacity: FloatArray) -> Response | None:

@@ -53,8 +53,13 @@ def test_a_run_tells_what_it_came_to_and_its_graph_shows_the_loop(stack: Stack) 
     picture = httpx.get(newest["forecast"]["data"], trust_env=False)
     assert picture.headers["content-type"].startswith("image/svg+xml")
     assert '<svg class="chart"' in picture.text
-    tasks = stack.prefect("/task_runs/filter", {"flow_runs": {"id": {"any_": [run["id"]]}}})
-    assert {each["state_type"] for each in tasks} == {"COMPLETED"}
+
+    def ended() -> list[dict[str, Any]]:
+        # The server writes what became of tasks a second after it heard of it.
+        tasks: list[dict[str, Any]] = stack.prefect("/task_runs/filter", {"flow_runs": {"id": {"any_": [run["id"]]}}})
+        return tasks if {each["state_type"] for each in tasks} == {"COMPLETED"} else []
+
+    tasks = wait_for("every task of the run to count as completed", ended, 30)
     stages = {each["id"]: each["name"].partition(" ")[0] for each in tasks}
     waits = {
         stages[each["id"]]: [stages.get(one["id"]) for one in each["task_inputs"].get("wait_for", [])] for each in tasks
