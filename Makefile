@@ -16,7 +16,7 @@ BENCHMARKS := worlds causes forecast control impact learning patterns planning d
 WORKERS ?= 3
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: help up install wheel test thorough proof guides requests test-fast check docs chaos trust two-machines audit-dependencies format lock sbom clean $(BENCHMARKS:%=bench-%)
+.PHONY: help up install install-all wheel test thorough proof guides requests test-fast check docs chaos trust two-machines audit-dependencies format lock sbom clean $(BENCHMARKS:%=bench-%)
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -26,6 +26,8 @@ up: $(RUNTIME) ## install what is needed and run foreact here, until Ctrl-C
 	@$(BIN)/foreact up
 
 install: $(RUNTIME) ## install what foreact needs, into .venv
+
+install-all: $(DEV) $(DOCS) ## and what tests, linters and the documentation need
 
 wheel: $(RUNTIME) ## build dist/foreact-VERSION-py3-none-any.whl, which pip installs anywhere
 	@$(BIN)/python -m hatchling build -t wheel
