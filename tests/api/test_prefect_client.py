@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -17,6 +21,8 @@ from api.processes.reap import SKIPPED, end_left, end_missed, end_refused
 from handlers.support.prefect_blocks import PrefectBlocks
 from settings import utc_now
 from storage import ForeactError
+from tests import PROJECT
+from tests.api.processes.test_deployments import IN_DOCKER, docker_template, rows
 from tests.conftest import free_port
 
 
@@ -258,6 +264,31 @@ async def test_what_prefect_refused_because_another_run_was_under_way_is_skipped
 
 def scheduled(at: str) -> dict[str, Any]:
     return {"type": "SCHEDULED", "state_details": {"scheduled_time": at}}
+
+
+@pytest.mark.slow
+def test_prefect_deploys_the_same_four_to_a_docker_pool_as_their_file_has_them(
+    prefect_url: str, tmp_path: Path
+) -> None:
+    template = docker_template()
+    post(f"{prefect_url}/work_pools/", {"name": "foreact-docker", "type": "docker", "base_job_template": template})
+    environment = {**os.environ, "PREFECT_API_URL": prefect_url, "PREFECT_HOME": str(tmp_path), "DO_NOT_TRACK": "1"}
+    command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", IN_DOCKER.name]
+    done = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stdout + done.stderr
+    in_pool = {"work_pools": {"name": {"any_": ["foreact-docker"]}}}
+    found = httpx.post(f"{prefect_url}/deployments/filter", json=in_pool, timeout=60).raise_for_status().json()
+    deployed = {each["name"]: each for each in found}
+    assert deployed.keys() == rows(IN_DOCKER).keys() == {"cycle", "tend", "upkeep", "backtest"}
+    for name, row in rows(IN_DOCKER).items():
+        each = deployed[name]
+        assert [one["slug"] for one in each["schedules"]] == [one["slug"] for one in row["schedules"]]
+        assert (each["entrypoint"], each["tags"]) == (row["entrypoint"], row["tags"])
+        assert (each["parameters"], each["job_variables"]) == ({}, row["work_pool"]["job_variables"])
+        limit = row.get("concurrency_limit", {})
+        assert (each["global_concurrency_limit"] or {}).get("limit") == limit.get("limit")
+        assert each["enforce_parameter_schema"]
+    assert deployed["backtest"]["parameter_openapi_schema"]["properties"].keys() > {"days"}
 
 
 @pytest.mark.slow
