@@ -47,7 +47,7 @@ def test_a_docker_worker_takes_what_it_is_told_of_the_container() -> None:
         jsonschema.validate(row["work_pool"]["job_variables"], known | {"additionalProperties": False})
 
 
-def test_in_a_container_the_stages_tell_prefect_what_they_did_as_elsewhere() -> None:
+def test_what_our_packages_log_in_a_container_reaches_prefect_as_elsewhere() -> None:
     told = [row["work_pool"]["job_variables"]["env"] for row in rows(IN_DOCKER).values()]
     assert told == [{"PREFECT_LOGGING_EXTRA_LOGGERS": OUR_PACKAGES}] * 4
 
