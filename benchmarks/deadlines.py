@@ -18,6 +18,7 @@ import heapq
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC
 
 import numpy as np
 
@@ -188,7 +189,7 @@ class JudgedRun:
 
 def judge(run: DeploymentRun, runs: Sequence[DeploymentRun], slots: int, objective: Objective) -> JudgedRun | None:
     """Judge a run from before it is due until it ends or its deadline passes; None where nothing is known of it."""
-    deadline_s, end_s = deadline_of(objective, run.due_s), float(run.end_s or 0)
+    deadline_s, end_s = deadline_of(objective, run.due_s, UTC), float(run.end_s or 0)
     first_s, last_s = run.due_s - 600.0, min(end_s, deadline_s)
     moments = np.arange(first_s, last_s, max(60.0, (deadline_s - first_s) / 25))
     ended = [each for each in runs if each.deployment == run.deployment and float(each.end_s or 0) <= first_s]

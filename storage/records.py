@@ -433,7 +433,7 @@ class ObjectiveKind(StrEnum):
 
 
 DONE_BY = re.compile(r"([01]\d|2[0-3]):([0-5]\d)(?: (\S+))?")
-"""A time of day as deadlines have it, with its time zone: "06:00 Europe/Berlin"."""
+"""A time of day as deadlines have it, with its time zone or that of your users: "06:00 Europe/Berlin", "06:00"."""
 
 RUN_AGE = "prefect_run_age_seconds"
 """The metric of a deployment's oldest unfinished run: the seconds since it was due, 0 while none is."""
@@ -492,7 +492,7 @@ def with_deadline(given: dict[str, Any]) -> dict[str, Any]:
 def _check_time_of_day(done_by: str) -> None:
     match = DONE_BY.fullmatch(done_by)
     if match is None:
-        raise ValueError('done_by is a time of day with its time zone, as in "06:00 Europe/Berlin"')
+        raise ValueError('done_by is a time of day, best with its time zone, as in "06:00 Europe/Berlin"')
     try:
         ZoneInfo(match[3] or "UTC")
     except (ZoneInfoNotFoundError, ValueError, OSError):
@@ -507,7 +507,8 @@ class Objective(Record):
     says how it follows from both, and is fitted if not given.
 
     One of kind deadline is about the runs of a `deployment` ("flow/deployment"): each is to be done within `bound`
-    seconds of when it is due, and by the next `done_by` ("06:00 Europe/Berlin") after that where one is given.
+    seconds of when it is due, and by the next `done_by` ("06:00 Europe/Berlin") after that where one is given. A time
+    of day that names no zone goes by the clocks of the users' zone.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,99}$")
@@ -558,7 +559,9 @@ class Objective(Record):
     deployment: str | None = Field(default=None, pattern=r"^[^/\"]+/[^/\"]+$")
     """a deadline is about the runs of this Prefect deployment, flow/deployment"""
     done_by: str | None = None
-    """a time of day with its zone by which a run is to be done: `06:00 Europe/Berlin`"""
+    """a time of day by which a run is to be done, with its zone: `06:00 Europe/Berlin`; without one by the clocks of
+    `forecasting.pattern_recognizer.timezone`
+    """
 
     @model_validator(mode="before")
     @classmethod

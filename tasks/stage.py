@@ -11,6 +11,8 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from prefect import Task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
+from prefect.context import TaskRunContext
+from prefect.logging import get_run_logger
 from prefect.tasks import exponential_backoff
 
 from storage import TransientError
@@ -45,7 +47,7 @@ def stage(
             result = body(context, *args, **kwargs)
             summary = summarise(result)
             context.report(name, time.perf_counter() - started_s, summary)
-            logger.info("%s", told(name, summary))
+            say(told(name, summary))
             return result
 
         return Task(
@@ -62,6 +64,15 @@ def stage(
         )
 
     return decorate
+
+
+def say(sentence: str) -> None:
+    """Log what was done, if there is something to say: in the Prefect task run that did it, where there is one.
+
+    Prefect keeps what is logged there, and of all other loggers warnings alone.
+    """
+    if sentence:
+        (logger if TaskRunContext.get() is None else get_run_logger()).info("%s", sentence)
 
 
 def explanation(what: str, find: Callable[[], T], without: T) -> T:

@@ -16,7 +16,7 @@ ZOMBIES = "foreact: runs without a heartbeat have crashed"
 QUIET = "foreact: a cycle when none has finished for three intervals"
 REPLAY = "foreact: a backtest when a goal is set"
 HEARTBEAT_TIMEOUT = timedelta(seconds=90)
-ENDS = ("Completed", "Failed", "Cancelled", "Crashed", "Stopped", "Missed")
+ENDS = ("Completed", "Failed", "Cancelled", "Crashed", "Stopped", "Missed", "Skipped")
 """Prefect names its events after the name of a state, which ours have of their own."""
 
 LEAST_WITHIN_S = 10.0

@@ -15,6 +15,8 @@ from api.processes.layout import POOL
 UNFINISHED = ("RUNNING", "PENDING", "CANCELLING")
 PAGE = 200
 LOOP_TAGS = {"foreact", "loop"}
+REFUSED = "Deployment concurrency limit reached."
+"""What Prefect gives as the reason where it cancels a new run because another of its deployment is under way."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,13 @@ class Run:
     state: str
     due_at: datetime | None
     tags: tuple[str, ...] = ()
+    message: str = ""
+    was_begun: bool = False
+
+    @property
+    def was_refused(self) -> bool:
+        """Tell whether Prefect cancelled it before it began, only because another one was under way."""
+        return self.state == "CANCELLED" and self.message == REFUSED and not self.was_begun
 
     @property
     def is_of_the_loop(self) -> bool:
@@ -60,8 +69,13 @@ class PrefectRest:
             {"state": {"type": {"any_": ["SCHEDULED"]}}, "next_scheduled_start_time": {"before_": now.isoformat()}}
         )
 
+    async def refused(self, since: datetime) -> list[Run]:
+        """Return the loop's runs in our pool that Prefect has cancelled since then because another was under way."""
+        which = {"state": {"type": {"any_": ["CANCELLED"]}}, "end_time": {"after_": since.isoformat()}}
+        return [run for run in await self._runs(which) if run.is_of_the_loop and run.was_refused]
+
     async def ended(self, deployment_id: str, since: datetime) -> set[str]:
-        """Return the state types in which runs of a deployment ended that started after a moment."""
+        """Return the state types in which runs of a deployment ended that were begun after a moment."""
         body = {
             "flow_runs": {"start_time": {"after_": since.isoformat()}},
             "deployments": {"id": {"any_": [deployment_id]}},
@@ -69,7 +83,8 @@ class PrefectRest:
         }
         answer = await self._client.post("/flow_runs/filter", json=body)
         answer.raise_for_status()
-        return {str(row["state_type"]) for row in answer.json()} & {"COMPLETED", "FAILED", "CRASHED"}
+        begun = {str(row["state_type"]) for row in answer.json() if row["run_count"]}
+        return begun & {"COMPLETED", "FAILED", "CRASHED"}
 
     async def end(self, runs: Sequence[Run], state: str, message: str, name: str = "") -> None:
         """Set runs to a final state, whatever they claim; their concurrency slots are free at once."""
@@ -108,4 +123,6 @@ def _run(row: Mapping[str, Any]) -> Run:
         state=str(row["state_type"]),
         due_at=datetime.fromisoformat(due.replace("Z", "+00:00")) if due else None,
         tags=tuple(row.get("tags") or ()),
+        message=str((row.get("state") or {}).get("message") or ""),
+        was_begun=bool(row.get("run_count")),
     )

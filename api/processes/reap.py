@@ -1,4 +1,4 @@
-"""Runs that claim to be executed by nobody, and runs that were missed: found, and ended.
+"""Runs that claim to be executed by nobody, that were missed or that Prefect refused: found, and ended.
 
 A process worker that dies leaves its runs `Running` for ever, and a stack that was away starts every missed run.
 """
@@ -20,6 +20,7 @@ from api.processes.prefect_rest import PrefectRest, Run
 MISSED = "Missed while foreact was stopped; a later run replaces it."
 GONE = "The process of this run has ended."
 CUT_OFF = "foreact, on whose worker this run was to be executed, was stopped."
+SKIPPED = "Another run of this deployment was still under way when this one was due; the next one goes on from there."
 STOPPED = "foreact was stopped; its next start goes on with what is left to do."
 
 
@@ -98,6 +99,16 @@ async def end_missed(prefect: PrefectRest, now: datetime) -> int:
     old = superseded(await prefect.missed(now))
     await _end_by_whose(prefect, old, MISSED, "Missed")
     return len(old)
+
+
+async def end_refused(prefect: PrefectRest, since: datetime) -> None:
+    """Show as completed, under the name `Skipped`, the runs of the loop cancelled only because another was under way.
+
+    Runs that people cancelled, that others deployed or that were cancelled before `since` stay what they are; so does
+    all while the server is away.
+    """
+    with contextlib.suppress(httpx.HTTPError):
+        await prefect.end(await prefect.refused(since), "completed", SKIPPED, "Skipped")
 
 
 async def end_left(prefect: PrefectRest, left: Sequence[Run]) -> None:

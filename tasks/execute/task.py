@@ -24,7 +24,7 @@ from tasks.authority import as_allowed_now
 from tasks.context import Context
 from tasks.execute.guards import GuardAnswer, judge
 from tasks.execute.situation import Silence, circumstances, silence_now
-from tasks.stage import stage
+from tasks.stage import say, stage
 
 logger = logging.getLogger(__name__)
 
@@ -208,4 +208,5 @@ def _finish(context: Context, action: Action, receipt: Receipt) -> Receipt | Non
         "undo_of": action.undo_of,
     } | ({"remedy": UNDO_REMEDY} if is_stuck else {})
     context.store.audit.append("loop", verb, action.action_id, detail)
+    say(f"{action.title}: {receipt.detail or receipt.status}")
     return receipt if context.store.actions.finish(receipt) else None

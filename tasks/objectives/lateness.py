@@ -64,13 +64,16 @@ class LateRun:
         return self.probability >= self.warns_from
 
 
-def deadline_of(objective: Objective, due_s: float) -> float:
-    """Return by when (unix seconds) a run that is due then is to be done: see `Objective`."""
+def deadline_of(objective: Objective, due_s: float, zone: tzinfo) -> float:
+    """Return by when (unix seconds) a run that is due then is to be done: see `Objective`.
+
+    A time of day that names no zone is one on the clocks of `zone`, that of the people served.
+    """
     deadline_s = due_s + objective.bound
     match = DONE_BY.fullmatch(objective.done_by or "")
     if match is None:
         return deadline_s
-    zone = ZoneInfo(match[3] or "UTC")
+    zone = ZoneInfo(match[3]) if match[3] else zone
     local = datetime.fromtimestamp(due_s, zone)
     by = local.replace(hour=int(match[1]), minute=int(match[2]), second=0, microsecond=0, tzinfo=zone, fold=0)
     if by.astimezone(UTC).timestamp() <= due_s:
@@ -113,7 +116,7 @@ def late_breach(objective: str, foretold: Sequence[LateRun], tick: datetime) -> 
     )
 
 
-def warns_from(objective: Objective, runs: Sequence[DeploymentRun], tick_s: float) -> float:
+def warns_from(objective: Objective, runs: Sequence[DeploymentRun], tick_s: float, zone: tzinfo) -> float:
     """Return the probability from which a warning of a run is worth it.
 
     An honest probability that first reaches p ends in time in 1 - p of the cases (it is a martingale). So with `late`
@@ -121,12 +124,15 @@ def warns_from(objective: Objective, runs: Sequence[DeploymentRun], tick_s: floa
     """
     ended = [run for run in runs if run.end_s is not None]
     recent = [run for run in ended if run.due_s > tick_s - RECENT_S]
-    a_week = max(_late_a_week(objective, each, tick_s) for each in (ended, recent))
+    a_week = max(_late_a_week(objective, each, tick_s, zone) for each in (ended, recent))
     return min(SUREST, max(objective.probability_threshold, a_week / (a_week + FALSE_A_WEEK)))
 
 
-def _late_a_week(objective: Objective, ended: Sequence[DeploymentRun], tick_s: float) -> float:
-    late = sum(run.state == "failed" or float(run.end_s or 0) > deadline_of(objective, run.due_s) for run in ended)
+def _late_a_week(objective: Objective, ended: Sequence[DeploymentRun], tick_s: float, zone: tzinfo) -> float:
+    deadlines_s = [deadline_of(objective, run.due_s, zone) for run in ended]
+    late = sum(
+        run.state == "failed" or float(run.end_s or 0) > by_s for run, by_s in zip(ended, deadlines_s, strict=True)
+    )
     return late * WEEK_S / max(tick_s - ended[0].due_s, WEEK_S) if ended else 0.0
 
 
@@ -159,7 +165,7 @@ class _Foretold:
         ends = self._drawn_ends(run)
         if ends is None:
             return None
-        deadline_s = deadline_of(objective, run.due_s)
+        deadline_s = deadline_of(objective, run.due_s, self.history.zone)
         probability = 1.0 if self.tick_s >= deadline_s else self._late(run, learned, deadline_s)
         low, middle, high = np.quantile(ends, [0.1, 0.5, 0.9]).tolist()
         past = self.history.by_deployment[run.deployment]
@@ -170,7 +176,7 @@ class _Foretold:
             end_s=middle,
             earliest_s=low,
             latest_s=high,
-            warns_from=warns_from(objective, past, self.tick_s),
+            warns_from=warns_from(objective, past, self.tick_s, self.history.zone),
             n_past=len(learned.done),
             ahead_in_queue=len(self._ahead_of(run)) if run.state == "scheduled" and run.due_s <= self.tick_s else 0,
             upstream=learned.upstream,

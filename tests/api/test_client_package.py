@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import re
+import subprocess
+import sys
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import foreact
 import httpx
@@ -104,3 +109,62 @@ def test_what_is_no_problem_document_is_still_a_refusal() -> None:
     transport = httpx.MockTransport(lambda request: httpx.Response(502, text="<html>"))
     with pytest.raises(foreact.Refused, match="502"):
         Loop(httpx.Client(transport=transport, base_url="http://x")).status()
+
+
+def test_what_is_observed_is_kept_with_how_long_it_took_and_whether_it_failed(
+    loop: Loop, store: Store, tick: datetime
+) -> None:
+    @foreact.observed(name="import", loop=loop)
+    def import_rows(count: int) -> int:
+        if count > 100:
+            raise ValueError("too many")
+        return count
+
+    @foreact.observed(loop=loop)
+    async def export() -> str:
+        return "done"
+
+    assert (import_rows(10), asyncio.run(export())) == (10, "done")
+    kept = {name: value for name, (_, value) in store.samples.latest(tick - timedelta(days=1)).items()}
+    assert kept['run_failed_ratio{run="import"}'] == kept['run_failed_ratio{run="export"}'] == 0
+    assert 0 <= kept['run_duration_seconds{run="import"}'] < 60
+    with pytest.raises(ValueError, match="too many"):
+        import_rows(500)
+    events = store.events.between(tick - timedelta(days=1), tick)
+    told = [(each.event_type, each.metadata["error"]) for each in events]
+    assert told == [("run_finished:import", ""), ("run_finished:export", ""), ("run_failed:import", "ValueError")]
+
+
+def test_what_cannot_be_recorded_is_one_line_and_does_the_observed_no_harm(caplog: pytest.LogCaptureFixture) -> None:
+    away = foreact.connect("http://127.0.0.1:9")
+    assert foreact.observed(name="import", loop=away)(len)("abc") == 3
+    (line,) = caplog.messages
+    assert "Is `foreact up` running there?" in line
+
+
+ROOMS = ("settings", "storage", "handlers", "tasks", "api", "flows", "plugins")
+
+
+def program(folder: Path, imports: str, *taken: str) -> subprocess.CompletedProcess[str]:
+    """Run a program of somebody's own, in a folder with modules of these names."""
+    for name in taken:
+        (folder / name).mkdir()
+        (folder / name / "__init__.py").write_text("MINE = True\n")
+    (folder / "pipeline.py").write_text(f"{imports}\nimport settings\nprint(settings.MINE, callable(observed))\n")
+    path = os.pathsep.join(map(str, (PROJECT, PROJECT / "client")))
+    environment = {**os.environ, "PYTHONPATH": path}
+    command = [sys.executable, "pipeline.py"]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60)
+
+
+def test_in_a_project_with_modules_of_all_our_names_the_clients_works(tmp_path: Path) -> None:
+    done = program(tmp_path, "from foreact import observed", *ROOMS)
+    assert (done.stdout, done.stderr) == ("True True\n", "")
+
+
+@pytest.mark.parametrize("taken", ["settings", "storage", "handlers", "tasks", "api", "plugins"])
+def test_where_a_module_takes_the_place_of_ours_one_line_says_which_and_what_to_do(tmp_path: Path, taken: str) -> None:
+    done = program(tmp_path, "from flows.observe import observed", taken)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert str(tmp_path / taken) in done.stderr
+    assert "from foreact import observed" in done.stderr

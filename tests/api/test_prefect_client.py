@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -9,31 +10,34 @@ from typing import Any
 import httpx
 import pytest
 from prefect.blocks.system import Secret
+from prefect.cli import app as prefect_command
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from api.prefect_client import ANCHOR, BY_INTERVAL, PrefectTrigger
 from api.processes.prefect_rest import PrefectRest
-from api.processes.reap import end_left, end_missed
+from api.processes.reap import SKIPPED, end_left, end_missed, end_refused
 from handlers.support.prefect_blocks import PrefectBlocks
 from settings import utc_now
 from storage import ForeactError
+from tests import PROJECT
+from tests.api.processes.test_deployments import IN_DOCKER, docker_template, rows
 from tests.conftest import free_port
 
 
-def register(url: str, name: str, pool: str | None = None, tags: Sequence[str] = ()) -> str:
+def register(url: str, name: str, pool: str | None = None, tags: Sequence[str] = (), **more: Any) -> str:
     if pool is not None:
         post(f"{url}/work_pools/", {"name": pool, "type": "process"})
     flow = post(f"{url}/flows/", {"name": name})["id"]
     schema = {"type": "object", "properties": {"reason": {"type": "string", "default": "schedule"}}}
     body = {"name": name, "flow_id": flow, "parameter_openapi_schema": schema, "enforce_parameter_schema": True}
-    body |= {"tags": list(tags)} | ({"work_pool_name": pool} if pool else {})
+    body |= {"tags": list(tags)} | ({"work_pool_name": pool} if pool else {}) | more
     return str(post(f"{url}/deployments/", body)["id"])
 
 
 def post(url: str, body: dict[str, Any]) -> dict[str, Any]:
     """Post, again while a server that has just started holds its own database."""
     for _ in range(20):
-        answer = httpx.post(url, json=body)
+        answer = httpx.post(url, json=body, timeout=60)
         if answer.status_code != 503:
             return dict(answer.raise_for_status().json())
         time.sleep(0.5)
@@ -41,7 +45,7 @@ def post(url: str, body: dict[str, Any]) -> dict[str, Any]:
 
 
 def flow_run(url: str, flow_run_id: str) -> dict[str, Any]:
-    return dict(httpx.get(f"{url}/flow_runs/{flow_run_id}").raise_for_status().json())
+    return dict(httpx.get(f"{url}/flow_runs/{flow_run_id}", timeout=60).raise_for_status().json())
 
 
 @pytest.fixture
@@ -212,8 +216,79 @@ async def test_missed_and_cut_off_runs_of_the_loop_count_as_completed_and_those_
     assert newest["type"] == "SCHEDULED"
 
 
+ONE_AT_A_TIME = {"concurrency_limit": 1, "concurrency_options": {"collision_strategy": "CANCEL_NEW"}}
+
+
+def proposed(url: str, run: str, state: str) -> tuple[str, str]:
+    """Ask for a state, as a worker or a person does; return type and name of the one that Prefect gives the run."""
+    post(f"{url}/flow_runs/{run}/set_state", {"state": {"type": state}})
+    return state_of(url, run)
+
+
+def state_of(url: str, run: str) -> tuple[str, str]:
+    found = flow_run(url, run)["state"]
+    return found["type"], found["name"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("whose", "tags", "becomes"),
+    [
+        ("loop", ("foreact", "loop"), ("COMPLETED", "Skipped")),
+        ("users", ("foreact",), ("CANCELLED", "Cancelled")),
+    ],
+)
+async def test_what_prefect_refused_because_another_run_was_under_way_is_skipped_if_it_is_the_loops(
+    prefect_url: str, whose: str, tags: tuple[str, ...], becomes: tuple[str, str]
+) -> None:
+    deployment_id = register(prefect_url, f"one-{whose}", f"one-at-a-time-{whose}", tags, **ONE_AT_A_TIME)
+    create = f"{prefect_url}/deployments/{deployment_id}/create_flow_run"
+    running, early, late, next_one, by_hand = (post(create, {})["id"] for _ in range(5))
+    cancelled = ("CANCELLED", "Cancelled")
+    assert proposed(prefect_url, running, "PENDING")[0] == "PENDING"
+    assert proposed(prefect_url, early, "PENDING") == cancelled
+    since = utc_now()
+    assert proposed(prefect_url, late, "PENDING") == cancelled
+    assert proposed(prefect_url, by_hand, "CANCELLED") == cancelled
+    server = PrefectRest(prefect_url, pool=f"one-at-a-time-{whose}")
+    await end_refused(server, since)
+    assert state_of(prefect_url, late) == becomes
+    assert (flow_run(prefect_url, late)["state"]["message"] == SKIPPED) is (whose == "loop")
+    assert [state_of(prefect_url, run) for run in (early, by_hand)] == [cancelled, cancelled]
+    assert await server.ended(deployment_id, since) == set(), "a run that was skipped is no cycle that was finished"
+    await server.close()
+    assert proposed(prefect_url, next_one, "PENDING") == cancelled, "the one under way still holds its place"
+
+
 def scheduled(at: str) -> dict[str, Any]:
     return {"type": "SCHEDULED", "state_details": {"scheduled_time": at}}
+
+
+@pytest.mark.slow
+def test_prefect_deploys_the_same_four_to_a_docker_pool_as_their_file_has_them(
+    prefect_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = {"name": "foreact-docker", "type": "docker", "base_job_template": docker_template()}
+    post(f"{prefect_url}/work_pools/", pool)
+    monkeypatch.chdir(PROJECT)
+    monkeypatch.setattr(sys, "argv", ["prefect", "--no-prompt", "deploy", "--all", "--prefect-file", IN_DOCKER.name])
+    # In this process the command finds everything imported, which is most of what it takes.
+    with temporary_settings({PREFECT_API_URL: prefect_url}), pytest.raises(SystemExit) as ended:
+        prefect_command()
+    assert ended.value.code == 0
+    in_pool = {"work_pools": {"name": {"any_": ["foreact-docker"]}}}
+    found = httpx.post(f"{prefect_url}/deployments/filter", json=in_pool, timeout=60).raise_for_status().json()
+    deployed = {each["name"]: each for each in found}
+    assert deployed.keys() == rows(IN_DOCKER).keys() == {"cycle", "tend", "upkeep", "backtest"}
+    for name, row in rows(IN_DOCKER).items():
+        each = deployed[name]
+        assert [one["slug"] for one in each["schedules"]] == [one["slug"] for one in row["schedules"]]
+        assert (each["entrypoint"], each["tags"]) == (row["entrypoint"], row["tags"])
+        assert (each["parameters"], each["job_variables"]) == ({}, row["work_pool"]["job_variables"])
+        limit = row.get("concurrency_limit", {})
+        assert (each["global_concurrency_limit"] or {}).get("limit") == limit.get("limit")
+        assert each["enforce_parameter_schema"]
+    assert deployed["backtest"]["parameter_openapi_schema"]["properties"].keys() > {"days"}
 
 
 @pytest.mark.slow

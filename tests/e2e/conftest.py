@@ -136,8 +136,8 @@ class Stack:
         return list(self.prefect("/flow_runs/filter", body))
 
     def completed_since(self, since: str, flow: str = "cycle") -> list[dict[str, Any]]:
-        """Return the flow runs that started after a moment (as Prefect writes it) and completed."""
-        return [run for run in self.runs("COMPLETED", flow=flow) if run["start_time"] > since]
+        """Return the flow runs that began after a moment (as Prefect writes it) and completed."""
+        return [run for run in self.runs("COMPLETED", flow=flow) if run["run_count"] and run["start_time"] > since]
 
     def now(self) -> str:
         """Return the moment as Prefect writes it."""

@@ -14,10 +14,12 @@ import httpx
 import pytest
 
 from api.processes.automations import QUIET, REPLAY
+from api.processes.reap import SKIPPED
 from tests import IS_THOROUGH
 from tests.e2e.conftest import INTERVAL_S, PROJECT, Stack, command, environment, wait_for
 
 NOTEBOOK = PROJECT / "examples" / "notebook.ipynb"
+CANCELLED = {"flow_runs": {"state": {"type": {"any_": ["CANCELLED", "CANCELLING"]}}}}
 RUN_CELLS = """
 import ast, asyncio, inspect, json, sys
 cells = [cell for cell in json.load(open(sys.argv[1]))["cells"] if cell["cell_type"] == "code"]
@@ -35,7 +37,7 @@ print(names["state"].type.value, names["state"].message)
 
 def test_a_scheduled_run_appears_and_finishes(stack: Stack) -> None:
     def scheduled() -> list[dict[str, object]]:
-        return [run for run in stack.runs("COMPLETED") if run["auto_scheduled"]]
+        return [run for run in stack.runs("COMPLETED") if run["auto_scheduled"] and run["run_count"]]
 
     run = wait_for("a scheduled run that completed", scheduled, 4 * INTERVAL_S)[0]
     assert run["work_pool_name"] == "foreact"
@@ -46,6 +48,13 @@ def test_a_run_tells_what_it_came_to_and_its_graph_shows_the_loop(stack: Stack) 
     run = wait_for("a named run", lambda: [each for each in stack.runs("COMPLETED") if ":" in each["name"]], 60)[0]
     assert re.fullmatch(r"cycle \d\d:\d\d( · .+)?", run["name"])
     assert re.match(r"Watching .* Forecast .* (Nothing was due|action)", run["state"]["message"])
+    by_run = {"logs": {"flow_run_id": {"any_": [run["id"]]}}, "limit": 200}
+
+    def sentences() -> set[str]:
+        return {each["message"].partition(" ")[0] for each in stack.prefect("/logs/filter", by_run)}
+
+    # Prefect sends logs in batches, seconds after they were written.
+    wait_for("the sentences of the stages in its logs", lambda: {"Watching", "Forecast"} <= sentences(), 30)
     newest = newest_artifacts(stack)
     assert {"cycle", "goals"} <= newest.keys()
     assert f"]({stack.url}/)" in newest["cycle"]["data"]
@@ -110,6 +119,15 @@ def deploy_by_hand(stack: Stack, *arguments: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.fixture(scope="module")
+def second_at_once(stack: Stack) -> None:
+    """Ask Prefect itself for two cycles at once: at most one can run."""
+    address = f"/deployments/{stack.prefect('/deployments/name/cycle/cycle')['id']}/create_flow_run"
+    for _ in range(2):
+        stack.prefect(address, {"state": {"type": "SCHEDULED"}})
+
+
+@pytest.mark.usefixtures("second_at_once")
 def test_prefect_deploy_by_hand_works_duplicates_nothing_and_keeps_the_interval(stack: Stack) -> None:
     """Newer releases of FastAPI and SQLAlchemy break exactly this."""
     deploy_by_hand(stack, "--all")
@@ -119,10 +137,14 @@ def test_prefect_deploy_by_hand_works_duplicates_nothing_and_keeps_the_interval(
     wait_for("the configured interval", lambda: intervals(stack) == [("interval", INTERVAL_S)], 20)
 
 
+def test_two_automations_are_ready_to_be_switched_on(stack: Stack) -> None:
+    ready = {each["name"]: each["enabled"] for each in stack.prefect("/automations/filter", {})}
+    assert [ready[name] for name in (QUIET, REPLAY)] == [False, False]
+
+
 @pytest.mark.skipif(not IS_THOROUGH, reason="it takes minutes: `make thorough`")
 def test_an_automation_that_is_switched_on_starts_a_backtest_which_shows_how_far_it_is(stack: Stack) -> None:
     ready = {each["name"]: each for each in stack.prefect("/automations/filter", {})}
-    assert [ready[name]["enabled"] for name in (QUIET, REPLAY)] == [False, False]
     stack.prefect(f"/automations/{ready[REPLAY]['id']}", {"enabled": True}, "PATCH")
 
     def set_a_goal() -> list[dict[str, Any]]:
@@ -175,3 +197,16 @@ def test_nothing_of_it_talks_to_the_outside(stack: Stack) -> None:
     for process in stack.members():
         remote = {peer.raddr.ip for peer in process.net_connections("inet") if peer.raddr}
         assert remote <= {"127.0.0.1", "::1"}, process.cmdline()
+
+
+@pytest.mark.usefixtures("second_at_once")
+def test_a_run_beside_another_is_skipped_and_nothing_shows_as_cancelled(stack: Stack) -> None:
+    """It is the last: whatever the others set going has had its time."""
+
+    def skipped() -> list[dict[str, Any]]:
+        return [run for run in stack.runs("COMPLETED") if run["state"]["name"] == "Skipped"]
+
+    (run, *_) = wait_for("a run that was skipped", skipped, 30)
+    assert run["state"]["message"] == SKIPPED
+    # The newest may have been refused this moment.
+    wait_for("no run to show as cancelled", lambda: not stack.prefect("/flow_runs/filter", CANCELLED), 30)

@@ -11,6 +11,7 @@ import prefect
 import pytest
 import yaml
 
+from api.processes.layout import OUR_PACKAGES
 from api.processes.register import deployments, schedule_of
 from settings import Settings
 from tests import PROJECT
@@ -44,6 +45,11 @@ def test_a_docker_worker_takes_what_it_is_told_of_the_container() -> None:
     known = docker_template()["variables"]
     for row in rows(IN_DOCKER).values():
         jsonschema.validate(row["work_pool"]["job_variables"], known | {"additionalProperties": False})
+
+
+def test_what_our_packages_log_in_a_container_reaches_prefect_as_elsewhere() -> None:
+    told = [row["work_pool"]["job_variables"]["env"] for row in rows(IN_DOCKER).values()]
+    assert told == [{"PREFECT_LOGGING_EXTRA_LOGGERS": OUR_PACKAGES}] * 4
 
 
 @pytest.mark.parametrize("minutes", [1, 60])

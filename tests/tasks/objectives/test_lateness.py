@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -188,9 +189,9 @@ def test_a_deadline_that_has_passed_is_missed() -> None:
 def test_where_runs_are_often_late_only_a_surer_warning_is_given() -> None:
     seldom = past(steady(60, 300.0), every_s=3_600.0)
     often = tuple(replace(run, end_s=run.due_s + 4_000) if place % 4 == 0 else run for place, run in enumerate(seldom))
-    assert warns_from(objective(), seldom, TICK_S) == 0.5
-    assert 0.85 < warns_from(objective(), often, TICK_S) <= 0.97
-    assert warns_from(objective(probability_threshold=0.8), seldom, TICK_S) == 0.8
+    assert warns_from(objective(), seldom, TICK_S, UTC) == 0.5
+    assert 0.85 < warns_from(objective(), often, TICK_S, UTC) <= 0.97
+    assert warns_from(objective(probability_threshold=0.8), seldom, TICK_S, UTC) == 0.8
 
 
 @pytest.mark.parametrize(
@@ -204,13 +205,21 @@ def test_where_runs_are_often_late_only_a_surer_warning_is_given() -> None:
 )
 def test_a_time_of_day_is_the_next_one_on_the_clock_of_its_zone(due: str, deadline: str) -> None:
     by = objective(done_by="06:00 Europe/Berlin", bound=2 * DAY_S)
-    found = deadline_of(by, datetime.fromisoformat(due).timestamp())
+    found = deadline_of(by, datetime.fromisoformat(due).timestamp(), UTC)
     assert datetime.fromtimestamp(found, UTC).isoformat() == deadline
 
 
+def test_a_time_of_day_that_names_no_zone_is_one_on_the_clocks_of_the_users() -> None:
+    due_s = datetime.fromisoformat("2026-03-10T04:30:00+00:00").timestamp()
+    without, berlin = objective(done_by="06:00", bound=2 * DAY_S), ZoneInfo("Europe/Berlin")
+    assert deadline_of(without, due_s, berlin) == due_s + 1_800
+    assert deadline_of(without, due_s, UTC) == due_s + 5_400
+    assert deadline_of(objective(done_by="06:00 UTC", bound=2 * DAY_S), due_s, berlin) == due_s + 5_400
+
+
 def test_of_a_bound_and_a_time_of_day_the_earlier_one_counts() -> None:
-    assert deadline_of(objective(done_by="06:00 UTC", bound=60), TICK_S) == TICK_S + 60
-    assert deadline_of(objective(done_by="06:00 UTC", bound=7_200), TICK_S) == TICK_S + 3_600
+    assert deadline_of(objective(done_by="06:00 UTC", bound=60), TICK_S, UTC) == TICK_S + 60
+    assert deadline_of(objective(done_by="06:00 UTC", bound=7_200), TICK_S, UTC) == TICK_S + 3_600
 
 
 @pytest.mark.parametrize(
