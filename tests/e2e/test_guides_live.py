@@ -120,6 +120,27 @@ class Newcomer:
         """Ask the facade."""
         return httpx.get(f"http://127.0.0.1:{self.instead['5003']}/api/autonomous{path}", trust_env=False).json()
 
+    def set_level(self, level: str) -> None:
+        """Set the level of the action in foreact.toml, with the rest after an act that the guide names."""
+        file, rest = self.folder / "foreact.toml", "\ncooldown_seconds = 10"
+        assert f'level = "recommend"{rest}' in self.pages
+        changed = re.sub(rf"^level = .*$({rest})?", f'level = "{level}"{rest}', file.read_text(), flags=re.MULTILINE)
+        file.write_text(changed)
+
+    def acts(self, level: str, is_open: bool = False) -> list[str]:
+        """Return the ids of the acts of a level, newest first; only those that nobody has answered, where `is_open`."""
+        rows = self.api("/actions")["actions"]
+        return [
+            row["action"]["action_id"]
+            for row in sorted(rows, key=lambda row: row["action"]["due_at"], reverse=True)
+            if row["action"]["level"] == level and not (is_open and (row["approval"] or row["receipt"]))
+        ]
+
+    def workers(self) -> int:
+        """Return how many workers the service of the guide has."""
+        address = f"http://127.0.0.1:{self.instead['8099']}/"
+        return int(httpx.get(address, trust_env=False).json()["workers"])
+
     def leave(self) -> None:
         """Close all terminals."""
         for terminal in self.terminals:
@@ -171,8 +192,6 @@ def test_a_service_is_watched_helped_and_the_effect_measured_within_ten_minutes(
     print(f"\nwatch-my-service.md: {owner.minutes:.1f} min to a measured effect")
     assert owner.minutes <= 10
     assert "more_workers" in owner.type("foreact actions")
-    owner.read("from-recommend-to-auto.md")
-    assert "more_workers" in owner.type("foreact rollout")
 
 
 def test_a_metric_sent_by_hand_has_an_objective_and_a_goal_in_a_minute(owner: Newcomer) -> None:
@@ -209,6 +228,43 @@ def test_a_backup_is_restored_beside_what_runs_and_then_in_earnest(owner: Newcom
     print(
         f"\nproduction.md: {(time.monotonic() - begun_s) / 60:.1f} min from the backup to a restored foreact that runs"
     )
+
+
+def test_an_action_goes_from_recommend_to_auto_and_back_by_what_the_guide_says(owner: Newcomer) -> None:
+    owner.read("from-recommend-to-auto.md")
+    begun_s = time.monotonic()
+    owner.set_level("recommend")
+    slow = 'curl -X PATCH http://127.0.0.1:8099/ -d \'{"workers": 2, "requests_per_second": 60}\''
+    owner.type(slow)
+    wait_for("a recommendation", lambda: owner.acts("recommend", is_open=True), 180)
+    assert "shop-is-fast" in owner.type("foreact goals")
+    assert "breaches" in owner.type("foreact backtest --days 7 --every-minutes 60")
+
+    owner.set_level("approve")
+    owner.instead["ACTION"] = wait_for("a question", lambda: owner.acts("approve", is_open=True), 180)[0]
+    assert owner.instead["ACTION"] in owner.type("foreact actions")
+    assert "from 2 to 4" in owner.type("foreact approve ACTION --dry-run")
+    assert owner.workers() == 2
+    owner.type("foreact approve ACTION")
+    wait_for("four workers", lambda: owner.workers() == 4, 60)
+
+    owner.type(slow)
+    owner.instead["ACTION"] = wait_for("a second question", lambda: owner.acts("approve", is_open=True), 240)[0]
+    owner.type("foreact reject ACTION")
+    assert "rejected" in owner.type("foreact audit")
+    assert owner.workers() == 2
+
+    owner.set_level("auto")
+    wait_for("workers, unasked", lambda: owner.workers() > 2, 240)
+    assert "more_workers" in owner.type("foreact insights")
+    owner.type("foreact mode stop --note REASON")
+    assert "stopped" in owner.type("foreact status")
+    owner.type("foreact mode release --note REASON", "foreact mode off")
+    owner.instead["ACTION"], given = owner.acts("auto")[0], owner.workers()
+    owner.type("foreact undo ACTION")
+    wait_for("workers taken back", lambda: owner.workers() < given, 60)
+    assert "more_workers" in owner.type("foreact rollout")
+    print(f"\nfrom-recommend-to-auto.md: {(time.monotonic() - begun_s) / 60:.1f} min from recommend to auto and back")
 
 
 def test_a_pipeline_that_will_be_late_is_foretold_within_five_minutes(newcomer: Newcomer) -> None:
