@@ -230,43 +230,6 @@ def test_a_backup_is_restored_beside_what_runs_and_then_in_earnest(owner: Newcom
     )
 
 
-def test_an_action_goes_from_recommend_to_auto_and_back_by_what_the_guide_says(owner: Newcomer) -> None:
-    owner.read("from-recommend-to-auto.md")
-    begun_s = time.monotonic()
-    owner.set_level("recommend")
-    slow = 'curl -X PATCH http://127.0.0.1:8099/ -d \'{"workers": 2, "requests_per_second": 60}\''
-    owner.type(slow)
-    wait_for("a recommendation", lambda: owner.acts("recommend", is_open=True), 180)
-    assert "shop-is-fast" in owner.type("foreact goals")
-    assert "breaches" in owner.type("foreact backtest --days 7 --every-minutes 60")
-
-    owner.set_level("approve")
-    owner.instead["ACTION"] = wait_for("a question", lambda: owner.acts("approve", is_open=True), 180)[0]
-    assert owner.instead["ACTION"] in owner.type("foreact actions")
-    assert "from 2 to 4" in owner.type("foreact approve ACTION --dry-run")
-    assert owner.workers() == 2
-    owner.type("foreact approve ACTION")
-    wait_for("four workers", lambda: owner.workers() == 4, 60)
-
-    owner.type(slow)
-    owner.instead["ACTION"] = wait_for("a second question", lambda: owner.acts("approve", is_open=True), 240)[0]
-    owner.type("foreact reject ACTION")
-    assert "rejected" in owner.type("foreact audit")
-    assert owner.workers() == 2
-
-    owner.set_level("auto")
-    wait_for("workers, unasked", lambda: owner.workers() > 2, 240)
-    assert "more_workers" in owner.type("foreact insights")
-    owner.type("foreact mode stop --note REASON")
-    assert "stopped" in owner.type("foreact status")
-    owner.type("foreact mode release --note REASON", "foreact mode off")
-    owner.instead["ACTION"], given = owner.acts("auto")[0], owner.workers()
-    owner.type("foreact undo ACTION")
-    wait_for("workers taken back", lambda: owner.workers() < given, 60)
-    assert "more_workers" in owner.type("foreact rollout")
-    print(f"\nfrom-recommend-to-auto.md: {(time.monotonic() - begun_s) / 60:.1f} min from recommend to auto and back")
-
-
 def test_a_pipeline_that_will_be_late_is_foretold_within_five_minutes(newcomer: Newcomer) -> None:
     newcomer.write("prefect-deadlines.md")
     newcomer.start()
@@ -318,3 +281,42 @@ def test_what_a_prometheus_has_is_forecast_within_five_minutes(newcomer: Newcome
     print(f"\nprometheus.md: {newcomer.minutes:.1f} min to a forecast of what Prometheus has")
     assert newcomer.minutes <= 5
     assert "foreact_breach_probability" in newcomer.type("curl -s http://127.0.0.1:5003/metrics")
+
+
+def test_an_action_goes_from_recommend_to_auto_and_back_by_what_the_guide_says(newcomer: Newcomer) -> None:
+    newcomer.write("watch-my-service.md")
+    newcomer.read("from-recommend-to-auto.md")
+    newcomer.set_level("recommend")
+    newcomer.start()
+    newcomer.open("python service.py")
+    wait_for("a forecast", lambda: _is_forecast(newcomer, "response_ms"), 240)
+    newcomer.begun_s = time.monotonic()
+    newcomer.type("curl -X PATCH http://127.0.0.1:8099/ -d '{\"requests_per_second\": 60}'")
+    wait_for("a recommendation", lambda: newcomer.acts("recommend", is_open=True), 180)
+    assert "shop-is-fast" in str(newcomer.api("/goals"))
+    assert "response_ms" in newcomer.type("foreact goals")
+    assert "breaches" in newcomer.type("foreact backtest --days 7 --every-minutes 60")
+    assert newcomer.workers() == 2
+
+    newcomer.set_level("approve")
+    newcomer.instead["ACTION"] = wait_for("a question", lambda: newcomer.acts("approve", is_open=True), 180)[0]
+    assert newcomer.instead["ACTION"] in newcomer.type("foreact actions")
+    assert "from 2 to 4" in newcomer.type("foreact approve ACTION --dry-run")
+    newcomer.type("foreact reject ACTION")
+    newcomer.instead["ACTION"] = wait_for("it again", lambda: newcomer.acts("approve", is_open=True), 180)[0]
+    assert newcomer.workers() == 2
+    newcomer.type("foreact approve ACTION")
+    wait_for("four workers", lambda: newcomer.workers() == 4, 60)
+    newcomer.type("foreact undo ACTION")
+    wait_for("two workers again", lambda: newcomer.workers() == 2, 60)
+
+    newcomer.set_level("auto")
+    wait_for("more workers, unasked", lambda: newcomer.workers() > 2, 240)
+    newcomer.type("foreact mode stop --note REASON")
+    assert "stopped" in newcomer.type("foreact status")
+    newcomer.type("foreact mode release --note REASON", "foreact mode off")
+    assert "more_workers" in newcomer.type("foreact rollout")
+    audit = newcomer.type("foreact audit")
+    assert "REASON" in audit
+    assert "reject" in audit
+    print(f"\nfrom-recommend-to-auto.md: {newcomer.minutes:.1f} min from the first recommendation to auto and back")
