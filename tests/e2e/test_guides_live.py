@@ -182,7 +182,7 @@ def owner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Newcomer]:
 
 def _give_it_two_minutes(someone: Newcomer) -> None:
     """Wait as the page says: until the first forecast, and for two minutes since the service began."""
-    assert "Give it two minutes." in someone.pages
+    assert "Give it two minutes:" in someone.pages
     began_s = time.monotonic()
     wait_for("a forecast", lambda: _is_forecast(someone, "response_ms"), 240)
     time.sleep(max(0.0, 120 - (time.monotonic() - began_s)))
