@@ -22,7 +22,7 @@ import pytest
 
 from tests import PROJECT
 from tests.conftest import free_port
-from tests.e2e.conftest import STOPPING_S, wait_for
+from tests.e2e.conftest import BUSY_RATIO, STOPPING_S, wait_for
 from tests.test_guides import written
 
 pytestmark = [pytest.mark.guides, pytest.mark.slow, pytest.mark.timeout(1_200)]
@@ -74,10 +74,15 @@ class Newcomer:
 
     def type(self, *lines: str) -> str:
         """Type lines into a terminal, and return what they print."""
+        status, said = self.attempt(*lines)
+        assert status == 0, said
+        return said
+
+    def attempt(self, *lines: str) -> tuple[int, str]:
+        """Type lines into a terminal, and return with what they end and what they print."""
         terminal = self._terminal(lines, subprocess.PIPE)
         said = terminal.communicate(timeout=120)[0].decode()
-        assert terminal.returncode == 0, said
-        return said
+        return terminal.returncode, said
 
     def _terminal(self, lines: Sequence[str], output: int | IO[bytes]) -> subprocess.Popen[bytes]:
         assert all(line in self.pages for line in lines), lines
@@ -104,7 +109,7 @@ class Newcomer:
         """Press Ctrl-C in a terminal."""
         if terminal.poll() is None:
             os.killpg(terminal.pid, signal.SIGINT)
-        return terminal.wait(STOPPING_S)
+        return terminal.wait(BUSY_RATIO * STOPPING_S)
 
     @property
     def output(self) -> str:
@@ -142,10 +147,15 @@ class Newcomer:
         return int(httpx.get(address, trust_env=False).json()["workers"])
 
     def leave(self) -> None:
-        """Close all terminals."""
-        for terminal in self.terminals:
-            if terminal.poll() is None:
+        """Press Ctrl-C in all terminals, the last opened first; what does not end by that is killed, and told."""
+        stuck = []
+        for terminal in reversed(self.terminals):
+            try:
                 self.interrupt(terminal)
+            except subprocess.TimeoutExpired:
+                os.killpg(terminal.pid, signal.SIGKILL)
+                stuck.append(str(terminal.args))
+        assert stuck == []
 
 
 @pytest.fixture
@@ -208,7 +218,8 @@ def test_a_metric_sent_by_hand_has_an_objective_and_a_goal_in_a_minute(owner: Ne
     assert shown is not None
     begun_s = time.monotonic()
     owner.type(*shown[1].partition("foreact cycle")[0].strip().splitlines())
-    owner.type("foreact cycle")
+    # Here a cycle begins every half minute: while one runs, another is refused.
+    wait_for("a cycle", lambda: owner.attempt("foreact cycle")[0] == 0, 60, every_s=2)
     goals = wait_for("its goal", lambda: "orders-flow" in str(owner.api("/goals")) and owner.type("foreact goals"), 90)
     assert "orders_waiting" in goals
     print(f"\nstart.md: {(time.monotonic() - begun_s) / 60:.1f} min from the history to its goal")
