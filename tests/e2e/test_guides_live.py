@@ -138,7 +138,9 @@ class Newcomer:
         return [
             row["action"]["action_id"]
             for row in sorted(rows, key=lambda row: row["action"]["due_at"], reverse=True)
-            if row["action"]["level"] == level and not (is_open and (row["approval"] or row["receipt"]))
+            if row["action"]["level"] == level
+            and not row["action"]["dry_run"]
+            and not (is_open and (row["approval"] or row["receipt"]))
         ]
 
     def workers(self) -> int:
@@ -314,13 +316,14 @@ def test_an_action_goes_from_recommend_to_auto_and_back_by_what_the_guide_says(n
     wait_for("a recommendation", lambda: newcomer.acts("recommend", is_open=True), 180)
     assert "shop-is-fast" in str(newcomer.api("/goals"))
     assert "response_ms" in newcomer.type("foreact goals")
-    assert "breaches" in newcomer.type("foreact backtest --days 7 --every-minutes 60")
     assert newcomer.workers() == 2
 
     newcomer.set_level("approve")
     newcomer.instead["ACTION"] = wait_for("a question", lambda: newcomer.acts("approve", is_open=True), 180)[0]
     assert newcomer.instead["ACTION"] in newcomer.type("foreact actions")
-    assert "from 2 to 4" in newcomer.type("foreact approve ACTION --dry-run")
+    newcomer.type("foreact approve ACTION --dry-run")
+    rehearsed = r"would set\s+\S+\s+from\s+2\s+to\s+4"
+    wait_for("what it would do", lambda: re.search(rehearsed, newcomer.type("foreact actions")), 60)
     newcomer.type("foreact reject ACTION")
     newcomer.instead["ACTION"] = wait_for("it again", lambda: newcomer.acts("approve", is_open=True), 180)[0]
     assert newcomer.workers() == 2
@@ -332,7 +335,7 @@ def test_an_action_goes_from_recommend_to_auto_and_back_by_what_the_guide_says(n
     newcomer.set_level("auto")
     wait_for("more workers, unasked", lambda: newcomer.workers() > 2, 240)
     newcomer.type("foreact mode stop --note REASON")
-    assert "stopped" in newcomer.type("foreact status")
+    assert "kill switch" in newcomer.type("foreact status")
     newcomer.type("foreact mode release --note REASON", "foreact mode off")
     assert "more_workers" in newcomer.type("foreact rollout")
     audit = newcomer.type("foreact audit")
