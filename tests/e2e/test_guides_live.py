@@ -313,19 +313,18 @@ def test_an_action_goes_from_recommend_to_auto_and_back_by_what_the_guide_says(n
     _give_it_two_minutes(newcomer)
     newcomer.begun_s = time.monotonic()
     newcomer.type("curl -X PATCH http://127.0.0.1:8099/ -d '{\"requests_per_second\": 60}'")
-    wait_for("a recommendation", lambda: newcomer.acts("recommend", is_open=True), 180)
+    newcomer.instead["ACTION"] = wait_for("a recommendation", lambda: newcomer.acts("recommend", is_open=True), 180)[0]
     assert "shop-is-fast" in str(newcomer.api("/goals"))
     assert "response_ms" in newcomer.type("foreact goals")
     assert newcomer.workers() == 2
 
     newcomer.set_level("approve")
+    newcomer.type("foreact reject ACTION")
     newcomer.instead["ACTION"] = wait_for("a question", lambda: newcomer.acts("approve", is_open=True), 180)[0]
     assert newcomer.instead["ACTION"] in newcomer.type("foreact actions")
     newcomer.type("foreact approve ACTION --dry-run")
     rehearsed = r"would set\s+\S+\s+from\s+2\s+to\s+4"
     wait_for("what it would do", lambda: re.search(rehearsed, newcomer.type("foreact actions")), 60)
-    newcomer.type("foreact reject ACTION")
-    newcomer.instead["ACTION"] = wait_for("it again", lambda: newcomer.acts("approve", is_open=True), 180)[0]
     assert newcomer.workers() == 2
     newcomer.type("foreact approve ACTION")
     wait_for("four workers", lambda: newcomer.workers() == 4, 60)
