@@ -383,7 +383,7 @@ def rollout(answer: Mapping[str, Any]) -> None:
         (each["action"], each["goal_type"] or "not planned yet", each["level"], _missing(each))
         for each in answer["pairs"]
     ]
-    empty = "No action is enabled. docs/plugins.md says how to add one."
+    empty = "No action is enabled. docs/write-an-action.md says how to add one."
     table("Roll-out", ("action", "for", "level", "missing for the next one"), rows, empty)
     if answer["note"]:
         say(answer["note"])

@@ -1,5 +1,6 @@
-"""The pages for people: rendered here, drawn as SVG, nothing loaded from anywhere else.
+"""The pages for people: rendered here, nothing loaded from anywhere else.
 
-A page is complete when it arrives; a short script reloads its live part every five seconds while it is visible.
-NiceGUI would do the same for 27 MB more, which the process's budget of 220 MB does not allow.
+A page is complete when it arrives, with its charts drawn as SVG; a short script reloads its live part every five
+seconds while it is visible. On the pages of metrics, outcomes and actions Plotly's script then draws a chart to zoom
+into (docs/adr/0010-charts.md).
 """

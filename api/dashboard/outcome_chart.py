@@ -1,7 +1,7 @@
 """The picture of an outcome as SVG: what was, what was expected, what came, and what the act changed.
 
-It takes its colours from the page's variables; on its own it brings them along. Drawn by hand: a plotting library would
-cost the facade more memory than all else it does.
+It takes its colours from the page's variables; on its own it brings them along. It needs no script, so that messages
+show it as pages do, where Plotly's chart takes its place (docs/adr/0010-charts.md).
 """
 
 from __future__ import annotations

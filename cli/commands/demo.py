@@ -22,7 +22,7 @@ def run(
 ) -> None:
     """Run a simulated shop with and without foreact.
 
-    Two weeks in about a minute; nothing real is touched.
+    Two weeks in a minute or two; nothing real is touched.
     """
     from api.processes.preflight import free_port_from, port_trouble
     from cli import demo_story, show

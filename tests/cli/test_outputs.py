@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import re
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -336,11 +341,45 @@ def test_what_was_exported_can_be_imported_in_either_form(run: Run, tmp_path: Pa
         assert isinstance(run("export", str(file)).exception, ForeactError)
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_a_shell_is_told_how_to_complete(shell: str) -> None:
-    script = CliRunner().invoke(app, ["completion", shell]).output
-    assert "foreact" in script
-    assert "_FOREACT_COMPLETE" in script
+BEFORE_TAB = {"bash": "", "zsh": "autoload -Uz compinit; compinit -u -D; ", "fish": ""}
+
+
+@pytest.mark.parametrize("shell", BEFORE_TAB)
+def test_tab_completes_a_command_in_a_shell_that_was_told_how(shell: str, tmp_path: Path) -> None:
+    if shutil.which(shell) is None:
+        pytest.skip(f"{shell} is not installed (Debian: apt install {shell})")
+    told = tmp_path / "completion"
+    told.write_text(CliRunner().invoke(app, ["completion", shell]).output)
+    bare = [shell, *{"bash": ["--norc", "--noprofile", "-i"], "zsh": ["-f", "-i"], "fish": ["--no-config"]}[shell]]
+    environment = {
+        **os.environ,
+        "PATH": f"{sys.prefix}/bin:{os.environ['PATH']}",
+        "HOME": str(tmp_path),
+        "TERM": "dumb",
+    }
+    if shell == "fish":  # it says on a word of its own what a TAB would offer
+        ask = [*bare, "-c", f"source {told}; complete -C 'foreact statu'"]
+        said = subprocess.run(ask, env=environment, capture_output=True, text=True).stdout
+        assert said.split()[0] == "status"
+        return
+    terminal, inside = pty.openpty()
+    with subprocess.Popen(
+        bare, env=environment, stdin=inside, stdout=inside, stderr=inside, start_new_session=True
+    ) as it:
+        os.write(terminal, f"{BEFORE_TAB[shell]}source {told}; echo rea''dy\n".encode())
+        _read_until(terminal, "\nready")
+        os.write(terminal, b"foreact statu\t")
+        _read_until(terminal, "foreact status")
+        it.kill()
+    os.close(inside)
+    os.close(terminal)
+
+
+def _read_until(terminal: int, wanted: str) -> None:
+    """Read what a terminal shows until a text is there; the test's own time ends it."""
+    shown = ""
+    while wanted not in shown:
+        shown += os.read(terminal, 4_096).decode().replace("\r", "")
 
 
 @pytest.mark.usefixtures("run")

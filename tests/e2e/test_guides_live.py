@@ -22,7 +22,7 @@ import pytest
 
 from tests import PROJECT
 from tests.conftest import free_port
-from tests.e2e.conftest import STOPPING_S, wait_for
+from tests.e2e.conftest import BUSY_RATIO, STOPPING_S, wait_for
 from tests.test_guides import written
 
 pytestmark = [pytest.mark.guides, pytest.mark.slow, pytest.mark.timeout(1_200)]
@@ -74,10 +74,15 @@ class Newcomer:
 
     def type(self, *lines: str) -> str:
         """Type lines into a terminal, and return what they print."""
+        status, said = self.attempt(*lines)
+        assert status == 0, said
+        return said
+
+    def attempt(self, *lines: str) -> tuple[int, str]:
+        """Type lines into a terminal, and return with what they end and what they print."""
         terminal = self._terminal(lines, subprocess.PIPE)
         said = terminal.communicate(timeout=120)[0].decode()
-        assert terminal.returncode == 0, said
-        return said
+        return terminal.returncode, said
 
     def _terminal(self, lines: Sequence[str], output: int | IO[bytes]) -> subprocess.Popen[bytes]:
         assert all(line in self.pages for line in lines), lines
@@ -104,7 +109,7 @@ class Newcomer:
         """Press Ctrl-C in a terminal."""
         if terminal.poll() is None:
             os.killpg(terminal.pid, signal.SIGINT)
-        return terminal.wait(STOPPING_S)
+        return terminal.wait(BUSY_RATIO * STOPPING_S)
 
     @property
     def output(self) -> str:
@@ -120,11 +125,39 @@ class Newcomer:
         """Ask the facade."""
         return httpx.get(f"http://127.0.0.1:{self.instead['5003']}/api/autonomous{path}", trust_env=False).json()
 
+    def set_level(self, level: str) -> None:
+        """Set the level of the action in foreact.toml, with the rest after an act that the guide names."""
+        file, rest = self.folder / "foreact.toml", "\ncooldown_seconds = 10"
+        assert f'level = "recommend"{rest}' in self.pages
+        changed = re.sub(rf"^level = .*$({rest})?", f'level = "{level}"{rest}', file.read_text(), flags=re.MULTILINE)
+        file.write_text(changed)
+
+    def acts(self, level: str, is_open: bool = False) -> list[str]:
+        """Return the ids of the acts of a level, newest first; only those that nobody has answered, where `is_open`."""
+        rows = self.api("/actions")["actions"]
+        return [
+            row["action"]["action_id"]
+            for row in sorted(rows, key=lambda row: row["action"]["due_at"], reverse=True)
+            if row["action"]["level"] == level
+            and not row["action"]["dry_run"]
+            and not (is_open and (row["approval"] or row["receipt"]))
+        ]
+
+    def workers(self) -> int:
+        """Return how many workers the service of the guide has."""
+        address = f"http://127.0.0.1:{self.instead['8099']}/"
+        return int(httpx.get(address, trust_env=False).json()["workers"])
+
     def leave(self) -> None:
-        """Close all terminals."""
-        for terminal in self.terminals:
-            if terminal.poll() is None:
+        """Press Ctrl-C in all terminals, the last opened first; what does not end by that is killed, and told."""
+        stuck = []
+        for terminal in reversed(self.terminals):
+            try:
                 self.interrupt(terminal)
+            except subprocess.TimeoutExpired:
+                os.killpg(terminal.pid, signal.SIGKILL)
+                stuck.append(str(terminal.args))
+        assert stuck == []
 
 
 @pytest.fixture
@@ -145,7 +178,7 @@ def owner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Newcomer]:
         someone.write("watch-my-service.md")
         someone.start()
         someone.open("python service.py")
-        wait_for("a forecast", lambda: _is_forecast(someone, "response_ms"), 240)
+        _give_it_two_minutes(someone)
         assert "response_ms" in someone.type("foreact forecast response_ms")
         someone.type("curl -X PATCH http://127.0.0.1:8099/ -d '{\"requests_per_second\": 60}'")
         wait_for("a goal", lambda: "shop-is-fast" in str(someone.api("/goals")), 180)
@@ -157,6 +190,14 @@ def owner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Newcomer]:
     finally:
         someone.leave()
         print(someone.output[-3_000:])
+
+
+def _give_it_two_minutes(someone: Newcomer) -> None:
+    """Wait as the page says: until the first forecast, and for two minutes since the service began."""
+    assert "Give it two minutes:" in someone.pages
+    began_s = time.monotonic()
+    wait_for("a forecast", lambda: _is_forecast(someone, "response_ms"), 240)
+    time.sleep(max(0.0, 120 - (time.monotonic() - began_s)))
 
 
 def _is_forecast(someone: Newcomer, series: str) -> bool:
@@ -171,17 +212,16 @@ def test_a_service_is_watched_helped_and_the_effect_measured_within_ten_minutes(
     print(f"\nwatch-my-service.md: {owner.minutes:.1f} min to a measured effect")
     assert owner.minutes <= 10
     assert "more_workers" in owner.type("foreact actions")
-    owner.read("from-recommend-to-auto.md")
-    assert "more_workers" in owner.type("foreact rollout")
 
 
 def test_a_metric_sent_by_hand_has_an_objective_and_a_goal_in_a_minute(owner: Newcomer) -> None:
     owner.read("start.md")
-    shown = re.search(r"## 4\..*?```sh\n(.*?)```", owner.pages, re.DOTALL)
+    shown = re.search(r"## 4\. Say what you want.*?```sh\n(.*?)```", owner.pages, re.DOTALL)
     assert shown is not None
     begun_s = time.monotonic()
     owner.type(*shown[1].partition("foreact cycle")[0].strip().splitlines())
-    owner.type("foreact cycle")
+    # Here a cycle begins every half minute: while one runs, another is refused.
+    wait_for("a cycle", lambda: owner.attempt("foreact cycle")[0] == 0, 60, every_s=2)
     goals = wait_for("its goal", lambda: "orders-flow" in str(owner.api("/goals")) and owner.type("foreact goals"), 90)
     assert "orders_waiting" in goals
     print(f"\nstart.md: {(time.monotonic() - begun_s) / 60:.1f} min from the history to its goal")
@@ -262,3 +302,42 @@ def test_what_a_prometheus_has_is_forecast_within_five_minutes(newcomer: Newcome
     print(f"\nprometheus.md: {newcomer.minutes:.1f} min to a forecast of what Prometheus has")
     assert newcomer.minutes <= 5
     assert "foreact_breach_probability" in newcomer.type("curl -s http://127.0.0.1:5003/metrics")
+
+
+def test_an_action_goes_from_recommend_to_auto_and_back_by_what_the_guide_says(newcomer: Newcomer) -> None:
+    newcomer.write("watch-my-service.md")
+    newcomer.read("from-recommend-to-auto.md")
+    newcomer.set_level("recommend")
+    newcomer.start()
+    newcomer.open("python service.py")
+    _give_it_two_minutes(newcomer)
+    newcomer.begun_s = time.monotonic()
+    newcomer.type("curl -X PATCH http://127.0.0.1:8099/ -d '{\"requests_per_second\": 60}'")
+    newcomer.instead["ACTION"] = wait_for("a recommendation", lambda: newcomer.acts("recommend", is_open=True), 180)[0]
+    assert "shop-is-fast" in str(newcomer.api("/goals"))
+    assert "response_ms" in newcomer.type("foreact goals")
+    assert newcomer.workers() == 2
+
+    newcomer.set_level("approve")
+    newcomer.type("foreact reject ACTION")
+    newcomer.instead["ACTION"] = wait_for("a question", lambda: newcomer.acts("approve", is_open=True), 180)[0]
+    assert newcomer.instead["ACTION"] in newcomer.type("foreact actions")
+    newcomer.type("foreact approve ACTION --dry-run")
+    rehearsed = r"would set\s+\S+\s+from\s+2\s+to\s+4"
+    wait_for("what it would do", lambda: re.search(rehearsed, newcomer.type("foreact actions")), 60)
+    assert newcomer.workers() == 2
+    newcomer.type("foreact approve ACTION")
+    wait_for("four workers", lambda: newcomer.workers() == 4, 60)
+    newcomer.type("foreact undo ACTION")
+    wait_for("two workers again", lambda: newcomer.workers() == 2, 60)
+
+    newcomer.set_level("auto")
+    wait_for("more workers, unasked", lambda: newcomer.workers() > 2, 240)
+    newcomer.type("foreact mode stop --note REASON")
+    assert "kill switch" in newcomer.type("foreact status")
+    newcomer.type("foreact mode release --note REASON", "foreact mode off")
+    assert "more_workers" in newcomer.type("foreact rollout")
+    audit = newcomer.type("foreact audit")
+    assert "REASON" in audit
+    assert "reject" in audit
+    print(f"\nfrom-recommend-to-auto.md: {newcomer.minutes:.1f} min from the first recommendation to auto and back")

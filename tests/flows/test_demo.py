@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from xml.etree import ElementTree
@@ -13,6 +15,7 @@ from cli.demo_story import write_files
 from flows.demo import ThresholdRule, lay_out, play
 from handlers.worlds.shop import INFLUENCES, LATE_MINUTE_COST, RESPONSE
 from storage.records import GoalType
+from tests import IS_THOROUGH, PROJECT
 
 END = datetime(2026, 3, 2, 20, tzinfo=UTC)
 
@@ -50,6 +53,49 @@ def test_the_demo_sees_the_rush_coming_and_shows_what_that_changed(tmp_path: Pat
     assert "prefers-color-scheme:dark" in files.picture.read_text()
     assert "<script" not in files.report.read_text()
     loop.store.close()
+
+
+def test_readme_the_page_and_the_picture_tell_the_same_figures() -> None:
+    nothing, rule, foreact = told_on_the_page()[0]
+    assert told_by_a_picture((PROJECT / "docs" / "demo.svg").read_text()) == [nothing, rule, foreact]
+    readme = " ".join((PROJECT / "README.md").read_text().split())
+    assert f"answers are late for {foreact[1]} minutes; with nothing done it is {nothing[1]}." in readme
+    assert f"the right bound gets {rule[1]}." in readme
+    assert f"in the first week foreact had {foreact[0]} late minutes and the rule {rule[0]}, so" in readme
+    sums = f"so {sum(foreact)} and {sum(rule)} in the fortnight, of {sum(nothing):,} with nothing done"
+    assert sums in readme
+
+
+@pytest.mark.skipif(not IS_THOROUGH, reason="make thorough runs the fortnights, some minutes each")
+@pytest.mark.slow
+@pytest.mark.timeout(1_800)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_fortnight_comes_to_the_figures_that_are_told(seed: int, tmp_path: Path) -> None:
+    report = play(lay_out(tmp_path), seed=seed)
+    drawn = write_files(report, tmp_path).picture.read_text()
+    report.simulation.store.close()
+    assert told_by_a_picture(drawn) == told_on_the_page()[seed]
+
+
+def told_on_the_page() -> dict[int, list[tuple[int, int]]]:
+    """Return the late minutes of both weeks of each way, by seed, as docs/simulation.md has them."""
+    text = (PROJECT / "docs" / "simulation.md").read_text()
+    rows = re.findall(r"^\| `foreact demo --seed (\d+)` \|(.*)\|$", text, re.MULTILINE)
+    return {int(seed): [_pair(cell.split("+")) for cell in cells.split("|")] for seed, cells in rows}
+
+
+def told_by_a_picture(text: str) -> list[tuple[int, int]]:
+    """Return the late minutes of both weeks of each way, as a picture of the demo has them."""
+    after = re.findall(r'class="big[^"]*"[^>]*>([\d,]+)<', text)
+    first, both = zip(*re.findall(r">([\d,]+) in it, ([\d,]+) in all<", text), strict=True)
+    told = [_pair(each) for each in zip(first, after, strict=True)]
+    assert [sum(each) for each in told] == [int(each.replace(",", "")) for each in both]
+    return told
+
+
+def _pair(words: Sequence[str]) -> tuple[int, int]:
+    first, second = (int(each.replace(",", "")) for each in words)
+    return first, second
 
 
 def test_a_rule_waits_until_answers_are_late_and_then_for_its_act_to_end() -> None:
