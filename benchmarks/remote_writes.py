@@ -1,7 +1,8 @@
 """How many samples a second the facade takes by Prometheus remote write: `python -m benchmarks.remote_writes`.
 
 Starts a facade in a folder of its own and sends it requests as Prometheus shapes them, over as many connections as it
-opens: first of series that are new, then of the same ones again and again. The bar is 100,000 samples a second.
+opens: first of series that are new, then of the same ones again and again. The bar is 100,000 samples a second of the
+latter, which is what a Prometheus sends all day; it ends with 1 below it.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ SAMPLES = 2_000
 HEADERS = {"Content-Type": MEDIA_TYPE, "Content-Encoding": "snappy"}
 
 
-def main() -> None:
-    """Measure and print."""
+def main() -> int:
+    """Measure and print; return 1 where the bar is missed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--series", type=int, default=20_000)
     parser.add_argument("--rounds", type=int, default=20, help="samples of each series")
@@ -45,6 +46,7 @@ def main() -> None:
                     answer.raise_for_status()
                 rate = len(bodies) * SAMPLES / (time.perf_counter() - started_s)
             print(f"{name:13} {rate:10,.0f} samples/s, {rate / BAR_PER_S:.2f} of the bar")
+    return int(rate < BAR_PER_S)
 
 
 def body(first: int, at_ms: int) -> bytes:
@@ -65,4 +67,4 @@ def body(first: int, at_ms: int) -> bytes:
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())
