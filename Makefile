@@ -13,9 +13,9 @@ DEV := .venv/.dev-installed
 DOCS := .venv/.docs-installed
 BENCHMARKS := worlds causes forecast control impact learning patterns planning deadlines levers writes backfill csv cycle api stack size endurance
 MODULE_levers := deadline_levers
-MODULE_writes := remote_writes
-MODULE_backfill := prometheus_backfill
-MODULE_csv := csv_rows
+MODULE_writes := incoming.remote_writes
+MODULE_backfill := incoming.prometheus_backfill
+MODULE_csv := incoming.csv_rows
 # Many tests wait for processes of their own: three workers keep two cores busy.
 WORKERS ?= 3
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Literal, TextIO
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from handlers.contract.options import NO_TEXTS, option
 from handlers.contract.source import source
+from handlers.contract.source_options import NO_TEXTS, option
 from handlers.support.local_times import LocalTimes
 from storage.data_files import EMPTY, MILLISECONDS_FROM, TIME_NAMES, metric_name_in
 from storage.errors import ForeactError

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from handlers.contract.options import NO_TEXTS, option
 from handlers.contract.source import source
+from handlers.contract.source_options import NO_TEXTS, option
 from storage.data_files import FileLayout, read_series
 from storage.errors import ForeactError
 from storage.samples import SampleColumns

@@ -12,8 +12,8 @@ from typing import Any
 
 import psutil
 
-from handlers.contract.options import option
 from handlers.contract.source import source
+from handlers.contract.source_options import option
 from storage.records import Sample
 
 PSEUDO_DEVICES = ("loop", "ram", "zram", "fd", "sr", "dm-")

@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Any
 
-from handlers.contract.options import NO_TEXTS, headers_in, option
 from handlers.contract.source import source
+from handlers.contract.source_options import NO_TEXTS, headers_in, option
 from handlers.support.clocks import MOST_SKEW_S, told_skew
 from handlers.support.prefect_reader import PrefectReader
 from storage.errors import ForeactError

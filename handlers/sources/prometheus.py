@@ -16,8 +16,8 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 import numpy as np
 import orjson
 
-from handlers.contract.options import NO_TABLE, headers_in, option
 from handlers.contract.source import source
+from handlers.contract.source_options import NO_TABLE, headers_in, option
 from handlers.support.clocks import MOST_SKEW_S, skew_s, told_skew
 from storage.errors import ForeactError, TransientError
 from storage.records import series_key

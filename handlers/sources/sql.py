@@ -12,8 +12,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from handlers.contract.options import NO_TABLE, option
 from handlers.contract.source import source
+from handlers.contract.source_options import NO_TABLE, option
 from handlers.support.clocks import MOST_SKEW_S, wall_clock
 from handlers.support.local_times import LocalTimes
 from storage.data_files import MILLISECONDS_FROM, TIME_NAMES, VALUE, metric_name_in

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.csv_rows import BAR_S, take, write
+from benchmarks.incoming.csv_rows import BAR_S, take, write
 from storage import open_store
 
 

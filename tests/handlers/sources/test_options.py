@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from handlers import SourceHandler, discover_sources
-from handlers.contract.options import headers_in, option
+from handlers.contract.source_options import headers_in, option
 from storage.errors import ForeactError, TransientError
 from tests.handlers.conftest import TICK, Request, Server
 

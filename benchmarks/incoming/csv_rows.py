@@ -1,4 +1,4 @@
-"""How long a large CSV file takes to be read and recorded: `python -m benchmarks.csv_rows`.
+"""How long a large CSV file takes to be read and recorded: `python -m benchmarks.incoming.csv_rows`.
 
 A file in long form, a row a minute and series, as a database exports it, is read by the `files` source and recorded in
 a store in a folder of its own. The bar is 5 seconds for 1,000,000 rows; it ends with 1 above it.

@@ -1,4 +1,4 @@
-"""How long the history of a Prometheus takes to arrive: `python -m benchmarks.prometheus_backfill`.
+"""How long the history of a Prometheus takes to arrive: `python -m benchmarks.incoming.prometheus_backfill`.
 
 A server that answers as Prometheus does holds 1,000 series of 2,016 points, a week in steps of five minutes. The first
 turn's monitor stage reads all of it into a store in a folder of its own. The bar is 20 seconds; it ends with 1 where

@@ -1,4 +1,4 @@
-"""How many samples a second the facade takes by Prometheus remote write: `python -m benchmarks.remote_writes`.
+"""How many samples a second the facade takes by Prometheus remote write: `python -m benchmarks.incoming.remote_writes`.
 
 Starts a facade in a folder of its own and sends it requests as Prometheus shapes them, over as many connections as it
 opens: first of series that are new, then of the same ones again and again. The bar is 100,000 samples a second of the
