@@ -13,7 +13,8 @@ COPY handlers handlers
 COPY storage storage
 COPY tasks tasks
 
-USER foreact
+# By number, so that Kubernetes can see that it is not root.
+USER 10001
 ENV PYTHONPATH=/opt/foreact FOREACT_FOLDER=/data PYTHONDONTWRITEBYTECODE=1
 WORKDIR /data
 VOLUME /data

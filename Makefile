@@ -11,7 +11,11 @@ BIN := .venv/bin
 RUNTIME := .venv/.runtime-installed
 DEV := .venv/.dev-installed
 DOCS := .venv/.docs-installed
-BENCHMARKS := worlds causes forecast control impact learning patterns planning deadlines cycle api stack size endurance
+BENCHMARKS := worlds causes forecast control impact learning patterns planning deadlines levers writes backfill csv cycle api stack size endurance
+MODULE_levers := deadline_levers
+MODULE_writes := incoming.remote_writes
+MODULE_backfill := incoming.prometheus_backfill
+MODULE_csv := incoming.csv_rows
 # Many tests wait for processes of their own: three workers keep two cores busy.
 WORKERS ?= 3
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
@@ -87,12 +91,11 @@ lock: ## resolve pyproject.toml anew and write the lock files; needs uv
 		--generate-hashes --no-header --no-emit-index-url --upgrade -o requirements-docs.lock
 
 $(BENCHMARKS:%=bench-%): bench-%: $(DEV)
-	@$(BIN)/python -m benchmarks.$* $(ARGS)
+	@$(BIN)/python -m benchmarks.$(or $(MODULE_$*),$*) $(ARGS)
 
-sbom: ## write dist/sbom.cdx.json, all packages of requirements.lock with their hashes; needs cyclonedx-py
-	@command -v cyclonedx-py >/dev/null || { echo "foreact: make sbom needs cyclonedx-py: pip install cyclonedx-bom" >&2; exit 1; }
-	@mkdir -p dist
-	@cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --output-reproducible -o dist/sbom.cdx.json
+sbom: ## write dist/sbom.cdx.json, all packages of requirements.lock with their hashes
+	@$(HAS_PYTHON)
+	@$(PYTHON) .ci/sbom.py dist/sbom.cdx.json
 	@echo "foreact: dist/sbom.cdx.json"
 
 clean: ## remove what was built and cached; .venv and the data in .foreact stay

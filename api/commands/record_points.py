@@ -68,8 +68,11 @@ class _Columns:
 
     def add(self, place: int, key: Key, points: Points, number: int | None) -> None:
         for moment_us, value in points:
-            if not math.isfinite(value):
+            if math.isnan(value):
                 continue  # how these protocols say that there is no value
+            if math.isinf(value):
+                self.taken.refuse(1, f"item {place} ({_told(key)}): its value is infinite")
+                continue
             at_us = self.now_us if moment_us is None else moment_us
             if not self.oldest_us <= at_us <= self.newest_us:
                 self.taken.refuse(1, f"item {place} ({_told(key)}): {self._when(at_us)}")
@@ -96,7 +99,7 @@ class _Columns:
 
 
 def record_points(facade: Facade, pushed: Pushed) -> Taken:
-    """Write the points that can be taken, and tell which cannot; values that are no finite number are left out."""
+    """Write the points that can be taken, and tell which cannot; NaN, which is no value, is left out."""
     columns = _columns(facade, pushed)
     moments_us, numbers = (np.array(each, dtype=np.int64) for each in (columns.moments_us, columns.numbers))
     written = SampleColumns(columns.series, numbers, moments_us, np.array(columns.values, dtype=float))

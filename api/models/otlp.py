@@ -31,6 +31,8 @@ def read_otlp(body: bytes, media_type: str) -> Pushed:
             raise not_protobuf("ExportMetricsServiceRequest", trouble) from None
         return _series(request)
     try:
+        if not body.lstrip().startswith(b"{"):
+            raise json_format.ParseError("it is no object")
         json_format.Parse(body, request, ignore_unknown_fields=True)
     except (json_format.ParseError, UnicodeDecodeError, RecursionError) as trouble:
         detail = f"The body is no ExportMetricsServiceRequest in JSON: {str(trouble).splitlines()[0]}."

@@ -36,8 +36,14 @@ class FedAutoscaler(Autoscaler):
     def wanted(self, periods: Sequence[Period], history: FloatArray) -> int:
         """Return the size for the rate that will most likely not be exceeded."""
         rates = np.concatenate((history, [period.arrival_rate for period in periods]))
-        batch = self._forecast(
-            rates[None, :], season_lengths=(self.season,), horizon=STEPS, levels=LEVELS, seed=len(periods)
-        )
-        rate = float(np.max(batch.quantiles[0, : self.reach, -1]))
+        rate = self.fed(self.foretold(rates, len(periods)))
         return self.sized(rate * self.config.nominal_service_s / periods[-1].servers, periods[-1])
+
+    def foretold(self, rates: FloatArray, seed: int) -> FloatArray:
+        """Return the quantiles (STEPS, len(LEVELS)) of the rates to come."""
+        batch = self._forecast(rates[None, :], season_lengths=(self.season,), horizon=STEPS, levels=LEVELS, seed=seed)
+        return np.asarray(batch.quantiles[0], dtype=float)
+
+    def fed(self, quantiles: FloatArray) -> float:
+        """Return the number that KEDA reads: what the endpoint gives for this forecast when it is new."""
+        return float(np.max(quantiles[: self.reach, LEVELS.index(QUANTILE)]))

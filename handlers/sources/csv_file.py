@@ -14,6 +14,7 @@ from typing import Any, Literal, TextIO
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from handlers.contract.source import source
+from handlers.contract.source_options import NO_TEXTS, option
 from handlers.support.local_times import LocalTimes
 from storage.data_files import EMPTY, MILLISECONDS_FROM, TIME_NAMES, metric_name_in
 from storage.errors import ForeactError
@@ -56,7 +57,7 @@ def csv_file(options: Mapping[str, Any], since: datetime | None, until: datetime
     Raises ForeactError where the file cannot be used, and after the last row where lines could not be read, naming
     the first of them.
     """
-    path = Path(str(options.get("path", "")))
+    path = Path(option(options, "path", ""))
     try:
         # Bytes that are no UTF-8 spoil their line and no other.
         with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
@@ -80,14 +81,14 @@ def _rows(
     layout = _layout(first if has_header else [], len(first), path, options)
     rows = _lines(reader) if has_header else chain([(1, first, "")], _lines(reader))
     bad: list[str] = []
-    times = LocalTimes(zone)
+    times, unit = LocalTimes(zone), option(options, "unit", "")
     for line, row, why in rows:
         if not why and not any(cell.strip() for cell in row):
             continue
         try:
             if why:
                 raise ValueError(why)
-            samples = list(_samples(row, layout, times, str(options.get("unit", ""))))
+            samples = list(_samples(row, layout, times, unit))
         except (ValueError, IndexError) as error:
             bad.append(f"Line {line} of {path} cannot be read: {str(error).splitlines()[0]}")
             continue
@@ -96,7 +97,7 @@ def _rows(
                 yield sample
     if trouble := times.told():
         logger.warning("%s: %s", path, trouble)
-    if bad and options.get("on_bad_row", "refuse") != "skip":
+    if bad and option(options, "on_bad_row", "refuse") != "skip":
         message = f"{bad[0]}{f'; nor can {len(bad) - 1} other lines' if len(bad) > 1 else ''}."
         raise ForeactError("csv_bad_row", message, "Correct the line, or set on_bad_row = 'skip'.")
 
@@ -143,26 +144,26 @@ def _layout(header: list[str], width: int, path: Path, options: Mapping[str, Any
             "csv_columns", f"The file {path} has one column only.", "It needs a time column and a value column."
         )
     lower = [name.lower() for name in names]
-    time = _column(names, options.get("time_column"), path)
+    time = _column(names, option(options, "time_column", ""), path)
     if time is None:
         time = next((lower.index(name) for name in TIME_NAMES if name in lower), 0)
-    metric = _column(names, options.get("metric_column"), path)
+    metric = _column(names, option(options, "metric_column", ""), path)
     if metric is None:
         found = metric_name_in(lower)
         metric = lower.index(found) if found else None
-    label_names = options.get("label_columns") or ()
+    label_names = option(options, "label_columns", NO_TEXTS)
     labels = {column: name for name in label_names if (column := _column(names, name, path)) is not None}
     others = [column for column in range(len(names)) if column not in {time, metric, *labels}]
-    columns = [_column(names, name, path) for name in options.get("value_columns") or ()]
+    columns = [_column(names, name, path) for name in option(options, "value_columns", NO_TEXTS)]
     values = [column for column in columns if column is not None] or others
     if not values:
         raise ForeactError("csv_columns", f"The file {path} has no value column.", "Name one in value_columns.")
-    single = str(options.get("metric") or (path.stem if lower[values[0]] == "value" else names[values[0]]))
+    single = option(options, "metric", "") or (path.stem if lower[values[0]] == "value" else names[values[0]])
     return _Layout(time, {values[0]: single} if len(values) == 1 else {c: names[c] for c in values}, metric, labels)
 
 
-def _column(names: list[str], column: Any, path: Path) -> int | None:
-    if column is None:
+def _column(names: list[str], column: str, path: Path) -> int | None:
+    if not column:
         return None
     if column not in names:
         message = f"The file {path} has no column {column!r}; it has {names}."
@@ -197,9 +198,9 @@ def _delimiter(file: TextIO) -> Literal[",", ";", "\t", "|"]:
 
 
 def _zone(options: Mapping[str, Any]) -> tzinfo:
-    name = str(options.get("timezone", "UTC"))
+    name = option(options, "timezone", "UTC")
     try:
         return UTC if name == "UTC" else ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError) as error:
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         message = f"There is no time zone {name!r}."
         raise ForeactError("csv_timezone", message, "Use a name like 'Europe/Berlin'.") from error

@@ -10,6 +10,7 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from handlers.contract.source import source
+from handlers.contract.source_options import NO_TEXTS, option
 from storage.data_files import FileLayout, read_series
 from storage.errors import ForeactError
 from storage.samples import SampleColumns
@@ -39,8 +40,8 @@ def files(options: Mapping[str, Any], since: datetime | None, until: datetime) -
     Files that were not written since are not opened. Raises ForeactError naming the file that cannot be read.
     """
     layout = _layout(options)
-    most, unit = int(options.get("max_rows", 2_000_000)), str(options.get("unit", ""))
-    for path in _written_since(str(options.get("path") or ""), since):
+    most, unit = option(options, "max_rows", 2_000_000), option(options, "unit", "")
+    for path in _written_since(option(options, "path", ""), since):
         found = read_series(path, layout, since, until)
         if len(found) > most:
             detail = f"{path} gives {len(found):,} points, more than max_rows = {most:,}."
@@ -60,16 +61,16 @@ def _written_since(pattern: str, since: datetime | None) -> list[str]:
 
 
 def _layout(options: Mapping[str, Any]) -> FileLayout:
-    timezone = str(options.get("timezone", "UTC"))
+    timezone = option(options, "timezone", "UTC")
     try:
         ZoneInfo(timezone)
-    except (ZoneInfoNotFoundError, ValueError):
+    except (ZoneInfoNotFoundError, ValueError, OSError):
         raise ForeactError("files_timezone", f"There is no time zone {timezone!r}.", REMEDY) from None
     return FileLayout(
-        time_column=str(options.get("time_column") or ""),
-        metric_column=str(options.get("metric_column") or ""),
-        value_columns=tuple(options.get("value_columns") or ()),
-        label_columns=tuple(options.get("label_columns") or ()),
-        metric=str(options.get("metric") or ""),
+        time_column=option(options, "time_column", ""),
+        metric_column=option(options, "metric_column", ""),
+        value_columns=option(options, "value_columns", NO_TEXTS),
+        label_columns=option(options, "label_columns", NO_TEXTS),
+        metric=option(options, "metric", ""),
         timezone=timezone,
     )

@@ -13,6 +13,7 @@ from typing import Any
 import psutil
 
 from handlers.contract.source import source
+from handlers.contract.source_options import option
 from storage.records import Sample
 
 PSEUDO_DEVICES = ("loop", "ram", "zram", "fd", "sr", "dm-")
@@ -135,5 +136,5 @@ def host(options: Mapping[str, Any], since: datetime | None, until: datetime) ->
     """Sample this host once; the rates are those of half a second."""
     sampler = HostSampler()
     sampler.sample(until)
-    time.sleep(float(options.get("pause_s", PULL_PAUSE_S)))
+    time.sleep(option(options, "pause_s", PULL_PAUSE_S))
     return sampler.sample(until)

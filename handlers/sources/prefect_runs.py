@@ -11,6 +11,8 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from handlers.contract.source import source
+from handlers.contract.source_options import NO_TEXTS, headers_in, option
+from handlers.support.clocks import MOST_SKEW_S, told_skew
 from handlers.support.prefect_reader import PrefectReader
 from storage.errors import ForeactError
 from storage.records import RUN_AGE, Event, Sample
@@ -20,8 +22,7 @@ LONGEST_FILL_S = 86_400
 OVERLAP_S = 600
 """A state that a worker reports late lies before what was read already; the same event twice is one event."""
 
-MOST_BEHIND_S, MOST_AHEAD_S = 120, 3_600
-"""A cycle that had to wait asks about a moment that has passed, never about one that is to come."""
+MOST_DAYS = 3_650.0
 
 OWN_TAG = "foreact"
 OPEN_TYPES = ["SCHEDULED", "PENDING", "RUNNING", "PAUSED", "CANCELLING"]
@@ -100,35 +101,33 @@ def prefect_runs(options: Mapping[str, Any], since: datetime | None, until: date
     login is wrong, or the server's clock is not ours.
     The API: https://docs.prefect.io/v3/api-ref/rest-api
     """
-    back_s = 86_400 * float(options.get("lookback_days", 60))
-    ahead_s = float(options.get("lookahead_s", 86_400))
+    back_s = 86_400 * min(option(options, "lookback_days", 60.0), MOST_DAYS)
+    ahead_s = option(options, "lookahead_s", 86_400.0)
     from_s = until.timestamp() - back_s if since is None else since.timestamp()
-    headers, timeout_s = options.get("headers") or {}, float(options.get("timeout_s", 10))
-    with PrefectReader(_api_url(options), headers, timeout_s) as server:
+    with PrefectReader(_api_url(options), headers_in(options), option(options, "timeout_s", 10.0)) as server:
         try:
             seen = _read(server, options, from_s - OVERLAP_S, until, ahead_s)
+            _refuse_skew(server)
+            return [*_events(seen, from_s - OVERLAP_S, until, ahead_s), *_samples(seen, from_s, until, ahead_s)]
         except (KeyError, TypeError, AttributeError, ValueError) as trouble:
             message = f"The Prefect server at {server.api_url} answers otherwise than expected: {trouble!r:.200}."
             raise ForeactError(
                 "prefect_schema", message, "It may be too old or too new; 3.0 to 3.8 are known."
             ) from trouble
-        _refuse_skew(server, until)
-    return [*_events(seen, from_s - OVERLAP_S, until, ahead_s), *_samples(seen, from_s, until, ahead_s)]
 
 
 def _api_url(options: Mapping[str, Any]) -> str:
-    url = options.get("api_url")
-    if not isinstance(url, str) or not url.startswith(("http://", "https://")):
+    url = option(options, "api_url", "")
+    if not url.startswith(("http://", "https://")):
         raise ForeactError("prefect_url", f"api_url = {url!r} is not the HTTP address of a Prefect API.", REMEDY)
     return url
 
 
-def _refuse_skew(server: PrefectReader, until: datetime) -> None:
-    skew_s = (server.clock - until).total_seconds() if server.clock else 0.0
-    if not -MOST_BEHIND_S < skew_s < MOST_AHEAD_S:
+def _refuse_skew(server: PrefectReader) -> None:
+    if abs(server.skew_s) > MOST_SKEW_S:
         message = (
-            f"The clock of the Prefect server at {server.api_url} is {abs(skew_s):.0f} s "
-            f"{'ahead of' if skew_s > 0 else 'behind'} ours, so nothing it says can be put in time."
+            f"The clock of the Prefect server at {server.api_url} is {told_skew(server.skew_s)} ours, "
+            "so nothing it says can be put in time."
         )
         raise ForeactError("prefect_clock", message, "Set both clocks, by NTP for example.")
 
@@ -171,11 +170,11 @@ def _read(server: PrefectReader, options: Mapping[str, Any], from_s: float, unti
 
 
 def _is_wanted(row: Mapping[str, Any], name: str, options: Mapping[str, Any]) -> bool:
-    include, exclude = options.get("include"), options.get("exclude") or ()
-    if any(fnmatchcase(name, str(pattern)) for pattern in exclude):
+    include, exclude = option(options, "include", NO_TEXTS), option(options, "exclude", NO_TEXTS)
+    if any(fnmatchcase(name, pattern) for pattern in exclude):
         return False
     if include:
-        return any(fnmatchcase(name, str(pattern)) for pattern in include)
+        return any(fnmatchcase(name, pattern) for pattern in include)
     return OWN_TAG not in (row.get("tags") or ())
 
 

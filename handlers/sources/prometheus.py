@@ -8,7 +8,7 @@ import re
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import unquote, urlsplit, urlunsplit
@@ -17,6 +17,8 @@ import numpy as np
 import orjson
 
 from handlers.contract.source import source
+from handlers.contract.source_options import NO_TABLE, headers_in, option
+from handlers.support.clocks import MOST_SKEW_S, skew_s, told_skew
 from storage.errors import ForeactError, TransientError
 from storage.records import series_key
 from storage.samples import SampleColumns, SeriesInfo, series_id
@@ -44,6 +46,7 @@ UNKNOWN_S = 604_800.0
 LATE_S = 3_600.0
 LAST_MOMENT_S = 253_402_300_800.0
 """The year 10,000."""
+LEAST_STEP_S = 0.001
 REMEDY = "Correct it under [sources.prometheus] in foreact.toml."
 
 
@@ -62,6 +65,8 @@ class _Options:
     max_series: int
     headers: Mapping[str, str]
     units: Mapping[str, str]
+    skews_s: list[float] = field(default_factory=list)
+    """How far the server's clock was ahead of ours at each answer."""
 
 
 @source(
@@ -87,8 +92,9 @@ def prometheus(options: Mapping[str, Any], since: datetime | None, until: dateti
 
     Range queries fall on multiples of `step_s`, so that pulling twice gives the same points; instant queries ask
     for the value at `until`. Raises TransientError where the server cannot be reached, is overloaded or too slow, and
-    ForeactError where a query or an option is wrong; in both cases after all else was given, as for series that are no
-    numbers. The API: https://prometheus.io/docs/prometheus/latest/querying/api/
+    ForeactError where a query, an option or the login is wrong; in both cases after all else was given, as for series
+    that are no numbers, and for a server whose clock is not ours.
+    The API: https://prometheus.io/docs/prometheus/latest/querying/api/
     """
     checked = _check(options)
     troubles: list[ForeactError | TransientError] = []
@@ -99,6 +105,10 @@ def prometheus(options: Mapping[str, Any], since: datetime | None, until: dateti
             troubles.append(trouble)
     if troubles:
         raise troubles[0]
+    ahead_s = min(checked.skews_s, key=abs, default=0.0)
+    if abs(ahead_s) > MOST_SKEW_S:
+        message = f"The clock of Prometheus at {checked.url} is {told_skew(ahead_s)} ours, and so is what it gives."
+        raise ForeactError("prometheus_clock", message, "Set both clocks, by NTP for example.")
 
 
 def _pull(
@@ -192,6 +202,7 @@ def _ask(options: _Options, metric: str, path: str, parameters: Mapping[str, Any
                 httpx.Client(timeout=options.timeout_s, headers=dict(options.headers), auth=options.login) as client,
                 client.stream("GET", options.url + path, params=dict(parameters)) as response,
             ):
+                options.skews_s.append(skew_s(response.headers))
                 outcome.append((response.status_code, _body(response, metric, options, give_up_s)))
         except Exception as trouble:
             outcome.append(trouble)
@@ -202,7 +213,9 @@ def _ask(options: _Options, metric: str, path: str, parameters: Mapping[str, Any
     waiting.join(options.timeout_s + 1)
     if not outcome:
         raise _too_slow(metric, options)
-    if isinstance(outcome[0], httpx.TransportError):
+    if isinstance(outcome[0], httpx.InvalidURL):
+        raise ForeactError("prometheus_url", f"url cannot be asked: {outcome[0]}.", REMEDY) from outcome[0]
+    if isinstance(outcome[0], httpx.RequestError):
         raise TransientError(f"Prometheus at {options.url} cannot be reached: {outcome[0]}") from outcome[0]
     if isinstance(outcome[0], Exception):
         raise outcome[0]
@@ -230,6 +243,10 @@ def _too_slow(metric: str, options: _Options) -> TransientError:
 def _data(status: int, body: bytes, metric: str, options: _Options) -> dict[str, Any]:
     if status >= 500 or status == 429:
         raise TransientError(f"Prometheus at {options.url} answered {status} for {metric}.")
+    if status in {401, 403}:
+        message = f"Prometheus at {options.url} refuses this login ({status})."
+        remedy = 'Give a login in headers, as in headers = { Authorization = "Bearer …" }, or in url.'
+        raise ForeactError("prometheus_login", message, remedy)
     try:
         answer = orjson.loads(body)
         if answer["status"] == "success":
@@ -300,37 +317,40 @@ def _numbers(series: Mapping[str, Any], metric: str, unit: str) -> tuple[SeriesI
 
 
 def _check(options: Mapping[str, Any]) -> _Options:
-    url, queries = options.get("url"), options.get("queries")
-    if not isinstance(url, str) or not url.startswith(("http://", "https://")):
+    url, queries = option(options, "url", ""), option(options, "queries", NO_TABLE)
+    if not url.startswith(("http://", "https://")):
         # Not shown: most likely a login stands in it.
         raise ForeactError("prometheus_url", "url is not the http:// or https:// address of a server.", REMEDY)
-    if not isinstance(queries, Mapping) or not queries:
+    if not queries:
         raise ForeactError("prometheus_queries", "There are no queries; give a table of metric name = PromQL.", REMEDY)
-    mode = options.get("mode", "range")
-    if mode not in {"range", "instant"}:
+    mode = option(options, "mode", "range")
+    if mode != "range" and mode != "instant":
         raise ForeactError("prometheus_mode", f"mode = {mode!r} is neither 'range' nor 'instant'.", REMEDY)
-    step_s = float(options.get("step_s", 60))
-    if step_s <= 0:
-        raise ForeactError("prometheus_step", f"step_s = {step_s} must be more than 0.", REMEDY)
+    step_s = option(options, "step_s", 60.0)
+    if step_s < LEAST_STEP_S:
+        raise ForeactError("prometheus_step", f"step_s = {step_s:g} must be at least {LEAST_STEP_S:g}.", REMEDY)
     address, login = _without_login(url)
     return _Options(
         url=address if address.endswith("/") else f"{address}/",
         login=login,
         queries=queries,
-        mode=mode,
+        mode="range" if mode == "range" else "instant",
         step_s=step_s,
-        lookback_s=None if options.get("lookback_s") is None else float(options["lookback_s"]),
-        most_lookback_s=float(options.get("most_lookback_s", 7_776_000)),
-        timeout_s=float(options.get("timeout_s", 10)),
-        max_series=int(options.get("max_series", 1_000)),
-        headers=options.get("headers") or {},
-        units=options.get("units") or {},
+        lookback_s=None if options.get("lookback_s") is None else option(options, "lookback_s", 0.0),
+        most_lookback_s=option(options, "most_lookback_s", 7_776_000.0),
+        timeout_s=option(options, "timeout_s", 10.0),
+        max_series=option(options, "max_series", 1_000),
+        headers=headers_in(options),
+        units=option(options, "units", NO_TABLE),
     )
 
 
 def _without_login(url: str) -> tuple[str, tuple[str, str] | None]:
     """Return an address without the login in it, so that no message or log shows one, and the login."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as trouble:
+        raise ForeactError("prometheus_url", f"url is no address: {trouble}.", REMEDY) from None
     login, is_there, host = parts.netloc.rpartition("@")
     if not is_there:
         return url, None

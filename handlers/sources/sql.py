@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from handlers.contract.source import source
+from handlers.contract.source_options import NO_TABLE, option
+from handlers.support.clocks import MOST_SKEW_S, wall_clock
 from handlers.support.local_times import LocalTimes
 from storage.data_files import MILLISECONDS_FROM, TIME_NAMES, VALUE, metric_name_in
 from storage.errors import ForeactError, TransientError
@@ -69,16 +71,24 @@ def sql(options: Mapping[str, Any], since: datetime | None, until: datetime) -> 
     A column named `ts`, `time` or alike holds the moment; without one it is `until`. A column `metric` names the
     metric, else the query does; of several numbers each but `value` adds its column to that. Nothing is committed.
     Raises TransientError where the database cannot be reached and ForeactError where a query or an option is wrong, or,
-    after all else, where a row has no time that can be read.
+    after all else, where a row has no time that can be read or one that is to come.
     """
     database = _check(options)
     after = since or until - timedelta(seconds=database.lookback_s)
     answers = _in_time(lambda: _answers(database, after, until), database)
     unread: list[str] = []
+    # A cycle that had to wait asks about a moment that has passed: what came since then is no trouble.
+    now, ahead = max(until, wall_clock()) + timedelta(seconds=MOST_SKEW_S), list[datetime]()
     for name, answer in answers:
         for sample in _samples(name, answer, database, until, unread):
             if after < sample.ts <= until:
                 yield sample
+            elif sample.ts > now:
+                ahead.append(sample.ts)
+    if ahead:
+        message = f"{len(ahead)} values lie later than now, up to {max(ahead):%Y-%m-%d %H:%M} UTC, and are left out."
+        remedy = "Set timezone, or the clock of whoever writes them; end the query with <= :until where they are plans."
+        raise ForeactError("sql_clock", message, remedy)
     if unread:
         others = f", and {len(unread) - 1} other rows as little" if len(unread) > 1 else ""
         raise ForeactError("sql_no_time", f"{unread[0]}{others}.", "Return a timestamp, or seconds since 1970.")
@@ -218,9 +228,7 @@ def _samples(query: str, answer: _Rows, database: _Database, until: datetime, un
         for place, value in numbers.items():
             name = named if lower[place] == VALUE or len(numbers) == 1 else f"{named}_{answer.names[place]}"
             if math.isfinite(value):
-                yield Sample(
-                    metric=name, value=float(value), ts=at, labels=labels, unit=str(database.units.get(name, ""))
-                )
+                yield Sample(metric=name, value=float(value), ts=at, labels=labels, unit=database.units.get(name, ""))
 
 
 def _moment(told: Any) -> datetime:
@@ -254,28 +262,28 @@ def _told(database: _Database, name: str, trouble: BaseException) -> ForeactErro
 def _check(options: Mapping[str, Any]) -> _Database:
     from sqlalchemy import exc, make_url
 
-    queries = options.get("queries")
-    if not isinstance(queries, Mapping) or not queries:
+    queries = option(options, "queries", NO_TABLE)
+    if not queries:
         raise ForeactError("sql_queries", "There are no queries; give a table of name = SELECT.", REMEDY)
     try:
-        url = make_url(str(options.get("url") or ""))
-    except exc.ArgumentError:
+        url = make_url(option(options, "url", ""))
+    except (exc.ArgumentError, ValueError):
         detail = "url is not the address of a database, as in postgresql://user@host/name."
         raise ForeactError("sql_url", detail, REMEDY) from None
     if url.drivername in {"postgres", "postgresql"}:
         # The driver that comes with Prefect: nothing has to be installed.
         url = url.set(drivername="postgresql+asyncpg")
-    zone = str(options.get("timezone", "UTC"))
+    zone = option(options, "timezone", "UTC")
     try:
         known_zone = UTC if zone == "UTC" else ZoneInfo(zone)
-    except (ZoneInfoNotFoundError, ValueError):
+    except (ZoneInfoNotFoundError, ValueError, OSError):
         raise ForeactError("sql_timezone", f"There is no time zone {zone!r}.", REMEDY) from None
     return _Database(
         url=url,
-        queries={str(name): str(query) for name, query in queries.items()},
-        timeout_s=float(options.get("timeout_s", 30)),
-        lookback_s=float(options.get("lookback_s", 86_400)),
-        max_rows=int(options.get("max_rows", 100_000)),
+        queries=queries,
+        timeout_s=option(options, "timeout_s", 30.0),
+        lookback_s=option(options, "lookback_s", 86_400.0),
+        max_rows=option(options, "max_rows", 100_000),
         zone=known_zone,
-        units=options.get("units") or {},
+        units=option(options, "units", NO_TABLE),
     )

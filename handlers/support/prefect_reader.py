@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterator, Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 from uuid import uuid4
 
 import httpx
 
+from handlers.support.clocks import skew_s
 from storage.errors import ForeactError, TransientError
 
 BUSY_PAUSES_S = (0.2, 0.5, 1.0)
@@ -62,12 +61,12 @@ def ask_patiently(client: httpx.Client, method: str, url: str, body: Mapping[str
 
 
 class PrefectReader:
-    """Reads lists of objects; `clock` is the server's time as of its last answer, None before the first."""
+    """Reads lists of objects; `skew_s` is how far the server's clock was ahead of ours at its last answer."""
 
     def __init__(self, api_url: str, headers: Mapping[str, str], timeout_s: float) -> None:
         """Bind the API, as in `http://127.0.0.1:4200/api`."""
         self.api_url = api_url.rstrip("/")
-        self.clock: datetime | None = None
+        self.skew_s = 0.0
         self._client = httpx.Client(timeout=timeout_s, auth=CsrfToken(headers), trust_env=False)
 
     def __enter__(self) -> PrefectReader:
@@ -90,7 +89,7 @@ class PrefectReader:
     def _page(self, path: str, body: Mapping[str, Any]) -> list[dict[str, Any]]:
         try:
             answer = ask_patiently(self._client, "POST", f"{self.api_url}/{path}", body)
-        except httpx.TransportError as trouble:
+        except httpx.RequestError as trouble:
             why = str(trouble) or type(trouble).__name__
             raise TransientError(f"The Prefect server at {self.api_url} cannot be reached: {why}") from trouble
         except httpx.InvalidURL as trouble:
@@ -99,11 +98,10 @@ class PrefectReader:
         if code >= 500 or code == httpx.codes.TOO_MANY_REQUESTS:
             raise TransientError(f"The Prefect server at {self.api_url} answered {code} to {path}.")
         if code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
-            remedy = 'Give a login in headers, as in headers = { Authorization = "Bearer …" }.'
             message = f"The Prefect server at {self.api_url} refuses this login ({code})."
+            remedy = 'Give a login in headers, as in headers = { Authorization = "Bearer …" }.'
             raise ForeactError("prefect_login", message, remedy)
-        if date := answer.headers.get("Date"):
-            self.clock = parsedate_to_datetime(date).astimezone(UTC)
+        self.skew_s = skew_s(answer.headers)
         try:
             rows = answer.json() if answer.is_success else None
         except ValueError:

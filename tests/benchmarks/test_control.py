@@ -11,9 +11,10 @@ import pytest
 
 from benchmarks.cluster.cluster_world import ClusterWorld
 from benchmarks.cluster.simulator import ClusterConfig, Period
-from benchmarks.control.__main__ import day_scores, table
+from benchmarks.control.__main__ import day_scores, missed, table
 from benchmarks.control.baselines import Autoscaler, HoltWinters, PredictLinear, Reactive, nothing
-from benchmarks.control.contenders import FORESIGHT, REACTIVE, contenders, measure
+from benchmarks.control.contenders import FED, FORESIGHT, REACTIVE, contenders, measure
+from benchmarks.control.fed_autoscaler import FedAutoscaler
 from benchmarks.control.hindsight import Constant, Foresight
 from benchmarks.control.planner import DriverPlanner, profile_paths
 from benchmarks.control.profile_rule import ProfileRule, profile_ahead
@@ -81,6 +82,14 @@ def test_every_policy_finishes_a_day_and_foresight_leads(episode: TrafficDay) ->
     utilities = {name: run(policy, episode, CONFIG)[0].utility for name, policy in policies.items()}
     assert utilities[FORESIGHT] > max(utilities["nothing"], utilities[REACTIVE], utilities["HPA"])
     assert utilities["driver plan"] > utilities["HPA"]
+
+
+def test_an_autoscaler_that_is_fed_our_p90_is_late_less_often_and_worth_more_than_one_that_is_not() -> None:
+    calendar = Calendar.synthetic(seed=1, day_count=6)
+    busy = calendar.episode(calendar.names[-1], 0, peak=240.0)
+    fed, plain = (run(each, busy, CONFIG)[0] for each in (FedAutoscaler(CONFIG, PERIODS_PER_DAY), Autoscaler(CONFIG)))
+    assert fed.late_periods < plain.late_periods
+    assert fed.utility > plain.utility
 
 
 def test_a_loop_over_the_world_meets_the_same_day_as_a_policy(episode: TrafficDay) -> None:
@@ -152,6 +161,12 @@ def test_scores_are_paired_by_day_and_pooled_over_seeds() -> None:
     assert row.score == pytest.approx(0.375)
     assert row.low <= row.score <= row.high
     assert row.means.utility == pytest.approx(40.0 / 3)
+
+
+def test_an_autoscaler_that_is_fed_and_gains_less_than_its_bar_is_named() -> None:
+    results = {("a", 0): {REACTIVE: result(0.0), FORESIGHT: result(10.0), FED: result(3.9)}}
+    assert missed(results) == {FED: pytest.approx(0.39)}
+    assert missed({("a", 0): {REACTIVE: result(0.0), FORESIGHT: result(10.0), FED: result(4.0)}}) == {}
 
 
 def test_a_known_result_is_read_and_not_run_again(

@@ -7,7 +7,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmarks.deadlines import START_S, JudgedRun, judged, known_at, missed, pool_of, simulate, summary
+from benchmarks.deadlines import (
+    CONFIRM,
+    LEAST,
+    MOST,
+    START_S,
+    JudgedRun,
+    judged,
+    known_at,
+    missed,
+    pool_of,
+    simulate,
+    summary,
+)
 from tasks.objectives.lateness import DAY_S
 
 
@@ -49,11 +61,22 @@ def test_the_figures_are_what_they_say() -> None:
     assert figures["brier under the rule"] == pytest.approx(0.9)
     assert figures["lead of run time"] == 0.5
     assert figures["false warnings a week"] == 2.0
-    assert missed(figures) == ["false warnings a week"]
+    assert missed(figures) == [*MOST]
+
+
+def test_a_noisy_deployment_is_not_hidden_by_quiet_ones() -> None:
+    quiet = [judged_run(0.0, False, deployment=f"quiet {number}") for number in range(9)]
+    late = judged_run(0.8, True, deployment="late", warned_at_s=75.0, rule=np.zeros(2))
+    figures = summary([*quiet, late, judged_run(0.4, False, deployment="noisy", warned_at_s=10.0, stands_for=6.0)])
+    assert figures["false warnings a week"] == pytest.approx(2 / 11)
+    assert figures["false warnings a week of the worst deployment"] == 2.0
+    assert figures["deployments with more than one a week"] == pytest.approx(1 / 11)
+    assert missed(figures) == ["false warnings a week of the worst deployment"]
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_runs_that_will_be_late_are_foreseen(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_that_will_be_late_are_foreseen_where_no_number_was_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Six runs a deployment say how well and how early; each false warning would stand for dozens of runs.
     monkeypatch.setattr("benchmarks.deadlines.MOST_JUDGED", 6)
-    assert missed(summary(judged(4))) == []
+    assert not set(missed(summary(judged(CONFIRM[1])))) & LEAST.keys()

@@ -22,11 +22,18 @@ def installed(place: Path) -> str:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(place / "venv")], check=True)
     (packages,) = (place / "venv").glob("lib/python*/site-packages")
     (wheel,) = (place / "dist").glob("*.whl")
+    assert licence_in(wheel) == (PROJECT / "LICENSE").read_text()
     python = str(place / "venv" / "bin" / "python")
     pip_in(python, "install", "--no-index", "--no-deps", str(wheel))
     # Only the folder itself is added: what is installed for development by a file of its own is not.
     (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
     return python
+
+
+def licence_in(wheel: Path) -> str:
+    with zipfile.ZipFile(wheel) as files:
+        (name,) = [name for name in files.namelist() if name.endswith(".dist-info/licenses/LICENSE")]
+        return files.read(name).decode()
 
 
 def pip_in(python: str, *arguments: str) -> str:
@@ -42,6 +49,7 @@ def test_the_client_installs_alone(tmp_path: Path) -> None:
     subprocess.run(build, cwd=copy_project(tmp_path / "source") / "client", check=True, capture_output=True)
     (wheel,) = tmp_path.glob("foreact_client-*.whl")
     names = zipfile.ZipFile(wheel).namelist()
+    assert licence_in(wheel) == (PROJECT / "LICENSE").read_text()
     assert {name.partition("/")[0].partition("-")[0] for name in names} == {"foreact", "foreact_client"}
     script = "import sys, foreact; foreact.connect().close(); print(sorted({'storage', 'pandas'} & set(sys.modules)))"
     environment = {"PYTHONPATH": str(wheel)}

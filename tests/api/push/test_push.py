@@ -77,6 +77,14 @@ def test_a_stale_marker_is_no_value_and_no_error(client: TestClient, store: Stor
     assert store.samples.known() == []
 
 
+def test_an_infinite_value_is_refused_and_told(client: TestClient, store: Store, tick: datetime) -> None:
+    points = [(ms(tick) - 2_000, float("inf")), (ms(tick) - 1_000, float("-inf")), (ms(tick), 1.0)]
+    answer = client.post(WRITE, content=packed(write_request(({"__name__": "x"}, points))), headers=REMOTE_WRITE)
+    assert (answer.status_code, answer.json()["code"]) == (400, "points_refused")
+    assert "Of 3 points 2 were refused: item 0 (x): its value is infinite" in answer.json()["detail"]
+    assert latest(store, tick) == {"x": 1.0}
+
+
 def test_what_can_be_recorded_is_and_the_rest_is_named(client: TestClient, store: Store, tick: datetime) -> None:
     body = write_request(
         ({"__name__": "good"}, [(ms(tick), 1.0)]),
@@ -120,6 +128,8 @@ BROKEN = write_request(({"__name__": "up", "job": "api"}, [(1, 1.0)]))
         ),
         (OTLP, otlp_request(1).SerializeToString()[:-3], PROTOBUF, 400, "protobuf_invalid"),
         (OTLP, b'{"resourceMetrics": [', {"Content-Type": "application/json"}, 400, "json_invalid"),
+        (OTLP, b"[]", {"Content-Type": "application/json"}, 400, "json_invalid"),
+        (OTLP, b' ""', {"Content-Type": "application/json"}, 400, "json_invalid"),
         (OTLP, b'{"resourceMetrics": 5}', {"Content-Type": "application/json"}, 400, "json_invalid"),
         (OTLP, b"[" * 100_000, {"Content-Type": "application/json"}, 400, "json_invalid"),
         (OTLP, b"\xff\xfe", {"Content-Type": "application/json"}, 400, "json_invalid"),

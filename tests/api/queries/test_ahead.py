@@ -11,6 +11,9 @@ from fastapi.testclient import TestClient
 
 from api.app import create_app
 from api.queries.ahead import quantile_of
+from benchmarks.cluster.simulator import ClusterConfig
+from benchmarks.control.fed_autoscaler import LEVELS as FED_LEVELS
+from benchmarks.control.fed_autoscaler import FedAutoscaler
 from settings import Settings
 from storage import Store
 from storage.records import Forecast
@@ -54,6 +57,16 @@ def test_the_highest_value_of_the_quantile_within_the_time_is_told(
     }
     assert ask(client, series="rate", quantile=0.5, within_seconds=61)["value"] == 2
     assert ask(client, series="rate", quantile=0.725, within_seconds=60)["value"] == pytest.approx(1.5)
+
+
+def test_the_autoscaler_of_the_benchmark_is_fed_what_the_endpoint_gives(
+    client: TestClient, store: Store, tick: datetime
+) -> None:
+    day = 100.0 + 60.0 * np.sin(np.arange(105) / 105 * 2 * np.pi)
+    fed = FedAutoscaler(ClusterConfig(), len(day))
+    quantiles = fed.foretold(np.concatenate([np.tile(day, 4), day[:40]]), seed=1)
+    foretell(store, tick, "rate", levels=FED_LEVELS, point=quantiles[:, 0], quantiles=quantiles)
+    assert ask(client, series="rate")["value"] == pytest.approx(fed.fed(quantiles), rel=1e-6)
 
 
 def test_what_has_passed_since_the_forecast_no_longer_counts(

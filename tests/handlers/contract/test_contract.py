@@ -64,7 +64,7 @@ def test_every_option_that_it_reads_is_described(action: ActionHandler) -> None:
 
 def options_read_in(module: str) -> set[str]:
     text = Path(sys.modules[module].__file__ or "").read_text()
-    return set(re.findall(r"options(?:\.get\(|\[)\"(\w+)\"", text))
+    return set(re.findall(r"options(?:\.get\(|\[|, )\"(\w+)\"", text))
 
 
 def test_its_example_parameters_are_json(action: ActionHandler) -> None:

@@ -96,7 +96,7 @@ def moment(text: str) -> datetime:
 
 @pytest.fixture
 def api(server: Server) -> Server:
-    server.answer, server.clock = prefect_answer, NOW
+    server.answer = prefect_answer
     return server
 
 
@@ -239,11 +239,22 @@ def test_answers_in_another_shape_are_refused_and_say_what_is_missing(server: Se
         pull(server)
 
 
-@pytest.mark.parametrize(("until_min", "is_refused"), [(-50, False), (-90, True), (1, False), (5, True)])
-def test_a_server_whose_clock_is_not_ours_is_refused(api: Server, until_min: float, is_refused: bool) -> None:
-    if not is_refused:
-        assert pull(api, -120, until_min)[1]
+def test_a_run_that_ended_as_nobody_knows_is_refused_as_another_shape(
+    api: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"{__name__}.RUNS", [*RUNS, run_row("odd", "VANISHED", -30, -29, -28)])
+    with pytest.raises(ForeactError, match=r"answers otherwise than expected: KeyError.*VANISHED") as refusal:
+        pull(api)
+    assert refusal.value.code == "prefect_schema"
+
+
+@pytest.mark.parametrize(("ahead_s", "said"), [(-100, ""), (100, ""), (1_800, "ahead"), (-1_800, "behind")])
+def test_a_server_whose_clock_is_not_ours_is_refused(api: Server, ahead_s: float, said: str) -> None:
+    api.clock = datetime.now(UTC) + timedelta(seconds=ahead_s)
+    if not said:
+        assert pull(api)[1]
         return
-    with pytest.raises(ForeactError, match="clock of the Prefect server") as refusal:
-        pull(api, -120, until_min)
+    with pytest.raises(ForeactError, match=r"clock of the Prefect server at \S+ is (1800|1799|1801) s") as refusal:
+        pull(api)
     assert refusal.value.code == "prefect_clock"
+    assert said in refusal.value.message

@@ -164,6 +164,26 @@ def test_too_many_series_are_refused(api: Server) -> None:
         pull(api, "two", max_series=1)
 
 
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_login_that_is_refused_is_told_as_that_with_the_remedy(server: Server, status: int) -> None:
+    server.answer = lambda request: (status, "Unauthorized")
+    with pytest.raises(ForeactError, match=rf"refuses this login \({status}\).*Authorization") as refusal:
+        pull(server)
+    assert refusal.value.code == "prometheus_login"
+
+
+@pytest.mark.parametrize(("ahead_s", "side"), [(100, ""), (-100, ""), (1_800, "ahead of"), (-1_800, "behind")])
+def test_a_clock_that_is_not_ours_is_told_once_all_is_taken(api: Server, ahead_s: float, side: str) -> None:
+    api.clock = datetime.now(UTC) + timedelta(seconds=ahead_s)
+    if not side:
+        assert pull(api)
+        return
+    taken: list[Any] = []
+    with pytest.raises(ForeactError, match=f"s {side} ours") as refusal:
+        taken.extend(PULL({"url": api.url, "queries": {"up": "up"}}, TICK, TICK + timedelta(minutes=5)))
+    assert (refusal.value.code, len(taken)) == ("prometheus_clock", 1)
+
+
 @pytest.mark.parametrize("status", [429, 500, 503])
 def test_an_overloaded_server_is_worth_another_try(server: Server, status: int) -> None:
     server.answer = lambda request: (status, "busy")
@@ -183,7 +203,9 @@ def test_an_answer_that_is_not_prometheus_is_refused(server: Server, text: str) 
         pull(server)
 
 
-@pytest.mark.parametrize("change", [{"url": "ftp://x"}, {"queries": {}}, {"mode": "all"}, {"step_s": 0}])
+@pytest.mark.parametrize(
+    "change", [{"url": "ftp://x"}, {"queries": {}}, {"mode": "all"}, {"step_s": 0}, {"url": "http://[::1"}]
+)
 def test_options_that_cannot_work_are_refused_with_the_remedy(api: Server, change: dict[str, Any]) -> None:
     with pytest.raises(ForeactError) as refusal:
         pull(api, **change)
@@ -224,6 +246,8 @@ def test_prometheus_itself_is_understood(real_prometheus: str) -> None:
             samples = list(samples_of(PULL({**options, "lookback_s": 10}, None, datetime.now(UTC))))
         except (TransientError, httpx.HTTPError):
             continue
+    kept_s = prometheus._lookback_s(prometheus._check({**options, "most_lookback_s": 1e9}), "up")
+    assert kept_s == 15 * 86_400, "what it keeps unless told otherwise"
     up = [sample for sample in samples if sample.metric == "up"]
     assert len(up) >= 3
     assert {sample.value for sample in up} == {1.0}

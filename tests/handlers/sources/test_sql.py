@@ -184,11 +184,21 @@ def test_a_row_without_a_time_that_can_be_read_is_named_once_the_others_are_take
     assert (refusal.value.code, len(taken)) == ("sql_no_time", 4)
 
 
+def test_rows_that_are_to_come_are_counted_and_told_once_the_others_are_taken(sqlite: str) -> None:
+    ahead = f"{datetime.now(UTC) + timedelta(hours=1):%Y-%m-%d %H:%M:%S}"
+    query = f"SELECT CASE n WHEN 2 THEN '{ahead}' ELSE ts END AS ts, region, amount AS value FROM orders"
+    taken: list[Any] = []
+    with pytest.raises(ForeactError, match=f"2 values lie later than now, up to {ahead[:16]} UTC.*timezone") as refusal:
+        taken.extend(PULL({"url": sqlite, "queries": {"orders": query}}, TICK - timedelta(hours=1), TICK))
+    assert (refusal.value.code, len(taken)) == ("sql_clock", 4)
+
+
 @pytest.mark.parametrize(
     ("change", "code", "said"),
     [
         ({"queries": {}}, "sql_queries", "no queries"),
         ({"url": "nonsense"}, "sql_url", "address"),
+        ({"url": "postgresql://u@h:port/x"}, "sql_url", "address"),
         ({"url": "oracle://u:secret-word@h/d"}, "sql_driver", "no driver"),
         ({"url": "klingon://u:secret-word@h/d"}, "sql_driver", "no driver"),
         ({"queries": {"q": "SELECT FROM WHERE"}}, "sql_refused", "the query q"),

@@ -1,7 +1,8 @@
-"""How many samples a second the facade takes by Prometheus remote write: `python -m benchmarks.remote_writes`.
+"""How many samples a second the facade takes by Prometheus remote write: `python -m benchmarks.incoming.remote_writes`.
 
 Starts a facade in a folder of its own and sends it requests as Prometheus shapes them, over as many connections as it
-opens: first of series that are new, then of the same ones again and again. The bar is 100,000 samples a second.
+opens: first of series that are new, then of the same ones again and again. The bar is 100,000 samples a second of the
+latter, which is what a Prometheus sends all day; it ends with 1 below it.
 """
 
 from __future__ import annotations
@@ -24,14 +25,14 @@ SAMPLES = 2_000
 HEADERS = {"Content-Type": MEDIA_TYPE, "Content-Encoding": "snappy"}
 
 
-def main() -> None:
-    """Measure and print."""
+def main() -> int:
+    """Measure and print; return 1 where the bar is missed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--series", type=int, default=20_000)
     parser.add_argument("--rounds", type=int, default=20, help="samples of each series")
     parser.add_argument("--connections", type=int, default=2)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, facade(Path(folder)) as (_, client):
+    with tempfile.TemporaryDirectory() as folder, facade(Path(folder)) as (process, client):
         url = f"{client.base_url}/api/v1/write"
         now_ms = int(time.time() * 1_000)
         moments = [now_ms - 15_000 * (options.rounds - place) for place in range(options.rounds)]
@@ -40,11 +41,14 @@ def main() -> None:
         ]
         for name, bodies in (("new series", rounds[0]), ("known series", [b for each in rounds[1:] for b in each])):
             with ThreadPoolExecutor(options.connections) as pool, httpx.Client(timeout=60) as sender:
-                started_s = time.perf_counter()
+                started_s, started_cpu_s = time.perf_counter(), sum(process.cpu_times()[:2])
                 for answer in pool.map(lambda each: sender.post(url, content=each, headers=HEADERS), bodies):
                     answer.raise_for_status()
                 rate = len(bodies) * SAMPLES / (time.perf_counter() - started_s)
-            print(f"{name:13} {rate:10,.0f} samples/s, {rate / BAR_PER_S:.2f} of the bar")
+                by_cpu = len(bodies) * SAMPLES / (sum(process.cpu_times()[:2]) - started_cpu_s)
+            told = f"{rate:10,.0f} samples/s, {rate / BAR_PER_S:.2f} of the bar"
+            print(f"{name:13} {told}; {by_cpu:,.0f} a second of the facade's processor time")
+    return int(rate < BAR_PER_S)
 
 
 def body(first: int, at_ms: int) -> bytes:
@@ -65,4 +69,4 @@ def body(first: int, at_ms: int) -> bytes:
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())
