@@ -30,7 +30,7 @@ def soon(what: str, look: Callable[[], T]) -> T:
             return found
         if time.monotonic() > ends_s:
             raise AssertionError(f"{what} did not come within {PATIENCE_S:g} s")
-        time.sleep(0.05)
+        time.sleep(0.01)
 
 
 class Tab:
