@@ -485,7 +485,9 @@ def test_backtests_tell_how_far_they_came_how_they_ended_and_show_their_reports(
     folder.mkdir()
     (folder / "backtest-2026-03-02T12-00-00.html").write_text("<!doctype html><p>the report</p>")
     (settings.home / "secret.html").write_text("geheim")
-    assert "/backtests/backtest-2026-03-02T12-00-00.html" in client.get("/backtests").text
+    listed = client.get("/backtests").text
+    assert "/backtests/backtest-2026-03-02T12-00-00.html" in listed
+    assert ">2026-03-02 12:00:00 UTC</a>" in listed, "the page tells it in the viewer's zone"
     shown = client.get("/backtests/backtest-2026-03-02T12-00-00.html")
     assert "the report" in shown.text
     assert "sandbox" in shown.headers["content-security-policy"]
