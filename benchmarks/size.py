@@ -27,7 +27,7 @@ from handlers.worlds.declared import DeclaredWorld
 from settings import Settings, load_settings
 from storage import Store, open_store
 from storage.records import Action, Event, Objective, Receipt, ReceiptStatus, Sample
-from storage.samples import series_id
+from storage.samples import SampleColumns, series_id
 from tasks.configured_actions import configured_actions, declared_actions
 
 BAR_MB = 150.0
@@ -51,13 +51,14 @@ class SeededHost:
         self.last_s = until.timestamp()
         if not len(moments_s):
             return
-        stamps = [datetime.fromtimestamp(moment_s, UTC) for moment_s in moments_s]
+        moments_us = (moments_s * 1e6).round().astype(np.int64)
         for number, name in enumerate(self.names):
             course = 50 + 20 * np.sin(2 * np.pi * moments_s / DAY_S + number)
             noise = self.random.normal(0, 3, len(moments_s))
             jumps = 15 * (self.random.random(len(moments_s)) < 0.002)
             values = (course + noise + jumps) * 10.0 ** (number % 5 - 2)
-            store.samples.append_columns([series_id(name)] * len(stamps), stamps, values.tolist(), until)
+            numbers = np.full(len(values), series_id(name))
+            store.samples.append_columns(SampleColumns({}, numbers, moments_us, values))
 
     def introduce(self, store: Store) -> None:
         """Make the series known."""

@@ -58,6 +58,10 @@ class ActionTable:
         found = self.views("WHERE a.action_id = $action_id", {"action_id": action_id})
         return found[0] if found else None
 
+    def cycle_of(self, action_id: str) -> str | None:
+        """Return the id of the cycle that planned an action, or None."""
+        return self._actions.cycle_of(action_id)
+
     def due(self, tick: datetime) -> list[ActionView]:
         """Return actions whose time has come and which have no receipt, most important first."""
         due = (view for view in self.pending() if view.action.due_at <= tick)

@@ -44,9 +44,7 @@ class DecisionTable:
 
     def cycle_of(self, decision_id: str) -> str | None:
         """Return the id of the cycle that took a decision, or None."""
-        sql = "SELECT cycle_id FROM decisions WHERE decision_id = $decision_id"
-        rows = self._engine.rows(sql, {"decision_id": decision_id})
-        return str(rows[0][0]) if rows else None
+        return self._decisions.cycle_of(decision_id)
 
     def latest(self, limit: int) -> list[Decision]:
         """Return the newest decisions, newest first."""

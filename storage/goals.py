@@ -91,8 +91,13 @@ class GoalTable:
 
     def cycle_of(self, goal_id: str) -> str | None:
         """Return the id of the cycle that set a goal, or None."""
-        rows = self._engine.rows("SELECT cycle_id FROM goals WHERE goal_id = $goal_id", {"goal_id": goal_id})
-        return str(rows[0][0]) if rows else None
+        return self._goals.cycle_of(goal_id)
+
+    def of_pattern(self, pattern_id: str, limit: int) -> list[GoalView]:
+        """Return the newest goals that were set for a pattern, or for what it does, newest first."""
+        named = "$pattern_id IN ((g.body->>'$.because.inputs.pattern'), (g.body->>'$.because.inputs.effect'))"
+        tail = f"WHERE {named} ORDER BY s.since DESC, g.goal_id LIMIT $limit"
+        return self._views(tail, {"pattern_id": pattern_id, "limit": limit})
 
     def all(self, limit: int = 1_000) -> list[GoalView]:
         """Return goals in any state, newest first."""

@@ -81,6 +81,10 @@ class OutcomeTable:
         """Return one outcome, or None."""
         return self._outcomes.get(outcome_id)
 
+    def cycle_of(self, outcome_id: str) -> str | None:
+        """Return the id of the cycle that measured an outcome, or None."""
+        return self._outcomes.cycle_of(outcome_id)
+
     def latest(self, limit: int) -> list[Outcome]:
         """Return the newest outcomes on targets and guards, newest first; side effects are read by action."""
         tail = "WHERE role <> 'side_effect' ORDER BY measured_at DESC, outcome_id LIMIT $limit"

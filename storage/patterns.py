@@ -39,6 +39,10 @@ class PatternTable:
         params = {"series": series, "kinds": tuple(kinds), "since_s": whole_day(since).timestamp()}
         return [each for each in self._patterns.select(tail, params) if each.evidence["at_s"] > since.timestamp()]
 
+    def cycle_of(self, pattern_id: str) -> str | None:
+        """Return the id of the cycle that found a pattern last, or None."""
+        return self._patterns.cycle_of(pattern_id)
+
     def newest(self, pattern_id: str) -> Pattern | None:
         """Return a pattern as it was found last, or None."""
         tail = "WHERE pattern_id = $pattern_id ORDER BY recorded_at DESC LIMIT 1"

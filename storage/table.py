@@ -158,6 +158,13 @@ class RecordTable(Generic[R]):
         found = self.select(f"WHERE {column} = $key LIMIT 1", {"key": key})
         return found[0] if found else None
 
+    def cycle_of(self, key: str) -> str | None:
+        """Return the id of the cycle that wrote the record with this first key last, or None."""
+        column = next(iter(self._keys))
+        sql = f"SELECT cycle_id FROM {self._name} WHERE {column} = $key ORDER BY recorded_at DESC LIMIT 1"
+        rows = self._engine.rows(sql, {"key": key})
+        return str(rows[0][0]) if rows else None
+
     def count(self, where: str = "TRUE", params: Mapping[str, Any] | None = None) -> int:
         """Count the rows that match."""
         sql = f"SELECT count(*) FROM {self._name} WHERE {where}"

@@ -23,6 +23,8 @@ LABEL_ROOM = 110.0
 LEAST_REACH, LEAST_REACH_RATIO = 0.05, 0.04
 INTERVAL_SD = 3.0
 Z_90 = 1.645
+STRIPES = {"degraded": 9.0, "critical": 4.5, "unknown": 18.0}
+"""How far apart the stripes of a state lie: who cannot tell the colours apart tells the states by them."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,11 @@ def probability_bar(probabilities: Mapping[str, float]) -> Markup:
         if share > 0:
             place = {"x": left, "y": 0, "width": share * width, "height": height}
             parts.append(titled("rect", f"{state} {percent(share)}", class_=state, **place))
+            parts += [
+                element("line", x1=float(x), y1=0, x2=float(x), y2=height)
+                for x in np.arange(left + 4.0, left + share * width, STRIPES.get(state, np.inf))
+                if state in STRIPES
+            ]
         left += share * width
     label = ", ".join(f"{state} {percent(share)}" for state, share in probabilities.items())
     return drawing("probabilities", width, height, label, parts, preserveAspectRatio="none")

@@ -61,10 +61,15 @@ def _add_what_is_watched(router: APIRouter, pages: Pages) -> None:
         return pages.page(facade, "series_list.html", page=rows, q=q)
 
     @router.get("/objectives")
-    def objectives(facade: FacadeDep, q: Text = "", page: Number = 1) -> HTMLResponse:
-        """List the objectives in force."""
+    def objectives(
+        facade: FacadeDep,
+        q: Text = "",
+        page: Number = 1,
+        metric: Annotated[str, Query(max_length=10_000, description="The metric that another one is set for")] = "",
+    ) -> HTMLResponse:
+        """List the objectives in force, with the form that sets another one."""
         rows = cut(_objectives(facade, q), page, "/objectives", (("q", q),))
-        return pages.page(facade, "objectives.html", page=rows, q=q)
+        return pages.page(facade, "objectives.html", page=rows, q=q, metric=metric)
 
     @router.get("/patterns")
     def patterns(facade: FacadeDep, q: Text = "", page: Number = 1) -> HTMLResponse:

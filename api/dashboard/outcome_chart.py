@@ -1,7 +1,7 @@
 """The picture of an outcome as SVG: what was, what was expected, what came, and what the act changed.
 
-It takes its colours from the page's variables; on its own it brings them along. It needs no script, so that messages
-show it as pages do, where Plotly's chart takes its place (docs/adr/0010-charts.md).
+It takes its colours from the page's variables; on its own it brings them along. It needs no script, so that an alert
+and Prefect show it as pages do, where Plotly's chart takes its place (docs/adr/0010-charts.md).
 """
 
 from __future__ import annotations
@@ -26,11 +26,14 @@ MOST_POINTS = 240
 LINE_HEIGHT = 15.0
 LETTER_WIDTH = 6.9
 """Of an average letter of the captions, in the widest of the usual fonts."""
+TITLE_SIZE, TITLE_LINE = 15, 19.0
+TITLE_LETTER_WIDTH = LETTER_WIDTH * TITLE_SIZE / 12 * 1.06
+"""Of a letter of the title: larger, and bold."""
 PALETTE = (
-    "svg{--ink:#18202c;--muted:#5f6b7c;--line:#e2e6ec;--accent:#3157d5;--good:#167a4a;--bad:#c4262e;--warn:#a85b00;"
+    "svg{--ink:#18202c;--muted:#5f6b7c;--line:#e2e6ec;--accent:#3157d5;--good:#07747e;--bad:#a1172e;--warn:#8f6400;"
     "background:#fff;font-family:system-ui,sans-serif}"
-    "@media(prefers-color-scheme:dark){svg{--ink:#e5e9f0;--muted:#93a0b2;--line:#28303b;--accent:#88a5ff;--good:#4cc38a;"
-    "--bad:#ff6b70;--warn:#f0a93b;background:#161b22}}"
+    "@media(prefers-color-scheme:dark){svg{--ink:#e5e9f0;--muted:#93a0b2;--line:#28303b;--accent:#88a5ff;--good:#4fd8cc;"
+    "--bad:#f65a5a;--warn:#f2cd3d;background:#161b22}}"
 )
 _COLOURS = {"good": "var(--good)", "bad": "var(--bad)"}
 
@@ -72,9 +75,16 @@ def outcome_chart(lines: OutcomeLines, *, stands_alone: bool = False) -> Markup:
         _line(scale, lines.after_s, lines.expected, stroke="var(--accent)", stroke_width="1.6", stroke_dasharray="5 3"),
         *_seen(scale, lines, colour),
         *_effect(scale, lines, colour),
-        *_words(lines),
+        *_captions(lines),
     ]
-    height = HEIGHT + LINE_HEIGHT * (len(_caption(lines)) - 1)
+    # A long title pushes what lies below it down.
+    title, further = _title(lines), TITLE_LINE * (len(_title(lines)) - 1)
+    heads = [
+        _text(LEFT - 56, 20 + TITLE_LINE * number, words, "start", "var(--ink)", TITLE_SIZE, "600")
+        for number, words in enumerate(title)
+    ]
+    parts = [*heads, element("g", *parts, transform=f"translate(0,{further:g})")]
+    height = HEIGHT + further + LINE_HEIGHT * (len(_caption(lines)) - 1)
     if not stands_alone:
         return drawing("outcome", WIDTH, height, lines.title, parts)
     size = {"xmlns": "http://www.w3.org/2000/svg", "width": f"{WIDTH:g}", "height": f"{height:g}"}
@@ -98,7 +108,7 @@ def _axes(scale: Scale, lines: OutcomeLines) -> Iterable[Markup]:
         yield _text(LEFT - 8, y + 4, value(float(amount), lines.unit), "end", "var(--muted)")
     x, base = scale.x(lines.acted_s), HEIGHT - BOTTOM + 16
     yield element("line", x1=x, y1=TOP, x2=x, y2=HEIGHT - BOTTOM, stroke="var(--ink)", stroke_dasharray="2 3")
-    act = f"action, {datetime.fromtimestamp(lines.acted_s, UTC):%d %b %H:%M} UTC"
+    act = f"action, {datetime.fromtimestamp(lines.acted_s, UTC):%Y-%m-%d %H:%M} UTC"
     before = f"{span(lines.acted_s - scale.start_s)} before"
     after = f"{span(scale.end_s - lines.acted_s)} after"
     left, right = LEFT + _width(before), WIDTH - RIGHT - _width(after)
@@ -160,12 +170,16 @@ def _effect(scale: Scale, lines: OutcomeLines, colour: str) -> Iterable[Markup]:
     yield element("circle", cx=middle, cy=actual, r="3.5", fill=colour)
 
 
-def _words(lines: OutcomeLines) -> Iterable[Markup]:
-    yield _text(LEFT - 56, 20, lines.title, "start", "var(--ink)", 15, "600")
+def _captions(lines: OutcomeLines) -> Iterable[Markup]:
     yield _text(LEFT - 56, 37, "— observed", "start", "var(--ink)")
     yield _text(LEFT + 26, 37, "- - forecast without the action, 90 % interval", "start", "var(--accent)")
     for number, words in enumerate(_caption(lines)):
         yield _text(LEFT - 56, HEIGHT - 8 + LINE_HEIGHT * number, words, "start", "var(--muted)")
+
+
+def _title(lines: OutcomeLines) -> list[str]:
+    """Return the title in lines that fit."""
+    return wrap(lines.title, int((WIDTH - LEFT + 56 - RIGHT) / TITLE_LETTER_WIDTH)) or [""]
 
 
 def _caption(lines: OutcomeLines) -> list[str]:

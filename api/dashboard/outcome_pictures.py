@@ -31,10 +31,10 @@ def drawn(facade: Facade, outcome: Outcome) -> Markup:
     return outcome_chart(outcome_lines(facade, outcome))
 
 
-def target_pictures(facade: Facade, outcomes: Sequence[Outcome], most: int = 6) -> list[Markup]:
-    """Return the pictures of the newest outcomes on targets and guards, newest first."""
+def target_pictures(facade: Facade, outcomes: Sequence[Outcome], most: int = 6) -> list[tuple[Outcome, Markup]]:
+    """Return the newest outcomes on targets and guards with their pictures, newest first."""
     shown = sorted((each for each in outcomes if each.role != "side_effect"), key=lambda each: each.measured_at)
-    return [drawn(facade, each) for each in reversed(shown[-most:])]
+    return [(each, drawn(facade, each)) for each in reversed(shown[-most:])]
 
 
 def outcome_lines(facade: Facade, outcome: Outcome) -> OutcomeLines:

@@ -23,7 +23,7 @@ from api.queries.series import SeriesContext, TimeRange
 from storage.actions import ActionView
 from storage.engine.query_cache import CLOCK
 from storage.facts import STANDINGS
-from storage.records import Alternative, Breach, Cycle, Decision, FloatArray, Objective, Outcome
+from storage.records import Alternative, Breach, Cycle, Decision, FloatArray, Objective, Outcome, Pattern
 from storage.samples import SeriesInfo
 from tasks.interventions.undo import keeps_state, refusal_to_undo
 from tasks.objectives.in_force import objectives_in_force
@@ -244,6 +244,13 @@ def series_drawing(facade: Facade, series: str, known: SeriesContext, shown: Tim
         now_label=f"{shown.until:%d %b %H:%M} UTC" if shown.is_past else "now",
     )
     return charts.forecast_chart(lines, f"{series}: history and forecast")
+
+
+def patterns_behind(facade: Facade, because: Mapping[str, Any]) -> list[Pattern]:
+    """Return the patterns for which a goal was set, as they were found last."""
+    inputs = because.get("inputs") or {}
+    named = [inputs[name] for name in ("pattern", "effect") if inputs.get(name)]
+    return [each for each in map(facade.store.patterns.newest, named) if each is not None]
 
 
 def margin(decision: Decision) -> tuple[Alternative, float] | None:

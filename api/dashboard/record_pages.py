@@ -14,6 +14,7 @@ from api.dependencies import FacadeDep
 from storage.errors import ForeactError
 
 MOST_SERIES = 100
+MOST_GOALS = 20
 
 
 def add(router: APIRouter, pages: Pages) -> None:
@@ -30,8 +31,14 @@ def _add_goal_and_action(router: APIRouter, pages: Pages) -> None:
         """Show one goal: why it was set, what was decided, done and changed."""
         detail = queries.goals.detail(facade, goal_id)
         pictures = outcome_pictures.target_pictures(facade, [each for act in detail.actions for each in act.outcomes])
-        cycle_id = facade.store.goals.cycle_of(goal_id)
-        return pages.page(facade, "goal.html", goal=detail, pictures=pictures, cycle_id=cycle_id)
+        return pages.page(
+            facade,
+            "goal.html",
+            goal=detail,
+            pictures=pictures,
+            cycle_id=facade.store.goals.cycle_of(goal_id),
+            patterns=page_data.patterns_behind(facade, detail.because),
+        )
 
     @router.get("/actions/{action_id}")
     @pages.refusing
@@ -49,6 +56,7 @@ def _add_goal_and_action(router: APIRouter, pages: Pages) -> None:
             target=target,
             picture=picture,
             fields=fields,
+            cycle_id=facade.store.actions.cycle_of(action_id),
         )
 
 
@@ -82,6 +90,7 @@ def _add_decision_and_outcome(router: APIRouter, pages: Pages) -> None:
             outcome=detail.outcome,
             estimand=detail.estimand,
             picture=picture,
+            cycle_id=facade.store.outcomes.cycle_of(outcome_id),
         )
 
     @router.get("/outcomes/{outcome_id}/data")
@@ -104,8 +113,14 @@ def _add_what_is_wanted(router: APIRouter, pages: Pages) -> None:
         if record is None:
             raise ForeactError("pattern_unknown", f"There is no pattern {pattern_id}.", status=404)
         is_series = any(info.series == record.subject for info in facade.store.samples.known())
-        goals = goals_page(facade, record.subject, "", 1)
-        return pages.page(facade, "pattern.html", pattern=record, is_series=is_series, goals=goals)
+        return pages.page(
+            facade,
+            "pattern.html",
+            pattern=record,
+            is_series=is_series,
+            goals=[queries.goals.summary(view) for view in facade.store.goals.of_pattern(pattern_id, MOST_GOALS)],
+            cycle_id=facade.store.patterns.cycle_of(pattern_id),
+        )
 
     @router.get("/objectives/{name}")
     @pages.refusing

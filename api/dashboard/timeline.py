@@ -126,6 +126,8 @@ def _stretches(scale: Scale, stretches: Iterable[Stretch]) -> Iterable[Markup]:
         left, right = scale.x(each.start_s), scale.x(each.end_s)
         place = {"x": left, "y": TOP, "width": max(2.0, right - left), "height": HEIGHT - TOP - BOTTOM - LANE}
         yield titled("rect", each.text, class_=f"stretch {each.tone}", **place)
+        if each.tone == "bad":  # what came without warning is known without its colour too
+            yield element("line", class_="unforetold", x1=left, y1=TOP, x2=max(left + 2.0, right), y2=TOP)
 
 
 def _marks(scale: Scale, lines: Timeline) -> Iterable[Markup]:

@@ -19,7 +19,14 @@ def mount(app: FastAPI) -> None:
     """Add the pages and their style and script to an application."""
     app.add_api_route(plotly_script.ADDRESS, plotly_script.script, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
-    pages, router = Pages(), APIRouter()
+    pages = Pages()
+    app.include_router(router_of(pages), include_in_schema=False)
+    app.state.pages = pages
+
+
+def router_of(pages: Pages) -> APIRouter:
+    """Return the addresses of all pages and of what they ask for."""
+    router = APIRouter()
     for add in (
         _add_first_page,
         list_pages.add,
@@ -29,8 +36,7 @@ def mount(app: FastAPI) -> None:
         _add_reference,
     ):
         add(router, pages)
-    app.include_router(router, include_in_schema=False)
-    app.state.pages = pages
+    return router
 
 
 def _add_first_page(router: APIRouter, pages: Pages) -> None:

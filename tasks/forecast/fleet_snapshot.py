@@ -16,7 +16,7 @@ from tasks.forecast.batch import Float32s, Floats
 from tasks.forecast.fleet.fit import FleetState, fit_fleet
 from tasks.forecast.fleet.offsets import no_offsets
 
-STORED_LEVELS = (0.05, 0.5, 0.95)
+STORED_LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 GROWTH = 1.25  # of history or fleet, after which another fit learns more than it costs
 
 

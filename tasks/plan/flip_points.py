@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from storage.records import NOTHING, Candidate, Decision, FlipPoint, GoalView
-from tasks.plan.optimise.columns import Column, charged
+from tasks.plan.optimise.columns import Column, charged, resources_of
 from tasks.plan.optimise.round import Round, decide, prepare
 from tasks.plan.planning import kept_commitments, plannable
 from tasks.plan.problem import Commitment, PlanProblem
@@ -98,14 +98,15 @@ def with_flip_points(problem: PlanProblem, decisions: Sequence[Decision]) -> tup
 
     Each point was solved for, without chance: there another choice comes out, and a step nearer to what was the same
     one does. What was drawn by chance has none, nor has what comes out otherwise when its goal is planned with its
-    competitors alone.
+    competitors alone. Amounts are planned over all moments at once, too long to solve again: a goal that plans them has
+    no points, nor has one that wants what such a goal could use.
     """
     problem = replace(problem, explore=False, nothing_floor=0.0)
     views = plannable(problem)
-    if any(_plans_amounts(problem, view) for view in views):
-        return tuple(decisions)
     kept, _ = kept_commitments(problem, views)
     free = {view.goal.goal_id: view for view in views if view.goal.goal_id not in kept}
+    taken = {key for view in views if _plans_amounts(problem, view) for key in _wants(problem, view)}
+    free = {goal_id: view for goal_id, view in free.items() if taken.isdisjoint(_wants(problem, view))}
     asked = [each for each in decisions if each.goal_id in free and _had_a_choice(each)]
     if not asked:
         return tuple(decisions)
@@ -123,6 +124,12 @@ def with_flip_points(problem: PlanProblem, decisions: Sequence[Decision]) -> tup
 def _plans_amounts(problem: PlanProblem, view: GoalView) -> bool:
     own = problem.objective_of(view)
     return own is not None and own.name in problem.responses and (own.capacity or "") in problem.capacities
+
+
+def _wants(problem: PlanProblem, view: GoalView) -> set[str]:
+    """Return what a goal's offers would take, and the goal itself."""
+    offers = problem.candidates.get(view.goal.goal_id, ())
+    return {view.goal.goal_id}.union(*(dict(resources_of(problem, view, each)) for each in offers))
 
 
 def _had_a_choice(decision: Decision) -> bool:

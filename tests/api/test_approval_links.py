@@ -87,6 +87,7 @@ def test_one_tap_without_a_key_answers_and_the_audit_trail_names_the_link_and_th
     page = phone.get("/answer", params={"a": text})
     assert page.status_code == 200
     assert page.text.count("<button") == 1
+    assert re.search(r"the link ends <time datetime=[^>]+UTC\">in \d+ (minutes|hours?)", page.text), "in no zone"
     assert tap(phone, text, "Ada")[0] == 200
     assert approved(store) is approves
     line = next(each for each in store.audit.latest(5) if each.verb.endswith("action"))

@@ -33,12 +33,13 @@ from storage.records import (
     Transition,
     Verdict,
 )
+from tasks.forecast.fleet_snapshot import STORED_LEVELS
 from tasks.interventions.undo import undo_of
 
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
 SERIES = "cpu_used_ratio"
-LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
+LEVELS = STORED_LEVELS
 STAGES = ("monitor", "forecast", "goals")
 
 
@@ -131,7 +132,7 @@ def an_outcome(action: Action, at: datetime, verdict: Verdict = Verdict.IMPROVED
 
 def a_forecast(series: str, at: datetime, steps: int = 120, step_s: float = 60, **changes: Any) -> Forecast:
     point = np.linspace(0.5, 0.95, steps)
-    spread = np.linspace(0.02, 0.2, steps)[:, None] * np.array([-1.0, -0.5, 0.0, 0.5, 1.0])
+    spread = np.linspace(0.02, 0.2, steps)[:, None] * np.linspace(-1.0, 1.0, len(LEVELS))
     fields: dict[str, Any] = {
         "series": series,
         "issued_at": at,

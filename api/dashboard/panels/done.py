@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from api.dashboard.page_data import Page, Shown
 
-PLACE = 50
+PLACE = 40
 
 
 def show(page: Page) -> Shown:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from api.dashboard.page_data import Page, Shown, page_charts
 
-PLACE = 40
+PLACE = 50
 
 
 def show(page: Page) -> Shown:

@@ -4,6 +4,7 @@
 const SIGNS = { anomaly: "triangle-up", shift: "diamond", act: "square" };
 const place = document.getElementById("chart");
 const observed = "observed", foreseen = place?.dataset.foreseen;
+const LABEL_PX = 18;
 const shown = { version: "", at: [], value: [], context: null, now: 0, since: 0, isAlive: false };
 
 const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -67,21 +68,35 @@ function escaped(text) {
 function bounds(objectives) {
   const bad = style("--bad");
   const shapes = [], notes = [];
-  const small = { showarrow: false, font: { size: 12, color: bad } };
+  const small = { showarrow: false, font: { size: 12, color: bad }, bgcolor: faded(style("--card"), 0.7), borderpad: 0 };
+  let breaches = 0;
   for (const each of objectives.filter((one) => one.is_line)) {
     shapes.push({ type: "line", xref: "paper", x0: 0, x1: 1, y0: each.bound, y1: each.bound, line: { color: bad, dash: "dot", width: 1.5 } });
-    notes.push({ ...small, xref: "paper", x: 0, xanchor: "left", y: each.bound, yanchor: "bottom", text: escaped(each.name) });
+    notes.push({ ...small, xref: "paper", x: 0, xanchor: "left", y: each.bound, yanchor: "bottom", text: escaped(each.name), name: "bound" });
     if (!each.expected_s || each.is_breached_now) continue;
     const risk = `${Math.round(100 * each.probability)} %`;
     shapes.push({ type: "line", x0: local(each.expected_s), x1: local(each.expected_s), yref: "paper", y0: 0, y1: 1, line: { color: bad, width: 1 } });
     if (each.earliest_s && each.latest_s) shapes.push({ type: "rect", x0: local(each.earliest_s), x1: local(each.latest_s), yref: "paper", y0: 0, y1: 1, line: { width: 0 }, fillcolor: faded(bad, 0.08) });
-    notes.push({ ...small, x: local(each.expected_s), xanchor: "right", yref: "paper", y: 0, yanchor: "bottom", text: `${escaped(each.name)} breaks (${risk})` });
+    notes.push({ ...small, x: local(each.expected_s), xanchor: "right", yref: "paper", y: 0, yanchor: "bottom", yshift: LABEL_PX * breaches++, text: `${escaped(each.name)} breaks (${risk})` });
   }
   if (shown.now !== null) {
     const now = local(shown.now);
     shapes.push({ type: "line", x0: now, x1: now, yref: "paper", y0: 0, y1: 1, line: { color: style("--muted"), dash: "dot", width: 1 } });
   }
   return { shapes: [...shapes, ...judgedShapes(shown.context.judged)], annotations: notes };
+}
+
+// Names of lines that lie near each other stand one above the other; how near they lie changes as one zooms.
+async function standApart() {
+  const notes = place.layout.annotations, moved = {};
+  const lines = notes.map((each, number) => ({ each, number, at: place._fullLayout.yaxis.l2p(each.y) })).filter(({ each }) => each.name === "bound");
+  let highest = Infinity;
+  for (const { each, number, at } of lines.sort((a, b) => b.at - a.at)) {
+    highest = Math.min(at, highest - LABEL_PX);
+    const shift = Math.round(at - highest);
+    if (shift !== (each.yshift || 0)) moved[`annotations[${number}].yshift`] = shift;
+  }
+  if (Object.keys(moved).length) await Plotly.relayout(place, moved);
 }
 
 // The steps after an act that were judged, and the two means that were compared.
@@ -160,6 +175,7 @@ async function draw() {
   });
   if (!place.classList.contains("js-plotly-plot")) place.replaceChildren();
   await Plotly.react(place, [...fan(shown.context.fan), seen, ...marks(shown.context.events)], layout(), { responsive: true, displaylogo: false, scrollZoom: false, modeBarButtons: [["zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"]] });
+  await standApart();
 }
 
 // Take in what is new; what has left the range goes.
@@ -203,6 +219,7 @@ function enliven() {
     const event = shown.context.events.find((each) => points.some((point) => point.data.name === each.kind && point.x.startsWith(local(each.at_s).slice(0, 19))));
     if (event) location.href = event.href;
   });
+  place.on("plotly_relayout", standApart);
   place.on("plotly_hover", ({ points }) => tell(points));
   place.addEventListener("keydown", move);
   document.addEventListener("themechange", draw);

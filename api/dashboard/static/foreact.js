@@ -58,9 +58,10 @@ function tellMoments(root) {
   const walk = document.createTreeWalker(root, NodeFilter.SHOW_TEXT), found = [];
   while (walk.nextNode()) {
     const text = walk.currentNode;
-    if (MOMENT.test(text.data) && !text.parentElement.closest("time, pre, code, textarea, svg, script")) found.push(text);
+    if (MOMENT.test(text.data) && !text.parentElement.closest("time, title, pre, code, textarea, script")) found.push(text);
   }
-  for (let text of found) {
+  for (const text of found.filter((each) => each.parentElement.closest("svg"))) tellDrawn(text);
+  for (let text of found.filter((each) => !each.parentElement.closest("svg"))) {
     for (let match = MOMENT.exec(text.data); match; match = MOMENT.exec(text.data)) {
       const said = text.splitText(match.index), time = document.createElement("time");
       text = said.splitText(match[0].length);
@@ -70,6 +71,14 @@ function tellMoments(root) {
       said.replaceWith(time);
     }
   }
+}
+
+// A word of a drawing is told in the viewer's zone too; over it stands what was written.
+function tellDrawn(text) {
+  const title = document.createElementNS("http://www.w3.org/2000/svg", "title");
+  title.textContent = text.data;
+  if (text.parentElement.tagName === "text") text.parentElement.append(title);
+  text.data = text.data.replace(MOMENT, (_, day, time) => calendar.format(new Date(`${day}T${time}Z`)));
 }
 
 function replacePanel(fresh) {
@@ -172,11 +181,15 @@ async function bodyOf(button) {
 }
 
 async function send(button) {
-  const { post, put, remove, then } = button.dataset;
+  const { post, put, remove, then, named } = button.dataset;
   const method = put ? "PUT" : remove ? "DELETE" : "POST";
   let address = post || put || remove;
   const body = await bodyOf(button);
   if (body === null) return;
+  // What is set anew has its name in the form, and in its address.
+  const name = named ? encodeURIComponent(body[named]) : "";
+  if (named) delete body[named];
+  address += name;
   if (!post) {
     // What is put or removed is the thing itself: who did it and why stand beside it.
     const { by, note } = body;
@@ -194,7 +207,7 @@ async function send(button) {
     const told = answer.status === 204 ? {} : await answer.json();
     if (answer.ok) toast(told.done || "Done", told.note || (told.warnings || []).join(" "), false, told.flow_run_url);
     else toast(told.detail, told.remedy, true);
-    if (answer.ok && !document.getElementById("live")) setTimeout(() => (then ? location.assign(then) : location.reload()), 800);
+    if (answer.ok && !document.getElementById("live")) setTimeout(() => (then ? location.assign(then + name) : location.reload()), 800);
   } catch {
     toast("The facade does not answer.", "Nothing changed; try again.", true);
   }

@@ -69,7 +69,7 @@ class PathsBySeries(Mapping[str, NDArray[np.float64]]):
 
 
 def forecasts_of(frame: Frame, batch: ForecastBatch) -> list[Forecast]:
-    """Return one record a series, with the few quantiles that are worth keeping."""
+    """Return one record a series, with the quantiles of the two intervals that are shown."""
     columns = [int(np.argmin(np.abs(np.asarray(batch.levels) - level))) for level in STORED_LEVELS]
     return [
         Forecast(

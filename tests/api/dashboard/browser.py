@@ -30,7 +30,7 @@ def soon(what: str, look: Callable[[], T]) -> T:
             return found
         if time.monotonic() > ends_s:
             raise AssertionError(f"{what} did not come within {PATIENCE_S:g} s")
-        time.sleep(0.05)
+        time.sleep(0.01)
 
 
 class Tab:
@@ -63,7 +63,14 @@ class Tab:
             self._events.clear()
             self.call("Page.navigate", url=url)
             is_there = f"location.href === new URL({json.dumps(url)}).href && document.readyState === 'complete'"
-            soon(url, partial(self.run, is_there))
+            soon(url, partial(self._is_at, url, is_there, time.monotonic()))
+
+    def _is_at(self, url: str, is_there: str, since_s: float) -> bool:
+        """Tell whether a page is open; a page before that loaded itself again at that moment is left once more."""
+        found = bool(self.run(is_there))
+        if not found and url == "about:blank" and time.monotonic() - since_s > 1:
+            self.call("Page.navigate", url=url)
+        return found
 
     def click(self, selector: str) -> None:
         """Click where an element is, as a person does."""

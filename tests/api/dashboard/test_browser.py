@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import threading
@@ -9,24 +10,33 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
 from pathlib import Path
+from time import monotonic, process_time, sleep
 from urllib.parse import quote
 
 import httpx
 import numpy as np
 import pytest
 import uvicorn
+from fastapi.routing import APIRoute
 
 from api.app import create_app
 from api.approval_links import links_for
+from api.dashboard import demo_page
 from api.dashboard.paging import series_href
+from api.dashboard.rendering import Pages
+from api.dashboard.views import router_of
+from api.routes import signed_answers
+from flows.reports.pages import write_page
+from flows.simulate import simulate
 from settings import ServerSettings, Settings, load_settings, utc_now
 from storage import Store, open_store
 from storage.records import Approval, Autonomy, Cycle, GoalState, Pattern, Sample, series_key
-from tests import sized
+from tests import PROJECT
 from tests.api import worlds
 from tests.api.conftest import RecordingTrigger
 from tests.api.dashboard.browser import BROWSER, Tab, browser, soon
 from tests.conftest import free_port
+from tests.flows import worlds as flow_worlds
 
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="there is no Chromium here")
 
@@ -41,6 +51,7 @@ PAGES = (
     "/series",
     "/objectives",
     "/patterns",
+    "/decisions",
     "/outcomes",
     "/cycles",
     "/search?q=cpu",
@@ -52,6 +63,7 @@ PAGES = (
     "/patterns/p2",
     "/objectives/cpu-not-saturated",
     "/cycles/cycle-1",
+    "/cycles/cycle-2",
     "/series/cpu_used_ratio",
     "/series/cpu_used_ratio?range=28d",
     series_href(series_key("evil", EVIL)),
@@ -60,6 +72,8 @@ PAGES = (
     "/settings?all=true",
     "/audit?verify=true",
     "/backtests",
+    "/backtests/backtest-2026-03-02T12-00-00.html",
+    "/demo",
     "/docs",
 )
 
@@ -72,6 +86,7 @@ class FacadeOnPort:
         self.address = f"http://127.0.0.1:{self.port}"
         clock = (lambda: now) if now else utc_now
         app = create_app(settings, store=store, trigger=self.trigger, clock=clock)
+        demo_page.add(app, PROJECT / "docs" / "demo.svg", ("", "foreact"), [("late minutes", "190")])
         self.server = uvicorn.Server(uvicorn.Config(app, port=self.port, log_level="warning", ws="none"))
         self._thread = threading.Thread(target=self.server.run)
 
@@ -127,8 +142,19 @@ def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
         yield opened
 
 
+@pytest.fixture(scope="module")
+def simulated(settings: Settings) -> Iterator[FacadeOnPort]:
+    """A facade over what a few turns of the loop left, and a report of them among the backtests."""
+    given = load_settings(settings.home, home=settings.home, sampler=settings.sampler, **flow_worlds.overrides("shed"))
+    ticks = flow_worlds.ticks(6, 240)
+    report = simulate(flow_worlds.ClimbingLoad(), given, ticks)
+    write_page(report, settings.home / "reports" / "backtest-2026-03-02T12-00-00.html", given.objectives)
+    with FacadeOnPort(report.store, given, ticks[-1]) as running:
+        yield running
+
+
 @pytest.fixture
-def served(settings: Settings) -> Iterator[FacadeOnPort]:
+def served(settings: Settings, simulated: FacadeOnPort) -> Iterator[FacadeOnPort]:
     with open_store() as store:
         lived(store, datetime.now(UTC))
         with FacadeOnPort(store, settings) as running:
@@ -139,29 +165,94 @@ def chart_is_drawn(tab: Tab) -> bool:
     return bool(tab.run("!!document.querySelector('#chart.js-plotly-plot .scatterlayer .trace')"))
 
 
-@pytest.mark.parametrize("width", [1280, 360])
-def test_no_page_complains_or_scrolls_sideways_or_asks_elsewhere(tab: Tab, served: FacadeOnPort, width: int) -> None:
+GRAVE = """axe.run(%s, {resultTypes: ["violations"], %s}).then(all => all.violations.filter(
+  each => ["serious", "critical"].includes(each.impact)).map(
+  each => each.id + ": " + each.nodes.slice(0, 3).map(node => node.html.slice(0, 160)).join(" | ")))"""
+LOOKS = (
+    ("light", 1280, ""),
+    ("dark", 360, 'runOnly: ["color-contrast", "scrollable-region-focusable"]'),
+)
+"""The second time only what a theme or a width may change."""
+ALIKE = '{exclude: [["header.top"], ["footer"], ["#ask"]]}'
+"""What is the same on every page is judged on the first one."""
+
+
+def axe_script() -> str:
+    spec = find_spec("axe_core_python")
+    assert spec is not None
+    assert spec.submodule_search_locations is not None
+    return (Path(spec.submodule_search_locations[0]) / "axe.min.js").read_text()
+
+
+def look(tab: Tab, theme: str, width: int) -> None:
+    """Show the page that is open in a theme and at a width."""
     tab.resize(width, 900)
-    complaints = {}
-    for path in PAGES:
+    tab.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": theme}])
+    tab.run(f"document.documentElement.dataset.theme = '{theme}'; document.dispatchEvent(new Event('themechange')); 1")
+
+
+def test_no_page_complains_scrolls_sideways_asks_elsewhere_or_keeps_anyone_out(
+    tab: Tab, served: FacadeOnPort, settings: Settings
+) -> None:
+    """Wide and light, narrow and dark: axe-core finds nothing serious, such as names, contrast, order or roles."""
+    axe, troubles = axe_script(), {}
+    for path in (*PAGES, link_of(served, settings)[0].removeprefix(served.address), "/goals/none"):
+        look(tab, *LOOKS[0][:2])
         tab.open(served.address + path)
         if tab.run("!!document.getElementById('chart')"):
             soon(f"the chart of {path}", lambda: chart_is_drawn(tab))
-        if said := tab.complaints():
-            complaints[path] = said
-        assert [each for each in tab.asked() if not each.startswith((served.address, "blob:", "data:"))] == [], path
-        assert tab.run("document.documentElement.scrollWidth") <= width, path
-        assert tab.run("document.querySelectorAll('h1').length") >= 1, path
-        if PICTURES:
-            tab.picture(PICTURES / f"{width}{quote(path, safe='')[:80]}.png")
-    assert complaints == {}
-    assert tab.run("typeof boom") == "undefined"
+        found = [each for each in tab.complaints() if path != "/goals/none" or "404" not in each]
+        found += [each for each in tab.asked() if not each.startswith((served.address, "blob:", "data:"))]
+        whole = "document" if path == PAGES[0] else ALIKE
+        is_report = path.startswith("/backtests/")  # nothing runs in a report, axe neither
+        tab.run("1" if is_report else f"{axe}; 1")
+        for theme, width, rules in LOOKS:
+            look(tab, theme, width)
+            found += [] if is_report else [f"{theme} {told}" for told in tab.run(GRAVE % (whole, rules))]
+            if tab.run("document.documentElement.scrollWidth") > width:
+                found.append(f"scrolls sideways at {width}")
+            if PICTURES:
+                tab.picture(PICTURES / f"{width}{quote(path, safe='')[:80]}.png")
+        if not tab.run("document.querySelectorAll('h1').length"):
+            found.append("no heading")
+        if tab.run("typeof boom") != "undefined":
+            found.append("ran what was recorded")
+        if found:
+            troubles[path] = found
+    look(tab, *LOOKS[0][:2])
+    assert troubles == {}
+
+
+def test_every_page_there_is_is_looked_at() -> None:
+    looked_at = [*(path.partition("?")[0] for path in PAGES), "/answer"]
+    routes = (*router_of(Pages()).routes, *signed_answers.router.routes)
+    shown = [
+        each
+        for each in routes
+        if isinstance(each, APIRoute) and each.endpoint.__annotations__["return"] == "HTMLResponse"
+    ]
+    assert len(shown) > 20
+    assert [
+        each.path
+        for each in shown
+        if "GET" in each.methods and not any(each.path_regex.match(path) for path in looked_at)
+    ] == []
 
 
 def approval_of(served: FacadeOnPort, action_id: str) -> Approval | None:
     view = served.store.actions.get(action_id)
     assert view is not None
     return view.approval
+
+
+def link_of(served: FacadeOnPort, settings: Settings) -> tuple[str, str]:
+    """Return the links of an alert that approve and reject what waits."""
+    view = served.store.actions.get("action-1")
+    assert view is not None
+    reached = settings.model_copy(update={"server": ServerSettings(public_url=served.address)})
+    links = links_for(reached, view, datetime.now(UTC))
+    assert links is not None
+    return links
 
 
 def answer(tab: Tab, name: str, reason: str) -> None:
@@ -230,6 +321,48 @@ def test_an_objective_is_set_and_removed_with_a_name_and_a_reason(tab: Tab, serv
     assert tab.complaints() == []
 
 
+def test_an_objective_is_made_where_the_rest_interface_says_what_one_is(tab: Tab, served: FacadeOnPort) -> None:
+    tab.open(f"{served.address}/objectives?metric=cpu_used_ratio#new")
+    for name, text in (("name", "Not So"), ("bound", "0.6"), ("severity", "0.4")):
+        tab.type(f"#wanted input[name={name}]", text)
+    for name in ("Not So", "cpu-calm"):
+        tab.type("#wanted input[name=name]", name)
+        tab.click("#wanted button")
+        answer(tab, "Ada", "because it matters")
+        if name == "Not So":
+            soon("the refusal", lambda: "pattern" in tab.run("document.getElementById('toasts').textContent"))
+            assert served.store.audit.latest(1) == []
+    soon("its page", lambda: tab.run("location.pathname") == "/objectives/cpu-calm")
+    (entry,) = served.store.audit.latest(1)
+    assert (entry.verb, entry.subject, entry.detail["note"]) == ("set objective", "cpu-calm", "because it matters")
+    assert entry.actor.endswith("(Ada)")
+    told = httpx.get(f"{served.address}/api/autonomous/objectives", trust_env=False).json()["objectives"]
+    (made,) = (each["objective"] for each in told if each["objective"]["name"] == "cpu-calm")
+    assert (made["metric"], made["side"], made["bound"], made["severity"]) == ("cpu_used_ratio", "below", 0.6, 0.4)
+
+
+def test_the_other_buttons_do_what_they_say(tab: Tab, served: FacadeOnPort, tmp_path: Path) -> None:
+    """Change what waits, switch the theme, take a table along, approve all of a goal."""
+    tab.open(served.address)
+    tab.click("#waiting a[href='/actions/action-1']:not(h3 a)")
+    soon("the parameters", lambda: tab.run("!!document.querySelector('#parameters [data-name=nice]')"))
+    theme = "document.documentElement.dataset.theme"
+    before = tab.run(theme)
+    tab.click("#theme")
+    assert {before, tab.run(theme)} == {"dark", "light"}
+    tab.click("#theme")
+    tab.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
+    tab.open(f"{served.address}/outcomes/outcome-action-4")
+    tab.click("a[download]")
+    table = soon("the table", lambda: next(iter(tmp_path.glob("*.csv")), None))
+    assert "forecast" in soon("its rows", table.read_text)
+    tab.open(f"{served.address}/goals/goal-1")
+    tab.click("[data-post$='goal-1/approve']")
+    answer(tab, "Ada", "all of it")
+    assert soon("the approval", lambda: approval_of(served, "action-1")).approved
+    assert tab.complaints() == []
+
+
 def test_a_cycle_is_started_without_a_question(tab: Tab, served: FacadeOnPort) -> None:
     tab.open(served.address)
     tab.click("[data-post$='analysis/trigger']")
@@ -239,11 +372,7 @@ def test_a_cycle_is_started_without_a_question(tab: Tab, served: FacadeOnPort) -
 def test_a_link_from_an_alert_approves_with_one_tap_on_a_phone(
     tab: Tab, served: FacadeOnPort, settings: Settings
 ) -> None:
-    view = served.store.actions.get("action-1")
-    assert view is not None
-    reached = settings.model_copy(update={"server": ServerSettings(public_url=served.address)})
-    links = links_for(reached, view, datetime.now(UTC))
-    assert links is not None
+    links = link_of(served, settings)
     tab.resize(360, 700)
     tab.open(links[0])
     assert tab.run("document.documentElement.scrollWidth") <= 360
@@ -344,6 +473,60 @@ def test_a_chart_shows_all_there_is_and_can_be_read_zoomed_and_taken_away(
     assert tab.complaints() == []
 
 
+def test_a_finger_moves_a_chart(tab: Tab, served: FacadeOnPort) -> None:
+    tab.resize(360, 800)
+    tab.call("Emulation.setTouchEmulationEnabled", enabled=True)
+    try:
+        tab.open(f"{served.address}/series/cpu_used_ratio")
+        soon("the chart", lambda: chart_is_drawn(tab))
+        tab.run("document.querySelector('.nsewdrag').scrollIntoView({block: 'center'})")
+        box = tab.run("document.querySelector('.nsewdrag').getBoundingClientRect().toJSON()")
+        before = tab.run("document.getElementById('chart').layout.xaxis.range[0]")
+        for kind, share in (("touchStart", 0.3), ("touchMove", 0.5), ("touchMove", 0.7), ("touchEnd", None)):
+            y = box["y"] + box["height"] / 2
+            points = [] if share is None else [{"x": box["x"] + share * box["width"], "y": y}]
+            tab.call("Input.dispatchTouchEvent", type=kind, touchPoints=points)
+        earlier = "document.getElementById('chart').layout.xaxis.range[0]"
+        soon("what lies further back", lambda: tab.run(earlier) < before)
+    finally:
+        tab.call("Emulation.setTouchEmulationEnabled", enabled=False)
+        tab.resize(1280, 900)
+
+
+def test_each_line_of_an_objective_has_its_name_and_no_name_lies_over_another(tab: Tab, served: FacadeOnPort) -> None:
+    for name, bound in (("cpu-calm", 0.905), ("cpu-still-calm", 0.91)):
+        body = {"metric": "cpu_used_ratio", "bound": bound}
+        httpx.put(f"{served.address}/api/autonomous/objectives/{name}", json=body, trust_env=False).raise_for_status()
+    tab.open(f"{served.address}/series/cpu_used_ratio")
+    soon("the chart", lambda: chart_is_drawn(tab))
+    layout = tab.run("(({annotations, shapes}) => ({annotations, shapes}))(document.getElementById('chart').layout)")
+    named = {each["text"]: each["y"] for each in layout["annotations"] if each.get("name") == "bound"}
+    assert named == {"cpu-not-saturated": 0.9, "cpu-calm": 0.905, "cpu-still-calm": 0.91}
+    assert set(named.values()) <= {each.get("y0") for each in layout["shapes"] if each["type"] == "line"}
+    texts = "[...document.querySelectorAll('#chart .annotation-text')]"
+    boxes = soon(
+        "the labels",
+        lambda: tab.run(f"{texts}.map(each => [each.textContent, each.getBoundingClientRect().toJSON()])"),
+    )
+    assert named.keys() <= {text for text, _ in boxes}
+    over = [
+        (one, other)
+        for (one, a), (other, b) in itertools.combinations(boxes, 2)
+        if min(a["right"], b["right"]) > max(a["left"], b["left"]) + 1
+        and min(a["bottom"], b["bottom"]) > max(a["top"], b["top"]) + 1
+    ]
+    assert over == []
+
+
+def test_the_chart_of_what_the_loop_itself_stored_has_both_intervals(tab: Tab, simulated: FacadeOnPort) -> None:
+    tab.open(f"{simulated.address}/series/load")
+    soon("the chart", lambda: chart_is_drawn(tab))
+    assert {"observed", "forecast", "90 %", "50 %"} <= set(
+        tab.run("document.getElementById('chart').data.map(each => each.name)")
+    )
+    assert tab.complaints() == []
+
+
 def test_a_chart_goes_on_with_new_values_alone(tab: Tab, served: FacadeOnPort) -> None:
     tab.open(f"{served.address}/series/cpu_used_ratio?range=1h")
     soon("the chart", lambda: chart_is_drawn(tab))
@@ -383,6 +566,11 @@ def test_times_are_told_in_the_zone_of_the_viewer(tab: Tab, served: FacadeOnPort
         tab.open(f"{served.address}/patterns/p2")
         said = tab.run("document.querySelector('h1').textContent")
         assert ("5:30" in said, "UTC" in said) == (True, False)
+        tab.open(f"{served.address}/goals/goal-1")
+        drawn = tab.run("[...document.querySelectorAll('svg.outcome text')].map(each => each.firstChild.data)")
+        act = next(each for each in drawn if each.startswith("action, "))
+        assert "UTC" not in act
+        assert tab.run("document.querySelector('svg.outcome text title').textContent").endswith("UTC")
         tab.open(f"{served.address}/series/cpu_used_ratio")
         soon("the chart", lambda: chart_is_drawn(tab))
         newest = tab.run("document.getElementById('chart').data.find(e => e.name === 'observed').x.at(-1)")
@@ -392,43 +580,11 @@ def test_times_are_told_in_the_zone_of_the_viewer(tab: Tab, served: FacadeOnPort
         tab.call("Emulation.setTimezoneOverride", timezoneId="")
 
 
-def test_a_page_whose_clock_stands_tells_times_by_that_clock(tab: Tab, settings: Settings) -> None:
-    then = datetime(2026, 1, 18, tzinfo=UTC)
-    with open_store() as store:
-        lived(store, then)
-        with FacadeOnPort(store, settings, then) as stopped:
-            tab.open(f"{stopped.address}/actions/action-2")
-            told = tab.run("[...document.querySelectorAll('time')].map(each => each.textContent)")
+def test_a_page_whose_clock_stands_tells_times_by_that_clock(tab: Tab, simulated: FacadeOnPort) -> None:
+    tab.open(f"{simulated.address}/cycles")
+    told = tab.run("[...document.querySelectorAll('time')].map(each => each.textContent)")
     assert told
     assert [each for each in told if "minutes ago" not in each and "hour" not in each and "now" not in each] == []
-
-
-GRAVE = """axe.run().then(all => all.violations.filter(each => ["serious", "critical"].includes(each.impact)).map(
-  each => each.id + ": " + each.nodes.slice(0, 3).map(node => node.html.slice(0, 160)).join(" | ")))"""
-
-
-@pytest.mark.parametrize(("theme", "width"), [("dark", 360), ("light", 1280)][: sized(1, 2)])
-def test_no_page_keeps_anyone_out(tab: Tab, served: FacadeOnPort, theme: str, width: int) -> None:
-    """What axe-core finds serious or critical: names, contrast, order, roles."""
-    spec = find_spec("axe_core_python")
-    assert spec is not None
-    assert spec.submodule_search_locations is not None
-    axe = (Path(spec.submodule_search_locations[0]) / "axe.min.js").read_text()
-    tab.resize(width, 900)
-    tab.open(served.address)
-    tab.run(f"localStorage.setItem('theme', '{theme}')")
-    found = {}
-    for path in PAGES:
-        tab.open(served.address + path)
-        if tab.run("!!document.getElementById('chart')"):
-            soon("the chart", lambda: chart_is_drawn(tab))
-        tab.run(axe)
-        told = tab.run(GRAVE)
-        if told:
-            found[path] = told
-    tab.run("localStorage.removeItem('theme')")
-    tab.resize(1280, 900)
-    assert found == {}
 
 
 @pytest.fixture(scope="module")
@@ -458,26 +614,67 @@ def large(settings: Settings) -> Iterator[FacadeOnPort]:
             yield running
 
 
-MOST_PAGE_BYTES, MOST_PAINT_MS = 300_000, 1_000
+MOST_PAGE_BYTES, MOST_PAINT_MS, MOST_CHART_MS = 300_000, 1_000, 2_500
+"""Of a page whose style and scripts the browser has never seen; a chart takes its library's script to be drawn."""
+
+
+def cold_ms(tab: Tab, address: str) -> tuple[float, float]:
+    """Return after how long a page that was never seen paints, and draws its chart; 0 without one."""
+    tab.open(address)
+    painted_ms = tab.first_paint_ms()
+    if not tab.run("!!document.getElementById('chart')"):
+        return painted_ms, 0.0
+    soon("the chart", lambda: chart_is_drawn(tab))
+    return painted_ms, float(tab.run("performance.now()"))
 
 
 def test_a_large_store_makes_no_page_large_or_slow(tab: Tab, large: FacadeOnPort) -> None:
+    """The first load counts; on a machine with more to do than it has cores a slow one is tried again, as new."""
     tab.resize(1280, 900)
-    sizes, paints = {}, {}
-    paths = (
-        *PAGES,
-        "/goals?page=200",
-        "/series?page=20",
-        "/search?q=latency",
-        series_href('latency_ms{service="0007"}'),
-    )
-    for path in paths:
-        sizes[path] = len(httpx.get(large.address + path, trust_env=False, timeout=30).content)
-        tries = []
-        for _ in range(2):
-            tab.open(large.address + path)
-            tries.append(tab.first_paint_ms())
-        paints[path] = min(tries)
-    print({path: (sizes[path], round(paints[path])) for path in paths})
+    further = "/goals?page=200", "/series?page=20", "/search?q=latency", series_href('latency_ms{service="0007"}')
+    sizes, paints, charts = {}, {}, {}
+    tab.call("Network.setCacheDisabled", cacheDisabled=True)
+    try:
+        for path in (*PAGES, *further):
+            painted_ms, drawn_ms = cold_ms(tab, large.address + path)
+            is_slow = painted_ms > MOST_PAINT_MS or drawn_ms > MOST_CHART_MS
+            for _ in range(3 if is_slow and os.getloadavg()[0] > (os.cpu_count() or 1) else 0):
+                again = cold_ms(tab, large.address + path)
+                painted_ms, drawn_ms = min(painted_ms, again[0]), min(drawn_ms, again[1])
+            paints[path], charts[path] = painted_ms, drawn_ms
+            sizes[path] = tab.run("performance.getEntriesByType('navigation')[0].decodedBodySize")
+    finally:
+        tab.call("Network.setCacheDisabled", cacheDisabled=False)
+    print({path: (sizes[path], round(paints[path]), round(charts[path])) for path in sizes})
+    assert min(sizes.values()) > 0
     assert {path: size for path, size in sizes.items() if size > MOST_PAGE_BYTES} == {}
     assert {path: ms for path, ms in paints.items() if ms > MOST_PAINT_MS} == {}
+    assert {path: ms for path, ms in charts.items() if ms > MOST_CHART_MS} == {}
+
+
+def watch(tab: Tab, seconds: int) -> None:
+    """Leave a page to itself, and read what the browser tells meanwhile: it waits for its listener."""
+    for _ in range(seconds // 5):
+        sleep(5)
+        tab.complaints()
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize("path", ["/", "/series/cpu_used_ratio?range=1h", "/backtests"])
+def test_an_open_page_takes_a_fiftieth_of_a_core_of_the_facade_and_of_the_browser(
+    tab: Tab, large: FacadeOnPort, path: str
+) -> None:
+    """The facade runs in this process, which only waits; over a minute, so that the small charts come anew."""
+
+    def worked_s() -> tuple[float, float]:
+        figures = {each["name"]: each["value"] for each in tab.call("Performance.getMetrics")["metrics"]}
+        return process_time(), figures["TaskDuration"]
+
+    tab.call("Performance.enable")
+    tab.open(large.address + path)
+    watch(tab, 10)
+    before, began_s = worked_s(), monotonic()
+    watch(tab, 60)
+    shares = [100 * (now - then) / (monotonic() - began_s) for now, then in zip(worked_s(), before, strict=True)]
+    print(path, [f"{share:.2f} %" for share in shares], "load", os.getloadavg()[0])
+    assert max(shares) <= 2.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import itertools
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from html import unescape
@@ -21,7 +22,9 @@ from hypothesis.extra.numpy import arrays
 
 from api.app import create_app
 from api.dashboard import charts, formatting
+from api.dashboard import outcome_chart as outcome_chart_module
 from api.dashboard.outcome_chart import OutcomeLines, outcome_chart
+from api.dashboard.rendering import HERE
 from api.dashboard.timeline import Mark, Stretch, Timeline, timeline
 from api.prefect_client import Started
 from settings import Settings, load_settings
@@ -78,6 +81,25 @@ def test_the_first_page_shows_goals_approvals_risks_and_outcomes(client: TestCli
         'role="switch" aria-checked="true"',
     ):
         assert expected in text
+
+
+@pytest.mark.usefixtures("lived")
+def test_the_first_page_goes_from_what_is_now_over_what_waits_to_what_was_done_and_then_to_the_metrics(
+    client: TestClient,
+) -> None:
+    heads = re.findall(r"<h2>([^<]+?) ?(?:<small|</h2>)", client.get("/").text)
+    shown = [
+        "Now",
+        "Forecast",
+        "Needs you",
+        "Waiting for you",
+        "Goals",
+        "Actions",
+        "Forecasts",
+        "What works",
+        "Patterns",
+    ]
+    assert [each for each in heads if each in shown] == shown
 
 
 @pytest.mark.usefixtures("lived")
@@ -231,6 +253,8 @@ def test_every_link_leads_to_a_page_and_what_belongs_together_is_linked_both_way
         pattern_id="p3", kind="seasonality", subject=worlds.SERIES, statement="it peaks at noon", strength=0.9
     )
     store.patterns.append([daily], "cycle-1")
+    seasonal = worlds.a_goal("goal-9", tick, because={"inputs": {"pattern": "p1", "effect": "p3"}})
+    store.goals.append([seasonal], [worlds.a_move("goal-9", GoalState.ACTIVE, tick)], "cycle-1")
     worlds.samples(store, tick, 12, "short_series")
     unclear = {"outcome_id": "unclear", "estimate": None, "low": None, "high": None, "effect_sd_units": None}
     failed = worlds.an_action("action-3", tick, name="notify")
@@ -262,10 +286,16 @@ def test_every_link_leads_to_a_page_and_what_belongs_together_is_linked_both_way
         (decision, "/actions/action-1"),
         ("/actions/action-2", "/outcomes/outcome-action-2"),
         ("/actions/action-3", "/outcomes/unclear"),
+        (goal, "/outcomes/outcome-action-2"),
+        (cycle, "/actions/action-1"),
+        (cycle, "/outcomes/outcome-action-2"),
+        (cycle, "/patterns/p1"),
+        ("/goals/goal-9", "/patterns/p1"),
+        ("/goals/goal-9", "/patterns/p3"),
     )
     apart = [each for each in together if each[1] not in leads[each[0]] or each[0] not in leads[each[1]]]
     assert apart == []
-    assert {"/actions/action-1", "/outcomes/outcome-action-2"} <= leads[cycle]
+    assert goal not in leads["/patterns/p3"], "a goal on the same metric was not set for it"
 
 
 @pytest.mark.usefixtures("lived")
@@ -455,12 +485,28 @@ def test_backtests_tell_how_far_they_came_how_they_ended_and_show_their_reports(
     folder.mkdir()
     (folder / "backtest-2026-03-02T12-00-00.html").write_text("<!doctype html><p>the report</p>")
     (settings.home / "secret.html").write_text("geheim")
-    assert "/backtests/backtest-2026-03-02T12-00-00.html" in client.get("/backtests").text
+    listed = client.get("/backtests").text
+    assert "/backtests/backtest-2026-03-02T12-00-00.html" in listed
+    assert ">2026-03-02 12:00:00 UTC</a>" in listed, "the page tells it in the viewer's zone"
     shown = client.get("/backtests/backtest-2026-03-02T12-00-00.html")
     assert "the report" in shown.text
     assert "sandbox" in shown.headers["content-security-policy"]
     for name in ("secret.html", "..%2Fsecret.html", "backtest-1.html"):
         assert client.get(f"/backtests/{name}").status_code == 404
+
+
+def texts_of(root: ElementTree.Element, down: float = 0.0) -> Iterator[tuple[ElementTree.Element, float]]:
+    """Yield the texts of a drawing, and how far down each stands."""
+    down += float((re.findall(r"translate\(0,([\d.]+)\)", root.attrib.get("transform", "")) or ["0"])[0])
+    for each in root:
+        if each.tag.endswith("}text"):
+            yield each, down + float(each.attrib["y"])
+        yield from texts_of(each, down)
+
+
+LONG = (
+    'limit_process_affinity on http_request_duration_seconds{handler="/api/orders",instance="web-01",job="shop"}: worse'
+)
 
 
 @pytest.mark.parametrize("acted_share", [0.02, 0.3, 0.75, 0.98])
@@ -472,16 +518,69 @@ def test_no_caption_of_an_outcomes_picture_is_cut_or_lies_over_another(acted_sha
         "effect −136 (-46.5%), 90 % interval −168 to −105; p = 6.28e-08 against 49 past windows without an action, "
         "of which twelve lay in the same hours of the day"
     )
-    lines = OutcomeLines("t", caption, "improved", "", acted_s, moments, moments, after, after, after, after)
+    lines = OutcomeLines(LONG, caption, "improved", "", acted_s, moments, moments, after, after, after, after)
     root = ElementTree.fromstring(outcome_chart(lines, stands_alone=True))
     _, _, width, height = (float(each) for each in root.attrib["viewBox"].split())
     places: dict[float, list[tuple[float, float]]] = {}
-    for text in (each for each in root.iter() if each.tag.endswith("}text")):
-        wide, share = 6.9 * len(text.text or ""), {"start": 0.0, "middle": 0.5, "end": 1.0}[text.attrib["text-anchor"]]
+    for text, top in texts_of(root):
+        letter = 6.9 * float(text.attrib["font-size"]) / 12
+        wide, share = (
+            letter * len(text.text or ""),
+            {"start": 0.0, "middle": 0.5, "end": 1.0}[text.attrib["text-anchor"]],
+        )
         left = float(text.attrib["x"]) - share * wide
-        assert float(text.attrib["y"]) <= height
+        assert top <= height
         assert left >= -1
         assert left + wide <= width + 1
-        places.setdefault(float(text.attrib["y"]), []).append((left, left + wide))
+        places.setdefault(top, []).append((left, left + wide))
+    title = "".join(text.text or "" for text, _ in texts_of(root) if text.attrib["font-weight"] == "600")
+    assert title.replace(" ", "") == LONG.replace(" ", "")
     for row in map(sorted, places.values()):
         assert all(one[1] <= other[0] + 1 for one, other in itertools.pairwise(row))
+
+
+AS_SEEN = {
+    "protanopia": ((0.152286, 1.052583, -0.204868), (0.114503, 0.786281, 0.099216), (-0.003882, -0.048116, 1.051998)),
+    "deuteranopia": ((0.367322, 0.860646, -0.227968), (0.280085, 0.672501, 0.047413), (-0.011820, 0.042940, 0.968881)),
+}
+"""Machado, Oliveira and Fernandes 2009, "A physiologically-based model for simulation of color vision deficiency"."""
+LEAST_APART = 20.0
+"""In CIELAB; 2.3 is what is just noticed, and signs are small."""
+
+
+def lab_as_seen(colour: str, kind: str) -> np.ndarray:
+    """Return a colour (#rrggbb) in CIELAB as someone with a kind of colour blindness sees it."""
+    levels = np.array([int(colour[at : at + 2], 16) for at in (1, 3, 5)]) / 255
+    linear = np.where(levels <= 0.04045, levels / 12.92, ((levels + 0.055) / 1.055) ** 2.4)
+    to_xyz = np.array([(0.4125, 0.3576, 0.1804), (0.2127, 0.7152, 0.0722), (0.0193, 0.1192, 0.9503)])
+    xyz = to_xyz @ np.clip(np.array(AS_SEEN[kind]) @ linear, 0, 1) / (0.9505, 1.0, 1.0888)
+    root = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
+    return np.array([116 * root[1] - 16, 500 * (root[0] - root[1]), 200 * (root[1] - root[2])])
+
+
+@pytest.mark.parametrize("kind", AS_SEEN)
+@pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
+@pytest.mark.parametrize("sheet", ["foreact.css", "outcome"])
+def test_the_colours_of_signs_differ_for_the_colour_blind(sheet: str, theme: int, kind: str) -> None:
+    text = outcome_chart_module.PALETTE if sheet == "outcome" else (HERE / "static" / sheet).read_text()
+    found = {
+        name: re.findall(rf"--{name}: ?(#[0-9a-f]{{6}})", text)[theme] for name in ("good", "warn", "bad", "accent")
+    }
+    seen = {name: lab_as_seen(colour, kind) for name, colour in found.items()}
+    apart = {
+        (one, other): float(np.linalg.norm(seen[one] - seen[other])) for one, other in itertools.combinations(seen, 2)
+    }
+    assert {pair: round(by, 1) for pair, by in apart.items() if by < LEAST_APART} == {}
+
+
+def test_states_and_stretches_are_told_apart_without_their_colours() -> None:
+    def signs(state: str) -> int:
+        return str(charts.probability_bar({state: 1.0})).count("<line")
+
+    assert len({signs(state) for state in ("healthy", "degraded", "critical", "unknown")}) == 4
+    minutes = 60.0 * np.arange(30)
+    drawn = {
+        tone: str(timeline(Timeline("", minutes, minutes, stretches=(Stretch(60.0, 600.0, tone, ""),)), ""))
+        for tone in ("warn", "bad")
+    }
+    assert {tone: text.count("unforetold") for tone, text in drawn.items()} == {"warn": 0, "bad": 1}

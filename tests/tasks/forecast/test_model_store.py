@@ -109,7 +109,7 @@ def test_what_the_ledger_says_moves_the_quantiles_of_later_cycles(tmp_path: Path
     bodies = loop.rows("SELECT body FROM fitted WHERE name LIKE 'fleet%' ORDER BY fitted_at")
     first, last = read_snapshot(bodies[0][0]).state, read_snapshot(bodies[-1][0]).state
     assert not first.offsets.any()
-    assert (last.offsets[:, 2] > 0.1).all()
+    assert (last.offsets[:, -1] > 0.1).all()
     assert (last.offsets[:, 0] < -0.1).all()
     (stored,) = loop.rows("SELECT offsets FROM forecasts WHERE offsets IS NOT NULL ORDER BY issued_at DESC LIMIT 1")
     np.testing.assert_allclose(np.asarray(stored[0]).reshape(last.offsets.shape), last.offsets, rtol=1e-5)
@@ -138,7 +138,7 @@ def resolved(offset: float, seed: int = 1) -> Resolved:
     """Forecasts whose 90 % interval was ±(0.2 + offset) scales wide where errors have one scale of deviation."""
     rng, rows = np.random.default_rng(seed), range(40 * 3)
     shape = no_offsets(24, STORED_LEVELS).shape
-    reach = np.array([-1.0, 0.0, 1.0])
+    reach = np.linspace(-1.0, 1.0, len(STORED_LEVELS))
     scale = [2.0 + number % 3 for number in rows]
     return Resolved(
         {
@@ -161,9 +161,9 @@ def test_offsets_are_those_that_the_uncalibrated_quantiles_call_for() -> None:
     for offset in (0.0, 1.4):
         found = past_of(resolved(offset), 24).offsets(3_600)
         half = 40 / (40 + 5)
-        np.testing.assert_allclose(found[:, 2], half * (1.645 - 0.2), atol=0.2)
+        np.testing.assert_allclose(found[:, -1], half * (1.645 - 0.2), atol=0.2)
         np.testing.assert_allclose(found[:, 0], -half * (1.645 - 0.2), atol=0.2)
-        np.testing.assert_allclose(found[:, 1], 0, atol=0.3)
+        np.testing.assert_allclose(found[:, len(STORED_LEVELS) // 2], 0, atol=0.3)
 
 
 def test_forecasts_that_take_no_offsets_teach_none() -> None:

@@ -6,10 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from storage.records import Candidate, Decision, FlipPoint
+from handlers import ActionsByName
+from storage.records import Candidate, Decision, FlipPoint, Objective
+from tasks.drivers.responses import RatioResponse
 from tasks.plan import PlanProblem, flip_points, make_plans
 from tasks.plan.flip_points import with_flip_points
-from tests.tasks.plan.worlds import KnownEffects, crowd, goal_of, problem_of, rising_paths
+from tests.tasks.plan.worlds import SAFE, KnownEffects, crowd, goal_of, problem_of, rising_paths, safe, view_of
 
 
 def two_ways(**more: object) -> PlanProblem:
@@ -119,6 +121,28 @@ def test_a_driver_without_paths_this_turn_is_not_moved() -> None:
     driven = replace(problem, objectives=objectives, responses=dict.fromkeys(objectives, object()))
     assert chosen(driven) == chosen(problem)
     assert all("requests" not in each.sentence for each in told(driven).flip_points)
+
+
+@pytest.mark.parametrize(("target", "has_points"), [("elsewhere", True), ("t", False)])
+def test_a_goal_that_plans_amounts_takes_flip_points_only_from_those_it_competes_with(
+    target: str, has_points: bool
+) -> None:
+    problem, amounts = two_ways(), goal_of("amounts", series="load")
+    planned = Objective(name="load", metric="load", bound=0.8, driver="rate", capacity="servers")
+    decisions = make_plans(problem).decisions
+    beside = replace(
+        problem,
+        goals=(*problem.goals, view_of(amounts)),
+        objectives={**problem.objectives, "load": planned},
+        candidates={**problem.candidates, "amounts": (Candidate(action="set", target=target, params={"amount": 4}),)},
+        traits=ActionsByName({"strong": SAFE, "weak": SAFE, "set": safe("set", sets="servers")}),
+        responses={"load": RatioResponse(work=1.0)},
+        capacities={"servers": 3.0},
+    )
+    (decision,) = with_flip_points(beside, decisions)
+    assert bool(decision.flip_points) == has_points
+    (alone,) = with_flip_points(problem, decisions)
+    assert not has_points or decision.flip_points == alone.flip_points
 
 
 def test_a_crowd_of_goals_is_solved_for_no_more_often_than_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
