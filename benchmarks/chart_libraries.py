@@ -1,6 +1,6 @@
 """Chart libraries beside each other: what they weigh, how soon a chart is drawn in a cold browser, what the tab takes.
 
-`pip download --no-deps -d WHEELS plotly bokeh nicegui`, then `.venv/bin/python -m benchmarks.charts WHEELS`.
+`pip download --no-deps -d WHEELS plotly bokeh nicegui`, then `.venv/bin/python -m benchmarks.chart_libraries WHEELS`.
 The same chart for each, under the content policy of our pages: 2,016 points, a fan of two bands over 288, a bound.
 """
 
