@@ -19,7 +19,7 @@ from api.processes.reap import SKIPPED, end_left, end_missed, end_refused
 from handlers.support.prefect_blocks import PrefectBlocks
 from settings import utc_now
 from storage import ForeactError
-from tests import PROJECT
+from tests import PROJECT, forget_clients
 from tests.api.processes.test_deployments import IN_DOCKER, docker_template, rows
 from tests.conftest import free_port
 
@@ -275,6 +275,7 @@ def test_prefect_deploys_the_same_four_to_a_docker_pool_as_their_file_has_them(
     # In this process the command finds everything imported, which is most of what it takes.
     with temporary_settings({PREFECT_API_URL: prefect_url}), pytest.raises(SystemExit) as ended:
         prefect_command()
+    forget_clients()
     assert ended.value.code == 0
     in_pool = {"work_pools": {"name": {"any_": ["foreact-docker"]}}}
     found = httpx.post(f"{prefect_url}/deployments/filter", json=in_pool, timeout=60).raise_for_status().json()

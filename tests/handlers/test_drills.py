@@ -15,7 +15,7 @@ import pytest
 from handlers import ActionHandler, discover_actions, from_callable
 from handlers.drills import DrillReport, practise, practise_all
 from handlers.support.processes import DRILL_MARK
-from tests.handlers.conftest import TICK
+from tests.handlers.conftest import TICK, wait_until
 
 
 def switch(folder: Path, **flaws: Any) -> ActionHandler:
@@ -93,7 +93,7 @@ def test_nothing_that_was_practised_on_outlives_its_drill() -> None:
     sleepers, folders = re.findall(r"pid (\d+)", told), re.findall(r"from (\S+) to its quarantine", told)
     assert sleepers
     assert folders
-    assert not any(_still_sleeps(int(pid)) for pid in sleepers)
+    assert wait_until(lambda: not any(_still_sleeps(int(pid)) for pid in sleepers))
     assert not any(Path(folder).exists() for folder in folders)
 
 

@@ -152,7 +152,7 @@ def test_history_and_forecast_come_out_of_the_store_as_one_line(tmp_path: Path) 
     forecast = darts_forecast(loop.store, "cpu", issued_before=TICK)
     assert history.freq == forecast.freq
     assert forecast.start_time() - history.end_time() == history.freq
-    assert list(forecast.components) == ["cpu_q0.050", "cpu_q0.500", "cpu_q0.950"]
+    assert list(forecast.components) == ["cpu_q0.050", "cpu_q0.250", "cpu_q0.500", "cpu_q0.750", "cpu_q0.950"]
     np.testing.assert_allclose(history.values()[:, 0], loop.frames[0].row("cpu")[-len(history) :])
     np.testing.assert_allclose(forecast.values(), outlook.by_series()["cpu"].quantiles, rtol=1e-6)
     day = darts_history(loop.store, "cpu", until=TICK, step_s=7_200, steps=12)
@@ -167,7 +167,7 @@ def test_scores_are_those_that_darts_metrics_gives(tmp_path: Path) -> None:
     truth, past = wave(24 * 7 + 1)[145:], loop.frames[0].row("cpu")
     change = np.nanmean(np.abs(past[24:] - past[:-24]))
     assert scores["mase"] == pytest.approx(np.abs(truth - forecast.point).mean() / change, rel=1e-4)
-    inside = (truth >= forecast.quantiles[:, 0]) & (truth <= forecast.quantiles[:, 2])
+    inside = (truth >= forecast.quantiles[:, 0]) & (truth <= forecast.quantiles[:, -1])
     assert scores["coverage_90"] == pytest.approx(inside.mean())
 
 
