@@ -38,6 +38,7 @@ OWN_WINDOWS = 14.0  # windows side by side, over a whole day, that count as much
 MISSED_QUANTILE = 0.9
 LARGEST_RATIO = 1.5  # as a logarithm
 WALKS_AWAY = (0.5, 0.75)  # median miss over the 0.9 quantile of its size: of a random walk it hardly passes 0.45
+STEADY_SHARE = 0.5  # of its pace, that a way had at shorter leads as well
 ROUGH_DRIFT = 0.035  # of the drift of a smooth series that a rough one has, too
 DAILY_GROWTH = 0.7  # of what a rough series did, for each day ahead, in quadrature: no two days are alike
 HOLDING_POWER = 1.5  # of the share of the level of late, in the width: what mostly returns does not go far
@@ -179,8 +180,14 @@ def _own_misses(level: _Level, day: Ints, errors: Float32s, beside: Float32s) ->
     logs = trust * np.log(np.where(known, missed, 1) / np.where(known, expected, 1))
     one_sided = np.where(known, np.abs(middle) / np.where(known, missed, 1), 0.0)
     logs = np.clip(np.where(logs < 0, logs * np.clip(1 - one_sided, 0, 1), logs), -LARGEST_RATIO, LARGEST_RATIO)
-    shift = np.where(known, middle, 0.0) * (1 - _falling(one_sided, *WALKS_AWAY))
+    shift = np.where(known, middle, 0.0) * (1 - _falling(one_sided, *WALKS_AWAY)) * _steady(middle / steps)
     return np.exp(_between(logs, steps, horizon)).astype(np.float32), _between(shift, steps, horizon)
+
+
+def _steady(rates: Floats) -> Floats:
+    """How far the misses a step (n, k) are those of a way that goes on (n, k): a single step shows at long leads alone."""
+    before = np.concatenate([rates[:, :1], rates[:, :-1]], axis=1)
+    return np.clip(before / np.where(rates != 0, STEADY_SHARE * rates, np.inf), 0, 1)
 
 
 def _between(values: Floats, steps: Ints, horizon: int) -> Float32s:

@@ -50,6 +50,10 @@ LINDY_POWER = 2.0
 LEAST_SHARE, MOST_SHARE = 0.03, 0.95
 """Beyond these the mixture is one of its parts."""
 
+FEWEST_YOUNG_STEPS = 3
+YOUNG_GAP = 0.5
+"""Of a move: between all that was before and all since, in a history too short to know the time of day."""
+
 FEWEST_FACTOR_HOURS = 4
 SCALED_RESIDUAL_RATIO = 0.7
 """A shift that multiplies leaves at most so much of the residuals of one that adds."""
@@ -78,6 +82,8 @@ class Shift:
         """Return in words since when the level is another one, and how much it counts."""
         hours = max(1, round((steps - self.step) * DAY_HOURS / season))
         new = f"its level moved {hours} hour{'s' if hours > 1 else ''} ago"
+        if self.share < LEAST_SHARE:
+            return f"{new}: the forecast counts the new level for about as long as it has stood"
         if self.share == 1:
             return f"{new} and has stayed: earlier history was moved to the new level"
         return f"{new}: the forecast counts the new level {self.share:.0%}, the old one {1 - self.share:.0%}"
@@ -87,7 +93,8 @@ def find_shifts(values: Floats, season: int, changed_at: Ints | None = None) -> 
     """Return the lasting shift of each series (n, t), NaN where missing, that has one, in the order of rows.
 
     `season` is a day in steps. `changed_at` (n,) is the step at which a series is known to have changed its level,
-    negative where none is known: such a change needs no proof, and counts sooner. Without a day no shift is found.
+    negative where none is known: such a change needs no proof, and counts sooner. Without a day no shift is found, and
+    in less than three only one that all values since tell from all before.
     """
     if season <= 1:
         return []
@@ -96,7 +103,9 @@ def find_shifts(values: Floats, season: int, changed_at: Ints | None = None) -> 
         shift for row in np.flatnonzero(known >= season).tolist() if (shift := _known(values[row], row, known, season))
     ]
     hourly = _hourly(values, season)
-    if hourly is not None:
+    if hourly is None:
+        shifts += [shift for row in np.flatnonzero(known < 0).tolist() if (shift := _young(values[row], row, season))]
+    else:
         others = np.flatnonzero((known < 0) & _may_have_moved(hourly))
         shifts += [shift for row in others.tolist() if (shift := _found(values[row], hourly[row], row, season))]
     return sorted(shifts, key=lambda shift: shift.row)
@@ -180,6 +189,27 @@ def _hourly(values: Floats, season: int) -> Floats | None:
         newest = np.maximum.accumulate(np.where(count > 0, np.arange(count.shape[1]), -1), axis=1)
         means = np.where(newest >= 0, np.take_along_axis(means, np.maximum(newest, 0), axis=1), np.nan)
     return np.asarray(means.reshape(len(values), days, hours))
+
+
+def _young(values: Floats, row: int, season: int) -> Shift | None:
+    """Return the shift of a history (t,) without a known time of day: all values since lie apart from all before.
+
+    The new level counts as much as it is of the history, where that is more than its age says.
+    """
+    places = np.flatnonzero(np.abs(values) <= PLAUSIBLE_MAGNITUDE)
+    seen = values[places]
+    if len(seen) < 2 * FEWEST_YOUNG_STEPS:
+        return None
+    side = 1.0 if seen[-1] > np.median(seen) else -1.0
+    least_since = np.minimum.accumulate(side * seen[::-1])[::-1][1:]
+    gaps = least_since - np.maximum.accumulate(side * seen)[:-1]
+    first = 1 + int(gaps.argmax())
+    size = float(np.median(seen[first:]) - np.median(seen[:first]))
+    is_apart = gaps[first - 1] > YOUNG_GAP * abs(size) > 0
+    if not is_apart or not FEWEST_YOUNG_STEPS <= len(seen) - first <= first:
+        return None
+    age = share_of_new_level(len(values) - int(places[first]), season, HALF_AFTER_HOURS)
+    return Shift(row, int(places[first]), size, 1.0, max(age, 1 - first / len(seen)))
 
 
 def _may_have_moved(hourly: Floats) -> Bools:

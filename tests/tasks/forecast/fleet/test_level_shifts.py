@@ -114,9 +114,9 @@ def test_a_known_change_of_the_first_day_or_in_the_future_moves_nothing() -> Non
     assert not find_shifts(fleet, DAY, np.array([-1, fleet.shape[1], 3]))
 
 
-def test_without_a_day_or_without_days_before_no_shift_is_found() -> None:
+def test_without_a_day_no_shift_is_found_and_without_days_before_none_that_overlaps() -> None:
     assert not find_shifts(moved(6, spread=1.0), 1)
-    assert not find_shifts(moved(6, spread=1.0)[:, -2 * FINE :], FINE)
+    assert not find_shifts(moved(6, spread=10.0)[:, -2 * FINE :], FINE)
 
 
 def test_history_never_below_zero_is_not_moved_below_it() -> None:
@@ -158,3 +158,49 @@ def test_a_mixture_of_one_part_is_that_part(share: float) -> None:
     both = np.concatenate([np.linspace(0, 1, len(LEVELS)), np.linspace(5, 9, len(LEVELS))])[None]
     part = both[:, len(LEVELS) :] if share else both[:, : len(LEVELS)]
     np.testing.assert_allclose(mixed_quantiles(both, LEVELS, np.array([share]), LEVELS), part, atol=1e-6)
+
+
+MINUTES_A_DAY = 1_440
+
+
+def stepped(steps: int, since: int, seed: int = 0) -> Floats:
+    """A young series around 120 that has stood at 280 for the last `since` of its steps."""
+    rng = np.random.default_rng(seed)
+    values = 120 + rng.normal(0, 3, steps)
+    values[steps - since :] += 160
+    return np.asarray(values)
+
+
+@pytest.mark.parametrize(("steps", "since"), [(60, 10), (60, 30), (120, 40), (600, 10), (1_440, 10), (2_000, 600)])
+def test_a_step_of_a_young_series_is_gone_on_from_and_no_way_that_goes_on(steps: int, since: int) -> None:
+    batch = forecast_batch(stepped(steps, since)[None], season_lengths=(MINUTES_A_DAY,), horizon=60)
+    assert batch.point[0, 0] == pytest.approx(280, abs=5)
+    assert (batch.point[0] < 290).all()
+    inside = (batch.quantiles[0, :5, 0] <= 280) & (batch.quantiles[0, :5, -1] >= 280)
+    assert inside.all()
+
+
+def test_the_new_level_of_a_young_series_counts_as_much_as_it_is_of_what_was_seen() -> None:
+    (shift,) = find_shifts(stepped(60, 30)[None], MINUTES_A_DAY)
+    assert (shift.step, shift.share) == (30, 0.5)
+    assert shift.size == pytest.approx(160, abs=3)
+    assert "counts the new level 50%" in shift.told(60, MINUTES_A_DAY)
+
+
+@pytest.mark.parametrize("since", [1, 2])
+def test_two_wild_values_of_a_young_series_are_no_shift(since: int) -> None:
+    assert find_shifts(stepped(60, since)[None], MINUTES_A_DAY) == []
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.arange(60.0),  # a ramp
+        120 + np.random.default_rng(1).normal(0, 3, 60),
+        np.full(60, 3.0),
+        np.tile([0.0, 0.0, 50.0], 20),
+        np.concatenate([np.full(40, 3.0), np.full(20, np.nan)]),
+    ],
+)
+def test_what_overlaps_rises_or_rests_has_not_shifted(values: Floats) -> None:
+    assert find_shifts(values[None], MINUTES_A_DAY) == []
