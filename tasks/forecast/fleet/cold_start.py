@@ -185,7 +185,7 @@ def _own_misses(level: _Level, day: Ints, errors: Float32s, beside: Float32s) ->
 
 
 def _steady(rates: Floats) -> Floats:
-    """How far the misses a step (n, k) are those of a way that goes on (n, k): a single step shows at long leads alone."""
+    """How far misses a step (n, k) are those of a way that goes on, 0 to 1: one jump shows at long leads alone."""
     before = np.concatenate([rates[:, :1], rates[:, :-1]], axis=1)
     return np.clip(before / np.where(rates != 0, STEADY_SHARE * rates, np.inf), 0, 1)
 
