@@ -260,7 +260,7 @@ SEARCHED = Fact(
     TypeAdapter(LongSearch),
     "The last search of whole windows; what it found holds for a while",
     written_by=("tasks.patterns.task",),
-    read_by=("tasks.learn.publish", "tasks.learn.task", "tasks.patterns.in_force", "tasks.patterns.task"),
+    read_by=("tasks.learn.publish", "tasks.patterns.in_force", "tasks.patterns.task"),
 )
 WRONG_METHODS = Fact(
     "forecast.wrong_methods",

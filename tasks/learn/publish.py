@@ -12,8 +12,8 @@ import numpy as np
 from handlers import ActionHandler, ActionsByName
 from storage import Store
 from storage.actions import ActionView
-from storage.facts import INSIGHTS, PLACEBOS, SEARCHED
-from storage.records import NOTHING, Autonomy, BoolArray, Decision, Goal, GoalType, ReceiptStatus
+from storage.facts import INSIGHTS, PLACEBOS, SEARCHED, LongSearch
+from storage.records import NOTHING, Autonomy, BoolArray, Decision, FloatArray, Goal, GoalType, ReceiptStatus
 from tasks.authority import counts_for, earn, judge_proposer, level_in_force, proposer_level
 from tasks.context import Context
 from tasks.learn.autonomy import TrackRecord, gather, review
@@ -52,18 +52,28 @@ def publish(context: Context, rows: Sequence[OutcomeRow], learner: Learner, cons
     context.store.facts.set(INSIGHTS, insights_now)
 
 
-def _not_its_own(context: Context, changes: Columns) -> BoolArray | None:
-    """Mark changes beside the aim that stayed once the act was over, as the newest long search for patterns tells."""
+def has_moved(context: Context) -> bool:
+    """Tell whether a long search of this turn found a level that moved and stayed, which may be no act's."""
     searched = context.store.facts.get(SEARCHED)
-    if searched is None:
-        return None
+    return searched is not None and searched.cycle_id == context.cycle_id and bool(_lasting_at_s(context, searched))
+
+
+def _lasting_at_s(context: Context, searched: LongSearch) -> dict[str, FloatArray]:
+    """Return by series when its level moved for good, in unix seconds."""
     moved: dict[str, list[float]] = {}
     for each in context.store.patterns.of_search(searched.cycle_id):
         if each.kind == "change_point" and each.evidence.get("lasts"):
             moved.setdefault(each.subject, []).append(float(each.evidence["at_s"]))
+    return {series: np.array(moments) for series, moments in moved.items()}
+
+
+def _not_its_own(context: Context, changes: Columns) -> BoolArray | None:
+    """Mark changes beside the aim that stayed once the act was over, as the newest long search for patterns tells."""
+    searched = context.store.facts.get(SEARCHED)
+    if searched is None or not (lasting_at_s := _lasting_at_s(context, searched)):
+        return None
     passing = frozenset(name for name, handler in context.actions.items() if handler.duration_s is not None)
-    at_s = {series: np.array(moments) for series, moments in moved.items()}
-    return outlasted(changes, at_s, passing, searched.at_s)
+    return outlasted(changes, lasting_at_s, passing, searched.at_s)
 
 
 def _off_policy(context: Context, learner: Learner, considered: int, count: int) -> list[dict[str, Any]]:

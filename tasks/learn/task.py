@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from storage.facts import CONSIDERED, SEARCHED
+from storage.facts import CONSIDERED
 from storage.records import Belief, stable_id
 from tasks.context import Context
 from tasks.learn.beliefs import HierarchicalLearner, Learner, Restored, replay, restore, unlearned
 from tasks.learn.knowledge import _recorded, learned_from
 from tasks.learn.outcome_rows import OutcomeRow
-from tasks.learn.publish import publish, review_levels, review_proposers
+from tasks.learn.publish import has_moved, publish, review_levels, review_proposers
 from tasks.stage import stage
 
 LOOKED_AT = 5_000
@@ -32,10 +32,9 @@ def learn(context: Context) -> Belief | None:
         return None
     restored = restore(belief_before.state, _recorded(context)) if belief_before else Restored(HierarchicalLearner())
     considered = context.store.facts.get(CONSIDERED) or 0
-    # A long search may show that a change beside the aim was not an act's: it outlasted it.
-    searched = context.store.facts.get(SEARCHED)
-    is_searched = searched is not None and searched.cycle_id == context.cycle_id
-    if considered == count and not restored.note and not is_searched:
+    # A change beside the aim may turn out not to be an act's: it outlasted it.
+    is_seen_anew = has_moved(context)
+    if considered == count and not restored.note and not is_seen_anew:
         return None
     is_sound = belief_before is not None and not restored.note
     outcomes = context.store.outcomes.targets(newest=LOOKED_AT if is_sound else None)
@@ -44,7 +43,7 @@ def learn(context: Context) -> Belief | None:
         context.store.audit.append("loop", "belief replayed", belief_before.belief_id, {"note": restored.note})
     learner = replay(fresh, restored.learner)
     belief = _believe(context, learner) if fresh or restored.note else None
-    if considered != count or is_searched:
+    if considered != count or is_seen_anew:
         harmful = context.store.outcomes.harmful()
         rows = [OutcomeRow.of(outcome, harmful) for outcome in outcomes[-LOOKED_AT:]]
         publish(context, rows, learner, considered, count)
