@@ -264,6 +264,13 @@ def scheduled(at: str) -> dict[str, Any]:
     return {"type": "SCHEDULED", "state_details": {"scheduled_time": at}}
 
 
+def code_of_prefect(prefect_url: str) -> Any:
+    """Run the command of Prefect in this process, where everything is imported, which is most of what it takes."""
+    with temporary_settings({PREFECT_API_URL: prefect_url}), pytest.raises(SystemExit) as ended:
+        prefect_command()
+    return ended.value.code
+
+
 @pytest.mark.slow
 def test_prefect_deploys_the_same_four_to_a_docker_pool_as_their_file_has_them(
     prefect_url: str, monkeypatch: pytest.MonkeyPatch
@@ -272,11 +279,8 @@ def test_prefect_deploys_the_same_four_to_a_docker_pool_as_their_file_has_them(
     post(f"{prefect_url}/work_pools/", pool)
     monkeypatch.chdir(PROJECT)
     monkeypatch.setattr(sys, "argv", ["prefect", "--no-prompt", "deploy", "--all", "--prefect-file", IN_DOCKER.name])
-    # In this process the command finds everything imported, which is most of what it takes.
-    with temporary_settings({PREFECT_API_URL: prefect_url}), pytest.raises(SystemExit) as ended:
-        prefect_command()
+    assert code_of_prefect(prefect_url) == 0
     forget_clients()
-    assert ended.value.code == 0
     in_pool = {"work_pools": {"name": {"any_": ["foreact-docker"]}}}
     found = httpx.post(f"{prefect_url}/deployments/filter", json=in_pool, timeout=60).raise_for_status().json()
     deployed = {each["name"]: each for each in found}

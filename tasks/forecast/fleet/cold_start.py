@@ -180,7 +180,8 @@ def _own_misses(level: _Level, day: Ints, errors: Float32s, beside: Float32s) ->
     logs = trust * np.log(np.where(known, missed, 1) / np.where(known, expected, 1))
     one_sided = np.where(known, np.abs(middle) / np.where(known, missed, 1), 0.0)
     logs = np.clip(np.where(logs < 0, logs * np.clip(1 - one_sided, 0, 1), logs), -LARGEST_RATIO, LARGEST_RATIO)
-    shift = np.where(known, middle, 0.0) * (1 - _falling(one_sided, *WALKS_AWAY)) * _steady(middle / steps)
+    way = np.where(known, middle, 0.0)
+    shift = way * (1 - _falling(one_sided, *WALKS_AWAY)) * _steady(way / steps)
     return np.exp(_between(logs, steps, horizon)).astype(np.float32), _between(shift, steps, horizon)
 
 
