@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -265,9 +266,14 @@ def scheduled(at: str) -> dict[str, Any]:
 
 
 def code_of_prefect(prefect_url: str) -> Any:
-    """Run the command of Prefect in this process, where everything is imported, which is most of what it takes."""
-    with temporary_settings({PREFECT_API_URL: prefect_url}), pytest.raises(SystemExit) as ended:
-        prefect_command()
+    """Run the command of Prefect in this process, where everything is imported, which is most of what it takes.
+
+    It leaves sockets to the garbage collector while it runs.
+    """
+    with warnings.catch_warnings(), temporary_settings({PREFECT_API_URL: prefect_url}):
+        warnings.simplefilter("ignore", ResourceWarning)
+        with pytest.raises(SystemExit) as ended:
+            prefect_command()
     return ended.value.code
 
 
