@@ -25,9 +25,8 @@ def is_further_than_ever(history: FloatArray, issued: IntArray, foretold: FloatA
     if len(issued) < FEWEST_FORECASTS or len(history) < max(LEVEL_STEPS):
         return False
     for steps in LEVEL_STEPS:
-        levels = np.median(sliding_window_view(history, steps), axis=1)
-        places = issued - (steps - 1)
-        far = np.abs(levels[places[places >= 0]] - foretold[places >= 0])
-        if abs(levels[-1] - now) > FURTHER_RATIO * np.nanmax(far, initial=0.0):
+        windows, places = sliding_window_view(history, steps), issued - (steps - 1)
+        far = np.abs(np.median(windows[places[places >= 0]], axis=1) - foretold[places >= 0])
+        if abs(np.median(windows[-1]) - now) > FURTHER_RATIO * np.nanmax(far, initial=0.0):
             return True
     return False
