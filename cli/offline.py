@@ -27,6 +27,12 @@ def _action(facade: Facade, action_id: str) -> BaseModel:
     return queries.goals.action_detail(facade, operator.existing(facade, action_id), facade.clock())
 
 
+def _estimand(facade: Facade, action_id: str) -> BaseModel:
+    from api.commands import operator
+
+    return queries.estimands.of_action(facade, operator.existing(facade, action_id))
+
+
 def _objectives(facade: Facade) -> BaseModel:
     from api.commands import objectives
 
@@ -40,6 +46,7 @@ QUERIES: dict[str, Query] = {
     r"/goals/([\w-]+)": queries.goals.detail,
     r"/actions": queries.goals.latest_actions,
     r"/actions/(?!drills$)([\w-]+)": _action,
+    r"/actions/([\w-]+)/estimand": _estimand,
     r"/objectives": _objectives,
     r"/patterns": queries.agent.patterns,
     r"/executor/insights": queries.agent.insights_and_drills,

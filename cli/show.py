@@ -220,8 +220,8 @@ def actions(answer: Mapping[str, Any]) -> None:
     paragraphs(rows, "No actions. If you expected one: foreact doctor")
 
 
-def action(row: Mapping[str, Any]) -> None:
-    """Print one action with all that is recorded of it."""
+def action(row: Mapping[str, Any], can_be_told: str = "") -> None:
+    """Print one action with all that is recorded of it, and how small an effect of it can be told."""
     act, approval, receipt = row["action"], row["approval"], row["receipt"]
     rows = [
         ("action", f"{act['action_id']}  {_named(act)}"),
@@ -237,6 +237,8 @@ def action(row: Mapping[str, Any]) -> None:
         rows.append(("answer", f"{verb} by {approval['by']} at {moment(approval['at'])} UTC. {approval['note']}"))
     if receipt:
         rows.append(("receipt", f"{receipt['status']} at {moment(receipt['finished_at'])} UTC. {_came_to(row)}"))
+    rows += [("can be told", can_be_told)] if can_be_told else []
+    rows += [("effect", row["early"]["sentence"])] if row.get("early") else []
     rows += [("effect", _effect(each)) for each in row["outcomes"]]
     table("", ("", ""), rows, "")
 

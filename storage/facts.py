@@ -15,7 +15,7 @@ from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar
 from pydantic import BeforeValidator, TypeAdapter
 
 from storage.engine.protocol import Engine, Followed
-from storage.records import Autonomy, Breach, Moment, Objective
+from storage.records import Autonomy, Breach, Moment, Objective, Verdict
 from storage.table import Clock, next_number
 
 T = TypeVar("T")
@@ -319,6 +319,16 @@ class Wait:
     code: WaitCode | None = None
 
 
+@dataclass(frozen=True)
+class ToldEarly:
+    """A verdict that was clear before the window was over: since when, after how many steps of it, and in words."""
+
+    verdict: Verdict
+    at: Moment
+    steps: int
+    sentence: str
+
+
 def _of_older_release(kept: Any) -> Any:
     return {"reason": kept} if isinstance(kept, str) else kept
 
@@ -329,6 +339,13 @@ WAITS = Fact(
     "What each action waits for that is due and may not be done yet, by its id",
     written_by=("api.commands.operator", "tasks.execute.task"),
     read_by=("api.commands.operator", "api.queries.goals", "cli.checks", "tasks.execute.task"),
+)
+EARLY_VERDICTS = Fact(
+    "measure.early",
+    TypeAdapter(dict[str, ToldEarly]),
+    "What was clear of an act before its window is over, by its id; it goes into the outcome when that comes",
+    written_by=("tasks.measure.task",),
+    read_by=("api.queries.goals", "tasks.measure.judge", "tasks.measure.task"),
 )
 INSIGHTS = Fact(
     "insights",

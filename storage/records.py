@@ -844,8 +844,10 @@ class Estimand(Record):
     The target `series` is compared with the forecast of `forecast_cycle_id`, on the mean of its first `window_steps`
     steps of `horizon_steps`; `better` says which way it is to move, `trigger` whether it stood in the highest or lowest
     fifth of its past values. `guards` and `side_effects` are measured beside it, `controls` explain what moves it
-    anyway. `predicted_sd_units` is what the act was believed to achieve, positive toward the goal. An action that sets
-    an amount is measured against the old amount (`held`) instead of a forecast of the series.
+    anyway. `predicted_sd_units` is what the act was believed to achieve, positive toward the goal, and `power_ratio`
+    how likely that much is told from nothing; `detectable` is the smallest change, in the metric's unit, that is told
+    with a chance of .8, and `detectable_sd_units` the same in its standard deviations. An action that sets an amount is
+    measured against the old amount (`held`) instead of a forecast of the series.
     """
 
     action_id: Column[str]
@@ -864,6 +866,9 @@ class Estimand(Record):
     side_effects: tuple[str, ...] = ()
     controls: tuple[str, ...] = ()
     predicted_sd_units: float | None = None
+    power_ratio: float | None = None
+    detectable: float | None = None
+    detectable_sd_units: float | None = None
     held: HeldAmount | None = None
 
     @model_validator(mode="after")

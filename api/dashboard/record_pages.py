@@ -48,6 +48,7 @@ def _add_goal_and_action(router: APIRouter, pages: Pages) -> None:
         target = page_data.target_outcome(detail)
         picture = outcome_pictures.drawn(facade, target) if target else None
         fields = answer_form.fields_of(facade, detail.action) if detail.needs_approval else []
+        can_be_told = queries.estimands.said(facade, action_id)
         return pages.page(
             facade,
             "action.html",
@@ -56,6 +57,7 @@ def _add_goal_and_action(router: APIRouter, pages: Pages) -> None:
             target=target,
             picture=picture,
             fields=fields,
+            can_be_told=can_be_told,
             cycle_id=facade.store.actions.cycle_of(action_id),
         )
 

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
+from storage.facts import ToldEarly
 from storage.records import (
     Action,
     Approval,
@@ -99,6 +100,9 @@ class ActionDetail(BaseModel):
     outcomes: list[Outcome] = Field(description="Its effects, compared with the forecast issued before it")
     undone_by: str | None = Field(default=None, description="The id of its undo, if one was requested")
     waits_for: str | None = Field(default=None, description="Why it is due but has not run, at the last check")
+    early: ToldEarly | None = Field(
+        default=None, description="What is clear of its effect before its window is over; null while nothing is"
+    )
 
 
 class GoalDetail(GoalSummary):

@@ -45,6 +45,13 @@ class Outcomes(BaseModel):
     outcomes: list[Outcome]
 
 
+class EstimandDetail(BaseModel):
+    """What an act is judged by, and how small an effect could be told."""
+
+    estimand: Estimand
+    sentence: str = Field(description="How small an effect can be told, and how likely the believed one is, in words")
+
+
 class OutcomeDetail(BaseModel):
     """One outcome with the estimand recorded before its action."""
 

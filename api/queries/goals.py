@@ -12,7 +12,7 @@ from api.models.goals import ActionDetail, Actions, AvailableAction, GoalDetail,
 from handlers import ActionHandler, discover_actions
 from storage.actions import ActionView
 from storage.errors import ForeactError
-from storage.facts import STANDINGS, WAITS
+from storage.facts import EARLY_VERDICTS, STANDINGS, WAITS
 from storage.records import Decision, GoalView, Outcome
 from tasks.authority import as_it_stands
 from tasks.configured_actions import configured_actions
@@ -145,7 +145,8 @@ def action_detail(facade: Facade, view: ActionView, now: datetime) -> ActionDeta
     outcomes = facade.store.outcomes.of_action(action_id) if view.receipt else []
     undo = facade.store.actions.undo_for(action_id) if view.receipt else None
     shown_detail = action_as_shown(view, outcomes, undo.action.action_id if undo else None, now)
-    return shown_detail.model_copy(update={"waits_for": waits_for(facade, [view]).get(action_id)})
+    early = (facade.store.facts.get(EARLY_VERDICTS) or {}).get(action_id)
+    return shown_detail.model_copy(update={"waits_for": waits_for(facade, [view]).get(action_id), "early": early})
 
 
 def waits_for(facade: Facade, views: list[ActionView]) -> dict[str, str]:

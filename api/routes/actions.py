@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 from api import commands, queries
 from api.dependencies import FacadeDep
 from api.models.goals import ActionDetail, Actions, Answered
+from api.models.outcomes import EstimandDetail
 from api.routes.goals import AnswerDep
 from handlers.drills import DrillReport
 from storage.facts import DRILLS, Drill
@@ -46,6 +47,12 @@ def drills(facade: FacadeDep) -> Drills:
 def action(action_id: str, facade: FacadeDep) -> ActionDetail:
     """Return one action with everything recorded about it."""
     return queries.goals.action_detail(facade, commands.operator.existing(facade, action_id), facade.clock())
+
+
+@router.get("/actions/{action_id}/estimand", summary="How small an effect could be told")
+def estimand(action_id: str, facade: FacadeDep) -> EstimandDetail:
+    """Return what one action is judged by and how small an effect could be told; of one not done yet, were it now."""
+    return queries.estimands.of_action(facade, commands.operator.existing(facade, action_id))
 
 
 @router.post("/actions/{action_id}/approve")

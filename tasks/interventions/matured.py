@@ -18,7 +18,7 @@ Derive = Callable[[Action, datetime], Estimand | None]
 
 @dataclass(frozen=True)
 class MaturedAct:
-    """An act whose window is over, and what it is judged by; `is_fixed` where that was written down before it."""
+    """An act, its window, and what it is judged by; `is_fixed` where that was written down before it."""
 
     action: Action
     receipt: Receipt
@@ -36,6 +36,18 @@ def matured(store: Store, tick: datetime, derive: Derive = lambda action, began_
     undone_at = store.actions.undone_at() if views else {}
     acts = (_matured(store, view, undone_at.get(view.action.action_id), tick, derive) for view in views)
     yield from (act for act in acts if act is not None)
+
+
+def under_way(store: Store, tick: datetime) -> Iterator[MaturedAct]:
+    """Yield the acts on a series whose window is not over yet, and that are judged by what was written down."""
+    views = store.actions.unmeasured()
+    undone = store.actions.undone_at() if views else {}
+    for view in views:
+        action, receipt = view.action, view.receipt
+        estimand = store.outcomes.estimand(action.action_id) if action.action_id not in undone else None
+        window = window_of(view, estimand, None)
+        if receipt and estimand and window and not estimand.held and tick < window.ends_at:
+            yield MaturedAct(action, receipt, estimand, True, window)
 
 
 def _matured(

@@ -9,18 +9,23 @@ from typing import Any
 
 import numpy as np
 
+from storage.facts import EARLY_VERDICTS
 from storage.records import Estimand, FloatArray, Outcome, Verdict, stable_id
 from tasks.context import Context
 from tasks.interventions.matured import MaturedAct
 from tasks.measure.data_around_act import DataAroundAct
 from tasks.measure.grid import MetricGrid
 from tasks.measure.inference.claims import Claim, check_claims
+from tasks.measure.inference.counters import is_counter
+from tasks.measure.inference.early_verdict import EarlyVerdict, early_verdict
 from tasks.measure.inference.effect import Effect
 from tasks.measure.inference.many_metrics import MetricWindow, Role, measure_many
 from tasks.measure.inference.other_acts import with_others
 from tasks.measure.preregister import better_of
 from tasks.objectives.in_force import objectives_in_force
+from tasks.text import unit_of, value
 
+_NOT_TOLD = frozenset({Verdict.NO_EFFECT, Verdict.INCONCLUSIVE})
 NO_FORECAST = "no forecast from before the action covers this series and time"
 CHOSEN_AFTERWARDS = (
     "the estimand recorded before the action is missing or unreadable: the window follows from what was known then"
@@ -47,6 +52,32 @@ def judge(around: DataAroundAct, act: MaturedAct) -> list[Outcome]:
         _outcome(around.context, act, name, role, effects.get(name, unknown), grid_of.get(name), claims)
         for name, role in roles.items()
     ]
+
+
+def judge_early(around: DataAroundAct, act: MaturedAct) -> EarlyVerdict | None:
+    """Return what is clear of an act on its target before its window is over; None while nothing is.
+
+    Where another act reaches into the window, or the metric counts up, it is left to the end.
+    """
+    windows = target_windows(around, act)
+    if not windows or windows[0].overlapping or is_counter(windows[0].name, windows[0].ledger):
+        return None
+    return early_in(windows[0])
+
+
+def early_in(window: MetricWindow) -> EarlyVerdict | None:
+    """Return what is clear of a metric before its window is over; one standard deviation is worth knowing."""
+    steps, sd = window.window_steps or len(window.forecast), window.metric_sd or 0.0
+    return early_verdict(window.observed, window.forecast, window.ledger, steps, better=window.better, relevant=sd)
+
+
+def target_windows(around: DataAroundAct, act: MaturedAct) -> list[MetricWindow]:
+    """Return what the target of an act is judged by, as far as it was seen; none where another act reaches into it."""
+    estimand = act.estimand
+    assert estimand is not None
+    latency_s = around.context.actions[act.action.name].latency_s
+    grids = around.grids(estimand, act.receipt, [estimand.series], act.window.until, latency_s)
+    return [window for grid in grids if not grid.others for window in _windows(around, act, estimand, grid)]
 
 
 def measured_apart(
@@ -98,6 +129,8 @@ def _outcome(
     evidence = _evidence(act, series, role, effect, grid)
     if claim is not None:
         evidence["claim"] = asdict(claim) | {"measured_ratio": number(claim.measured_ratio)}
+    if role == "target" and (early := (context.store.facts.get(EARLY_VERDICTS) or {}).get(act.action.action_id)):
+        evidence["early"] = {"verdict": early.verdict, "at": early.at.isoformat(), "steps": early.steps}
     if role == "target" and claims:
         evidence["claims"] = {name: {"agreement": c.agreement, "statement": c.statement} for name, c in claims.items()}
     return outcome_of(context, act, series, effect, evidence, role=role, claim=claim)
@@ -135,7 +168,7 @@ def outcome_of(
         effect_sd_units=number(effect.effect_sd_units),
         standard_error_sd_units=number(effect.standard_error_sd_units),
         verdict=effect.verdict,
-        reason="; ".join([effect.reason, *_remarks(act, effect, claim)]),
+        reason="; ".join([effect.reason, *_remarks(act, effect, role, claim)]),
         propensity=action.propensity,
         claimed=number(claim.claimed_ratio) if claim else None,
         status=receipt.status,
@@ -144,11 +177,14 @@ def outcome_of(
     )
 
 
-def _remarks(act: MaturedAct, effect: Effect, claim: Claim | None) -> list[str]:
+def _remarks(act: MaturedAct, effect: Effect, role: Role, claim: Claim | None) -> list[str]:
     """Say what a reader must know beside the number."""
     said = []
     if effect.is_measured and effect.observed_steps < effect.window_steps:
         said.append(f"only {effect.observed_steps} of {effect.window_steps} steps after the action were observed")
+    if effect.verdict in _NOT_TOLD and role == "target" and act.estimand and act.estimand.detectable is not None:
+        least = value(act.estimand.detectable, unit_of(act.estimand.series), digits=3)
+        said.append(f"as was known before, an effect under {least} could hardly be told")
     if act.estimand is not None and not act.is_fixed:
         said.append(CHOSEN_AFTERWARDS)
     if claim is not None and claim.agreement == "contradicts":
@@ -199,6 +235,8 @@ def target_evidence(estimand: Estimand, effect: Effect) -> dict[str, Any]:
         "triggered_windows": number(effect.triggered_windows),
         "controls": list(effect.controls_used),
         "predicted_sd_units": estimand.predicted_sd_units,
+        "power_ratio": estimand.power_ratio,
+        "detectable": estimand.detectable,
     }
 
 

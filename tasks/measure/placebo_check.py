@@ -30,7 +30,8 @@ from tasks.interventions.act_window import window_of
 from tasks.interventions.matured import MaturedAct
 from tasks.measure.data_around_act import HISTORY_STEPS, DataAroundAct
 from tasks.measure.inference.estimand import FEWEST_BEFORE, WEEK_S
-from tasks.measure.judge import judge
+from tasks.measure.inference.many_metrics import MetricWindow
+from tasks.measure.judge import judge, target_windows
 from tasks.measure.preregister import derive
 
 Placed = Literal["random", "high"]
@@ -125,6 +126,26 @@ def _chosen(around: DataAroundAct, series: str, count: int, seed: int) -> list[P
 
 def _measured(around: DataAroundAct, act: PlaceboAct) -> PlaceboTrial | None:
     """Measure a placebo by what was known at its moment; None where the loop could not have measured an act."""
+    matured = _as_matured(around, act)
+    if matured is None:
+        return None
+    target, *_ = judge(around, matured)
+    return PlaceboTrial(act, target)
+
+
+def placebo_windows(
+    context: Context, names: Sequence[str], per_series: int, seed: int
+) -> Iterator[tuple[PlaceboAct, MetricWindow]]:
+    """Yield the placebos of `placebo_trials`, each with what its target is judged by."""
+    around = DataAroundAct(context)
+    for act in (each for name in names for each in _chosen(around, name, per_series, seed)):
+        matured = _as_matured(around, act)
+        windows = target_windows(around, matured) if matured is not None else []
+        yield from ((act, window) for window in windows)
+
+
+def _as_matured(around: DataAroundAct, act: PlaceboAct) -> MaturedAct | None:
+    """Return a placebo as an act whose window is over; None where the loop could not have measured one."""
     action = Action(
         action_id=stable_id("placebo", act.series, act.placed, act.moment.isoformat()),
         name=NOTHING,
@@ -146,8 +167,7 @@ def _measured(around: DataAroundAct, act: PlaceboAct) -> PlaceboTrial | None:
     window = window_of(ActionView(action, None, None, receipt), estimand, None)
     if estimand is None or window is None:
         return None
-    target, *_ = judge(around, MaturedAct(action, receipt, estimand, True, window))
-    return PlaceboTrial(act, target)
+    return MaturedAct(action, receipt, estimand, True, window)
 
 
 def _issued(context: Context, newest: Forecast, until: datetime) -> list[datetime]:

@@ -3,23 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
+from functools import partial
 from math import isfinite
 
 import numpy as np
 
-from storage.records import NOTHING, Action, Candidate, Estimand, Objective, SeriesIndex, metric_of
+from storage.records import (
+    NOTHING,
+    Action,
+    Candidate,
+    Estimand,
+    Objective,
+    Receipt,
+    ReceiptStatus,
+    SeriesIndex,
+    metric_of,
+)
 from tasks.context import Context
 from tasks.interventions.overlaps import acted_in
 from tasks.learn import planner_beliefs
 from tasks.measure.amount_history import amount_estimand
 from tasks.measure.data_around_act import DataAroundAct
+from tasks.measure.inference.detectable import best_window
 from tasks.measure.inference.effect import Better
 from tasks.measure.inference.estimand import WEEK_S, fix_estimand, trigger_of
 from tasks.measure.rerun import FEWEST_HISTORY_STEPS
 from tasks.objectives.in_force import objectives_in_force
 from tasks.plan import PlanProblem, effect_of
+from tasks.special import at_least_visible
+from tasks.stage import explanation
 
 MOST_SIDE_EFFECTS = 100
 
@@ -34,7 +48,7 @@ def fix_before_act(context: Context, action: Action) -> Estimand | None:
     if action.series is None:
         estimand = amount_estimand(context, action, context.store.clock())
     else:
-        estimand = derive(DataAroundAct(context), action, context.store.clock())
+        estimand = foreseen(DataAroundAct(context), action, context.store.clock())
     if estimand is not None:
         context.store.outcomes.fix(estimand, context.cycle_id)
     return estimand
@@ -73,6 +87,42 @@ def derive(around: DataAroundAct, action: Action, moment: datetime) -> Estimand 
         controls=controls,
         side_effects=() if action.name == NOTHING else _side_effects(objectives, others),
         predicted_sd_units=_predicted(context, action),
+    )
+
+
+def foreseen(around: DataAroundAct, action: Action, moment: datetime) -> Estimand | None:
+    """Return what an act is to be judged by, with how small an effect could be told, over the window that suits it."""
+    estimand = derive(around, action, moment)
+    if estimand is None:
+        return None
+    return explanation("how small an effect could be told", partial(_with_power, around, action, estimand), estimand)
+
+
+def _with_power(around: DataAroundAct, action: Action, estimand: Estimand) -> Estimand:
+    fixed_at, series = estimand.fixed_at, estimand.series
+    done = Receipt(
+        action_id=action.action_id, status=ReceiptStatus.SUCCEEDED, started_at=fixed_at, finished_at=fixed_at
+    )
+    until = fixed_at + timedelta(seconds=action.horizon_s)
+    grids = around.grids(estimand, done, [series], until, around.context.actions[action.name].latency_s)
+    if not grids:
+        return estimand
+    (window,) = around.windows(grids[0], action, done, until, {series: "target"}, {series: estimand.better}, estimand)
+    sd = at_least_visible(window.metric_sd or 0.0, float(np.nanmax(np.abs(window.forecast))))
+    believed = estimand.predicted_sd_units
+    steps = min(estimand.window_steps, len(window.forecast))
+    told = best_window(window.forecast, window.ledger, steps, (believed or 0.0) * sd, alpha=estimand.alpha)
+    if told is None:
+        return estimand
+    smallest = told.smallest()
+    is_told = isfinite(smallest)
+    return estimand.model_copy(
+        update={
+            "window_steps": told.steps,
+            "power_ratio": told.power(believed * sd) if believed is not None else None,
+            "detectable": smallest if is_told else None,
+            "detectable_sd_units": smallest / sd if is_told and sd > 0 else None,
+        }
     )
 
 

@@ -10,26 +10,29 @@ from typing import Any
 import numpy as np
 
 from storage.actions import ActionView
+from storage.facts import EARLY_VERDICTS, ToldEarly
 from storage.records import Action, Estimand, Outcome, Verdict
 from tasks.context import Context
 from tasks.interventions.act_window import EARLIEST_STEPS, WATCHED_STEPS, watched_between
-from tasks.interventions.matured import matured
+from tasks.interventions.matured import MaturedAct, matured, under_way
 from tasks.interventions.undo import may_try_again, may_undo_unasked, undo_of
 from tasks.measure.data_around_act import DataAroundAct
 from tasks.measure.grid import MetricGrid
+from tasks.measure.inference.early_verdict import EarlyVerdict, looks_of
 from tasks.measure.inference.effect import Better, Effect
 from tasks.measure.inference.many_metrics import Role
 from tasks.measure.inference.watch_bound import WATCH_ALPHA, mixture_evidence, prior_evidence, z_of
-from tasks.measure.judge import judge, measured_apart
+from tasks.measure.judge import judge, judge_early, measured_apart
 from tasks.measure.judge_amount import judge_amount
 from tasks.measure.preregister import better_of, derive, graver, named, recorded
 from tasks.monitor import LONGEST_STEP_S
 from tasks.objectives.in_force import objectives_in_force
-from tasks.stage import stage
+from tasks.stage import explanation, stage
 from tasks.text import unit_of, value
 
 Outcomes = tuple[Outcome, ...]
 
+LATE_STEPS = 2
 LATEST_LOOK = timedelta(hours=1)
 """How long after its time ran out an act is still undone: by then too much else may rest on it."""
 
@@ -48,7 +51,47 @@ def measure(context: Context) -> Outcomes:
         context.store.outcomes.append(judged, context.cycle_id)
         outcomes += judged
     watch_guards(context, around)
+    tell_early(context, around)
     return tuple(outcomes)
+
+
+def tell_early(context: Context, around: DataAroundAct) -> None:
+    """Tell people what is clear of acts whose window is not over yet.
+
+    Nothing is learned from it: what stops when it is clear looks larger than it is; the window's end tells how large.
+    """
+    facts, running = context.store.facts, {act.action.action_id: act for act in under_way(context.store, context.tick)}
+    before = facts.get(EARLY_VERDICTS) or {}
+    told = {action_id: each for action_id, each in before.items() if action_id in running}
+    for action_id, act in running.items():
+        if action_id not in told and _is_look_due(around, act):
+            found = explanation("what is clear of an act already", partial(judge_early, around, act), None)
+            if found is not None:
+                told[action_id] = _told(context, act, found)
+                context.store.audit.append("loop", "told early", action_id, {"sentence": told[action_id].sentence})
+    if told != before:
+        facts.set(EARLY_VERDICTS, told)
+
+
+def _is_look_due(around: DataAroundAct, act: MaturedAct) -> bool:
+    """Tell whether a look at an act fell due since acts were last looked at; values may come a step late."""
+    assert act.estimand is not None
+    step_s, begins_at = act.estimand.step_s, act.window.begins_at
+    idle = around.context.actions[act.action.name].latency_s // step_s
+    moments = (around.looked_at or begins_at, around.context.tick)
+    before, now = ((moment - begins_at).total_seconds() / step_s - idle for moment in moments)
+    return any(before - LATE_STEPS < look <= now for look in looks_of(act.estimand.window_steps)[:-1])
+
+
+def _told(context: Context, act: MaturedAct, found: EarlyVerdict) -> ToldEarly:
+    assert act.estimand is not None
+    unit, of = unit_of(act.estimand.series), act.estimand.window_steps
+    change, low, high = (value(each, unit, digits=3) for each in (found.estimate, found.low, found.high))
+    sentence = (
+        f"Clear after {found.steps} of {of} steps: {found.verdict}. {act.estimand.series} changed by {change} "
+        f"({low} to {high} at every look). What is learned is the change over the whole window."
+    )
+    return ToldEarly(found.verdict, context.tick, found.steps, sentence)
 
 
 def watch_guards(context: Context, around: DataAroundAct) -> None:

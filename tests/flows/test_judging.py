@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from settings import load_settings
-from storage.facts import INSIGHTS
+from storage.facts import EARLY_VERDICTS, INSIGHTS
 from storage.records import (
     NOTHING,
     Belief,
@@ -473,3 +473,39 @@ def test_the_past_is_read_in_the_cycles_in_which_the_system_lives(tmp_path: Path
     quiet(bench, {"cpu_usage": 50}, hours=2)
     history = DataAroundAct(bench.context(TICK)).history(["cpu_usage"], forecast_of("cpu_usage", 50))
     assert history.season_lengths == (105, 210)
+
+
+def test_how_small_an_effect_could_be_told_is_written_before_the_act_and_said_where_none_was(bench: OneAct) -> None:
+    quiet(bench, {"cpu_usage": 50}, hours=10)
+    begun(bench, horizon_s=1_800)
+    estimand = bench.store.outcomes.estimand("a")
+    assert estimand is not None
+    assert estimand.detectable is not None
+    assert estimand.detectable_sd_units is not None
+    assert estimand.power_ratio is None, "nothing is believed of an act without a goal"
+    assert 0 < estimand.detectable < 3
+    after(bench, "cpu_usage", 50)
+    outcome = judged(bench)["cpu_usage"]
+    assert outcome.verdict in {Verdict.NO_EFFECT, Verdict.INCONCLUSIVE}
+    assert "could hardly be told" in outcome.reason
+    assert outcome.evidence["detectable"] == estimand.detectable
+
+
+def test_what_is_clear_before_the_end_is_told_once_to_people_and_teaches_nothing(bench: OneAct) -> None:
+    quiet(bench, {"cpu_usage": 50}, hours=10)
+    begun(bench, horizon_s=1_800)
+    after(bench, "cpu_usage", 20)
+    assert not judged(bench, minutes=3)
+    assert not bench.store.facts.get(EARLY_VERDICTS)
+    assert not judged(bench, minutes=8), "an outcome comes when the window is over"
+    told_early = bench.store.facts.get(EARLY_VERDICTS)
+    assert told_early is not None
+    assert told_early["a"].verdict is Verdict.IMPROVED
+    assert told_early["a"].steps < 30
+    judged(bench, minutes=12)
+    assert bench.store.facts.get(EARLY_VERDICTS) == told_early
+    assert [line.verb for line in bench.store.audit.latest()].count("told early") == 1
+    outcome = judged(bench)["cpu_usage"]
+    assert outcome.evidence["early"]["verdict"] == "improved"
+    assert outcome.evidence["observed_steps"] == outcome.evidence["window_steps"] > 20
+    assert bench.store.facts.get(EARLY_VERDICTS) == {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import isfinite, sqrt
+from math import isfinite
 from typing import Literal
 
 import numpy as np
@@ -14,7 +14,7 @@ from storage.errors import ForeactError
 from storage.records import FloatArray, Verdict
 from tasks.measure.inference.controls import Control, explain_with_controls
 from tasks.measure.inference.past_errors import ErrorLedger
-from tasks.measure.inference.placebo_windows import PlaceboWindows, compare_windows, placebos
+from tasks.measure.inference.placebo_windows import PlaceboWindows, compare_windows, placebos, standard_error
 from tasks.special import at_least_visible
 from tasks.text import number, value
 
@@ -115,12 +115,9 @@ def _judge(effect: Effect, windows: PlaceboWindows, ledger: ErrorLedger, level: 
     if count < 2:
         return effect
     nothing = placebos(windows, ledger)
-    independent = windows.independent_count
-    # The origins overlap, so the sample's spread falls short as if there were only `independent` of them.
-    spread = nothing.spread * windows.unit * sqrt(independent / (independent - 1))
-    error = spread * sqrt(1 + 1 / independent + nothing.doubt)
+    error = standard_error(windows, nothing)
     estimate = (windows.current - nothing.centre) * windows.unit
-    half = float(stdtrit(independent - 1, 0.5 + effect.confidence / 2)) * error
+    half = float(stdtrit(windows.independent_count - 1, 0.5 + effect.confidence / 2)) * error
     return replace(
         effect,
         estimate=estimate,

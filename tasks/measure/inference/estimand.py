@@ -10,6 +10,7 @@ import numpy as np
 from storage.records import BoolArray, Estimand, FloatArray
 from tasks.measure.inference.effect import Better
 from tasks.measure.inference.past_errors import window_steps
+from tasks.text import number, percent, span, unit_of, value
 
 Trigger = Literal["", "high", "low"]
 
@@ -76,3 +77,16 @@ def triggered(history: FloatArray, origins: np.ndarray[Any, Any], trigger: Trigg
         limit = np.quantile(before, share)
         is_triggered[place] = history[origin] > limit if trigger == "high" else history[origin] < limit
     return is_triggered
+
+
+def what_can_be_told(estimand: Estimand) -> str:
+    """Say how small an effect could be told over the window, and how likely the believed one is; empty if not known."""
+    over = span(estimand.step_s * estimand.window_steps)
+    if estimand.detectable is None:
+        return ""
+    least = value(estimand.detectable, unit_of(estimand.series), digits=3)
+    sd = f" ({number(estimand.detectable_sd_units, 2)} sd)" if estimand.detectable_sd_units is not None else ""
+    said = f"Over {over} a change of {estimand.series} by {least}{sd} can be told; a smaller one hardly."
+    if estimand.power_ratio is None:
+        return said
+    return f"{said} What is believed of the act is told with a chance of {percent(estimand.power_ratio)}."

@@ -173,6 +173,14 @@ def placebos(windows: PlaceboWindows, ledger: ErrorLedger) -> Placebos:
     )
 
 
+def standard_error(windows: PlaceboWindows, nothing: Placebos) -> float:
+    """Return the error of an estimate, in the metric's unit; at least two windows must be independent."""
+    independent = windows.independent_count
+    # The origins overlap, so the sample's spread falls short as if there were only `independent` of them.
+    spread = nothing.spread * windows.unit * sqrt(independent / (independent - 1))
+    return spread * sqrt(1 + 1 / independent + nothing.doubt)
+
+
 def _spread_at_this_hour(windows: PlaceboWindows, ledger: ErrorLedger) -> float:
     """Return the spread of past windows, those at about the same time of day counting n/(n+5).
 

@@ -72,6 +72,31 @@ def test_an_outcome_is_told_with_what_was_fixed_before_it(
     assert client.get(told["picture"]).status_code == 200
 
 
+def test_a_person_who_is_asked_sees_how_small_an_effect_could_be_told(
+    client: TestClient, store: Store, tick: datetime
+) -> None:
+    worlds.samples(store, tick, count=600)
+    worlds.a_turn(store, tick)
+    worlds.a_history(store, tick)
+    told = client.get(f"{API}/actions/action-1/estimand").json()
+    assert told["estimand"]["detectable"] > 0
+    assert f"a change of {told['estimand']['series']} by" in told["sentence"]
+    assert told["sentence"] in client.get("/actions/action-1").text
+    assert store.outcomes.estimand("action-1") is None, "asking fixes nothing"
+
+
+def test_of_an_act_without_a_past_or_a_metric_it_is_said_that_nothing_is_known(
+    client: TestClient, store: Store, tick: datetime
+) -> None:
+    worlds.samples(store, tick, count=40)
+    worlds.a_turn(store, tick)
+    worlds.a_history(store, tick)
+    assert "not known" in client.get(f"{API}/actions/action-1/estimand").json()["sentence"]
+    store.actions.append([worlds.an_action("aimless", tick, series=None)], "cycle-1")
+    refusal = client.get(f"{API}/actions/aimless/estimand")
+    assert (refusal.status_code, refusal.json()["code"]) == (404, "estimand_none")
+
+
 @pytest.mark.usefixtures("lived")
 def test_side_effects_are_listed_by_action_alone(client: TestClient) -> None:
     newest = client.get(f"{API}/outcomes").json()["outcomes"]
