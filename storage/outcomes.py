@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
@@ -71,6 +72,14 @@ class OutcomeTable:
         """Count the outcomes on the metrics that were aimed at."""
         read = partial(self._outcomes.count, "role = 'target'")
         return self._engine.recall(("outcomes",), "target count", read)
+
+    def what_ifs(self, newest: int = 200) -> list[dict[str, Any]]:
+        """Return how what was foretold with the newest acts compares with what came, as the outcomes keep it."""
+        sql = """SELECT body->'$.evidence.what_if' FROM outcomes
+                 WHERE role = 'target' AND (body->'$.evidence.what_if') IS NOT NULL
+                 ORDER BY measured_at DESC, outcome_id LIMIT $newest"""
+        read = partial(self._engine.rows, sql, {"newest": newest})
+        return [json.loads(told) for (told,) in self._engine.recall(("outcomes",), ("what ifs", newest), read)]
 
     def of_action(self, action_id: str) -> list[Outcome]:
         """Return the outcomes of an action on every metric: its target, its guards, then side effects."""

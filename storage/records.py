@@ -844,10 +844,12 @@ class Estimand(Record):
     The target `series` is compared with the forecast of `forecast_cycle_id`, on the mean of its first `window_steps`
     steps of `horizon_steps`; `better` says which way it is to move, `trigger` whether it stood in the highest or lowest
     fifth of its past values. `guards` and `side_effects` are measured beside it, `controls` explain what moves it
-    anyway. `predicted_sd_units` is what the act was believed to achieve, positive toward the goal, and `power_ratio`
-    how likely that much is told from nothing; `detectable` is the smallest change, in the metric's unit, that is told
-    with a chance of .8, and `detectable_sd_units` the same in its standard deviations. An action that sets an amount is
-    measured against the old amount (`held`) instead of a forecast of the series.
+    anyway. `predicted_sd_units` is what the act was believed to achieve, positive toward the goal, with a standard
+    deviation of `predicted_doubt_sd_units`; the fan with the act is `fan_widening` times as wide as that and the
+    forecast make it, so that it holds as often as past ones should have. `power_ratio` is how likely the believed
+    effect is told from nothing, `detectable` the smallest change, in the metric's unit, that is told with a chance of
+    .8, `detectable_sd_units` the same in its standard deviations. An action that sets an amount is measured against
+    the old amount (`held`) instead of a forecast of the series.
     """
 
     action_id: Column[str]
@@ -866,6 +868,8 @@ class Estimand(Record):
     side_effects: tuple[str, ...] = ()
     controls: tuple[str, ...] = ()
     predicted_sd_units: float | None = None
+    predicted_doubt_sd_units: float | None = None
+    fan_widening: float = 1.0
     power_ratio: float | None = None
     detectable: float | None = None
     detectable_sd_units: float | None = None

@@ -48,6 +48,7 @@ SHARED_NAMES = {
     "app": "what is started: the facade, the command line",
     "protocol": "what anything of the kind has to offer",
     "rollout": "how far each action may go, and what more needs",
+    "whatif": "what an act would change, asked and told",
     "results": "what comes out of a run",
     "actions": "acts, planned and done, and their pages",
     "agent": "the agent as a whole",

@@ -8,7 +8,16 @@ from fastapi import APIRouter, FastAPI, Query, Request
 from fastapi.responses import HTMLResponse, Response
 from fastapi.staticfiles import StaticFiles
 
-from api.dashboard import list_pages, operation_pages, page_data, plotly_script, record_pages, reference, series_pages
+from api.dashboard import (
+    list_pages,
+    operation_pages,
+    page_data,
+    plotly_script,
+    record_pages,
+    reference,
+    series_pages,
+    whatif_page,
+)
 from api.dashboard.rendering import HEADERS, HERE, Pages, living_part
 from api.dependencies import FacadeDep
 from api.facade import Facade
@@ -33,6 +42,7 @@ def router_of(pages: Pages) -> APIRouter:
         record_pages.add,
         series_pages.add,
         operation_pages.add,
+        whatif_page.add,
         _add_reference,
     ):
         add(router, pages)

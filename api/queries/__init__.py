@@ -1,5 +1,27 @@
 """Queries to the facade: one module per subject, each answer a response model."""
 
-from api.queries import agent, backtests, configuration, estimands, forecasts, goals, outcomes, proposers, rollout
+from api.queries import (
+    agent,
+    backtests,
+    configuration,
+    estimands,
+    forecasts,
+    goals,
+    outcomes,
+    proposers,
+    rollout,
+    whatif,
+)
 
-__all__ = ["agent", "backtests", "configuration", "estimands", "forecasts", "goals", "outcomes", "proposers", "rollout"]
+__all__ = [
+    "agent",
+    "backtests",
+    "configuration",
+    "estimands",
+    "forecasts",
+    "goals",
+    "outcomes",
+    "proposers",
+    "rollout",
+    "whatif",
+]

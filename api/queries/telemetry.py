@@ -105,6 +105,15 @@ def figure(
     return declare
 
 
+@figure(
+    Gauge,
+    "foreact_whatif_coverage_ratio",
+    "Share of observations after acts inside the 90 % band that was foretold with them.",
+)
+def _whatif_coverage(scrape: Scrape) -> Value:
+    return queries.whatif.past(scrape.facade).coverage_90
+
+
 @figure(Counter, "foreact_goals_created", "Goals set so far.")
 def _goals_created(scrape: Scrape) -> Value:
     return sum(scrape.store.goals.counts().values())

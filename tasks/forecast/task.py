@@ -51,15 +51,7 @@ def forecast(
     run_shards: RunShards = in_process,
 ) -> Outlook:
     """Forecast every window, read each objective off the joint paths, and settle forecasts that matured."""
-    objectives = objectives_in_force(context.settings, context.store)
-    serving = serving_of(context)
-    models = stored_models(context, frames, objectives)
-    batches = _batches(context, frames, serving, models, patterns, run_shards)
-    parts = [
-        FramePaths(frame, batch, tuple(crossings(frame, batch, objectives)), kept.blocks)
-        for frame, batch, kept in zip(frames, batches, models.fleets, strict=True)
-    ]
-    outlook = _outlook(context, parts, models)
+    outlook, models = foretold(context, frames, patterns, run_shards)
     became = settled(context, len(outlook.forecasts))
 
     def write() -> None:
@@ -69,6 +61,24 @@ def forecast(
 
     context.store.together(write)
     return outlook
+
+
+def foretold(
+    context: Context,
+    frames: Sequence[Frame],
+    patterns: Sequence[Pattern] = (),
+    run_shards: RunShards = in_process,
+) -> tuple[Outlook, StoredModels]:
+    """Return what a turn foretells of its windows, and the models that it did it with; nothing is recorded."""
+    objectives = objectives_in_force(context.settings, context.store)
+    serving = serving_of(context)
+    models = stored_models(context, frames, objectives)
+    batches = _batches(context, frames, serving, models, patterns, run_shards)
+    parts = [
+        FramePaths(frame, batch, tuple(crossings(frame, batch, objectives)), kept.blocks)
+        for frame, batch, kept in zip(frames, batches, models.fleets, strict=True)
+    ]
+    return _outlook(context, parts, models), models
 
 
 def _batches(

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+import numpy as np
+
 from storage.records import FloatArray, Forecast
 from tasks.measure.inference.other_acts import OtherActs
 
@@ -57,9 +59,14 @@ class MetricGrid:
 
     def band(self, series: str) -> tuple[FloatArray, FloatArray]:
         """Return the lowest and highest quantile over the window, both (steps,)."""
-        window = self.forecasts[series].quantiles[self.first_step : self.first_step + self.steps]
-        change = self._change(series)
-        return window[:, 0] + change, window[:, -1] + change
+        window = self.quantiles(series)
+        return window[:, 0], window[:, -1]
+
+    def quantiles(self, series: str) -> FloatArray:
+        """Return the quantiles over the window without the act that is judged, (steps, n_levels)."""
+        window = np.asarray(self.forecasts[series].quantiles, dtype=np.float64)
+        change = np.broadcast_to(self._change(series), (self.steps,))
+        return np.asarray(window[self.first_step : self.first_step + self.steps] + change[:, None])
 
     def _change(self, series: str) -> FloatArray | float:
         return self.others[series].change if series in self.others else 0.0

@@ -23,9 +23,11 @@ from tasks.measure.inference.many_metrics import MetricWindow, Role, measure_man
 from tasks.measure.inference.other_acts import with_others
 from tasks.measure.preregister import better_of
 from tasks.objectives.in_force import objectives_in_force
+from tasks.plan import fan_with
 from tasks.text import unit_of, value
 
 _NOT_TOLD = frozenset({Verdict.NO_EFFECT, Verdict.INCONCLUSIVE})
+LEAST_HALF_RATIO = 1e-9
 NO_FORECAST = "no forecast from before the action covers this series and time"
 CHOSEN_AFTERWARDS = (
     "the estimand recorded before the action is missing or unreadable: the window follows from what was known then"
@@ -126,7 +128,7 @@ def _outcome(
     claims: Mapping[str, Claim],
 ) -> Outcome:
     claim = claims.get(series, claims.get(series.partition("{")[0]))
-    evidence = _evidence(act, series, role, effect, grid)
+    evidence = _evidence(context, act, series, role, effect, grid)
     if claim is not None:
         evidence["claim"] = asdict(claim) | {"measured_ratio": number(claim.measured_ratio)}
     if role == "target" and (early := (context.store.facts.get(EARLY_VERDICTS) or {}).get(act.action.action_id)):
@@ -192,7 +194,9 @@ def _remarks(act: MaturedAct, effect: Effect, role: Role, claim: Claim | None) -
     return said
 
 
-def _evidence(act: MaturedAct, series: str, role: str, effect: Effect, grid: MetricGrid | None) -> dict[str, Any]:
+def _evidence(
+    context: Context, act: MaturedAct, series: str, role: str, effect: Effect, grid: MetricGrid | None
+) -> dict[str, Any]:
     estimand = act.estimand
     if estimand is None or grid is None:
         return {}
@@ -201,7 +205,34 @@ def _evidence(act: MaturedAct, series: str, role: str, effect: Effect, grid: Met
     is_worth_a_picture = role != "side_effect" or effect.verdict in {Verdict.IMPROVED, Verdict.WORSE}
     if is_worth_a_picture:
         evidence |= picture_of(grid.seen(series), grid.point(series), *grid.band(series))
-    return evidence | (target_evidence(estimand, effect) if role == "target" else {})
+    if role != "target":
+        return evidence
+    return evidence | target_evidence(estimand, effect) | _foretold_with(context, act, estimand, effect, grid)
+
+
+def _foretold_with(
+    context: Context, act: MaturedAct, estimand: Estimand, effect: Effect, grid: MetricGrid
+) -> dict[str, Any]:
+    """Return how many observations the 90 % band of the fan with the act held, as believed when it began."""
+    believed, doubt, series = estimand.predicted_sd_units, estimand.predicted_doubt_sd_units, estimand.series
+    if believed is None or doubt is None or not effect.standard_error_sd_units > 0:
+        return {}
+    sd = effect.standard_error / effect.standard_error_sd_units
+    traits, forecast = context.actions[act.action.name], grid.forecasts[series]
+    ends = [forecast.at_step(grid.first_step + step) for step in range(grid.steps)]
+    since_s = np.array([(end - act.receipt.finished_at).total_seconds() for end in ends])
+    quantiles = grid.quantiles(series)
+    change = (-believed if estimand.better == "lower" else believed) * sd, doubt * sd
+    fan = fan_with(
+        quantiles, forecast.levels, since_s, change, latency_s=traits.latency_s, duration_s=traits.duration_s
+    )
+    seen, middle = grid.seen(series), fan[:, fan.shape[1] // 2]
+    half = np.where(seen > middle, fan[:, -1] - middle, middle - fan[:, 0])
+    reach = np.abs(seen - middle) / np.maximum(half, LEAST_HALF_RATIO * max(1e-300, float(np.max(np.abs(fan)))))
+    known = reach[np.isfinite(reach)]
+    held = int((known <= estimand.fan_widening).sum())
+    told = {"held": held, "seen": len(known), "change": change[0], "doubt": change[1]}
+    return {"what_if": told | {"reach": known.round(2).tolist()}}
 
 
 def evidence_of(

@@ -29,6 +29,7 @@ from tasks.measure.data_around_act import DataAroundAct
 from tasks.measure.inference.detectable import best_window
 from tasks.measure.inference.effect import Better
 from tasks.measure.inference.estimand import WEEK_S, fix_estimand, trigger_of
+from tasks.measure.inference.placebo_figures import fan_widening
 from tasks.measure.rerun import FEWEST_HISTORY_STEPS
 from tasks.objectives.in_force import objectives_in_force
 from tasks.plan import PlanProblem, effect_of
@@ -72,6 +73,7 @@ def derive(around: DataAroundAct, action: Action, moment: datetime) -> Estimand 
     guards = named(action.guards, [name for name in recorded(context, action) if name != series])
     controls = _controls(context, action, objectives, [name for name in also_forecast if name not in guards])
     others = [name for name in also_forecast if name not in guards and name not in controls]
+    believed, doubt = _predicted(context, action) or (None, None)
     return fix_estimand(
         action.action_id,
         series,
@@ -86,7 +88,9 @@ def derive(around: DataAroundAct, action: Action, moment: datetime) -> Estimand 
         guards=guards,
         controls=controls,
         side_effects=() if action.name == NOTHING else _side_effects(objectives, others),
-        predicted_sd_units=_predicted(context, action),
+        predicted_sd_units=believed,
+        predicted_doubt_sd_units=doubt,
+        fan_widening=fan_widening(context.store.outcomes.what_ifs()) if believed is not None else 1.0,
     )
 
 
@@ -174,8 +178,8 @@ def _side_effects(objectives: Sequence[Objective], others: Sequence[str]) -> tup
     return tuple(ranked[:MOST_SIDE_EFFECTS])
 
 
-def _predicted(context: Context, action: Action) -> float | None:
-    """Return the effect that is believed in as the act begins: what was learned, on top of what the action declares."""
+def _predicted(context: Context, action: Action) -> tuple[float, float] | None:
+    """Return the effect believed in as the act begins, and its doubt: what was learned, and declared."""
     goal = context.store.goals.get(action.goal_id)
     if goal is None or action.name == NOTHING:
         return None
@@ -189,5 +193,5 @@ def _predicted(context: Context, action: Action) -> float | None:
         beliefs=planner_beliefs(context),
     )
     declared, *_ = context.actions[action.name].variants(Candidate(action=action.name, target=action.target))
-    believed, _ = effect_of(problem, declared, goal.goal)
-    return believed if isfinite(believed) else None
+    believed, doubt = effect_of(problem, declared, goal.goal)
+    return (believed, doubt) if isfinite(believed) and isfinite(doubt) else None

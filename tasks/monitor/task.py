@@ -67,6 +67,12 @@ def _tell(context: Context, unread: tuple[str, ...], left_out: tuple[str, ...]) 
         context.store.facts.set(TROUBLES, (*unread, *left_out))
 
 
+def frames_now(context: Context) -> Frames:
+    """Return the windows that a turn would look at now, from what is recorded; nothing is asked or written."""
+    recent, spans, _ = _followed(context)
+    return _frames(context, recent, spans)
+
+
 def derive_ratios(context: Context) -> None:
     """Record the ratios that objectives name, at the coarser step of their parts: series like any other from here on.
 

@@ -3,6 +3,19 @@
 from tasks.plan.planning import make_plans
 from tasks.plan.problem import PlanProblem, Realised
 from tasks.plan.valuation.amount_schedule import AmountRules, plan_amounts, stage_losses
+from tasks.plan.valuation.fan import fan_with
 from tasks.plan.valuation.priors import effect_of
+from tasks.plan.what_if import WhatIf, what_if
 
-__all__ = ["AmountRules", "PlanProblem", "Realised", "effect_of", "make_plans", "plan_amounts", "stage_losses"]
+__all__ = [
+    "AmountRules",
+    "PlanProblem",
+    "Realised",
+    "WhatIf",
+    "effect_of",
+    "fan_with",
+    "make_plans",
+    "plan_amounts",
+    "stage_losses",
+    "what_if",
+]

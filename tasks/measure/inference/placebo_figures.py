@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import sqrt
+from typing import Any
 
 import numpy as np
 
@@ -25,6 +26,14 @@ def widening(reaches: FloatArray, confidence: float = 0.90) -> float:
     if len(known) < FEWEST_TO_WIDEN:
         return 1.0
     return float(np.clip(np.quantile(known, confidence), 1.0, MOST_WIDENING))
+
+
+def fan_widening(what_ifs: Sequence[Mapping[str, Any]]) -> float:
+    """Return how many times as wide the fans with acts must be so that past ones had held as often as they say.
+
+    Each of `what_ifs` keeps its `reach`: how far what came lay from the middle, over half the band, step by step.
+    """
+    return widening(np.array([reach for each in what_ifs for reach in each.get("reach", ())], dtype=np.float64))
 
 
 def shared_ratio(effects: Sequence[FloatArray]) -> float:

@@ -48,7 +48,8 @@ def harms_of(
         # What it does to the goal's own metric is its effect, on that series and on no other.
         if goal.series is not None and metric_of(series) == metric_of(goal.series):
             continue
-        believed = _believed(problem, candidate, objective, series, changes.get((candidate.action, series)))
+        unit = objective.spread or problem.series_sd.get(series)
+        believed = believed_change(candidate, series, unit, changes.get((candidate.action, series)))
         if believed is not None:
             mean, sd = believed
             toward = -mean if objective.side == "below" else mean
@@ -56,14 +57,13 @@ def harms_of(
                 yield SideEffect(objective, series, toward, sd)
 
 
-def _believed(
-    problem: PlanProblem, candidate: Candidate, objective: Objective, series: str, measured: tuple[float, float] | None
+def believed_change(
+    candidate: Candidate, series: str, unit: float | None, measured: tuple[float, float] | None
 ) -> tuple[float, float] | None:
-    """Return mean and sd of the change of a series, in its sd, positive upward; None where nothing is known of it.
+    """Return mean and sd of the change of a series, positive upward; None where nothing is known of it.
 
-    `measured` are mean and standard error of it in the unit of the series.
+    Both are in `unit`, its standard deviation; `measured` are mean and standard error in the metric's own unit.
     """
-    unit = objective.spread or problem.series_sd.get(series)
     declared = declared_change(candidate, series, unit)
     if measured is None or not unit:
         return None if declared is None else (declared, declared_doubt(declared))

@@ -1,6 +1,6 @@
 """Can it be told? Effects of known size put on real series: power foretold and realised, and verdicts before the end.
 
-    python -m benchmarks.power [--data ../shared/data] [--series 80] [--half b] [--seed 0]
+    python -m benchmarks.acts_foretold.power [--data ../shared/data] [--series 80] [--half b] [--seed 0]
 
 The loop runs over recorded series and does nothing. On the windows of acts that never were, as the loop judges them,
 effects of 0 to 4 standard errors are put. What `foreseen` says of the power before the act stands beside the share that

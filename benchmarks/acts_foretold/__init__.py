@@ -1,0 +1,1 @@
+"""What is said of acts before they are done, against what then comes."""
