@@ -7,6 +7,7 @@ running `foreact up`, or with the file to itself. What it tells is what the REST
 from __future__ import annotations
 
 import atexit
+import json
 import logging
 import threading
 import time
@@ -152,6 +153,12 @@ class GoalDrivenAgent:
     def get_predictions(self, horizon_hours: float = 24) -> dict[str, Any]:
         """Return the forecasts of the newest turn, cut to a horizon."""
         return queries.forecasts.predictions(self._facade, horizon_hours).model_dump(mode="json")
+
+    def what_if(self, action: str, at: datetime | None = None, **params: Any) -> dict[str, Any]:
+        """Tell what an action with some parameters would change at a moment, with it and without; nothing is done."""
+        given = json.dumps(params)
+        told = queries.whatif.answer(self._facade, action, at, params=given, registered=self.actions)
+        return told.model_dump(mode="json")
 
     def set_autonomous_mode(self, autonomous: bool) -> None:
         """Let the loop act by itself, or only recommend."""

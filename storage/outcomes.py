@@ -73,7 +73,7 @@ class OutcomeTable:
         read = partial(self._outcomes.count, "role = 'target'")
         return self._engine.recall(("outcomes",), "target count", read)
 
-    def what_ifs(self, newest: int = 200) -> list[dict[str, Any]]:
+    def what_ifs(self, newest: int = 50) -> list[dict[str, Any]]:
         """Return how what was foretold with the newest acts compares with what came, as the outcomes keep it."""
         sql = """SELECT body->'$.evidence.what_if' FROM outcomes
                  WHERE role = 'target' AND (body->'$.evidence.what_if') IS NOT NULL

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Mapping
 
 from api.facade import Facade
-from handlers import discover_actions
+from handlers import ActionHandler, discover_actions
 from handlers.worlds.replay import Recording, ReplayWorld
 from settings import VERSION
 from storage.records import Cycle
@@ -14,18 +14,21 @@ from tasks.configured_actions import configured_actions
 from tasks.context import Context
 
 
-def context_of(facade: Facade, tick: datetime | None = None) -> Context:
-    """Return the context of a turn now, or at a tick, that is not recorded and whose world shows and does nothing."""
+def context_of(facade: Facade, registered: Mapping[str, ActionHandler] | None = None) -> Context:
+    """Return the context of a turn now that is not recorded and whose world shows and does nothing.
+
+    Its actions are those found here, or those given, as they are configured.
+    """
     settings = facade.in_force
     cycle = Cycle(
         cycle_id="asked",
         agent=settings.agent.name,
-        tick=tick or facade.clock(),
+        tick=facade.clock(),
         kind="replay",
         autonomous=is_autonomous(settings, facade.store),
         configuration_hash=settings.hash,
         code_version=VERSION,
         seed=settings.agent.seed,
     )
-    actions = configured_actions(settings, discover_actions(settings.folder))
+    actions = configured_actions(settings, discover_actions(settings.folder) if registered is None else registered)
     return Context(facade.store, ReplayWorld(Recording(())), settings, cycle, actions)

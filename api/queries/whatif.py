@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from storage.records import Candidate, metric_of
 from tasks.text import percent, unit_of, value
 
 if TYPE_CHECKING:
+    from handlers import ActionHandler
     from tasks.forecast import Outlook
     from tasks.plan import PlanProblem
     from tasks.plan.what_if import Fan, WhatIf
@@ -24,9 +25,15 @@ EARLY_BY = timedelta(minutes=1)
 
 
 def answer(
-    facade: Facade, action: str, at: datetime | None = None, target: str = "", params: str | None = None
+    facade: Facade,
+    action: str,
+    at: datetime | None = None,
+    target: str = "",
+    params: str | None = None,
+    *,
+    registered: Mapping[str, ActionHandler] | None = None,
 ) -> WhatIfAnswer:
-    """Return what an action at a moment is believed to change.
+    """Return what an action at a moment is believed to change; it is one of those found here, or `registered`.
 
     Raises `action_not_registered`, `whatif_params` where the parameters are no JSON object, `whatif_no_forecast` and
     `whatif_outside` where the moment is not among what is foretold.
@@ -38,7 +45,7 @@ def answer(
     from tasks.plan import what_if
     from tasks.plan.task import problem
 
-    context, given = context_of(facade), _params(params)
+    context, given = context_of(facade, registered), _params(params)
     if action not in context.actions:
         remedy = "Ask for the actions with available=true: it lists them with their parameters."
         raise ForeactError("action_not_registered", f"There is no action {action[:100]!r} here.", remedy, status=422)

@@ -26,6 +26,7 @@ from tasks.interventions.overlaps import acted_in
 from tasks.learn import planner_beliefs
 from tasks.measure.amount_history import amount_estimand
 from tasks.measure.data_around_act import DataAroundAct
+from tasks.measure.inference.counters import is_counter
 from tasks.measure.inference.detectable import best_window
 from tasks.measure.inference.effect import Better
 from tasks.measure.inference.estimand import WEEK_S, fix_estimand, trigger_of
@@ -112,6 +113,8 @@ def _with_power(around: DataAroundAct, action: Action, estimand: Estimand) -> Es
     if not grids:
         return estimand
     (window,) = around.windows(grids[0], action, done, until, {series: "target"}, {series: estimand.better}, estimand)
+    if is_counter(series, window.ledger):
+        return estimand
     sd = at_least_visible(window.metric_sd or 0.0, float(np.nanmax(np.abs(window.forecast))))
     believed = estimand.predicted_sd_units
     steps = min(estimand.window_steps, len(window.forecast))

@@ -106,3 +106,13 @@ def test_a_script_that_ends_while_a_turn_is_under_way_ends_well(tmp_path: Path) 
         timeout=100,
     )
     assert (done.returncode, done.stdout) == (0, "started\n"), done.stderr
+
+
+def test_it_is_asked_what_its_own_handlers_would_change(agent: GoalDrivenAgent) -> None:
+    agent.register_action_handler("cool", lambda params, context: {}, expected_change={"cpu_usage": -20.0})
+    now = utc_now()
+    for minute in range(120):
+        agent.record_metric("cpu_usage", 80.0 + minute % 5, timestamp=now - timedelta(minutes=minute))
+    told = agent.what_if("cool")
+    (fan,) = told["metrics"]
+    assert (fan["series"], fan["change"]) == ("cpu_usage", pytest.approx(-20, abs=5))

@@ -12,6 +12,7 @@ from storage.records import FloatArray
 
 FEWEST_TO_WIDEN = 50
 MOST_WIDENING = 3.0
+LEAST_WIDENING = 0.5
 MOST_ERRORS = 3.0
 """An estimate that far off, in standard errors, counts as that far: one incident is not what all have in common."""
 
@@ -28,12 +29,16 @@ def widening(reaches: FloatArray, confidence: float = 0.90) -> float:
     return float(np.clip(np.quantile(known, confidence), 1.0, MOST_WIDENING))
 
 
-def fan_widening(what_ifs: Sequence[Mapping[str, Any]]) -> float:
+def fan_widening(what_ifs: Sequence[Mapping[str, Any]], confidence: float = 0.90) -> float:
     """Return how many times as wide the fans with acts must be so that past ones had held as often as they say.
 
-    Each of `what_ifs` keeps its `reach`: how far what came lay from the middle, over half the band, step by step.
+    Each of `what_ifs` keeps its `reach`: how far what came lay from the middle, over half the band, step by step. Under
+    1 where past fans were too wide, as those of acts of which little was known.
     """
-    return widening(np.array([reach for each in what_ifs for reach in each.get("reach", ())], dtype=np.float64))
+    reaches = np.array([reach for each in what_ifs for reach in each.get("reach", ())], dtype=np.float64)
+    if len(reaches) < FEWEST_TO_WIDEN:
+        return 1.0
+    return float(np.clip(np.quantile(reaches, confidence), LEAST_WIDENING, MOST_WIDENING))
 
 
 def shared_ratio(effects: Sequence[FloatArray]) -> float:
