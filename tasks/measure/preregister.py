@@ -27,7 +27,7 @@ from tasks.learn import planner_beliefs
 from tasks.measure.amount_history import amount_estimand
 from tasks.measure.data_around_act import DataAroundAct
 from tasks.measure.inference.counters import is_counter
-from tasks.measure.inference.detectable import best_window
+from tasks.measure.inference.detectable import detectability
 from tasks.measure.inference.effect import Better
 from tasks.measure.inference.estimand import WEEK_S, fix_estimand, trigger_of
 from tasks.measure.inference.placebo_figures import fan_widening
@@ -96,7 +96,7 @@ def derive(around: DataAroundAct, action: Action, moment: datetime) -> Estimand 
 
 
 def foreseen(around: DataAroundAct, action: Action, moment: datetime) -> Estimand | None:
-    """Return what an act is to be judged by, with how small an effect could be told, over the window that suits it."""
+    """Return what an act is to be judged by, with how small an effect could be told."""
     estimand = derive(around, action, moment)
     if estimand is None:
         return None
@@ -118,14 +118,13 @@ def _with_power(around: DataAroundAct, action: Action, estimand: Estimand) -> Es
     sd = at_least_visible(window.metric_sd or 0.0, float(np.nanmax(np.abs(window.forecast))))
     believed = estimand.predicted_sd_units
     steps = min(estimand.window_steps, len(window.forecast))
-    told = best_window(window.forecast, window.ledger, steps, (believed or 0.0) * sd, alpha=estimand.alpha)
+    told = detectability(window.forecast, window.ledger, steps, alpha=estimand.alpha)
     if told is None:
         return estimand
     smallest = told.smallest()
     is_told = isfinite(smallest)
     return estimand.model_copy(
         update={
-            "window_steps": told.steps,
             "power_ratio": told.power(believed * sd) if believed is not None else None,
             "detectable": smallest if is_told else None,
             "detectable_sd_units": smallest / sd if is_told and sd > 0 else None,

@@ -10,25 +10,23 @@ from scipy.special import stdtr, stdtrit
 
 from storage.records import FloatArray
 from tasks.measure.inference.effect import FEWEST_WINDOWS
-from tasks.measure.inference.past_errors import SHORTEST_WINDOW_STEPS, ErrorLedger
+from tasks.measure.inference.past_errors import ErrorLedger
 from tasks.measure.inference.placebo_windows import PlaceboWindows, compare_windows, placebos, standard_error
 
 POWER_WANTED = 0.8
-LENGTHS = 6
 FURTHEST = 1_000.0
 """An effect of so many standard errors is found, or none is."""
 
 
 @dataclass(frozen=True)
 class Detectability:
-    """What could be told over a window of so many steps.
+    """What could be told over a window.
 
     `error` is the standard error in the metric's unit, `limit` how many of them an estimate must be off to count, and
     `past` (n_windows,) how far past windows without an action were off, in standard errors. Student's t with `freedom`
     degrees stands beside them, None where a metric that rests has no bell curve.
     """
 
-    steps: int
     error: float
     limit: float
     past: FloatArray
@@ -74,9 +72,9 @@ def detectability(
     if not error > 0:
         return None
     if windows.is_resting:
-        return Detectability(steps, error, _limit_at_rest(off / error, windows, alpha), off / error, None)
+        return Detectability(error, _limit_at_rest(off / error, windows, alpha), off / error, None)
     freedom = windows.independent_count - 1
-    return Detectability(steps, error, float(stdtrit(freedom, 1 - alpha / 2)), off / error, freedom)
+    return Detectability(error, float(stdtrit(freedom, 1 - alpha / 2)), off / error, freedom)
 
 
 def _limit_at_rest(off: FloatArray, windows: PlaceboWindows, alpha: float) -> float:
@@ -84,22 +82,3 @@ def _limit_at_rest(off: FloatArray, windows: PlaceboWindows, alpha: float) -> fl
     count = windows.independent_count
     share = (alpha * (1 + count) - 1) / count
     return float(np.quantile(np.abs(off), 1 - share)) if share > 0 else inf
-
-
-def lengths_up_to(steps: int) -> list[int]:
-    """Return the window lengths among which is chosen, the longest, `steps`, first."""
-    shortest = min(SHORTEST_WINDOW_STEPS, steps)
-    return sorted({round(each) for each in np.geomspace(shortest, steps, LENGTHS)}, reverse=True)
-
-
-def best_window(
-    forecast: FloatArray, ledger: ErrorLedger, steps: int, effect: float, *, alpha: float = 0.05
-) -> Detectability | None:
-    """Return what could be told of a believed effect over the window that suits it, at most `steps` long.
-
-    The longest that tells it with a chance of `POWER_WANTED`, for what is learned is to hold for the whole horizon. A
-    longer window is no surer: forecasts err more the further they reach. Where no window tells it, the longest.
-    """
-    offers = (detectability(forecast, ledger, each, alpha=alpha) for each in lengths_up_to(steps))
-    known = [each for each in offers if each is not None]
-    return next((each for each in known if each.power(effect) >= POWER_WANTED), known[0] if known else None)

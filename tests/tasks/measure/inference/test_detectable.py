@@ -9,7 +9,7 @@ import pytest
 
 from storage.records import Verdict
 from tasks.measure import ErrorLedger, measure_effect
-from tasks.measure.inference.detectable import POWER_WANTED, best_window, detectability, lengths_up_to
+from tasks.measure.inference.detectable import POWER_WANTED, detectability
 from tests.tasks.measure.worlds import DAY_STEPS, HORIZON, rhythm
 
 FOUND = {Verdict.IMPROVED, Verdict.WORSE}
@@ -50,7 +50,6 @@ def test_what_was_foretold_is_found_as_often_in_many_worlds() -> None:
 def test_a_past_too_short_for_a_verdict_tells_nothing_of_power() -> None:
     world = rhythm(3)
     assert detectability(world.forecast, ErrorLedger.empty(HORIZON), HORIZON) is None
-    assert best_window(world.forecast, ErrorLedger.empty(HORIZON), HORIZON, 1.0) is None
 
 
 def test_a_metric_that_rests_and_has_few_windows_can_tell_nothing() -> None:
@@ -62,9 +61,8 @@ def test_a_metric_that_rests_and_has_few_windows_can_tell_nothing() -> None:
     assert told.smallest() == inf, "twelve windows give p = 1/13 at least"
 
 
-def test_the_longest_window_that_tells_the_effect_is_taken_and_a_shorter_one_where_it_does_not() -> None:
+def test_where_forecasts_err_more_the_further_they_reach_the_first_steps_tell_more() -> None:
     rng = np.random.default_rng(4)
-    # Errors that grow the further a forecast reaches: the first steps tell more than all of them.
     errors = np.cumsum(rng.normal(0, 1, (20 * DAY_STEPS, HORIZON)), axis=1)
     ledger = ErrorLedger(errors, np.ones(len(errors)), 1.0, n_past=len(errors))
     level = np.full(HORIZON, 50.0)
@@ -72,13 +70,3 @@ def test_the_longest_window_that_tells_the_effect_is_taken_and_a_shorter_one_whe
     assert long is not None
     assert short is not None
     assert short.smallest() < long.smallest()
-    for effect, steps in ((1.1 * long.smallest(), HORIZON), (1.01 * short.smallest(), 5), (0.01, HORIZON)):
-        chosen = best_window(level, ledger, HORIZON, effect)
-        assert chosen is not None
-        assert chosen.steps == steps
-
-
-def test_window_lengths_begin_with_the_whole_and_end_with_the_shortest_sound_one() -> None:
-    assert lengths_up_to(60)[0] == 60
-    assert lengths_up_to(60)[-1] == 5
-    assert lengths_up_to(3) == [3]
