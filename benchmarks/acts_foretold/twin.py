@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.worlds import acts, pool
+from benchmarks.worlds import acts
 from benchmarks.worlds.against_truth import Share, plain_settings
 from benchmarks.worlds.simulated_world import SteppedWorld
 from flows.simulate import simulate
@@ -26,7 +26,7 @@ from storage.records import Outcome
 
 LEAST, MOST = 0.87, 0.93
 WORLDS: dict[str, type[SteppedWorld]] = {
-    kind.name: kind for kind in (acts.FourActs, acts.Late, acts.Lingering, acts.TwoActs, acts.Targets, pool.Pool)
+    kind.name: kind for kind in (acts.FourActs, acts.Late, acts.Lingering, acts.TwoActs, acts.Targets)
 }
 
 
