@@ -301,7 +301,7 @@ class PastForecasts:
     ) -> ErrorLedger:
         if not len(origins):
             return ErrorLedger.empty(self.grid.steps)
-        return build_ledger(
+        ledger = build_ledger(
             self.history.row(series),
             points,
             origins + self.grid.first_step,
@@ -309,6 +309,7 @@ class PastForecasts:
             acted=acted_in(self.history, self.around.acts, acted_on or series, self.judged),
             same_trigger=alike if alike is not None and alike.any() else None,
         )
+        return replace(ledger, foretold_error=self.grid.foretold_error(series))
 
     def _again(self, series: str, origins: IntArray | None = None) -> tuple[IntArray, FloatArray]:
         """Forecast a metric anew from past origins: their steps, and the point forecasts (n_origins, steps)."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from storage.records import FloatArray, Forecast
 from tasks.measure.inference.other_acts import OtherActs
+from tasks.measure.inference.placebo_windows import NORMAL_REACH
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,11 @@ class MetricGrid:
         """Return the lowest and highest quantile over the window, both (steps,)."""
         window = self.quantiles(series)
         return window[:, 0], window[:, -1]
+
+    def foretold_error(self, series: str) -> FloatArray:
+        """Return how far off the forecast took itself to be over the window, (steps,), as a standard error."""
+        low, high = self.band(series)
+        return np.asarray((high - low) / (2 * NORMAL_REACH))
 
     def quantiles(self, series: str) -> FloatArray:
         """Return the quantiles over the window without the act that is judged, (steps, n_levels)."""

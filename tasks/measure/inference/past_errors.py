@@ -24,6 +24,7 @@ class ErrorLedger:
     that figure now. `n_past` counts the action-free steps behind the ledger. `same_trigger` marks origins
     at which the condition that led to the action held as well; `origins` is the step index of each origin,
     `days_before` how many days before now it lies, `observed` what came in place of each error, where these are known.
+    `foretold_error` (h_steps,) is how far off the forecast that is judged by took itself to be, as a standard error.
     """
 
     errors: FloatArray
@@ -34,6 +35,7 @@ class ErrorLedger:
     origins: IntArray | None = None
     days_before: FloatArray | None = None
     observed: FloatArray | None = None
+    foretold_error: FloatArray | None = None
 
     def __post_init__(self) -> None:
         n_origins = len(self.errors)

@@ -138,6 +138,17 @@ def test_few_windows_with_the_same_trigger_widen_the_interval() -> None:
     assert measure_effect(WORLD.after, WORLD.forecast, few).standard_error > plain.standard_error
 
 
+@pytest.mark.parametrize(("foretold_sd", "wider"), [(0.0, 1.0), (0.01, 1.0), (100.0, 2.0)])
+def test_a_forecast_that_took_itself_to_be_further_off_widens_the_interval_and_never_narrows_it(
+    foretold_sd: float, wider: float
+) -> None:
+    usual = measure_effect(WORLD.after, WORLD.forecast, WORLD.ledger, metric_sd=WORLD.sd)
+    unsure = replace(WORLD.ledger, foretold_error=np.full(HORIZON, foretold_sd * WORLD.sd))
+    effect = measure_effect(WORLD.after, WORLD.forecast, unsure, metric_sd=WORLD.sd)
+    assert effect.estimate == usual.estimate
+    assert effect.high - effect.low >= wider * (usual.high - usual.low)
+
+
 def test_a_window_fixed_beforehand_is_kept() -> None:
     effect = measure_effect(WORLD.after, WORLD.forecast, WORLD.ledger, window_steps=7)
     assert effect.window_steps == 7
