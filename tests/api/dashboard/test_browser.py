@@ -8,7 +8,6 @@ import os
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from importlib.util import find_spec
 from pathlib import Path
 from time import monotonic, process_time, sleep
 from urllib.parse import quote
@@ -34,14 +33,12 @@ from storage.records import Approval, Autonomy, Cycle, GoalState, Pattern, Sampl
 from tests import PROJECT
 from tests.api import worlds
 from tests.api.conftest import RecordingTrigger
-from tests.api.dashboard.browser import BROWSER, Tab, browser, soon
+from tests.api.dashboard.browser import BROWSER, PICTURES, Tab, browser, soon
 from tests.conftest import free_port
 from tests.flows import worlds as flow_worlds
 
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="there is no Chromium here")
 
-PICTURES = Path(os.environ["FOREACT_TEST_PICTURES"]) if os.environ.get("FOREACT_TEST_PICTURES") else None
-"""The folder in which each page's picture is to be kept, for people to look at."""
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 EVIL = {"path": "/../<img src=x onerror=boom()>"}
 PAGES = (
@@ -171,9 +168,6 @@ def charts_of(tab: Tab) -> list[str]:
     return [f"#{name}" for name in tab.run("[...document.querySelectorAll('.plot')].map(each => each.id)")]
 
 
-GRAVE = """axe.run(%s, {resultTypes: ["violations"], %s}).then(all => all.violations.filter(
-  each => ["serious", "critical"].includes(each.impact)).map(
-  each => each.id + ": " + each.nodes.slice(0, 3).map(node => node.html.slice(0, 160)).join(" | ")))"""
 LOOKS = (
     ("light", 1280, ""),
     ("dark", 360, 'runOnly: ["color-contrast", "scrollable-region-focusable"]'),
@@ -181,13 +175,6 @@ LOOKS = (
 """The second time only what a theme or a width may change."""
 ALIKE = '{exclude: [["header.top"], ["footer"], ["#ask"]]}'
 """What is the same on every page is judged on the first one."""
-
-
-def axe_script() -> str:
-    spec = find_spec("axe_core_python")
-    assert spec is not None
-    assert spec.submodule_search_locations is not None
-    return (Path(spec.submodule_search_locations[0]) / "axe.min.js").read_text()
 
 
 def look(tab: Tab, theme: str, width: int) -> None:
@@ -201,7 +188,7 @@ def test_no_page_complains_scrolls_sideways_asks_elsewhere_or_keeps_anyone_out(
     tab: Tab, served: FacadeOnPort, settings: Settings
 ) -> None:
     """Wide and light, narrow and dark: axe-core finds nothing serious, such as names, contrast, order or roles."""
-    axe, troubles = axe_script(), {}
+    troubles = {}
     for path in (*PAGES, link_of(served, settings)[0].removeprefix(served.address), "/goals/none"):
         look(tab, *LOOKS[0][:2])
         tab.open(served.address + path)
@@ -210,11 +197,10 @@ def test_no_page_complains_scrolls_sideways_asks_elsewhere_or_keeps_anyone_out(
         found = [each for each in tab.complaints() if path != "/goals/none" or "404" not in each]
         found += [each for each in tab.asked() if not each.startswith((served.address, "blob:", "data:"))]
         whole = "document" if path == PAGES[0] else ALIKE
-        is_report = path.startswith("/backtests/")  # nothing runs in a report, axe neither
-        tab.run("1" if is_report else f"{axe}; 1")
+        is_report = path.startswith("/backtests/")  # nothing runs in a report that is served, axe neither
         for theme, width, rules in LOOKS:
             look(tab, theme, width)
-            found += [] if is_report else [f"{theme} {told}" for told in tab.run(GRAVE % (whole, rules))]
+            found += [] if is_report else [f"{theme} {told}" for told in tab.grave(whole, rules)]
             if tab.run("document.documentElement.scrollWidth") > width:
                 found.append(f"scrolls sideways at {width}")
             if PICTURES:
