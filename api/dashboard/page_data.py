@@ -212,7 +212,7 @@ def _chart(
         series=series,
         unit=unit,
         last=float(history[first[-1]]) if first.size else None,
-        svg=charts.forecast_chart(lines, f"{series}: history and forecast") if first.size or points else None,
+        svg=charts.forecast_chart(lines, f"{series}: history and forecast") if first.size > 1 or points else None,
         breach=risks[0] if risks else None,
         remark=_remark(forecast),
     )
