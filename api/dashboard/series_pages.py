@@ -26,7 +26,7 @@ Name = Annotated[str, Query(max_length=10_000, description="The series")]
 MOST_EVENTS = 50
 FRESH_MS = {"1h": 5_000, "6h": 15_000}
 SLOW_MS = 60_000
-AROUND = timedelta(hours=6)
+AROUND, MINUTE = timedelta(hours=6), timedelta(minutes=1)
 """How much of what came before and after a goal its chart shows."""
 
 
@@ -112,11 +112,13 @@ def chart_of(facade: Facade, name: str, shown: TimeRange) -> MetricChart:
 
 def chart_of_goal(facade: Facade, goal: GoalSummary) -> MetricChart | None:
     """Return the chart of a goal's metric from before it was set until after it ended; None where none is recorded."""
+    info = next((each for each in facade.store.samples.known() if each.series == goal.series), None)
+    if info is None:
+        return None
     now, longest = facade.clock(), queries.series.RANGES["28d"]
     until = min(now, goal.since + AROUND) if GoalState(goal.state).is_terminal else now
-    shown = queries.series.time_range(now, "1d", max(goal.created_at - AROUND, until - longest), until)
-    is_recorded = any(info.series == goal.series for info in facade.store.samples.known())
-    return chart_of(facade, goal.series, shown) if goal.series and is_recorded else None
+    since = max(goal.created_at - AROUND, until - longest, info.first or goal.created_at - AROUND)
+    return chart_of(facade, info.series, queries.series.time_range(now, "1d", min(since, until - MINUTE), until))
 
 
 def _concerns(pattern: Pattern, series: str) -> bool:
