@@ -51,7 +51,7 @@ function tellTimes(root) {
   }
 }
 
-const MOMENT = /(\d{4}-\d\d-\d\d) (\d\d:\d\d(?::\d\d)?) UTC/;
+const MOMENT = /(\d{4}-\d\d-\d\d) (\d\d:\d\d(?::\d\d)?) (?:UTC|\(UTC\))/;
 
 // Sentences are kept as they were written, with moments in UTC; whoever reads them here is told by his own clock.
 function tellMoments(root) {
