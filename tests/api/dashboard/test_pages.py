@@ -109,6 +109,12 @@ def test_a_goals_page_tells_the_decision_in_words(client: TestClient) -> None:
         assert f'data-post="/api/autonomous/goals/goal-1/{verb}"' in text
 
 
+def test_a_goal_of_which_no_cause_is_named_has_a_page(client: TestClient, store: Store, tick: datetime) -> None:
+    goal = worlds.a_goal("goal-7", tick, because={"causes": {"sentence": "No cause is named.", "ranked": []}})
+    store.goals.append([goal], [worlds.a_move("goal-7", GoalState.ACTIVE, tick)], "cycle-1")
+    assert "No cause is named." in client.get("/goals/goal-7").text
+
+
 def test_an_actions_page_draws_what_was_expected_and_what_came(
     client: TestClient, store: Store, tick: datetime
 ) -> None:
