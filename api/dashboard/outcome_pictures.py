@@ -27,7 +27,7 @@ GAP, LINE, SIZE = 14.0, 19.0, 1.25
 """Around a picture, of a line of words, and how much larger than on a page its chart is."""
 NAME_WIDTH = 9.2
 """Of an average letter of the title, which is larger and bold."""
-KEY = "— observed   - - forecast without the action, 90 % interval   shaded: judged"
+KEY = "— observed · - - forecast without the action, 90 % interval · shaded: judged"
 
 
 def picture_of(facade: Facade, outcome_id: str) -> Markup:

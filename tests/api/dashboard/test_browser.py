@@ -655,7 +655,7 @@ def watch(tab: Tab, seconds: int) -> None:
 
 
 @pytest.mark.proof
-@pytest.mark.parametrize("path", ["/", "/series/cpu_used_ratio?range=1h", "/backtests"])
+@pytest.mark.parametrize("path", ["/", "/series/cpu_used_ratio?range=1h", "/goals/goal-1", "/backtests"])
 def test_an_open_page_takes_a_fiftieth_of_a_core_of_the_facade_and_of_the_browser(
     tab: Tab, large: FacadeOnPort, path: str
 ) -> None:
