@@ -124,10 +124,10 @@ def _axes(scale: Scale, lines: Lines) -> Iterable[Markup]:
 def _moments(now_x: float, before_s: float, after_s: float, now_label: str) -> Iterable[Markup]:
     """Name the moment of a chart, and how far its ends are from it where there is room."""
     is_now, base, half = now_label == "now", HEIGHT - 6, _width(now_label) / 2
-    before, after = f"{span(before_s)} {'ago' if is_now else 'before'}", f"{span(after_s)} after"
-    after = f"in {span(after_s)}" if is_now else after
+    before = f"{span(before_s)} {'ago' if is_now else 'before'}"
+    after = f"in {span(after_s)}" if is_now else f"{span(after_s)} after"
     # Where there is no room on one side the name of the moment stands on the other one.
-    anchor, left = ("middle", now_x - half)
+    anchor, left = "middle", now_x - half
     if now_x + half > WIDTH - RIGHT:
         anchor, left = "end", now_x - 2 * half
     elif now_x - half < LEFT:

@@ -111,14 +111,16 @@ def chart_of(facade: Facade, name: str, shown: TimeRange) -> MetricChart:
 
 
 def chart_of_goal(facade: Facade, goal: GoalSummary) -> MetricChart | None:
-    """Return the chart of a goal's metric from before it was set until after it ended; None where none is recorded."""
+    """Return the chart of a goal's metric from before it was set until after it ended; None where none is kept."""
     info = next((each for each in facade.store.samples.known() if each.series == goal.series), None)
     if info is None:
         return None
     now, longest = facade.clock(), queries.series.RANGES["28d"]
     until = min(now, goal.since + AROUND) if GoalState(goal.state).is_terminal else now
     since = max(goal.created_at - AROUND, until - longest, info.first or goal.created_at - AROUND)
-    return chart_of(facade, info.series, queries.series.time_range(now, "1d", min(since, until - MINUTE), until))
+    shown = queries.series.time_range(now, "1d", min(since, until - MINUTE), until)
+    chart = chart_of(facade, info.series, shown)
+    return chart if chart.drawing else None
 
 
 def _concerns(pattern: Pattern, series: str) -> bool:

@@ -319,12 +319,13 @@ def test_every_operation_is_on_the_reference_page(client: TestClient) -> None:
 
 @given(
     history=arrays(float, st.integers(0, 40), elements=st.one_of(finite, st.just(float("nan")))),
-    point=arrays(float, st.integers(0, 40), elements=finite),
+    point=arrays(float, st.integers(0, 40), elements=st.one_of(finite, st.just(float("nan")))),
     bounds=st.lists(finite, max_size=3),
+    judged=st.none() | st.builds(JudgedWindow, *[st.floats(0, 2e9)] * 2, *[finite] * 2),
     unit=st.sampled_from(["", "ratio", "bytes", "ms"]),
 )
 def test_any_numbers_make_a_chart_that_parses(
-    history: np.ndarray, point: np.ndarray, bounds: list[float], unit: str
+    history: np.ndarray, point: np.ndarray, bounds: list[float], judged: JudgedWindow | None, unit: str
 ) -> None:
     lines = charts.Lines(
         unit=unit,
@@ -336,6 +337,7 @@ def test_any_numbers_make_a_chart_that_parses(
         low=point - 1,
         high=point + 1,
         bounds=tuple(("<b>", bound) for bound in bounds),
+        judged=judged,
     )
     drawn = charts.forecast_chart(lines, 'a "chart" & more')
     assert ElementTree.fromstring(drawn).tag == "svg"
