@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from markupsafe import Markup
 
-from api.dashboard.drawing import Box, Scale, drawing, element, line
+from api.dashboard.drawing import Box, Scale, colours, element, line, picture
 from flows.demo import DemoReport, Way
 from storage.records import FloatArray
 
@@ -17,14 +17,11 @@ MOST_MS = 380.0
 MEAN_OF_STEPS = 4
 """Twenty minutes to a point: finer is not seen."""
 STYLE = """
-svg{--back:#fff;--text:#18202c;--soft:#5f6b7c;--grid:#e2e6ec;--late:#c4262e;--good:#167a4a;--act:#3157d5}
-@media (prefers-color-scheme:dark){svg{--back:#0d1117;--text:#e6edf3;--soft:#9aa7b8;--grid:#2a323d;--late:#ff6b6b;
---good:#4cc38a;--act:#7aa2ff}}
-rect.back{fill:var(--back)}text{font:14px system-ui,sans-serif;fill:var(--soft)}text.title{font-size:20px;
-font-weight:650;fill:var(--text)}text.name{font-size:15px;font-weight:600;fill:var(--text)}text.big{font-size:30px;
-font-weight:700;fill:var(--late)}text.big.good{fill:var(--good)}.bound{stroke:var(--late);stroke-dasharray:5 4}
-.grid{stroke:var(--grid)}.value{fill:none;stroke:var(--text);stroke-width:1.2;stroke-linejoin:round}
-.late{fill:var(--late);opacity:.8}.act{stroke:var(--act);stroke-width:2}text.small{font-size:12px}
+text{font:14px system-ui,sans-serif;fill:var(--muted)}text.title{font-size:20px;font-weight:650;fill:var(--ink)}
+text.name{font-size:15px;font-weight:600;fill:var(--ink)}text.big{font-size:30px;font-weight:700;fill:var(--bad)}
+text.big.good{fill:var(--good)}text.small{font-size:12px}.bound{stroke:var(--bad);stroke-dasharray:5 4}
+.grid{stroke:var(--line)}.value{fill:none;stroke:var(--ink);stroke-width:1.2;stroke-linejoin:round}
+.late{fill:var(--bad);opacity:.8}.act{stroke:var(--accent);stroke-width:2}
 """
 
 
@@ -34,8 +31,6 @@ def draw(report: DemoReport) -> str:
     days = (report.foreact.times[-1] - report.foreact.times[0]).days + 1
     title = f"The same {days} days of a web shop: how long answers took"
     parts = [
-        element("style", STYLE),
-        element("rect", class_="back", width=WIDTH, height=height),
         element("text", title, class_="title", x=LEFT, y=30.0),
         element("text", _key(report.foreact.bound), class_="small", x=LEFT, y=52.0),
     ]
@@ -48,7 +43,7 @@ def draw(report: DemoReport) -> str:
         element("text", text, x=LEFT, y=height - FOOT + 16.0 + 20.0 * at) for at, text in enumerate(sentences(report))
     ]
     label = "; ".join(f"{way.name}: {way.late_minutes:,.0f} late minutes" for way in report.ways)
-    return str(drawing("demo", WIDTH, height, label, parts, xmlns="http://www.w3.org/2000/svg")) + "\n"
+    return f"{picture(WIDTH, height, label, colours() + STYLE, parts)}\n"
 
 
 def _key(bound: float) -> str:

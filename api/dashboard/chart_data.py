@@ -1,4 +1,4 @@
-"""What a chart shows, as JSON for the script that draws it and as CSV for people."""
+"""What a chart shows: as JSON for the script that draws it, as CSV, and as a drawing where no script runs."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+import numpy as np
 import orjson
 from fastapi.responses import Response
+from markupsafe import Markup
 
+from api.dashboard.charts import Lines, forecast_chart
 from api.dashboard.rendering import HEADERS
 from api.queries.series import SeriesContext
 
@@ -60,6 +63,28 @@ def as_csv(chart: ChartData, name: str) -> Response:
             rows.writerow([moment_of(at_s).isoformat(), "forecast", value, low, high])
     disposition = f'attachment; filename="{file_name(name)}.csv"'
     return Response(text.getvalue(), media_type="text/csv", headers={**HEADERS, "Content-Disposition": disposition})
+
+
+def as_drawing(chart: ChartData, label: str, at_s: float, at_label: str = "now") -> Markup | None:
+    """Draw a chart around a moment (epoch seconds) and its name; None where there is nothing to draw."""
+    fan, nothing = chart.context.fan, np.zeros(0)
+    if not chart.at_s and fan is None:
+        return None
+    ends = (fan.quantiles[0], fan.quantiles[-1]) if fan and fan.quantiles else (nothing, nothing)
+    lines = Lines(
+        unit=chart.context.unit,
+        now_s=at_s,
+        history_s=np.array(chart.at_s),
+        history=np.array(chart.value),
+        future_s=np.array(fan.at_s) if fan else nothing,
+        point=np.array(fan.point) if fan else nothing,
+        low=np.array(ends[0]),
+        high=np.array(ends[1]),
+        bounds=tuple((each.name, each.bound) for each in chart.context.objectives if each.is_line),
+        now_label=at_label,
+        judged=chart.context.judged,
+    )
+    return forecast_chart(lines, label)
 
 
 def file_name(name: str) -> str:

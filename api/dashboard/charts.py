@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from api.dashboard.drawing import Box, Scale, drawing, element, kept, line, nice_step, titled
 from api.dashboard.formatting import value
+from api.queries.series import JudgedWindow
 from storage.records import FloatArray
 from tasks.text import percent, span
 
@@ -19,7 +20,8 @@ LEFT, RIGHT, TOP, BOTTOM = 76.0, 10.0, 8.0, 22.0
 BOX = Box(LEFT, WIDTH - RIGHT, TOP, HEIGHT - BOTTOM)
 MOST_POINTS = 150
 MOST_HOVERS = 36
-LABEL_ROOM = 110.0
+LETTER_WIDTH = 7.5
+"""Of an average letter of a chart's words, in the widest of the usual fonts."""
 LEAST_REACH, LEAST_REACH_RATIO = 0.05, 0.04
 INTERVAL_SD = 3.0
 Z_90 = 1.645
@@ -41,12 +43,13 @@ class Lines:
     high: FloatArray
     bounds: tuple[tuple[str, float], ...] = ()
     now_label: str = "now"
+    judged: JudgedWindow | None = None
 
 
 def forecast_chart(lines: Lines, label: str) -> Markup:
-    """Draw a history, its forecast with the 90 % band, and the objectives' bounds."""
+    """Draw a history, its forecast with the 90 % band, the objectives' bounds, and what was judged after an act."""
     scale = _scale(lines)
-    parts = [*_axes(scale, lines), *_band(scale, lines), *_bounds(scale, lines)]
+    parts = [*_axes(scale, lines), *_judged(scale, lines), *_band(scale, lines), *_bounds(scale, lines)]
     parts.append(_path("history", scale.x(lines.history_s), scale.y(lines.history)))
     joined_s, joined = _joined(lines)
     parts.append(_path("forecast", scale.x(joined_s), scale.y(joined)))
@@ -115,15 +118,30 @@ def _axes(scale: Scale, lines: Lines) -> Iterable[Markup]:
         yield _tick(LEFT - 6, y + 3.5, value(tick, lines.unit), text_anchor="end")
     now_x = float(scale.x(lines.now_s))
     yield element("line", class_="now", x1=now_x, y1=TOP, x2=now_x, y2=HEIGHT - BOTTOM)
-    base = HEIGHT - 6
-    before_s, after_s = lines.now_s - scale.start_s, scale.end_s - lines.now_s
-    if before_s > 0 and now_x - LEFT > LABEL_ROOM:
-        yield _tick(LEFT, base, f"{span(before_s)} ago")
-    has_future = after_s > 0.05 * (before_s + after_s)
-    anchor = "middle" if has_future else "end"
-    yield _tick(now_x, base, lines.now_label, text_anchor=anchor)
-    if has_future:
-        yield _tick(WIDTH - RIGHT, base, f"in {span(after_s)}", text_anchor="end")
+    yield from _moments(now_x, lines.now_s - scale.start_s, scale.end_s - lines.now_s, lines.now_label)
+
+
+def _moments(now_x: float, before_s: float, after_s: float, now_label: str) -> Iterable[Markup]:
+    """Name the moment of a chart, and how far its ends are from it where there is room."""
+    is_now, base, half = now_label == "now", HEIGHT - 6, _width(now_label) / 2
+    before = f"{span(before_s)} {'ago' if is_now else 'before'}"
+    after = f"in {span(after_s)}" if is_now else f"{span(after_s)} after"
+    # Where there is no room on one side the name of the moment stands on the other one.
+    anchor, left = "middle", now_x - half
+    if now_x + half > WIDTH - RIGHT:
+        anchor, left = "end", now_x - 2 * half
+    elif now_x - half < LEFT:
+        anchor, left = "start", now_x
+    yield _tick(now_x, base, now_label, text_anchor=anchor)
+    if before_s > 0 and LEFT + _width(before) < left:
+        yield _tick(LEFT, base, before)
+    if after_s > 0 and left + 2 * half < WIDTH - RIGHT - _width(after):
+        yield _tick(WIDTH - RIGHT, base, after, text_anchor="end")
+
+
+def _width(words: str) -> float:
+    """Return how wide words are, with a gap to the next."""
+    return len(words) * LETTER_WIDTH + 8
 
 
 def _tick(x: float, y: float, text: str, **attributes: str) -> Markup:
@@ -131,13 +149,26 @@ def _tick(x: float, y: float, text: str, **attributes: str) -> Markup:
 
 
 def _band(scale: Scale, lines: Lines) -> Iterable[Markup]:
-    if not lines.low.size:
+    is_known = np.isfinite(lines.low) & np.isfinite(lines.high)
+    keep = [each for each in kept(len(lines.low), MOST_POINTS) if is_known[each]]
+    if not keep:
         return
-    keep = kept(len(lines.future_s), MOST_POINTS)
     x = scale.x(lines.future_s[keep]).tolist()
     upper, lower = scale.y(lines.high[keep]).tolist(), scale.y(lines.low[keep]).tolist()
     corners = [*zip(x, upper, strict=True), *reversed(list(zip(x, lower, strict=True)))]
     yield element("polygon", class_="band", points=" ".join(f"{a:.1f},{b:.1f}" for a, b in corners))
+
+
+def _judged(scale: Scale, lines: Lines) -> Iterable[Markup]:
+    """Shade the steps after an act that were judged, and draw the two means that were compared."""
+    if (judged := lines.judged) is None:
+        return
+    left, right = float(scale.x(judged.from_s)), float(scale.x(judged.to_s))
+    place = {"x": left, "y": TOP, "width": right - left, "height": HEIGHT - TOP - BOTTOM}
+    yield element("rect", class_="judged", **place)
+    for name, mean in (("mean foreseen", judged.expected), ("mean", judged.actual)):
+        y = float(scale.y(mean))
+        yield element("line", class_=name, x1=left, y1=y, x2=right, y2=y)
 
 
 def _bounds(scale: Scale, lines: Lines) -> Iterable[Markup]:

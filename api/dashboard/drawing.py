@@ -1,10 +1,12 @@
-"""What every chart draws with: elements, a scale, a line that breaks where values are missing, round steps."""
+"""What every chart draws with: elements, a scale, a line that breaks where values are missing, round steps, colours."""
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ from markupsafe import Markup, escape
 
 from storage.records import FloatArray
 
+STATIC = Path(__file__).parent / "static"
 REACH = 0.05
 """How far beyond the values' edges a line may run, as a share of their height."""
 
@@ -73,6 +76,24 @@ def drawing(class_: str, width: float, height: float, label: str, parts: Iterabl
     """Return a whole drawing of a size, and what it is for those who do not see it."""
     head = {"class_": class_, "viewBox": f"0 0 {width:g} {height:g}", "role": "img", "aria_label": label, **further}
     return element("svg", *parts, **head)
+
+
+def picture(width: float, height: float, label: str, style: str, parts: Iterable[Markup]) -> Markup:
+    """Return a drawing that stands alone: it has its own size and style, and loads nothing."""
+    size = {"width": f"{width:g}", "height": f"{height:g}", "xmlns": "http://www.w3.org/2000/svg"}
+    back = element("rect", width=width, height=height, fill="var(--card)")
+    return drawing("picture", width, height, label, [element("style", style), back, *parts], **size)
+
+
+def colours() -> str:
+    """Return the colours of the pages for what stands alone: dark where whoever looks at it prefers that."""
+    light, dark = re.findall(r":root\S* ({.*?\n})", (STATIC / "foreact.css").read_text(), re.DOTALL)[:2]
+    return f":root {light}\n@media (prefers-color-scheme: dark) {{ :root {dark} }}\n"
+
+
+def style_of_pages(*further: str) -> str:
+    """Return the style of the pages, with further sheets, for what stands alone."""
+    return "".join([*((STATIC / name).read_text() for name in ("foreact.css", *further)), colours()])
 
 
 def line(x: FloatArray, y: FloatArray, most: int) -> str:

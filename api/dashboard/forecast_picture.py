@@ -7,36 +7,28 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from api.dashboard.charts import HEIGHT, WIDTH
-from api.dashboard.drawing import drawing, element
+from api.dashboard.drawing import element, picture, style_of_pages
 from api.dashboard.page_data import Chart, turn_charts
-from api.dashboard.rendering import HERE
 from api.facade import Facade
 from storage.records import Cycle
 from tasks.text import moment, percent
 
 COLUMNS, GAP, TITLE = 2, 14.0, 24.0
-_STYLE = """
+STYLE = """
 text { font: 13px system-ui, sans-serif; fill: var(--muted); }
 .name { font-size: 15px; font-weight: 600; fill: var(--ink); }
-.back { fill: var(--bg); }
 """
 
 
-def picture(facade: Facade, cycle: Cycle) -> Markup:
+def forecast_picture(facade: Facade, cycle: Cycle) -> Markup:
     """Draw the metrics that mattered most to a turn: their history up to it, and what it foresaw."""
     shown = [chart for chart in turn_charts(facade, cycle) if chart.svg is not None]
     rows = -(-len(shown) // COLUMNS)
     width = GAP + COLUMNS * (WIDTH + GAP)
     height = 2 * GAP + TITLE + rows * (TITLE + HEIGHT + GAP)
     title = f"What foreact foresaw at {moment(cycle.tick)}" if shown else "Nothing was recorded yet."
-    parts = [
-        element("style", (HERE / "static" / "foreact.css").read_text() + _STYLE),
-        element("rect", class_="back", width=width, height=height),
-        element("text", title, x=GAP, y=GAP + TITLE / 2),
-        *_cells(shown),
-    ]
-    size = {"width": f"{width:g}", "height": f"{height:g}", "xmlns": "http://www.w3.org/2000/svg"}
-    return drawing("picture", width, height, title, parts, **size)
+    head = element("text", title, x=GAP, y=GAP + TITLE / 2)
+    return picture(width, height, title, style_of_pages() + STYLE, [head, *_cells(shown)])
 
 
 def _cells(shown: Sequence[Chart]) -> list[Markup]:

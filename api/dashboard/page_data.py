@@ -16,10 +16,9 @@ from api.dashboard import charts
 from api.facade import Facade
 from api.models.agent import Status
 from api.models.forecasts import Predictions, SeriesForecast
-from api.models.goals import ActionDetail, GoalSummary
+from api.models.goals import ActionDetail, GoalDetail, GoalSummary
 from api.queries.agent import ReceiptsSoFar
 from api.queries.forecasts import Foreseen
-from api.queries.series import SeriesContext, TimeRange
 from storage.actions import ActionView
 from storage.engine.query_cache import CLOCK
 from storage.facts import STANDINGS
@@ -31,6 +30,7 @@ from tasks.objectives.in_force import objectives_in_force
 CHARTS_SHOWN = 6
 ACTIONS_SHOWN = 12
 GOALS_SHOWN = 12
+EFFECTS_DRAWN = 6
 HORIZON_HOURS = 24.0
 MOST_STEPS = 288
 RECENT = timedelta(hours=1)
@@ -212,7 +212,7 @@ def _chart(
         series=series,
         unit=unit,
         last=float(history[first[-1]]) if first.size else None,
-        svg=charts.forecast_chart(lines, f"{series}: history and forecast") if first.size or points else None,
+        svg=charts.forecast_chart(lines, f"{series}: history and forecast") if first.size > 1 or points else None,
         breach=risks[0] if risks else None,
         remark=_remark(forecast),
     )
@@ -222,28 +222,6 @@ def _remark(forecast: SeriesForecast | None) -> str:
     if forecast is None:
         return ""
     return forecast.refusal or "; ".join(forecast.warnings)
-
-
-def series_drawing(facade: Facade, series: str, known: SeriesContext, shown: TimeRange) -> Markup | None:
-    """Draw a metric with its forecast: what is seen at once, and all there is where no script runs."""
-    fan, nothing = known.fan, np.zeros(0)
-    moments_s, values = queries.series.history(facade, series, shown.since, shown.until)
-    if not moments_s and fan is None:
-        return None
-    has_band = fan is not None and len(fan.quantiles) > 1
-    lines = charts.Lines(
-        unit=known.unit,
-        now_s=shown.until.timestamp(),
-        history_s=np.array(moments_s),
-        history=np.array(values),
-        future_s=np.array(fan.at_s) if fan else nothing,
-        point=np.array(fan.point) if fan else nothing,
-        low=np.array(fan.quantiles[0]) if fan and has_band else nothing,
-        high=np.array(fan.quantiles[-1]) if fan and has_band else nothing,
-        bounds=tuple((each.name, each.bound) for each in known.objectives if each.is_line),
-        now_label=f"{shown.until:%d %b %H:%M} UTC" if shown.is_past else "now",
-    )
-    return charts.forecast_chart(lines, f"{series}: history and forecast")
 
 
 def patterns_behind(facade: Facade, because: Mapping[str, Any]) -> list[Pattern]:
@@ -259,6 +237,12 @@ def margin(decision: Decision) -> tuple[Alternative, float] | None:
     others = [each for each in decision.alternatives if (each.action, each.target, each.params) != chosen]
     best = max(others, key=lambda each: each.value, default=None)
     return None if best is None else (best, decision.chosen.value - best.value)
+
+
+def outcomes_to_draw(goal: GoalDetail) -> list[Outcome]:
+    """Return the newest outcomes on the targets and guards of a goal's actions, newest first."""
+    every = [each for action in goal.actions for each in action.outcomes if each.role != "side_effect"]
+    return sorted(every, key=lambda each: each.measured_at, reverse=True)[:EFFECTS_DRAWN]
 
 
 def can_be_undone(action: ActionDetail) -> bool:

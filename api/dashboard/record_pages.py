@@ -6,10 +6,12 @@ from fastapi import APIRouter
 from fastapi.responses import HTMLResponse, Response
 
 from api import commands, queries
-from api.dashboard import answer_form, forecast_picture, outcome_pictures, page_data
+from api.dashboard import answer_form, outcome_pictures, page_data
 from api.dashboard.chart_data import as_csv, as_json
+from api.dashboard.forecast_picture import forecast_picture
 from api.dashboard.list_pages import goals_page
 from api.dashboard.rendering import CHART_POLICY, HEADERS_OF_PICTURE, Pages
+from api.dashboard.series_pages import chart_of_goal
 from api.dependencies import FacadeDep
 from storage.errors import ForeactError
 
@@ -30,12 +32,13 @@ def _add_goal_and_action(router: APIRouter, pages: Pages) -> None:
     def goal(goal_id: str, facade: FacadeDep) -> HTMLResponse:
         """Show one goal: why it was set, what was decided, done and changed."""
         detail = queries.goals.detail(facade, goal_id)
-        pictures = outcome_pictures.target_pictures(facade, [each for act in detail.actions for each in act.outcomes])
         return pages.page(
             facade,
             "goal.html",
+            policy=CHART_POLICY,
             goal=detail,
-            pictures=pictures,
+            metric=chart_of_goal(facade, detail),
+            outcomes=page_data.outcomes_to_draw(detail),
             cycle_id=facade.store.goals.cycle_of(goal_id),
             patterns=page_data.patterns_behind(facade, detail.because),
         )
@@ -45,8 +48,6 @@ def _add_goal_and_action(router: APIRouter, pages: Pages) -> None:
     def action(action_id: str, facade: FacadeDep) -> HTMLResponse:
         """Show one action with its receipt and what it changed."""
         detail = queries.goals.action_detail(facade, commands.operator.existing(facade, action_id), facade.clock())
-        target = page_data.target_outcome(detail)
-        picture = outcome_pictures.drawn(facade, target) if target else None
         fields = answer_form.fields_of(facade, detail.action) if detail.needs_approval else []
         can_be_told = queries.estimands.said(facade, action_id)
         return pages.page(
@@ -54,8 +55,7 @@ def _add_goal_and_action(router: APIRouter, pages: Pages) -> None:
             "action.html",
             policy=CHART_POLICY,
             detail=detail,
-            target=target,
-            picture=picture,
+            target=page_data.target_outcome(detail),
             fields=fields,
             can_be_told=can_be_told,
             cycle_id=facade.store.actions.cycle_of(action_id),
@@ -84,14 +84,12 @@ def _add_decision_and_outcome(router: APIRouter, pages: Pages) -> None:
     def outcome(outcome_id: str, facade: FacadeDep) -> HTMLResponse:
         """Show one outcome: what was seen, what would have been, and the difference."""
         detail = queries.outcomes.detail(facade, outcome_id)
-        picture = outcome_pictures.drawn(facade, detail.outcome)
         return pages.page(
             facade,
             "outcome.html",
             policy=CHART_POLICY,
             outcome=detail.outcome,
             estimand=detail.estimand,
-            picture=picture,
             cycle_id=facade.store.outcomes.cycle_of(outcome_id),
         )
 
@@ -160,5 +158,5 @@ def _add_what_is_wanted(router: APIRouter, pages: Pages) -> None:
     @router.get("/cycles/{cycle_id}/forecast.svg")
     def forecast(cycle_id: str, facade: FacadeDep) -> Response:
         """Draw what one turn of the loop foresaw, as a picture that other programs show."""
-        drawn = forecast_picture.picture(facade, queries.agent.cycle(facade, cycle_id).cycle)
+        drawn = forecast_picture(facade, queries.agent.cycle(facade, cycle_id).cycle)
         return Response(drawn, media_type="image/svg+xml", headers=HEADERS_OF_PICTURE)

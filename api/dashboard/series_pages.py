@@ -3,27 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Annotated
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import HTMLResponse, Response
+from markupsafe import Markup
 
 from api import queries
-from api.dashboard import page_data
-from api.dashboard.chart_data import ChartData, as_csv, as_json, file_name, moment_of
+from api.dashboard.chart_data import ChartData, as_csv, as_drawing, as_json, file_name, moment_of
 from api.dashboard.rendering import CHART_POLICY, Pages
 from api.dependencies import FacadeDep
 from api.facade import Facade
-from api.queries.series import TimeRange
-from storage.records import Pattern
+from api.models.goals import GoalSummary
+from api.queries.series import SeriesContext, TimeRange
+from storage.records import GoalState, Pattern
 
 Name = Annotated[str, Query(max_length=10_000, description="The series")]
 MOST_EVENTS = 50
 FRESH_MS = {"1h": 5_000, "6h": 15_000}
 SLOW_MS = 60_000
+AROUND, MINUTE = timedelta(hours=6), timedelta(minutes=1)
+"""How much of what came before and after a goal its chart shows."""
+
+
+@dataclass(frozen=True)
+class MetricChart:
+    """The chart of a metric on a page: where its data come from, and what it has without a script."""
+
+    name: str
+    known: SeriesContext
+    shown: TimeRange
+    drawing: Markup | None
+    query: str
+    file: str
+    every_ms: int
 
 
 def _asked(
@@ -63,25 +80,47 @@ def add(router: APIRouter, pages: Pages) -> None:
     def series(name: str, facade: FacadeDep, asked: Asked) -> HTMLResponse:
         """Show one metric: its past and forecast, its objectives, and what happened to it."""
         shown = asked(facade.clock())
-        known = queries.series.context(facade, name, shown)
+        metric = chart_of(facade, name, shown)
         return pages.page(
             facade,
             "series.html",
             policy=CHART_POLICY,
-            name=name,
-            known=known,
-            events=known.events[: -MOST_EVENTS - 1 : -1],
-            shown=shown,
-            address=urlencode({"name": name, **_address(shown)}),
-            file=file_name(_titled(name, shown)),
-            every_ms=0 if shown.is_past else FRESH_MS.get(shown.name, SLOW_MS),
+            metric=metric,
+            events=metric.known.events[: -MOST_EVENTS - 1 : -1],
             ranges=list(queries.series.RANGES),
-            drawing=page_data.series_drawing(facade, name, known, shown),
             goals=[view for view in facade.store.goals.open() if name in (view.goal.series, *view.goal.members)],
             moment=moment_of,
             outcomes=facade.store.outcomes.of_series(name, MOST_EVENTS),
             patterns=[each for each in queries.agent.patterns(facade).patterns if _concerns(each, name)],
         )
+
+
+def chart_of(facade: Facade, name: str, shown: TimeRange) -> MetricChart:
+    """Return the chart of a metric in a range; raises `series_unknown`."""
+    chart = _chart(facade, name, shown)
+    until = f"{shown.until:%d %b %H:%M} UTC" if shown.is_past else "now"
+    return MetricChart(
+        name=name,
+        known=chart.context,
+        shown=shown,
+        drawing=as_drawing(chart, f"{name}: history and forecast", shown.until.timestamp(), until),
+        query=urlencode({"name": name, **_address(shown)}),
+        file=file_name(_titled(name, shown)),
+        every_ms=0 if shown.is_past else FRESH_MS.get(shown.name, SLOW_MS),
+    )
+
+
+def chart_of_goal(facade: Facade, goal: GoalSummary) -> MetricChart | None:
+    """Return the chart of a goal's metric from before it was set until after it ended; None where none is kept."""
+    info = next((each for each in facade.store.samples.known() if each.series == goal.series), None)
+    if info is None:
+        return None
+    now, longest = facade.clock(), queries.series.RANGES["28d"]
+    until = min(now, goal.since + AROUND) if GoalState(goal.state).is_terminal else now
+    since = max(goal.created_at - AROUND, until - longest, info.first or goal.created_at - AROUND)
+    shown = queries.series.time_range(now, "1d", min(since, until - MINUTE), until)
+    chart = chart_of(facade, info.series, shown)
+    return chart if chart.drawing else None
 
 
 def _concerns(pattern: Pattern, series: str) -> bool:

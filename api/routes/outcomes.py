@@ -45,4 +45,4 @@ def outcome(outcome_id: str, facade: FacadeDep) -> OutcomeDetail:
 )
 def picture(outcome_id: str, facade: FacadeDep) -> Response:
     """Draw an outcome: history, forecast with its interval, observed values, the action and its effect."""
-    return SvgResponse(outcome_pictures.picture(facade, outcome_id), headers=HEADERS_OF_PICTURE)
+    return SvgResponse(outcome_pictures.picture_of(facade, outcome_id), headers=HEADERS_OF_PICTURE)

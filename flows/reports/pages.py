@@ -16,6 +16,7 @@ from markupsafe import Markup
 
 from api import dashboard
 from api.dashboard import charts, formatting
+from api.dashboard.drawing import style_of_pages
 from api.dashboard.timeline import Mark, Stretch, Timeline, timeline
 from flows.reports.episodes import Episode
 from flows.reports.results import BacktestReport, Comparison, SimulationReport
@@ -173,7 +174,13 @@ def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    environment.filters |= {"value": formatting.value, "span": span, "tone": formatting.tone, "when": _when}
+    environment.filters |= {
+        "value": formatting.value,
+        "span": span,
+        "tone": formatting.tone,
+        "when": _when,
+        "title_case": formatting.title,
+    }
     environment.filters |= {"words": lambda name: str(name).replace("_", " ")}
     environment.globals |= {"version": VERSION, "most_rows": MOST_ROWS, "interval": effect_interval}
     return environment
@@ -189,7 +196,7 @@ def effect_interval(outcome: Outcome) -> Markup | str:
 
 
 def _render(template: str, **values: Any) -> str:
-    style = (HERE / "static" / "foreact.css").read_text() + (HERE / "static" / "report.css").read_text()
+    style = style_of_pages("report.css")
     allowed = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     page = _environment().get_template(f"report/{template}")
     return page.render(style=Markup(style), style_hash=allowed, **values)

@@ -294,7 +294,7 @@ class Comparison:
         ]
 
     def only(self, which: BacktestReport) -> list[str]:
-        """Return the breaches, as `objective series start`, that only this one of the two foretold."""
+        """Return the breaches, as `objective: series, start`, that only this one of the two foretold."""
         foretold = [{_name(e) for e in report.episodes if e.warning == "foretold"} for report in (self.one, self.other)]
         own, others = foretold if which is self.one else reversed(foretold)
         return sorted(own - others)
@@ -312,4 +312,4 @@ class Comparison:
 
 
 def _name(episode: Any) -> str:
-    return f"{episode.objective} {episode.series} {episode.start:%Y-%m-%dT%H:%M}"
+    return f"{episode.objective}: {episode.series}, {episode.start:%Y-%m-%d %H:%M} UTC"

@@ -25,12 +25,22 @@ def unheard(
         return []
     metrics = {metric_of(series) for series in recorded}
     wanted = [*_of_objectives(objectives), *_of_actions(traits)]
+    named: dict[str, list[str]] = {}
+    for where, name in wanted:
+        if not _is_recorded(name, metrics, recorded):
+            named.setdefault(name, []).append(where)
     missing = [
-        f"{where} names {name}, and nothing is recorded under that name{_meant(name, metrics, recorded)}"
-        for where, name in wanted
-        if not _is_recorded(name, metrics, recorded)
+        f"{_who(places)} {name}, and nothing is recorded under that name{_meant(name, metrics, recorded)}"
+        for name, places in named.items()
     ]
-    return [*dict.fromkeys(missing), *_impossible_ratios(objectives, metrics, recorded)]
+    return [*missing, *_impossible_ratios(objectives, metrics, recorded)]
+
+
+def _who(places: Sequence[str]) -> str:
+    """Return who names something, and the verb that goes with it."""
+    each = list(dict.fromkeys(places))
+    told = f"{', '.join(each[:-1])} and {each[-1]} name" if len(each) > 1 else f"{each[0]} names"
+    return told[0].upper() + told[1:]
 
 
 def _of_objectives(objectives: Iterable[Objective]) -> Iterator[tuple[str, str]]:
@@ -43,8 +53,8 @@ def _of_objectives(objectives: Iterable[Objective]) -> Iterator[tuple[str, str]]
             "capacity": each.capacity,
             "response.per": per,
         }
-        yield from ((f"The {key} of objective {each.name}", name) for key, name in single.items() if name is not None)
-        yield from ((f"A guard of objective {each.name}", name) for name in each.guards)
+        yield from ((f"the {key} of objective {each.name}", name) for key, name in single.items() if name is not None)
+        yield from ((f"a guard of objective {each.name}", name) for name in each.guards)
 
 
 def _of_actions(traits: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, str]]:

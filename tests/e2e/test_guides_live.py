@@ -86,6 +86,8 @@ class Newcomer:
 
     def _terminal(self, lines: Sequence[str], output: int | IO[bytes]) -> subprocess.Popen[bytes]:
         assert all(line in self.pages for line in lines), lines
+        # Where the tests run in the background Ctrl-C is ignored, and would be in a terminal that is opened from there.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         ours = ("FOREACT_", "PREFECT_", "PYTHON")
         environment = {name: text for name, text in os.environ.items() if not name.startswith(ours)}
         return subprocess.Popen(

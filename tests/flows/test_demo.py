@@ -50,7 +50,7 @@ def test_the_demo_sees_the_rush_coming_and_shows_what_that_changed(tmp_path: Pat
     picture = ElementTree.fromstring(files.picture.read_text())
     texts = ["".join(each.itertext()) for each in picture.iter() if each.tag.endswith("}text")]
     assert {f"{way.late_minutes:,.0f}" for way in report.ways} <= set(texts)
-    assert "prefers-color-scheme:dark" in files.picture.read_text()
+    assert "prefers-color-scheme: dark" in files.picture.read_text()
     assert "<script" not in files.report.read_text()
     loop.store.close()
 

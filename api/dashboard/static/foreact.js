@@ -51,17 +51,16 @@ function tellTimes(root) {
   }
 }
 
-const MOMENT = /(\d{4}-\d\d-\d\d) (\d\d:\d\d(?::\d\d)?) UTC/;
+const MOMENT = /(\d{4}-\d\d-\d\d) (\d\d:\d\d(?::\d\d)?) (?:UTC|\(UTC\))/;
 
 // Sentences are kept as they were written, with moments in UTC; whoever reads them here is told by his own clock.
 function tellMoments(root) {
   const walk = document.createTreeWalker(root, NodeFilter.SHOW_TEXT), found = [];
   while (walk.nextNode()) {
     const text = walk.currentNode;
-    if (MOMENT.test(text.data) && !text.parentElement.closest("time, title, pre, code, textarea, script")) found.push(text);
+    if (MOMENT.test(text.data) && !text.parentElement.closest("time, svg, pre, code, textarea, script")) found.push(text);
   }
-  for (const text of found.filter((each) => each.parentElement.closest("svg"))) tellDrawn(text);
-  for (let text of found.filter((each) => !each.parentElement.closest("svg"))) {
+  for (let text of found) {
     for (let match = MOMENT.exec(text.data); match; match = MOMENT.exec(text.data)) {
       const said = text.splitText(match.index), time = document.createElement("time");
       text = said.splitText(match[0].length);
@@ -71,14 +70,6 @@ function tellMoments(root) {
       said.replaceWith(time);
     }
   }
-}
-
-// A word of a drawing is told in the viewer's zone too; over it stands what was written.
-function tellDrawn(text) {
-  const title = document.createElementNS("http://www.w3.org/2000/svg", "title");
-  title.textContent = text.data;
-  if (text.parentElement.tagName === "text") text.parentElement.append(title);
-  text.data = text.data.replace(MOMENT, (_, day, time) => calendar.format(new Date(`${day}T${time}Z`)));
 }
 
 function replacePanel(fresh) {

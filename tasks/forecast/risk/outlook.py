@@ -188,9 +188,8 @@ def predicted_state(
     state = max(shares, key=lambda name: shares[name])
     resolved = min(recalibration.unhealthy.forecasts, recalibration.critical.forecasts)
     n_paths, n_objectives = max(len(hit.broken) for hit in hits), len({hit.objective for hit in hits})
-    reason = (
-        f"{percent(raw.by_name()[state])} of {n_paths} joint paths over {n_objectives} objectives are in this state"
-    )
+    wanted = f"{n_objectives} objective{'' if n_objectives == 1 else 's'}"
+    reason = f"so it is in {percent(raw.by_name()[state])} of {n_paths} futures simulated for {wanted}"
     if needed > 1:
         reason += f"; {min(needed, n_objectives)} of {n_objectives} must be broken to count"
     if recalibration.unhealthy.serves:

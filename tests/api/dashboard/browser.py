@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,7 +19,12 @@ import httpx
 from websockets.sync.client import ClientConnection, connect
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
+PICTURES = Path(os.environ["FOREACT_TEST_PICTURES"]) if os.environ.get("FOREACT_TEST_PICTURES") else None
+"""The folder in which each page's picture is to be kept, for people to look at."""
 PATIENCE_S = 60.0
+GRAVE = """axe.run(%s, {resultTypes: ["violations"], %s}).then(all => all.violations.filter(
+  each => ["serious", "critical"].includes(each.impact)).map(
+  each => each.id + ": " + each.nodes.slice(0, 3).map(node => node.html.slice(0, 160)).join(" | ")))"""
 T = TypeVar("T")
 
 
@@ -105,6 +112,12 @@ class Tab:
                 told.append(json.dumps(params["args"])[:500])
         return told
 
+    def grave(self, what: str = "document", rules: str = "") -> list[str]:
+        """Return what axe-core finds serious or critical in a part of the page, by some of its rules or all."""
+        if self.run("typeof axe") == "undefined":
+            self.run(f"{_axe_script()}; 1")
+        return list(self.run(GRAVE % (what, rules)))
+
     def asked(self) -> list[str]:
         """Return the addresses that the page asked for."""
         return [
@@ -129,6 +142,14 @@ class Tab:
         size = self.call("Page.getLayoutMetrics")["cssContentSize"]
         told = self.call("Page.captureScreenshot", captureBeyondViewport=True, clip={**size, "scale": 1})
         file.write_bytes(base64.b64decode(told["data"]))
+
+
+@cache
+def _axe_script() -> str:
+    spec = find_spec("axe_core_python")
+    assert spec is not None
+    assert spec.submodule_search_locations is not None
+    return (Path(spec.submodule_search_locations[0]) / "axe.min.js").read_text()
 
 
 @contextmanager

@@ -5,8 +5,6 @@ from __future__ import annotations
 import ast
 import itertools
 import re
-from collections.abc import Iterator
-from dataclasses import replace
 from datetime import datetime, timedelta
 from html import unescape
 from pathlib import Path
@@ -22,15 +20,15 @@ from hypothesis.extra.numpy import arrays
 
 from api.app import create_app
 from api.dashboard import charts, formatting
-from api.dashboard import outcome_chart as outcome_chart_module
-from api.dashboard.outcome_chart import OutcomeLines, outcome_chart
-from api.dashboard.rendering import HERE
+from api.dashboard.drawing import STATIC
+from api.dashboard.outcome_pictures import SIZE
 from api.dashboard.timeline import Mark, Stretch, Timeline, timeline
 from api.prefect_client import Started
+from api.queries.series import JudgedWindow
 from settings import Settings, load_settings
 from storage import Store
 from storage.facts import BACKTEST_PROGRESS, BacktestProgress
-from storage.records import Breach, FlipPoint, GoalState, Pattern
+from storage.records import Breach, FlipPoint, GoalState, Pattern, Verdict
 from tests.api import worlds
 from tests.api.conftest import BASE, RecordingTrigger
 from tests.test_borders import modules
@@ -111,6 +109,12 @@ def test_a_goals_page_tells_the_decision_in_words(client: TestClient) -> None:
         assert f'data-post="/api/autonomous/goals/goal-1/{verb}"' in text
 
 
+def test_a_goal_of_which_no_cause_is_named_has_a_page(client: TestClient, store: Store, tick: datetime) -> None:
+    goal = worlds.a_goal("goal-7", tick, because={"causes": {"sentence": "No cause is named.", "ranked": []}})
+    store.goals.append([goal], [worlds.a_move("goal-7", GoalState.ACTIVE, tick)], "cycle-1")
+    assert "No cause is named." in client.get("/goals/goal-7").text
+
+
 def test_an_actions_page_draws_what_was_expected_and_what_came(
     client: TestClient, store: Store, tick: datetime
 ) -> None:
@@ -121,7 +125,7 @@ def test_an_actions_page_draws_what_was_expected_and_what_came(
     evidence = {"forecast": [0.5] * 10, "observed": [0.4] * 10, "step_s": 60}
     store.outcomes.append([worlds.an_outcome(action, tick).model_copy(update={"evidence": evidence})], "cycle-1")
     text = client.get("/actions/action-9").text
-    assert "forecast without the action, 90 % interval" in text
+    assert 'src="/api/autonomous/outcomes/outcome-action-9/picture"' in text
     told = client.get("/outcomes/outcome-action-9/data").json()
     assert told["context"]["fan"]["point"] == [0.5] * 10
     assert (told["context"]["events"][0]["href"], told["now_s"]) == ("/actions/action-9", None)
@@ -192,18 +196,13 @@ def test_no_text_of_a_chart_can_become_markup() -> None:
         minutes[15:] + 9,
         bounds=((EVIL, 800.0),),
         now_label=EVIL,
+        judged=JudgedWindow(900.0, 1_200.0, 950.0, 940.0),
     )
     marks = (Mark(300.0, EVIL, EVIL),)
     past = Timeline(EVIL, minutes, minutes, 800.0, (Stretch(60.0, 600.0, EVIL, EVIL),), marks, marks)
-    nothing = np.zeros(0)
-    outcome = OutcomeLines(
-        EVIL, EVIL, EVIL, EVIL, 900.0, minutes[:15], minutes[:15], minutes[15:], minutes[15:], nothing, nothing
-    )
-    outcome = replace(outcome, low=minutes[15:] - 9, high=minutes[15:] + 9)
     drawn = [
         charts.forecast_chart(forecast, EVIL),
         timeline(past, EVIL),
-        *(outcome_chart(outcome, stands_alone=alone) for alone in (False, True)),
         charts.interval(1.0, 1.0, EVIL),
         charts.probability_bar({"healthy": 1.0, EVIL: 0.0}),
     ]
@@ -320,12 +319,13 @@ def test_every_operation_is_on_the_reference_page(client: TestClient) -> None:
 
 @given(
     history=arrays(float, st.integers(0, 40), elements=st.one_of(finite, st.just(float("nan")))),
-    point=arrays(float, st.integers(0, 40), elements=finite),
+    point=arrays(float, st.integers(0, 40), elements=st.one_of(finite, st.just(float("nan")))),
     bounds=st.lists(finite, max_size=3),
+    judged=st.none() | st.builds(JudgedWindow, *[st.floats(0, 2e9)] * 2, *[finite] * 2),
     unit=st.sampled_from(["", "ratio", "bytes", "ms"]),
 )
 def test_any_numbers_make_a_chart_that_parses(
-    history: np.ndarray, point: np.ndarray, bounds: list[float], unit: str
+    history: np.ndarray, point: np.ndarray, bounds: list[float], judged: JudgedWindow | None, unit: str
 ) -> None:
     lines = charts.Lines(
         unit=unit,
@@ -337,6 +337,7 @@ def test_any_numbers_make_a_chart_that_parses(
         low=point - 1,
         high=point + 1,
         bounds=tuple(("<b>", bound) for bound in bounds),
+        judged=judged,
     )
     drawn = charts.forecast_chart(lines, 'a "chart" & more')
     assert ElementTree.fromstring(drawn).tag == "svg"
@@ -495,45 +496,41 @@ def test_backtests_tell_how_far_they_came_how_they_ended_and_show_their_reports(
         assert client.get(f"/backtests/{name}").status_code == 404
 
 
-def texts_of(root: ElementTree.Element, down: float = 0.0) -> Iterator[tuple[ElementTree.Element, float]]:
-    """Yield the texts of a drawing, and how far down each stands."""
-    down += float((re.findall(r"translate\(0,([\d.]+)\)", root.attrib.get("transform", "")) or ["0"])[0])
-    for each in root:
-        if each.tag.endswith("}text"):
-            yield each, down + float(each.attrib["y"])
-        yield from texts_of(each, down)
-
-
 LONG = (
     'limit_process_affinity on http_request_duration_seconds{handler="/api/orders",instance="web-01",job="shop"}: worse'
 )
+LETTERS = {"name": 15 / 12 * 1.06, "tick": 13 / 12 * SIZE, "key": 13 / 12, "caption": 13 / 12}
+"""How much wider than a letter of 12 px the letters of each kind of words are."""
 
 
 @pytest.mark.parametrize("acted_share", [0.02, 0.3, 0.75, 0.98])
-def test_no_caption_of_an_outcomes_picture_is_cut_or_lies_over_another(acted_share: float) -> None:
-    moments = np.arange(60.0) * 120.0
-    acted_s = acted_share * float(moments[-1])
-    after = moments[moments > acted_s]
-    caption = (
-        "effect −136 (-46.5%), 90 % interval −168 to −105; p = 6.28e-08 against 49 past windows without an action, "
-        "of which twelve lay in the same hours of the day"
-    )
-    lines = OutcomeLines(LONG, caption, "improved", "", acted_s, moments, moments, after, after, after, after)
-    root = ElementTree.fromstring(outcome_chart(lines, stands_alone=True))
+def test_no_caption_of_an_outcomes_picture_is_cut_or_lies_over_another(
+    client: TestClient, store: Store, tick: datetime, acted_share: float
+) -> None:
+    worlds.samples(store, tick)
+    steps = max(1, round(60 * (1 - acted_share)))
+    evidence = {"forecast": [0.5] * steps, "low": [0.4] * steps, "high": [0.6] * steps, "step_s": 60}
+    reason = "p = 6.28e-08 against 49 past windows without an action, of which twelve lay in the same hours of the day"
+    action, _, rest = LONG.partition(" on ")
+    outcome = worlds.an_outcome(worlds.an_action("action-9", tick, name=action), tick)
+    changes = {"series": rest.removesuffix(": worse"), "verdict": Verdict.WORSE, "reason": reason, "evidence": evidence}
+    store.outcomes.append([outcome.model_copy(update={"action": action, **changes})], "cycle-1")
+    root = ElementTree.fromstring(client.get(f"/api/autonomous/outcomes/{outcome.outcome_id}/picture").text)
     _, _, width, height = (float(each) for each in root.attrib["viewBox"].split())
+    chart = next(each for each in root.iter() if each.tag.endswith("}svg") and each.get("width") and each is not root)
+    ticks = {id(text) for text in chart.iter()}
     places: dict[float, list[tuple[float, float]]] = {}
-    for text, top in texts_of(root):
-        letter = 6.9 * float(text.attrib["font-size"]) / 12
-        wide, share = (
-            letter * len(text.text or ""),
-            {"start": 0.0, "middle": 0.5, "end": 1.0}[text.attrib["text-anchor"]],
-        )
-        left = float(text.attrib["x"]) - share * wide
+    for text in (each for each in root.iter() if each.tag.endswith("}text")):
+        x, top = float(text.attrib["x"]), float(text.attrib["y"])
+        if id(text) in ticks:
+            x, top = float(chart.attrib["x"]) + SIZE * x, float(chart.attrib["y"]) + SIZE * top
+        wide = 6.9 * LETTERS[text.attrib["class"]] * len(text.text or "")
+        left = x - {"start": 0.0, "middle": 0.5, "end": 1.0}[text.attrib.get("text-anchor", "start")] * wide
         assert top <= height
         assert left >= -1
         assert left + wide <= width + 1
         places.setdefault(top, []).append((left, left + wide))
-    title = "".join(text.text or "" for text, _ in texts_of(root) if text.attrib["font-weight"] == "600")
+    title = "".join(text.text or "" for text in root.iter() if text.get("class") == "name")
     assert title.replace(" ", "") == LONG.replace(" ", "")
     for row in map(sorted, places.values()):
         assert all(one[1] <= other[0] + 1 for one, other in itertools.pairwise(row))
@@ -560,9 +557,8 @@ def lab_as_seen(colour: str, kind: str) -> np.ndarray:
 
 @pytest.mark.parametrize("kind", AS_SEEN)
 @pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
-@pytest.mark.parametrize("sheet", ["foreact.css", "outcome"])
-def test_the_colours_of_signs_differ_for_the_colour_blind(sheet: str, theme: int, kind: str) -> None:
-    text = outcome_chart_module.PALETTE if sheet == "outcome" else (HERE / "static" / sheet).read_text()
+def test_the_colours_of_signs_differ_for_the_colour_blind(theme: int, kind: str) -> None:
+    text = (STATIC / "foreact.css").read_text()
     found = {
         name: re.findall(rf"--{name}: ?(#[0-9a-f]{{6}})", text)[theme] for name in ("good", "warn", "bad", "accent")
     }

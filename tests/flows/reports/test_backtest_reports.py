@@ -28,6 +28,7 @@ from flows.simulate import simulate
 from settings import load_settings
 from storage import ForeactError, Store, open_store
 from storage.records import Goal, GoalState, GoalType, GoalView, Objective, ObjectiveKind, Sample
+from tests.api.dashboard.browser import BROWSER, PICTURES, browser
 from tests.flows.worlds import MINUTE, OBJECTIVE, START, ClimbingLoad, overrides, ticks
 
 END = START + 480 * MINUTE
@@ -142,6 +143,27 @@ def test_a_page_is_one_file_that_loads_nothing(watchful: BacktestReport, blind: 
         digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
         assert policy.startswith(f"default-src 'none'; style-src 'sha256-{digest}'")
         assert "style=" not in text
+
+
+@pytest.mark.skipif(BROWSER is None, reason="there is no Chromium here")
+def test_a_report_keeps_nobody_out_light_or_dark_wide_or_narrow(
+    watchful: BacktestReport, blind: BacktestReport, tmp_path: Path
+) -> None:
+    reports = {"one": watchful, "two": Comparison(watchful, blind), "simulation": watchful.simulation}
+    found: dict[tuple[str, str, int], list[str]] = {}
+    with browser(tmp_path / "browser") as tab:
+        for name, report in reports.items():
+            tab.open(write_page(report, tmp_path / f"{name}.html", watchful.objectives).as_uri())
+            for theme, width in (("light", 1_280), ("dark", 1_280), ("light", 390), ("dark", 390)):
+                tab.resize(width, 900)
+                tab.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": theme}])
+                found[name, theme, width] = tab.grave()
+                if tab.run("document.documentElement.scrollWidth") > width:
+                    found[name, theme, width].append("scrolls sideways")
+                if PICTURES:
+                    tab.picture(PICTURES / f"report-{name}-{theme}-{width}.png")
+            assert tab.complaints() == []
+    assert {look: told for look, told in found.items() if told} == {}
 
 
 def test_a_simulation_has_a_page_and_json_too(tmp_path: Path) -> None:

@@ -47,6 +47,13 @@ def test_each_name_of_an_action_is_looked_for(traits: dict[str, Any]) -> None:
     assert "action scale" in said
 
 
+def test_all_that_name_the_same_are_said_in_one_sentence() -> None:
+    traits = {"metrics": ("slowness",), "expected_change": {"slowness": -1.0}}
+    (said,) = unheard([objective(metric="slowness")], {"scale": traits}, RECORDED)
+    who = "The metric of objective slow, `metrics` of action scale and `expected_change` of action scale name slowness"
+    assert said == f"{who}, and nothing is recorded under that name yet."
+
+
 def test_what_is_recorded_is_not_said() -> None:
     known = objective(guards=("errors",), driver='requests{pod="b"}', capacity="servers")
     traits = {"sets": "servers", "controls": ("weath*", 'weather{city="x"}'), "expected_change": {"lat*": -1.0}}
