@@ -28,6 +28,7 @@ ASKED: tuple[tuple[str, dict[str, Any]], ...] = (
     ("/goals/goal-1", {}),
     ("/actions", {"limit": 5}),
     ("/actions/action-1", {}),
+    ("/actions/action-1/estimand", {}),
     ("/objectives", {}),
     ("/patterns", {}),
     ("/executor/insights", {}),
