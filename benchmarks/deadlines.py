@@ -33,6 +33,7 @@ START_S = 1_767_571_200.0
 WEEKS, JUDGED_WEEKS = 10, 3
 MOST_KNOWN = 200
 AHEAD_S = 1_800.0
+CYCLE_S = 300.0
 MOST_JUDGED = 60
 LEAST = {"brier under the rule": 0.25, "lead of run time": 0.20}
 MOST = {"false warnings a week": 1.0, "false warnings a week of the worst deployment": 1.0}
@@ -192,10 +193,10 @@ def judge(run: DeploymentRun, runs: Sequence[DeploymentRun], slots: int, objecti
     """Judge a run from before it is due until it ends or its deadline passes; None where nothing is known of it."""
     deadline_s, end_s = deadline_of(objective, run.due_s, UTC), float(run.end_s or 0)
     first_s, last_s = run.due_s - 600.0, min(end_s, deadline_s)
-    moments = np.arange(first_s, last_s, max(60.0, (deadline_s - first_s) / 25))
+    moments = np.arange(first_s, last_s, max(CYCLE_S, (deadline_s - first_s) / 25))
     ended = [each for each in runs if each.deployment == run.deployment and float(each.end_s or 0) <= first_s]
     p90 = float(np.quantile([float(each.end_s or 0) - float(each.start_s or 0) for each in ended[-MOST_KNOWN:]], 0.9))
-    foretold, rule, covered, warned_at_s = [], [], [], None
+    foretold, rule, covered, warned_at_s, told = [], [], [], None, None
     for tick_s in moments.tolist():
         history = known_at(runs, slots, tick_s)
         told = next((each for each in late_runs(history, objective, tick_s, 0) if each.run.run_id == run.run_id), None)
@@ -206,6 +207,8 @@ def judge(run: DeploymentRun, runs: Sequence[DeploymentRun], slots: int, objecti
         rule.append(float(run.start_s or 0) < tick_s - p90)
         if warned_at_s is None and told.is_warned_of:
             warned_at_s = tick_s
+    if told is None:
+        return None
     is_late = run.state == "failed" or end_s > deadline_s
     return JudgedRun(
         run.deployment,
