@@ -27,8 +27,12 @@ N_PATHS = 200
 DELAY_OFFSET_S = 5.0
 """Runs that start at once still wait for a worker's next look: delays of seconds are all alike."""
 
-FALSE_A_WEEK = 0.5
-"""At most one a week is bearable; half of that is aimed at, as how often runs are late is known from few weeks."""
+VAIN_MOST = 3
+VAIN_S = 3 * WEEK_S
+"""So many warnings in vain within that time are bearable: one a week. Then only what is certain is warned of."""
+
+VAIN_SPREAD_WEEKS = 2.0
+"""Over how long what is left of them is spent: as it is, the next of the old ones is forgiven before that."""
 
 SUREST = 0.97
 RECENT_S = 2 * WEEK_S
@@ -37,6 +41,17 @@ RECENT_S = 2 * WEEK_S
 UPSTREAM_FEWEST = 8
 UPSTREAM_GAIN = 0.5
 """By how much (in logs) going by an upstream must narrow what a run takes: chance does not narrow it by a third."""
+
+
+@dataclass(frozen=True)
+class Warned:
+    """What an objective was warned of in the last three weeks: the ids of the runs, and how many were in vain.
+
+    In vain was one of a run that was in time after all, though nothing was done for it.
+    """
+
+    runs: frozenset[str] = frozenset()
+    in_vain: int = 0
 
 
 @dataclass(frozen=True)
@@ -82,7 +97,9 @@ def deadline_of(objective: Objective, due_s: float, zone: tzinfo) -> float:
     return min(deadline_s, by.astimezone(UTC).timestamp())
 
 
-def late_runs(history: RunHistory, objective: Objective, tick_s: float, seed: int) -> tuple[LateRun, ...]:
+def late_runs(
+    history: RunHistory, objective: Objective, tick_s: float, seed: int, warned: Warned = Warned()
+) -> tuple[LateRun, ...]:
     """Return what is foretold of each open run of an objective's deployment, those due first first.
 
     A run that comes later than the objective looks ahead is left out, as is all of a deployment of which fewer than
@@ -93,7 +110,7 @@ def late_runs(history: RunHistory, objective: Objective, tick_s: float, seed: in
     foretold = _Foretold(history, tick_s, seed)
     runs = [run for run in history.by_deployment.get(objective.deployment, ()) if run.is_open]
     within = [run for run in runs if run.due_s <= tick_s + objective.horizon_s]
-    judged = (foretold.of(run, objective) for run in within)
+    judged = (foretold.of(run, objective, warned) for run in within)
     return tuple(each for each in judged if each is not None)
 
 
@@ -116,16 +133,22 @@ def late_breach(objective: str, foretold: Sequence[LateRun], tick: datetime) -> 
     )
 
 
-def warns_from(objective: Objective, runs: Sequence[DeploymentRun], tick_s: float, zone: tzinfo) -> float:
+def warns_from(
+    objective: Objective, runs: Sequence[DeploymentRun], tick_s: float, zone: tzinfo, in_vain: int = 0
+) -> float:
     """Return the probability from which a warning of a run is worth it.
 
     An honest probability that first reaches p ends in time in 1 - p of the cases (it is a martingale). So with `late`
     runs a week, p = late / (late + n) makes n false warnings a week; the objective's own threshold may ask for more.
+    n is what those that were `in_vain` in the last three weeks have left. Where they left nothing it is 1.
     """
+    left = (VAIN_MOST - in_vain) / VAIN_SPREAD_WEEKS
+    if left <= 0:
+        return 1.0
     ended = [run for run in runs if run.end_s is not None]
     recent = [run for run in ended if run.due_s > tick_s - RECENT_S]
-    a_week = max(_late_a_week(objective, each, tick_s, zone) for each in (ended, recent))
-    return min(SUREST, max(objective.probability_threshold, a_week / (a_week + FALSE_A_WEEK)))
+    late = max(_late_a_week(objective, each, tick_s, zone) for each in (ended, recent))
+    return min(SUREST, max(objective.probability_threshold, late / (late + left)))
 
 
 def _late_a_week(objective: Objective, ended: Sequence[DeploymentRun], tick_s: float, zone: tzinfo) -> float:
@@ -160,7 +183,7 @@ class _Foretold:
         self._drawn: dict[str, FloatArray] = {}
         self._lengths_of: dict[str, RunLengths | None] = {}
 
-    def of(self, run: DeploymentRun, objective: Objective) -> LateRun | None:
+    def of(self, run: DeploymentRun, objective: Objective, warned: Warned = Warned()) -> LateRun | None:
         """Return what is foretold of an open run; None where too little is known of its deployment."""
         learned = self._of_deployment(run.deployment)
         ends = self._drawn_ends(run)
@@ -177,7 +200,10 @@ class _Foretold:
             end_s=middle,
             earliest_s=low,
             latest_s=high,
-            warns_from=warns_from(objective, past, self.tick_s, self.history.zone),
+            # A warning once given stands, however many before it were in vain.
+            warns_from=warns_from(
+                objective, past, self.tick_s, self.history.zone, 0 if run.run_id in warned.runs else warned.in_vain
+            ),
             n_past=len(learned.done),
             ahead_in_queue=len(self._ahead_of(run)) if run.state == "scheduled" and run.due_s <= self.tick_s else 0,
             upstream=learned.upstream,
