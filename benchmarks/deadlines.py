@@ -226,6 +226,7 @@ class Judge:
     def __init__(self, history: History, objective: Objective) -> None:
         self.history, self.objective = history, objective
         self.own = [run for run in history.runs if run.deployment == objective.deployment]
+        self.dues = np.array([run.due_s for run in history.runs])
         self.warned_at_s: dict[str, float] = {}
         self.told: dict[str, list[LateRun]] = {}
 
@@ -248,7 +249,8 @@ class Judge:
     def look(self, tick_s: float, run: DeploymentRun) -> None:
         """Foretell a run, and warn of it where that is worth it."""
         # Nobody needs to look further back than what a store keeps for each deployment.
-        near = [each for each in self.history.runs if run.due_s - 7 * WEEK_S < each.due_s < run.due_s + DAY_S]
+        first, last = np.searchsorted(self.dues, [run.due_s - 7 * WEEK_S, run.due_s + DAY_S]).tolist()
+        near = self.history.runs[first:last]
         foretold = late_runs(
             known_at(near, self.history.slots, tick_s), self.objective, tick_s, 0, self.warned_by(tick_s)
         )

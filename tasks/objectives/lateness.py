@@ -146,17 +146,19 @@ def warns_from(
     if left <= 0:
         return 1.0
     ended = [run for run in runs if run.end_s is not None]
-    recent = [run for run in ended if run.due_s > tick_s - RECENT_S]
-    late = max(_late_a_week(objective, each, tick_s, zone) for each in (ended, recent))
+    deadlines_s = (deadline_of(objective, run.due_s, zone) for run in ended)
+    were_late = [
+        run.due_s
+        for run, by_s in zip(ended, deadlines_s, strict=True)
+        if run.state == "failed" or float(run.end_s or 0) > by_s
+    ]
+    first_s = ended[0].due_s if ended else tick_s
+    late = max(_a_week(were_late, since_s, tick_s) for since_s in (first_s, max(first_s, tick_s - RECENT_S)))
     return min(SUREST, max(objective.probability_threshold, late / (late + left)))
 
 
-def _late_a_week(objective: Objective, ended: Sequence[DeploymentRun], tick_s: float, zone: tzinfo) -> float:
-    deadlines_s = [deadline_of(objective, run.due_s, zone) for run in ended]
-    late = sum(
-        run.state == "failed" or float(run.end_s or 0) > by_s for run, by_s in zip(ended, deadlines_s, strict=True)
-    )
-    return late * WEEK_S / max(tick_s - ended[0].due_s, WEEK_S) if ended else 0.0
+def _a_week(dues_s: Sequence[float], since_s: float, tick_s: float) -> float:
+    return sum(due_s >= since_s for due_s in dues_s) * WEEK_S / max(tick_s - since_s, WEEK_S)
 
 
 @dataclass(frozen=True)
