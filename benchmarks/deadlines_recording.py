@@ -199,7 +199,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("url", nargs="?", help="the address of a Prefect API; without it a pool is run here")
     parser.add_argument("file", type=Path, help="where to keep the runs")
-    parser.add_argument("--minutes", type=float, default=45.0, help="how long to run it")
+    parser.add_argument("--minutes", type=float, default=38.0, help="how long to run it")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     history = from_server(options.url) if options.url else record(options.minutes, options.seed)
