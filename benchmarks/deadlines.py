@@ -9,9 +9,9 @@ Each seed is a work pool over ten weeks, minute by minute: deployments of severa
 two humps, a long tail, a daily shape), drift (none, growth, a step), failures, slots that are too few at times, runs
 that slow each other down, and one deployment that waits for another. The last three weeks are judged, every run, at
 every cycle of five minutes or 25 times, from before it is due until it ends or its deadline passes. What was recorded
-(`benchmarks.deadlines_recording`) is judged alike: its last 40 %, by deadlines that four of five runs before kept.
-Baseline: late is foretold where a run has taken longer than 90 % of the past ones did, with certainty as alerts do it,
-and with the best two numbers there can be.
+(`benchmarks.deadlines_recording`) is judged alike: its last 40 %, by deadlines that four of five runs before kept; less
+than a week counts as one. Baseline: late is foretold where a run has taken longer than 90 % of the past ones did, with
+certainty as alerts do it, and with the best two numbers there can be.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ def _is_held(ends: dict[tuple[str, int], float], each: Deployment, number: int, 
 
 
 @dataclass(frozen=True)
-class History:
+class PastRuns:
     """Runs by when they were due, the slots of their pools, and from when on they are judged, for how many weeks."""
 
     name: str
@@ -223,7 +223,7 @@ class JudgedRun:
 class Judge:
     """Looks at the runs of one deployment as the loop would have done, one cycle after the other."""
 
-    def __init__(self, history: History, objective: Objective) -> None:
+    def __init__(self, history: PastRuns, objective: Objective) -> None:
         self.history, self.objective = history, objective
         self.own = [run for run in history.runs if run.deployment == objective.deployment]
         self.dues = np.array([run.due_s for run in history.runs])
@@ -292,13 +292,13 @@ class Judge:
         )
 
 
-def simulated(seed: int) -> History:
+def simulated(seed: int) -> PastRuns:
     """Return what a seed's pool did, judged over its last weeks."""
     from_s = START_S + (WEEKS - JUDGED_WEEKS) * WEEK_S
-    return History(str(seed), simulate(seed), {"pool": float(pool_of(seed)[1])}, from_s)
+    return PastRuns(str(seed), simulate(seed), {"pool": float(pool_of(seed)[1])}, from_s)
 
 
-def recorded(where: str, stretch: float) -> History:
+def recorded(where: str, stretch: float) -> PastRuns:
     """Return what a server or a file knows; each second of it stands for `stretch` of them."""
     known = from_server(where) if where.startswith(("http://", "https://")) else from_file(Path(where))
     runs = sorted((run for run in known.runs if run.end_s is not None), key=lambda run: (run.due_s, run.run_id))
@@ -315,15 +315,15 @@ def recorded(where: str, stretch: float) -> History:
     )
     span_s = stretched[-1].due_s - first_s
     weeks = max(1.0, 0.4 * span_s / WEEK_S)
-    return History(Path(where).stem, stretched, known.slots, first_s + 0.6 * span_s, weeks)
+    return PastRuns(Path(where).stem, stretched, known.slots, first_s + 0.6 * span_s, weeks)
 
 
-def judged(history: History, objectives: Iterable[Objective]) -> list[JudgedRun]:
+def judged(history: PastRuns, objectives: Iterable[Objective]) -> list[JudgedRun]:
     """Return what was foretold of the runs of a history that are judged."""
     return [each for objective in objectives for each in Judge(history, objective).judged()]
 
 
-def deadlines_of(history: History) -> Iterator[Objective]:
+def deadlines_of(history: PastRuns) -> Iterator[Objective]:
     """Return a deadline of each deployment of a recorded history that ran often enough before it is judged."""
     for name in sorted({run.deployment for run in history.runs}):
         past = [run for run in history.before if run.deployment == name and run.state == "completed"]
