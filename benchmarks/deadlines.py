@@ -260,7 +260,7 @@ class Judge:
                 self.warned_at_s.setdefault(run.run_id, tick_s)
 
     def warned_by(self, tick_s: float) -> Warned:
-        """Return what was warned of in the three weeks before a moment, and how many of those ended in time by then."""
+        """Return what was warned of in the week before a moment, and how many of those ended in time by then."""
         lately = [
             run for run in self.own if run.run_id in self.warned_at_s and self.warned_at_s[run.run_id] > tick_s - VAIN_S
         ]

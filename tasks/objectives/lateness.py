@@ -27,14 +27,11 @@ N_PATHS = 200
 DELAY_OFFSET_S = 5.0
 """Runs that start at once still wait for a worker's next look: delays of seconds are all alike."""
 
-VAIN_MOST = 3
-VAIN_S = 3 * WEEK_S
-"""So many warnings in vain within that time are bearable: one a week. Then only what is certain is warned of."""
+VAIN_A_WEEK = 1.0
+VAIN_S = WEEK_S
+"""One warning in vain a week is bearable; after it, only what is `CERTAIN` is warned of until a week has passed."""
 
-VAIN_SPREAD_WEEKS = 2.0
-"""Over how long what is left of them is spent: as it is, the next of the old ones is forgiven before that."""
-
-SUREST = 0.97
+SUREST, CERTAIN = 0.97, 0.99
 RECENT_S = 2 * WEEK_S
 """Runs may be late more often of late than before, or less: the worse of both counts."""
 
@@ -45,7 +42,7 @@ UPSTREAM_GAIN = 0.5
 
 @dataclass(frozen=True)
 class Warned:
-    """What an objective was warned of in the last three weeks: the ids of the runs, and how many were in vain.
+    """What an objective was warned of in the last week: the ids of the runs, and how many were in vain.
 
     In vain was one of a run that was in time after all, though nothing was done for it.
     """
@@ -140,11 +137,8 @@ def warns_from(
 
     An honest probability that first reaches p ends in time in 1 - p of the cases (it is a martingale). So with `late`
     runs a week, p = late / (late + n) makes n false warnings a week; the objective's own threshold may ask for more.
-    n is what those that were `in_vain` in the last three weeks have left. Where they left nothing it is 1.
+    n is one. Where one of the last week's was `in_vain`, only `CERTAIN` ones are worth it.
     """
-    left = (VAIN_MOST - in_vain) / VAIN_SPREAD_WEEKS
-    if left <= 0:
-        return 1.0
     ended = [run for run in runs if run.end_s is not None]
     deadlines_s = (deadline_of(objective, run.due_s, zone) for run in ended)
     were_late = [
@@ -154,7 +148,8 @@ def warns_from(
     ]
     first_s = ended[0].due_s if ended else tick_s
     late = max(_a_week(were_late, since_s, tick_s) for since_s in (first_s, max(first_s, tick_s - RECENT_S)))
-    return min(SUREST, max(objective.probability_threshold, late / (late + left)))
+    least = CERTAIN if in_vain else min(SUREST, late / (late + VAIN_A_WEEK))
+    return max(objective.probability_threshold, least)
 
 
 def _a_week(dues_s: Sequence[float], since_s: float, tick_s: float) -> float:

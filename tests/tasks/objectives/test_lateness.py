@@ -194,18 +194,16 @@ def test_where_runs_are_often_late_only_a_surer_warning_is_given() -> None:
     assert warns_from(objective(probability_threshold=0.8), seldom, TICK_S, UTC) == 0.8
 
 
-def test_each_warning_in_vain_asks_for_a_surer_next_one_until_only_what_is_certain_is_warned_of() -> None:
-    seldom = past(steady(60, 300.0), every_s=3_600.0)
-    now_and_then = (*seldom[:-1], replace(seldom[-1], end_s=seldom[-1].due_s + 4_000))
-    asked = [warns_from(objective(), now_and_then, TICK_S, UTC, in_vain) for in_vain in range(5)]
-    assert asked == sorted(asked)
-    assert asked[1] < asked[2] < 0.97
-    assert asked[3:] == [1.0, 1.0]
+def test_after_a_warning_in_vain_only_a_certain_one_is_given() -> None:
+    runs = past(steady(60, 300.0), every_s=3_600.0)
+    asked = [warns_from(objective(), runs, TICK_S, UTC, in_vain) for in_vain in range(3)]
+    assert asked == [0.5, 0.99, 0.99]
+    assert warns_from(objective(probability_threshold=0.999), runs, TICK_S, UTC, 1) == 0.999
 
 
 def test_a_run_that_was_warned_of_stays_so_however_many_warnings_were_in_vain() -> None:
     runs = (*past(steady(20, 300.0)), running(1_300.0))
-    for warned, is_warned_of in ((Warned(in_vain=3), False), (Warned(frozenset({"now"}), in_vain=3), True)):
+    for warned, is_warned_of in ((Warned(in_vain=1), False), (Warned(frozenset({"now"}), in_vain=1), True)):
         (told,) = late_runs(RunHistory(runs), objective(), TICK_S, 0, warned)
         assert 0.5 < told.probability < 1
         assert told.is_warned_of is is_warned_of
