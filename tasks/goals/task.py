@@ -172,9 +172,9 @@ def warned_of(context: Context, objective: Objective) -> Warned:
     since = context.tick - timedelta(seconds=VAIN_S)
     newest, _ = context.store.goals.page("", "", MOST_WARNED, objective=objective.name)
     warned = {_run_of(view.goal): view for view in reversed(newest) if view.goal.created_at > since}
-    helped = (
-        {view.action.goal_id for view in context.store.actions.finished(since) if view.touched} if warned else set()
-    )
+    acts = context.store.actions.finished(since) if warned else []
+    # What only informs aims at no series: it keeps no run in time.
+    helped = {view.action.goal_id for view in acts if view.touched and view.action.series is not None}
     in_vain = sum(view.state is GoalState.ACHIEVED and view.goal.goal_id not in helped for view in warned.values())
     return Warned(frozenset(warned), in_vain)
 

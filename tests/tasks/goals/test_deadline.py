@@ -123,6 +123,7 @@ def test_a_warning_was_in_vain_where_its_run_turned_out_well_of_itself_in_the_la
     for name, state, days_ago in (
         ("fine", GoalState.ACHIEVED, 2),
         ("helped", GoalState.ACHIEVED, 2),
+        ("only told of", GoalState.ACHIEVED, 2),
         ("late", GoalState.FAILED, 2),
         ("still on", GoalState.ACTIVE, 0),
         ("long ago", GoalState.ACHIEVED, 8),
@@ -132,8 +133,10 @@ def test_a_warning_was_in_vain_where_its_run_turned_out_well_of_itself_in_the_la
         goal = seen.model_copy(update={"goal_id": name, "cause": name, "created_at": at, "because": because})
         moves = [opening(goal), Transition(goal_id=name, state=state, at=at, reason="", progress=1.0)]
         store.goals.append([goal], moves, name)
-    store.actions.append([action_of("act", TICK, goal_id="helped")], "c")
-    store.actions.claim(Intent(action_id="act", at=TICK))
-    store.actions.finish(receipt_of("act", TICK))
-    assert warned_of(context, OBJECTIVE) == Warned(frozenset({"fine", "helped", "late", "still on"}), in_vain=1)
+    for act, of, series in (("act", "helped", SERIES), ("mail", "only told of", None)):
+        store.actions.append([action_of(act, TICK, goal_id=of, series=series)], act)
+        store.actions.claim(Intent(action_id=act, at=TICK))
+        store.actions.finish(receipt_of(act, TICK))
+    runs = frozenset({"fine", "helped", "only told of", "late", "still on"})
+    assert warned_of(context, OBJECTIVE) == Warned(runs, in_vain=2)
     store.close()
