@@ -146,7 +146,7 @@ def _is_held(ends: dict[tuple[str, int], float], each: Deployment, number: int, 
 
 
 @dataclass(frozen=True)
-class PastRuns:
+class RunsToJudge:
     """Runs by when they were due, the slots of their pools, and from when on they are judged, for how many weeks."""
 
     name: str
@@ -223,7 +223,7 @@ class JudgedRun:
 class Judge:
     """Looks at the runs of one deployment as the loop would have done, one cycle after the other."""
 
-    def __init__(self, history: PastRuns, objective: Objective) -> None:
+    def __init__(self, history: RunsToJudge, objective: Objective) -> None:
         self.history, self.objective = history, objective
         self.own = [run for run in history.runs if run.deployment == objective.deployment]
         self.dues = np.array([run.due_s for run in history.runs])
@@ -292,13 +292,13 @@ class Judge:
         )
 
 
-def simulated(seed: int) -> PastRuns:
+def simulated(seed: int) -> RunsToJudge:
     """Return what a seed's pool did, judged over its last weeks."""
     from_s = START_S + (WEEKS - JUDGED_WEEKS) * WEEK_S
-    return PastRuns(str(seed), simulate(seed), {"pool": float(pool_of(seed)[1])}, from_s)
+    return RunsToJudge(str(seed), simulate(seed), {"pool": float(pool_of(seed)[1])}, from_s)
 
 
-def recorded(where: str, stretch: float) -> PastRuns:
+def recorded(where: str, stretch: float) -> RunsToJudge:
     """Return what a server or a file knows; each second of it stands for `stretch` of them."""
     known = from_server(where) if where.startswith(("http://", "https://")) else from_file(Path(where))
     runs = sorted((run for run in known.runs if run.end_s is not None), key=lambda run: (run.due_s, run.run_id))
@@ -315,15 +315,15 @@ def recorded(where: str, stretch: float) -> PastRuns:
     )
     span_s = stretched[-1].due_s - first_s
     weeks = max(1.0, 0.4 * span_s / WEEK_S)
-    return PastRuns(Path(where).stem, stretched, known.slots, first_s + 0.6 * span_s, weeks)
+    return RunsToJudge(Path(where).stem, stretched, known.slots, first_s + 0.6 * span_s, weeks)
 
 
-def judged(history: PastRuns, objectives: Iterable[Objective]) -> list[JudgedRun]:
+def judged(history: RunsToJudge, objectives: Iterable[Objective]) -> list[JudgedRun]:
     """Return what was foretold of the runs of a history that are judged."""
     return [each for objective in objectives for each in Judge(history, objective).judged()]
 
 
-def deadlines_of(history: PastRuns) -> Iterator[Objective]:
+def deadlines_of(history: RunsToJudge) -> Iterator[Objective]:
     """Return a deadline of each deployment of a recorded history that ran often enough before it is judged."""
     for name in sorted({run.deployment for run in history.runs}):
         past = [run for run in history.before if run.deployment == name and run.state == "completed"]

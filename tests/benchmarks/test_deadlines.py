@@ -14,7 +14,7 @@ from benchmarks.deadlines import (
     START_S,
     Judge,
     JudgedRun,
-    PastRuns,
+    RunsToJudge,
     deadline_kept_by,
     deadlines_for,
     judged,
@@ -103,7 +103,7 @@ def hourly(count: int, length_s: float) -> tuple[DeploymentRun, ...]:
 
 def test_runs_that_are_all_late_are_warned_of_and_those_that_never_are_not() -> None:
     runs = hourly(40, 1_200.0)
-    history = PastRuns("h", runs, {}, runs[30].due_s)
+    history = RunsToJudge("h", runs, {}, runs[30].due_s)
     for bound, is_late in ((900.0, True), (2_400.0, False)):
         objective = deadline_kept_by(0.9, runs).model_copy(update={"bound": bound})
         results = Judge(history, objective).judged()
