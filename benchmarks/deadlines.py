@@ -260,12 +260,11 @@ class Judge:
                 self.warned_at_s.setdefault(run.run_id, tick_s)
 
     def warned_by(self, tick_s: float) -> Warned:
-        """Return what was warned of in the week before a moment, and how many of those ended in time by then."""
-        lately = [
-            run for run in self.own if run.run_id in self.warned_at_s and self.warned_at_s[run.run_id] > tick_s - VAIN_S
-        ]
-        in_vain = sum(float(run.end_s or 0) <= tick_s and not self.is_late(run) for run in lately)
-        return Warned(frozenset(run.run_id for run in lately), in_vain)
+        """Return what was warned of in the three weeks before a moment, and when in vain as was known by then."""
+        lately = [run for run in self.own if self.warned_at_s.get(run.run_id, -np.inf) > tick_s - VAIN_S]
+        in_vain = [run for run in lately if float(run.end_s or 0) <= tick_s and not self.is_late(run)]
+        runs = frozenset(run.run_id for run in lately)
+        return Warned(runs, tuple(self.warned_at_s[run.run_id] for run in in_vain))
 
     def deadline_s(self, run: DeploymentRun) -> float:
         return deadline_of(self.objective, run.due_s, UTC)

@@ -168,15 +168,19 @@ def _late_runs(
 
 
 def warned_of(context: Context, objective: Objective) -> Warned:
-    """Return the runs that goals of an objective were about, and how many of them turned out well of themselves."""
+    """Return the runs that goals of an objective were about, and when one was that turned out well of itself."""
     since = context.tick - timedelta(seconds=VAIN_S)
     newest, _ = context.store.goals.page("", "", MOST_WARNED, objective=objective.name)
     warned = {_run_of(view.goal): view for view in reversed(newest) if view.goal.created_at > since}
     acts = context.store.actions.finished(since) if warned else []
     # What only informs aims at no series: it keeps no run in time.
     helped = {view.action.goal_id for view in acts if view.touched and view.action.series is not None}
-    in_vain = sum(view.state is GoalState.ACHIEVED and view.goal.goal_id not in helped for view in warned.values())
-    return Warned(frozenset(warned), in_vain)
+    in_vain = [
+        view.goal.created_at.timestamp()
+        for view in warned.values()
+        if view.state is GoalState.ACHIEVED and view.goal.goal_id not in helped
+    ]
+    return Warned(frozenset(warned), tuple(in_vain))
 
 
 def _run_of(goal: Goal) -> str:

@@ -28,8 +28,11 @@ DELAY_OFFSET_S = 5.0
 """Runs that start at once still wait for a worker's next look: delays of seconds are all alike."""
 
 VAIN_A_WEEK = 1.0
-VAIN_S = WEEK_S
-"""One warning in vain a week is bearable; after it, only what is `CERTAIN` is warned of until a week has passed."""
+VAIN_MOST, VAIN_S = 3, 3 * WEEK_S
+"""One warning in vain a week is bearable; after it, only what is `CERTAIN` is warned of until a week has passed.
+
+After so many within that time only what cannot be otherwise is.
+"""
 
 SUREST, CERTAIN = 0.97, 0.99
 RECENT_S = 2 * WEEK_S
@@ -42,13 +45,13 @@ UPSTREAM_GAIN = 0.5
 
 @dataclass(frozen=True)
 class Warned:
-    """What an objective was warned of in the last week: the ids of the runs, and how many were in vain.
+    """What an objective was warned of in the last three weeks: the ids of the runs, and when it was in vain (unix s).
 
     In vain was one of a run that was in time after all, though nothing was done for it.
     """
 
     runs: frozenset[str] = frozenset()
-    in_vain: int = 0
+    in_vain_s: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -131,14 +134,17 @@ def late_breach(objective: str, foretold: Sequence[LateRun], tick: datetime) -> 
 
 
 def warns_from(
-    objective: Objective, runs: Sequence[DeploymentRun], tick_s: float, zone: tzinfo, in_vain: int = 0
+    objective: Objective, runs: Sequence[DeploymentRun], tick_s: float, zone: tzinfo, in_vain_s: Sequence[float] = ()
 ) -> float:
     """Return the probability from which a warning of a run is worth it.
 
     An honest probability that first reaches p ends in time in 1 - p of the cases (it is a martingale). So with `late`
     runs a week, p = late / (late + n) makes n false warnings a week; the objective's own threshold may ask for more.
-    n is one. Where one of the last week's was `in_vain`, only `CERTAIN` ones are worth it.
+    n is one. Where one of the last week's was in vain, only `CERTAIN` ones are worth it, and after three in three weeks
+    only those of 1.
     """
+    if sum(at_s > tick_s - VAIN_S for at_s in in_vain_s) >= VAIN_MOST:
+        return 1.0
     ended = [run for run in runs if run.end_s is not None]
     deadlines_s = (deadline_of(objective, run.due_s, zone) for run in ended)
     were_late = [
@@ -148,7 +154,8 @@ def warns_from(
     ]
     first_s = ended[0].due_s if ended else tick_s
     late = max(_a_week(were_late, since_s, tick_s) for since_s in (first_s, max(first_s, tick_s - RECENT_S)))
-    least = CERTAIN if in_vain else min(SUREST, late / (late + VAIN_A_WEEK))
+    was_in_vain = any(at_s > tick_s - WEEK_S for at_s in in_vain_s)
+    least = CERTAIN if was_in_vain else min(SUREST, late / (late + VAIN_A_WEEK))
     return max(objective.probability_threshold, least)
 
 
@@ -199,7 +206,7 @@ class _Foretold:
             latest_s=high,
             # A warning once given stands, however many before it were in vain.
             warns_from=warns_from(
-                objective, past, self.tick_s, self.history.zone, 0 if run.run_id in warned.runs else warned.in_vain
+                objective, past, self.tick_s, self.history.zone, () if run.run_id in warned.runs else warned.in_vain_s
             ),
             n_past=len(learned.done),
             ahead_in_queue=len(self._ahead_of(run)) if run.state == "scheduled" and run.due_s <= self.tick_s else 0,

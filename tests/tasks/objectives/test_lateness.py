@@ -196,14 +196,19 @@ def test_where_runs_are_often_late_only_a_surer_warning_is_given() -> None:
 
 def test_after_a_warning_in_vain_only_a_certain_one_is_given() -> None:
     runs = past(steady(60, 300.0), every_s=3_600.0)
-    asked = [warns_from(objective(), runs, TICK_S, UTC, in_vain) for in_vain in range(3)]
-    assert asked == [0.5, 0.99, 0.99]
-    assert warns_from(objective(probability_threshold=0.999), runs, TICK_S, UTC, 1) == 0.999
+    ago_s = [place * 5 * DAY_S for place in range(6)]
+    asked = [warns_from(objective(), runs, TICK_S, UTC, [TICK_S - each]) for each in ago_s]
+    assert asked == [0.99, 0.99, 0.5, 0.5, 0.5, 0.5]
+    assert [warns_from(objective(), runs, TICK_S, UTC, [TICK_S - each for each in ago_s[n:]]) for n in (2, 3)] == [
+        1.0,
+        0.5,
+    ]
+    assert warns_from(objective(probability_threshold=0.999), runs, TICK_S, UTC, [TICK_S]) == 0.999
 
 
 def test_a_run_that_was_warned_of_stays_so_however_many_warnings_were_in_vain() -> None:
     runs = (*past(steady(20, 300.0)), running(1_300.0))
-    for warned, is_warned_of in ((Warned(in_vain=1), False), (Warned(frozenset({"now"}), in_vain=1), True)):
+    for warned, is_warned_of in ((Warned(in_vain_s=(TICK_S,)), False), (Warned(frozenset({"now"}), (TICK_S,)), True)):
         (told,) = late_runs(RunHistory(runs), objective(), TICK_S, 0, warned)
         assert 0.5 < told.probability < 1
         assert told.is_warned_of is is_warned_of
