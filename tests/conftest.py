@@ -65,11 +65,11 @@ def prefect_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def prefect_url(tmp_path_factory: pytest.TempPathFactory, prefect_database: Path) -> Iterator[str]:
-    """Run a Prefect server of its own for the tests of one file, and return the address of its API."""
+    """Run a Prefect server as `foreact up` does, for the tests of one file, and return the address of its API."""
     port, home = free_port(), tmp_path_factory.mktemp("prefect")
     shutil.copy(prefect_database, home)
     url = f"http://127.0.0.1:{port}/api"
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    command = [sys.executable, "-m", "api.processes.prefect_server", "127.0.0.1", str(port)]
     with (home / "log").open("wb") as log:
         server = subprocess.Popen(command, env=_prefect_environment(home), stdout=log, stderr=log, cwd=home)
     try:

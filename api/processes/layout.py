@@ -9,7 +9,6 @@ from pathlib import Path
 
 import settings as settings_module
 from api.prefect_client import login_of_own_server
-from api.processes.prefect_server import own_origins
 from settings import Settings, browsable, child_environment, is_loopback
 from storage import lock_file
 from storage.private import without_login
@@ -26,6 +25,7 @@ LEAN = {
     "DUCKDB_JE_MALLOC_CONF": "tcache_max:4096,dirty_decay_ms:200,muzzy_decay_ms:0",
 }
 """One thread a library for numerics, and memory that is given back soon."""
+LOCAL_NAMES = ("127.0.0.1", "localhost", "[::1]")
 _OF_ANOTHER_SERVER = (
     "PREFECT_API_KEY",
     "PREFECT_API_AUTH_STRING",
@@ -34,6 +34,11 @@ _OF_ANOTHER_SERVER = (
     "PREFECT_API_DATABASE_CONNECTION_URL",
     "PREFECT_SERVER_DATABASE_CONNECTION_URL",
 )
+
+
+def own_origins(port: int) -> tuple[str, ...]:
+    """Return the origins of the own pages of our Prefect server."""
+    return tuple(f"http://{name}:{port}" for name in LOCAL_NAMES)
 
 
 @dataclass(frozen=True)

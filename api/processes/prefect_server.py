@@ -15,19 +15,14 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
+from api.processes.layout import own_origins
 from settings import is_loopback
 
-LOCAL_NAMES = ("127.0.0.1", "localhost", "[::1]")
 SOCKET_REFUSED = 1008
 """RFC 6455: a policy was violated."""
 IDLE_S = 75
 """Longer than programs keep a connection to use it again (httpx: 5 s): who closes it as the other sends makes a request
 fail."""
-
-
-def own_origins(port: int) -> tuple[str, ...]:
-    """Return the origins of the server's own pages."""
-    return tuple(f"http://{name}:{port}" for name in LOCAL_NAMES)
 
 
 class OwnPagesOnly:
@@ -65,10 +60,13 @@ def main(host: str, port: int) -> None:
     # Imported here: whoever only wants the rule above need not wait seconds for it.
     from prefect.server.api.server import create_app
 
+    from api.processes.skipped_turns import skip_taken_turns
+
     level = os.environ.get("PREFECT_SERVER_LOGGING_LEVEL", "warning").lower()
     asks_login = bool(os.environ.get("PREFECT_SERVER_API_AUTH_STRING"))
     if not (is_loopback(host) or asks_login):
         raise SystemExit(f"A Prefect server on {host} needs PREFECT_SERVER_API_AUTH_STRING.")
+    skip_taken_turns()
     app = OwnPagesOnly(create_app(final=True), port, asks_login and not is_loopback(host))
     uvicorn.run(app, host=host, port=port, log_level=level, timeout_keep_alive=IDLE_S)
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from storage.facts import DRIVEN, STANDINGS, DrivenBreaches
-from storage.records import Breach, Frame, Goal, GoalView, Objective, Pattern
+from storage.records import Breach, Frame, Goal, GoalState, GoalView, Objective, Pattern
 from tasks.causes.in_force import with_causes
 from tasks.context import Context
 from tasks.drivers.breaches import driven_breaches
@@ -21,7 +21,7 @@ from tasks.goals.changes import GoalChanges
 from tasks.goals.evidence import Evidence, WindowCount
 from tasks.goals.setting import set_goals
 from tasks.goals.statistics.burn import BurnWindows, burn_windows
-from tasks.objectives.lateness import LateRun, late_breach, late_runs
+from tasks.objectives.lateness import VAIN_S, LateRun, Warned, late_breach, late_runs
 from tasks.objectives.ratios import ratio_pairs
 from tasks.objectives.run_history import STATE_OF, RunHistory, run_history
 from tasks.stage import stage
@@ -29,6 +29,7 @@ from tasks.stage import stage
 LONG_DAYS = 62
 RECENT_DAYS = 2
 MOST_RUNS = 200
+MOST_WARNED = 500
 
 GoalViews = tuple[GoalView, ...]
 
@@ -161,7 +162,29 @@ def _late_runs(
     lately = timedelta(seconds=max(3_600.0, 2 * context.settings.analysis_interval_s))
     now = {series: value for series, (_, value) in context.store.samples.latest(context.tick - lately).items()}
     runs, tick_s = replace(run_history(events, now), zone=context.zone), context.tick.timestamp()
-    return runs, {each.name: late_runs(runs, each, tick_s, context.cycle.seed) for each in judging}
+    return runs, {
+        each.name: late_runs(runs, each, tick_s, context.cycle.seed, warned_of(context, each)) for each in judging
+    }
+
+
+def warned_of(context: Context, objective: Objective) -> Warned:
+    """Return the runs that goals of an objective were about, and when one was that turned out well of itself."""
+    since = context.tick - timedelta(seconds=VAIN_S)
+    newest, _ = context.store.goals.page("", "", MOST_WARNED, objective=objective.name)
+    warned = {_run_of(view.goal): view for view in reversed(newest) if view.goal.created_at > since}
+    acts = context.store.actions.finished(since) if warned else []
+    # What only informs aims at no series: it keeps no run in time.
+    helped = {view.action.goal_id for view in acts if view.touched and view.action.series is not None}
+    in_vain = [
+        view.goal.created_at.timestamp()
+        for view in warned.values()
+        if view.state is GoalState.ACHIEVED and view.goal.goal_id not in helped
+    ]
+    return Warned(frozenset(warned), tuple(in_vain))
+
+
+def _run_of(goal: Goal) -> str:
+    return str(goal.because.get("inputs", {}).get("flow_run_id"))
 
 
 def _last(frames: tuple[Frame, ...]) -> dict[str, float]:

@@ -12,7 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
-from functools import cached_property
+from functools import cached_property, lru_cache
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -27,16 +27,31 @@ N_PATHS = 200
 DELAY_OFFSET_S = 5.0
 """Runs that start at once still wait for a worker's next look: delays of seconds are all alike."""
 
-FALSE_A_WEEK = 0.5
-"""At most one a week is bearable; half of that is aimed at, as how often runs are late is known from few weeks."""
+VAIN_A_WEEK = 1.0
+VAIN_MOST, VAIN_S = 3, 3 * WEEK_S
+"""One warning in vain a week is bearable; after it, only what is `CERTAIN` is warned of until a week has passed.
 
-SUREST = 0.97
+After so many within that time only what cannot be otherwise is.
+"""
+
+SUREST, CERTAIN = 0.97, 0.99
 RECENT_S = 2 * WEEK_S
 """Runs may be late more often of late than before, or less: the worse of both counts."""
 
 UPSTREAM_FEWEST = 8
 UPSTREAM_GAIN = 0.5
 """By how much (in logs) going by an upstream must narrow what a run takes: chance does not narrow it by a third."""
+
+
+@dataclass(frozen=True)
+class Warned:
+    """What an objective was warned of in the last three weeks: the ids of the runs, and when it was in vain (unix s).
+
+    In vain was one of a run that was in time after all, though nothing was done for it.
+    """
+
+    runs: frozenset[str] = frozenset()
+    in_vain_s: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -82,7 +97,9 @@ def deadline_of(objective: Objective, due_s: float, zone: tzinfo) -> float:
     return min(deadline_s, by.astimezone(UTC).timestamp())
 
 
-def late_runs(history: RunHistory, objective: Objective, tick_s: float, seed: int) -> tuple[LateRun, ...]:
+def late_runs(
+    history: RunHistory, objective: Objective, tick_s: float, seed: int, warned: Warned = Warned()
+) -> tuple[LateRun, ...]:
     """Return what is foretold of each open run of an objective's deployment, those due first first.
 
     A run that comes later than the objective looks ahead is left out, as is all of a deployment of which fewer than
@@ -93,7 +110,7 @@ def late_runs(history: RunHistory, objective: Objective, tick_s: float, seed: in
     foretold = _Foretold(history, tick_s, seed)
     runs = [run for run in history.by_deployment.get(objective.deployment, ()) if run.is_open]
     within = [run for run in runs if run.due_s <= tick_s + objective.horizon_s]
-    judged = (foretold.of(run, objective) for run in within)
+    judged = (foretold.of(run, objective, warned) for run in within)
     return tuple(each for each in judged if each is not None)
 
 
@@ -116,24 +133,34 @@ def late_breach(objective: str, foretold: Sequence[LateRun], tick: datetime) -> 
     )
 
 
-def warns_from(objective: Objective, runs: Sequence[DeploymentRun], tick_s: float, zone: tzinfo) -> float:
+def warns_from(
+    objective: Objective, runs: Sequence[DeploymentRun], tick_s: float, zone: tzinfo, in_vain_s: Sequence[float] = ()
+) -> float:
     """Return the probability from which a warning of a run is worth it.
 
     An honest probability that first reaches p ends in time in 1 - p of the cases (it is a martingale). So with `late`
     runs a week, p = late / (late + n) makes n false warnings a week; the objective's own threshold may ask for more.
+    n is one. Where one of the last week's was in vain, only `CERTAIN` ones are worth it, and after three in three weeks
+    only those of 1.
     """
+    if sum(at_s > tick_s - VAIN_S for at_s in in_vain_s) >= VAIN_MOST:
+        return 1.0
     ended = [run for run in runs if run.end_s is not None]
-    recent = [run for run in ended if run.due_s > tick_s - RECENT_S]
-    a_week = max(_late_a_week(objective, each, tick_s, zone) for each in (ended, recent))
-    return min(SUREST, max(objective.probability_threshold, a_week / (a_week + FALSE_A_WEEK)))
+    deadlines_s = (deadline_of(objective, run.due_s, zone) for run in ended)
+    were_late = [
+        run.due_s
+        for run, by_s in zip(ended, deadlines_s, strict=True)
+        if run.state == "failed" or float(run.end_s or 0) > by_s
+    ]
+    first_s = ended[0].due_s if ended else tick_s
+    late = max(_a_week(were_late, since_s, tick_s) for since_s in (first_s, max(first_s, tick_s - RECENT_S)))
+    was_in_vain = any(at_s > tick_s - WEEK_S for at_s in in_vain_s)
+    least = CERTAIN if was_in_vain else min(SUREST, late / (late + VAIN_A_WEEK))
+    return max(objective.probability_threshold, least)
 
 
-def _late_a_week(objective: Objective, ended: Sequence[DeploymentRun], tick_s: float, zone: tzinfo) -> float:
-    deadlines_s = [deadline_of(objective, run.due_s, zone) for run in ended]
-    late = sum(
-        run.state == "failed" or float(run.end_s or 0) > by_s for run, by_s in zip(ended, deadlines_s, strict=True)
-    )
-    return late * WEEK_S / max(tick_s - ended[0].due_s, WEEK_S) if ended else 0.0
+def _a_week(dues_s: Sequence[float], since_s: float, tick_s: float) -> float:
+    return sum(due_s >= since_s for due_s in dues_s) * WEEK_S / max(tick_s - since_s, WEEK_S)
 
 
 @dataclass(frozen=True)
@@ -155,11 +182,12 @@ class _Foretold:
     def __init__(self, history: RunHistory, tick_s: float, seed: int) -> None:
         self.history, self.tick_s, self.seed = history, tick_s, seed
         self._learned: dict[str, _Learned] = {}
+        self._begins: dict[str, FloatArray | None] = {}
         self._ends: dict[str, FloatArray | None] = {}
         self._drawn: dict[str, FloatArray] = {}
         self._lengths_of: dict[str, RunLengths | None] = {}
 
-    def of(self, run: DeploymentRun, objective: Objective) -> LateRun | None:
+    def of(self, run: DeploymentRun, objective: Objective, warned: Warned = Warned()) -> LateRun | None:
         """Return what is foretold of an open run; None where too little is known of its deployment."""
         learned = self._of_deployment(run.deployment)
         ends = self._drawn_ends(run)
@@ -176,7 +204,10 @@ class _Foretold:
             end_s=middle,
             earliest_s=low,
             latest_s=high,
-            warns_from=warns_from(objective, past, self.tick_s, self.history.zone),
+            # A warning once given stands, however many before it were in vain.
+            warns_from=warns_from(
+                objective, past, self.tick_s, self.history.zone, () if run.run_id in warned.runs else warned.in_vain_s
+            ),
             n_past=len(learned.done),
             ahead_in_queue=len(self._ahead_of(run)) if run.state == "scheduled" and run.due_s <= self.tick_s else 0,
             upstream=learned.upstream,
@@ -210,6 +241,11 @@ class _Foretold:
 
     def _drawn_begins(self, run: DeploymentRun) -> FloatArray | None:
         """Return when a run gets to work in each future (n_paths,): once it has started and its upstream is done."""
+        if run.run_id not in self._begins:
+            self._begins[run.run_id] = self._begins_anew(run)
+        return self._begins[run.run_id]
+
+    def _begins_anew(self, run: DeploymentRun) -> FloatArray | None:
         starts = np.full(N_PATHS, run.start_s) if run.start_s is not None else self._drawn_starts(run)
         if starts is None:
             return None
@@ -261,8 +297,7 @@ class _Foretold:
                 start = max(heapq.heappop(free), each.due_s, self.tick_s)
                 heapq.heappush(free, start + float(length[path]))
             starts[path] = max(free[0], run.due_s, self.tick_s)
-        learned = self._of_deployment(run.deployment)
-        return starts + float(np.quantile(learned.delays_s, 0.1)) if len(learned.delays_s) else starts
+        return starts + self._load(run).pickup_s
 
     def _ahead_of(self, run: DeploymentRun) -> list[DeploymentRun]:
         """Return the runs of its pool that get a slot before a run: due by now and of a better queue, or due before."""
@@ -281,9 +316,10 @@ class _Foretold:
         return tuple(run for run in self.history.runs if run.is_open)
 
     def _ends_or_usual(self, run: DeploymentRun) -> FloatArray:
-        """Return when a run that holds a slot ends (n_paths,)."""
+        """Return when a run that holds a slot ends (n_paths,): one that waits for its upstream has not got to work."""
         assert run.start_s is not None
-        return run.start_s + self._drawn_lengths(run, max(0.0, self.tick_s - run.start_s))
+        ends = self._drawn_ends(run)
+        return run.start_s + self._drawn_lengths(run, max(0.0, self.tick_s - run.start_s)) if ends is None else ends
 
     def _drawn_lengths(self, run: DeploymentRun, elapsed_s: float = 0.0) -> FloatArray:
         """Return how long a run of a pool takes (n_paths,); of an unknown deployment as long again."""
@@ -317,7 +353,7 @@ class _Foretold:
             return math.log1p(load.running(self.tick_s))
         elapsed_s = max(0.0, self.tick_s - run.start_s)
         rest_s = max(usual_s - elapsed_s, 0.25 * usual_s, 1.0)
-        so_far, now = load.beside(run.start_s, self.tick_s), max(0.0, load.running(self.tick_s) - 1)
+        so_far, now = load.beside(run.start_s, self.tick_s), max(0.0, float(load.running(self.tick_s)) - 1)
         return math.log1p((so_far * elapsed_s + now * rest_s) / (elapsed_s + rest_s))
 
     def _load(self, run: DeploymentRun) -> PoolLoad:
@@ -341,34 +377,43 @@ def _learned(history: RunHistory, name: str) -> _Learned:
     past = [run for run in history.by_deployment.get(name, ()) if run.start_s is not None and run.end_s is not None]
     done = tuple(run for run in past if run.state == "completed")
     upstream = _upstream_of(history, name, done)
-    own = np.array([float(run.end_s or 0) - _began(history, run, upstream) for run in done])
-    load = {pool: history.by_pool[pool] for pool in {run.work_pool for run in past}}
-    beside = [load[run.work_pool].beside(float(run.start_s or 0), float(run.end_s or 0)) for run in done]
-    inputs = [[*_hour(run.due_s, history.zone), math.log1p(count)] for run, count in zip(done, beside, strict=True)]
-    delays = np.array([max(0.0, float(run.start_s or 0) - run.due_s) for run in past])
-    delay_inputs = [
-        [*_hour(run.due_s, history.zone), math.log1p(load[run.work_pool].waiting(run.due_s))] for run in past
-    ]
+    starts, ends, dues = _times(past)
+    beside, waiting = np.zeros(len(past)), np.zeros(len(past))
+    for pool in {run.work_pool for run in past}:
+        here, load = np.array([run.work_pool == pool for run in past]), history.by_pool[pool]
+        beside[here], waiting[here] = load.beside(starts[here], ends[here]), load.waiting(dues[here])
+    hours = np.array([_hour(run.due_s, history.zone) for run in past]).reshape(len(past), 2)
+    well = np.array([run.state == "completed" for run in past], dtype=bool)
     recent = past[-100:]
     failed = sum(run.state == "failed" for run in recent)
     return _Learned(
         done=done,
-        own_s=own,
-        inputs=np.array(inputs).reshape(len(done), 3),
-        delays_s=delays,
-        delay_inputs=np.array(delay_inputs).reshape(len(past), 3),
+        own_s=ends[well] - _began(history.by_deployment.get(upstream or "", ()), done),
+        inputs=np.column_stack([hours, np.log1p(beside)])[well],
+        delays_s=np.maximum(0.0, starts - dues),
+        delay_inputs=np.column_stack([hours, np.log1p(waiting)]),
         failed_ratio=(failed + 0.05) / (len(recent) + 5.0),
         upstream=upstream,
     )
 
 
-def _began(history: RunHistory, run: DeploymentRun, upstream: str | None) -> float:
-    """Return when a past run got to work: at its start, or when the upstream's latest run ended if that was later."""
-    start_s, end_s = float(run.start_s or 0), float(run.end_s or 0)
-    before = _latest_before(history.by_deployment.get(upstream, ()), run.due_s) if upstream else None
-    if before is None or before.end_s is None or not start_s < before.end_s < end_s:
-        return start_s
-    return before.end_s
+def _times(runs: Sequence[DeploymentRun]) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return when ended runs started, ended and were due (n,) each."""
+    times = np.array([(run.start_s, run.end_s, run.due_s) for run in runs], dtype=np.float64).reshape(len(runs), 3)
+    return times[:, 0], times[:, 1], times[:, 2]
+
+
+def _began(upstream: Sequence[DeploymentRun], runs: Sequence[DeploymentRun]) -> FloatArray:
+    """Return when past runs got to work (n,): at their start, or when the upstream's latest run ended if later."""
+    starts, ends, dues = _times(runs)
+    if not upstream:
+        return starts
+    due = np.array([run.due_s for run in upstream])
+    ended = np.array([np.nan if run.end_s is None else run.end_s for run in upstream])
+    place = np.searchsorted(due, dues, "right") - 1
+    before = np.where((place >= 0) & (dues - due[place] < DAY_S), ended[place], np.nan)
+    began: FloatArray = np.where((starts < before) & (before < ends), before, starts)
+    return began
 
 
 def _latest_before(runs: Sequence[DeploymentRun], due_s: float) -> DeploymentRun | None:
@@ -388,16 +433,16 @@ def _upstream_of(history: RunHistory, name: str, done: Sequence[DeploymentRun]) 
     done = done[-60:]
     if len(done) < UPSTREAM_FEWEST:
         return None
-    alone = _spread(np.array([float(run.end_s or 0) - float(run.start_s or 0) for run in done]))
+    starts, ends, _ = _times(done)
+    alone = _spread(ends - starts)
     best: tuple[float, str] | None = None
     for other in history.by_deployment:
         if other == name:
             continue
-        began = np.array([_began(history, run, other) for run in done])
-        waited = sum(begin > float(run.start_s or 0) for begin, run in zip(began.tolist(), done, strict=True))
-        if waited < 3:
+        began = _began(history.by_deployment[other], done)
+        if (began > starts).sum() < 3:
             continue
-        spread = _spread(np.array([float(run.end_s or 0) for run in done]) - began)
+        spread = _spread(ends - began)
         if alone - spread > UPSTREAM_GAIN and (best is None or (spread, other) < best):
             best = (spread, other)
     return best[1] if best is not None else None
@@ -408,6 +453,7 @@ def _spread(lengths_s: FloatArray) -> float:
     return math.log(max(float(np.std(np.log(np.maximum(lengths_s, 1.0)))), 1e-3))
 
 
+@lru_cache(maxsize=16_384)
 def _hour(at_s: float, zone: tzinfo) -> tuple[float, float]:
     """Return a moment's place in the day, as on a clock of 24 hours."""
     angle = 2 * math.pi * hour_of_day(at_s, zone) / 24

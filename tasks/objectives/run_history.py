@@ -90,13 +90,17 @@ class RunHistory:
 
 @dataclass(frozen=True)
 class PoolLoad:
-    """When runs of one pool were due, started and ended (each sorted, unix seconds; those that did)."""
+    """When runs of one pool were due, started and ended (each sorted, unix seconds; those that did).
+
+    `pickup_s` is how long a run waits for the worker's next look once it is due and has a slot.
+    """
 
     dues: FloatArray
     starts: FloatArray
     ends: FloatArray
     busy: FloatArray
     at: FloatArray
+    pickup_s: float = 0.0
 
     @classmethod
     def of(cls, runs: Iterable[DeploymentRun]) -> PoolLoad:
@@ -110,25 +114,40 @@ class PoolLoad:
         running = np.cumsum(np.concatenate([np.ones(len(starts)), -np.ones(len(ends))])[order])
         at = at[order]
         busy = np.concatenate([[0.0], np.cumsum(running[:-1] * np.diff(at))]) if len(at) else np.zeros(0)
-        return cls(dues, starts, ends, busy, at)
+        return cls(dues, starts, ends, busy, at, _pickup_s(started, ends))
 
-    def running(self, at_s: float) -> float:
-        """Return how many ran at a moment."""
-        return float(np.searchsorted(self.starts, at_s, "right") - np.searchsorted(self.ends, at_s, "right"))
+    def running(self, at_s: float | FloatArray) -> FloatArray:
+        """Return how many ran at moments (n,)."""
+        return _before(self.starts, at_s, "right") - _before(self.ends, at_s, "right")
 
-    def waiting(self, at_s: float) -> float:
-        """Return how many that have started by now were due and had not started at a moment."""
-        return max(0.0, float(np.searchsorted(self.dues, at_s, "left") - np.searchsorted(self.starts, at_s, "right")))
+    def waiting(self, at_s: float | FloatArray) -> FloatArray:
+        """Return how many that have started by now were due and had not started at moments (n,)."""
+        return np.maximum(0.0, _before(self.dues, at_s, "left") - _before(self.starts, at_s, "right"))
 
-    def beside(self, start_s: float, end_s: float) -> float:
-        """Return how many others ran on average while a run did."""
-        if len(self.at) == 0 or end_s <= start_s:
-            return 0.0
-        return max(0.0, (self._done(end_s) - self._done(start_s)) / (end_s - start_s) - 1.0)
+    def beside(self, start_s: float | FloatArray, end_s: float | FloatArray) -> FloatArray:
+        """Return how many others ran on average while runs did that started and ended then (n,)."""
+        took_s = np.maximum(np.subtract(end_s, start_s), 1e-9)
+        return np.maximum(0.0, (self._done(end_s) - self._done(start_s)) / took_s - 1.0)
 
-    def _done(self, at_s: float) -> float:
-        place = int(np.searchsorted(self.at, at_s, "right")) - 1
-        return 0.0 if place < 0 else float(self.busy[place]) + self.running(at_s) * (at_s - float(self.at[place]))
+    def _done(self, at_s: float | FloatArray) -> FloatArray:
+        if len(self.at) == 0:
+            return np.zeros(np.shape(at_s))
+        place = np.searchsorted(self.at, at_s, "right") - 1
+        since_s = np.where(place < 0, 0.0, at_s - self.at[place])
+        return np.where(place < 0, 0.0, self.busy[place]) + self.running(at_s) * since_s
+
+
+def _pickup_s(started: Sequence[DeploymentRun], ends: FloatArray) -> float:
+    """Return the median time from when a run is due and, where it had to queue, a slot is free until it starts."""
+    if not started:
+        return 0.0
+    starts = np.array([float(run.start_s or 0.0) for run in started])
+    freed = np.concatenate([[-np.inf], ends])[np.searchsorted(ends, starts, "right")]
+    return float(np.median(np.maximum(0.0, starts - np.maximum([run.due_s for run in started], freed))))
+
+
+def _before(moments: FloatArray, at_s: float | FloatArray, side: Literal["left", "right"]) -> FloatArray:
+    return np.asarray(np.searchsorted(moments, at_s, side), dtype=np.float64)
 
 
 def run_history(events: Iterable[Event], now: Mapping[str, float]) -> RunHistory:

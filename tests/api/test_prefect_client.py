@@ -15,7 +15,7 @@ from prefect.cli import app as prefect_command
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from api.prefect_client import ANCHOR, BY_INTERVAL, PrefectTrigger
-from api.processes.prefect_rest import PrefectRest
+from api.processes.prefect_rest import REFUSED, PrefectRest
 from api.processes.reap import SKIPPED, end_left, end_missed, end_refused
 from handlers.support.prefect_blocks import PrefectBlocks
 from settings import utc_now
@@ -239,26 +239,46 @@ def state_of(url: str, run: str) -> tuple[str, str]:
         ("users", ("foreact",), ("CANCELLED", "Cancelled")),
     ],
 )
-async def test_what_prefect_refused_because_another_run_was_under_way_is_skipped_if_it_is_the_loops(
+async def test_a_run_that_is_due_while_another_one_runs_is_skipped_at_once_if_it_is_the_loops(
     prefect_url: str, whose: str, tags: tuple[str, ...], becomes: tuple[str, str]
 ) -> None:
     deployment_id = register(prefect_url, f"one-{whose}", f"one-at-a-time-{whose}", tags, **ONE_AT_A_TIME)
     create = f"{prefect_url}/deployments/{deployment_id}/create_flow_run"
-    running, early, late, next_one, by_hand = (post(create, {})["id"] for _ in range(5))
-    cancelled = ("CANCELLED", "Cancelled")
+    running, other, next_one, by_hand = (post(create, {})["id"] for _ in range(4))
     assert proposed(prefect_url, running, "PENDING")[0] == "PENDING"
-    assert proposed(prefect_url, early, "PENDING") == cancelled
     since = utc_now()
-    assert proposed(prefect_url, late, "PENDING") == cancelled
-    assert proposed(prefect_url, by_hand, "CANCELLED") == cancelled
+    assert proposed(prefect_url, other, "PENDING") == becomes
+    assert (flow_run(prefect_url, other)["state"]["message"] == SKIPPED) is (whose == "loop")
+    assert proposed(prefect_url, by_hand, "CANCELLED") == ("CANCELLED", "Cancelled")
     server = PrefectRest(prefect_url, pool=f"one-at-a-time-{whose}")
-    await end_refused(server, since)
-    assert state_of(prefect_url, late) == becomes
-    assert (flow_run(prefect_url, late)["state"]["message"] == SKIPPED) is (whose == "loop")
-    assert [state_of(prefect_url, run) for run in (early, by_hand)] == [cancelled, cancelled]
     assert await server.ended(deployment_id, since) == set(), "a run that was skipped is no cycle that was finished"
     await server.close()
-    assert proposed(prefect_url, next_one, "PENDING") == cancelled, "the one under way still holds its place"
+    assert proposed(prefect_url, next_one, "PENDING") == becomes, "the one under way still holds its place"
+    httpx.post(f"{prefect_url}/flow_runs/{running}/set_state", json={"state": {"type": "COMPLETED"}, "force": True})
+    assert proposed(prefect_url, post(create, {})["id"], "PENDING")[0] == "PENDING", "what was skipped holds no place"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("whose", "tags", "becomes"),
+    [
+        ("loop", ("foreact", "loop"), ("COMPLETED", "Skipped")),
+        ("users", ("foreact",), ("CANCELLED", "Cancelled")),
+    ],
+)
+async def test_what_another_prefect_server_refused_is_shown_as_skipped_if_it_is_the_loops(
+    prefect_url: str, whose: str, tags: tuple[str, ...], becomes: tuple[str, str]
+) -> None:
+    deployment_id = register(prefect_url, f"elsewhere-{whose}", f"elsewhere-{whose}", tags)
+    early, late = (post(f"{prefect_url}/deployments/{deployment_id}/create_flow_run", {})["id"] for _ in range(2))
+    refused = {"state": {"type": "CANCELLED", "message": REFUSED}, "force": True}
+    post(f"{prefect_url}/flow_runs/{early}/set_state", refused)
+    since = utc_now()
+    post(f"{prefect_url}/flow_runs/{late}/set_state", refused)
+    server = PrefectRest(prefect_url, pool=f"elsewhere-{whose}")
+    await end_refused(server, since)
+    await server.close()
+    assert [state_of(prefect_url, run) for run in (early, late)] == [("CANCELLED", "Cancelled"), becomes]
 
 
 def scheduled(at: str) -> dict[str, Any]:

@@ -14,19 +14,30 @@ from tests.e2e.conftest import environment, start_stack, wait_for
 OURS = ("api", "cli", "flows", "handlers", "plugins", "settings", "storage", "tasks")
 
 
-def installed(place: Path) -> str:
-    """Build the wheel, have pip install it into an environment that has the dependencies and nothing of this folder."""
+def built(place: Path) -> Path:
+    """Build the wheel from a copy of the project, and return it."""
     source = copy_project(place)
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(place / "dist")]
     subprocess.run(build, cwd=source, check=True, capture_output=True)
+    (wheel,) = (place / "dist").glob("*.whl")
+    return wheel
+
+
+def with_dependencies(place: Path) -> str:
+    """Make an environment that has what is installed here and nothing of this folder; return its Python."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(place / "venv")], check=True)
     (packages,) = (place / "venv").glob("lib/python*/site-packages")
-    (wheel,) = (place / "dist").glob("*.whl")
-    assert licence_in(wheel) == (PROJECT / "LICENSE").read_text()
-    python = str(place / "venv" / "bin" / "python")
-    pip_in(python, "install", "--no-index", "--no-deps", str(wheel))
     # Only the folder itself is added: what is installed for development by a file of its own is not.
     (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
+    return str(place / "venv" / "bin" / "python")
+
+
+def installed(place: Path) -> str:
+    """Have pip install the wheel into an environment that has the dependencies."""
+    wheel = built(place)
+    assert licence_in(wheel) == (PROJECT / "LICENSE").read_text()
+    python = with_dependencies(place)
+    pip_in(python, "install", "--no-index", "--no-deps", str(wheel))
     return python
 
 
@@ -55,6 +66,17 @@ def test_the_client_installs_alone(tmp_path: Path) -> None:
     environment = {"PYTHONPATH": str(wheel)}
     told = subprocess.run([sys.executable, "-P", "-c", script], env=environment, capture_output=True, text=True)
     assert told.stdout == "[]\n", told.stderr
+
+
+def test_pip_would_install_the_wheel_on_what_the_lock_has_and_nothing_more(tmp_path: Path) -> None:
+    wheel, python = built(tmp_path), with_dependencies(tmp_path)
+    lines = (PROJECT / "requirements.lock").read_text().splitlines()
+    # Without the hashes: the wheel, which was built just now, has none there.
+    lock = [line.removesuffix("\\") for line in lines if line[:1].isalnum()]
+    (tmp_path / "lock").write_text("\n".join(lock))
+    told = pip_in(python, "install", "--dry-run", "--no-index", "-c", str(tmp_path / "lock"), str(wheel))
+    (would,) = [line for line in told.splitlines() if line.startswith("Would install")]
+    assert would == f"Would install foreact-{wheel.name.split('-')[1]}"
 
 
 def test_an_installed_wheel_runs_beside_modules_of_the_same_names(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.deadlines_recording import from_server
 from flows.cycle import bare_turn
 from flows.wiring import live_context, live_world
 from handlers import discover_sources
@@ -73,6 +74,16 @@ def test_every_deployment_but_our_own_is_read_with_its_history(pool: PrefectPool
     assert sum(each.event_type == "prefect_run_completed" for each in events) == 8
     (slots,) = [each for each in samples if each.series == 'prefect_pool_slots{work_pool="small"}']
     assert slots.value == 1
+
+
+def test_the_history_that_is_kept_to_be_judged_is_the_one_that_the_loop_reads(
+    pool: PrefectPool, prefect_url: str
+) -> None:
+    known = from_server(prefect_url)
+    ended = [run for run in known.runs if run.state == "completed"]
+    assert sorted(run.deployment for run in ended) == [BULK] * 3 + [REPORT] * 5
+    assert all(run.due_s <= float(run.start_s or 0) < float(run.end_s or 0) for run in ended)
+    assert known.slots == {"small": 1.0}
 
 
 def test_the_run_that_will_be_late_has_a_goal_before_its_deadline_and_is_in_time_with_another_slot(

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from storage.records import Goal, GoalState, GoalView, Objective, series_key
+from flows.simulate import TickClock
+from flows.wiring import live_context
+from settings import load_settings
+from storage import open_store
+from storage.records import Goal, GoalState, GoalView, Intent, Objective, Transition, series_key
 from tasks.goals.evidence import Evidence
 from tasks.goals.setting import set_goals
-from tasks.objectives.lateness import late_runs
+from tasks.goals.task import warned_of
+from tasks.objectives.lateness import Warned, late_runs
 from tasks.objectives.run_history import DeploymentRun, RunHistory
+from tests.tasks.execute.acts import action_of, opening, receipt_of
 from tests.tasks.goals.worlds import TICK, frame_of
 from tests.tasks.objectives.test_lateness import LOAD, past, steady
 
@@ -105,3 +112,31 @@ def test_a_goal_fails_as_soon_as_its_deadline_has_passed() -> None:
     (goal,) = raised(known(run_since(950.0)))
     assert moved(goal, known(run_since(950.0), after_s=45)) is None
     assert moved(goal, known(run_since(950.0), after_s=51)) is GoalState.FAILED
+
+
+def test_a_warning_was_in_vain_where_its_run_turned_out_well_of_itself_in_the_last_three_weeks(tmp_path: Path) -> None:
+    """One that an act may have helped was not, nor one whose run was late, or of which nothing is known yet."""
+    (seen,) = raised(known(run_since(950.0)))
+    clock = TickClock(TICK)
+    store = open_store(clock=clock)
+    context = live_context(load_settings(tmp_path, home=tmp_path), store, TICK, now=clock)
+    for name, state, days_ago in (
+        ("fine", GoalState.ACHIEVED, 2),
+        ("helped", GoalState.ACHIEVED, 2),
+        ("only told of", GoalState.ACHIEVED, 2),
+        ("late", GoalState.FAILED, 2),
+        ("still on", GoalState.ACTIVE, 0),
+        ("long ago", GoalState.ACHIEVED, 22),
+    ):
+        at = TICK - timedelta(days=days_ago)
+        because = {**seen.because, "inputs": {**seen.because["inputs"], "flow_run_id": name}}
+        goal = seen.model_copy(update={"goal_id": name, "cause": name, "created_at": at, "because": because})
+        moves = [opening(goal), Transition(goal_id=name, state=state, at=at, reason="", progress=1.0)]
+        store.goals.append([goal], moves, name)
+    for act, of, series in (("act", "helped", SERIES), ("mail", "only told of", None)):
+        store.actions.append([action_of(act, TICK, goal_id=of, series=series)], act)
+        store.actions.claim(Intent(action_id=act, at=TICK))
+        store.actions.finish(receipt_of(act, TICK))
+    runs = frozenset({"fine", "helped", "only told of", "late", "still on"})
+    assert warned_of(context, OBJECTIVE) == Warned(runs, (TICK_S - 2 * 86_400.0,) * 2)
+    store.close()

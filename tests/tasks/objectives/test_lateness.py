@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from storage.records import Event, Objective, series_key
-from tasks.objectives.lateness import deadline_of, late_breach, late_runs, warns_from
+from tasks.objectives.lateness import Warned, deadline_of, late_breach, late_runs, warns_from
 from tasks.objectives.run_history import DeploymentRun, RunHistory, run_history
 from tasks.objectives.run_lengths import run_lengths
 
@@ -192,6 +192,38 @@ def test_where_runs_are_often_late_only_a_surer_warning_is_given() -> None:
     assert warns_from(objective(), seldom, TICK_S, UTC) == 0.5
     assert 0.85 < warns_from(objective(), often, TICK_S, UTC) <= 0.97
     assert warns_from(objective(probability_threshold=0.8), seldom, TICK_S, UTC) == 0.8
+
+
+def test_after_a_warning_in_vain_only_a_certain_one_is_given() -> None:
+    runs = past(steady(60, 300.0), every_s=3_600.0)
+    ago_s = [place * 5 * DAY_S for place in range(6)]
+    asked = [warns_from(objective(), runs, TICK_S, UTC, [TICK_S - each]) for each in ago_s]
+    assert asked == [0.99, 0.99, 0.5, 0.5, 0.5, 0.5]
+    assert [warns_from(objective(), runs, TICK_S, UTC, [TICK_S - each for each in ago_s[n:]]) for n in (2, 3)] == [
+        1.0,
+        0.5,
+    ]
+    assert warns_from(objective(probability_threshold=0.999), runs, TICK_S, UTC, [TICK_S]) == 0.999
+
+
+def test_a_run_that_was_warned_of_stays_so_however_many_warnings_were_in_vain() -> None:
+    runs = (*past(steady(20, 300.0)), running(1_300.0))
+    for warned, is_warned_of in ((Warned(in_vain_s=(TICK_S,)), False), (Warned(frozenset({"now"}), (TICK_S,)), True)):
+        (told,) = late_runs(RunHistory(runs), objective(), TICK_S, 0, warned)
+        assert 0.5 < told.probability < 1
+        assert told.is_warned_of is is_warned_of
+
+
+def test_a_run_in_a_pool_that_is_always_full_waits_for_its_slot_and_no_longer() -> None:
+    """What it usually waits is what the queue explains: it does not come on top of the queue."""
+    busy = past(steady(40, 1_200.0), BULK)
+    queued = tuple(
+        replace(run, start_s=float(before.end_s or 0) + 4, end_s=float(before.end_s or 0) + 304)
+        for run, before in zip(past(steady(40, 300.0)), busy, strict=True)
+    )
+    now = RunHistory((*busy, *queued, running(600.0, BULK, "b"), waiting(600.0)), {"pool": 1.0})
+    (told,) = late_runs(now, objective(), TICK_S, 0)
+    assert told.end_s - TICK_S == pytest.approx(600 + 4 + 300, rel=0.1)
 
 
 @pytest.mark.parametrize(
