@@ -1,5 +1,5 @@
 """Queries to the facade: one module per subject, each answer a response model."""
 
-from api.queries import agent, backtests, configuration, forecasts, goals, outcomes, proposers, rollout
+from api.queries import agent, backtests, configuration, depth, forecasts, goals, outcomes, proposers, rollout
 
-__all__ = ["agent", "backtests", "configuration", "forecasts", "goals", "outcomes", "proposers", "rollout"]
+__all__ = ["agent", "backtests", "configuration", "depth", "forecasts", "goals", "outcomes", "proposers", "rollout"]
