@@ -10,7 +10,7 @@ from itertools import groupby
 
 from storage.facts import FORECAST_LOOKS, ForecastLooks
 from storage.records import Forecast, metric_of
-from tasks.authority import WORLD, last_out_of_depth, lose_depth, out_of_depth, regain_depth
+from tasks.authority import WORLD, last_out_of_depth, lose_depth, out_of_depth, regain_depth, trust_again
 from tasks.context import Context
 from tasks.interventions.act_window import works_until
 from tasks.learn.drift import (
@@ -51,8 +51,8 @@ def watch_depth(context: Context, *, is_news: bool) -> None:
     _watch_forecasts(context)
 
 
-def _lose(context: Context, key: str, reason: str) -> None:
-    until = context.tick + CALM
+def _lose(context: Context, key: str, reason: str, calm: timedelta = CALM) -> None:
+    until = context.tick + calm
     ends = f"A person's word or calm until {until:%Y-%m-%d %H:%M} UTC ends that."
     lose_depth(context.store, key, until, f"{reason} {ends}")
 
@@ -115,7 +115,12 @@ def _watch_forecasts(context: Context) -> None:
 
 
 def _watched(context: Context, series: Sequence[str]) -> list[str]:
-    metrics = {metric_of(each.measured) for each in objectives_in_force(context.settings, context.store)}
+    """Return the series of the objectives' metrics; those of metrics that an amount steers are left out.
+
+    What is set moves them all the time, and to stop setting it would be the greater harm.
+    """
+    objectives = objectives_in_force(context.settings, context.store)
+    metrics = {metric_of(each.measured) for each in objectives if each.driver is None}
     return [name for name in series if metric_of(name) in metrics][:MOST_SERIES]
 
 
@@ -146,19 +151,21 @@ def _finite(values: Sequence[float]) -> list[float]:
 
 
 def _touched(context: Context, since: datetime) -> set[str | None]:
-    """Return the series that acts moved within a look."""
+    """Return the series that acts moved within a look; an act that aims at none moves that of its goal."""
     durations_s = {name: handler.duration_s for name, handler in context.actions.items()}
-    return {
-        view.action.series
+    actions = [
+        view.action
         for view in context.store.actions.finished(since - DAY)
         if (receipt := view.touched) and works_until(view.action, receipt, durations_s.get(view.action.name)) > since
-    }
+    ]
+    goals = (context.store.goals.get(action.goal_id) for action in actions if action.series is None)
+    return {action.series for action in actions} | {view.goal.series for view in goals if view}
 
 
 def _looked(context: Context, looks: ForecastLooks | None, misses: Mapping[str, float]) -> ForecastLooks:
     """Return the looks with one more; a metric that is out of its depth learns anew what is usual."""
     before = looks or ForecastLooks(context.tick, {}, {})
-    kept, evidence, lost = dict(before.misses), dict(before.evidence), False
+    kept, evidence = dict(before.misses), dict(before.evidence)
     for metric, found in sorted(misses.items()):
         past = kept.get(metric, [])
         now = after_look(evidence.get(metric, 0.0), found, past)
@@ -166,10 +173,7 @@ def _looked(context: Context, looks: ForecastLooks | None, misses: Mapping[str, 
         if now >= _limit(evidence):
             usual = sorted(past)[len(past) // 2]
             _lose(context, f"metric:{metric}", _said_of_misses(metric, found, usual))
-            kept[metric], evidence[metric], lost = [], 0.0, True
-    held = [key for key in out_of_depth(context.store) if key.startswith("metric:")]
-    if lost and len(held) > 1 and len(held) > len(kept) / 2:
-        _lose(context, WORLD, f"Everything asks first: {len(held)} of {len(kept)} metrics are out of their depth.")
+            kept[metric], evidence[metric] = [], 0.0
     return replace(before, misses=kept, evidence=evidence)
 
 
@@ -186,16 +190,17 @@ def _said_of_misses(metric: str, found: float, usual: float) -> str:
 
 
 def _looked_at_make_up(context: Context, looks: ForecastLooks) -> ForecastLooks:
-    """Have everything ask first where most series of the objectives' metrics are new or gone within a day."""
+    """Have everything ask first while most series of the objectives' metrics are new or gone within a day."""
     samples, tick = context.store.samples, context.tick
     before = _watched(context, [info.series for info in samples.spans(tick - 2 * DAY, tick - DAY)])
     metrics = set(map(metric_of, before))
     there = _watched(context, [info.series for info in samples.spans(tick - LOOK, tick)])
     share = made_anew(before, [name for name in there if metric_of(name) in metrics])
     if share < MADE_ANEW_SHARE:
+        if WORLD in out_of_depth(context.store):
+            trust_again(context.store, WORLD, "loop", "most series are known again")
         return looks
-    is_news = looks.made_anew_at is None or looks.made_anew_at < tick - USUAL_AGAIN_AFTER
-    if is_news:
+    if looks.made_anew_at is None or looks.made_anew_at < tick - USUAL_AGAIN_AFTER:
         reason = f"Everything asks first: {percent(share)} of the series are new or gone within a day."
-        _lose(context, WORLD, reason)
+        _lose(context, WORLD, reason, DAY + LOOK)
     return replace(looks, made_anew_at=tick)
