@@ -169,11 +169,12 @@ def _holds(runs: Sequence[DepthRun], console: Console) -> bool:
     worst = max((run.harmful_before for run in changed), default=0)
     unseen = sum(run.first_lost_h is None for run in changed)
     in_vain = 30 * sum(run.in_vain for run in runs) / sum(run.quiet_days for run in runs)
-    bars = [
-        (f"harmful acts before it asks, at most {MOST_HARMFUL}: {worst}", worst <= MOST_HARMFUL),
-        (f"changes that it did not notice: {unseen}", not unseen),
-        (f"times it lost its depth in 30 quiet days, less than 1: {in_vain:.2f}", in_vain < 1),
-    ]
+    bars = [(f"times it lost its depth in 30 quiet days, less than 1: {in_vain:.2f}", in_vain < 1)]
+    if changed:
+        bars += [
+            (f"harmful acts before it asks, at most {MOST_HARMFUL}: {worst}", worst <= MOST_HARMFUL),
+            (f"changes that it did not notice: {unseen}", not unseen),
+        ]
     for said, holds in bars:
         console.print(f"{'ok' if holds else 'BROKEN':<6} {said}", highlight=False)
     return all(holds for _, holds in bars)
