@@ -391,6 +391,14 @@ def rollout(answer: Mapping[str, Any]) -> None:
         say(answer["note"])
 
 
+def depth(answer: Mapping[str, Any]) -> None:
+    """Print what is out of its depth, and why."""
+    for each in answer["lost"]:
+        say(f"{each['key']}: {each['reason']}")
+    if answer["note"]:
+        say(answer["note"])
+
+
 def _missing(pair: Mapping[str, Any]) -> str:
     if pair["next_level"] is None:
         return f"nothing: this is the highest ({pair['reason']})"

@@ -116,6 +116,30 @@ class ProposerLevel:
     forgotten_until: Moment | None = None
 
 
+@dataclass(frozen=True)
+class OutOfDepth:
+    """Since and until when actions ask first, and why; new trouble moves `until`, and a person's word ends it."""
+
+    since: Moment
+    until: Moment
+    reason: str
+    is_over: bool = False
+
+
+@dataclass(frozen=True)
+class ForecastLooks:
+    """How forecasts held of late, at looks an hour apart: those issued at `issued_at` were looked at last.
+
+    By metric: its misses, oldest first, in half-widths of the 90 % interval, and the evidence that they have grown.
+    `made_anew_at` is when most series were last found new or gone.
+    """
+
+    issued_at: Moment
+    misses: dict[str, list[float]]
+    evidence: dict[str, float]
+    made_anew_at: Moment | None = None
+
+
 class LongSearch(NamedTuple):
     """The cycle that last searched whole windows for patterns, its tick in unix seconds, and what was searched."""
 
@@ -226,6 +250,20 @@ EARNED_LEVELS = Family(
     "What a pair, as `GOAL_TYPE:action`, may do as it earned",
     written_by=("tasks.authority",),
     read_by=("tasks.authority",),
+)
+OUT_OF_DEPTH = Family(
+    "depth:",
+    TypeAdapter(OutOfDepth),
+    "What is out of its depth and asks first: `action:GOAL_TYPE:NAME`, `metric:NAME` or `world`",
+    written_by=("tasks.authority",),
+    read_by=("tasks.authority",),
+)
+FORECAST_LOOKS = Fact(
+    "depth.looks",
+    TypeAdapter(ForecastLooks),
+    "How forecasts of the objectives' metrics held of late, and when most series last changed",
+    written_by=("tasks.learn.depth_watch",),
+    read_by=("tasks.learn.depth_watch",),
 )
 PROPOSERS = Family(
     "proposer:",

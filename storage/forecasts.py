@@ -150,6 +150,13 @@ class ForecastTable:
         newest: str | None = self._engine.recall(("forecasts",), "latest cycle", lambda: self._engine.rows(sql))[0][0]
         return newest
 
+    def cycle_before(self, moment: datetime) -> tuple[str, datetime] | None:
+        """Return the id of the newest cycle with forecasts issued at or before a moment, and when they were issued."""
+        sql = """SELECT cycle_id, issued_at FROM forecasts WHERE issued_at <= $moment AND refusal IS NULL
+                 ORDER BY issued_at DESC LIMIT 1"""
+        rows = self._engine.rows(sql, {"moment": moment})
+        return (rows[0][0], rows[0][1]) if rows else None
+
     def before(self, series: str, moment: datetime) -> tuple[str, Forecast] | None:
         """Return the newest forecast of a series issued at or before a moment, with its cycle."""
         sql = f"""SELECT cycle_id, {FORECAST_COLUMNS} FROM forecasts

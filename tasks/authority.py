@@ -6,16 +6,27 @@ change of the configuration that says otherwise.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from handlers import ActionHandler, ActionsByName
 from settings import Settings
 from storage import Store
 from storage.actions import ActionView
-from storage.facts import EARNED_LEVELS, MODE, PROPOSERS, EarnedLevel, ProposerLevel, Switch
-from storage.records import NOTHING, Action, Autonomy, GoalType
+from storage.errors import ForeactError
+from storage.facts import (
+    EARNED_LEVELS,
+    MODE,
+    OUT_OF_DEPTH,
+    PROPOSERS,
+    EarnedLevel,
+    OutOfDepth,
+    ProposerLevel,
+    Switch,
+)
+from storage.records import NOTHING, Action, Autonomy, GoalType, metric_of
 
 NOT_HEARD_FOR = timedelta(days=7)
 """How long the proposals of one are refused whose acts were of no use; then it may begin anew."""
@@ -95,13 +106,92 @@ def _is_unasked(action: ActionHandler) -> bool:
     return bool(action.source) and not action.reversible
 
 
+WORLD = "world"
+"""What is out of its depth where all is."""
+
+
+def level_now(
+    store: Store,
+    goal_type: GoalType | None,
+    action: ActionHandler,
+    metrics: Collection[str],
+    planned: Autonomy | None = None,
+) -> Autonomy:
+    """Return the level in force of a pair for goals on some metrics: where it is out of its depth it asks first."""
+    level = level_in_force(store, goal_type, action, planned)
+    return min(level, Autonomy.APPROVE, key=_rank) if asks_first(store, goal_type, action, metrics) else level
+
+
+def asks_first(
+    store: Store, goal_type: GoalType | None, action: ActionHandler, metrics: Collection[str] = ()
+) -> OutOfDepth | None:
+    """Return why an action asks first although its level may allow more; None where it does not, or only reports."""
+    held = out_of_depth(store)
+    keys = (WORLD, *(f"metric:{metric}" for metric in metrics), f"action:{goal_type}:{action.name}")
+    return None if action.informs_only else next((held[key] for key in keys if key in held), None)
+
+
+def why_asked(actions: ActionsByName, store: Store, action: Action) -> str:
+    """Return why an action waits that would else not have to; empty where its level alone says so."""
+    found = asks_first(store, action.goal_type, actions[action.name], _metrics_of(store, action))
+    return found.reason if found else ""
+
+
+def _metrics_of(store: Store, action: Action) -> tuple[str, ...]:
+    """Return the metric of an action's goal, where any is out of its depth: else nobody asks."""
+    if not any(key.startswith("metric:") for key in out_of_depth(store)):
+        return ()
+    goal = None if action.series else store.goals.get(action.goal_id)
+    series = action.series or (goal.goal.series if goal else None)
+    return (metric_of(series),) if series else ()
+
+
+def out_of_depth(store: Store) -> dict[str, OutOfDepth]:
+    """Return what is out of its depth now, by `action:GOAL_TYPE:NAME`, `metric:NAME` or `world`."""
+    now = store.clock()
+    known = store.facts.matching(OUT_OF_DEPTH)
+    return {key: each for key, each in known.items() if not each.is_over and now < each.until}
+
+
+def last_out_of_depth(store: Store, key: str) -> OutOfDepth | None:
+    """Return when something was last found out of its depth, over or not; None where it never was."""
+    return store.facts.get(OUT_OF_DEPTH.of(key))
+
+
+def lose_depth(store: Store, key: str, until: datetime, reason: str) -> None:
+    """Have what is out of its depth ask first until there was calm, or a person says otherwise."""
+    store.facts.set(OUT_OF_DEPTH.of(key), OutOfDepth(store.clock(), until, reason))
+    store.audit.append("loop", "out of depth", key, {"reason": reason, "until": until.isoformat()})
+
+
+def regain_depth(store: Store) -> None:
+    """Note in the audit trail what had calm for long enough."""
+    for key, each in store.facts.matching(OUT_OF_DEPTH).items():
+        if not each.is_over and store.clock() >= each.until:
+            _end(store, key, each, "loop", "nothing of the kind was found since")
+
+
+def trust_again(store: Store, key: str, by: str, note: str) -> None:
+    """Take a person's word that something is in its depth; raises `not_out_of_depth`."""
+    held = out_of_depth(store)
+    if key not in held:
+        known = ", ".join(sorted(held)) or "nothing is"
+        raise ForeactError("not_out_of_depth", f"{key} is not out of its depth.", f"What is: {known}.", status=404)
+    _end(store, key, held[key], by, note)
+
+
+def _end(store: Store, key: str, held: OutOfDepth, by: str, note: str) -> None:
+    store.facts.set(OUT_OF_DEPTH.of(key), replace(held, until=store.clock(), is_over=True), by)
+    store.audit.append(by, "in depth again", key, {"note": note})
+
+
 def as_allowed_now(actions: ActionsByName, store: Store, view: ActionView) -> ActionView:
     """Return an action that waits, at no higher a level than is in force now: a word since it was planned counts.
 
     An undo keeps its level: it takes back what was allowed.
     """
     action = view.action
-    level = level_in_force(store, action.goal_type, actions[action.name], action.level)
+    level = level_now(store, action.goal_type, actions[action.name], _metrics_of(store, action), action.level)
     if action.proposed_by:
         level = min(level, proposer_level(store, action.proposed_by).level, key=_rank)
     if action.undo_of is not None or level.rank >= action.level.rank:

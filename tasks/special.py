@@ -34,6 +34,13 @@ def ndtri(share: float) -> float:
     return float(function(share))
 
 
+def stdtr(freedom: float, t: float) -> float:
+    """Return the chance that Student's t with `freedom` degrees lies below t."""
+    from scipy.special import stdtr as function
+
+    return float(function(freedom, t))
+
+
 def stdtrit(freedom: float, share: float) -> float:
     """Return the value below which Student's t with `freedom` degrees lies with a chance of `share`."""
     from scipy.special import stdtrit as function

@@ -55,6 +55,7 @@ SHARED_NAMES = {
     "audit": "who decided what, and when",
     "cycle": "one turn of the loop",
     "decisions": "what was chosen for a goal, and why",
+    "depth": "what is out of its depth, and asks first",
     "demo": "the loop on a simulated shop",
     "backtest": "recorded history through the loop",
     "forecast": "making forecasts, and how long it takes",

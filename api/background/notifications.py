@@ -126,6 +126,11 @@ def _autonomy(line: AuditEntry) -> tuple[str, Severity, str]:
     return f"foreact.autonomy.{line.verb}", "warning", f"{line.subject} was {line.verb} from {step}: {reason}"
 
 
+def _out_of_depth(line: AuditEntry) -> tuple[str, Severity, str]:
+    sentence = f"{line.detail.get('reason', '')} foreact depth {line.subject} --note REASON is such a word."
+    return "foreact.autonomy.out_of_depth", "warning", sentence
+
+
 def _simple(event: str, severity: Severity, words: str) -> Teller:
     def tell(line: AuditEntry) -> tuple[str, Severity, str]:
         note = line.detail.get("note") or line.detail.get("reason") or line.detail.get("trouble") or ""
@@ -154,6 +159,8 @@ _TELLERS: Mapping[str, Teller] = {
     "set mode": _mode,
     "promoted": _autonomy,
     "demoted": _autonomy,
+    "out of depth": _out_of_depth,
+    "in depth again": _simple("foreact.autonomy.in_depth", "info", "trusts again:"),
     "kill switch on": _kill_switch,
     "kill switch off": _kill_switch,
     "configuration unusable": _simple(

@@ -18,9 +18,9 @@ from handlers.contract.results import explain
 from handlers.worlds import UNDO_BY_CHECK, act_in, capture_in, check_in
 from storage import ForeactError, TransientError
 from storage.actions import ActionView
-from storage.facts import WAITS, Wait
+from storage.facts import WAITS, Wait, WaitCode
 from storage.records import NOTHING, Action, Intent, Receipt, ReceiptStatus
-from tasks.authority import as_allowed_now
+from tasks.authority import as_allowed_now, why_asked
 from tasks.context import Context
 from tasks.execute.guards import GuardAnswer, judge
 from tasks.execute.situation import Silence, circumstances, silence_now
@@ -91,7 +91,8 @@ def _ruled(
         return carry_out(context, view)
     if ruling.answer is GuardAnswer.DROP:
         return _finish(context, view.action, _receipt(context, view, ReceiptStatus.SKIPPED, ruling.reason))
-    waits[view.action.action_id] = Wait(ruling.reason, ruling.code)
+    why = why_asked(context.actions, context.store, view.action) if ruling.code is WaitCode.APPROVAL else ""
+    waits[view.action.action_id] = Wait(f"{ruling.reason} {why}".strip(), ruling.code)
     return None
 
 

@@ -2,6 +2,7 @@
 
 from tasks.learn.beliefs import HierarchicalLearner, Learner, Observation, replay
 from tasks.learn.choice import choose
+from tasks.learn.depth_watch import watch_depth
 from tasks.learn.features import Situation
 from tasks.learn.knowledge import learned_strategies, measured_changes, planner_beliefs, realised_by_action
 from tasks.learn.outcome_rows import observations
@@ -20,4 +21,5 @@ __all__ = [
     "planner_beliefs",
     "realised_by_action",
     "replay",
+    "watch_depth",
 ]

@@ -14,7 +14,7 @@ from storage import Store
 from storage.actions import ActionView
 from storage.facts import INSIGHTS, PLACEBOS, SEARCHED, LongSearch
 from storage.records import NOTHING, Autonomy, BoolArray, Decision, FloatArray, Goal, GoalType, ReceiptStatus
-from tasks.authority import counts_for, earn, judge_proposer, level_in_force, proposer_level
+from tasks.authority import asks_first, counts_for, earn, judge_proposer, level_in_force, proposer_level
 from tasks.context import Context
 from tasks.learn.autonomy import TrackRecord, gather, review
 from tasks.learn.beliefs import Learner
@@ -148,6 +148,10 @@ def _standing(known: Known, rows: Sequence[OutcomeRow], action: str, goal_type: 
     handler = known.actions[action]
     level = level_in_force(known.store, GoalType(goal_type) if goal_type else None, handler)
     evidence = _evidence(known, rows, action, goal_type, level)
+    lost = asks_first(known.store, GoalType(goal_type) if goal_type else None, handler)
+    if lost is not None and level is Autonomy.AUTO:
+        missing = (f"calm until {lost.until:%Y-%m-%d %H:%M} UTC, or a person's word",)
+        return PairStanding(goal_type, action, Autonomy.APPROVE, level, missing, lost.reason, evidence)
     verdict, highest = review(level, evidence), Autonomy(handler.highest_level or Autonomy.AUTO)
     if level.rank >= highest.rank:
         reason = "no evidence against it" if highest is Autonomy.AUTO else "its highest_level in foreact.toml"

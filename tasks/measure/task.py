@@ -16,6 +16,7 @@ from tasks.context import Context
 from tasks.interventions.act_window import EARLIEST_STEPS, WATCHED_STEPS, watched_between
 from tasks.interventions.matured import MaturedAct, matured, under_way
 from tasks.interventions.undo import may_try_again, may_undo_unasked, undo_of
+from tasks.learn import watch_depth
 from tasks.measure.data_around_act import DataAroundAct
 from tasks.measure.grid import MetricGrid
 from tasks.measure.inference.early_verdict import EarlyVerdict, looks_of
@@ -50,8 +51,9 @@ def measure(context: Context) -> Outcomes:
         judged = [judge_amount(context, act)] if act.action.series is None else judge(around, act)
         context.store.outcomes.append(judged, context.cycle_id)
         outcomes += judged
-    watch_guards(context, around)
+    undos = watch_guards(context, around)
     tell_early(context, around)
+    watch_depth(context, is_news=bool(outcomes or undos))
     return tuple(outcomes)
 
 
@@ -94,8 +96,8 @@ def _told(context: Context, act: MaturedAct, found: EarlyVerdict) -> ToldEarly:
     return ToldEarly(found.verdict, context.tick, found.steps, sentence)
 
 
-def watch_guards(context: Context, around: DataAroundAct) -> None:
-    """Plan the undo of recent acts that made a guarded metric, or their own, demonstrably worse.
+def watch_guards(context: Context, around: DataAroundAct) -> list[Action]:
+    """Plan the undo of recent acts that made a guarded metric, or their own, demonstrably worse; return the undos.
 
     An act is watched for the stabilisation time, as long as it works, and until a few steps were seen. One
     whose time ran out since the last look, as turns are late or were not run at all, is looked at once more.
@@ -108,12 +110,14 @@ def watch_guards(context: Context, around: DataAroundAct) -> None:
     since = context.tick - timedelta(seconds=longest_s) - LATEST_LOOK
     finished = context.store.actions.finished(since)
     undone = context.store.actions.undos_of([view.action.action_id for view in finished])
+    planned = []
     for view in finished:
         if not may_undo_unasked(view, is_reversible=context.actions[view.action.name].reversible):
             continue
         undos = undone.get(view.action.action_id, [])
         if may_try_again(undos, context.tick) and (reason := _harm_of(around, view, undos)):
-            plan_undo(context, view, reason, tries_before=len(undos))
+            planned.append(plan_undo(context, view, reason, tries_before=len(undos)))
+    return planned
 
 
 def _harm_of(around: DataAroundAct, view: ActionView, undos: Sequence[ActionView]) -> str:

@@ -24,8 +24,9 @@ from storage.records import (
     Objective,
     Receipt,
     ReceiptStatus,
+    metric_of,
 )
-from tasks.authority import as_allowed_now, is_autonomous
+from tasks.authority import as_allowed_now, is_autonomous, level_now
 from tasks.causes.in_words import on_cause
 from tasks.context import Context
 from tasks.drivers.in_force import amounts_now
@@ -189,14 +190,16 @@ def _levels(context: Context, goals: tuple[GoalView, ...], names: set[str]) -> d
     But for what only reports: nobody needs to be asked for that.
     """
     cap = Autonomy.AUTO if is_autonomous(context.settings, context.store) else Autonomy.APPROVE
-    types = {view.goal.goal_type for view in goals}
+    metrics: dict[GoalType, set[str]] = {}
+    for view in goals:
+        metrics.setdefault(view.goal.goal_type, set()).add(metric_of(view.goal.series or ""))
     return {
         (goal_type, name): min(
-            context.level(goal_type, name),
+            level_now(context.store, goal_type, context.actions[name], metrics[goal_type]),
             Autonomy.AUTO if context.actions[name].informs_only else cap,
             key=lambda level: level.rank,
         )
-        for goal_type in types
+        for goal_type in metrics
         for name in names
     }
 

@@ -25,6 +25,11 @@ TOLD = {
     ),
     "causes.py": ("shop → cart → db: +250 ms",),
     "mcp_agent.py": ("asks a foreact that knows nothing yet", "There is no open goal"),
+    "out_of_depth.py": (
+        "after 12 acts that helped: evidence 0.5 of 250",
+        "so it asks before the next",
+        "misses tripled in hour 72, noticed in hour",
+    ),
     "observed_flow.py": (
         "import failed: too many rows at once",
         "Plan project timeline: at ease, for project 123",
