@@ -125,10 +125,16 @@ def level_now(
 def asks_first(
     store: Store, goal_type: GoalType | None, action: ActionHandler, metrics: Collection[str] = ()
 ) -> OutOfDepth | None:
-    """Return why an action asks first although its level may allow more; None where it does not, or only reports."""
-    held = out_of_depth(store)
-    keys = (WORLD, *(f"metric:{metric}" for metric in metrics), f"action:{goal_type}:{action.name}")
-    return None if action.informs_only else next((held[key] for key in keys if key in held), None)
+    """Return why an action asks first although its level may allow more; None where it does not, or only reports.
+
+    Where a person gave it the level `auto`, harm by its own acts alone makes it ask.
+    """
+    if action.informs_only:
+        return None
+    held, own = out_of_depth(store), f"action:{goal_type}:{action.name}"
+    is_given = action.configured_level == Autonomy.AUTO
+    keys = (own,) if is_given else (WORLD, *(f"metric:{metric}" for metric in metrics), own)
+    return next((held[key] for key in keys if key in held), None)
 
 
 def why_asked(actions: ActionsByName, store: Store, action: Action) -> str:

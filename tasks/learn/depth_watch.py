@@ -184,8 +184,8 @@ def _limit(evidence: Mapping[str, float]) -> float:
 
 def _said_of_misses(metric: str, found: float, usual: float) -> str:
     return (
-        f"What would act on {metric} asks first: its values lay {found:.1f} half-widths of the 90 % interval from what "
-        f"was foretold, where {usual:.1f} was usual."
+        f"What acts on {metric} and was given no level asks first: values lay {found:.1f} half-widths of the "
+        f"90 % interval from what was foretold, where {usual:.1f} was usual."
     )
 
 
@@ -201,6 +201,6 @@ def _looked_at_make_up(context: Context, looks: ForecastLooks) -> ForecastLooks:
             trust_again(context.store, WORLD, "loop", "most series are known again")
         return looks
     if looks.made_anew_at is None or looks.made_anew_at < tick - USUAL_AGAIN_AFTER:
-        reason = f"Everything asks first: {percent(share)} of the series are new or gone within a day."
+        reason = f"What nobody gave a level asks first: {percent(share)} of the series are new or gone within a day."
         _lose(context, WORLD, reason, DAY + LOOK)
     return replace(looks, made_anew_at=tick)

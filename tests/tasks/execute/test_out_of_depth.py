@@ -65,6 +65,15 @@ def test_what_only_reports_goes_on(desk: Desk) -> None:
     assert level_now(desk.store, TYPE, actions["restart"], ()) is Autonomy.APPROVE
 
 
+@pytest.mark.parametrize(("key", "level"), [(WORLD, "auto"), (f"metric:{SERIES}", "auto"), (PAIR, "approve")])
+def test_what_a_person_gave_the_level_auto_asks_first_only_where_its_own_acts_harm(
+    desk: Desk, key: str, level: str
+) -> None:
+    given = replace(elsewhere("restart", level="auto"), configured=frozenset({"level"}))
+    lose_depth(desk.store, key, UNTIL, WHY)
+    assert level_now(desk.store, TYPE, given, [SERIES]) == level
+
+
 def test_a_persons_word_ends_it_and_is_kept(desk: Desk) -> None:
     desk.plan(action_of())
     lose_depth(desk.store, PAIR, UNTIL, WHY)
