@@ -132,7 +132,7 @@ def asks_first(
     if action.informs_only:
         return None
     held, own = out_of_depth(store), f"action:{goal_type}:{action.name}"
-    is_given = action.configured_level == Autonomy.AUTO
+    is_given = action.configured_level == "auto"
     keys = (own,) if is_given else (WORLD, *(f"metric:{metric}" for metric in metrics), own)
     return next((held[key] for key in keys if key in held), None)
 
