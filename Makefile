@@ -12,6 +12,7 @@ RUNTIME := .venv/.runtime-installed
 DEV := .venv/.dev-installed
 DOCS := .venv/.docs-installed
 BENCHMARKS := worlds depth causes forecast control impact power learning patterns planning whatif deadlines levers writes backfill csv cycle api stack size endurance
+MODULE_depth := worlds.depth
 MODULE_levers := deadline_levers
 MODULE_power := acts_foretold.power
 MODULE_whatif := acts_foretold.twin

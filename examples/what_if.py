@@ -1,25 +1,48 @@
-"""Ask a running foreact what each of its actions would change in half an hour: `python examples/what_if.py`."""
+"""What would an action change? `python examples/what_if.py` asks before anybody does it.
+
+It runs by itself in a few seconds, in a folder of its own. Of a foreact that runs, `foreact whatif` and
+`GET /api/autonomous/whatif` ask the same.
+"""
 
 from __future__ import annotations
 
-import os
+import math
+import tempfile
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
-import httpx
+from flows.agent import GoalDrivenAgent
+from settings import load_settings
+from storage import open_store
 
-ADDRESS = os.environ.get("FOREACT_URL", "http://127.0.0.1:5003")
+
+def shed_load(params: dict[str, Any], goal_id: str) -> dict[str, Any]:
+    """Do nothing here: it is only asked about."""
+    return {"success": True}
 
 
 def main() -> None:
-    """Print one line for each action: what it would change, or that nothing is believed of it."""
-    key = os.environ.get("FOREACT_KEY")
-    headers = {"Authorization": f"Bearer {key}"} if key else {}
-    with httpx.Client(base_url=f"{ADDRESS}/api/autonomous", headers=headers, timeout=30) as foreact:
-        at = (datetime.now(UTC) + timedelta(minutes=30)).isoformat()
-        for action in foreact.get("/actions", params={"available": True}).raise_for_status().json()["available"]:
-            answer = foreact.get("/whatif", params={"action": action["name"], "at": at})
-            told = answer.json()
-            print(f"{action['name']}: {told['sentence'] if answer.is_success else told['detail']}")
+    """Record ten hours of a load that climbs, and ask about two actions in half an hour from now."""
+    now = datetime(2026, 3, 2, tzinfo=UTC)
+
+    def clock() -> datetime:
+        return now
+
+    with tempfile.TemporaryDirectory() as folder:
+        objective = {"name": "load", "metric": "cpu_usage", "bound": 90}
+        settings = load_settings(home=folder, use_default_objectives=False, objectives=[objective])
+        agent = GoalDrivenAgent(settings=settings, store=open_store(clock=clock), clock=clock)
+        agent.register_action_handler(
+            "shed_load", shed_load, metrics=("cpu_usage",), expected_change={"cpu_usage": -15}
+        )
+        agent.register_action_handler("tidy_up", shed_load, metrics=("cpu_usage",))
+        for minute in range(600):
+            now += timedelta(minutes=1)
+            agent.record_metric("cpu_usage", 45 + minute / 15 + 2 * math.sin(minute / 7), unit="percent")
+        for action in ("shed_load", "tidy_up"):
+            told = agent.what_if(action, now + timedelta(minutes=30))
+            print(f"{action}: {told['sentence']}")
+        agent.close()
 
 
 if __name__ == "__main__":

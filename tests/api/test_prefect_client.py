@@ -36,11 +36,15 @@ def register(url: str, name: str, pool: str | None = None, tags: Sequence[str] =
 
 
 def post(url: str, body: dict[str, Any]) -> dict[str, Any]:
-    """Post, again while a server that has just started holds its own database."""
+    return dict(sent("POST", url, body).json())
+
+
+def sent(method: str, url: str, body: dict[str, Any]) -> httpx.Response:
+    """Send, again while a server that has just started holds its own database."""
     for _ in range(20):
-        answer = httpx.post(url, json=body, timeout=60)
+        answer = httpx.request(method, url, json=body, timeout=60)
         if answer.status_code != 503:
-            return dict(answer.raise_for_status().json())
+            return answer.raise_for_status()
         time.sleep(0.5)
     raise AssertionError(answer.text)
 
@@ -143,12 +147,12 @@ def schedules_of(url: str, deployment: str) -> list[tuple[float, bool]]:
 def test_the_schedule_becomes_what_is_wanted_whatever_it_was(prefect: PrefectTrigger, prefect_url: str) -> None:
     deployment_id, wanted = register(prefect_url, "kept"), [WANTED]
     without_slug = {"schedules": [{"schedule": {"interval": 300.0, "anchor_date": ANCHOR}, "active": True}]}
-    httpx.patch(f"{prefect_url}/deployments/{deployment_id}", json=without_slug).raise_for_status()
+    sent("PATCH", f"{prefect_url}/deployments/{deployment_id}", without_slug)
     assert prefect.keep_schedules("kept", wanted)
     assert not prefect.keep_schedules("kept", wanted)
     assert schedules_of(prefect_url, "kept") == [(60.0, True)]
     named = {"slug": BY_INTERVAL, "schedule": {"interval": 300.0, "anchor_date": ANCHOR}}
-    httpx.patch(f"{prefect_url}/deployments/{deployment_id}", json={"schedules": [named]}).raise_for_status()
+    sent("PATCH", f"{prefect_url}/deployments/{deployment_id}", {"schedules": [named]})
     assert prefect.keep_schedules("kept", wanted), "`prefect deploy` by hand sets what the file says"
     assert schedules_of(prefect_url, "kept") == [(60.0, True)]
     assert prefect.keep_schedules("kept", [])
@@ -161,7 +165,7 @@ def test_the_schedule_becomes_what_is_wanted_whatever_it_was(prefect: PrefectTri
 def test_a_schedule_that_people_paused_stays_paused(prefect: PrefectTrigger, prefect_url: str) -> None:
     deployment_id = register(prefect_url, "paused")
     paused = {"schedules": [{"schedule": {"interval": 300.0, "anchor_date": ANCHOR}, "active": False}]}
-    httpx.patch(f"{prefect_url}/deployments/{deployment_id}", json=paused).raise_for_status()
+    sent("PATCH", f"{prefect_url}/deployments/{deployment_id}", paused)
     assert prefect.keep_schedules("paused", [WANTED])
     assert schedules_of(prefect_url, "paused") == [(60.0, False)]
 
@@ -174,7 +178,7 @@ def test_a_paused_schedule_stays_paused_where_a_change_fails_half_way(
     name = f"half-{method}"
     deployment_id, ask = register(prefect_url, name), prefect._ask
     paused = {"slug": "by-hand", "schedule": {"interval": 300.0, "anchor_date": ANCHOR}, "active": False}
-    httpx.patch(f"{prefect_url}/deployments/{deployment_id}", json={"schedules": [paused]}).raise_for_status()
+    sent("PATCH", f"{prefect_url}/deployments/{deployment_id}", {"schedules": [paused]})
 
     def failing(asked: str, path: str, body: Mapping[str, Any] | None = None) -> httpx.Response:
         return httpx.Response(500) if asked == method else ask(asked, path, body)

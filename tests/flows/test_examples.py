@@ -30,6 +30,10 @@ TOLD = {
         "so it asks before the next",
         "misses tripled in hour 72, noticed in hour",
     ),
+    "what_if.py": (
+        "shed_load: cpu_usage is believed to change by −15",
+        "tidy_up: Nothing is believed of tidy_up here yet",
+    ),
     "observed_flow.py": (
         "import failed: too many rows at once",
         "Plan project timeline: at ease, for project 123",

@@ -65,6 +65,7 @@ PAGES = (
     "/series/cpu_used_ratio?range=28d",
     series_href(series_key("evil", EVIL)),
     "/learning",
+    "/whatif",
     "/rollout",
     "/settings?all=true",
     "/audit?verify=true",

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.depth`: how soon the loop notices that its world has changed, and how often it errs in that.
+"""`python -m benchmarks.worlds.depth`: how soon the loop notices a changed world, and how often it errs in that.
 
 In the changing world an act that helped for days harms from one moment on, and the metric's swings triple; the loop
 must ask before it acts a third time to the worse. The quiet ones stay as they are for 30 days. All is as a new user
@@ -181,7 +181,7 @@ def _holds(runs: Sequence[DepthRun], console: Console) -> bool:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.depth", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.worlds.depth", description=__doc__)
     parser.add_argument("--world", nargs="*", choices=list(WORLDS), help="only these")
     parser.add_argument("--seeds", type=int, default=4)
     parser.add_argument("--jobs", type=int, default=2, help="processes")
