@@ -26,7 +26,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.deadlines_recording import OURS, from_file, from_server
+from benchmarks.deadlines_recording import OURS, ended_of, from_file, from_server
 from storage.records import FloatArray, Objective, ObjectiveKind
 from tasks.objectives.lateness import DAY_S, VAIN_S, WEEK_S, LateRun, Warned, deadline_of, late_runs
 from tasks.objectives.run_history import DeploymentRun, RunHistory
@@ -300,7 +300,7 @@ def simulated(seed: int) -> RunsToJudge:
 def recorded(where: str, stretch: float) -> RunsToJudge:
     """Return what a server or a file knows; each second of it stands for `stretch` of them."""
     known = from_server(where) if where.startswith(("http://", "https://")) else from_file(Path(where))
-    runs = sorted((run for run in known.runs if run.end_s is not None), key=lambda run: (run.due_s, run.run_id))
+    runs = ended_of(known)
     if not runs:
         raise SystemExit(f"{where} knows of no run that has ended.")
     first_s = runs[0].due_s

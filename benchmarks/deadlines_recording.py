@@ -90,9 +90,14 @@ def from_file(path: Path) -> RunHistory:
     return RunHistory(runs, {row["work_pool"]: float(row["slots"]) for row in rows if row["slots"]})
 
 
+def ended_of(history: RunHistory) -> list[DeploymentRun]:
+    """Return the runs that ended, those due first first."""
+    return sorted((run for run in history.runs if run.end_s is not None), key=lambda run: (run.due_s, run.run_id))
+
+
 def keep(history: RunHistory, path: Path) -> int:
     """Write the runs that ended to a file, those due first first; return how many."""
-    ended = sorted((run for run in history.runs if run.end_s is not None), key=lambda run: (run.due_s, run.run_id))
+    ended = ended_of(history)
     with path.open("w", newline="") as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(COLUMNS)

@@ -12,13 +12,13 @@ from handlers import ActionHandler, discover_actions, discover_sources
 from handlers.contract.source import SourceHandler
 from handlers.worlds import World
 from handlers.worlds.live import LiveWorld
-from settings import VERSION, Settings, utc_now
+from settings import Settings, utc_now
 from storage import Store, TransientError, open_store
 from storage.facts import SOURCES
 from storage.records import Cycle, stable_id
-from tasks.authority import is_autonomous, note_configuration
+from tasks.authority import note_configuration
 from tasks.configured_actions import configured_actions
-from tasks.context import Context
+from tasks.context import Context, cycle_of
 
 
 def open_configured_store(settings: Settings, patience_s: float = 30.0) -> Store:
@@ -75,17 +75,8 @@ def live_world(
 def new_cycle(settings: Settings, store: Store, tick: datetime, kind: Any = "cycle", flow_run_id: str = "") -> Cycle:
     """Describe one turn of the loop; the same agent and tick always give the same id."""
     note_configuration(settings, store)
-    return Cycle(
-        cycle_id=stable_id(kind, settings.agent.name, tick.isoformat()),
-        agent=settings.agent.name,
-        tick=tick,
-        kind=kind,
-        autonomous=is_autonomous(settings, store),
-        configuration_hash=settings.hash,
-        code_version=VERSION,
-        seed=settings.agent.seed,
-        flow_run_id=flow_run_id,
-    )
+    cycle_id = stable_id(kind, settings.agent.name, tick.isoformat())
+    return cycle_of(settings, store, tick, kind, cycle_id, flow_run_id)
 
 
 def live_context(

@@ -11,11 +11,11 @@ from zoneinfo import ZoneInfo
 
 from handlers import ActionsByName
 from handlers.worlds import World
-from settings import Settings
+from settings import VERSION, Settings
 from storage import Store
 from storage.actions import ActionView
 from storage.records import Autonomy, Cycle, GoalType, ReceiptStatus
-from tasks.authority import level_in_force
+from tasks.authority import is_autonomous, level_in_force
 
 StageDone = tuple[str, datetime, float, Mapping[str, Any]]
 """A stage's name, when it was done, how long it took in seconds, and what it came to."""
@@ -75,6 +75,23 @@ class Context:
             yield replace(self, _held=held)
         finally:
             self.store.cycles.stages_done(self.cycle_id, held)
+
+
+def cycle_of(
+    settings: Settings, store: Store, tick: datetime, kind: Any, cycle_id: str, flow_run_id: str = ""
+) -> Cycle:
+    """Describe a turn of the loop under the configuration and the switches in force."""
+    return Cycle(
+        cycle_id=cycle_id,
+        agent=settings.agent.name,
+        tick=tick,
+        kind=kind,
+        autonomous=is_autonomous(settings, store),
+        configuration_hash=settings.hash,
+        code_version=VERSION,
+        seed=settings.agent.seed,
+        flow_run_id=flow_run_id,
+    )
 
 
 def _as_if_done(view: ActionView) -> ActionView:

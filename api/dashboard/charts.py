@@ -49,10 +49,11 @@ class Lines:
 def forecast_chart(lines: Lines, label: str) -> Markup:
     """Draw a history, its forecast with the 90 % band, the objectives' bounds, and what was judged after an act."""
     scale = _scale(lines)
-    parts = [*_axes(scale, lines), *_judged(scale, lines), *_band(scale, lines), *_bounds(scale, lines)]
-    parts.append(_path("history", scale.x(lines.history_s), scale.y(lines.history)))
+    ahead = band(scale, lines.future_s, lines.low, lines.high)
+    parts = [*_axes(scale, lines), *_judged(scale, lines), *ahead, *_bounds(scale, lines)]
+    parts.append(path("history", scale.x(lines.history_s), scale.y(lines.history)))
     joined_s, joined = _joined(lines)
-    parts.append(_path("forecast", scale.x(joined_s), scale.y(joined)))
+    parts.append(path("forecast", scale.x(joined_s), scale.y(joined)))
     parts += _hovers(scale, lines)
     return drawing("chart", WIDTH, HEIGHT, label, parts)
 
@@ -148,13 +149,14 @@ def _tick(x: float, y: float, text: str, **attributes: str) -> Markup:
     return element("text", text, class_="tick", x=x, y=y, **attributes)
 
 
-def _band(scale: Scale, lines: Lines) -> Iterable[Markup]:
-    is_known = np.isfinite(lines.low) & np.isfinite(lines.high)
-    keep = [each for each in kept(len(lines.low), MOST_POINTS) if is_known[each]]
+def band(scale: Scale, moments_s: FloatArray, low: FloatArray, high: FloatArray) -> Iterable[Markup]:
+    """Draw what lies between two edges (n,), where both are known."""
+    is_known = np.isfinite(low) & np.isfinite(high)
+    keep = [each for each in kept(len(low), MOST_POINTS) if is_known[each]]
     if not keep:
         return
-    x = scale.x(lines.future_s[keep]).tolist()
-    upper, lower = scale.y(lines.high[keep]).tolist(), scale.y(lines.low[keep]).tolist()
+    x = scale.x(moments_s[keep]).tolist()
+    upper, lower = scale.y(high[keep]).tolist(), scale.y(low[keep]).tolist()
     corners = [*zip(x, upper, strict=True), *reversed(list(zip(x, lower, strict=True)))]
     yield element("polygon", class_="band", points=" ".join(f"{a:.1f},{b:.1f}" for a, b in corners))
 
@@ -217,7 +219,7 @@ def _joined(lines: Lines) -> tuple[FloatArray, FloatArray]:
     return np.append(lines.history_s[last], lines.future_s), np.append(lines.history[last], lines.point)
 
 
-def _path(name: str, x: FloatArray, y: FloatArray) -> Markup:
+def path(name: str, x: FloatArray, y: FloatArray) -> Markup:
     commands = line(x, y, MOST_POINTS)
     return element("path", class_=name, d=commands) if commands else Markup()
 

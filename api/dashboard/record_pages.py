@@ -47,9 +47,9 @@ def _add_goal_and_action(router: APIRouter, pages: Pages) -> None:
     @pages.refusing
     def action(action_id: str, facade: FacadeDep) -> HTMLResponse:
         """Show one action with its receipt and what it changed."""
-        detail = queries.goals.action_detail(facade, commands.operator.existing(facade, action_id), facade.clock())
+        view = commands.operator.existing(facade, action_id)
+        detail = queries.goals.action_detail(facade, view, facade.clock())
         fields = answer_form.fields_of(facade, detail.action) if detail.needs_approval else []
-        can_be_told = queries.estimands.said(facade, action_id)
         return pages.page(
             facade,
             "action.html",
@@ -57,7 +57,7 @@ def _add_goal_and_action(router: APIRouter, pages: Pages) -> None:
             detail=detail,
             target=page_data.target_outcome(detail),
             fields=fields,
-            can_be_told=can_be_told,
+            can_be_told=queries.estimands.said(facade, view),
             cycle_id=facade.store.actions.cycle_of(action_id),
         )
 

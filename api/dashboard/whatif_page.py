@@ -11,8 +11,8 @@ from fastapi.responses import HTMLResponse
 from markupsafe import Markup
 
 from api import queries
-from api.dashboard.charts import epoch_s
-from api.dashboard.drawing import Box, Scale, drawing, element, line
+from api.dashboard.charts import band, epoch_s, path
+from api.dashboard.drawing import Box, Scale, drawing
 from api.dashboard.list_pages import Text
 from api.dashboard.rendering import Pages
 from api.dependencies import FacadeDep
@@ -21,7 +21,6 @@ from api.queries.asked import context_of
 from storage.errors import ForeactError
 
 WIDTH, HEIGHT, MARGIN = 640.0, 180.0, 6.0
-MOST_POINTS = 200
 
 
 def add(router: APIRouter, pages: Pages) -> None:
@@ -64,11 +63,8 @@ def fan_chart(fan: FanShown) -> Markup:
     box = Box(MARGIN, WIDTH - MARGIN, MARGIN, HEIGHT - MARGIN)
     room = max(top - bottom, 1e-9 * max(1.0, abs(top)))
     scale = Scale(float(moments_s[0]), float(moments_s[-1]) + 1e-6, bottom, bottom + room, box)
-    x, low, high = scale.x(moments_s), scale.y(moved[:, 0]), scale.y(moved[:, -1])
-    there = line(x, low, MOST_POINTS)
-    back = line(x[::-1], high[::-1], MOST_POINTS).replace("M", "L", 1)
-    parts = [element("path", class_="band", d=f"{there} {back} Z")]
-    edges = (without[:, 0], without[:, middle], without[:, -1])
-    parts += [element("path", class_="history", d=line(x, scale.y(edge), MOST_POINTS)) for edge in edges]
-    parts.append(element("path", class_="forecast", d=line(x, scale.y(moved[:, middle]), MOST_POINTS)))
+    x, edges = scale.x(moments_s), (without[:, 0], without[:, middle], without[:, -1])
+    parts = [*band(scale, moments_s, moved[:, 0], moved[:, -1])]
+    parts += [path("history", x, scale.y(edge)) for edge in edges]
+    parts.append(path("forecast", x, scale.y(moved[:, middle])))
     return drawing("chart", WIDTH, HEIGHT, f"{fan.series} with the act and without", parts)

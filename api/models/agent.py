@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool
 from pydantic.config import JsonDict
 
 from api.models.forecasts import Calibration
-from api.models.goals import GoalsOverview
+from api.models.goals import GoalsOverview, SpeaksFor
 from api.models.learned import Monitoring
 from storage.records import Breach, Cycle, Moment, Pattern
+
+Reason = Annotated[str, Field(min_length=1, max_length=2_000, description="Why; the audit trail keeps it")]
 
 STATISTICS: JsonDict = {
     "goals_created": 12,
@@ -36,12 +38,7 @@ class ModeIn(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"autonomous": False}]})
 
     autonomous: StrictBool
-    by: str = Field(
-        default="api",
-        min_length=1,
-        max_length=200,
-        description="Whom the caller speaks for; the audit trail names the caller first",
-    )
+    by: SpeaksFor = "api"
     note: str = Field(default="", max_length=2_000, description="Why; the audit trail keeps it")
 
 
@@ -53,13 +50,8 @@ class StopIn(BaseModel):
     )
 
     release: StrictBool = Field(default=False, description="Take the kill switch away instead of setting it")
-    note: str = Field(min_length=1, max_length=2_000, description="Why; the audit trail keeps it")
-    by: str = Field(
-        default="api",
-        min_length=1,
-        max_length=200,
-        description="Whom the caller speaks for; the audit trail names the caller first",
-    )
+    note: Reason
+    by: SpeaksFor = "api"
 
 
 class Mode(BaseModel):

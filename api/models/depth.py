@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from api.models.agent import Reason
+from api.models.goals import SpeaksFor
 from storage.records import Moment
 
 
@@ -50,10 +52,5 @@ class TrustIn(BaseModel):
     )
 
     key: str = Field(min_length=1, max_length=500, description="As it is listed")
-    note: str = Field(min_length=1, max_length=2_000, description="Why; the audit trail keeps it")
-    by: str = Field(
-        default="api",
-        min_length=1,
-        max_length=200,
-        description="Whom the caller speaks for; the audit trail names the caller first",
-    )
+    note: Reason
+    by: SpeaksFor = "api"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
@@ -21,6 +21,13 @@ from storage.records import (
     Receipt,
     Transition,
 )
+
+SpeaksFor = Annotated[
+    str,
+    Field(
+        min_length=1, max_length=200, description="Whom the caller speaks for; the audit trail names the caller first"
+    ),
+]
 
 GOAL: JsonDict = {
     "goal_id": "goal-3f0c2a9d1b7e",
@@ -145,12 +152,7 @@ class Answer(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"by": "ada", "note": "looks right"}]})
 
-    by: str = Field(
-        default="api",
-        min_length=1,
-        max_length=200,
-        description="Whom the caller speaks for; the audit trail names the caller first",
-    )
+    by: SpeaksFor = "api"
     note: str = Field(default="", max_length=2_000)
     params: dict[str, Any] | None = Field(default=None, description="Parameters that replace the planned ones")
 

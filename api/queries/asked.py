@@ -7,11 +7,8 @@ from collections.abc import Mapping
 from api.facade import Facade
 from handlers import ActionHandler, discover_actions
 from handlers.worlds.replay import Recording, ReplayWorld
-from settings import VERSION
-from storage.records import Cycle
-from tasks.authority import is_autonomous
 from tasks.configured_actions import configured_actions
-from tasks.context import Context
+from tasks.context import Context, cycle_of
 
 
 def context_of(facade: Facade, registered: Mapping[str, ActionHandler] | None = None) -> Context:
@@ -20,15 +17,6 @@ def context_of(facade: Facade, registered: Mapping[str, ActionHandler] | None = 
     Its actions are those found here, or those given, as they are configured.
     """
     settings = facade.in_force
-    cycle = Cycle(
-        cycle_id="asked",
-        agent=settings.agent.name,
-        tick=facade.clock(),
-        kind="replay",
-        autonomous=is_autonomous(settings, facade.store),
-        configuration_hash=settings.hash,
-        code_version=VERSION,
-        seed=settings.agent.seed,
-    )
+    cycle = cycle_of(settings, facade.store, facade.clock(), "replay", "asked")
     actions = configured_actions(settings, discover_actions(settings.folder) if registered is None else registered)
     return Context(facade.store, ReplayWorld(Recording(())), settings, cycle, actions)

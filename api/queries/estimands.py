@@ -29,10 +29,9 @@ def of_action(facade: Facade, view: ActionView) -> EstimandDetail:
     return EstimandDetail(estimand=fixed, sentence=said or nothing_known)
 
 
-def said(facade: Facade, action_id: str) -> str:
+def said(facade: Facade, view: ActionView) -> str:
     """Say how small an effect of an action can be told; empty where it is not judged."""
-    view = facade.store.actions.get(action_id)
     try:
-        return of_action(facade, view).sentence if view is not None else ""
+        return of_action(facade, view).sentence
     except ForeactError:
         return ""

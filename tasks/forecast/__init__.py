@@ -7,12 +7,14 @@ fit. `fleet` is the default forecaster, `risk` gives breach probabilities, `veri
 from tasks.forecast.batch import LEVELS, ForecastBatch
 from tasks.forecast.fleet.fit import FleetState, fit_fleet
 from tasks.forecast.fleet.forecast import forecast_batch
+from tasks.forecast.fleet_snapshot import STORED_LEVELS
 from tasks.forecast.model_store import earlier_residuals
 from tasks.forecast.risk.outlook import Outlook
 from tasks.forecast.running_times import with_running_times
 
 __all__ = [
     "LEVELS",
+    "STORED_LEVELS",
     "FleetState",
     "ForecastBatch",
     "Outlook",

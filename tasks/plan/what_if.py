@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from storage.records import Candidate, FloatArray, Forecast, GoalView, Objective
+from tasks.forecast import STORED_LEVELS
 from tasks.plan.problem import PlanProblem
 from tasks.plan.valuation.amounts import amount_of
 from tasks.plan.valuation.fan import fan_with
@@ -153,9 +154,6 @@ def _moved(
     return Fan(forecast.series, times_s, tuple(forecast.levels), without, moved, change)
 
 
-LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
-
-
 def _driven_fan(problem: PlanProblem, objective: Objective, candidate: Candidate, start_s: float) -> Fan | None:
     step_s = problem.step_s.get(str(objective.driver))
     if step_s is None:
@@ -165,8 +163,8 @@ def _driven_fan(problem: PlanProblem, objective: Objective, candidate: Candidate
     paths = _amount_paths(problem, objective, candidate, start_s, times_s)
     if paths is None:
         return None
-    without, moved = (np.quantile(each, LEVELS, axis=0).T for each in paths)
-    return Fan(objective.measured, times_s, LEVELS, without, moved)
+    without, moved = (np.quantile(each, STORED_LEVELS, axis=0).T for each in paths)
+    return Fan(objective.measured, times_s, STORED_LEVELS, without, moved)
 
 
 def _amount_paths(

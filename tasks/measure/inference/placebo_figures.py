@@ -17,28 +17,26 @@ MOST_ERRORS = 3.0
 """An estimate that far off, in standard errors, counts as that far: one incident is not what all have in common."""
 
 
-def widening(reaches: FloatArray, confidence: float = 0.90) -> float:
+def widening(reaches: FloatArray, confidence: float = 0.90, least: float = 1.0) -> float:
     """Return how many times as wide intervals must be so that they hold zero as often as they say.
 
     `reaches` (n,) are |estimate| over half the width of its interval: an interval holds zero up to 1. It is their
-    quantile, at least 1, for a luckier past is no reason to be bolder; 1 where there are too few to tell.
+    quantile, at least `least`, for a luckier past is no reason to be bolder; 1 where there are too few to tell.
     """
     known = reaches[np.isfinite(reaches)]
     if len(known) < FEWEST_TO_WIDEN:
         return 1.0
-    return float(np.clip(np.quantile(known, confidence), 1.0, MOST_WIDENING))
+    return float(np.clip(np.quantile(known, confidence), least, MOST_WIDENING))
 
 
-def fan_widening(what_ifs: Sequence[Mapping[str, Any]], confidence: float = 0.90) -> float:
+def fan_widening(what_ifs: Sequence[Mapping[str, Any]]) -> float:
     """Return how many times as wide the fans with acts must be so that past ones had held as often as they say.
 
     Each of `what_ifs` keeps its `reach`: how far what came lay from the middle, over half the band, step by step. Under
     1 where past fans were too wide, as those of acts of which little was known.
     """
     reaches = np.array([reach for each in what_ifs for reach in each.get("reach", ())], dtype=np.float64)
-    if len(reaches) < FEWEST_TO_WIDEN:
-        return 1.0
-    return float(np.clip(np.quantile(reaches, confidence), LEAST_WIDENING, MOST_WIDENING))
+    return widening(reaches, least=LEAST_WIDENING)
 
 
 def shared_ratio(effects: Sequence[FloatArray]) -> float:

@@ -125,7 +125,7 @@ def compare_windows(observed: FloatArray, forecast: FloatArray, ledger: ErrorLed
 
 def _foretold_error(ledger: ErrorLedger, used: BoolArray) -> float:
     known = ledger.foretold_error
-    return 0.0 if known is None or not used.any() else float(np.mean(known[: len(used)][used[: len(known)]]))
+    return 0.0 if known is None or not used.any() else float(np.mean(known[: len(used)][used]))
 
 
 def _stood_still(ledger: ErrorLedger, level: float) -> bool:
