@@ -752,6 +752,7 @@ class Plan(Record):
 class Action(Record):
     """A planned action, with everything needed to measure it later recorded in advance.
 
+    `off_usual_sd` is how far its metric stood beyond what is usual, as `PlanProblem` has it.
     `proposed_by` names who proposed it where that was not the loop itself.
     """
 
@@ -777,6 +778,7 @@ class Action(Record):
     undo_of: Column[str | None] = None
     priority: float = 0.0
     bound: float | None = None
+    off_usual_sd: float = 0.0
     forecast_cycle_id: str = ""
     proposed_by: str = ""
 

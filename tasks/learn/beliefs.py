@@ -20,6 +20,9 @@ PRIOR_SHAPE = 5.0
 PRIOR_RATE = 5.0
 MODEL_VARIANCE = 0.02
 EFFECT_LIMIT_SD = 2.0
+DIFFERING_RATIO = 0.3
+"""By which share of what a metric was off two acts that bring it back may differ."""
+
 REMEMBERED_IDS = 1_000
 RECORD_VERSION = 2
 
@@ -30,7 +33,7 @@ class Observation:
 
     `effect_sd_units` is the effect in standard deviations of the metric, positive toward the goal;
     `standard_error_sd_units` its uncertainty on the same scale; `hour` the hour of day at which was acted, `series`
-    what was to move, `target` what was acted on, both empty where not known.
+    what was to move, `target` what was acted on, both empty where not known; `off_usual_sd` how far that stood out.
     """
 
     outcome_id: str
@@ -41,11 +44,18 @@ class Observation:
     standard_error_sd_units: float
     series: str = ""
     target: str = ""
+    off_usual_sd: float = 0.0
 
     @property
     def situation(self) -> Situation:
         """Return the situation in which was acted."""
-        return Situation(self.goal_type, self.hour, self.series, self.target)
+        return Situation(self.goal_type, self.hour, self.series, self.target, self.off_usual_sd)
+
+    @property
+    def weight(self) -> float:
+        """Return what its row counts: the less the surer its error, and how much acts differ, make it."""
+        differing = DIFFERING_RATIO * self.off_usual_sd
+        return float((self.standard_error_sd_units**2 + MODEL_VARIANCE + differing**2) ** -0.5)
 
 
 class Learner(Protocol):
@@ -121,11 +131,12 @@ class HierarchicalLearner:
         prior = self._grown(named)._faded()
         # Scaling the row, not passing a weight: the library's weights count repeated rows, which would make a
         # precise outcome many outcomes and the noise look small.
-        weight = 1 / np.sqrt(observation.standard_error_sd_units**2 + MODEL_VARIANCE)
+        weight = observation.weight
         row = prior.features.vector(named) * weight
         # A metric that hardly ever moved makes any change hundreds of its standard deviations; one such outcome
-        # would outvote all others. Beyond two, more says nothing more about which action is the better.
-        effect = float(np.clip(observation.effect_sd_units, -EFFECT_LIMIT_SD, EFFECT_LIMIT_SD))
+        # would outvote all others. Beyond two, or all that it was off, more says nothing about which action is better.
+        limit = max(EFFECT_LIMIT_SD, observation.off_usual_sd)
+        effect = float(np.clip(observation.effect_sd_units, -limit, limit))
         fitted = prior._regressor().fit(row[None, :], np.array([effect * weight]))
         upper = np.triu(np.asarray(fitted.cov_inv_))
         return replace(

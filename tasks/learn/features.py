@@ -12,9 +12,9 @@ from storage.records import NOTHING, FloatArray, metric_of
 
 PRIOR_SD = {
     **{"base": 0.3, "goal": 0.3, "action": 0.5, "pair": 0.4, "sin": 0.35, "cos": 0.35},
-    **{"metric": 0.4, "series": 0.3, "target": 0.3},
+    **{"metric": 0.4, "series": 0.3, "target": 0.3, "back": 0.5},
 }
-"""How large each kind of feature's effect may be, in standard deviations of the metric."""
+"""How large each kind of feature's effect may be, in sd of the metric; of `back` for each sd that it is off."""
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,14 @@ class Situation:
     move and the target that is acted on.
 
     Without an hour it stands for the average over the day, without a series or target for that over all of them.
+    `off_usual_sd` is how far the series stands beyond what is usual, away from the goal, where that stands out.
     """
 
     goal_type: str
     hour: float | None = None
     series: str = ""
     target: str = ""
+    off_usual_sd: float = 0.0
 
 
 def describe(action: str, context: Situation) -> dict[str, float]:
@@ -50,6 +52,9 @@ def describe(action: str, context: Situation) -> dict[str, float]:
             f"cos|{action}": swing * cos(angle),
             **dict.fromkeys(_places(action, context), 1.0),
         }
+        # What brings back what is broken takes away as much as it is off, however much that is.
+        if context.off_usual_sd:
+            named[f"back|{action}|{metric_of(context.series)}"] = context.off_usual_sd
     return {name: value * PRIOR_SD[name.partition("|")[0]] for name, value in named.items()}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
 from typing import Any
 
@@ -50,6 +50,7 @@ class LearnedBeliefs:
 
     learner: Learner
     hour: float
+    off_usual_sd: Mapping[str, float] = field(default_factory=dict)
 
     def effect(self, action: str, goal: Goal, target: str) -> tuple[float, float]:
         """Return how much more an action on a target moves a goal's metric toward the goal than nothing does.
@@ -63,13 +64,14 @@ class LearnedBeliefs:
         return self.learner.doubt_before(self._situation(goal, target), action)
 
     def _situation(self, goal: Goal, target: str) -> Situation:
-        return Situation(goal.goal_type, self.hour, goal.series or "", target)
+        off = self.off_usual_sd.get(goal.goal_id, 0.0)
+        return Situation(goal.goal_type, self.hour, goal.series or "", target, off)
 
 
-def planner_beliefs(context: Context) -> LearnedBeliefs:
-    """Return what the planner is to believe at this tick."""
+def planner_beliefs(context: Context, off_usual_sd: Mapping[str, float]) -> LearnedBeliefs:
+    """Return what the planner is to believe at this tick, where goals' metrics stand out so far, by goal."""
     hour = hour_of_day(context.tick.timestamp(), context.zone)
-    return LearnedBeliefs(current_learner(context), hour)
+    return LearnedBeliefs(current_learner(context), hour, off_usual_sd)
 
 
 def learned_strategies(context: Context) -> StrategyAdvice:

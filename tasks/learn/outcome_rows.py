@@ -27,7 +27,7 @@ class OutcomeRow:
     epoch seconds. `claimed_ratio` is the relative change the handler itself reported, `measured_ratio` what
     was measured, `predicted_sd_units` what was believed of the action when it began, `past_windows` how many
     windows without an action it was held against, `harmed_guard` whether it made a guard metric worse, `series` what
-    it was to move, `target` what was acted on, empty where not known.
+    it was to move, `target` what was acted on, empty where not known, `off_usual_sd` how far it stood out.
     """
 
     outcome_id: str
@@ -51,6 +51,7 @@ class OutcomeRow:
     harmed_guard: bool = False
     series: str = ""
     target: str = ""
+    off_usual_sd: float = 0.0
 
     @property
     def did_harm(self) -> bool:
@@ -107,6 +108,7 @@ class OutcomeRow:
             outcome.action_id in harmful,
             outcome.series,
             (targets or {}).get(outcome.action_id, ""),
+            float(outcome.evidence.get("off_usual_sd") or 0.0),
         )
 
 
@@ -147,6 +149,7 @@ def observations(rows: Iterable[OutcomeRow], zone: tzinfo = UTC) -> list[Observa
             row.se_sd_units,
             row.series,
             row.target,
+            row.off_usual_sd,
         )
         for row in once_each(rows)
         if row.is_measured

@@ -207,7 +207,7 @@ def _evidence(
         evidence |= picture_of(grid.seen(series), grid.point(series), *grid.band(series))
     if role != "target":
         return evidence
-    return evidence | target_evidence(estimand, effect) | _foretold_with(context, act, estimand, effect, grid)
+    return evidence | target_evidence(act, estimand, effect) | _foretold_with(context, act, estimand, effect, grid)
 
 
 def _foretold_with(
@@ -259,13 +259,14 @@ def picture_of(observed: FloatArray, forecast: FloatArray, low: FloatArray, high
     return {name: [number(float(value)) for value in values] for name, values in shown.items()}
 
 
-def target_evidence(estimand: Estimand, effect: Effect) -> dict[str, Any]:
+def target_evidence(act: MaturedAct, estimand: Estimand, effect: Effect) -> dict[str, Any]:
     """Return what is kept beside that of the effect on what was aimed at."""
     return {
         "trigger": estimand.trigger,
         "triggered_windows": number(effect.triggered_windows),
         "controls": list(effect.controls_used),
         "predicted_sd_units": estimand.predicted_sd_units,
+        "off_usual_sd": act.action.off_usual_sd,
         "power_ratio": estimand.power_ratio,
         "detectable": estimand.detectable,
     }

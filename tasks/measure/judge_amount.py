@@ -77,7 +77,7 @@ def _evidence(
     first_at = past.end - timedelta(seconds=estimand.step_s * (len(expected) - 1))
     return {
         **evidence_of(act, estimand, effect, estimand.step_s, first_at),
-        **target_evidence(estimand, effect),
+        **target_evidence(act, estimand, effect),
         "held": held.model_dump(),
         **picture_of(past.metric[past.first :], expected, expected + low, expected + high),
     }

@@ -185,6 +185,7 @@ def _predicted(context: Context, action: Action) -> tuple[float, float] | None:
     goal = context.store.goals.get(action.goal_id)
     if goal is None or action.name == NOTHING:
         return None
+    off = {goal.goal.goal_id: action.off_usual_sd} if action.off_usual_sd else {}
     problem = PlanProblem(
         tick=context.tick,
         cycle_id=context.cycle_id,
@@ -192,7 +193,8 @@ def _predicted(context: Context, action: Action) -> tuple[float, float] | None:
         goals=(goal,),
         objectives={},
         candidates={},
-        beliefs=planner_beliefs(context),
+        beliefs=planner_beliefs(context, off),
+        off_usual_sd=off,
     )
     declared, *_ = context.actions[action.name].variants(Candidate(action=action.name, target=action.target))
     believed, doubt = effect_of(problem, declared, goal.goal)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -47,6 +47,9 @@ from tasks.special import at_least_visible
 from tasks.stage import explanation, stage
 
 HISTORY_DAYS = 2
+FAR_OFF_SD, NEWEST_STEPS = 2.0, 3
+"""A season or a wander seldom takes a metric so far from its median, in the median of so many steps; a fault does."""
+
 SERIES_AT_ONCE = 512
 """Of so many series deviations are taken at once: what that takes is several times their history."""
 
@@ -106,6 +109,8 @@ def problem(context: Context, goals: tuple[GoalView, ...], outlook: Outlook) -> 
         for view in goals
     }
     names = {candidate.action for offered in candidates.values() for candidate in offered}
+    spreads = _spreads(outlook)
+    off = dict(_far_off(goals, outlook.frames, spreads))
     return PlanProblem(
         tick=context.tick,
         cycle_id=context.cycle_id,
@@ -113,10 +118,11 @@ def problem(context: Context, goals: tuple[GoalView, ...], outlook: Outlook) -> 
         goals=goals,
         objectives=objectives,
         candidates=candidates,
-        beliefs=_beliefs(context),
+        beliefs=_beliefs(context, off),
         paths=known.paths,
         step_s={series: frame.step_s for frame in outlook.frames for series in frame.series},
-        series_sd=_spreads(outlook),
+        series_sd=spreads,
+        off_usual_sd=off,
         traits=context.actions,
         levels=_levels(context, goals, names),
         advice=learned_strategies(context) if options.enable_learning else None,
@@ -153,9 +159,9 @@ def _is_planned(context: Context, view: ActionView) -> bool:
     return view.action.name != NOTHING
 
 
-def _beliefs(context: Context) -> EffectBeliefs:
+def _beliefs(context: Context, off_usual_sd: Mapping[str, float]) -> EffectBeliefs:
     """Return what was learned."""
-    return planner_beliefs(context) if context.settings.executor.enable_learning else PriorBeliefs()
+    return planner_beliefs(context, off_usual_sd) if context.settings.executor.enable_learning else PriorBeliefs()
 
 
 def realised(context: Context) -> dict[str, Realised]:
@@ -227,6 +233,22 @@ def _deviations(values: FloatArray) -> list[float]:
         off = np.where(is_seen, values - mean[:, None], 0.0)
         sd = np.sqrt((off * off).sum(axis=1) / count)
     return [at_least_visible(*each) if isfinite(each[0]) else each[0] for each in zip(sd, mean, strict=True)]
+
+
+def _far_off(
+    goals: Sequence[GoalView], frames: Sequence[Frame], spreads: Mapping[str, float]
+) -> Iterator[tuple[str, float]]:
+    """Yield the goals whose metric stands far beyond what is usual, and how far: in sd, away from the goal."""
+    rows = {series: (frame, place) for frame in frames for place, series in enumerate(frame.series)}
+    for goal in (view.goal for view in goals):
+        if goal.series not in rows or not spreads.get(goal.series, 0.0) > 0:
+            continue
+        frame, place = rows[goal.series]
+        values = frame.values[place][np.isfinite(frame.values[place])]
+        up = float(np.median(values[-NEWEST_STEPS:]) - np.median(values)) / spreads[goal.series]
+        off = up if goal.side == "below" else -up
+        if off > FAR_OFF_SD:
+            yield goal.goal_id, off
 
 
 def _unmeasured(context: Context) -> frozenset[str]:

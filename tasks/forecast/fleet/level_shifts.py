@@ -41,6 +41,13 @@ SATURATED = 0.5
 MOST_EXCURSION = 1 / 16
 """Of the time that the new level has stood: for how long the series was beyond half of the shift before."""
 
+LEAST_STEPS_THERE, MOST_BETWEEN = 24, 0.05
+"""Of a stay on a level known from before: how long it is, and how many of all values lie in the third between."""
+
+JUMP_STEPS = 3
+LEAST_JUMP = 0.75
+"""Of a move to a level known from before: how much of it lies between the steps just before and just after."""
+
 HALF_AFTER_HOURS, HALF_AFTER_HOURS_AT_REST, HALF_AFTER_HOURS_KNOWN = 3.0, 1.0, 0.75
 """After so long the new level counts as much as the old: of a noisy series, of one that rests on one value before
 and after, and where an event was recorded just before the shift."""
@@ -63,7 +70,7 @@ SCALED_RESIDUAL_RATIO = 0.7
 class Shift:
     """A move of one series: what was before `step`, times `factor` plus `size`, lies on the new level.
 
-    That counts `share` of the mixture.
+    That counts `share` of the mixture. Where it `was_there` before, what lay on the new level stays there.
     """
 
     row: int
@@ -71,12 +78,16 @@ class Shift:
     size: float
     factor: float
     share: float
+    was_there: bool = False
 
     def aligned(self, values: Floats) -> Floats:
         """Return a history (t,) with what was before the shift moved to the level after it, never across 0."""
         before = values[: self.step]
         floor = 0.0 if np.nanmin(values) >= 0 else -np.inf
-        return np.concatenate([np.maximum(self.factor * before + self.size, floor), values[self.step :]])
+        moved = np.maximum(self.factor * before + self.size, floor)
+        if self.was_there:
+            moved = np.where(_beyond_half(before, self.size), before, moved)
+        return np.concatenate([moved, values[self.step :]])
 
     def told(self, steps: int, season: int) -> str:
         """Return in words since when the level is another one, and how much it counts."""
@@ -236,16 +247,17 @@ def _found(values: Floats, hourly: Floats, row: int, season: int) -> Shift | Non
     age, off = found
     past = off[:-age]
     size = float(np.median(off[-age:]) - np.median(past[-hours:]))
-    if not _is_lasting(past, size, age, hours):
-        return None
     step = _refined(values, season, len(values) - round(age * season / hours), season // hours)
+    was_there = not _is_lasting(past, size, age, hours)
+    if was_there and not _outlasts_all(values, past, step, size, age):
+        return None
     is_at_rest = _rests(values[step:]) and _rests(values[max(0, step - season) : step])
     half_after = HALF_AFTER_HOURS_AT_REST if is_at_rest else HALF_AFTER_HOURS
     share = share_of_new_level(len(values) - step, season, half_after)
     if not share or abs(size) <= 1e-9 * np.abs(means).max():
         return None
-    factor = _factor(means, off, age, size)
-    return Shift(row, step, 0.0, factor, share) if factor else Shift(row, step, size, 1.0, share)
+    factor = 0.0 if was_there else _factor(means, off, age, size)
+    return Shift(row, step, 0.0, factor, share) if factor else Shift(row, step, size, 1.0, share, was_there)
 
 
 def _age(means: Floats, hours: int) -> tuple[int, Floats] | None:
@@ -291,8 +303,37 @@ def _is_lasting(past: Floats, size: float, age: int, hours: int) -> bool:
     moves = np.abs(sums[middle + width] - 2 * sums[middle] + sums[middle - width]) / width
     if abs(size) < LEAST_MOVE_RATIO * float(moves.max(initial=0.0)):
         return False
-    excursions = np.sign(size) * (past - np.median(past)) > abs(size) / 2
-    return int(excursions.sum()) <= MOST_EXCURSION * age
+    return int(_beyond_half(past, size).sum()) <= MOST_EXCURSION * age
+
+
+def _outlasts_all(values: Floats, past: Floats, step: int, size: float, age: int) -> bool:
+    """Tell whether a series of two levels jumped to the rarer one and has stayed longer than ever, as in a fault.
+
+    How long those before took no longer says when this one ends. What wanders passes what lies between on its way.
+    """
+    if len(values) - step < LEAST_STEPS_THERE or np.mean(_is_between(values, size)) > MOST_BETWEEN:
+        return False
+    edge = [values[max(0, step - JUMP_STEPS) : step], values[step : step + JUMP_STEPS]]
+    before, after = (float(np.median(part[np.isfinite(part)])) if np.isfinite(part).any() else np.nan for part in edge)
+    return (after - before) / size >= LEAST_JUMP and age > _longest(_beyond_half(past, size))
+
+
+def _is_between(values: Floats, size: float) -> Bools:
+    """Tell which values lie in the middle third between their median and a level that is so far from it."""
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.abs((values - np.nanmedian(values)) / size - 1 / 2) < 1 / 6)
+
+
+def _beyond_half(values: Floats, size: float) -> Bools:
+    """Tell which values lie nearer to a level that is so far from their median than to that."""
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.sign(size) * (values - np.nanmedian(values)) > abs(size) / 2)
+
+
+def _longest(flags: Bools) -> int:
+    """Return how many in a row are true at most."""
+    ends = np.flatnonzero(np.diff(np.concatenate([[0], flags, [0]])))
+    return int(np.diff(ends)[::2].max(initial=0))
 
 
 def _refined(values: Floats, season: int, step: int, reach: int) -> int:

@@ -70,7 +70,7 @@ def draw_for(
     if not is_certain:
         others = [name for name in names[1:] if name != best_action]
         tried = [name for name in others if _may_try(problem, valuer, options[name], best_action)]
-        if tried and not is_burning(problem):
+        if tried and not _must_wait(problem, view, best_action):
             shares = _shares_won(problem, valuer, names, options, best_action, tried, seed)
         shares = _with_floor(shares, problem.nothing_floor if view.goal.severity < _SEVERE else 0.0)
     position = min(int(np.searchsorted(np.cumsum(shares), unit_of(seed), side="right")), len(names) - 1)
@@ -84,10 +84,17 @@ def draw_for(
     )
 
 
-def is_burning(problem: PlanProblem) -> bool:
-    """Tell whether a severe objective is broken now: then nothing is tried out."""
-    goals = (view.goal for view in problem.goals if view.is_open)
-    return any(goal.severity >= _SEVERE and bool(goal.because.get("is_broken_now")) for goal in goals)
+def _must_wait(problem: PlanProblem, view: GoalView, best_action: str) -> bool:
+    """Tell whether nothing is tried for a goal, as a severe objective is broken now.
+
+    One that is broken itself is no reason to wait where nothing known helps it: it would stay broken.
+    """
+    burning = [each.goal.goal_id for each in problem.goals if each.is_open and _is_burning(each)]
+    return bool(burning) and not (view.goal.goal_id in burning and best_action == NOTHING)
+
+
+def _is_burning(view: GoalView) -> bool:
+    return view.goal.severity >= _SEVERE and bool(view.goal.because.get("is_broken_now"))
 
 
 def draw_seed(problem: PlanProblem, view: GoalView) -> int:

@@ -50,6 +50,7 @@ def action_of(
         propensity=propensity,
         priority=goal.priority,
         bound=goal.bound,
+        off_usual_sd=problem.off_usual_sd.get(goal.goal_id, 0.0),
         forecast_cycle_id=problem.cycle_id,
     )
 

@@ -9,6 +9,8 @@ from fnmatch import fnmatchcase
 from storage.records import Candidate, Goal, metric_of
 from tasks.plan.problem import PlanProblem
 
+BROUGHT_BACK_RATIO = 0.5
+
 
 @dataclass(frozen=True)
 class PriorBeliefs:
@@ -30,11 +32,14 @@ def effect_of(problem: PlanProblem, candidate: Candidate, goal: Goal) -> tuple[f
 
     What an action declares is the prior, and what was learned corrects it: the learner's posterior is divided by the
     prior that it started from and multiplied with the declared one. Without a declaration the learner's word stands as
-    it is.
+    it is, unless the metric stands out of all that is usual: whoever listed an action for it means that it brings the
+    metric back, and half-way is what is believed at first.
     """
     mean, sd = problem.beliefs.effect(candidate.action, goal, candidate.target)
     declared = declared_effect(candidate, goal, problem.series_sd.get(goal.series or ""))
     if declared is None:
+        declared = BROUGHT_BACK_RATIO * problem.off_usual_sd.get(goal.goal_id, 0.0)
+    if not declared and goal.goal_id not in problem.off_usual_sd:
         return mean, sd
     before = problem.beliefs.doubt_before(candidate.action, goal, candidate.target)
     learned = max(0.0, 1 / sd**2 - 1 / before**2) if sd > 0 else 1e12
