@@ -17,7 +17,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 
-from benchmarks.worlds import acts, cluster, disk, healthy_fleet, pool, work_pool
+from benchmarks.worlds import acts, cluster, disk, faults, healthy_fleet, pool, work_pool
 from benchmarks.worlds.against_truth import Figures, run_world
 from benchmarks.worlds.score_table import BROKEN, Runs, safety, show
 from benchmarks.worlds.simulated_world import SteppedWorld
@@ -40,7 +40,8 @@ WORLDS: dict[str, type[SteppedWorld]] = {
             healthy_fleet.YoungFleet,
         ),
         *(acts.FourActs, acts.Flip, acts.Late, acts.Lingering, acts.Outlasting, acts.TwoActs),
-        *(acts.OpposedActs, acts.DeclaredConflict, acts.Targets, acts.Shifts, acts.Pair, work_pool.Flows),
+        *(acts.OpposedActs, acts.DeclaredConflict, acts.Targets, acts.Shifts, acts.Pair),
+        *(faults.Faults, work_pool.Flows),
     )
 }
 NAMES = (cluster.PLAIN, cluster.TUNED, *WORLDS)

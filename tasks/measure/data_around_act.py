@@ -21,6 +21,7 @@ from tasks.measure.inference.controls import Control
 from tasks.measure.inference.departures import is_further_than_ever
 from tasks.measure.inference.effect import Better
 from tasks.measure.inference.estimand import WEEK_S, triggered
+from tasks.measure.inference.jumped_level import unsettled_error
 from tasks.measure.inference.many_metrics import MetricWindow, Role
 from tasks.measure.inference.other_acts import OtherActs, other_acts
 from tasks.measure.inference.past_errors import WINDOWS_WANTED, ErrorLedger, build_ledger
@@ -309,7 +310,8 @@ class PastForecasts:
             acted=acted_in(self.history, self.around.acts, acted_on or series, self.judged),
             same_trigger=alike if alike is not None and alike.any() else None,
         )
-        return replace(ledger, foretold_error=self.grid.foretold_error(series))
+        unsettled = unsettled_error(self.history.row(series), self.grid.foretold(series))
+        return replace(ledger, foretold_error=self.grid.foretold_error(series), unsettled_error=unsettled)
 
     def _again(self, series: str, origins: IntArray | None = None) -> tuple[IntArray, FloatArray]:
         """Forecast a metric anew from past origins: their steps, and the point forecasts (n_origins, steps)."""

@@ -62,7 +62,9 @@ def explain_with_controls(
     past[valid] = tried[best]
     apart = np.array([_difference(control, windows) for control in usable]) / windows.unit
     current = windows.current - float(apart @ moments.slopes(PRIOR_WINDOWS[best]))
-    return replace(windows, past=past, current=current, foretold_error=0.0), tuple(control.name for control in usable)
+    return replace(windows, past=past, current=current, foretold_error=0.0, unsettled_error=0.0), tuple(
+        control.name for control in usable
+    )
 
 
 @dataclass(frozen=True)

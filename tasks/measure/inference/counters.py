@@ -40,4 +40,6 @@ def growth_ledger(ledger: ErrorLedger) -> ErrorLedger:
     errors = growth(ledger.errors, resets(ledger.observed))
     # The scale of past one-step errors holds the jumps of resets: growth is compared without it.
     level = np.ones(len(errors))
-    return replace(ledger, errors=errors, scale=level, current_scale=1.0, observed=None, foretold_error=None)
+    return replace(
+        ledger, errors=errors, scale=level, current_scale=1.0, observed=None, foretold_error=None, unsettled_error=0.0
+    )

@@ -24,7 +24,8 @@ class ErrorLedger:
     that figure now. `n_past` counts the action-free steps behind the ledger. `same_trigger` marks origins
     at which the condition that led to the action held as well; `origins` is the step index of each origin,
     `days_before` how many days before now it lies, `observed` what came in place of each error, where these are known.
-    `foretold_error` (h_steps,) is how far off the forecast that is judged by took itself to be, as a standard error.
+    `foretold_error` (h_steps,) is how far off the forecast that is judged by took itself to be, as a standard error,
+    `unsettled_error` how far off it may be as nobody knows whether a jump just before it stays.
     """
 
     errors: FloatArray
@@ -36,6 +37,7 @@ class ErrorLedger:
     days_before: FloatArray | None = None
     observed: FloatArray | None = None
     foretold_error: FloatArray | None = None
+    unsettled_error: float = 0.0
 
     def __post_init__(self) -> None:
         n_origins = len(self.errors)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import sqrt
+from math import hypot, sqrt
 
 import numpy as np
 
@@ -32,7 +32,7 @@ class PlaceboWindows:
     `past` is (n_origins,), NaN where too little was observed; `current` the window after the action; both are
     in units of `unit`, which takes them back to the metric's own. `steps` is the length of a window,
     `n_past` the action-free steps behind them all, `level` how large the metric is, and `foretold_error` how far off
-    the forecast took itself to be, in the metric's unit.
+    the forecast took itself to be and `unsettled_error` how far it may be after a jump, in the metric's unit.
     """
 
     past: FloatArray
@@ -44,6 +44,7 @@ class PlaceboWindows:
     n_past: int
     level: float = 0.0
     foretold_error: float = 0.0
+    unsettled_error: float = 0.0
 
     @property
     def is_resting(self) -> bool:
@@ -118,8 +119,11 @@ def compare_windows(observed: FloatArray, forecast: FloatArray, ledger: ErrorLed
     unit = float(np.fmax(ledger.current_scale, floor) ** SCALE_POWER)
     past_units = np.maximum(scale, floor) ** SCALE_POWER
     past = mean_errors(_without_rounding(ledger.errors[:, :steps], noise), used) / past_units
+    foretold = _foretold_error(ledger, used)
     return PlaceboWindows(
-        past, difference / unit, unit, past_units, used, steps, ledger.n_past, level, _foretold_error(ledger, used)
+        *(past, difference / unit, unit, past_units, used, steps, ledger.n_past, level),
+        foretold_error=foretold,
+        unsettled_error=ledger.unsettled_error,
     )
 
 
@@ -195,7 +199,9 @@ def standard_error(windows: PlaceboWindows, nothing: Placebos) -> float:
     # The origins overlap, so the sample's spread falls short as if there were only `independent` of them.
     spread = nothing.spread * windows.unit * sqrt(independent / (independent - 1))
     error = spread * sqrt(1 + 1 / independent + nothing.doubt)
-    return error * float(max(1.0, windows.foretold_error / error) ** FORETOLD_SHARE) if error > 0 else error
+    if error > 0:
+        error *= float(max(1.0, windows.foretold_error / error) ** FORETOLD_SHARE)
+    return hypot(error, windows.unsettled_error)
 
 
 def _spread_at_this_hour(windows: PlaceboWindows, ledger: ErrorLedger) -> float:

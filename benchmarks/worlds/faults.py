@@ -1,0 +1,84 @@
+"""Errors that come out of nowhere and stay until a restart: what most people have in mind when they write a runbook.
+
+Truth: a fault lasts until an act, or half a day. The first one comes after the loop did: nothing like it was ever seen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from benchmarks.worlds.acts import ActsWorld
+from benchmarks.worlds.policies import Oracle, Policy, nothing, threshold
+from benchmarks.worlds.simulated_world import State, WorldCommand, WorldStep, wander
+from flows.reports.results import SimulationReport
+
+HALF_DAY_STEPS = 144
+FEW_H = 3.0
+
+
+@dataclass
+class FaultState(State):
+    """`left` is for how many steps the present fault would stay if nothing were done."""
+
+    left: int = 0
+
+
+class Faults(ActsWorld):
+    """A few errors, and twelve times as many in a fault; `restart` ends it, and `clear` changes nothing."""
+
+    name: ClassVar[str] = "faults until a restart"
+    goals: ClassVar = (("errors", 3.0, 0.9),)
+    names: ClassVar[tuple[str, ...]] = ("restart", "clear")
+    reference: ClassVar[str] = "nothing"
+    usual_days: ClassVar[float] = 4.0
+    apart_steps: ClassVar[float] = 120.0
+
+    def draw(self, rng: np.random.Generator) -> None:
+        """Draw the errors of good hours, those of faults, and when these begin."""
+        usual = np.maximum(0.05, 0.5 + wander(rng, self.count, 0.1, 0.9)) * rng.lognormal(0, 0.15, self.count)
+        self.base = {"errors": usual}
+        self.faulty = 6 * rng.lognormal(0, 0.12, self.count)
+        begins = self.first + 30 + np.cumsum(24 + rng.exponential(self.apart_steps, self.count // 24)).astype(int)
+        self.begins = frozenset(begins.tolist())
+
+    def begin(self) -> FaultState:
+        """Return a state without a fault."""
+        return FaultState()
+
+    def carry_out(self, state: Any, i: int, command: WorldCommand, key: str) -> None:
+        """End the fault, if that is what ends it."""
+        super().carry_out(state, i, command, key)
+        if command.name == "restart":
+            state.left = 0
+
+    def step(self, state: Any, i: int) -> WorldStep:
+        """Show the errors of a fault or of none."""
+        if i in self.begins and not state.left:
+            state.left = HALF_DAY_STEPS
+        shown = {"errors": float(self.faulty[i] if state.left else self.base["errors"][i])}
+        state.left = max(0, state.left - 1)
+        return WorldStep(shown, float(self.broken(shown)))
+
+    def configuration(self) -> dict[str, Any]:
+        """Return the same; what a restart changes stays, so nobody says how long it lasts."""
+        plain = super().configuration()
+        for action in plain["actions"].values():
+            del action["duration_seconds"]
+        return plain
+
+    def policies(self) -> dict[str, Policy]:
+        """Return the rules of the comparison."""
+        return {"nothing": nothing, "threshold": threshold(self.bounds(), self.names[:1]), "oracle": Oracle(self)}
+
+    def unsafe(self, report: SimulationReport) -> list[str]:
+        """Return whether a fault was left alone although what ends it was there to be done."""
+        broken = [step.broken > 0 for step in self.steps[self.first :]]
+        longest = run = 0
+        for is_broken in broken:
+            run = run + 1 if is_broken else 0
+            longest = max(longest, run)
+        hours = longest * self.step_s / 3_600
+        return [f"a fault lasted {hours:.1f} h though a restart ends it"] if hours > FEW_H else []
