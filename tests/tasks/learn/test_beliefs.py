@@ -236,3 +236,22 @@ def test_the_hour_of_an_act_is_that_of_local_clocks_also_where_they_are_changed(
     assert hour_of_day(at.timestamp(), ZoneInfo("Europe/Berlin")) == hour
     (seen,) = observations([row(at_s=at.timestamp())], ZoneInfo("Europe/Berlin"))
     assert seen.hour == hour
+
+
+def test_what_brings_back_a_metric_that_is_far_off_is_not_believed_to_change_one_that_is_not() -> None:
+    far = [Observation(f"far-{i}", "restart", GOAL, 12.0, 5.0, 0.5, "errors", off_usual_sd=5.0) for i in range(4)]
+    near = [Observation(f"near-{i}", "restart", GOAL, 12.0, 0.0, 0.3, "errors") for i in range(6)]
+    learner = replay([*far, *near])
+    off, _ = learner.gain(Situation(GOAL, 12.0, "errors", off_usual_sd=8.0), "restart", NOTHING)
+    calm, _ = learner.gain(Situation(GOAL, 12.0, "errors"), "restart", NOTHING)
+    assert off > 4
+    assert abs(calm) < 0.5
+
+
+def test_how_far_a_metric_was_off_bounds_what_one_outcome_may_say() -> None:
+    def believed(off: float) -> float:
+        seen = Observation("o", "restart", GOAL, 12.0, 400.0, 0.05, "errors", off_usual_sd=off)
+        return float(replay([seen]).gain(Situation(GOAL, 12.0, "errors", off_usual_sd=off), "restart", NOTHING)[0])
+
+    assert believed(0.0) <= 2
+    assert 2 < believed(6.0) <= 6

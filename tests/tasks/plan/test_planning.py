@@ -15,6 +15,7 @@ from handlers import ActionHandler, elsewhere
 from storage.records import NOTHING, Autonomy, Candidate, GoalState, GoalType, Objective, Strategy
 from tasks.plan import PlanProblem, make_plans
 from tasks.plan.problem import Commitment, PlanResult
+from tasks.plan.valuation.priors import PriorBeliefs
 from tests import sized
 from tests.tasks.plan.worlds import SAFE, TICK, KnownEffects, crowd, goal_of, problem_of, rising_paths, safe, view_of
 
@@ -50,6 +51,18 @@ class TestChoice:
     def test_a_low_margin_lets_a_small_gain_through(self) -> None:
         (decision,) = make_plans(simple(beliefs=KnownEffects({"limit": 0.5}, sd=0.01), margin=0.01)).decisions
         assert decision.chosen.action == "limit"
+
+    @pytest.mark.parametrize("severity", [0.5, 0.95])
+    def test_an_action_of_which_nothing_is_known_is_taken_where_the_metric_stands_out_of_all_that_is_usual(
+        self, severity: float
+    ) -> None:
+        view = view_of(goal_of(severity=severity, in_s=0.0))
+        far = {"cpu": np.full((64, 20), 130.0)}
+        unknown = PriorBeliefs()
+        usual = simple(beliefs=unknown, goals=(view,), paths=far, series_sd={"cpu": 10.0}, explore=False)
+        (left,) = make_plans(usual).decisions
+        (taken,) = make_plans(replace(usual, off_usual_sd={"g": 12.0})).decisions
+        assert (left.chosen.action, taken.chosen.action != NOTHING) == (NOTHING, True)
 
     def test_an_action_that_costs_more_than_it_saves_is_left(self) -> None:
         dear = LIMIT.model_copy(update={"cost": 5.0})
@@ -354,7 +367,12 @@ class TestDrawing:
         (mine,) = (each for each in result.decisions if each.goal_id == "g")
         assert any("waits for an answer" in reason for reason in mine.blocked_by)
 
-    def test_nothing_is_tried_out_while_a_severe_objective_is_broken(self) -> None:
+    def test_what_may_help_a_severe_objective_is_tried_while_it_is_broken_and_nothing_known_helps(self) -> None:
+        burning = view_of(goal_of(severity=0.95, in_s=0.0, because={"is_broken_now": True}))
+        results = self.many(beliefs=KnownEffects({}, sd=0.9), explore=True, goals=(burning,))[:50]
+        assert any(result.actions for result in results)
+
+    def test_nothing_is_tried_out_for_another_goal_while_a_severe_objective_is_broken(self) -> None:
         burning = view_of(goal_of("fire", series="db", severity=0.95, because={"is_broken_now": True}))
         goals = (view_of(goal_of(in_s=0.0)), burning)
         results = self.many(beliefs=KnownEffects({}, sd=0.9), explore=True, goals=goals)[:50]

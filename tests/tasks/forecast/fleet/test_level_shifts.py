@@ -68,6 +68,32 @@ def test_what_went_as_far_before_and_came_back_is_no_lasting_shift() -> None:
     assert not find_shifts(values, FINE)
 
 
+def faulty(steps_ago: int, seed: int = 0) -> Floats:
+    """A week around 0.5 with an hour's fault every ten hours, and one that has not ended."""
+    rng = np.random.default_rng(seed)
+    values = 0.5 * rng.lognormal(0, 0.15, (1, 7 * FINE))
+    for start in range(60, 7 * FINE - 130, 120):
+        values[0, start : start + 12] = 6 * rng.lognormal(0, 0.12, 12)
+    values[0, 7 * FINE - steps_ago :] = 6 * rng.lognormal(0, 0.12, steps_ago)
+    return np.asarray(values)
+
+
+def test_a_fault_that_outlasts_all_before_it_is_forecast_to_stay() -> None:
+    short, long = (forecast_batch(faulty(n), season_lengths=FINE_SEASONS, horizon=24) for n in (3, 60))
+    assert short.point[0, -1] < 1
+    assert (long.point[0] > 5).all()
+    assert np.mean(long.paths[0, :, :12] > 3) > 0.9
+
+
+def test_what_lay_on_the_level_before_stays_there_when_the_rest_is_moved() -> None:
+    values = faulty(60)
+    (shift,) = find_shifts(values, FINE)
+    moved_on = shift.aligned(values[0])
+    assert shift.was_there
+    assert np.median(moved_on) == pytest.approx(6, abs=0.5)
+    assert moved_on.max() < 10
+
+
 def test_a_jump_that_is_gone_again_a_random_walk_and_a_morning_rise_are_no_shifts() -> None:
     rng = np.random.default_rng(4)
     gone = moved(8, spread=2.0) - moved(4, spread=0.0) + 20

@@ -1,0 +1,58 @@
+"""What is not known after a jump widens an effect's interval, and only that."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from storage.records import FloatArray
+from tasks.measure.inference.jumped_level import unsettled_error
+
+STEPS = 12
+
+
+def jumped(age_steps: int, *, size: float = 5.5, seed: int = 0) -> FloatArray:
+    """A metric around 0.5 that went up by `size` so many steps ago."""
+    calm = 0.5 + np.random.default_rng(seed).normal(0, 0.1, 900)
+    calm[len(calm) - age_steps :] += size
+    return calm
+
+
+def test_a_young_jump_leaves_both_levels_open_and_an_old_one_hardly() -> None:
+    errors = [unsettled_error(jumped(age), np.full(STEPS, 6.0)) for age in (4, 12, 60)]
+    assert errors == sorted(errors, reverse=True)
+    assert errors[0] > 1.5
+    assert errors[-1] < 1.5
+
+
+def test_a_forecast_between_the_levels_is_off_by_half_the_jump_either_way() -> None:
+    assert unsettled_error(jumped(36), np.full(STEPS, 3.25)) == pytest.approx(5.5 / 2, rel=0.05)
+
+
+def test_a_jump_down_counts_as_one_up_does() -> None:
+    up, down = jumped(6), 1.0 - jumped(6)
+    assert unsettled_error(down, np.full(STEPS, -5.0)) == pytest.approx(unsettled_error(up, np.full(STEPS, 6.0)))
+
+
+@pytest.mark.parametrize(
+    "history",
+    [
+        np.random.default_rng(1).normal(10, 1, 900),
+        np.cumsum(np.random.default_rng(2).normal(0, 1, 900)),
+        100 + 30 * np.sin(np.arange(900) / 288 * 2 * np.pi),
+        np.full(900, 3.0),
+        np.full(900, np.nan),
+        np.array([1.0, 2.0]),
+    ],
+    ids=["noise", "random walk", "day", "constant", "nothing seen", "two values"],
+)
+def test_without_a_jump_nothing_is_added(history: FloatArray) -> None:
+    assert unsettled_error(history, np.full(STEPS, 12.0)) == 0
+
+
+@given(age=st.integers(1, 200), size=st.floats(1, 1e6), level=st.floats(-1e6, 1e6), steps=st.integers(1, 100))
+def test_it_never_exceeds_half_the_jump_by_more_than_its_noise(age: int, size: float, level: float, steps: int) -> None:
+    error = unsettled_error(jumped(age, size=size), np.full(steps, level))
+    assert 0 <= error <= 0.5 * (size + 1)
