@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import inf, isfinite
 from typing import NamedTuple
 
@@ -24,8 +25,8 @@ class Claim:
 
     `steps` are (amount, value) in turn: so much more of the thing is worth so much more, and beyond the last nothing
     is. They need not fall off. It gets `minimum` at least and `maximum` at most; where the claim is not `is_divisible`,
-    what it gets beyond the minimum ends a whole step. `rank` orders hard claims, 0 first: what is left by one rank goes to the
-    next. Claims without a rank are soft and share what the hard ones leave.
+    what it gets beyond the minimum ends a whole step. `rank` orders hard claims, 0 first: what is left by one rank
+    goes to the next. Claims without a rank are soft and share what the hard ones leave.
     """
 
     name: str
@@ -221,7 +222,7 @@ def _options(points: Sequence[Sequence[_Point]], claims: Sequence[Claim]) -> lis
         else:
             options += [
                 _Option(claim, start, _Point(end.amount - start.amount, end.value - start.value))
-                for start, end in zip(curve, curve[1:], strict=False)
+                for start, end in pairwise(curve)
             ]
     return options
 
@@ -257,7 +258,7 @@ def _chosen(options: Sequence[_Option], n_claims: int, room: float, spared: floa
 
 
 def _filled(points: Sequence[Sequence[_Point]], chosen: Sequence[_Option], room: float) -> list[_Point] | None:
-    """Return the shares of chosen options, what may be added given where it is worth most; None where they overspend."""
+    """Return the shares of chosen options, the rest given where it is worth most; None where they overspend."""
     left = room - sum(each.start.amount - points[each.claim][0].amount for each in chosen)
     if left < -_ROUNDING_RATIO * room:
         return None
