@@ -223,6 +223,26 @@ class SampleTable:
         good, total = self._engine.rows(sql, {"since": since, "until": until, "bound": bound})[0]
         return int(good), int(total)
 
+    def broken_within(
+        self, names: Sequence[str], since: datetime, until: datetime, side: str, bound: float
+    ) -> dict[str, tuple[float, datetime]]:
+        """Return by series the seconds of a window in which its samples broke the bound, and when the last one was.
+
+        Each sample stands for the series' mean time between two; a series without samples in the window is left out.
+        """
+        if not names:
+            return {}
+        test = "value > $bound" if side == "below" else "value < $bound"
+        by_number = {series_id(name): name for name in names}
+        sql = f"""
+            SELECT series_id, count(*) FILTER ({test}), count(*), min(ts), max(ts) FROM samples
+            WHERE series_id IN ({", ".join(map(str, by_number))}) AND ts > $since AND ts <= $until GROUP BY series_id"""
+        rows = self._engine.rows(sql, {"since": since, "until": until, "bound": bound})
+        return {
+            by_number[number]: (bad * (last - first).total_seconds() / max(1, count - 1), moment_at(last))
+            for number, bad, count, first, last in rows
+        }
+
     def requests_within(
         self, pairs: Sequence[tuple[str, str]], since: datetime, until: datetime, side: str, bound: float
     ) -> RequestCount:

@@ -9,7 +9,7 @@ from storage.records import NOTHING, Autonomy, GoalView, Strategy
 from tasks.plan.optimise.allocation_limits import Allocation, Limits
 from tasks.plan.optimise.columns import Blocked, Column, Partner, busy_slots, capacity_of, columns_of
 from tasks.plan.optimise.draw import Draw, draw_for
-from tasks.plan.optimise.solve import solve_greedy, solve_milp, utility
+from tasks.plan.optimise.solve import solve_greedy, solve_in_ranks, solve_milp, utility
 from tasks.plan.optimise.strategy import groups_of, strategies_of
 from tasks.plan.problem import Commitment, PlanProblem
 from tasks.plan.valuation.value import Valuer, offer_key
@@ -64,9 +64,12 @@ def prepare(problem: PlanProblem, views: tuple[GoalView, ...], kept: Mapping[str
         by_goal[goal_id] = mine
         blocked += refused
     busy = busy_slots(problem, frozenset(each.action_id for each in kept.values()))
-    limits = Limits(tuple(max(0, problem.max_concurrent_goals - count) for count in busy))
+    limits = Limits(
+        tuple(max(0, problem.max_concurrent_goals - count) for count in busy),
+        {each.budget: each.room for each in problem.cost_rooms},
+    )
     worthy = _distinct([each for mine in by_goal.values() for each in mine if is_worth_it(problem, each, valuers)])
-    picked = (solve_milp if problem.method == "milp" else solve_greedy)(worthy, limits)
+    picked = chosen_of(problem, worthy, limits)
     return Round(
         problem=problem,
         views=views,
@@ -80,6 +83,19 @@ def prepare(problem: PlanProblem, views: tuple[GoalView, ...], kept: Mapping[str
         best_utility=utility(worthy, picked),
         taken=Allocation(limits),
     )
+
+
+def chosen_of(problem: PlanProblem, columns: Sequence[Column], limits: Limits) -> list[int]:
+    """Return the columns that are best together, as indices; those of hard goals first, the severest before others."""
+    solve = solve_milp if problem.method == "milp" else solve_greedy
+    ranks: dict[float, list[int]] = {}
+    severities = {view.goal.goal_id: view.goal.severity for view in problem.goals if problem.is_hard(view)}
+    for index, column in enumerate(columns):
+        rank = min((-severities[goal_id] for goal_id in column.serves if goal_id in severities), default=1.0)
+        ranks.setdefault(rank, []).append(index)
+    if len(ranks) < 2:
+        return solve(columns, limits)
+    return solve_in_ranks([ranks[rank] for rank in sorted(ranks)], columns, limits, solve)
 
 
 def is_worth_it(problem: PlanProblem, column: Column, valuers: Mapping[str, Valuer]) -> bool:
