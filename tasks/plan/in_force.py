@@ -52,7 +52,7 @@ def _broken_minutes(context: Context, objective: Objective, since: datetime) -> 
     broken = context.store.samples.broken_within(
         _series(context, objective), since, context.tick, objective.side, objective.bound
     )
-    return sum(seconds for seconds, _ in broken.values()) / 60 / max(1, len(broken))
+    return sum(broken.values()) / 60 / max(1, len(broken))
 
 
 def _silent(context: Context, trees: BudgetTrees) -> Iterator[str]:

@@ -248,9 +248,9 @@ def _charged(programme: Programme, prices: FloatArray) -> FloatArray:
 
 
 def _improved(programme: Programme, chosen: list[int]) -> list[int]:
-    """Return a choice after exchanges, as long as one pays."""
+    """Return a choice after exchanges, as long as one pays; where nothing fits there is nothing to exchange."""
     for _ in range(_MOST_EXCHANGES):
-        better = _exchanged(programme, chosen)
+        better = _exchanged(programme, chosen) if chosen else None
         if better is None:
             break
         chosen = better
