@@ -235,8 +235,9 @@ class SampleTable:
         test = "value > $bound" if side == "below" else "value < $bound"
         by_number = {series_id(name): name for name in names}
         sql = f"""
-            SELECT series_id, count(*) FILTER ({test}), count(*), date_diff('microsecond', min(ts), max(ts)) FROM samples
-            WHERE series_id IN ({", ".join(map(str, by_number))}) AND ts > $since AND ts <= $until GROUP BY series_id"""
+            SELECT series_id, count(*) FILTER ({test}), count(*), date_diff('microsecond', min(ts), max(ts))
+            FROM samples WHERE series_id IN ({", ".join(map(str, by_number))}) AND ts > $since AND ts <= $until
+            GROUP BY series_id"""
         rows = self._engine.rows(sql, {"since": since, "until": until, "bound": bound})
         return {by_number[number]: bad * span_us / 1e6 / max(1, count - 1) for number, bad, count, span_us in rows}
 

@@ -83,7 +83,7 @@ READING: Mapping[tuple[str, ...], set[str]] = {
     ("patterns",): {"cycle_id", "patterns", "note"},
     ("rollout",): {"pairs", "note"},
     ("insights",): {"action_success_rates", "common_failures", "effects", "convergence", "outcomes", "note"},
-    ("objectives",): {"objectives", "contradictions", "trouble"},
+    ("objectives",): {"objectives", "contradictions", "trouble", "shares"},
     ("forecast",): {"cycle_id", "series", "breaches", "predicted_state", "calibration", "note"},
     ("forecast", "cpu_used_ratio"): {"cycle_id", "series", "breaches", "predicted_state", "calibration", "note"},
     ("config", "show"): {"agent", "server", "sources", "objectives"},
