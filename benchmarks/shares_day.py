@@ -1,7 +1,7 @@
 """Days of eight services under one error budget, lived turn by turn through the planner as shipped.
 
-Incidents come by chance and last as long as chance has it; what a turn is told of one that has begun is a forecast whose
-paths end at different times, and of those to come it is told nothing. An act ends an incident at a cost. The first day
+Incidents come by chance and last as long as chance has it; what a turn is told of one that has begun is a forecast
+whose paths end at different times, and of those to come it is told nothing. An act ends an incident at a cost. The first day
 fills the budget's window, the others count. Hindsight is for each incident to act at once or never, the best for all of
 them together by one who knew them all.
 """

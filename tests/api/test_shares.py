@@ -12,7 +12,7 @@ from tests.api.conftest import API
 
 SHOP = Objective(name="shop", metric="orders", bound=1, budget=SharedBudget(minutes=43.2, days=30))
 CHECKOUT = Objective(name="checkout", metric="checkout_latency", bound=200, parent="shop")
-SAID = "shop: 43.2 min in 30 days, 12 used, 31.2 left. cart is lost (nothing is heard of it): its share goes to the others."
+SAID = "shop: 43.2 min in 30 days, 12 used, 31.2 left. cart is lost (nothing is heard of it)."
 SHARED = BudgetShares(
     "shop",
     "minutes",

@@ -105,15 +105,6 @@ def clear(claims: Iterable[Claim], budget: float) -> Clearing:
     )
 
 
-def demand(claims: Iterable[Claim], price: float) -> float:
-    """Return how much claims take together where a unit costs `price`, and as much as they want is to be had."""
-    taken = 0.0
-    for claim in claims:
-        worth = [(point.value - price * point.amount, -point.amount) for point in _points(claim)]
-        taken -= max(worth)[1]
-    return taken
-
-
 def _ranked(claims: Iterable[Claim], budget: float) -> list[list[Claim]]:
     by_rank: dict[float, list[Claim]] = {}
     names: set[str] = set()

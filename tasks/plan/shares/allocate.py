@@ -9,18 +9,19 @@ from math import inf
 from storage.facts import BudgetShares, ChildShare
 from storage.records import Objective
 from tasks.objectives.budget_tree import BudgetNode, BudgetTrees, budget_trees
-from tasks.plan.optimise.clearing import Claim, Clearing, clear, demand
+from tasks.plan.optimise.clearing import Claim, Clearing, clear
 from tasks.plan.optimise.columns import Column
 from tasks.plan.optimise.round import Round, chosen_of, is_worth_it, prepare
 from tasks.plan.planning import plannable
 from tasks.plan.problem import CostRoom, PlanProblem
 from tasks.plan.shares.in_words import sentence_of
-from tasks.plan.shares.needs import Need, Point, claim_of, cost_need, merged, minutes_need, saved_ratio
+from tasks.plan.shares.needs import Need, Point, best_of, claim_of, cost_need, merged, minutes_need, saved_ratio
 
 _DEARER = 1.001
 """At the price itself the last act is worth as much as it costs; it is to be done."""
 _PRICE_TRIES = 7
 _MOST_DEARER = 8.0
+_UNSPENT = "what is not spent"
 
 
 @dataclass(frozen=True)
@@ -95,28 +96,42 @@ def _share_minutes(round_: Round, roots: Sequence[BudgetNode]) -> _Minutes:
     needs = {name: minutes_need(round_, leaf, root.objective.horizon_s) for name, (leaf, root) in leaves.items()}
     state = _Minutes(round_, needs)
     for root in roots:
-        _clear_node(state, root, inf, 0.0)
+        _clear_node(state, root, None, 0.0)
     for shared in state.shared:
         _raise_until_kept(state, shared)
     return state
 
 
-def _clear_node(state: _Minutes, node: BudgetNode, allotted: float, price_above: float) -> None:
-    """Give each part its share of a budget, then of each budget below it, and note the price for each objective."""
+def _clear_node(state: _Minutes, node: BudgetNode, allotted: float | None, price_above: float) -> None:
+    """Give each part its share of a budget, then of each budget below it, and note the price for each objective.
+
+    `allotted` is what the budget above gives it: there its own limit is in the claim already. The topmost has none.
+    """
     claims = [*(_leaf_claim(state, leaf) for leaf in node.leaves), *(_node_claim(state, each) for each in node.below)]
-    left = min(allotted, state.left(node))
-    least, most_price = sum(claim.minimum for claim in claims), _most_price(node)
-    granted = max(0.0, left, least, demand(claims, most_price) if most_price < inf else 0.0)
-    cleared: Clearing = clear(claims, granted)
-    price = most_price if granted > max(left, least, 0.0) else min(cleared.price, most_price)
-    amounts = dict(cleared.amounts or {})
-    price = max(price, price_above)
+    if allotted is None:
+        cleared = _clear_softly(claims, max(0.0, state.left(node)), _most_price(node))
+    else:
+        cleared = clear(claims, max(allotted, sum(claim.minimum for claim in claims)))
+    amounts = {name: amount for name, amount in (cleared.amounts or {}).items() if name != _UNSPENT}
+    price = max(cleared.price, price_above)
     for below in node.below:
         _clear_node(state, below, amounts[below.name], price)
     for leaf in node.leaves:
         need = state.needs[leaf.name]
-        state.prices[leaf.name] = max(price, need.steepest if leaf.hard else 0.0)
-    state.shared.append(_Shared(node, state.left(node), granted, price, amounts))
+        state.prices[leaf.name] = need.steepest if leaf.hard else need.price_of(amounts[leaf.name], price)
+    state.shared.append(_Shared(node, state.left(node), sum(amounts.values()), price, amounts))
+
+
+def _clear_softly(claims: Sequence[Claim], budget: float, most_price: float) -> Clearing:
+    """Return how a budget is cleared that may be overdrawn at a price: as if to leave it unspent were one more claim.
+
+    Without such a price it is overdrawn only by the least that all must have.
+    """
+    if most_price == inf:
+        return clear(claims, max(budget, sum(claim.minimum for claim in claims)))
+    most = sum(max(claim.minimum, sum(amount for amount, _ in claim.steps)) for claim in claims)
+    unspent = [Claim(_UNSPENT, ((most, most * most_price),))] if most > 0 and most_price > 0 else []
+    return clear([*claims, *unspent], budget + most)
 
 
 def _most_price(node: BudgetNode) -> float:
@@ -136,10 +151,15 @@ def _node_claim(state: _Minutes, node: BudgetNode) -> Claim:
 
 
 def _curve(state: _Minutes, node: BudgetNode) -> tuple[Point, ...]:
-    """Return what all below a budget need together, as far as it allows."""
+    """Return what all below a budget need together; what overdraws it is worth less, or not to be had if it is hard."""
+    left, price = max(0.0, state.left(node)), _most_price(node)
     curves: list[Sequence[Point]] = [_hardened(leaf, state.needs[leaf.name].points) for leaf in node.leaves]
     curves += [_curve(state, below) for below in node.below]
-    return merged(curves, max(0.0, state.left(node)))
+    if price == inf:
+        return merged(curves, left)
+    return tuple(
+        best_of([Point(each.amount, each.worth - price * max(0.0, each.amount - left)) for each in merged(curves)])
+    )
 
 
 def _hardened(leaf: Objective, points: tuple[Point, ...]) -> tuple[Point, ...]:

@@ -21,6 +21,8 @@ from tasks.plan.valuation.value import futures_of, steps_in
 
 _MOST_POINTS = 400
 _MORE_ACTS_RATIO = 1e-9
+_STILL_UNDONE = 0.99
+"""So far below the price at which a cheaper plan would be as good, the planner keeps to the one that was chosen."""
 
 
 class Point(NamedTuple):
@@ -56,6 +58,21 @@ class Need:
         """Return the price of a unit at which everything is done for it."""
         first = self.points[0]
         return max(((each.worth - first.worth) / (each.amount - first.amount) for each in self.points[1:]), default=0.0)
+
+    def price_of(self, share: float, price: float) -> float:
+        """Return the price of a unit, nearest to a given one, at which the plan that needs just this share is best.
+
+        Where none is, as with a plan between two others, that at which less is needed.
+        """
+        chosen = [each for each in self.points if each.amount <= share * (1 + 1e-9) + 1e-9][-1]
+        slopes = [
+            (each.amount > chosen.amount, (each.worth - chosen.worth) / (each.amount - chosen.amount))
+            for each in self.points
+            if each is not chosen
+        ]
+        lowest = max((slope for is_more, slope in slopes if is_more), default=0.0)
+        highest = min((slope for is_more, slope in slopes if not is_more), default=inf)
+        return max(lowest, min(price, highest * _STILL_UNDONE), 0.0)
 
 
 def claim_of(
@@ -159,8 +176,10 @@ def _minute_points(round_: Round, view: GoalView, minutes: float) -> list[Point]
     points = [Point(minutes, 0.0)]
     for column in round_.columns_for(view.goal.goal_id):
         left = minutes * (1.0 - saved_ratio(column, valuer.risk))
+        # As `is_worth_it` has it: the lesser of both is enough.
+        needed = min(column.worth.needed, round_.problem.margin * valuer.risk)
         if isfinite(column.own_value):
-            points.append(Point(left, column.own_value - column.worth.needed))
+            points.append(Point(left, column.own_value - needed))
     return best_of(points)
 
 

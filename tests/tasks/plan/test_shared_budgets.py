@@ -1,4 +1,4 @@
-"""The stage reads what of a shared budget was used, shares it, keeps that with the turn; without one nothing is kept."""
+"""The stage reads what of a shared budget was used, shares it and keeps that; without a budget nothing is kept."""
 
 from __future__ import annotations
 
