@@ -1,9 +1,9 @@
 """Days of eight services under one error budget, lived turn by turn through the planner as shipped.
 
 Incidents come by chance and last as long as chance has it; what a turn is told of one that has begun is a forecast
-whose paths end at different times, and of those to come it is told nothing. An act ends an incident at a cost. The first day
-fills the budget's window, the others count. Hindsight is for each incident to act at once or never, the best for all of
-them together by one who knew them all.
+whose paths end at different times, and of those to come it is told nothing. An act ends an incident at a cost. The
+first day fills the budget's window, the others count. Hindsight is for each incident to act at once or never, the best
+for all of them together by one who knew them all.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ class Days:
             integrality=np.array([*[1] * count, *[0] * len(of_day)]),
             bounds=Bounds(0, [*[1.0] * count, *[np.inf] * len(of_day)]),
         )
-        chosen = result.x[:count] > 0.5
+        chosen = np.asarray(result.x)[:count] > 0.5
         lived = [after if act else before for before, after, act in zip(self.incidents, at_once, chosen, strict=True)]
         acts = [(each.begins, each.service) for each, act in zip(self.incidents, chosen, strict=True) if act]
         return self.loss(lived, acts)
@@ -154,7 +154,7 @@ def _told(days: Days, incidents: Sequence[Incident], now: Sequence[Incident], mi
     }
     part = {"bound": 90.0, "horizon_s": HORIZON_MIN * 60.0, "parent": "shop"}
     objectives = {
-        name: Objective(name=name, metric=name, severity=float(days.severities[place]), **part)  # type: ignore[arg-type]
+        name: Objective(name=name, metric=name, severity=float(days.severities[place]), **part)
         for place, name in enumerate(names)
     }
     shop = Objective(

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from storage.records import NOTHING, Autonomy, GoalView, Strategy
-from tasks.plan.optimise.allocation_limits import Allocation, Limits
+from tasks.plan.optimise.allocation_limits import ROUNDING, Allocation, Limits
 from tasks.plan.optimise.columns import Blocked, Column, Partner, busy_slots, capacity_of, columns_of
 from tasks.plan.optimise.draw import Draw, draw_for
 from tasks.plan.optimise.solve import solve_greedy, solve_in_ranks, solve_milp, utility
@@ -44,6 +44,14 @@ class Round:
     def is_worth_it(self, column: Column) -> bool:
         """Tell whether a column beats doing nothing by the margin, for its own goal or for all that it serves."""
         return is_worth_it(self.problem, column, self.valuers)
+
+    def leaves_room(self, column: Column) -> bool:
+        """Tell whether a column that the programme did not choose leaves its choices their room in budgets."""
+        if not column.costs:
+            return True
+        awaited = (each for each in self.solution if each.goal_id not in self.draws)
+        left = self.limits.less([*self.taken.columns, *awaited]).costs
+        return all(cost <= left[budget] + ROUNDING for budget, cost in column.costs)
 
     def commits(self, column: Column) -> bool:
         """Tell whether a column is carried out as planned: a slot beyond the next round only under SCHEDULED."""
@@ -143,7 +151,7 @@ def _wanted(round_: Round, fitting: Sequence[Column], planned: Column | None) ->
         same = (each for each in fitting if (each.offer, each.slot) == (planned.offer, planned.slot))
         if (column := next(same, None)) is not None:
             return column
-    worthy = [each for each in fitting if round_.is_worth_it(each)]
+    worthy = [each for each in fitting if round_.is_worth_it(each) and round_.leaves_room(each)]
     return max(worthy, key=lambda each: (each.value, -each.slot), default=None)
 
 

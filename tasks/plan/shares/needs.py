@@ -152,7 +152,7 @@ def _broken_minutes(problem: PlanProblem, objective: Objective, series: str, hor
         step_s = problem.step_s.get(series, problem.slot_s)
         ahead = np.nan_to_num(problem.paths[series][:, : steps_in(reach_s, step_s)], nan=objective.bound)
         is_broken = excess_of(ahead, objective.bound, objective.side, 1.0) > 0
-        return float(is_broken.mean()) * ahead.shape[1] * step_s / 60
+        return float(is_broken.mean() * ahead.shape[1] * step_s / 60)
     futures = futures_of(problem, objective, series)
     if futures is None or futures.excess.size == 0:
         return 0.0
