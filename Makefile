@@ -13,6 +13,7 @@ DEV := .venv/.dev-installed
 DOCS := .venv/.docs-installed
 BENCHMARKS := worlds depth causes forecast control impact power learning patterns planning shares whatif deadlines levers writes backfill csv cycle api stack size endurance
 MODULE_depth := worlds.depth
+MODULE_shares := shared_goals.trees
 MODULE_levers := deadline_levers
 MODULE_power := acts_foretold.power
 MODULE_whatif := acts_foretold.twin

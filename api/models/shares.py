@@ -37,7 +37,7 @@ class SharedBudgetView(BaseModel):
     cycle_id: str
 
 
-class Shares(BaseModel):
+class ObjectiveShares(BaseModel):
     """The budgets that objectives share."""
 
     model_config = ConfigDict(

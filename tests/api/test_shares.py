@@ -41,7 +41,7 @@ def test_where_no_objective_has_a_budget_that_is_said_and_no_panel_shown(client:
     answer = client.get(f"{API}/shares").json()
     assert answer["budgets"] == []
     assert "No objective has a `budget`" in answer["note"]
-    assert "Shared budgets" not in client.get("/").text
+    assert "Budgets that objectives share" not in client.get("/").text
 
 
 def test_a_budget_that_no_cycle_has_shared_yet_is_announced(client: TestClient, store: Store) -> None:

@@ -14,8 +14,8 @@ from tasks.plan.optimise.columns import Column
 from tasks.plan.optimise.round import Round, chosen_of, is_worth_it, prepare
 from tasks.plan.planning import plannable
 from tasks.plan.problem import CostRoom, PlanProblem
-from tasks.plan.shares.in_words import sentence_of
-from tasks.plan.shares.needs import Need, Point, best_of, claim_of, cost_need, merged, minutes_need, saved_ratio
+from tasks.plan.shares.needs import BudgetNeed, Point, best_of, claim_of, cost_need, merged, minutes_need, saved_ratio
+from tasks.plan.shares.told_shares import sentence_of
 
 _DEARER = 1.001
 """At the price itself the last act is worth as much as it costs; it is to be done."""
@@ -43,7 +43,7 @@ class _Minutes:
     """
 
     round_: Round
-    needs: Mapping[str, Need]
+    needs: Mapping[str, BudgetNeed]
     shared: list[_Shared] = field(default_factory=list)
     prices: dict[str, float] = field(default_factory=dict)
 

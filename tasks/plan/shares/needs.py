@@ -33,7 +33,7 @@ class Point(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Need:
+class BudgetNeed:
     """What an objective needs of a budget.
 
     `points` are the plans that may be best, least amount first; `foreseen` is needed where nothing is done. Of minutes,
@@ -115,14 +115,14 @@ def _thinned(points: list[Point]) -> list[Point]:
     return [points[0], *last_of_each.values()]
 
 
-def minutes_need(round_: Round, objective: Objective, horizon_s: float) -> Need:
+def minutes_need(round_: Round, objective: Objective, horizon_s: float) -> BudgetNeed:
     """Return what an objective needs of an error budget within a horizon: minutes in which it is expected broken.
 
     Of several series a minute counts as the share of them that is broken in it.
     """
     problem = round_.problem
     if objective.name in problem.silent:
-        return Need(objective.name, (Point(0.0, 0.0),), 0.0, lost="nothing is heard of it")
+        return BudgetNeed(objective.name, (Point(0.0, 0.0),), 0.0, lost="nothing is heard of it")
     known = SeriesIndex(tuple(problem.paths))
     series = [known.series[place] for place in known.meant(objective.measured)] or [objective.measured]
     broken = {each: _broken_minutes(problem, objective, each, horizon_s) / len(series) for each in series}
@@ -135,7 +135,7 @@ def minutes_need(round_: Round, objective: Objective, horizon_s: float) -> Need:
     foreseen = max(sum(broken.values()), sum(minutes.values()))
     unplanned = Point(foreseen - sum(minutes.values()), 0.0)
     points = merged([*curves, [unplanned]])
-    return Need(
+    return BudgetNeed(
         objective.name,
         points,
         foreseen,
@@ -197,7 +197,7 @@ def _why_lost(problem: PlanProblem, objective: Objective, foreseen: float, n_poi
     return "its goal was given up" if objective.name in problem.given_up else ""
 
 
-def cost_need(round_: Round, objective: Objective) -> Need | None:
+def cost_need(round_: Round, objective: Objective) -> BudgetNeed | None:
     """Return what an objective needs of a cost budget: what its amount costs in an hour, now and as it may be set.
 
     None where no action sets an amount for it, or nobody knows how much is there.
@@ -214,4 +214,4 @@ def cost_need(round_: Round, objective: Objective) -> Need | None:
                 points.append(Point(cost, column.own_value))
     best = best_of(points)
     lost = "nothing is heard of it" if objective.name in round_.problem.silent else ""
-    return Need(objective.name, tuple(best), now, lost=lost)
+    return BudgetNeed(objective.name, tuple(best), now, lost=lost)

@@ -43,7 +43,7 @@ class Services:
                 yield Sample(metric=name, value=value + noise[minute, row], ts=START + (minute + 1) * MINUTE)
 
 
-class Shop:
+class ShopRig:
     """A store with what the services did, and one action that mends a latency."""
 
     def __init__(self, folder: Any, objectives: tuple[Objective, ...]) -> None:
@@ -71,7 +71,7 @@ class Shop:
 
 
 def test_broken_minutes_are_counted_from_what_was_recorded_and_shares_are_kept(tmp_path: Any) -> None:
-    shop = Shop(tmp_path, (SHOP, *PARTS))
+    shop = ShopRig(tmp_path, (SHOP, *PARTS))
     context = shop.turn(150)
     (shares,) = shop.store.facts.get(SHARES) or ()
     assert (shares.budget, shares.cycle_id) == ("shop", context.cycle_id)
@@ -84,14 +84,14 @@ def test_broken_minutes_are_counted_from_what_was_recorded_and_shares_are_kept(t
 
 def test_minutes_that_leave_the_window_before_the_horizon_count_no_more(tmp_path: Any) -> None:
     short = SHOP.model_copy(update={"budget": SharedBudget(minutes=60, days=2 / 24), "horizon_s": 3_600.0})
-    shop = Shop(tmp_path, (short, *PARTS))
+    shop = ShopRig(tmp_path, (short, *PARTS))
     shop.turn(150)
     (shares,) = shop.store.facts.get(SHARES) or ()
     assert shares.used == pytest.approx(10.0, abs=0.5)
 
 
 def test_a_part_that_falls_silent_is_lost_and_its_share_goes_to_the_others(tmp_path: Any) -> None:
-    shop = Shop(tmp_path, (SHOP, *PARTS))
+    shop = ShopRig(tmp_path, (SHOP, *PARTS))
     shop.turn(150)
     shop.turn(160, heard=False)
     (shares,) = shop.store.facts.get(SHARES) or ()
@@ -100,8 +100,8 @@ def test_a_part_that_falls_silent_is_lost_and_its_share_goes_to_the_others(tmp_p
 
 
 def test_without_a_budget_nothing_is_kept_and_plans_are_the_same(tmp_path: Any) -> None:
-    with_roomy = Shop(tmp_path, (SHOP.model_copy(update={"budget": SharedBudget(minutes=9_000, days=1)}), *PARTS))
-    without = Shop(tmp_path, (SHOP.model_copy(update={"budget": None}), *PARTS))
+    with_roomy = ShopRig(tmp_path, (SHOP.model_copy(update={"budget": SharedBudget(minutes=9_000, days=1)}), *PARTS))
+    without = ShopRig(tmp_path, (SHOP.model_copy(update={"budget": None}), *PARTS))
     planned = [shop.store.decisions.of_cycle(shop.turn(150).cycle_id) for shop in (with_roomy, without)]
     assert without.store.facts.get(SHARES) is None
     assert planned[0] == planned[1]
@@ -109,7 +109,7 @@ def test_without_a_budget_nothing_is_kept_and_plans_are_the_same(tmp_path: Any) 
 
 
 def test_a_budget_that_is_removed_leaves_no_shares_behind(tmp_path: Any) -> None:
-    shop = Shop(tmp_path, (SHOP, *PARTS))
+    shop = ShopRig(tmp_path, (SHOP, *PARTS))
     shop.turn(150)
     shop.settings = shop.settings.model_copy(update={"objectives": PARTS})
     shop.turn(151)

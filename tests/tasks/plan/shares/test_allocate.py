@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.shares import Tree, as_shipped, optimum, tree_of
+from benchmarks.shared_goals.trees import Tree, as_shipped, optimum, tree_of
 from storage.facts import BudgetShares
 from storage.records import Candidate, Objective, SharedBudget
 from tasks.drivers.amount_steps import Move

@@ -24,13 +24,14 @@ TURN_MIN = 5
 DAY_MIN = 1_440
 DAYS = 4
 N_SERVICES = 8
+NAMES = tuple(f"s{service}" for service in range(N_SERVICES))
 SEVERITY = 0.9
 OVER = SEVERITY / HORIZON_MIN
 """What a minute beyond the budget costs, as in the planner: a minute of its objective broken by two sd."""
 
 
 @dataclass
-class Incident:
+class Breakage:
     """A service broken from one minute to another by some sd; `ended` is when an act ended it."""
 
     service: int
@@ -51,7 +52,7 @@ class Days:
 
     severities: FloatArray
     costs: FloatArray
-    incidents: tuple[Incident, ...]
+    incidents: tuple[Breakage, ...]
     budget_min: float
 
     @classmethod
@@ -63,7 +64,7 @@ class Days:
             minute = int(rng.exponential(500))
             while minute < DAYS * DAY_MIN - 60:
                 ends = min(DAYS * DAY_MIN, minute + int(rng.uniform(30, 120)))
-                incidents.append(Incident(service, minute, ends, float(rng.uniform(0.5, 2.0))))
+                incidents.append(Breakage(service, minute, ends, float(rng.uniform(0.5, 2.0))))
                 minute = ends + int(rng.exponential(500)) + 30
         whole = sum(each.minutes for each in incidents)
         return cls(
@@ -73,7 +74,7 @@ class Days:
             float(rng.uniform(0.25, 0.75) * whole / DAYS),
         )
 
-    def loss(self, incidents: Sequence[Incident], acts: Sequence[tuple[int, int]]) -> float:
+    def loss(self, incidents: Sequence[Breakage], acts: Sequence[tuple[int, int]]) -> float:
         """Return what the days after the first cost: broken minutes, acts, and what went over the budget of a day."""
         total = sum(self.costs[service] for minute, service in acts if minute >= DAY_MIN)
         for day in range(1, DAYS):
@@ -109,7 +110,7 @@ class Days:
         return self.loss(lived, acts)
 
 
-def _depth(incident: Incident) -> float:
+def _depth(incident: Breakage) -> float:
     return min(1.0, 0.5 + 0.25 * incident.sd)
 
 
@@ -134,70 +135,68 @@ def lived(days: Days, policy: Policy) -> float:
     return days.loss(incidents, acts)
 
 
-def _told(days: Days, incidents: Sequence[Incident], now: Sequence[Incident], minute: int) -> PlanProblem:
+def _told(days: Days, incidents: Sequence[Breakage], now: Sequence[Breakage], minute: int) -> PlanProblem:
     """Return what a turn is told: goals and paths of the incidents that go on, and what was used of the budget."""
-    rng = np.random.default_rng([7, minute])
-    names = [f"s{service}" for service in range(N_SERVICES)]
-    paths = {name: np.full((42, HORIZON_MIN // 3), 70.0) for name in names}
-    for each in now:
-        left = np.maximum(5.0, each.ends - minute + rng.normal(0, 15) + rng.normal(0, 15, (42, 1)))
-        paths[f"s{each.service}"] = np.where(np.arange(HORIZON_MIN // 3) * 3 < left, 90 + 10 * each.sd, 70.0)
-    used = {
-        ("shop", f"s{service}"): float(
-            sum(
-                max(0, min(minute, each.begins + each.minutes) - max(each.begins, minute - DAY_MIN + HORIZON_MIN))
-                for each in incidents
-                if each.service == service and each.begins < minute
-            )
-        )
-        for service in range(N_SERVICES)
-    }
-    part = {"bound": 90.0, "horizon_s": HORIZON_MIN * 60.0, "parent": "shop"}
-    objectives = {
-        name: Objective(name=name, metric=name, severity=float(days.severities[place]), **part)
-        for place, name in enumerate(names)
-    }
-    shop = Objective(
-        name="shop",
-        metric="shop",
-        bound=1,
-        severity=SEVERITY,
-        horizon_s=HORIZON_MIN * 60.0,
-        budget=SharedBudget(minutes=days.budget_min, days=1),
-    )
     tick = TICK + timedelta(minutes=minute)
     goals = [
         goal_of(
-            f"s{each.service}",
-            series=f"s{each.service}",
+            name,
+            series=name,
             severity=float(days.severities[each.service]),
             deadline=tick,
             because={"is_broken_now": True},
         )
         for each in now
+        for name in (NAMES[each.service],)
     ]
-    acts = {f"mend-{name}": safe(f"mend-{name}") for name in names}
+    acts = {f"mend-{name}": safe(f"mend-{name}") for name in NAMES}
+    offers = {
+        NAMES[each.service]: [Candidate(action=f"mend-{NAMES[each.service]}", cost=float(days.costs[each.service]))]
+        for each in now
+    }
     return problem_of(
         goals,
-        {
-            goal.goal_id: [
-                Candidate(
-                    action=f"mend-{goal.goal_id}", target=goal.goal_id, cost=float(days.costs[int(goal.goal_id[1:])])
-                )
-            ]
-            for goal in goals
-        },
+        offers,
         KnownEffects(dict.fromkeys(acts, 3.0)),
         tick=tick,
         cycle_id=f"cycle-{minute}",
-        objectives={**objectives, "shop": shop},
-        paths=paths,
-        step_s=dict.fromkeys(names, 180.0),
-        series_sd=dict.fromkeys(names, 10.0),
+        objectives=_wanted(days),
+        paths=_paths(now, minute),
+        step_s=dict.fromkeys(NAMES, 180.0),
+        series_sd=dict.fromkeys(NAMES, 10.0),
         traits=acts,
-        used_minutes=used,
+        used_minutes={("shop", name): _used(incidents, service, minute) for service, name in enumerate(NAMES)},
         slot_s=60.0,
         n_slots=5,
         cycle_s=TURN_MIN * 60.0,
         margin=0.0,
     )
+
+
+def _paths(now: Sequence[Breakage], minute: int) -> dict[str, FloatArray]:
+    """Return 42 paths of each service; those of an incident end some time around its end."""
+    rng = np.random.default_rng([7, minute])
+    steps = np.arange(HORIZON_MIN // 3) * 3
+    paths = {name: np.full((42, len(steps)), 70.0) for name in NAMES}
+    for each in now:
+        left = np.maximum(5.0, each.ends - minute + rng.normal(0, 15) + rng.normal(0, 15, (42, 1)))
+        paths[NAMES[each.service]] = np.where(steps < left, 90 + 10 * each.sd, 70.0)
+    return paths
+
+
+def _used(incidents: Sequence[Breakage], service: int, minute: int) -> float:
+    """Return the minutes that a service was broken in what of the last day will still count at the horizon."""
+    since = minute - DAY_MIN + HORIZON_MIN
+    own = [each for each in incidents if each.service == service and each.begins < minute]
+    return float(sum(max(0, min(minute, each.begins + each.minutes) - max(each.begins, since)) for each in own))
+
+
+def _wanted(days: Days) -> dict[str, Objective]:
+    horizon_s = HORIZON_MIN * 60.0
+    budget = SharedBudget(minutes=days.budget_min, days=1)
+    shop = Objective(name="shop", metric="shop", bound=1, severity=SEVERITY, horizon_s=horizon_s, budget=budget)
+    parts = {
+        name: Objective(name=name, metric=name, bound=90, severity=float(severity), horizon_s=horizon_s, parent="shop")
+        for name, severity in zip(NAMES, days.severities, strict=True)
+    }
+    return {**parts, "shop": shop}

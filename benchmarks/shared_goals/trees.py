@@ -1,6 +1,6 @@
 """What sharing a budget down a tree of services is worth: next to the joint optimum, and to each child for itself.
 
-    python -m benchmarks.shares
+    python -m benchmarks.shared_goals.trees
 
 Seeded trees of two and three levels. Each service has a forecast that breaks its bound for a while and a few acts that
 save some of it, at different costs; all compete for few slots. The shop above them has so many broken minutes left. The
@@ -8,7 +8,7 @@ plan as shipped is held against the exact joint optimum of the same columns (a b
 budget, and a price for what goes over it), beside three others: each child for itself with the part of the budget that
 its foreseen minutes make, the loop without shared budgets, and nothing at all, which is 0.
 
-The same for cost budgets. Then days are lived turn by turn (`shares_day`), the joint optimum being planned anew each
+The same for cost budgets. Then days are lived turn by turn (`days`), the joint optimum being planned anew each
 turn on what that turn knows.
 """
 
@@ -23,8 +23,8 @@ from time import process_time
 import numpy as np
 from scipy.optimize import Bounds, LinearConstraint, milp
 
-from benchmarks.shares_cost import CostTree, cost_tree_of
-from benchmarks.shares_day import Days, Policy, lived
+from benchmarks.shared_goals.costs import CostTree, cost_tree_of
+from benchmarks.shared_goals.days import Days, Policy, lived
 from storage.records import Candidate, FloatArray, Objective, SharedBudget
 from tasks.objectives.budget_tree import BudgetNode, budget_trees
 from tasks.plan import PlanProblem, make_plans
