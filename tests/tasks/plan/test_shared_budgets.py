@@ -108,6 +108,14 @@ def test_without_a_budget_nothing_is_kept_and_plans_are_the_same(tmp_path: Any) 
     assert planned[0]
 
 
+def test_while_no_goal_is_open_the_budget_is_told_all_the_same(tmp_path: Any) -> None:
+    shop = ShopRig(tmp_path, (SHOP, PARTS[1]))
+    context = shop.turn(150)
+    (shares,) = shop.store.facts.get(SHARES) or ()
+    assert shop.store.decisions.of_cycle(context.cycle_id) == []
+    assert (shares.used, shares.left, [part.name for part in shares.parts]) == (0.0, 60.0, ["search"])
+
+
 def test_a_budget_that_is_removed_leaves_no_shares_behind(tmp_path: Any) -> None:
     shop = ShopRig(tmp_path, (SHOP, *PARTS))
     shop.turn(150)
