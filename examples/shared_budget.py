@@ -20,7 +20,7 @@ from tasks.plan.shares.allocate import with_shares
 from tasks.plan.valuation.priors import PriorBeliefs
 
 NOW = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
-COSTS = {"checkout": 0.35, "search": 0.15, "cart": 0.25}
+COSTS = {"checkout": 0.28, "search": 0.15, "cart": 0.25}
 
 
 def goal(name: str) -> GoalView:

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from storage.records import GoalState, Objective
+from storage.records import GoalState, Objective, SeriesIndex
 from tasks.context import Context
-from tasks.objectives.budget_tree import BudgetNode, BudgetTrees, budget_trees
+from tasks.objectives.budget_tree import BudgetTrees, budget_trees
 from tasks.objectives.in_force import objectives_in_force
 
 _CLOSED_DAYS = 2
@@ -38,36 +38,31 @@ def budgets_used(context: Context, objectives: Mapping[str, Objective]) -> Budge
     trees = budget_trees(objectives.values())
     if not trees.roots:
         return BudgetsUsed()
+    known = SeriesIndex([info.series for info in context.store.samples.known()])
     minutes: dict[tuple[str, str], float] = {}
     for node in trees.nodes():
         if node.budget.is_of_minutes:
             since = context.tick - timedelta(days=node.budget.days) + timedelta(seconds=node.objective.horizon_s)
             for leaf in node.under():
-                minutes[node.name, leaf.name] = _broken_minutes(context, leaf, since)
-    return BudgetsUsed(minutes, frozenset(_silent(context, trees)), _given_up(context))
+                minutes[node.name, leaf.name] = _broken_minutes(context, known, leaf, since)
+    return BudgetsUsed(minutes, frozenset(_silent(context, known, trees)), _given_up(context))
 
 
-def _broken_minutes(context: Context, objective: Objective, since: datetime) -> float:
+def _broken_minutes(context: Context, known: SeriesIndex, objective: Objective, since: datetime) -> float:
     """Return in how many minutes an objective was broken; of several series the mean."""
     broken = context.store.samples.broken_within(
-        _series(context, objective), since, context.tick, objective.side, objective.bound
+        _series(known, objective), since, context.tick, objective.side, objective.bound
     )
     return sum(broken.values()) / 60 / max(1, len(broken))
 
 
-def _silent(context: Context, trees: BudgetTrees) -> Iterator[str]:
+def _silent(context: Context, known: SeriesIndex, trees: BudgetTrees) -> Iterator[str]:
     """Yield the objectives that share a budget and of which nothing was heard for three turns."""
     heard_since = context.tick - timedelta(seconds=_SILENT_TURNS * context.settings.analysis_interval_s)
     latest = context.store.samples.latest(heard_since)
-    for leaf in _leaves(trees):
-        if not any(series in latest for series in _series(context, leaf)):
+    for leaf in {leaf.name: leaf for root in trees.roots for leaf in root.under()}.values():
+        if not any(series in latest for series in _series(known, leaf)):
             yield leaf.name
-
-
-def _leaves(trees: BudgetTrees) -> Iterator[Objective]:
-    roots: tuple[BudgetNode, ...] = trees.roots
-    for root in roots:
-        yield from root.under()
 
 
 def _given_up(context: Context) -> frozenset[str]:
@@ -80,5 +75,5 @@ def _given_up(context: Context) -> frozenset[str]:
     )
 
 
-def _series(context: Context, objective: Objective) -> list[str]:
-    return [info.series for info in context.store.samples.known() if objective.matches(info.series)]
+def _series(known: SeriesIndex, objective: Objective) -> list[str]:
+    return [known.series[place] for place in known.meant(objective.measured)]

@@ -189,10 +189,15 @@ class PlanProblem:
         return tuple(each for each in self.commitments if not self.traits_of(each.action).informs_only)
 
     @cached_property
+    def forecast_series(self) -> SeriesIndex:
+        """Return the series that have paths, so that those of a selector are found without asking each."""
+        return SeriesIndex(tuple(self.paths))
+
+    @cached_property
     def limited(self) -> tuple[tuple[Objective, str], ...]:
         """Return each objective that limits every value, with each series with a forecast that it limits."""
         limiting = [each for each in self.objectives.values() if each.kind.limits_values]
-        known = SeriesIndex(tuple(self.paths))
+        known = self.forecast_series
         return tuple((each, known.series[place]) for each in limiting for place in known.meant(each.measured))
 
     @cached_property

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from storage.records import GoalView, Objective, SeriesIndex
+from storage.records import GoalView, Objective
 from tasks.plan.optimise.clearing import Claim
 from tasks.plan.optimise.columns import Column
 from tasks.plan.optimise.round import Round
@@ -123,7 +123,7 @@ def minutes_need(round_: Round, objective: Objective, horizon_s: float) -> Budge
     problem = round_.problem
     if objective.name in problem.silent:
         return BudgetNeed(objective.name, (Point(0.0, 0.0),), 0.0, lost="nothing is heard of it")
-    known = SeriesIndex(tuple(problem.paths))
+    known = problem.forecast_series
     series = [known.series[place] for place in known.meant(objective.measured)] or [objective.measured]
     broken = {each: _broken_minutes(problem, objective, each, horizon_s) / len(series) for each in series}
     goals = _goals_by_series(round_, objective)

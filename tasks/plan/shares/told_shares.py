@@ -55,8 +55,8 @@ def _price(shares: BudgetShares) -> str:
         said.append(f"One more {unit} would save {number(shares.price, 2)}.")
     weighed = sorted((part for part in shares.parts if part.weight > 1.0), key=lambda part: -part.weight)[:_MOST_NAMED]
     if weighed:
-        factors = ", ".join(f"{part.name} {number(part.weight, 3)}" for part in weighed)
-        said.append(f"So long, goals count several times as much: {factors}.")
+        factors = ", ".join(f"{part.name} {number(part.weight, 3)} times" for part in weighed)
+        said.append(f"So long, their goals count more: {factors}.")
     return " ".join(said) or "That covers what is foreseen."
 
 
