@@ -192,9 +192,16 @@ def saved_ratio(column: Column, risk: float) -> float:
 def _why_lost(problem: PlanProblem, objective: Objective, foreseen: float, n_points: int, has_goal: bool) -> str:
     if n_points > 1 or foreseen <= 0:
         return ""
+    if any(objective.name == _objective_of(problem, each.goal_id) for each in problem.standing):
+        # What was done or planned for it shows later: until then nothing more is tried, and it is not lost.
+        return ""
     if has_goal:
         return "no action is left for it"
     return "its goal was given up" if objective.name in problem.given_up else ""
+
+
+def _objective_of(problem: PlanProblem, goal_id: str) -> str | None:
+    return next((view.goal.objective for view in problem.goals if view.goal.goal_id == goal_id), None)
 
 
 def cost_need(round_: Round, objective: Objective) -> BudgetNeed | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,9 @@ from storage.records import Candidate, Objective, SharedBudget
 from tasks.drivers.amount_steps import Move
 from tasks.drivers.settable_amounts import AmountStep
 from tasks.plan import PlanProblem, make_plans
+from tasks.plan.problem import Commitment
 from tasks.plan.shares.allocate import with_shares
-from tests.tasks.plan.worlds import KnownEffects, goal_of, problem_of, safe
+from tests.tasks.plan.worlds import TICK, KnownEffects, goal_of, problem_of, safe
 
 HORIZON_S = 3_600.0
 BROKEN_MIN = 30.0
@@ -109,6 +111,12 @@ def test_a_part_that_nothing_can_help_is_lost_and_the_others_are_kept_the_harder
     shares = shares_of(lost)
     assert "checkout is lost (no action is left for it): 30 min are set aside" in shares.sentence
     assert shares.price > shares_of(whole).price
+
+
+def test_a_part_for_which_something_was_just_done_is_not_lost_while_nothing_more_may_be_tried() -> None:
+    begun = Commitment("a1", "checkout", "mend-checkout", "checkout", TICK, TICK + timedelta(minutes=10), "checkout")
+    shares = shares_of(shop(70, DEAR, commitments=(replace(begun, is_started=True),)))
+    assert [each.lost for each in shares.parts] == ["", "", ""]
 
 
 def test_the_minutes_of_a_part_whose_goal_was_given_up_are_set_aside() -> None:
