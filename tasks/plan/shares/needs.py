@@ -20,7 +20,7 @@ from tasks.plan.valuation.running_cost import cost_after, cost_now
 from tasks.plan.valuation.value import futures_of, steps_in
 
 _MOST_POINTS = 400
-_MORE_ACTS_RATIO = 1e-9
+_SAME_RATIO = 1e-9
 _STILL_UNDONE = 0.99
 """So far below the price at which a cheaper plan would be as good, the planner keeps to the one that was chosen."""
 
@@ -99,10 +99,15 @@ def merged(curves: Sequence[Sequence[Point]], most: float = inf) -> tuple[Point,
 
 
 def best_of(points: Sequence[Point]) -> list[Point]:
-    """Return the points that no other beats with less, least amount first."""
+    """Return the points that no other beats with less, least amount first; of those as good as equal, the best."""
     best: list[Point] = []
+    apart = _SAME_RATIO * max((point.amount for point in points), default=0.0)
     for point in sorted(points, key=lambda each: (each.amount, -each.worth)):
-        if not best or point.worth > best[-1].worth + _MORE_ACTS_RATIO:
+        if best and point.worth <= best[-1].worth + _SAME_RATIO:
+            continue
+        if best and point.amount - best[-1].amount <= apart:
+            best[-1] = point
+        else:
             best.append(point)
     return best
 

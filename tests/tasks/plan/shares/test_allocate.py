@@ -260,3 +260,38 @@ def test_on_a_tree_of_services_the_plan_is_near_the_joint_optimum_and_shares_add
     for shares in with_shares(problem).shares:
         given_ = sum(each.share for each in shares.parts)
         assert given_ <= max(0.0, shares.left) + shares.over + 1e-6
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    st.integers(0, 10_000),
+    st.sets(st.integers(0, 11), max_size=3),
+    st.sets(st.integers(0, 11), max_size=3),
+    st.sets(st.integers(0, 13), max_size=4),
+    st.floats(0, 30),
+)
+def test_whatever_is_silent_given_up_hard_or_set_aside_shares_stay_within_what_is_left_or_say_by_how_much_not(
+    seed: int, silent: set[int], lost: set[int], hard: set[int], least: float
+) -> None:
+    problem = tree_of(seed, 3)
+    names = list(problem.objectives)
+    chosen = {names[place % len(names)] for place in hard}
+    objectives = {
+        name: each.model_copy(update={"hard": name in chosen, "least": least if name in chosen else 0.0})
+        for name, each in problem.objectives.items()
+    }
+    given_up = frozenset(names[place % len(names)] for place in lost)
+    changed = replace(
+        problem,
+        objectives=objectives,
+        silent=frozenset(names[place % len(names)] for place in silent),
+        given_up=given_up,
+        goals=tuple(view for view in problem.goals if view.goal.objective not in given_up),
+    )
+    shared = with_shares(changed)
+    make_plans(shared)
+    assert all(1.0 <= weight < 1e4 for weight in shared.weights.values())
+    for shares in shared.shares:
+        assert shares.sentence
+        assert sum(each.share for each in shares.parts) <= max(0.0, shares.left) + shares.over + 1e-6
+        assert all(each.share >= each.least - 1e-9 for each in shares.parts)
