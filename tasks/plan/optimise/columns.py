@@ -13,7 +13,7 @@ import numpy as np
 from storage.records import Autonomy, Candidate, FloatArray, GoalType, GoalView, Strategy, selects
 from tasks.plan.problem import PlanProblem
 from tasks.plan.valuation.amounts import amount_of
-from tasks.plan.valuation.running_cost import cost_after, cost_now
+from tasks.plan.valuation.running_cost import cost_after, priced_amount
 from tasks.plan.valuation.stepped_amounts import step_for, why_not
 from tasks.plan.valuation.value import Valuer, Worth, offer_key
 from tasks.text import moment
@@ -217,12 +217,12 @@ def added_costs(problem: PlanProblem, view: GoalView, candidate: Candidate) -> t
     """
     if not problem.cost_rooms:
         return ()
-    after, now = cost_after(problem, view, candidate), cost_now(problem, problem.objective_of(view))
-    if after is None or now is None or after <= now:
+    after, amount = cost_after(problem, view, candidate), priced_amount(problem, problem.objective_of(view))
+    if after is None or amount is None or after <= amount[1]:
         return ()
     name = view.goal.objective or ""
     return tuple(
-        (room.budget, max(0.0, after - now - room.spared.get(name, 0.0)))
+        (room.budget, max(0.0, after - amount[1] - room.spared.get(name, 0.0)))
         for room in problem.cost_rooms
         if name in room.objectives
     )

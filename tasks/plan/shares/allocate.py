@@ -16,6 +16,7 @@ from tasks.plan.planning import plannable
 from tasks.plan.problem import CostRoom, PlanProblem
 from tasks.plan.shares.needs import BudgetNeed, Point, best_of, claim_of, cost_need, merged, minutes_need, saved_ratio
 from tasks.plan.shares.told_shares import sentence_of
+from tasks.plan.valuation.running_cost import priced_amount
 
 _DEARER = 1.001
 """At the price itself the last act is worth as much as it costs; it is to be done."""
@@ -257,7 +258,7 @@ def _cost_shares(round_: Round, node: BudgetNode) -> tuple[BudgetShares, CostRoo
     The shares are those that would be worth most if everything could be set anew; what is added is limited to the room
     that there is now, since what is to be given back may fail.
     """
-    leaves = list(node.under())
+    leaves = _by_amount(round_.problem, list(node.under()))
     needs = {leaf.name: need for leaf in leaves if (need := cost_need(round_, leaf)) is not None}
     ranks = sorted({leaf.severity for leaf in leaves if leaf.hard}, reverse=True)
     claims = [
@@ -289,6 +290,15 @@ def _cost_shares(round_: Round, node: BudgetNode) -> tuple[BudgetShares, CostRoo
         node.name, node.budget.unit, limit, now, limit - now, cleared.price, max(0.0, now - limit), parts
     )
     room = CostRoom(
-        node.name, max(0.0, limit - now - sum(spared.values())), frozenset(leaf.name for leaf in leaves), spared
+        node.name, max(0.0, limit - now - sum(spared.values())), frozenset(leaf.name for leaf in node.under()), spared
     )
     return replace(shares, sentence=sentence_of(shares, node.budget)), room
+
+
+def _by_amount(problem: PlanProblem, leaves: Sequence[Objective]) -> list[Objective]:
+    """Return objectives without those whose amount serves an earlier one as well: it is paid for once."""
+    kept: dict[str, Objective] = {}
+    for leaf in leaves:
+        amount = priced_amount(problem, leaf)
+        kept.setdefault(amount[0] if amount is not None else f"none for {leaf.name}", leaf)
+    return list(kept.values())

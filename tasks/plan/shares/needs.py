@@ -16,7 +16,7 @@ from tasks.plan.optimise.columns import Column
 from tasks.plan.optimise.round import Round
 from tasks.plan.problem import PlanProblem
 from tasks.plan.valuation.risk import excess_of
-from tasks.plan.valuation.running_cost import cost_after, cost_now
+from tasks.plan.valuation.running_cost import cost_after, priced_amount
 from tasks.plan.valuation.value import futures_of, steps_in
 
 _MOST_POINTS = 400
@@ -214,10 +214,10 @@ def cost_need(round_: Round, objective: Objective) -> BudgetNeed | None:
 
     None where no action sets an amount for it, or nobody knows how much is there.
     """
-    now = cost_now(round_.problem, objective)
-    if now is None:
+    amount = priced_amount(round_.problem, objective)
+    if amount is None:
         return None
-    points = [Point(now, 0.0)]
+    points = [Point(amount[1], 0.0)]
     views = [view for view in round_.views if view.goal.objective == objective.name]
     for view in views:
         for column in round_.columns_for(view.goal.goal_id):
@@ -226,4 +226,4 @@ def cost_need(round_: Round, objective: Objective) -> BudgetNeed | None:
                 points.append(Point(cost, column.own_value))
     best = best_of(points)
     lost = "nothing is heard of it" if objective.name in round_.problem.silent else ""
-    return BudgetNeed(objective.name, tuple(best), now, lost=lost)
+    return BudgetNeed(objective.name, tuple(best), amount[1], lost=lost)

@@ -8,8 +8,8 @@ from tasks.plan.problem import PlanProblem
 from tasks.plan.valuation.amounts import amount_of
 
 
-def cost_now(problem: PlanProblem, objective: Objective | None) -> float | None:
-    """Return what the amount that serves an objective costs in an hour.
+def priced_amount(problem: PlanProblem, objective: Objective | None) -> tuple[str, float] | None:
+    """Return the amount that serves an objective, as actions name it, and what it costs in an hour now.
 
     None where no action sets one for it, or nobody knows how much is there.
     """
@@ -20,9 +20,9 @@ def cost_now(problem: PlanProblem, objective: Objective | None) -> float | None:
             continue
         step = problem.steps.get(action.sets)
         if action.sets == objective.capacity and action.sets in problem.capacities:
-            return problem.capacities[action.sets] * unit_cost_of(action)
+            return action.sets, problem.capacities[action.sets] * unit_cost_of(action)
         if step is not None and (objective.capacity == action.sets or objective.name in step.objectives):
-            return step.now * unit_cost_of(action)
+            return action.sets, step.now * unit_cost_of(action)
     return None
 
 

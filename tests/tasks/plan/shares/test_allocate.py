@@ -247,6 +247,14 @@ def test_what_is_set_aside_of_a_cost_budget_no_other_adds() -> None:
     assert acts(replace(problem, objectives={**problem.objectives, "search": spared})) == {"search"}
 
 
+def test_an_amount_that_serves_two_objectives_is_paid_for_once() -> None:
+    problem = fleet(0.4)
+    twin = part("checkout-errors", capacity="checkout-servers", driver="requests")
+    shares = shares_of(replace(problem, objectives={**problem.objectives, twin.name: twin}))
+    assert shares.used == pytest.approx(0.2)
+    assert [each.name for each in shares.parts] == ["checkout", "search"]
+
+
 def test_greedy_planning_keeps_a_cost_budget_as_well() -> None:
     assert acts(replace(fleet(0.3), method="greedy")) == {"checkout"}
 
