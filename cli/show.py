@@ -182,7 +182,7 @@ def objectives(answer: Mapping[str, Any]) -> None:
     for each in answer["objectives"]:
         for warning in each["warnings"]:
             say(f"{each['objective']['name']}: {warning}")
-    for line in (*answer["contradictions"], *answer["trouble"]):
+    for line in (*answer["contradictions"], *answer["trouble"], *answer["shares"]):
         say(line)
 
 

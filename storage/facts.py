@@ -15,7 +15,7 @@ from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar
 from pydantic import BeforeValidator, TypeAdapter
 
 from storage.engine.protocol import Engine, Followed
-from storage.records import Autonomy, Breach, Moment, Objective, Verdict
+from storage.records import Autonomy, Breach, BudgetUnit, Moment, Objective, Verdict
 from storage.table import Clock, next_number
 
 T = TypeVar("T")
@@ -237,6 +237,44 @@ class PlaceboFigures:
     sentence: str
 
 
+@dataclass(frozen=True)
+class ChildShare:
+    """What one part gets of the budget above it, until the horizon: `share`, of the `foreseen` need if nothing is done.
+
+    `used` is what it took in the budget's window, or what it costs now, `least` what is set aside for it whatever
+    comes. Its goals count `weight` times. `lost` says why nothing can be done for it, where that is so.
+    """
+
+    name: str
+    share: float
+    foreseen: float
+    used: float
+    least: float = 0.0
+    weight: float = 1.0
+    lost: str = ""
+
+
+@dataclass(frozen=True)
+class BudgetShares:
+    """How a budget is shared: its `limit`, what is `used` of it and what is `left`, all in `unit`.
+
+    `price` is what one more unit would save, on the scale of costs; `over` what is foreseen beyond what is left.
+    Nothing was shared where there is a `trouble`.
+    """
+
+    budget: str
+    unit: BudgetUnit
+    limit: float
+    used: float = 0.0
+    left: float = 0.0
+    price: float = 0.0
+    over: float = 0.0
+    parts: tuple[ChildShare, ...] = ()
+    sentence: str = ""
+    trouble: str = ""
+    cycle_id: str = ""
+
+
 MODE = Fact(
     "mode.autonomous",
     TypeAdapter(Switch),
@@ -327,6 +365,15 @@ STANDINGS = Fact(
     "How each open goal stood at the last turn, in words, by its id",
     written_by=("tasks.goals.task",),
     read_by=("api.dashboard.list_pages", "api.dashboard.page_data", "api.queries.goals", "tasks.goals.task"),
+)
+
+
+SHARES = Fact(
+    "plan.shares",
+    TypeAdapter(tuple[BudgetShares, ...]),
+    "How each budget was shared among the parts of its objective at the last turn",
+    written_by=("tasks.plan.task",),
+    read_by=("api.queries.shares", "tasks.plan.task"),
 )
 
 

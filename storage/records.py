@@ -499,6 +499,44 @@ def _check_time_of_day(done_by: str) -> None:
         raise ValueError(f"there is no time zone {match[3]!r}; write it like Europe/Berlin") from None
 
 
+BudgetUnit = Literal["minutes", "cost an hour"]
+_PER_HOUR = {"second": 3_600.0, "minute": 60.0, "hour": 1.0, "day": 1.0 / 24}
+
+
+class SharedBudget(Record):
+    """What the objectives below one may use together: broken minutes in so many days, or running cost per time.
+
+    A minute of an objective with several series counts as much as the share of them that break it. Cost is that of the
+    amounts that actions set, in the unit of their `unit_cost`.
+    """
+
+    minutes: float | None = Field(default=None, gt=0)
+    days: float = Field(default=30.0, gt=0)
+    cost: float | None = Field(default=None, gt=0)
+    per: Literal["second", "minute", "hour", "day"] = "hour"
+
+    @model_validator(mode="after")
+    def _is_of_one_kind(self) -> SharedBudget:
+        if (self.minutes is None) == (self.cost is None):
+            raise ValueError("a budget is of minutes or of cost: { minutes = 43.2, days = 30 } or { cost = 20 }")
+        return self
+
+    @property
+    def is_of_minutes(self) -> bool:
+        """Tell whether it is an error budget, of broken minutes."""
+        return self.minutes is not None
+
+    @property
+    def unit(self) -> BudgetUnit:
+        """Return in what its amounts are told."""
+        return "minutes" if self.is_of_minutes else "cost an hour"
+
+    @property
+    def limit(self) -> float:
+        """Return the minutes of its window, or the cost of an hour."""
+        return self.minutes if self.minutes is not None else float(self.cost or 0.0) * _PER_HOUR[self.per]
+
+
 class Objective(Record):
     """What a metric should do: a bound or target, its severity, and how far ahead to look.
 
@@ -551,6 +589,12 @@ class Objective(Record):
     """the objective that this one is part of"""
     composition: Literal["and", "or"] = "and"
     """what a parent needs: all its parts (and), or any one (or)"""
+    budget: SharedBudget | None = None
+    """what its parts share: [shared-goals.md](shared-goals.md)"""
+    least: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    """the least share of the budget above it: minutes, or cost in an hour"""
+    hard: bool = False
+    """its goals are met before those of soft objectives, the severest first"""
     spread: float | None = Field(default=None, gt=0)
     """how far beyond the bound a value is half as bad again; the standard deviation of the metric where it is left out
     """

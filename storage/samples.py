@@ -223,6 +223,24 @@ class SampleTable:
         good, total = self._engine.rows(sql, {"since": since, "until": until, "bound": bound})[0]
         return int(good), int(total)
 
+    def broken_within(
+        self, names: Sequence[str], since: datetime, until: datetime, side: str, bound: float
+    ) -> dict[str, float]:
+        """Return by series the seconds of a window in which it broke a bound; one without samples in it is left out.
+
+        Each sample stands for the series' mean time between two.
+        """
+        if not names:
+            return {}
+        test = "value > $bound" if side == "below" else "value < $bound"
+        by_number = {series_id(name): name for name in names}
+        sql = f"""
+            SELECT series_id, count(*) FILTER ({test}), count(*), date_diff('microsecond', min(ts), max(ts))
+            FROM samples WHERE series_id IN ({", ".join(map(str, by_number))}) AND ts > $since AND ts <= $until
+            GROUP BY series_id"""
+        rows = self._engine.rows(sql, {"since": since, "until": until, "bound": bound})
+        return {by_number[number]: bad * span_us / 1e6 / max(1, count - 1) for number, bad, count, span_us in rows}
+
     def requests_within(
         self, pairs: Sequence[tuple[str, str]], since: datetime, until: datetime, side: str, bound: float
     ) -> RequestCount:

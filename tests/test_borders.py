@@ -56,6 +56,7 @@ SHARED_NAMES = {
     "cycle": "one turn of the loop",
     "decisions": "what was chosen for a goal, and why",
     "depth": "what is out of its depth, and asks first",
+    "shares": "how a budget is shared among the parts of an objective",
     "demo": "the loop on a simulated shop",
     "backtest": "recorded history through the loop",
     "forecast": "making forecasts, and how long it takes",

@@ -9,9 +9,11 @@ from pydantic import ValidationError
 
 from api.facade import Facade
 from api.models.history import ObjectiveIn, Objectives, ObjectiveView
+from api.queries.shares import shares
 from storage.errors import ForeactError, describe
 from storage.facts import OBJECTIVES
 from storage.records import Objective, metric_of
+from tasks.objectives.budget_tree import budget_trees
 from tasks.objectives.conflicts import contradictions
 from tasks.objectives.in_force import ORIGIN_IN_WORDS, Origin, objectives_in_force, objectives_with_origin
 from tasks.objectives.tree import refuse_unknown_parents
@@ -30,7 +32,15 @@ def listed(facade: Facade) -> Objectives:
         objectives=[_view(*each) for each in known.values()],
         contradictions=[conflict.statement for conflict in contradictions(in_force)],
         trouble=trouble,
+        shares=_shared(facade, in_force),
     )
+
+
+def _shared(facade: Facade, in_force: Sequence[Objective]) -> list[str]:
+    """Say how budgets were shared at the last turn, and of which nothing can be as they are now."""
+    troubles = budget_trees(in_force).troubles or {}
+    shared = [each.sentence for each in shares(facade).budgets if not each.trouble and each.budget not in troubles]
+    return [*troubles.values(), *shared]
 
 
 def put(facade: Facade, name: str, body: ObjectiveIn, by: str, note: str = "") -> ObjectiveView:

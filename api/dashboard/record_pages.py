@@ -135,7 +135,14 @@ def _add_what_is_wanted(router: APIRouter, pages: Pages) -> None:
         known.sort(key=lambda info: -risks[info.series].probability if info.series in risks else 0.0)
         goals = goals_page(facade, "", "", 1, objective=name)
         return pages.page(
-            facade, "objective.html", view=view, series=known[:MOST_SERIES], total=len(known), risks=risks, goals=goals
+            facade,
+            "objective.html",
+            view=view,
+            series=known[:MOST_SERIES],
+            total=len(known),
+            risks=risks,
+            goals=goals,
+            budgets=queries.shares.about(facade, name),
         )
 
     @router.get("/cycles/{cycle_id}")

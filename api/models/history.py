@@ -69,6 +69,7 @@ class Objectives(BaseModel):
     objectives: list[ObjectiveView]
     contradictions: list[str] = Field(description="Pairs that cannot both be met")
     trouble: list[str] = Field(default_factory=list, description="Why the objectives in the file do not apply")
+    shares: list[str] = Field(default_factory=list, description="How each budget was shared, or why it cannot be")
 
 
 class Audit(BaseModel):

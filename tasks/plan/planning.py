@@ -31,9 +31,14 @@ def make_plans(problem: PlanProblem) -> PlanResult:
 
 
 def plannable(problem: PlanProblem) -> tuple[GoalView, ...]:
-    """Return the goals to plan for, weightiest first. Blocked ones are left as they are: nothing is known of them."""
+    """Return the goals to plan for, hard ones first, then the weightiest.
+
+    Blocked ones are left as they are: nothing is known of them.
+    """
     open_views = [view for view in problem.goals if view.is_open and view.state is not GoalState.BLOCKED]
-    return tuple(sorted(open_views, key=lambda view: (-view.goal.priority, view.goal.goal_id)))
+    return tuple(
+        sorted(open_views, key=lambda view: (not problem.is_hard(view), -view.goal.priority, view.goal.goal_id))
+    )
 
 
 def kept_commitments(problem: PlanProblem, views: Sequence[GoalView]) -> tuple[dict[str, Commitment], list[Dropped]]:

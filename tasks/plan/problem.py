@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any, Literal, Protocol
 
 from handlers import ActionHandler, ActionsByName
+from storage.facts import BudgetShares
 from storage.records import (
     Action,
     Autonomy,
@@ -102,6 +103,19 @@ class Dropped:
 
 
 @dataclass(frozen=True)
+class CostRoom:
+    """How much running cost per hour may be added for some objectives until the budget named `budget` is used up.
+
+    `spared` is by objective what is set aside for it beyond what it uses now: it may add that without taking room.
+    """
+
+    budget: str
+    room: float
+    objectives: frozenset[str]
+    spared: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class PlanProblem:
     """Everything a planning round depends on.
 
@@ -119,6 +133,10 @@ class PlanProblem:
     to the next planning round: what begins before it cannot be left to it. An action that a person must approve is
     expected to wait `approval_latency_s` for it, at most a sixth of the horizon. Costs are on the scale of the loss: 1
     is an objective of severity 1 broken all the time by two sd.
+
+    Of budgets that objectives share, `used_minutes` holds by (budget, objective) the minutes broken in its window,
+    `silent` the objectives of which nothing is heard, `given_up` those whose goal was closed unmet. What follows from
+    them is `weights`, by objective the factor of its severity, `cost_rooms`, and `shares`, what people are told.
     """
 
     tick: datetime
@@ -148,6 +166,12 @@ class PlanProblem:
     informed: frozenset[str] = frozenset()
     changes: Mapping[tuple[str, str], tuple[float, float]] = field(default_factory=dict)
     unmeasured: frozenset[str] = frozenset()
+    used_minutes: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    silent: frozenset[str] = frozenset()
+    given_up: frozenset[str] = frozenset()
+    weights: Mapping[str, float] = field(default_factory=dict)
+    cost_rooms: tuple[CostRoom, ...] = ()
+    shares: tuple[BudgetShares, ...] = ()
     max_concurrent_goals: int = 3
     slot_s: float = 60.0
     n_slots: int = 20
@@ -168,10 +192,15 @@ class PlanProblem:
         return tuple(each for each in self.commitments if not self.traits_of(each.action).informs_only)
 
     @cached_property
+    def forecast_series(self) -> SeriesIndex:
+        """Return the series that have paths, so that those of a selector are found without asking each."""
+        return SeriesIndex(tuple(self.paths))
+
+    @cached_property
     def limited(self) -> tuple[tuple[Objective, str], ...]:
         """Return each objective that limits every value, with each series with a forecast that it limits."""
         limiting = [each for each in self.objectives.values() if each.kind.limits_values]
-        known = SeriesIndex(tuple(self.paths))
+        known = self.forecast_series
         return tuple((each, known.series[place]) for each in limiting for place in known.meant(each.measured))
 
     @cached_property
@@ -190,6 +219,19 @@ class PlanProblem:
     def traits_of(self, action: str) -> ActionHandler:
         """Return what is known of an action."""
         return self.traits[action]
+
+    def severity_of(self, view: GoalView) -> float:
+        """Return a goal's severity, weighted by what a broken minute of its objective costs the budgets above it."""
+        return view.goal.severity * self.weights.get(view.goal.objective or "", 1.0)
+
+    def weighed(self, objective: Objective) -> float:
+        """Return an objective's severity, weighted the same way."""
+        return objective.severity * self.weights.get(objective.name, 1.0)
+
+    def is_hard(self, view: GoalView) -> bool:
+        """Tell whether a goal is met before soft ones."""
+        objective = self.objective_of(view)
+        return objective is not None and objective.hard
 
     def objective_of(self, view: GoalView) -> Objective | None:
         """Return the objective that a goal serves."""

@@ -13,6 +13,7 @@ import numpy as np
 
 from handlers.worlds import candidates_in
 from storage.actions import ActionView
+from storage.facts import SHARES
 from storage.records import (
     NOTHING,
     Autonomy,
@@ -39,8 +40,10 @@ from tasks.learn import learned_strategies, measured_changes, planner_beliefs, r
 from tasks.maintenance import spans_between
 from tasks.plan import PlanProblem, Realised, make_plans
 from tasks.plan.flip_points import with_flip_points
+from tasks.plan.in_force import budgets_used, shares_budgets
 from tasks.plan.problem import Commitment, EffectBeliefs, PlanResult
 from tasks.plan.record.holdout import abstentions
+from tasks.plan.shares.allocate import with_shares
 from tasks.plan.valuation.amounts import latency_of
 from tasks.plan.valuation.priors import PriorBeliefs
 from tasks.special import at_least_visible
@@ -64,7 +67,7 @@ def _summary(result: PlanResult) -> Mapping[str, Any]:
 @stage("plan", _summary)
 def plan(context: Context, goals: tuple[GoalView, ...], outlook: Outlook) -> PlanResult:
     """Choose actions for the open goals and record what was chosen, over what, and why."""
-    if not goals:
+    if not goals and not shares_budgets(context):
         return PlanResult()
     question = problem(context, goals, outlook)
     result, store = without_aims(make_plans(question), question), context.store
@@ -74,6 +77,8 @@ def plan(context: Context, goals: tuple[GoalView, ...], outlook: Outlook) -> Pla
     result = replace(result, decisions=decisions)
 
     def write() -> None:
+        if question.shares or store.facts.get(SHARES):
+            store.facts.set(SHARES, question.shares)
         store.decisions.append(result.decisions, result.plans, context.cycle_id)
         store.actions.append([*result.actions, *abstentions(question, result.decisions)], context.cycle_id)
         for dropped in result.dropped:
@@ -98,7 +103,7 @@ def without_aims(result: PlanResult, question: PlanProblem) -> PlanResult:
 
 
 def problem(context: Context, goals: tuple[GoalView, ...], outlook: Outlook) -> PlanProblem:
-    """Gather everything that the choice depends on."""
+    """Gather everything that the choice depends on, with the budgets that objectives share already shared."""
     options = context.settings.executor
     recent = context.finished(context.tick - timedelta(days=HISTORY_DAYS))
     pending = [view for view in context.store.actions.pending() if _is_planned(context, view)]
@@ -111,7 +116,8 @@ def problem(context: Context, goals: tuple[GoalView, ...], outlook: Outlook) -> 
     names = {candidate.action for offered in candidates.values() for candidate in offered}
     spreads = _spreads(outlook)
     off = dict(_far_off(goals, outlook.frames, spreads))
-    return PlanProblem(
+    used = budgets_used(context, objectives)
+    question = PlanProblem(
         tick=context.tick,
         cycle_id=context.cycle_id,
         seed=context.cycle.seed,
@@ -148,7 +154,11 @@ def problem(context: Context, goals: tuple[GoalView, ...], outlook: Outlook) -> 
         settle_s=options.measure_horizon_seconds,
         expires_s=max(3 * context.settings.analysis_interval_s, 15 * 60),
         approval_expires_s=options.approval_expires_seconds,
+        used_minutes=used.minutes,
+        silent=used.silent,
+        given_up=used.given_up,
     )
+    return with_shares(question)
 
 
 def _is_planned(context: Context, view: ActionView) -> bool:

@@ -26,10 +26,12 @@ from docs import command_line as reference
 from settings import SamplerSettings, Settings, load_settings, utc_now
 from storage import ForeactError, open_store
 from storage.errors import TransientError
+from storage.facts import OBJECTIVES, SHARES
 from storage.records import Objective
 from tests import PROJECT
 from tests.api import worlds
 from tests.api.dashboard.test_browser import FacadeOnPort
+from tests.api.test_shares import CHECKOUT, SHARED, SHOP
 
 Run = Callable[..., Result]
 A_TERMINAL = {"COLUMNS": "80", "FORCE_COLOR": "1", "NO_COLOR": "1", "TERM": "xterm"}
@@ -83,7 +85,7 @@ READING: Mapping[tuple[str, ...], set[str]] = {
     ("patterns",): {"cycle_id", "patterns", "note"},
     ("rollout",): {"pairs", "note"},
     ("insights",): {"action_success_rates", "common_failures", "effects", "convergence", "outcomes", "note"},
-    ("objectives",): {"objectives", "contradictions", "trouble"},
+    ("objectives",): {"objectives", "contradictions", "trouble", "shares"},
     ("forecast",): {"cycle_id", "series", "breaches", "predicted_state", "calibration", "note"},
     ("forecast", "cpu_used_ratio"): {"cycle_id", "series", "breaches", "predicted_state", "calibration", "note"},
     ("config", "show"): {"agent", "server", "sources", "objectives"},
@@ -129,6 +131,14 @@ def test_words_are_never_broken_in_a_narrow_column(run: Run) -> None:
     text = run("objectives", env=A_TERMINAL).output
     assert "default" in text.split()
     assert "file" in text.split()
+
+
+def test_objectives_say_how_a_budget_is_shared(run: Run, settings: Settings) -> None:
+    with open_store(settings.database_path) as store:
+        store.facts.set(OBJECTIVES.of("shop"), SHOP)
+        store.facts.set(OBJECTIVES.of("checkout"), CHECKOUT)
+        store.facts.set(SHARES, (SHARED,))
+    assert SHARED.sentence in run("objectives").output.splitlines()
 
 
 def test_before_the_first_cycle_the_status_says_so(plain: Run) -> None:

@@ -30,6 +30,15 @@ TOLD = {
         "so it asks before the next",
         "misses tripled in hour 72, noticed in hour",
     ),
+    "shared_budget.py": (
+        "Plenty is left:",
+        "That covers what is foreseen.",
+        "It does: nothing",
+        "a minute of checkout is dearest to save",
+        "It does: mend cart, mend search",
+        "search is lost (no action is left for it)",
+        "It does: mend cart, mend checkout",
+    ),
     "what_if.py": (
         "shed_load: cpu_usage is believed to change by −15",
         "tidy_up: Nothing is believed of tidy_up here yet",

@@ -13,6 +13,7 @@ import numpy as np
 from storage.records import Autonomy, Candidate, FloatArray, GoalType, GoalView, Strategy, selects
 from tasks.plan.problem import PlanProblem
 from tasks.plan.valuation.amounts import amount_of
+from tasks.plan.valuation.running_cost import cost_after, priced_amount
 from tasks.plan.valuation.stepped_amounts import step_for, why_not
 from tasks.plan.valuation.value import Valuer, Worth, offer_key
 from tasks.text import moment
@@ -22,7 +23,8 @@ class Column(NamedTuple):
     """One candidate in one slot, for one goal or several: taken or not. There are many, hence a tuple.
 
     `value` is what it adds over doing nothing, over all goals it serves, its cost paid once. `resources` are what no
-    other may use within a number of slots, `offer` is what is done, whenever and for whom.
+    other may use within a number of slots, `offer` is what is done, whenever and for whom. `costs` are the running
+    costs per hour that it adds, by the budget that they count against.
     """
 
     goal_id: str
@@ -34,6 +36,7 @@ class Column(NamedTuple):
     worth: Worth
     resources: tuple[tuple[str, int], ...]
     offer: str
+    costs: tuple[tuple[str, float], ...] = ()
 
     @property
     def action(self) -> str:
@@ -136,7 +139,7 @@ def _columns(
 ) -> Iterator[Column]:
     goal_id, key = view.goal.goal_id, offer_key(candidate)
     joint = [(partner, partner.valuer.worth(candidate).own_gain) for partner in partners if key in partner.offers]
-    resources = resources_of(problem, view, candidate)
+    resources, costs = resources_of(problem, view, candidate), added_costs(problem, view, candidate)
     # What harms a partner is charged already, as harm to a guarded bound.
     helped = np.maximum(np.array([gain for _, gain in joint]).reshape(len(joint), problem.n_slots), 0.0)
     enough = helped >= np.array([_least_help(problem, each) for each, _ in joint])[:, None]
@@ -152,7 +155,7 @@ def _columns(
         if math.isfinite(values[slot]):
             others = [partner.goal_id for (partner, _), is_helped in zip(joint, helps[slot], strict=True) if is_helped]
             serves = (goal_id, *others)
-            yield Column(goal_id, serves, candidate, slot, values[slot], own_values[slot], worth, resources, key)
+            yield Column(goal_id, serves, candidate, slot, values[slot], own_values[slot], worth, resources, key, costs)
 
 
 def _out_of_reach(problem: PlanProblem, view: GoalView, candidate: Candidate) -> str:
@@ -205,6 +208,24 @@ def resources_of(problem: PlanProblem, view: GoalView, candidate: Candidate) -> 
     if view.goal.series is not None and not _is_of_amount(problem, view, candidate):
         taken.append((f"series:{view.goal.series}", settle))
     return tuple(taken)
+
+
+def added_costs(problem: PlanProblem, view: GoalView, candidate: Candidate) -> tuple[tuple[str, float], ...]:
+    """Return by budget what a candidate adds to its running cost per hour, beyond what is set aside for its objective.
+
+    What is given back adds nothing, and makes room from the next turn on: it may fail.
+    """
+    if not problem.cost_rooms:
+        return ()
+    after, amount = cost_after(problem, view, candidate), priced_amount(problem, problem.objective_of(view))
+    if after is None or amount is None or after <= amount[1]:
+        return ()
+    name = view.goal.objective or ""
+    return tuple(
+        (room.budget, max(0.0, after - amount[1] - room.spared.get(name, 0.0)))
+        for room in problem.cost_rooms
+        if name in room.objectives
+    )
 
 
 def _forbidden(problem: PlanProblem, view: GoalView, candidate: Candidate) -> str | None:

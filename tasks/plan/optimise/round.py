@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from storage.records import NOTHING, Autonomy, GoalView, Strategy
-from tasks.plan.optimise.allocation_limits import Allocation, Limits
+from tasks.plan.optimise.allocation_limits import ROUNDING, Allocation, Limits
 from tasks.plan.optimise.columns import Blocked, Column, Partner, busy_slots, capacity_of, columns_of
 from tasks.plan.optimise.draw import Draw, draw_for
-from tasks.plan.optimise.solve import solve_greedy, solve_milp, utility
+from tasks.plan.optimise.solve import solve_greedy, solve_in_ranks, solve_milp, utility
 from tasks.plan.optimise.strategy import groups_of, strategies_of
 from tasks.plan.problem import Commitment, PlanProblem
 from tasks.plan.valuation.value import Valuer, offer_key
@@ -45,6 +45,14 @@ class Round:
         """Tell whether a column beats doing nothing by the margin, for its own goal or for all that it serves."""
         return is_worth_it(self.problem, column, self.valuers)
 
+    def leaves_room(self, column: Column) -> bool:
+        """Tell whether a column that the programme did not choose leaves its choices their room in budgets."""
+        if not column.costs:
+            return True
+        awaited = (each for each in self.solution if each.goal_id not in self.draws)
+        left = self.limits.less([*self.taken.columns, *awaited]).costs
+        return all(cost <= left[budget] + ROUNDING for budget, cost in column.costs)
+
     def commits(self, column: Column) -> bool:
         """Tell whether a column is carried out as planned: a slot beyond the next round only under SCHEDULED."""
         is_near = column.slot * self.problem.slot_s < self.problem.cycle_s
@@ -64,9 +72,12 @@ def prepare(problem: PlanProblem, views: tuple[GoalView, ...], kept: Mapping[str
         by_goal[goal_id] = mine
         blocked += refused
     busy = busy_slots(problem, frozenset(each.action_id for each in kept.values()))
-    limits = Limits(tuple(max(0, problem.max_concurrent_goals - count) for count in busy))
+    limits = Limits(
+        tuple(max(0, problem.max_concurrent_goals - count) for count in busy),
+        {each.budget: each.room for each in problem.cost_rooms},
+    )
     worthy = _distinct([each for mine in by_goal.values() for each in mine if is_worth_it(problem, each, valuers)])
-    picked = (solve_milp if problem.method == "milp" else solve_greedy)(worthy, limits)
+    picked = chosen_of(problem, worthy, limits)
     return Round(
         problem=problem,
         views=views,
@@ -80,6 +91,19 @@ def prepare(problem: PlanProblem, views: tuple[GoalView, ...], kept: Mapping[str
         best_utility=utility(worthy, picked),
         taken=Allocation(limits),
     )
+
+
+def chosen_of(problem: PlanProblem, columns: Sequence[Column], limits: Limits) -> list[int]:
+    """Return the columns that are best together, as indices; those of hard goals first, the severest before others."""
+    solve = solve_milp if problem.method == "milp" else solve_greedy
+    ranks: dict[float, list[int]] = {}
+    severities = {view.goal.goal_id: view.goal.severity for view in problem.goals if problem.is_hard(view)}
+    for index, column in enumerate(columns):
+        rank = min((-severities[goal_id] for goal_id in column.serves if goal_id in severities), default=1.0)
+        ranks.setdefault(rank, []).append(index)
+    if len(ranks) < 2:
+        return solve(columns, limits)
+    return solve_in_ranks([ranks[rank] for rank in sorted(ranks)], columns, limits, solve)
 
 
 def is_worth_it(problem: PlanProblem, column: Column, valuers: Mapping[str, Valuer]) -> bool:
@@ -127,7 +151,7 @@ def _wanted(round_: Round, fitting: Sequence[Column], planned: Column | None) ->
         same = (each for each in fitting if (each.offer, each.slot) == (planned.offer, planned.slot))
         if (column := next(same, None)) is not None:
             return column
-    worthy = [each for each in fitting if round_.is_worth_it(each)]
+    worthy = [each for each in fitting if round_.is_worth_it(each) and round_.leaves_room(each)]
     return max(worthy, key=lambda each: (each.value, -each.slot), default=None)
 
 

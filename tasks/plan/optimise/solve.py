@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storage.records import FloatArray
-from tasks.plan.optimise.allocation_limits import Limits
+from tasks.plan.optimise.allocation_limits import ROUNDING, Allocation, Limits
 from tasks.plan.optimise.columns import Column
 
 _TIME_LIMIT_S = 0.5
@@ -25,16 +25,18 @@ _WORTH_A_TRY = 0.6
 
 @dataclass(frozen=True)
 class Programme:
-    """Columns and constraints in numbers: maximise value·x, matrix·x ≤ most, x binary.
+    """Columns and constraints in numbers: maximise value·x, matrix·x ≤ most, costs·x ≤ rooms, x binary.
 
     `values` is (n_columns,), `matrix` (n_rows, n_columns) of zeros and ones, `most` (n_rows,), `goals` the number
-    of the goal of each column.
+    of the goal of each column, `costs` (n_budgets, n_columns) what it takes of each budget, `rooms` (n_budgets,).
     """
 
     values: FloatArray
     matrix: NDArray[np.bool_]
     most: NDArray[np.int64]
     goals: NDArray[np.int64]
+    costs: FloatArray
+    rooms: FloatArray
 
     @cached_property
     def entries(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -44,7 +46,8 @@ class Programme:
 
     def holds(self, chosen: Sequence[int]) -> bool:
         """Tell whether a choice keeps every constraint."""
-        return bool((self.matrix[:, list(chosen)].sum(axis=1) <= self.most).all())
+        is_within = (self.matrix[:, list(chosen)].sum(axis=1) <= self.most).all()
+        return bool(is_within and (self.costs[:, list(chosen)].sum(axis=1) <= self.rooms + ROUNDING).all())
 
     def total(self, chosen: Iterable[int]) -> float:
         """Return the value of a choice."""
@@ -63,7 +66,17 @@ def programme_of(columns: Sequence[Column], limits: Limits) -> Programme:
         matrix=matrix,
         most=np.array([most for _, most in rows], dtype=np.int64),
         goals=np.array([numbers[column.goal_id] for column in columns], dtype=np.int64),
+        costs=_costs(columns, tuple(limits.costs)),
+        rooms=np.array(list(limits.costs.values()), dtype=float),
     )
+
+
+def _costs(columns: Sequence[Column], budgets: Sequence[str]) -> FloatArray:
+    costs = np.zeros((len(budgets), len(columns)))
+    for index, column in enumerate(columns):
+        for budget, cost in column.costs:
+            costs[budgets.index(budget), index] = cost
+    return costs
 
 
 def _rows(columns: Sequence[Column], limits: Limits) -> Iterator[tuple[list[int], int]]:
@@ -124,6 +137,23 @@ def solve_greedy(columns: Sequence[Column], limits: Limits) -> list[int]:
     return [useful[index] for index in _greedy(programme_of([columns[index] for index in useful], limits))]
 
 
+def solve_in_ranks(
+    ranks: Sequence[Sequence[int]],
+    columns: Sequence[Column],
+    limits: Limits,
+    solve: Callable[[Sequence[Column], Limits], list[int]],
+) -> list[int]:
+    """Return the columns chosen rank by rank, as indices: each the best of what the ranks before it leave."""
+    chosen: list[int] = []
+    for rank in ranks:
+        taken = [columns[index] for index in chosen]
+        before = Allocation(limits, taken)
+        fitting = [index for index in rank if before.clash(columns[index]) is None]
+        picked = solve([columns[index] for index in fitting], limits.less(taken))
+        chosen += [fitting[index] for index in picked]
+    return chosen
+
+
 def utility(columns: Sequence[Column], chosen: Iterable[int]) -> float:
     """Return the total value of chosen columns."""
     return float(sum(columns[index].value for index in chosen))
@@ -141,12 +171,12 @@ def _solve(programme: Programme) -> list[int] | None:
     from scipy.sparse import csr_array
 
     # Its type stubs know dense matrices only.
-    matrix: Any = csr_array(programme.matrix.astype(float))
+    matrix: Any = csr_array(np.vstack([programme.matrix.astype(float), programme.costs]))
     # Without presolve, which takes longer here than it saves.
     relaxed = linprog(
         -programme.values,
         A_ub=matrix,
-        b_ub=programme.most.astype(float),
+        b_ub=np.concatenate([programme.most.astype(float), programme.rooms]),
         bounds=(0, 1),
         method="highs-ds",
         options={"time_limit": _TIME_LIMIT_S, "presolve": False},
@@ -168,16 +198,18 @@ def _searched(programme: Programme, among: NDArray[np.intp]) -> list[int]:
     from scipy.optimize import Bounds, LinearConstraint, milp
     from scipy.sparse import csr_array
 
-    matrix = programme.matrix[:, among]
-    binds = matrix.sum(axis=1) > programme.most
+    matrix = np.vstack([programme.matrix[:, among].astype(float), programme.costs[:, among]])
+    most = np.concatenate([programme.most.astype(float), programme.rooms])
+    binds = matrix.sum(axis=1) > most
     result = milp(
         -programme.values[among],
-        constraints=LinearConstraint(csr_array(matrix[binds].astype(float)), ub=programme.most[binds].astype(float)),
+        constraints=LinearConstraint(csr_array(matrix[binds]), ub=most[binds]),
         integrality=np.ones(len(among), dtype=np.int64),
         bounds=Bounds(0, 1),
         options={"time_limit": _TIME_LIMIT_S, "mip_rel_gap": _GAP_RATIO},
     )
-    return [] if result.x is None else [int(index) for index in among[result.x > 0.5]]
+    chosen = [] if result.x is None else [int(index) for index in among[result.x > 0.5]]
+    return chosen if programme.holds(chosen) else []
 
 
 def _best_each(programme: Programme, values: FloatArray) -> list[int]:
@@ -216,9 +248,9 @@ def _charged(programme: Programme, prices: FloatArray) -> FloatArray:
 
 
 def _improved(programme: Programme, chosen: list[int]) -> list[int]:
-    """Return a choice after exchanges, as long as one pays."""
+    """Return a choice after exchanges, as long as one pays; where nothing fits there is nothing to exchange."""
     for _ in range(_MOST_EXCHANGES):
-        better = _exchanged(programme, chosen)
+        better = _exchanged(programme, chosen) if chosen else None
         if better is None:
             break
         chosen = better
@@ -231,14 +263,17 @@ def _filled(programme: Programme, values: FloatArray, chosen: Sequence[int] = ()
     values = values.copy()
     values[filled] = -np.inf
     full = load >= programme.most
+    left = programme.rooms - programme.costs[:, filled].sum(axis=1)
     while True:
         values[programme.matrix[full].any(axis=0)] = -np.inf
+        values[(programme.costs > left[:, None] + ROUNDING).any(axis=0)] = -np.inf
         best = int(np.argmax(values))
         if values[best] == -np.inf:
             return filled
         filled.append(best)
         values[best] = -np.inf
         load = load + programme.matrix[:, best]
+        left = left - programme.costs[:, best]
         full = programme.matrix[:, best] & (load >= programme.most)
 
 
@@ -253,7 +288,7 @@ def _exchanged(programme: Programme, chosen: Sequence[int]) -> list[int] | None:
             continue
         kept = [each for each, goes in zip(chosen, out[index], strict=True) if not goes]
         trial = _filled(programme, programme.values, [*kept, int(index)])
-        if programme.total(trial) > total + 1e-12:
+        if programme.total(trial) > total + 1e-12 and programme.holds(trial):
             return trial
     return None
 

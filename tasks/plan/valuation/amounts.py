@@ -132,8 +132,8 @@ def _plan(
         for each in problem.objectives.values()
         if each.capacity == own.capacity and each.name in problem.responses and _has_driver(problem, each)
     ]
-    severities = {each.name: each.severity for each in sharing}
-    severities[own.name] = max(own.severity, view.goal.severity)
+    severities = {each.name: problem.weighed(each) for each in sharing}
+    severities[own.name] = max(problem.weighed(own), problem.severity_of(view))
     queues = {each.name: queue for each in sharing if (queue := backlog_of(problem.responses[each.name])) is not None}
     losses = np.zeros((grid.steps, len(grid.amounts)))
     for objective in sharing:

@@ -27,7 +27,7 @@ def gain_of(problem: PlanProblem, view: GoalView, candidate: Candidate, step: Am
     if step.move is Move.GIVE_BACK:
         return abs(step.now - step.to) * unit_cost_of(problem.traits_of(candidate.action))
     # What a step saves is not known: half of what is at stake, so that it goes before what is believed to do less.
-    return _RELIEF * view.goal.severity * view.goal.probability
+    return _RELIEF * problem.severity_of(view) * view.goal.probability
 
 
 def why_not(problem: PlanProblem, view: GoalView, candidate: Candidate, step: AmountStep) -> str | None:

@@ -85,6 +85,14 @@ class Valuer:
         """Return the weighted risk of doing nothing."""
         return self.view.goal.severity * self.outlook.risk
 
+    @property
+    def weight(self) -> float:
+        """Return what counts of the goal: its severity, more where a budget above its objective is scarce.
+
+        The margin that an act must earn goes by the severity alone: it stands for what is not known of the act.
+        """
+        return self.problem.severity_of(self.view)
+
     def worth(self, candidate: Candidate) -> Worth:
         """Return severity × shrunk (risk of nothing − risk left) per slot, less the harm to other bounds."""
         key = offer_key(candidate)
@@ -108,7 +116,7 @@ class Valuer:
         left = self._risk_after(candidate, self.outlook, effect)
         shrink = shrink_of(self.problem.realised.get(candidate.action))
         saved = self.outlook.risk - left
-        own = self.view.goal.severity * np.where(saved > 0, shrink * saved, saved)
+        own = self.weight * np.where(saved > 0, shrink * saved, saved)
         needed = max(LEAST_WORTH, self.problem.margin * self.reach_of(candidate))
         harm, harmed = self._harm(candidate, (*self._on_same_series(effect), *self._beside(candidate)))
         return Worth(own - harm, own, left, shrink, needed, harmed=harmed)
@@ -136,10 +144,10 @@ class Valuer:
         left = [float(self._risk_after(candidate, self.outlook, (each, 0.0))[slot]) for each in effects.tolist()]
         saved = self.outlook.risk - np.array(left)
         shrink = shrink_of(self.problem.realised.get(candidate.action))
-        return np.asarray(self.view.goal.severity * np.where(saved > 0, shrink * saved, saved))
+        return np.asarray(self.weight * np.where(saved > 0, shrink * saved, saved))
 
     def _worth_of_amount(self, saved: FloatArray, candidate: Candidate, more: float) -> Worth:
-        left = np.clip(self.outlook.risk - saved / max(self.view.goal.severity, 1e-9), 0.0, 1.0)
+        left = np.clip(self.outlook.risk - saved / max(self.weight, 1e-9), 0.0, 1.0)
         # The response is known and the plan weighs late against idle: a share of the whole risk would forbid the small
         # steps that it consists of. So the margin is on a unit's running cost; what a change costs is charged as cost.
         needed = self.problem.margin * self.problem.traits_of(candidate.action).unit_cost
@@ -264,7 +272,7 @@ def guards_of(problem: PlanProblem, view: GoalView) -> tuple[BoundFutures, ...]:
 def futures_of(problem: PlanProblem, objective: Objective, series: str) -> BoundFutures | None:
     """Return the futures of an objective on a series; None where it has no paths."""
     return simulated(
-        problem, series, objective.bound, objective.side, objective.horizon_s, objective.severity, objective
+        problem, series, objective.bound, objective.side, objective.horizon_s, problem.weighed(objective), objective
     )
 
 

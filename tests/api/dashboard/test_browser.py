@@ -29,11 +29,13 @@ from flows.reports.pages import write_page
 from flows.simulate import simulate
 from settings import ServerSettings, Settings, load_settings, utc_now
 from storage import Store, open_store
+from storage.facts import OBJECTIVES, SHARES
 from storage.records import Approval, Autonomy, Cycle, GoalState, Pattern, Sample, series_key
 from tests import PROJECT
 from tests.api import worlds
 from tests.api.conftest import RecordingTrigger
 from tests.api.dashboard.browser import BROWSER, PICTURES, Tab, browser, soon
+from tests.api.test_shares import SHARED, SHOP
 from tests.conftest import free_port
 from tests.flows import worlds as flow_worlds
 
@@ -59,6 +61,7 @@ PAGES = (
     "/outcomes/outcome-action-4",
     "/patterns/p2",
     "/objectives/cpu-not-saturated",
+    "/objectives/shop",
     "/cycles/cycle-1",
     "/cycles/cycle-2",
     "/series/cpu_used_ratio",
@@ -155,6 +158,8 @@ def simulated(settings: Settings) -> Iterator[FacadeOnPort]:
 def served(settings: Settings, simulated: FacadeOnPort) -> Iterator[FacadeOnPort]:
     with open_store() as store:
         lived(store, datetime.now(UTC))
+        store.facts.set(OBJECTIVES.of("shop"), SHOP)
+        store.facts.set(SHARES, (SHARED,))
         with FacadeOnPort(store, settings) as running:
             yield running
 

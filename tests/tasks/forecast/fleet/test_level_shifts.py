@@ -62,9 +62,9 @@ def test_while_it_is_open_the_interval_covers_both_levels() -> None:
     assert ((share_high > 0.1) & (share_high < 0.9)).all()
 
 
-def test_what_went_as_far_before_and_came_back_is_no_lasting_shift() -> None:
+def test_what_went_as_far_before_for_longer_and_came_back_is_no_lasting_shift() -> None:
     values = moved(6, spread=2.0)
-    values[:, 3 * FINE : 3 * FINE + 60] += 30
+    values[:, 3 * FINE : 3 * FINE + 84] += 30
     assert not find_shifts(values, FINE)
 
 
