@@ -560,7 +560,7 @@ class Objective(Record):
     bound: float = Field(allow_inf_nan=False)
     """the bound, in the unit of the metric; of a deadline the seconds from when a run is due"""
     severity: float = Field(default=0.5, ge=0, le=1)
-    """0 to 1: how much it matters; from 0.9 on nothing is tried out"""
+    """0 to 1: how much it matters; from 0.9 on nothing is tried out while something is known to help"""
     horizon_s: float = Field(default=3_600, gt=0)
     """how far ahead to look, in seconds"""
     window_s: float = Field(default=86_400, gt=0)
