@@ -41,6 +41,7 @@ WORLDS: dict[str, type[SteppedWorld]] = {
         ),
         *(acts.FourActs, acts.Flip, acts.Late, acts.Lingering, acts.Outlasting, acts.TwoActs),
         *(acts.OpposedActs, acts.DeclaredConflict, acts.Targets, acts.Shifts, acts.Pair, work_pool.Flows),
+        *(acts.TriedPair, acts.DeclaredPair),
     )
 }
 NAMES = (cluster.PLAIN, cluster.TUNED, *WORLDS)

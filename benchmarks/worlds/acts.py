@@ -425,3 +425,20 @@ class Pair(ActsWorld):
         """Return single acts, and who knows that it takes both."""
         both = [[WorldCommand("front"), WorldCommand("back")], [WorldCommand("front")], [WorldCommand("back")]]
         return super().policies() | {"oracle": Oracle(self, both)}
+
+
+class TriedPair(Pair):
+    """The same, where pairs may be tried though nothing is declared of them."""
+
+    name: ClassVar[str] = "a pair of acts, tried"
+
+    def configuration(self) -> dict[str, Any]:
+        """Return the same with that allowed."""
+        return super().configuration() | {"executor": {"try_pairs": True}}
+
+
+class DeclaredPair(Pair):
+    """The same, where `back` is declared to require what `front` provides."""
+
+    name: ClassVar[str] = "a pair of acts, declared"
+    declared: ClassVar = {"front": {"provides": ["front relieved"]}, "back": {"requires": ["front relieved"]}}

@@ -23,12 +23,19 @@ def passing_acts(context: Context) -> tuple[PassingAct, ...]:
     if not durations_s:
         return ()
     views = context.store.actions.finished(context.tick - timedelta(days=HISTORY_DAYS))
-    views = [view for view in views if view.action.name in durations_s and _is_act(view)]
+    views = _whole(view for view in views if view.action.name in durations_s and _is_act(view))
     if not views:
         return ()
     latencies_s = {name: context.actions[name].latency_s for name in durations_s}
     undone_at, moved = context.store.actions.undone_at(), context.store.outcomes.moved_beside()
     return tuple(_each(views, durations_s, latencies_s, undone_at, moved, context.zone))
+
+
+def _whole(views: Iterable[ActionView]) -> list[ActionView]:
+    """Return acts with a sequence that was done as one, at its last step: what its steps do is told together."""
+    views = list(views)
+    done = {view.action.sequence_id for view in views if view.action.steps and not view.action.is_middle_step}
+    return [view for view in views if not (view.action.is_middle_step and view.action.sequence_id in done)]
 
 
 def lasting_acts(context: Context) -> tuple[Act, ...]:
@@ -56,11 +63,11 @@ def _each(
     for view in views:
         action, receipt = view.action, view.receipt
         assert receipt is not None
-        for series in dict.fromkeys([str(action.series), *moved.get(action.name, ())]):
+        for series in dict.fromkeys([str(action.series), *moved.get(action.measured_as, ())]):
             yield PassingAct(
                 series,
                 action.action_id,
-                action.name,
+                action.measured_as,
                 receipt.started_at,
                 durations_s[action.name],
                 undone_at.get(action.action_id),

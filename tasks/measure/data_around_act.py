@@ -9,6 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
+from storage.actions import ActionView
 from storage.records import Action, BoolArray, Estimand, FloatArray, Forecast, Frame, IntArray, Receipt
 from tasks.context import Context
 from tasks.interventions.act_window import steps_within
@@ -49,6 +50,15 @@ class DataAroundAct:
         durations_s = {name: handler.duration_s for name, handler in self.context.actions.items()}
         views = self.context.store.actions.finished(since)
         return acts_of(views, durations_s, self.context.store.actions.undone_at() if views else {})
+
+    def begun_at(self, action: Action, moment: datetime) -> datetime:
+        """Return when what an action completes began: at the moment given, or with the first step of its sequence."""
+        receipts = (view.receipt for view in self.steps_of(action))
+        return min([moment, *(each.started_at for each in receipts if each is not None)])
+
+    def steps_of(self, action: Action) -> list[ActionView]:
+        """Return the steps of the sequence that an action is one of; none where it is none."""
+        return self.context.store.actions.of_sequence(action.sequence_id) if action.sequence_id else []
 
     @cached_property
     def looked_at(self) -> datetime | None:
@@ -202,7 +212,8 @@ class DataAroundAct:
         beside = role == "side_effect"
         acts = self._begun if beside else self.acts
         found = overlapping(acts, action.action_id, receipt.started_at, until, series, any_metric=beside)
-        return [each for each in found if each not in self._known(grid, series)] if found else []
+        own = {view.action.action_id for view in self.steps_of(action)} if found else set()
+        return [each for each in found if each not in self._known(grid, series) | own] if found else []
 
     def _known(self, grid: MetricGrid, series: str) -> set[str]:
         """Return the acts whose part in a series is known, and the undos that ended it."""

@@ -117,7 +117,8 @@ def _may_try(problem: PlanProblem, valuer: Valuer, column: Column, best_action: 
     is_last_resort = best_action == NOTHING and traits.risk != "high" and Autonomy(traits.level) is Autonomy.AUTO
     if not (problem.explore and (traits.may_be_explored or is_last_resort) and column.slot == 0):
         return False
-    is_measurable = not {column.action, series} & problem.unmeasured
+    acts = [each.action for each in column.candidate.steps] or [column.action]
+    is_measurable = not {*acts, series} & problem.unmeasured
     charged = column.worth.own_gain[0] - column.own_value
     return is_measurable and charged <= problem.margin * valuer.risk
 
