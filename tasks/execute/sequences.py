@@ -7,7 +7,7 @@ whoever comes after a crash decides as the one before would have.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
@@ -19,6 +19,8 @@ from tasks.interventions.declared_facts import DeclaredFacts
 from tasks.interventions.undo import may_try_again
 
 _IN_PLACE = frozenset({ReceiptStatus.SUCCEEDED, ReceiptStatus.UNKNOWN, ReceiptStatus.TIMED_OUT})
+GIVEN_UP = "The sequence ended before it:"
+"""With these words the receipt of a step begins that was given up since another one failed."""
 _REHEARSED = frozenset({ReceiptStatus.SUCCEEDED, ReceiptStatus.DRY_RUN})
 
 
@@ -68,7 +70,7 @@ def why_not_next(steps: Sequence[Step], position: int, tick: datetime) -> tuple[
     before, mine = steps[position - 1], steps[position]
     whole = f"step {position + 1} of {len(steps)}"
     if (failure := failure_of(steps[:position])) is not None:
-        return True, f"It is {whole}: {failure}"
+        return True, f"{GIVEN_UP} {failure}"
     if before.status not in _REHEARSED:
         return False, f"It is {whole} and waits for {before.name}."
     assert before.view.receipt is not None
@@ -79,15 +81,20 @@ def why_not_next(steps: Sequence[Step], position: int, tick: datetime) -> tuple[
 
 
 def failure_of(steps: Sequence[Step]) -> str | None:
-    """Say what went wrong with a sequence, by the first step that did; None where nothing did so far."""
-    for step in steps:
-        if step.undos:
-            return f"{step.name} was taken back."
-        if step.is_missing:
-            return f"a check found that {step.name} did not take effect."
-        if step.status is not None and step.status not in _REHEARSED:
-            return f"{step.name} ended as {step.status}."
-    return None
+    """Say what went wrong with a sequence first; None where nothing did so far."""
+    failures = sorted(each for step in steps for each in _failures(step))
+    return failures[0][2] if failures else None
+
+
+def _failures(step: Step) -> Iterator[tuple[datetime, int, str]]:
+    """Yield what went wrong with a step: when, and of what happens at once in the order of cause and consequence."""
+    if step.view.receipt is not None and step.status not in _REHEARSED:
+        is_given_up = step.view.receipt.detail.startswith(GIVEN_UP)
+        yield step.view.receipt.finished_at, 2 if is_given_up else 0, f"{step.name} ended as {step.status}."
+    if step.view.receipt is not None and step.is_missing:
+        yield step.view.receipt.finished_at, 0, f"a check found that {step.name} did not take effect."
+    if step.undos:
+        yield step.undos[0].action.created_at, 1, f"{step.name} was taken back."
 
 
 def next_move(steps: Sequence[Step], tick: datetime, *, is_met: bool) -> NextMove:
@@ -103,7 +110,7 @@ def next_move(steps: Sequence[Step], tick: datetime, *, is_met: bool) -> NextMov
         return NextMove("wait")
     pending = [step for step in steps if step.status is None]
     if (open_step := next((step for step in pending if step.view.intent is None), None)) is not None:
-        return NextMove("give up", open_step, stopped or f"The sequence ended: {failure}")
+        return NextMove("give up", open_step, stopped or f"{GIVEN_UP} {failure}")
     if pending:
         return NextMove("wait")
     return _ended(steps, "stopped", stopped, tick) if stopped else _back(steps, str(failure), tick)

@@ -149,7 +149,7 @@ def _steps_of(context: Context, sequence_id: str) -> list[Step]:
             view,
             tuple(undos.get(view.action.action_id, ())),
             context.actions[view.action.name].reversible,
-            not is_over and _is_missing(context, view),
+            not is_over and view.action.action_id not in undos and _is_missing(context, view),
             facts.get(view.action.name, DeclaredFacts()),
         )
         for view in views
@@ -167,7 +167,11 @@ def _is_missing(context: Context, view: ActionView) -> bool:
 def _settled(context: Context, silence: Silence, carry_out: Act, waits: dict[str, Wait]) -> list[Receipt | None]:
     """Undo what is left of sequences that failed, the last step first, and write down how each ended."""
     receipts: list[Receipt | None] = []
+    ended = context.store.facts.matching(SEQUENCE_ENDS)
     for sequence_id in context.store.actions.sequences(context.tick - timedelta(days=HISTORY_DAYS)):
+        # One that was done goes back as a whole once a step of it is taken back.
+        if sequence_id in ended and ended[sequence_id].how != "done":
+            continue
         while (move := _next_move(context, sequence_id)).kind in {"undo", "give up"}:
             assert move.step is not None
             view = move.step.view
@@ -190,9 +194,9 @@ def _next_move(context: Context, sequence_id: str) -> NextMove:
 
 
 def _end(context: Context, sequence_id: str, end: SequenceEnd) -> None:
-    """Write down how a sequence ended, once; and again only where that is another end."""
+    """Write down how a sequence ended, unless that is what was written down already."""
     kept = context.store.facts.get(SEQUENCE_ENDS.of(sequence_id))
-    if kept is not None and (kept.how, kept.reason) == (end.how, end.reason):
+    if kept is not None and kept.how == end.how:
         return
     detail = {"sequence": end.name, "goal": end.goal_id, "how": end.how, "reason": end.reason}
     context.store.audit.append("loop", "sequence ended", sequence_id, detail)

@@ -96,8 +96,9 @@ def doubts_about(actions: Mapping[str, ActionHandler]) -> tuple[str, ...]:
     odd = {name for name, facts in unknown.items() if facts} | {name for name in enabled if _is_odd(enabled[name])}
     stuck = sorted(_stuck(declared, _reportable(enabled)) - odd)
     if stuck:
-        what = "requires what only it provides" if len(stuck) == 1 else "require of each other what only they provide"
-        said.append(f"{_listed(stuck)} {what}: {'it' if len(stuck) == 1 else 'none of them'} can ever begin.")
+        one = "requires what only it provides, directly or not: it can never begin."
+        many = "require of each other what only they provide: none of them can ever begin."
+        said.append(f"{_listed(stuck)} {one if len(stuck) == 1 else many}")
     return tuple(said)
 
 

@@ -17,8 +17,8 @@ import numpy as np
 from storage.records import FloatArray
 from tasks.learn.beliefs import EFFECT_LIMIT_SD, MODEL_VARIANCE
 
-SYNERGY_SD = 0.6
-"""How much two actions may add to each other, in sd of the metric, before any outcome tells."""
+SYNERGY_SD = 0.75
+"""How much two actions may add to each other, in sd of the metric, before any outcome tells: as much as one alone."""
 
 Pair = tuple[str, str]
 Alone = tuple[float, float]
@@ -58,7 +58,7 @@ class PairBeliefs:
 
     def together(self, goal_type: str, actions: Sequence[str], alone: Sequence[Alone]) -> Alone:
         """Return mean and sd of what actions do together, given what each is believed to do alone; both in sd."""
-        terms = [*actions, *pairs_of(actions)]
+        terms: list[str | Pair] = [*actions, *pairs_of(actions)]
         mean, sd = self._sum_of(goal_type, terms, dict(zip(actions, alone, strict=True)))
         return sum(each for each, _ in alone) + mean, sd
 
@@ -82,7 +82,7 @@ class PairBeliefs:
     def _sum_of(self, goal_type: str, terms: Sequence[str | Pair], alone: Mapping[str, Alone]) -> Alone:
         """Return mean and sd of a sum of terms: an action's stands for its deviation from what is believed of it."""
         mine = self._for(goal_type)
-        known = {name: one for each in mine for name, one in zip(each.actions, each.alone, strict=True)} | alone
+        known = {name: one for each in mine for name, one in zip(each.actions, each.alone, strict=True)} | dict(alone)
         names: list[str | Pair] = [*known, *dict.fromkeys(pair for each in mine for pair in pairs_of(each.actions))]
         names += [term for term in terms if term not in names]
         place = {name: number for number, name in enumerate(names)}

@@ -162,7 +162,14 @@ def _values_drawn(problem: PlanProblem, valuer: Valuer, column: Column, normal: 
     effects = np.linspace(mean - 2.5 * sd, mean + 2.5 * sd, _GRID)
     gains = valuer.own_gains_at(column.candidate, column.slot, effects)
     charged = float(column.worth.own_gain[column.slot]) - column.value
-    return np.interp(mean + _CURIOSITY * sd * normal, effects, gains) - charged
+    return np.interp(mean + _curiosity_about(problem, valuer, column) * sd * normal, effects, gains) - charged
+
+
+def _curiosity_about(problem: PlanProblem, valuer: Valuer, column: Column) -> float:
+    """Return how much of the doubt counts: all of it for a sequence that was never measured, since no part tells it."""
+    names = [step.action for step in column.candidate.steps]
+    is_new = names and not problem.pair_beliefs.count(valuer.view.goal.goal_type, names)
+    return 1.0 if is_new else _CURIOSITY
 
 
 def _with_floor(shares: FloatArray, floor: float) -> FloatArray:
