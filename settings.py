@@ -246,7 +246,7 @@ class ExecutorSettings(Section):
     margin_ratio: float = Field(default=0.3, ge=0, le=1)
     """how much better acting must be than doing nothing"""
     try_pairs: bool = False
-    """where each action was tried and none helps, try two of them together: [composed-plans.md](composed-plans.md)"""
+    """where no single action is seen to help, try two together: [composed-plans.md](composed-plans.md)"""
     measure_horizon_seconds: float = Field(default=600, gt=0)
     """how long after an action its effect is measured"""
     stabilisation_seconds: float = Field(default=300, ge=0)

@@ -399,7 +399,7 @@ SEQUENCE_ENDS = Family(
     TypeAdapter(SequenceEnd),
     "How a sequence of actions ended, by its id",
     written_by=("tasks.execute.task",),
-    read_by=("api.queries.sequences", "tasks.execute.task"),
+    read_by=("api.queries.goals", "tasks.execute.task"),
 )
 EARLY_VERDICTS = Fact(
     "measure.early",

@@ -219,8 +219,7 @@ def troubles_of(folder: Path, scenario: Scenario, end: Mapping[str, Any]) -> lis
         f"it never ended: {marks}": not how,
         f"it ended as done with {there} in place": how == "done" and there != list(NAMES),
         f"it ended as {how} with {there} in place": how in {"undone", "stopped"} and bool(there),
-        f"{there} are in place and {why!r} does not say so": how == "left"
-        and not all(f"{name} {name}" in why for name in there),
+        f"{there} are in place and {why!r} does not say so": how == "left" and not all(name in why for name in there),
         f"undone in another order: {marks}": _undone(marks) != sorted(_undone(marks), key=NAMES.index, reverse=True),
     }
     with open_store(folder / "loop.duckdb", clock=lambda: START + TURNS * PAUSE) as store:

@@ -437,6 +437,18 @@ class TriedPair(Pair):
         return super().configuration() | {"executor": {"try_pairs": True}}
 
 
+class PairAmongFour(TriedPair):
+    """The same with two more acts that do nothing, alone or together: one pair of six is worth finding."""
+
+    name: ClassVar[str] = "a pair among four acts, tried"
+    names: ClassVar = ("front", "back", "stir", "wait")
+
+    def draw(self, rng: np.random.Generator) -> None:
+        """Draw both ways, the only ones that there are."""
+        load = 190 + 55 * hump(self.hours, 14, 3) + wander(rng, self.count, 22, 0.97)
+        self.base = {way: load * rng.lognormal(0, 0.015, self.count) for way in ("front", "back")}
+
+
 class DeclaredPair(Pair):
     """The same, where `back` is declared to require what `front` provides."""
 

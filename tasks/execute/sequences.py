@@ -36,8 +36,9 @@ class Step:
 
     @property
     def name(self) -> str:
-        """Return what it is called among its steps."""
-        return self.view.action.title
+        """Return what it is called among its steps: with its target, unless that is itself."""
+        action = self.view.action
+        return action.name if action.target == action.name else action.title
 
     @property
     def status(self) -> ReceiptStatus | None:

@@ -9,7 +9,7 @@ from storage.actions import ActionView
 from storage.records import Frame
 from tasks.context import Context
 from tasks.interventions.effect_over_time import ActEffects, PassingAct, fit_effects
-from tasks.interventions.overlaps import Act, acts_of
+from tasks.interventions.overlaps import Act, acts_of, whole_sequences
 
 HISTORY_DAYS = 15
 
@@ -23,19 +23,12 @@ def passing_acts(context: Context) -> tuple[PassingAct, ...]:
     if not durations_s:
         return ()
     views = context.store.actions.finished(context.tick - timedelta(days=HISTORY_DAYS))
-    views = _whole(view for view in views if view.action.name in durations_s and _is_act(view))
+    views = whole_sequences(view for view in views if view.action.name in durations_s and _is_act(view))
     if not views:
         return ()
     latencies_s = {name: context.actions[name].latency_s for name in durations_s}
     undone_at, moved = context.store.actions.undone_at(), context.store.outcomes.moved_beside()
     return tuple(_each(views, durations_s, latencies_s, undone_at, moved, context.zone))
-
-
-def _whole(views: Iterable[ActionView]) -> list[ActionView]:
-    """Return acts with a sequence that was done as one, at its last step: what its steps do is told together."""
-    views = list(views)
-    done = {view.action.sequence_id for view in views if view.action.steps and not view.action.is_middle_step}
-    return [view for view in views if not (view.action.is_middle_step and view.action.sequence_id in done)]
 
 
 def lasting_acts(context: Context) -> tuple[Act, ...]:

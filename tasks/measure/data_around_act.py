@@ -9,7 +9,6 @@ from functools import cached_property
 
 import numpy as np
 
-from storage.actions import ActionView
 from storage.records import Action, BoolArray, Estimand, FloatArray, Forecast, Frame, IntArray, Receipt
 from tasks.context import Context
 from tasks.interventions.act_window import steps_within
@@ -53,12 +52,8 @@ class DataAroundAct:
 
     def begun_at(self, action: Action, moment: datetime) -> datetime:
         """Return when what an action completes began: at the moment given, or with the first step of its sequence."""
-        receipts = (view.receipt for view in self.steps_of(action))
-        return min([moment, *(each.started_at for each in receipts if each is not None)])
-
-    def steps_of(self, action: Action) -> list[ActionView]:
-        """Return the steps of the sequence that an action is one of; none where it is none."""
-        return self.context.store.actions.of_sequence(action.sequence_id) if action.sequence_id else []
+        steps = self.context.store.actions.of_sequence(action.sequence_id) if action.sequence_id else []
+        return min([moment, *(view.receipt.started_at for view in steps if view.receipt is not None)])
 
     @cached_property
     def looked_at(self) -> datetime | None:
@@ -212,8 +207,7 @@ class DataAroundAct:
         beside = role == "side_effect"
         acts = self._begun if beside else self.acts
         found = overlapping(acts, action.action_id, receipt.started_at, until, series, any_metric=beside)
-        own = {view.action.action_id for view in self.steps_of(action)} if found else set()
-        return [each for each in found if each not in self._known(grid, series) | own] if found else []
+        return [each for each in found if each not in self._known(grid, series)] if found else []
 
     def _known(self, grid: MetricGrid, series: str) -> set[str]:
         """Return the acts whose part in a series is known, and the undos that ended it."""

@@ -70,15 +70,16 @@ def _cheapest(candidate: Candidate) -> tuple[float, str, str]:
 
 
 def _pairs(problem: PlanProblem, goal: Goal, offers: Mapping[str, Sequence[Candidate]]) -> list[tuple[str, ...]]:
-    """Return the pairs of actions that may be tried for a goal: both were alone, and no single action helps.
+    """Return the pairs of actions that may be tried for a goal: one of them was tried, and no action clearly helps.
 
-    What was measured together stays on offer. What is believed to harm is left out; the most promising come first.
+    It need not be both: what was believed to help a little would be repeated before the other has its turn. What was
+    measured together stays on offer. What is believed to harm is left out; the most promising come first.
     """
     believed = {name: effect_of(problem, mine[0], goal) for name, mine in offers.items()}
     may_begin = not any(mean >= max(HELPS_SD, CLEAR * sd) for mean, sd in believed.values())
     promising: list[tuple[float, tuple[str, ...]]] = []
     for pair in combinations(sorted(offers, key=lambda name: (-problem.traits_of(name).latency_s, name)), 2):
-        is_tried = all((goal.goal_type, name) in problem.tried for name in pair)
+        is_tried = any((goal.goal_type, name) in problem.tried for name in pair)
         harms = any(believed[name][0] < -max(HELPS_SD, CLEAR * believed[name][1]) for name in pair)
         is_known = problem.pair_beliefs.count(goal.goal_type, pair) > 0
         if not harms and (is_known or (may_begin and is_tried)):

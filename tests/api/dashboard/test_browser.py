@@ -67,6 +67,7 @@ PAGES = (
     "/learning",
     "/whatif",
     "/rollout",
+    "/composed-plans",
     "/settings?all=true",
     "/audit?verify=true",
     "/backtests",

@@ -92,7 +92,7 @@ def test_what_was_done_before_a_step_failed_is_undone_last_first(desk: Desk, fai
     desk.execute()
     assert desk.marks == marks
     assert end_of(desk).how == "undone"
-    assert f"{fails} {fails} ended as failed." in end_of(desk).reason
+    assert f"{fails} ended as failed." in end_of(desk).reason
     assert not desk.store.actions.pending()
 
 
@@ -112,7 +112,7 @@ def test_what_cannot_be_undone_is_told_and_the_rest_is_undone(desk: Desk) -> Non
     desk.execute()
     assert desk.marks == ["do one", "do two", "undo one"]
     assert end_of(desk).how == "left"
-    assert "Still in place, as far as is known: two two." in end_of(desk).reason
+    assert "Still in place, as far as is known: two." in end_of(desk).reason
 
 
 def test_what_a_step_that_stays_stands_on_is_left_alone(desk: Desk) -> None:
@@ -122,7 +122,7 @@ def test_what_a_step_that_stays_stands_on_is_left_alone(desk: Desk) -> None:
     desk.plan(*steps())
     desk.execute()
     assert desk.marks == ["do one", "do two"]
-    assert "two two, one one" in end_of(desk).reason
+    assert "two, one" in end_of(desk).reason
 
 
 def test_once_a_step_is_taken_back_the_others_are_as_well(desk: Desk) -> None:
