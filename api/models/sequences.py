@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict
 
 from storage.records import GoalType, Moment
 
-STEP = {
+STEP: JsonDict = {
     "action_id": "action-3f0c2a9d1b7e",
     "name": "start_replica",
     "target": "replica-2",
@@ -15,7 +16,7 @@ STEP = {
     "detail": "started",
     "undone_by": None,
 }
-SEQUENCE = {
+SEQUENCE: JsonDict = {
     "sequence_id": "sequence-5b1f0a77c2de",
     "name": "start_replica, then switch_over",
     "goal_id": "goal-3f0c2a9d1b7e",

@@ -15,6 +15,8 @@ from storage.records import NOTHING, Decision
 HELPING = frozenset({"front", "back"})
 WORLDS: dict[str, type[Pair]] = {kind.name: kind for kind in (DeclaredPair, TriedPair, PairAmongFour)}
 MOST_TRIES = 10
+BARRED = frozenset({DeclaredPair.name, TriedPair.name})
+"""Worlds to which the bar applies; among four acts there are six pairs, and the row shows how far that goes."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,11 @@ class FoundPair:
     def is_found(self) -> bool:
         """Tell whether the pair was found within the bar."""
         return self.tries is not None and self.tries <= MOST_TRIES
+
+    @property
+    def is_missed(self) -> bool:
+        """Tell whether a bar is missed by it."""
+        return self.world in BARRED and not self.is_found
 
 
 def find(name: str, seed: int, days: float) -> FoundPair:

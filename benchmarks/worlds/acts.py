@@ -395,7 +395,7 @@ class Pair(ActsWorld):
 
     name: ClassVar[str] = "a pair of acts"
     goals: ClassVar = (("latency", 250.0, 0.6),)
-    names: ClassVar = ("front", "back")
+    names: ClassVar[tuple[str, ...]] = ("front", "back")
     reference: ClassVar[str] = "threshold"
 
     def draw(self, rng: np.random.Generator) -> None:
