@@ -117,12 +117,15 @@ def _judged(context: Context, view: ActionView, silence: Silence) -> Ruling:
             is_for_good, reason = held
             return Ruling(GuardAnswer.DROP if is_for_good else GuardAnswer.WAIT, reason, WaitCode.EARLIER_STEP)
         return judge(_with_consent(view, steps[0].view), now)
+    ruling = judge(view, now)
+    if ruling.answer is not GuardAnswer.GO:
+        return ruling
     # It begins only where nothing but their turn keeps the later steps from being done.
     for step in steps[1:]:
-        ruling = judge(_with_consent(step.view, view), replace(now, facts_held=None))
-        if ruling.answer is not GuardAnswer.GO:
-            return replace(ruling, reason=f"{step.name}, which follows it: {ruling.reason}")
-    return judge(view, now)
+        later = judge(_with_consent(step.view, view), replace(now, facts_held=None))
+        if later.answer is not GuardAnswer.GO:
+            return replace(later, reason=f"{step.name}, which follows it: {later.reason}")
+    return ruling
 
 
 def _with_consent(view: ActionView, first: ActionView) -> ActionView:
@@ -165,24 +168,40 @@ def _is_missing(context: Context, view: ActionView) -> bool:
 
 
 def _settled(context: Context, silence: Silence, carry_out: Act, waits: dict[str, Wait]) -> list[Receipt | None]:
-    """Undo what is left of sequences that failed, the last step first, and write down how each ended."""
+    """Undo what is left of sequences that failed, the last step first, and write down how each ended.
+
+    One that cannot be dealt with leaves the others alone; the next turn looks again.
+    """
     receipts: list[Receipt | None] = []
     ended = context.store.facts.matching(SEQUENCE_ENDS)
     for sequence_id in context.store.actions.sequences(context.tick - timedelta(days=HISTORY_DAYS)):
         # One that was done goes back as a whole once a step of it is taken back.
         if sequence_id in ended and ended[sequence_id].how != "done":
             continue
-        while (move := _next_move(context, sequence_id)).kind in {"undo", "give up"}:
-            assert move.step is not None
-            view = move.step.view
-            if move.kind == "give up":
-                receipts.append(_finish(context, view.action, _skipped(context, view, move.reason)))
-                continue
-            undo = plan_undo(context, view, move.reason, tries_before=len(move.step.undos))
-            planned = context.store.actions.get(undo.action_id)
-            receipts.append(_tried(context, planned, silence, carry_out, waits) if planned else None)
-        if move.end is not None:
-            _end(context, sequence_id, move.end)
+        try:
+            receipts += _settled_one(context, sequence_id, silence, carry_out, waits)
+        except TransientError:
+            raise
+        except Exception:
+            logger.exception("%s could not be handled", sequence_id)
+    return receipts
+
+
+def _settled_one(
+    context: Context, sequence_id: str, silence: Silence, carry_out: Act, waits: dict[str, Wait]
+) -> list[Receipt | None]:
+    receipts: list[Receipt | None] = []
+    while (move := _next_move(context, sequence_id)).kind in {"undo", "give up"}:
+        assert move.step is not None
+        view = move.step.view
+        if move.kind == "give up":
+            receipts.append(_finish(context, view.action, _skipped(context, view, move.reason)))
+            continue
+        undo = plan_undo(context, view, move.reason, tries_before=len(move.step.undos))
+        planned = context.store.actions.get(undo.action_id)
+        receipts.append(_tried(context, planned, silence, carry_out, waits) if planned else None)
+    if move.end is not None:
+        _end(context, sequence_id, move.end)
     return receipts
 
 

@@ -67,8 +67,10 @@ def facts_held(
     for view in acts:
         if view.action.name in declared and view.action.action_id not in undone and _is_in_force(view, actions, tick):
             held = held_after(held, declared[view.action.name].provides)
-    ended = {fact for fact, is_so in reported.items() if not is_so}
-    return (held - ended) | {fact for fact, is_so in reported.items() if is_so}
+    said = {" ".join(fact.split()): is_so for fact, is_so in reported.items()}
+    return (held - {fact for fact, is_so in said.items() if not is_so}) | {
+        fact for fact, is_so in said.items() if is_so
+    }
 
 
 def _is_in_force(view: ActionView, actions: Mapping[str, ActionHandler], tick: datetime) -> bool:

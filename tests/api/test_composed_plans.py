@@ -104,3 +104,12 @@ def test_what_a_pair_adds_is_told_with_its_interval(client: TestClient, store: S
     assert told["low"] < told["mean"] < told["high"]
     assert told["mean"] > 0.2
     assert "start_replica and switch_over" in client.get("/composed-plans").text
+
+
+def test_a_person_is_asked_once_for_a_sequence(client: TestClient, store: Store, tick: datetime) -> None:
+    store.goals.append([a_goal("goal-1", tick)], [a_move("goal-1", GoalState.ACTIVE, tick)], "cycle-1")
+    common: dict[str, Any] = {"sequence_id": "sequence-2", "steps": STEPS}
+    store.actions.append([an_action(f"s{n}", tick, name=STEPS[n], position=n, **common) for n in (0, 1)], "cycle-1")
+    page = client.get("/").text
+    assert "/api/autonomous/actions/s0/approve" in page
+    assert "/api/autonomous/actions/s1/approve" not in page
