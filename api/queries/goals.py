@@ -186,8 +186,13 @@ def waits_for(facade: Facade, views: list[ActionView]) -> dict[str, str]:
 
 
 def awaiting(facade: Facade, now: datetime) -> list[ActionView]:
-    """Return the actions that wait for a person's answer; the answer to the first step of a sequence is for all."""
-    waiting = [view for view in as_they_stand(facade, facade.store.actions.pending()) if awaits_approval(view, now)]
+    """Return the actions that wait for a person's answer."""
+    return waiting_among(as_they_stand(facade, facade.store.actions.pending()), now)
+
+
+def waiting_among(views: Iterable[ActionView], now: datetime) -> list[ActionView]:
+    """Return those that wait for a person's answer; the answer to the first step of a sequence is for all its steps."""
+    waiting = [view for view in views if awaits_approval(view, now)]
     asked = {view.action.sequence_id for view in waiting if not view.action.position}
     return [view for view in waiting if not (view.action.position and view.action.sequence_id in asked)]
 

@@ -68,9 +68,8 @@ def facts_held(
         if view.action.name in declared and view.action.action_id not in undone and _is_in_force(view, actions, tick):
             held = held_after(held, declared[view.action.name].provides)
     said = {" ".join(fact.split()): is_so for fact, is_so in reported.items()}
-    return (held - {fact for fact, is_so in said.items() if not is_so}) | {
-        fact for fact, is_so in said.items() if is_so
-    }
+    ended = {fact for fact, is_so in said.items() if not is_so}
+    return (held - ended) | {fact for fact, is_so in said.items() if is_so}
 
 
 def _is_in_force(view: ActionView, actions: Mapping[str, ActionHandler], tick: datetime) -> bool:
