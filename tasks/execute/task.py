@@ -25,7 +25,7 @@ from storage.records import NOTHING, Action, GoalState, Intent, Receipt, Receipt
 from tasks.authority import as_allowed_now, why_asked
 from tasks.context import Context
 from tasks.execute.guards import GuardAnswer, Ruling, judge
-from tasks.execute.sequences import NextMove, Step, next_move, why_not_next
+from tasks.execute.saga import NextMove, Step, next_move, why_not_next
 from tasks.execute.situation import HISTORY_DAYS, Silence, circumstances, silence_now
 from tasks.interventions.declared_facts import DeclaredFacts, declared_facts
 from tasks.interventions.in_force import facts_in_force
