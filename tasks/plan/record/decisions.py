@@ -148,7 +148,8 @@ def _alternative(column: Column, draw: Draw, reason: str = "") -> Alternative:
 
 
 def _titles(candidate: Candidate) -> tuple[str, ...]:
-    return tuple(f"{step.action} {step.target}".strip() for step in candidate.steps)
+    titles = (step.action if step.target == step.action else f"{step.action} {step.target}" for step in candidate.steps)
+    return tuple(title.strip() for title in titles)
 
 
 def _refused(blocked: Blocked) -> Alternative:

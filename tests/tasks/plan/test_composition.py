@@ -85,7 +85,7 @@ def test_what_two_do_together_is_planned_as_rows_that_follow_each_other() -> Non
     assert (second.due_at - first.due_at).total_seconds() == 60.0
     assert (first.is_middle_step, second.measured_as) == (True, WHOLE)
     (decision,) = result.decisions
-    assert decision.chosen.steps == ("front front", "back back")
+    assert decision.chosen.steps == ("front", "back")
     assert "It is a sequence of 2 steps" in decision.explanation
     assert result.plans[0].action_ids == (first.action_id, second.action_id)
 
