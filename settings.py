@@ -245,6 +245,8 @@ class ExecutorSettings(Section):
     """how often it does nothing on purpose, to measure what happens anyway"""
     margin_ratio: float = Field(default=0.3, ge=0, le=1)
     """how much better acting must be than doing nothing"""
+    try_pairs: bool = False
+    """where no single action is seen to help, try two together: [composed-plans.md](composed-plans.md)"""
     measure_horizon_seconds: float = Field(default=600, gt=0)
     """how long after an action its effect is measured"""
     stabilisation_seconds: float = Field(default=300, ge=0)

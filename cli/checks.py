@@ -300,9 +300,13 @@ def _misspelt(settings: Settings) -> Iterator[Check]:
         yield Check("configuration", "wrong", sentence)
 
 
+DOUBT_REMEDY = "change requires or provides under [actions.NAME] in foreact.toml, or in the action itself"
+
+
 def _actions(layout: Layout) -> Iterator[Check]:
     from handlers import discover_actions
     from tasks.configured_actions import configured_actions
+    from tasks.interventions.declared_facts import doubts_about
 
     # What cannot be imported is told of as a finding of its own.
     configured = configured_actions(layout.settings, discover_actions(layout.settings.folder, []))
@@ -319,6 +323,8 @@ def _actions(layout: Layout) -> Iterator[Check]:
         idle = "" if handler.is_ready else f"; proposes nothing without {' or '.join(handler.needs)}"
         limits = f"{'; dry run' if handler.dry_run else ''}{idle}"
         yield Check(f"action {name}", "ok", f"level {handler.level}; {nature}{limits}")
+    for sentence in doubts_about(configured):
+        yield Check("composed plans", "wrong", sentence, DOUBT_REMEDY)
 
 
 _LOOKS: tuple[tuple[str, Callable[[Layout], tuple[Finding, str]]], ...] = (

@@ -289,6 +289,8 @@ _REMEDIES = {
     WaitCode.SILENCE: "foreact doctor, where its line `sources` says what fails",
     WaitCode.UNDO_FAILED: "foreact approve {id} once it can be undone again: foreact doctor --drill",
     WaitCode.CONCURRENT_GOALS: "wait, or a higher max_concurrent_goals in [executor]",
+    WaitCode.EARLIER_STEP: "wait: the step before it is not done, or does not work yet",
+    WaitCode.FACTS: "wait, or see foreact doctor for what it requires",
     WaitCode.FAILURES: "foreact actions shows why it failed",
     WaitCode.COOLDOWN: "wait, or a lower cooldown_seconds in [actions.{name}]",
     WaitCode.ACTION_LIMIT: "wait, or more in rate_limits of [actions.{name}]",

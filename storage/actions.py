@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from storage.engine.protocol import Engine
@@ -39,6 +40,11 @@ class ActionView:
         return is_open and self.action.level is not Autonomy.AUTO
 
 
+def _in_order(view: ActionView) -> tuple[float, str, int]:
+    """Return by what due actions are sorted: the most important first, the steps of a sequence as they follow."""
+    return -view.action.priority, view.action.sequence_id or view.action.action_id, view.action.position
+
+
 class ActionTable:
     """The `actions`, `approvals`, `intents` and `receipts` tables."""
 
@@ -65,7 +71,7 @@ class ActionTable:
     def due(self, tick: datetime) -> list[ActionView]:
         """Return actions whose time has come and which have no receipt, most important first."""
         due = (view for view in self.pending() if view.action.due_at <= tick)
-        return sorted(due, key=lambda v: (-v.action.priority, v.action.action_id))
+        return sorted(due, key=_in_order)
 
     def pending(self) -> list[ActionView]:
         """Return every action without a receipt."""
@@ -79,6 +85,28 @@ class ActionTable:
     def of_goal(self, goal_id: str) -> list[ActionView]:
         """Return the actions of a goal, oldest first."""
         return self.views("WHERE a.goal_id = $goal_id ORDER BY a.recorded_at", {"goal_id": goal_id})
+
+    def of_sequence(self, sequence_id: str) -> list[ActionView]:
+        """Return the steps of a sequence in their order, without the undos of them."""
+        tail = "WHERE a.undo_of IS NULL AND (a.body->>'$.sequence_id') = $sequence_id"
+        return sorted(self.views(tail, {"sequence_id": sequence_id}), key=lambda view: view.action.position)
+
+    def sequences(self, since: datetime, limit: int = 100) -> list[str]:
+        """Return the ids of the sequences planned since the day of a moment, the newest first."""
+        sql = """SELECT body->>'$.sequence_id' AS id FROM actions
+                 WHERE recorded_at >= $since AND coalesce(body->>'$.sequence_id', '') <> ''
+                 GROUP BY id ORDER BY max(recorded_at) DESC, id LIMIT $limit"""
+        params = {"since": whole_day(since), "limit": limit}
+        read = partial(self._engine.rows, sql, params)
+        return [found for (found,) in self._engine.recall(("actions",), ("sequences", asked(params)), read)]
+
+    def of_names(self, names: Collection[str]) -> list[ActionView]:
+        """Return all acts by some names, without undos, in the order in which they ended; those without a receipt last.
+
+        What they brought about may last for good, so that none is too old.
+        """
+        tail = "WHERE a.undo_of IS NULL AND a.name IN (SELECT unnest($names)) ORDER BY r.finished_at, a.action_id"
+        return self.views(tail, {"names": sorted(names)}) if names else []
 
     def finished(self, since: datetime) -> list[ActionView]:
         """Return actions with a receipt after a moment, oldest first."""

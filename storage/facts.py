@@ -172,6 +172,20 @@ class DrivenBreaches:
     breaches: tuple[Breach, ...]
 
 
+SequenceHow = Literal["done", "stopped", "undone", "left"]
+
+
+@dataclass(frozen=True)
+class SequenceEnd:
+    """How a sequence of actions ended: all done, stopped as its goal was met, undone, or something of it left."""
+
+    how: SequenceHow
+    at: Moment
+    name: str
+    goal_id: str
+    reason: str
+
+
 DrillFinding = Literal["passed", "failed", "no target"]
 
 
@@ -394,6 +408,8 @@ class WaitCode(StrEnum):
     BLAST_RADIUS = "blast_radius"
     BLAST_RADIUS_LABELS = "blast_radius_labels"
     CONCURRENT_GOALS = "concurrent_goals"
+    EARLIER_STEP = "earlier_step"
+    FACTS = "facts"
 
 
 @dataclass(frozen=True)
@@ -424,6 +440,13 @@ WAITS = Fact(
     "What each action waits for that is due and may not be done yet, by its id",
     written_by=("api.commands.operator", "tasks.execute.task"),
     read_by=("api.commands.operator", "api.queries.goals", "cli.checks", "tasks.execute.task"),
+)
+SEQUENCE_ENDS = Family(
+    "sequence:",
+    TypeAdapter(SequenceEnd),
+    "How a sequence of actions ended, by its id",
+    written_by=("tasks.execute.task",),
+    read_by=("api.queries.goals", "tasks.execute.task"),
 )
 EARLY_VERDICTS = Fact(
     "measure.early",

@@ -53,6 +53,19 @@ class OutcomeTable:
         limit = "" if newest is None else " LIMIT $newest"
         return self._outcomes.select(tail + limit, {"since": since, "newest": newest})[::-1]
 
+    def of_sequences(self, newest: int = 200) -> list[Outcome]:
+        """Return the outcomes of sequences on the metrics that were aimed at, in the order recorded."""
+        tail = """WHERE role = 'target' AND (body->>'$.steps[0]') IS NOT NULL
+                  ORDER BY recorded_at DESC, outcome_id DESC LIMIT $newest"""
+        return self._outcomes.select(tail, {"newest": newest})[::-1]
+
+    def tried(self) -> frozenset[tuple[str, str]]:
+        """Return the (goal type, action) pairs of which some act was measured, as more than unknown or confounded."""
+        sql = """SELECT DISTINCT goal_type, action FROM outcomes
+                 WHERE role = 'target' AND verdict NOT IN ('unknown', 'confounded')"""
+        rows = self._engine.recall(("outcomes",), "tried", lambda: self._engine.rows(sql))
+        return frozenset((goal_type, action) for goal_type, action in rows)
+
     def harmful(self) -> frozenset[str]:
         """Return the acts that made a metric worse which they must not harm, or that the loop took back for it."""
         sql = """SELECT action_id FROM outcomes WHERE role = 'guard' AND verdict = 'worse'

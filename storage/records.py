@@ -716,6 +716,9 @@ class Candidate(Record):
 
     What it is expected to change is a prior that learning corrects: `expected_effect` in standard deviations of each
     metric, `expected_change` in the metric's own unit where the present state tells it; the latter wins.
+
+    With `steps` it is a sequence, and `action` the name of that: each step begins `starts_s` seconds after the whole,
+    once the one before it is done. `cost` is that of all steps, `latency_s` when the last of them works.
     """
 
     action: str
@@ -726,16 +729,24 @@ class Candidate(Record):
     cost: float = 0.0
     latency_s: float = 0.0
     evidence: dict[str, Any] = Field(default_factory=dict)
+    steps: tuple[Candidate, ...] = ()
+    starts_s: tuple[float, ...] = ()
 
 
 NOTHING = "nothing"
 """The name of doing nothing, which is always a candidate."""
 
 
+def sequence_name(steps: Iterable[str]) -> str:
+    """Return what a sequence of actions is called, here and wherever its outcomes are told: `front, then back`."""
+    return ", then ".join(steps)
+
+
 class Alternative(Record):
     """A candidate with its value, its probability of being drawn, and why it was not taken.
 
-    The value is gain less cost; neither is known of what could not be done at all.
+    The value is gain less cost; neither is known of what could not be done at all. `steps` are the actions of a
+    sequence, each with its target.
     """
 
     action: str
@@ -747,6 +758,7 @@ class Alternative(Record):
     reason: str = ""
     gain: float | None = None
     cost: float | None = None
+    steps: tuple[str, ...] = ()
 
 
 class FlipPoint(Record):
@@ -796,8 +808,9 @@ class Plan(Record):
 class Action(Record):
     """A planned action, with everything needed to measure it later recorded in advance.
 
-    `off_usual_sd` is how far its metric stood beyond what is usual, as `PlanProblem` has it.
-    `proposed_by` names who proposed it where that was not the loop itself.
+    `off_usual_sd` is how far its metric stood beyond what is usual, as `PlanProblem` has it. `proposed_by` names who
+    proposed it where that was not the loop itself. A step of a sequence is at `position`, from 0 on, in the names of
+    all `steps`.
     """
 
     action_id: Column[str]
@@ -825,11 +838,24 @@ class Action(Record):
     off_usual_sd: float = 0.0
     forecast_cycle_id: str = ""
     proposed_by: str = ""
+    sequence_id: str = ""
+    position: int = 0
+    steps: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
         """Return its name, with its target where it has one."""
         return f"{self.name} {self.target}".strip()
+
+    @property
+    def is_middle_step(self) -> bool:
+        """Tell whether further steps of its sequence follow: what these achieve together is measured with the last."""
+        return self.position + 1 < len(self.steps)
+
+    @property
+    def measured_as(self) -> str:
+        """Return the name under which its outcome counts: its own, or with the last step that of the sequence."""
+        return self.name if not self.steps or self.is_middle_step else sequence_name(self.steps)
 
 
 class Intent(Record):
@@ -940,7 +966,10 @@ SdUnits = Annotated[float, AfterValidator(_at_most)]
 
 
 class Outcome(Record):
-    """The effect of an action on one metric, compared with the forecast issued before it."""
+    """The effect of an action on one metric, compared with the forecast issued before it.
+
+    With `steps` it is that of a sequence, whose name is in the place of the action's.
+    """
 
     outcome_id: Column[str]
     action_id: Column[str]
@@ -967,6 +996,7 @@ class Outcome(Record):
     status: ReceiptStatus = ReceiptStatus.SUCCEEDED
     duration_s: float = 0.0
     evidence: dict[str, Any] = Field(default_factory=dict)
+    steps: tuple[str, ...] = ()
 
 
 class Belief(Record):

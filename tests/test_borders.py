@@ -49,6 +49,7 @@ SHARED_NAMES = {
     "protocol": "what anything of the kind has to offer",
     "rollout": "how far each action may go, and what more needs",
     "whatif": "what an act would change, asked and told",
+    "sequences": "several actions in order, asked and told",
     "results": "what comes out of a run",
     "actions": "acts, planned and done, and their pages",
     "agent": "the agent as a whole",

@@ -79,6 +79,11 @@ def _add_what_is_watched(router: APIRouter, pages: Pages) -> None:
 
 
 def _add_what_was_done(router: APIRouter, pages: Pages) -> None:
+    @router.get("/composed-plans")
+    def composed_plans(facade: FacadeDep) -> HTMLResponse:
+        """Show sequences of actions step by step, what is declared for them, and what pairs add."""
+        return pages.page(facade, "composed.html", told=queries.sequences.composed_plans(facade))
+
     @router.get("/rollout")
     def rollout(facade: FacadeDep, q: Text = "", page: Number = 1) -> HTMLResponse:
         """Show how far each action may go, and what is missing for the next level."""

@@ -99,7 +99,7 @@ class Page:
     @cached_property
     def waiting(self) -> Sequence[ActionView]:
         """Return the actions that wait for a person."""
-        return [view for view in self.known.pending if queries.goals.awaits_approval(view, self.known.now)]
+        return queries.goals.waiting_among(self.known.pending, self.known.now)
 
     @cached_property
     def insights(self) -> dict[str, Any]:

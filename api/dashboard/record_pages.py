@@ -68,13 +68,15 @@ def _add_decision_and_outcome(router: APIRouter, pages: Pages) -> None:
     def decision(decision_id: str, facade: FacadeDep) -> HTMLResponse:
         """Show one decision: what was chosen, instead of what, and why."""
         record = queries.goals.decision(facade, decision_id)
-        planned = facade.store.actions.of_goal(record.goal_id)
+        planned = [v for v in facade.store.actions.of_goal(record.goal_id) if v.action.decision_id == decision_id]
+        sequence_id = next((view.action.sequence_id for view in planned if view.action.sequence_id), "")
         return pages.page(
             facade,
             "decision.html",
             decision=record,
             goal=facade.store.goals.get(record.goal_id),
-            actions=[view.action for view in planned if view.action.decision_id == decision_id],
+            actions=[view.action for view in planned],
+            sequence=queries.goals.sequence(facade, sequence_id, facade.clock()),
             cycle_id=facade.store.decisions.cycle_of(decision_id),
             margin=page_data.margin(record),
         )

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
+from api.models.sequences import SequenceShown
 from storage.facts import ToldEarly
 from storage.records import (
     Action,
@@ -109,6 +110,9 @@ class ActionDetail(BaseModel):
     waits_for: str | None = Field(default=None, description="Why it is due but has not run, at the last check")
     early: ToldEarly | None = Field(
         default=None, description="What is clear of its effect before its window is over; null while nothing is"
+    )
+    sequence: SequenceShown | None = Field(
+        default=None, description="The sequence that it is a step of, with what became of each step"
     )
 
 

@@ -12,6 +12,7 @@ from api.queries import (
     proposers,
     rollout,
     shares,
+    sequences,
     whatif,
 )
 
@@ -27,5 +28,6 @@ __all__ = [
     "proposers",
     "rollout",
     "shares",
+    "sequences",
     "whatif",
 ]

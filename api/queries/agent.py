@@ -28,7 +28,7 @@ from api.queries.forecasts import (
     prediction,
     predictions,
 )
-from api.queries.goals import as_they_stand, awaits_approval, overview
+from api.queries.goals import as_they_stand, overview, waiting_among
 from api.queries.outcomes import monitoring
 from api.receipt_counts import ReceiptCounts
 from settings import VERSION, Settings
@@ -88,7 +88,7 @@ def status(facade: Facade, receipts: ReceiptsSoFar | None = None) -> Status:
             events=facade.counters.get("events"),
         ),
         last_cycle=cycles[0] if cycles else None,
-        pending_approvals=sum(awaits_approval(view, receipts.now) for view in receipts.pending),
+        pending_approvals=len(waiting_among(receipts.pending, receipts.now)),
         configuration_trouble=facade.trouble,
         warnings=[*said_of_names(facade.in_force, store), *(store.facts.get(TROUBLES) or ())],
         version=VERSION,
@@ -288,7 +288,7 @@ def sum_up_executor(
         held_back=tally.held_back,
         dry_runs=tally.by_status[ReceiptStatus.DRY_RUN],
         pending_actions=len(pending),
-        pending_approvals=sum(awaits_approval(view, now) for view in pending),
+        pending_approvals=len(waiting_among(pending, now)),
         average_execution_seconds=tally.duration_s / tally.executed if tally.executed else None,
         measured_actions=decided + sum(each["undecided"] for each in rates),
         improved_actions=improved,

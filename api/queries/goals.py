@@ -9,11 +9,12 @@ from typing import Literal
 
 from api.facade import Facade
 from api.models.goals import ActionDetail, Actions, AvailableAction, GoalDetail, GoalsOverview, GoalSummary
+from api.models.sequences import SequenceShown, SequenceStep
 from handlers import ActionHandler, discover_actions
 from storage.actions import ActionView
 from storage.errors import ForeactError
-from storage.facts import EARLY_VERDICTS, STANDINGS, WAITS
-from storage.records import Decision, GoalView, Outcome
+from storage.facts import EARLY_VERDICTS, SEQUENCE_ENDS, STANDINGS, WAITS
+from storage.records import Decision, GoalView, Outcome, sequence_name
 from tasks.authority import as_it_stands
 from tasks.configured_actions import configured_actions
 from tasks.objectives.conflicts import conflicts
@@ -146,7 +147,35 @@ def action_detail(facade: Facade, view: ActionView, now: datetime) -> ActionDeta
     undo = facade.store.actions.undo_for(action_id) if view.receipt else None
     shown_detail = action_as_shown(view, outcomes, undo.action.action_id if undo else None, now)
     early = (facade.store.facts.get(EARLY_VERDICTS) or {}).get(action_id)
-    return shown_detail.model_copy(update={"waits_for": waits_for(facade, [view]).get(action_id), "early": early})
+    more = {"waits_for": waits_for(facade, [view]).get(action_id), "early": early}
+    return shown_detail.model_copy(update={**more, "sequence": sequence(facade, view.action.sequence_id, now)})
+
+
+def sequence(facade: Facade, sequence_id: str, now: datetime) -> SequenceShown | None:
+    """Return a sequence with what became of each step; None where there is none of that id."""
+    views = as_they_stand(facade, facade.store.actions.of_sequence(sequence_id)) if sequence_id else []
+    if not views:
+        return None
+    undos = facade.store.actions.undos_of([view.action.action_id for view in views])
+    end = facade.store.facts.get(SEQUENCE_ENDS.of(sequence_id))
+    steps = [
+        SequenceStep(
+            **view.action.model_dump(include={"action_id", "name", "target", "position"}),
+            status=action_status(view, now),
+            detail=view.receipt.detail if view.receipt else "",
+            undone_by=undos[view.action.action_id][-1].action.action_id if view.action.action_id in undos else None,
+        )
+        for view in views
+    ]
+    return SequenceShown(
+        sequence_id=sequence_id,
+        name=sequence_name(views[0].action.steps),
+        goal_id=views[0].action.goal_id,
+        steps=steps,
+        how=end.how if end else None,
+        reason=end.reason if end else "It is under way, or waits to begin.",
+        ended_at=end.at if end else None,
+    )
 
 
 def waits_for(facade: Facade, views: list[ActionView]) -> dict[str, str]:
@@ -158,7 +187,14 @@ def waits_for(facade: Facade, views: list[ActionView]) -> dict[str, str]:
 
 def awaiting(facade: Facade, now: datetime) -> list[ActionView]:
     """Return the actions that wait for a person's answer."""
-    return [view for view in as_they_stand(facade, facade.store.actions.pending()) if awaits_approval(view, now)]
+    return waiting_among(as_they_stand(facade, facade.store.actions.pending()), now)
+
+
+def waiting_among(views: Iterable[ActionView], now: datetime) -> list[ActionView]:
+    """Return those that wait for a person's answer; the answer to the first step of a sequence is for all its steps."""
+    waiting = [view for view in views if awaits_approval(view, now)]
+    asked = {view.action.sequence_id for view in waiting if not view.action.position}
+    return [view for view in waiting if not (view.action.position and view.action.sequence_id in asked)]
 
 
 def actions_here(facade: Facade) -> dict[str, ActionHandler]:

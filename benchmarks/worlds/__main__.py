@@ -40,7 +40,15 @@ WORLDS: dict[str, type[SteppedWorld]] = {
             healthy_fleet.YoungFleet,
         ),
         *(acts.FourActs, acts.Flip, acts.Late, acts.Lingering, acts.Outlasting, acts.TwoActs),
-        *(acts.OpposedActs, acts.DeclaredConflict, acts.Targets, acts.Shifts, acts.Pair),
+        *(
+            acts.OpposedActs,
+            acts.DeclaredConflict,
+            acts.Targets,
+            acts.Shifts,
+            acts.Pair,
+            acts.TriedPair,
+            acts.DeclaredPair,
+        ),
         *(faults.Faults, work_pool.Flows),
     )
 }

@@ -395,7 +395,7 @@ class Pair(ActsWorld):
 
     name: ClassVar[str] = "a pair of acts"
     goals: ClassVar = (("latency", 250.0, 0.6),)
-    names: ClassVar = ("front", "back")
+    names: ClassVar[tuple[str, ...]] = ("front", "back")
     reference: ClassVar[str] = "threshold"
 
     def draw(self, rng: np.random.Generator) -> None:
@@ -425,3 +425,32 @@ class Pair(ActsWorld):
         """Return single acts, and who knows that it takes both."""
         both = [[WorldCommand("front"), WorldCommand("back")], [WorldCommand("front")], [WorldCommand("back")]]
         return super().policies() | {"oracle": Oracle(self, both)}
+
+
+class TriedPair(Pair):
+    """The same, where pairs may be tried though nothing is declared of them."""
+
+    name: ClassVar[str] = "a pair of acts, tried"
+
+    def configuration(self) -> dict[str, Any]:
+        """Return the same with that allowed."""
+        return super().configuration() | {"executor": {"try_pairs": True}}
+
+
+class PairAmongFour(TriedPair):
+    """The same with two more acts that do nothing, alone or together: one pair of six is worth finding."""
+
+    name: ClassVar[str] = "a pair among four acts, tried"
+    names: ClassVar = ("front", "back", "stir", "wait")
+
+    def draw(self, rng: np.random.Generator) -> None:
+        """Draw both ways, the only ones that there are."""
+        load = 190 + 55 * hump(self.hours, 14, 3) + wander(rng, self.count, 22, 0.97)
+        self.base = {way: load * rng.lognormal(0, 0.015, self.count) for way in ("front", "back")}
+
+
+class DeclaredPair(Pair):
+    """The same, where `back` is declared to require what `front` provides."""
+
+    name: ClassVar[str] = "a pair of acts, declared"
+    declared: ClassVar = {"front": {"provides": ["front relieved"]}, "back": {"requires": ["front relieved"]}}

@@ -7,7 +7,7 @@ bring numpy and pydantic, are imported where a record is made.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from fnmatch import fnmatchcase
@@ -77,6 +77,7 @@ UndoHook = Callable[[Params, Params, ActionContext], ActionResult]
 ProposeHook = Callable[["Goal", ActionContext], "list[Candidate]"]
 DrillHook = Callable[[ActionContext], "State | None"]
 ClearHook = Callable[[Params, ActionContext], None]
+HoldsHook = Callable[[ActionContext], "Collection[str]"]
 HookT = TypeVar("HookT", bound=Callable[..., Any])
 
 
@@ -91,6 +92,7 @@ class Hooks:
     propose: ProposeHook | None = None
     drill: DrillHook | None = None
     clear: ClearHook | None = None
+    holds: HoldsHook | None = None
     undo_permitted: Callable[[], bool] | None = None
     undo_with: Callable[[Params], bool] | None = None
 
@@ -113,7 +115,8 @@ class ActionTraits:
     objective of severity 1. An action that sets an amount names the series that it `sets`, the amount being its
     parameter `amount`, one of `amounts`, and declares what one unit more changes; `unit_cost` is what one unit costs
     in an hour, 1 being an objective of severity 1 broken for that hour (a small cost is assumed where it is left out,
-    none where it is 0), `most_up` the largest increase at a time.
+    none where it is 0), `most_up` the largest increase at a time. `requires` and `provides` are facts by name, from
+    which sequences of actions are found; `not x` says that x does not hold.
     """
 
     enabled: bool = True
@@ -158,6 +161,10 @@ class ActionTraits:
     """
     most_up: float = field(default=float("inf"), metadata=POSITIVE)
     """largest increase at a time"""
+    requires: Names = ()
+    """facts that must hold before it may begin, such as `["standby up"]`: [composed-plans.md](composed-plans.md)"""
+    provides: Names = ()
+    """facts that hold while it works; `not x` ends x"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -299,7 +306,8 @@ class ActionHandler(ActionTraits):
         try:
             offers = [Candidate.model_validate(offer) for offer in resolve(self.hooks.propose(goal, context))]
             # One that is set up under another name is proposed under that.
-            return [offer.model_copy(update={"action": self.name}) for offer in offers]
+            # Of several steps only the planner makes a sequence, out of offers like these.
+            return [offer.model_copy(update={"action": self.name, "steps": (), "starts_s": ()}) for offer in offers]
         except Exception as error:
             logger.warning("%s proposes nothing for goal %s: %s", self.name, goal.goal_id, explain(error))
             return []
@@ -316,6 +324,20 @@ class ActionHandler(ActionTraits):
             return (meant,)
         amounts = ({**meant.params, AMOUNT: amount} for amount in self.amounts)
         return tuple(meant.model_copy(update={"params": params}) for params in amounts)
+
+    def facts_now(self, context: ActionContext) -> dict[str, bool]:
+        """Return which facts hold, as far as it reports any: those that it provides and does not name do not hold.
+
+        A hook that fails leaves a line in the log, and what it provides counts as not holding.
+        """
+        if self.hooks.holds is None:
+            return {}
+        own = dict.fromkeys((each for each in self.provides if not each.startswith("not ")), False)
+        try:
+            return own | dict.fromkeys(map(str, resolve(self.hooks.holds(context))), True)
+        except Exception as error:
+            logger.warning("%s does not say which facts hold: %s", self.name, explain(error))
+            return own
 
     def drill(self, context: ActionContext) -> State | None:
         """Return parameters for a target on which it may be practised safely, or None."""

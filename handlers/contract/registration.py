@@ -15,6 +15,7 @@ from handlers.contract.action import (
     CheckHook,
     ClearHook,
     DrillHook,
+    HoldsHook,
     Hooks,
     Params,
     ProposeHook,
@@ -68,6 +69,10 @@ class ActionBuilder:
     def clear(self, hook: ClearHook) -> ClearHook:
         """Attach the function that clears away the target of a drill."""
         return self._attach("clear", hook)
+
+    def holds(self, hook: HoldsHook) -> HoldsHook:
+        """Attach the function that says which facts hold now, of those that actions provide and require."""
+        return self._attach("holds", hook)
 
     def _attach(self, slot: str, hook: HookT) -> HookT:
         changed: dict[str, Any] = {slot: hook}
@@ -134,8 +139,8 @@ def from_callable(
 ) -> ActionHandler:
     """Make an action of any callable; what it raises or returns amiss becomes a failed result when it runs.
 
-    `hooks` may name further functions (capture, check, undo, propose, drill, clear). Raises TypeError where `fn` cannot
-    be called at all.
+    `hooks` may name further functions (capture, check, undo, propose, drill, clear, holds). Raises TypeError where
+    `fn` cannot be called at all.
     """
     if isinstance(fn, ActionBuilder):
         fn = fn.handler

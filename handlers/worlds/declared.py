@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from handlers.contract.action import ActionContext, ActionHandler
-from handlers.worlds.world import World
+from handlers.worlds.world import World, facts_in
 from storage.records import Action, Candidate, Event, Goal, Intent, Receipt, ReceiptStatus, Sample
 from storage.samples import SampleColumns
 
@@ -39,6 +39,10 @@ class DeclaredWorld:
         context = ActionContext(tick=tick)
         declared = [action for action in self.actions.values() if action.candidates]
         return [candidate for action in declared for candidate in action.propose(goal, context)]
+
+    def facts_now(self, tick: datetime) -> Mapping[str, bool]:
+        """Return the facts that the world reports."""
+        return facts_in(self.world, tick)
 
     def capture(self, action: Action, tick: datetime) -> dict[str, Any]:
         """Return nothing: the world keeps its own state."""

@@ -127,6 +127,19 @@ class LiveWorld:
                 self.troubles.append(_told(f"action {name} proposed nothing", trouble, given))
         return candidates
 
+    def facts_now(self, tick: datetime) -> Mapping[str, bool]:
+        """Ask every enabled action that reports facts which of them hold; one that says so is enough."""
+        held: dict[str, bool] = {}
+        for name, handler in self.actions.items():
+            if handler.enabled and handler.hooks.holds is not None:
+                try:
+                    context = ActionContext(tick=tick, options=self.resolve(handler.option_values))
+                    found = handler.facts_now(context)
+                    held |= {fact: held.get(fact, False) or is_so for fact, is_so in found.items()}
+                except (ForeactError, TransientError) as trouble:
+                    self.troubles.append(_told(f"action {name} reports no facts", trouble, handler.option_values))
+        return held
+
     def capture(self, action: Action, tick: datetime) -> dict[str, Any]:
         """Return the state that undo would restore; raises LookupError where the target cannot be read."""
         if action.name not in self.actions:

@@ -48,6 +48,20 @@ class Acting(Protocol):
         ...
 
 
+@runtime_checkable
+class Reporting(Protocol):
+    """What a world may offer besides: which facts hold, of those that actions require and provide."""
+
+    def facts_now(self, tick: datetime) -> Mapping[str, bool]:
+        """Return whether each fact that is reported holds."""
+        ...
+
+
+def facts_in(world: World, tick: datetime) -> Mapping[str, bool]:
+    """Return the facts that a world reports, each with whether it holds; none where it reports none."""
+    return world.facts_now(tick) if isinstance(world, Reporting) else {}
+
+
 UNDO_BY_CHECK = {ReceiptStatus.SUCCEEDED: ReceiptStatus.FAILED, ReceiptStatus.SKIPPED: ReceiptStatus.SUCCEEDED}
 """What a check, which tells whether the effect of an act is in place, says of the undo of it."""
 

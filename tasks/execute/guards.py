@@ -14,6 +14,7 @@ from storage.facts import Wait, WaitCode
 from storage.records import NOTHING, Action, Autonomy, ReceiptStatus
 from tasks.execute.limits import exceeded, is_within
 from tasks.execute.targets import labels_of, spread_too_far
+from tasks.interventions.declared_facts import declared_facts, unmet
 
 _TROUBLE = {ReceiptStatus.FAILED, ReceiptStatus.TIMED_OUT, ReceiptStatus.UNKNOWN}
 _BLAST_SPAN = timedelta(hours=1)
@@ -42,7 +43,8 @@ class Circumstances:
 
     `finished` are the receipts of at least the last day, oldest first; `silent_series` the series that were heard
     once and are not any more, `silent_metrics` the metrics of which no series is heard. `configured_limits` names those
-    of `rate_limits` and `blast_radius` that a person set: only these hold for amounts as well.
+    of `rate_limits` and `blast_radius` that a person set: only these hold for amounts as well. `facts_held` are the
+    facts that hold now; None where nobody needs to look.
     """
 
     tick: datetime
@@ -62,6 +64,7 @@ class Circumstances:
     slot_s: float = 60.0
     breaker_failures: int = 3
     breaker_s: float = 1_800.0
+    facts_held: frozenset[str] | None = None
 
 
 def judge(view: ActionView, now: Circumstances) -> Ruling:
@@ -158,6 +161,13 @@ def _undone_well(view: ActionView, now: Circumstances) -> Ruling | None:
     return _waits(WaitCode.UNDO_FAILED, f"Its undo failed at {when}; it needs approval to run again.")
 
 
+def _facts(view: ActionView, now: Circumstances) -> Ruling | None:
+    """Hold what requires a fact that does not hold."""
+    own = declared_facts({view.action.name: now.actions[view.action.name]}).get(view.action.name)
+    missing = unmet(now.facts_held, own.requires) if own and now.facts_held is not None else ()
+    return _waits(WaitCode.FACTS, f"It requires {' and '.join(missing)}, which is not so now.") if missing else None
+
+
 def _room(view: ActionView, now: Circumstances) -> Ruling | None:
     """Hold what serves one goal more than may be acted for at once; what only reports takes no room."""
     slot = timedelta(seconds=now.slot_s)
@@ -246,4 +256,4 @@ _FOR_UNDOS: tuple[Guard, ...] = (_kill_switch, _lifetime, _consent)
 _FOR_REHEARSALS: tuple[Guard, ...] = (*_FOR_UNDOS, _purpose, _enabled)
 # Doing nothing needs nobody's leave; only where nothing is heard it would tell nothing.
 _FOR_NOTHING: tuple[Guard, ...] = (_lifetime, _purpose, _calm)
-_FOR_ACTS: tuple[Guard, ...] = (*_FOR_UNDOS, _purpose, _enabled, _calm, _undone_well, _breaker, _limits, _room)
+_FOR_ACTS: tuple[Guard, ...] = (*_FOR_UNDOS, _purpose, _enabled, _calm, _facts, _undone_well, _breaker, _limits, _room)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from prefect import Task
@@ -18,12 +20,16 @@ from handlers.contract.results import explain
 from handlers.worlds import UNDO_BY_CHECK, act_in, capture_in, check_in
 from storage import ForeactError, TransientError
 from storage.actions import ActionView
-from storage.facts import WAITS, Wait, WaitCode
-from storage.records import NOTHING, Action, Intent, Receipt, ReceiptStatus
+from storage.facts import SEQUENCE_ENDS, WAITS, SequenceEnd, Wait, WaitCode
+from storage.records import NOTHING, Action, GoalState, Intent, Receipt, ReceiptStatus
 from tasks.authority import as_allowed_now, why_asked
 from tasks.context import Context
-from tasks.execute.guards import GuardAnswer, judge
-from tasks.execute.situation import Silence, circumstances, silence_now
+from tasks.execute.guards import GuardAnswer, Ruling, judge
+from tasks.execute.saga import NextMove, Step, next_move, why_not_next
+from tasks.execute.situation import HISTORY_DAYS, Silence, circumstances, silence_now
+from tasks.interventions.declared_facts import DeclaredFacts, declared_facts
+from tasks.interventions.in_force import facts_in_force
+from tasks.interventions.undo import plan_undo
 from tasks.stage import say, stage
 
 logger = logging.getLogger(__name__)
@@ -57,6 +63,7 @@ def execute(context: Context, act: Act) -> Receipts:
     silence = silence_now(context) if waiting else Silence()
     waits: dict[str, Wait] = {}
     receipts += [_tried(context, view, silence, act, waits) for view in waiting]
+    receipts += _settled(context, silence, act, waits)
     if waiting and waits != (context.store.facts.get(WAITS) or {}):
         context.store.facts.set(WAITS, waits)
     return tuple(receipt for receipt in receipts if receipt is not None)
@@ -86,14 +93,133 @@ def _ruled(
     context: Context, view: ActionView, silence: Silence, carry_out: Act, waits: dict[str, Wait]
 ) -> Receipt | None:
     """Carry out an action, or give it up, as the guards say; None where it waits, and `waits` then says for what."""
-    ruling = judge(view, circumstances(context, silence))
+    ruling = _judged(context, view, silence)
     if ruling.answer is GuardAnswer.GO:
         return carry_out(context, view)
     if ruling.answer is GuardAnswer.DROP:
-        return _finish(context, view.action, _receipt(context, view, ReceiptStatus.SKIPPED, ruling.reason))
+        return _finish(context, view.action, _skipped(context, view, ruling.reason))
     why = why_asked(context.actions, context.store, view.action) if ruling.code is WaitCode.APPROVAL else ""
     waits[view.action.action_id] = Wait(f"{ruling.reason} {why}".strip(), ruling.code)
     return None
+
+
+def _judged(context: Context, view: ActionView, silence: Silence) -> Ruling:
+    """Return what the guards say of an action; of a step of a sequence, what they say of that as well."""
+    now = circumstances(context, silence)
+    if context.actions[view.action.name].requires:
+        now = replace(now, facts_held=facts_in_force(context, _now(context)))
+    if not view.action.sequence_id:
+        return judge(view, now)
+    steps = _steps_of(context, view.action.sequence_id)
+    if view.action.position:
+        held = why_not_next(steps, view.action.position, _now(context))
+        if held is not None:
+            is_for_good, reason = held
+            return Ruling(GuardAnswer.DROP if is_for_good else GuardAnswer.WAIT, reason, WaitCode.EARLIER_STEP)
+        return judge(_with_consent(view, steps[0].view), now)
+    ruling = judge(view, now)
+    if ruling.answer is not GuardAnswer.GO:
+        return ruling
+    # It begins only where nothing but their turn keeps the later steps from being done.
+    for step in steps[1:]:
+        later = judge(_with_consent(step.view, view), replace(now, facts_held=None))
+        if later.answer is not GuardAnswer.GO:
+            return replace(later, reason=f"{step.name}, which follows it: {later.reason}")
+    return ruling
+
+
+def _with_consent(view: ActionView, first: ActionView) -> ActionView:
+    """Return a later step with the answer that a person gave to the first of its sequence: it was to all."""
+    if view.approval is not None or first.approval is None:
+        return view
+    answer = first.approval.model_copy(update={"action_id": view.action.action_id, "params": None})
+    return replace(view, approval=answer)
+
+
+def _now(context: Context) -> datetime:
+    """Return the time for what follows an act of this very turn."""
+    return max(context.tick, context.store.clock())
+
+
+def _steps_of(context: Context, sequence_id: str) -> list[Step]:
+    """Return the steps of a sequence as they stand; one that was done is checked, until the sequence has ended."""
+    views = [as_allowed_now(context.actions, context.store, v) for v in context.store.actions.of_sequence(sequence_id)]
+    undos = context.store.actions.undos_of([view.action.action_id for view in views])
+    is_over = context.store.facts.get(SEQUENCE_ENDS.of(sequence_id)) is not None
+    facts = declared_facts(context.actions)
+    return [
+        Step(
+            view,
+            tuple(undos.get(view.action.action_id, ())),
+            context.actions[view.action.name].reversible,
+            not is_over and view.action.action_id not in undos and _is_missing(context, view),
+            facts.get(view.action.name, DeclaredFacts()),
+        )
+        for view in views
+    ]
+
+
+def _is_missing(context: Context, view: ActionView) -> bool:
+    """Tell whether a check finds that an act which said it succeeded did not take effect."""
+    if view.receipt is None or view.receipt.status is not ReceiptStatus.SUCCEEDED or view.intent is None:
+        return False
+    found = check_in(context.world, as_decided(context, view), view.intent, context.tick)
+    return found is ReceiptStatus.SKIPPED
+
+
+def _settled(context: Context, silence: Silence, carry_out: Act, waits: dict[str, Wait]) -> list[Receipt | None]:
+    """Undo what is left of sequences that failed, the last step first, and write down how each ended.
+
+    One that cannot be dealt with leaves the others alone; the next turn looks again.
+    """
+    receipts: list[Receipt | None] = []
+    ended = context.store.facts.matching(SEQUENCE_ENDS)
+    for sequence_id in context.store.actions.sequences(context.tick - timedelta(days=HISTORY_DAYS)):
+        # One that was done goes back as a whole once a step of it is taken back.
+        if sequence_id in ended and ended[sequence_id].how != "done":
+            continue
+        try:
+            receipts += _settled_one(context, sequence_id, silence, carry_out, waits)
+        except TransientError:
+            raise
+        except Exception:
+            logger.exception("%s could not be handled", sequence_id)
+    return receipts
+
+
+def _settled_one(
+    context: Context, sequence_id: str, silence: Silence, carry_out: Act, waits: dict[str, Wait]
+) -> list[Receipt | None]:
+    receipts: list[Receipt | None] = []
+    while (move := _next_move(context, sequence_id)).kind in {"undo", "give up"}:
+        assert move.step is not None
+        view = move.step.view
+        if move.kind == "give up":
+            receipts.append(_finish(context, view.action, _skipped(context, view, move.reason)))
+            continue
+        undo = plan_undo(context, view, move.reason, tries_before=len(move.step.undos))
+        planned = context.store.actions.get(undo.action_id)
+        receipts.append(_tried(context, planned, silence, carry_out, waits) if planned else None)
+    if move.end is not None:
+        _end(context, sequence_id, move.end)
+    return receipts
+
+
+def _next_move(context: Context, sequence_id: str) -> NextMove:
+    steps = _steps_of(context, sequence_id)
+    goal = context.store.goals.get(steps[0].view.action.goal_id)
+    is_met = goal is not None and goal.state is GoalState.ACHIEVED
+    return next_move(steps, _now(context), is_met=is_met)
+
+
+def _end(context: Context, sequence_id: str, end: SequenceEnd) -> None:
+    """Write down how a sequence ended, unless that is what was written down already."""
+    kept = context.store.facts.get(SEQUENCE_ENDS.of(sequence_id))
+    if kept is not None and kept.how == end.how:
+        return
+    detail = {"sequence": end.name, "goal": end.goal_id, "how": end.how, "reason": end.reason}
+    context.store.audit.append("loop", "sequence ended", sequence_id, detail)
+    context.store.facts.set(SEQUENCE_ENDS.of(sequence_id), end)
 
 
 def act_once(context: Context, view: ActionView, preregister: Preregister) -> Receipt | None:
@@ -194,6 +320,10 @@ def _receipt(context: Context, view: ActionView, status: ReceiptStatus, detail: 
     return Receipt(
         action_id=view.action.action_id, status=status, started_at=started_at, finished_at=now, detail=detail
     )
+
+
+def _skipped(context: Context, view: ActionView, reason: str) -> Receipt:
+    return _receipt(context, view, ReceiptStatus.SKIPPED, reason)
 
 
 def _finish(context: Context, action: Action, receipt: Receipt) -> Receipt | None:

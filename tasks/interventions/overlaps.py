@@ -29,23 +29,34 @@ def acts_of(
 ) -> tuple[Act, ...]:
     """Return the acts among finished actions; a failed one may have changed something before it failed.
 
-    `durations_s` says by action name for how long its effect is declared to last, None or no entry where not;
+    A sequence that was done is one act, from its first step on. `durations_s` says by action name for how long its
+    effect is declared to last, None or no entry where not;
     `undone_at` by action id when it was taken back.
     """
+    views = [view for view in views if view.touched and view.action.series and not view.action.dry_run]
+    # Oldest first, so that the first step of a sequence is the one that counts.
+    begun = {v.action.sequence_id: v.receipt.started_at for v in reversed(views) if v.action.sequence_id and v.receipt}
     return tuple(
         Act(
             view.action.action_id,
             view.action.name,
             view.action.series,
-            receipt.started_at,
+            begun.get(view.action.sequence_id, receipt.started_at),
             min(
                 works_until(view.action, receipt, None if view.action.undo_of else durations_s.get(view.action.name)),
                 undone_at.get(view.action.action_id, datetime.max.replace(tzinfo=UTC)),
             ),
         )
-        for view in views
-        if (receipt := view.touched) and view.action.series and not view.action.dry_run
+        for view in whole_sequences(views)
+        if (receipt := view.touched) and view.action.series
     )
+
+
+def whole_sequences(views: Iterable[ActionView]) -> list[ActionView]:
+    """Return acts, of a sequence that was done its last step alone: what its steps do is told together."""
+    views = list(views)
+    done = {view.action.sequence_id for view in views if view.action.steps and not view.action.is_middle_step}
+    return [view for view in views if not (view.action.is_middle_step and view.action.sequence_id in done)]
 
 
 def acted_in(frame: Frame, acts: Sequence[Act], series: str, judged: str) -> BoolArray:

@@ -9,7 +9,7 @@ from storage.actions import ActionView
 from storage.records import Frame
 from tasks.context import Context
 from tasks.interventions.effect_over_time import ActEffects, PassingAct, fit_effects
-from tasks.interventions.overlaps import Act, acts_of
+from tasks.interventions.overlaps import Act, acts_of, whole_sequences
 
 HISTORY_DAYS = 15
 
@@ -23,7 +23,7 @@ def passing_acts(context: Context) -> tuple[PassingAct, ...]:
     if not durations_s:
         return ()
     views = context.store.actions.finished(context.tick - timedelta(days=HISTORY_DAYS))
-    views = [view for view in views if view.action.name in durations_s and _is_act(view)]
+    views = whole_sequences(view for view in views if view.action.name in durations_s and _is_act(view))
     if not views:
         return ()
     latencies_s = {name: context.actions[name].latency_s for name in durations_s}
@@ -56,11 +56,11 @@ def _each(
     for view in views:
         action, receipt = view.action, view.receipt
         assert receipt is not None
-        for series in dict.fromkeys([str(action.series), *moved.get(action.name, ())]):
+        for series in dict.fromkeys([str(action.series), *moved.get(action.measured_as, ())]):
             yield PassingAct(
                 series,
                 action.action_id,
-                action.name,
+                action.measured_as,
                 receipt.started_at,
                 durations_s[action.name],
                 undone_at.get(action.action_id),

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from storage.actions import ActionView
 from storage.errors import ForeactError
 from storage.records import Action, Autonomy, ReceiptStatus, Strategy, stable_id
+from tasks.context import Context
 
 EXPIRES_AFTER = timedelta(days=1)
 MOST_TRIES = 3
@@ -32,6 +33,9 @@ def undo_of(view: ActionView, at: datetime, *, is_reversible: bool, tries_before
         "expires_at": at + EXPIRES_AFTER,
         "priority": 1.0,
         "dry_run": False,
+        "sequence_id": "",
+        "position": 0,
+        "steps": (),
     }
     return view.action.model_copy(update=changes)
 
@@ -69,6 +73,17 @@ def may_undo_unasked(view: ActionView, *, is_reversible: bool) -> bool:
     """Tell whether the loop may take an act back by itself: only what it knows was done."""
     is_done = view.receipt is not None and view.receipt.status is ReceiptStatus.SUCCEEDED
     return is_done and refusal_to_undo(view, is_reversible=is_reversible) is None
+
+
+def plan_undo(context: Context, view: ActionView, reason: str, *, tries_before: int = 0) -> Action:
+    """Record that an act is to be undone now; undoing is done, guarded and recorded like any action."""
+    action = view.action
+    is_reversible = context.actions[action.name].reversible
+    undo = undo_of(view, context.tick, is_reversible=is_reversible, tries_before=tries_before)
+    context.store.actions.append([undo], context.cycle_id)
+    detail = {"action": action.name, "target": action.target, "goal": action.goal_id, "reason": reason}
+    context.store.audit.append("loop", "undo planned", action.action_id, detail)
+    return undo
 
 
 def keeps_state(view: ActionView) -> bool:

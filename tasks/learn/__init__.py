@@ -4,15 +4,27 @@ from tasks.learn.beliefs import HierarchicalLearner, Learner, Observation, repla
 from tasks.learn.choice import choose
 from tasks.learn.depth_watch import watch_depth
 from tasks.learn.features import Situation
-from tasks.learn.knowledge import learned_strategies, measured_changes, planner_beliefs, realised_by_action
+from tasks.learn.knowledge import (
+    LearnedBeliefs,
+    beliefs_of_pairs,
+    learned_strategies,
+    measured_changes,
+    planner_beliefs,
+    realised_by_action,
+)
 from tasks.learn.outcome_rows import observations
+from tasks.learn.pair_beliefs import PairBeliefs, Synergy
 from tasks.learn.reports.insights import insights
 
 __all__ = [
     "HierarchicalLearner",
+    "LearnedBeliefs",
     "Learner",
     "Observation",
+    "PairBeliefs",
     "Situation",
+    "Synergy",
+    "beliefs_of_pairs",
     "choose",
     "insights",
     "learned_strategies",

@@ -69,7 +69,7 @@ def _watch_acts(context: Context) -> None:
     for view in context.store.actions.finished(since):
         action, row = view.action, rows.get(view.action.action_id)
         if view.touched and action.undo_of is None and (row is not None or action.action_id in taken_back):
-            key = f"action:{action.goal_type}:{action.name}"
+            key = f"action:{action.goal_type}:{action.measured_as}"
             metrics[key] = metric_of(action.series or "")
             acts[key].append((view.touched.finished_at, _seen(row)))
     for key, of_pair in sorted(acts.items()):

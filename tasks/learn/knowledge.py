@@ -13,6 +13,7 @@ from tasks.context import Context
 from tasks.learn.beliefs import HierarchicalLearner, Learner, Observation, restore
 from tasks.learn.features import Situation as Situation
 from tasks.learn.outcome_rows import OutcomeRow, observations
+from tasks.learn.pair_beliefs import PairBeliefs, SequenceOutcome
 from tasks.learn.reports.realised import RealisedGain
 from tasks.learn.strategy_advice import StrategyAdvice
 from tasks.maintenance import hour_of_day
@@ -72,6 +73,21 @@ def planner_beliefs(context: Context, off_usual_sd: Mapping[str, float]) -> Lear
     """Return what the planner is to believe at this tick, where goals' metrics stand out so far, by goal."""
     hour = hour_of_day(context.tick.timestamp(), context.zone)
     return LearnedBeliefs(current_learner(context), hour, off_usual_sd)
+
+
+def beliefs_of_pairs(context: Context, learner: Learner) -> PairBeliefs:
+    """Return what outcomes of sequences say of actions together, given what is believed of each alone."""
+    outcomes = context.store.outcomes.of_sequences()
+    acted_on = context.store.outcomes.acted_on() if outcomes else {}
+    rows = (OutcomeRow.of(each, targets=acted_on) for each in outcomes)
+    return PairBeliefs(tuple(_together(row, learner, context.zone) for row in rows if row.is_measured))
+
+
+def _together(row: OutcomeRow, learner: Learner, zone: tzinfo) -> SequenceOutcome:
+    at = Situation(row.goal_type, hour_of_day(row.at_s, zone), row.series, row.target)
+    anyway = float(learner.effects(at, [NOTHING])[0][0])
+    alone = tuple(learner.gain(at, name, NOTHING) for name in row.steps)
+    return SequenceOutcome(row.goal_type, row.steps, row.effect_sd_units - anyway, row.se_sd_units, alone)
 
 
 def learned_strategies(context: Context) -> StrategyAdvice:

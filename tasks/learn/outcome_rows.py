@@ -27,7 +27,8 @@ class OutcomeRow:
     epoch seconds. `claimed_ratio` is the relative change the handler itself reported, `measured_ratio` what
     was measured, `predicted_sd_units` what was believed of the action when it began, `past_windows` how many
     windows without an action it was held against, `harmed_guard` whether it made a guard metric worse, `series` what
-    it was to move, `target` what was acted on, empty where not known, `off_usual_sd` how far it stood out.
+    it was to move, `target` what was acted on, empty where not known, `off_usual_sd` how far it stood out. With `steps`
+    it is that of a sequence, which says nothing of one action alone.
     """
 
     outcome_id: str
@@ -52,6 +53,7 @@ class OutcomeRow:
     series: str = ""
     target: str = ""
     off_usual_sd: float = 0.0
+    steps: tuple[str, ...] = ()
 
     @property
     def did_harm(self) -> bool:
@@ -109,6 +111,7 @@ class OutcomeRow:
             outcome.series,
             (targets or {}).get(outcome.action_id, ""),
             float(outcome.evidence.get("off_usual_sd") or 0.0),
+            outcome.steps,
         )
 
 
@@ -137,7 +140,8 @@ def once_each(rows: Iterable[OutcomeRow]) -> list[OutcomeRow]:
 def observations(rows: Iterable[OutcomeRow], zone: tzinfo = UTC) -> list[Observation]:
     """Return what outcomes teach about actions, in the order given and each once; hours are those of a time zone.
 
-    An outcome without a number, or one that another action disturbed, teaches nothing.
+    An outcome without a number, or one that another action disturbed, teaches nothing; nor does that of a sequence of
+    any one action.
     """
     return [
         Observation(
@@ -152,7 +156,7 @@ def observations(rows: Iterable[OutcomeRow], zone: tzinfo = UTC) -> list[Observa
             row.off_usual_sd,
         )
         for row in once_each(rows)
-        if row.is_measured
+        if row.is_measured and not row.steps
     ]
 
 

@@ -100,7 +100,7 @@ def review_levels(context: Context, rows: Sequence[OutcomeRow]) -> int:
     A level that a person set in the configuration is where a pair starts, not where it must stay; `highest_level` is
     how far it may rise. Returns how many changed.
     """
-    pairs = sorted({(row.action, row.goal_type) for row in rows if row.action != NOTHING})
+    pairs = sorted({(row.action, row.goal_type) for row in rows if row.action != NOTHING and not row.steps})
     return sum(_review(context, rows, action, GoalType(goal_type)) for action, goal_type in pairs)
 
 
@@ -134,7 +134,7 @@ class PairStanding:
 def standings(known: Known, rows: Sequence[OutcomeRow]) -> list[PairStanding]:
     """Return where each pair stands that was ever planned, then each enabled action that was not, by action."""
     views = known.store.actions.latest(ACTIONS_LOOKED_AT)
-    pairs = {(row.action, row.goal_type) for row in rows} | {
+    pairs = {(row.action, row.goal_type) for row in rows if not row.steps} | {
         (view.action.name, str(view.action.goal_type)) for view in views if view.action.undo_of is None
     }
     planned = {action for action, _ in pairs}

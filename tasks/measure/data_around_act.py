@@ -51,6 +51,11 @@ class DataAroundAct:
         views = self.context.store.actions.finished(since)
         return acts_of(views, durations_s, self.context.store.actions.undone_at() if views else {})
 
+    def begun_at(self, action: Action, moment: datetime) -> datetime:
+        """Return when what an action completes began: at the moment given, or with the first step of its sequence."""
+        steps = self.context.store.actions.of_sequence(action.sequence_id) if action.sequence_id else []
+        return min([moment, *(view.receipt.started_at for view in steps if view.receipt is not None)])
+
     @cached_property
     def looked_at(self) -> datetime | None:
         """Return the tick at which acts were last looked at before this turn."""

@@ -56,6 +56,13 @@ def judge(around: DataAroundAct, act: MaturedAct) -> list[Outcome]:
     ]
 
 
+def with_the_last(context: Context, act: MaturedAct) -> Outcome:
+    """Return the outcome of a step that others follow: what they did together is measured with the last of them."""
+    place = f"step {act.action.position + 1} of {len(act.action.steps)}"
+    reason = f"it was {place} of a sequence, whose effect is measured with its last step"
+    return outcome_of(context, act, str(act.action.series), Effect(Verdict.CONFOUNDED, reason), {})
+
+
 def judge_early(around: DataAroundAct, act: MaturedAct) -> EarlyVerdict | None:
     """Return what is clear of an act on its target before its window is over; None while nothing is.
 
@@ -153,7 +160,8 @@ def outcome_of(
     return Outcome(
         outcome_id=stable_id("outcome", action.action_id, series),
         action_id=action.action_id,
-        action=action.name,
+        action=action.measured_as,
+        steps=() if action.is_middle_step else action.steps,
         goal_id=action.goal_id,
         goal_type=action.goal_type,
         strategy=action.strategy,

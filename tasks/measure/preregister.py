@@ -23,7 +23,7 @@ from storage.records import (
 )
 from tasks.context import Context
 from tasks.interventions.overlaps import acted_in
-from tasks.learn import planner_beliefs
+from tasks.learn import PairBeliefs, beliefs_of_pairs, planner_beliefs
 from tasks.measure.amount_history import amount_estimand
 from tasks.measure.data_around_act import DataAroundAct
 from tasks.measure.inference.counters import is_counter
@@ -43,9 +43,9 @@ MOST_SIDE_EFFECTS = 100
 def fix_before_act(context: Context, action: Action) -> Estimand | None:
     """Write down what an act will be judged by; to be called before it. None where no metric is aimed at or forecast.
 
-    An undo and a dry run are not judged.
+    An undo and a dry run are not judged, and of a sequence only the last step, for all of them.
     """
-    if action.undo_of or action.dry_run:
+    if action.undo_of or action.dry_run or action.is_middle_step:
         return None
     if action.series is None:
         estimand = amount_estimand(context, action, context.store.clock())
@@ -59,7 +59,7 @@ def fix_before_act(context: Context, action: Action) -> Estimand | None:
 def derive(around: DataAroundAct, action: Action, moment: datetime) -> Estimand | None:
     """Return what an act at a moment is to be judged by, from what was known then."""
     context, series = around.context, action.series
-    issued = context.store.forecasts.before(series, moment) if series else None
+    issued = context.store.forecasts.before(series, around.begun_at(action, moment)) if series else None
     if series is None or issued is None:
         return None
     cycle_id, forecast = issued
@@ -193,9 +193,14 @@ def _predicted(context: Context, action: Action) -> tuple[float, float] | None:
         goals=(goal,),
         objectives={},
         candidates={},
-        beliefs=planner_beliefs(context, off),
+        beliefs=(beliefs := planner_beliefs(context, off)),
         off_usual_sd=off,
+        pair_beliefs=beliefs_of_pairs(context, beliefs.learner) if action.steps else PairBeliefs(),
     )
-    declared, *_ = context.actions[action.name].variants(Candidate(action=action.name, target=action.target))
+    sequence = context.store.actions.of_sequence(action.sequence_id) if action.steps else []
+    parts = [view.action for view in sequence] or [action]
+    offers = [Candidate(action=part.name, target=part.target) for part in parts]
+    steps = [context.actions[each.action].variants(each)[0] for each in offers]
+    declared = Candidate(action=action.measured_as, steps=tuple(steps)) if sequence else steps[0]
     believed, doubt = effect_of(problem, declared, goal.goal)
     return (believed, doubt) if isfinite(believed) and isfinite(doubt) else None

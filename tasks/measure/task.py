@@ -15,7 +15,7 @@ from storage.records import Action, Estimand, Outcome, Verdict
 from tasks.context import Context
 from tasks.interventions.act_window import EARLIEST_STEPS, WATCHED_STEPS, watched_between
 from tasks.interventions.matured import MaturedAct, matured, under_way
-from tasks.interventions.undo import may_try_again, may_undo_unasked, undo_of
+from tasks.interventions.undo import may_try_again, may_undo_unasked, plan_undo
 from tasks.learn import watch_depth
 from tasks.measure.data_around_act import DataAroundAct
 from tasks.measure.grid import MetricGrid
@@ -23,7 +23,7 @@ from tasks.measure.inference.early_verdict import EarlyVerdict, looks_of
 from tasks.measure.inference.effect import Better, Effect
 from tasks.measure.inference.many_metrics import Role
 from tasks.measure.inference.watch_bound import WATCH_ALPHA, mixture_evidence, prior_evidence, z_of
-from tasks.measure.judge import judge, judge_early, measured_apart
+from tasks.measure.judge import judge, judge_early, measured_apart, with_the_last
 from tasks.measure.judge_amount import judge_amount
 from tasks.measure.preregister import better_of, derive, graver, named, recorded
 from tasks.monitor import LONGEST_STEP_S
@@ -48,13 +48,19 @@ def measure(context: Context) -> Outcomes:
     """Measure acts whose window has passed; undo at once what visibly made a guarded metric worse."""
     around, outcomes = DataAroundAct(context), list[Outcome]()
     for act in matured(context.store, context.tick, partial(derive, around)):
-        judged = [judge_amount(context, act)] if act.action.series is None else judge(around, act)
+        judged = _judged(context, around, act)
         context.store.outcomes.append(judged, context.cycle_id)
         outcomes += judged
     undos = watch_guards(context, around)
     tell_early(context, around)
     watch_depth(context, is_news=bool(outcomes or undos))
     return tuple(outcomes)
+
+
+def _judged(context: Context, around: DataAroundAct, act: MaturedAct) -> list[Outcome]:
+    if act.action.is_middle_step:
+        return [with_the_last(context, act)] if act.action.series else []
+    return [judge_amount(context, act)] if act.action.series is None else judge(around, act)
 
 
 def tell_early(context: Context, around: DataAroundAct) -> None:
@@ -247,14 +253,3 @@ def _is_surely_worse(effect: Effect) -> bool:
         return False
     spread_ratio = 1 / max(effect.standard_error_sd_units, 1e-6)
     return mixture_evidence(z_of(effect.p_value), spread_ratio) >= 1 / WATCH_ALPHA
-
-
-def plan_undo(context: Context, view: ActionView, reason: str, *, tries_before: int = 0) -> Action:
-    """Record that an act is to be undone now; undoing is done, guarded and recorded like any action."""
-    action = view.action
-    is_reversible = context.actions[action.name].reversible
-    undo = undo_of(view, context.tick, is_reversible=is_reversible, tries_before=tries_before)
-    context.store.actions.append([undo], context.cycle_id)
-    detail = {"action": action.name, "target": action.target, "goal": action.goal_id, "reason": reason}
-    context.store.audit.append("loop", "undo planned", action.action_id, detail)
-    return undo

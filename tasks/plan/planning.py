@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from storage.records import Candidate, GoalState, GoalView, Strategy
+from storage.records import GoalState, GoalView, Strategy
 from tasks.plan.optimise.columns import columns_of
 from tasks.plan.optimise.round import decide, prepare
 from tasks.plan.problem import Commitment, Dropped, PlanProblem, PlanResult
@@ -64,10 +64,10 @@ def kept_commitments(problem: PlanProblem, views: Sequence[GoalView]) -> tuple[d
 def _why_drop(problem: PlanProblem, view: GoalView | None, commitment: Commitment) -> str | None:
     if view is None:
         return "Its goal is closed."
-    planned = Candidate(action=commitment.action, target=commitment.target, params=dict(commitment.params))
+    planned = commitment.candidate
     key = offer_key(planned)
     if all(offer_key(each) != key for each in problem.candidates.get(view.goal.goal_id, ())):
-        return f"{commitment.action} is no longer offered for this goal"
+        return f"{planned.action} is no longer offered for this goal"
     step = step_for(problem, view, planned)
     if step is not None and (why := why_not(problem, view, planned, step)) is not None:
         return why

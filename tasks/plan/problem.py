@@ -23,9 +23,12 @@ from storage.records import (
     Plan,
     SeriesIndex,
     Strategy,
+    sequence_name,
 )
 from tasks.drivers.responses import Response
 from tasks.drivers.settable_amounts import AmountStep
+from tasks.interventions.declared_facts import DeclaredFacts, declared_facts
+from tasks.learn import PairBeliefs
 
 
 class EffectBeliefs(Protocol):
@@ -67,7 +70,8 @@ class Commitment:
     """An action planned or done earlier that still counts: its slot is taken, its metric settles until `until`.
 
     `is_started` tells whether it can no longer be reconsidered, `waits` whether a person is asked first.
-    Of an amount that it raised in the series `sets`, what was added works from `rises_until` on.
+    Of an amount that it raised in the series `sets`, what was added works from `rises_until` on. The first step of a
+    sequence that has not begun stands for all of them, `steps`.
     """
 
     action_id: str
@@ -83,6 +87,14 @@ class Commitment:
     waits: bool = False
     sets: str | None = None
     rises_until: datetime | None = None
+    steps: tuple[Candidate, ...] = ()
+
+    @property
+    def candidate(self) -> Candidate:
+        """Return what was planned."""
+        name = sequence_name(each.action for each in self.steps) if self.steps else self.action
+        params = {} if self.steps else dict(self.params)
+        return Candidate(action=name, target="" if self.steps else self.target, params=params, steps=self.steps)
 
 
 @dataclass(frozen=True)
@@ -129,7 +141,10 @@ class PlanProblem:
     `in_force_until` says by (action, series) until when an act works that the paths cannot show.
     `maintenance` holds spans (start, end) in which nothing is done, `informed` the goals that had their information
     action. `changes` are the measured changes of series by actions, (action, series) to mean and standard error in the
-    metric's unit, `unmeasured` the actions and the series of acts that await their measurement. `cycle_s` is the time
+    metric's unit, `unmeasured` the actions and the series of acts that await their measurement. `facts_held` are the
+    facts that hold now, of those that actions require and provide. With `tries_pairs` two actions may be tried as a
+    sequence though neither declares anything; `tried` are the (goal type, action) pairs that were measured,
+    `pair_beliefs` what is believed of actions together. `cycle_s` is the time
     to the next planning round: what begins before it cannot be left to it. An action that a person must approve is
     expected to wait `approval_latency_s` for it, at most a sixth of the horizon. Costs are on the scale of the loss: 1
     is an objective of severity 1 broken all the time by two sd.
@@ -165,6 +180,10 @@ class PlanProblem:
     capacity_latency_s: Mapping[str, float] = field(default_factory=dict)
     informed: frozenset[str] = frozenset()
     changes: Mapping[tuple[str, str], tuple[float, float]] = field(default_factory=dict)
+    facts_held: frozenset[str] = frozenset()
+    tries_pairs: bool = False
+    tried: frozenset[tuple[str, str]] = frozenset()
+    pair_beliefs: PairBeliefs = field(default_factory=PairBeliefs)
     unmeasured: frozenset[str] = frozenset()
     used_minutes: Mapping[tuple[str, str], float] = field(default_factory=dict)
     silent: frozenset[str] = frozenset()
@@ -202,6 +221,11 @@ class PlanProblem:
         limiting = [each for each in self.objectives.values() if each.kind.limits_values]
         known = self.forecast_series
         return tuple((each, known.series[place]) for each in limiting for place in known.meant(each.measured))
+
+    @cached_property
+    def declared(self) -> Mapping[str, DeclaredFacts]:
+        """Return the facts that actions declare, of those that declare any."""
+        return declared_facts(self.traits)
 
     @cached_property
     def measured_actions(self) -> frozenset[str]:

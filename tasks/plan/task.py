@@ -27,7 +27,7 @@ from storage.records import (
     ReceiptStatus,
     metric_of,
 )
-from tasks.authority import as_allowed_now, is_autonomous, level_now
+from tasks.authority import as_allowed_now, asks_first, is_autonomous, level_now
 from tasks.causes.in_words import on_cause
 from tasks.context import Context
 from tasks.drivers.in_force import amounts_now
@@ -35,10 +35,21 @@ from tasks.drivers.settable_amounts import amount_steps
 from tasks.forecast import Outlook
 from tasks.goals import leads_to_act
 from tasks.interventions.act_window import horizon_ends_at
+from tasks.interventions.declared_facts import declared_facts
 from tasks.interventions.effect_over_time import is_clock
-from tasks.learn import learned_strategies, measured_changes, planner_beliefs, realised_by_action
+from tasks.interventions.in_force import facts_in_force
+from tasks.learn import (
+    LearnedBeliefs,
+    PairBeliefs,
+    beliefs_of_pairs,
+    learned_strategies,
+    measured_changes,
+    planner_beliefs,
+    realised_by_action,
+)
 from tasks.maintenance import spans_between
 from tasks.plan import PlanProblem, Realised, make_plans
+from tasks.plan.composition import with_sequences
 from tasks.plan.flip_points import with_flip_points
 from tasks.plan.in_force import budgets_used, shares_budgets
 from tasks.plan.problem import Commitment, EffectBeliefs, PlanResult
@@ -116,7 +127,7 @@ def problem(context: Context, goals: tuple[GoalView, ...], outlook: Outlook) -> 
     names = {candidate.action for offered in candidates.values() for candidate in offered}
     spreads = _spreads(outlook)
     off = dict(_far_off(goals, outlook.frames, spreads))
-    used = budgets_used(context, objectives)
+    used, beliefs = budgets_used(context, objectives), _beliefs(context, off)
     question = PlanProblem(
         tick=context.tick,
         cycle_id=context.cycle_id,
@@ -124,7 +135,7 @@ def problem(context: Context, goals: tuple[GoalView, ...], outlook: Outlook) -> 
         goals=goals,
         objectives=objectives,
         candidates=candidates,
-        beliefs=_beliefs(context, off),
+        beliefs=beliefs,
         paths=known.paths,
         step_s={series: frame.step_s for frame in outlook.frames for series in frame.series},
         series_sd=spreads,
@@ -134,6 +145,10 @@ def problem(context: Context, goals: tuple[GoalView, ...], outlook: Outlook) -> 
         advice=learned_strategies(context) if options.enable_learning else None,
         realised=realised(context) if options.enable_learning else {},
         changes=measured_changes(context) if options.enable_learning else {},
+        facts_held=facts_in_force(context),
+        tries_pairs=options.try_pairs,
+        tried=context.store.outcomes.tried() if options.try_pairs else frozenset(),
+        pair_beliefs=_pair_beliefs(context, beliefs),
         unmeasured=_unmeasured(context),
         responses=driven.responses,
         capacities=driven.capacities,
@@ -158,7 +173,20 @@ def problem(context: Context, goals: tuple[GoalView, ...], outlook: Outlook) -> 
         silent=used.silent,
         given_up=used.given_up,
     )
-    return with_shares(question)
+    return with_shares(_asking_where_lost(context, with_sequences(question)))
+
+
+def _asking_where_lost(context: Context, question: PlanProblem) -> PlanProblem:
+    """Return the problem with sequences asking first that are out of their depth, as single actions do."""
+    offers = (each for offered in question.candidates.values() for each in offered)
+    composed = {each.action for each in offers if each.steps}
+    lost = {
+        (goal_type, name): Autonomy.APPROVE
+        for (goal_type, name), level in question.levels.items()
+        if name in composed and level is Autonomy.AUTO
+        if asks_first(context.store, goal_type, question.traits[name]) is not None
+    }
+    return replace(question, levels={**question.levels, **lost}) if lost else question
 
 
 def _is_planned(context: Context, view: ActionView) -> bool:
@@ -172,6 +200,14 @@ def _is_planned(context: Context, view: ActionView) -> bool:
 def _beliefs(context: Context, off_usual_sd: Mapping[str, float]) -> EffectBeliefs:
     """Return what was learned."""
     return planner_beliefs(context, off_usual_sd) if context.settings.executor.enable_learning else PriorBeliefs()
+
+
+def _pair_beliefs(context: Context, beliefs: EffectBeliefs) -> PairBeliefs:
+    """Return what was learned of actions together; nothing is read where no sequence can be offered."""
+    is_asked = context.settings.executor.try_pairs or bool(declared_facts(context.actions))
+    if not is_asked or not isinstance(beliefs, LearnedBeliefs):
+        return PairBeliefs()
+    return beliefs_of_pairs(context, beliefs.learner)
 
 
 def realised(context: Context) -> dict[str, Realised]:
@@ -279,12 +315,31 @@ def commitments(
     frames: tuple[Frame, ...],
     latency_s: Mapping[str, float] | None = None,
 ) -> tuple[Commitment, ...]:
-    """Return what was planned or done before and still counts; `latency_s` was seen, by the series that is set."""
-    return tuple(_commitment(context, view, frames, latency_s or {}) for view in views)
+    """Return what was planned or done before and still counts; `latency_s` was seen, by the series that is set.
+
+    Of a sequence that has not begun its first step stands for all.
+    """
+    sequences: dict[str, list[ActionView]] = {}
+    for view in views:
+        sequences.setdefault(view.action.sequence_id, []).append(view)
+    waiting = {key: mine for key, mine in sequences.items() if key and not any(map(_has_begun, mine))}
+    return tuple(
+        _commitment(context, view, frames, latency_s or {}, waiting.get(view.action.sequence_id, ()))
+        for view in views
+        if not (view.action.sequence_id in waiting and view.action.position)
+    )
+
+
+def _has_begun(view: ActionView) -> bool:
+    return view.intent is not None or view.receipt is not None
 
 
 def _commitment(
-    context: Context, view: ActionView, frames: tuple[Frame, ...], latency_s: Mapping[str, float]
+    context: Context,
+    view: ActionView,
+    frames: tuple[Frame, ...],
+    latency_s: Mapping[str, float],
+    steps: Sequence[ActionView] = (),
 ) -> Commitment:
     action, sets = view.action, context.actions[view.action.name].sets
     start = view.receipt.finished_at if view.receipt else action.due_at
@@ -299,10 +354,15 @@ def _commitment(
         params=action.params,
         strategy=action.strategy,
         # An undo is nobody's plan to reconsider, and a proposal is its proposer's.
-        is_started=view.receipt is not None or view.intent is not None or bool(action.undo_of or action.proposed_by),
+        # Nor is a later step, once the first of its sequence began.
+        is_started=_has_begun(view) or bool(action.undo_of or action.proposed_by or action.position),
         waits=view.approval is None and action.level is not Autonomy.AUTO,
         sets=sets,
         rises_until=_rises_until(context, view, sets, frames, latency_s) if sets and view.receipt else None,
+        steps=tuple(
+            Candidate(action=each.name, target=each.target, params=each.params)
+            for each in sorted((step.action for step in steps), key=lambda each: each.position)
+        ),
     )
 
 

@@ -24,6 +24,7 @@ TOLD = {
         "6. The report",
     ),
     "causes.py": ("shop → cart → db: +250 ms",),
+    "composed_plan.py": ("start_replica, then switch_over: done", "latency -"),
     "mcp_agent.py": ("asks a foreact that knows nothing yet", "There is no open goal"),
     "out_of_depth.py": (
         "after 12 acts that helped: evidence 0.5 of 250",

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from storage.records import Autonomy, Candidate, FloatArray, GoalType, GoalView, Strategy, selects
+from tasks.interventions.declared_facts import unmet
 from tasks.plan.problem import PlanProblem
 from tasks.plan.valuation.amounts import amount_of
 from tasks.plan.valuation.running_cost import cost_after, priced_amount
@@ -120,7 +121,7 @@ def _not_in_place_of_better(
         is_others = each.goal_id != view.goal.goal_id and each.series is not None and each.series == view.goal.series
         if not each.waits or not is_others:
             continue
-        offer = offer_key(Candidate(action=each.action, target=each.target, params=dict(each.params)))
+        offer = offer_key(each.candidate)
         promised = max((column.value for column in columns if column.offer == offer), default=0.0)
         worse = [column for column in columns if column.value < promised and column.offer != offer]
         reason = f"{each.action} is believed better and waits for an answer"
@@ -201,10 +202,12 @@ def resources_of(problem: PlanProblem, view: GoalView, candidate: Candidate) -> 
     cannot be told apart; and itself on this target for its cooldown. A driven series is exempt from the second, and so
     is the step of an amount: load does not wait for measurements.
     """
-    target = candidate.target or candidate.action
     settle = max(1, math.ceil(problem.settle_s / problem.slot_s))
-    cooldown = max(1, math.ceil(problem.traits_of(candidate.action).cooldown_s / problem.slot_s))
-    taken = [(f"target:{target}", 1), (f"cooldown:{candidate.action}:{target}", cooldown)]
+    taken: list[tuple[str, int]] = []
+    for each in candidate.steps or (candidate,):
+        target = each.target or each.action
+        cooldown = max(1, math.ceil(problem.traits_of(each.action).cooldown_s / problem.slot_s))
+        taken += [(f"target:{target}", 1), (f"cooldown:{each.action}:{target}", cooldown)]
     if view.goal.series is not None and not _is_of_amount(problem, view, candidate):
         taken.append((f"series:{view.goal.series}", settle))
     return tuple(taken)
@@ -232,12 +235,22 @@ def _forbidden(problem: PlanProblem, view: GoalView, candidate: Candidate) -> st
     level = problem.level(view.goal.goal_type, candidate.action)
     if level is Autonomy.OBSERVE:
         return f"its autonomy level for {view.goal.goal_type.value} is observe"
+    lacking = _lacking(problem, candidate)
+    if lacking is not None:
+        return lacking
     guarded = _guard_in_trouble(problem, view)
     if guarded is not None:
         return guarded
     if not all(map(math.isfinite, [candidate.cost, candidate.latency_s, *candidate.expected_effect.values()])):
         return "its cost, latency or expected effect is not a number"
     return None
+
+
+def _lacking(problem: PlanProblem, candidate: Candidate) -> str | None:
+    """Return which facts a candidate requires that do not hold; None where it may begin, as every sequence may."""
+    own = problem.declared.get(candidate.action)
+    missing = unmet(problem.facts_held, own.requires) if own and not candidate.steps else ()
+    return f"it requires {' and '.join(missing)}, which is not so now" if missing else None
 
 
 def _guard_in_trouble(problem: PlanProblem, view: GoalView) -> str | None:
@@ -270,13 +283,16 @@ def _open_slots(
 def _closures(problem: PlanProblem, view: GoalView, candidate: Candidate) -> list[tuple[datetime, datetime, str]]:
     """Return the spans (start, end) in which a candidate may not begin, and why."""
     closed = [(start, end, f"a maintenance window lasts until {moment(end)}") for start, end in problem.maintenance]
-    cool = problem.cooldown_until.get((candidate.action, candidate.target))
-    if cool is not None:
-        closed.append((problem.tick, cool, f"it is in its cooldown until {moment(cool)}"))
-    ends = problem.in_force_until.get((candidate.action, view.goal.series or ""))
-    if ends is not None:
-        closed.append((problem.tick, ends, f"the last {candidate.action} works until {moment(ends)}"))
-    target = candidate.target or candidate.action
+    parts = candidate.steps or (candidate,)
+    for part in parts:
+        cool = problem.cooldown_until.get((part.action, part.target))
+        if cool is not None:
+            name = part.action if candidate.steps else "it"
+            closed.append((problem.tick, cool, f"{name} is in its cooldown until {moment(cool)}"))
+        ends = problem.in_force_until.get((part.action, view.goal.series or ""))
+        if ends is not None:
+            closed.append((problem.tick, ends, f"the last {part.action} works until {moment(ends)}"))
+    targets = {part.target or part.action for part in parts}
     sets = problem.traits_of(candidate.action).sets
     for each in problem.standing:
         if each.rises_until is not None and each.sets == sets:
@@ -287,7 +303,7 @@ def _closures(problem: PlanProblem, view: GoalView, candidate: Candidate) -> lis
         if each.series is not None and each.series == view.goal.series and not _is_of_amount(problem, view, candidate):
             reason = f"{each.action} is still being measured on {each.series} until {moment(each.until)}"
             closed.append((each.start, each.until, reason))
-        elif (each.target or each.action) == target:
+        elif (target := each.target or each.action) in targets:
             slot_end = each.start + timedelta(seconds=problem.slot_s)
             closed.append((each.start, slot_end, f"{target} is in use by {each.action}"))
     return closed

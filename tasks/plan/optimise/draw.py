@@ -124,7 +124,8 @@ def _may_try(problem: PlanProblem, valuer: Valuer, column: Column, best_action: 
     is_last_resort = best_action == NOTHING and traits.risk != "high" and Autonomy(traits.level) is Autonomy.AUTO
     if not (problem.explore and (traits.may_be_explored or is_last_resort) and column.slot == 0):
         return False
-    is_measurable = not {column.action, series} & problem.unmeasured
+    acts = [each.action for each in column.candidate.steps] or [column.action]
+    is_measurable = not {*acts, series} & problem.unmeasured
     charged = column.worth.own_gain[0] - column.own_value
     return is_measurable and charged <= problem.margin * valuer.risk
 
@@ -168,7 +169,14 @@ def _values_drawn(problem: PlanProblem, valuer: Valuer, column: Column, normal: 
     effects = np.linspace(mean - 2.5 * sd, mean + 2.5 * sd, _GRID)
     gains = valuer.own_gains_at(column.candidate, column.slot, effects)
     charged = float(column.worth.own_gain[column.slot]) - column.value
-    return np.interp(mean + _CURIOSITY * sd * normal, effects, gains) - charged
+    return np.interp(mean + _curiosity_about(problem, valuer, column) * sd * normal, effects, gains) - charged
+
+
+def _curiosity_about(problem: PlanProblem, valuer: Valuer, column: Column) -> float:
+    """Return how much of the doubt counts: all of it for a sequence that was never measured, since no part tells it."""
+    names = [step.action for step in column.candidate.steps]
+    is_new = names and not problem.pair_beliefs.count(valuer.view.goal.goal_type, names)
+    return 1.0 if is_new else _CURIOSITY
 
 
 def _with_floor(shares: FloatArray, floor: float) -> FloatArray:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
+from typing import Any
 
 from storage.records import Action, Autonomy, Candidate, Decision, GoalView, Plan, Strategy, stable_id
 from tasks.plan.problem import PlanProblem
 from tasks.plan.valuation.amounts import amount_of
 from tasks.plan.valuation.stepped_amounts import step_for
+from tasks.plan.valuation.value import offer_key
 
 
 def action_of(
@@ -19,11 +21,15 @@ def action_of(
     strategy: Strategy,
     slot: int = 0,
     propensity: float = 1.0,
+    level: Autonomy | None = None,
 ) -> Action:
-    """Return the action that a decision leads to, with all that is needed to judge it afterwards."""
+    """Return the action that a decision leads to, with all that is needed to judge it afterwards.
+
+    `level` is what it may do where it is a step of something else.
+    """
     goal, objective = view.goal, problem.objective_of(view)
     is_aimed = _is_aimed(problem, view, candidate)
-    level = problem.level(goal.goal_type, candidate.action)
+    level = level or problem.level(goal.goal_type, candidate.action)
     due_at = problem.slot_at(slot)
     waits_for_a_person = level is not Autonomy.AUTO
     lasts_s = problem.approval_expires_s if waits_for_a_person else max(problem.expires_s, 2 * problem.slot_s)
@@ -53,6 +59,37 @@ def action_of(
         off_usual_sd=problem.off_usual_sd.get(goal.goal_id, 0.0),
         forecast_cycle_id=problem.cycle_id,
     )
+
+
+def steps_of(
+    problem: PlanProblem, view: GoalView, candidate: Candidate, *, strategy: Strategy, slot: int, propensity: float
+) -> list[Action]:
+    """Return the actions that a candidate leads to: itself, or the steps of a sequence, each due after the one before.
+
+    All steps have the level of the sequence, and the last is measured for all.
+    """
+    common: dict[str, Any] = {"strategy": strategy, "slot": slot, "propensity": propensity}
+    if not candidate.steps:
+        return [action_of(problem, view, candidate, **common)]
+    level, names = problem.level(view.goal.goal_type, candidate.action), tuple(each.action for each in candidate.steps)
+    sequence_id = stable_id("sequence", decision_id(problem, view), *map(offer_key, candidate.steps))
+    acts = [action_of(problem, view, step, **common, level=level) for step in candidate.steps]
+    return [
+        act.model_copy(
+            update={
+                "sequence_id": sequence_id,
+                "position": position,
+                "steps": names,
+                "due_at": act.due_at + timedelta(seconds=start_s),
+                "expires_at": act.expires_at + timedelta(seconds=start_s),
+                "dry_run": problem.traits_of(candidate.action).dry_run,
+                "horizon_s": act.horizon_s
+                if position + 1 < len(names)
+                else measured_for_s(problem, candidate) - start_s,
+            }
+        )
+        for position, (act, start_s) in enumerate(zip(acts, candidate.starts_s, strict=True))
+    ]
 
 
 def measured_for_s(problem: PlanProblem, candidate: Candidate) -> float:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from storage.records import NOTHING, Action, Alternative, Autonomy, Decision, GoalView, Plan
+from storage.records import NOTHING, Action, Alternative, Autonomy, Candidate, Decision, GoalView, Plan
 from tasks.plan.optimise.allocation_limits import Allocation
 from tasks.plan.optimise.columns import Blocked, Column
 from tasks.plan.optimise.draw import Draw
 from tasks.plan.optimise.round import Round
 from tasks.plan.problem import Dropped, PlanResult
-from tasks.plan.record.actions import action_of, decision_id, information_actions, plan_of
+from tasks.plan.record.actions import decision_id, information_actions, plan_of, steps_of
 from tasks.plan.record.explain import (
     contradictions,
     explain_act,
@@ -28,7 +28,7 @@ def write(round_: Round, dropped: Sequence[Dropped]) -> PlanResult:
     """Return the result of a round."""
     decisions = {view.goal.goal_id: decision_of(round_, view) for view in round_.views}
     acts = {
-        column.goal_id: _act(round_, column, decisions[column.goal_id])
+        column.goal_id: _acts(round_, column, decisions[column.goal_id])
         for column in round_.taken.columns
         if round_.commits(column)
     }
@@ -37,7 +37,7 @@ def write(round_: Round, dropped: Sequence[Dropped]) -> PlanResult:
     for view in round_.views:
         goal_id = view.goal.goal_id
         column = round_.served_by.get(goal_id)
-        mine = [acts.get(column.goal_id) if column else None, notes.get(goal_id)]
+        mine = [*(acts.get(column.goal_id, ()) if column else ()), notes.get(goal_id)]
         ids = [act.action_id for act in mine if act is not None]
         if ids:
             plans.append(plan_of(round_.problem, view, decisions[goal_id], ids))
@@ -45,7 +45,7 @@ def write(round_: Round, dropped: Sequence[Dropped]) -> PlanResult:
     return PlanResult(
         plans=tuple(plans),
         decisions=tuple(decisions.values()),
-        actions=(*acts.values(), *actions_by_id.values()),
+        actions=(*(act for steps in acts.values() for act in steps), *actions_by_id.values()),
         dropped=tuple(dropped),
         utility=round_.best_utility,
     )
@@ -78,9 +78,9 @@ def decision_of(round_: Round, view: GoalView) -> Decision:
     )
 
 
-def _act(round_: Round, column: Column, decision: Decision) -> Action:
+def _acts(round_: Round, column: Column, decision: Decision) -> list[Action]:
     view = next(view for view in round_.views if view.goal.goal_id == column.goal_id)
-    return action_of(
+    return steps_of(
         round_.problem,
         view,
         column.candidate,
@@ -143,7 +143,13 @@ def _alternative(column: Column, draw: Draw, reason: str = "") -> Alternative:
         cost=column.charged,
         slot=column.slot,
         reason=reason,
+        steps=_titles(column.candidate),
     )
+
+
+def _titles(candidate: Candidate) -> tuple[str, ...]:
+    titles = (step.action if step.target == step.action else f"{step.action} {step.target}" for step in candidate.steps)
+    return tuple(title.strip() for title in titles)
 
 
 def _refused(blocked: Blocked) -> Alternative:
@@ -154,6 +160,7 @@ def _refused(blocked: Blocked) -> Alternative:
         value=0.0,
         propensity=0.0,
         reason=blocked.reason,
+        steps=_titles(blocked.candidate),
     )
 
 

@@ -15,7 +15,7 @@ from tasks.plan.optimise.draw import Draw
 from tasks.plan.optimise.solve import solve_greedy, solve_milp
 from tasks.plan.problem import PlanProblem
 from tasks.plan.valuation.amounts import amount_of
-from tasks.plan.valuation.priors import declared_effect
+from tasks.plan.valuation.priors import declared_effect, effect_of
 from tasks.plan.valuation.stepped_amounts import step_for, step_story
 from tasks.text import limit, moment, number, percent, span, unit_of, value
 
@@ -71,6 +71,8 @@ def explain_act(
     assert column is not None
     when = "now" if column.slot == 0 else f"at {moment(problem.slot_at(column.slot))}"
     parts = [f"{named(problem, column.candidate)} {when}: {_because(problem, view, column, risk)}"]
+    if column.candidate.steps:
+        parts.append(_in_steps(problem, view, column.candidate))
     if len(column.serves) > 1:
         parts.append(f"It serves {len(column.serves)} goals at once.")
     if draw.wanted != draw.action:
@@ -84,6 +86,19 @@ def explain_act(
     if draw.propensity < 1.0:
         parts.append(f"It was drawn with a probability of {percent(draw.propensity)}.")
     return " ".join(parts)
+
+
+def _in_steps(problem: PlanProblem, view: GoalView, candidate: Candidate) -> str:
+    """Say what is done in which order, why not one of it alone, and what becomes of it where a step fails."""
+    names = [step.action for step in candidate.steps]
+    alone = [effect_of(problem, step, view.goal) for step in candidate.steps]
+    together, doubt = problem.pair_beliefs.together(view.goal.goal_type, names, alone)
+    apart = ", ".join(f"{name} {number(mean, 2)}" for name, (mean, _) in zip(names, alone, strict=True))
+    return (
+        f"It is a sequence of {len(names)} steps: alone they are believed to do {apart}, together "
+        f"{number(together, 2)} ± {number(doubt, 2)} sd. Each is checked before the next begins; if one fails, those "
+        "before are undone."
+    )
 
 
 def _because(problem: PlanProblem, view: GoalView, column: Column, risk: float) -> str:

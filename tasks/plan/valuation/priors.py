@@ -33,8 +33,12 @@ def effect_of(problem: PlanProblem, candidate: Candidate, goal: Goal) -> tuple[f
     What an action declares is the prior, and what was learned corrects it: the learner's posterior is divided by the
     prior that it started from and multiplied with the declared one. Without a declaration the learner's word stands as
     it is, unless the metric stands out of all that is usual: whoever listed an action for it means that it brings the
-    metric back, and half-way is what is believed at first.
+    metric back, and half-way is what is believed at first. A sequence does what its steps do alone, and what each pair
+    of them was learned to add.
     """
+    if candidate.steps:
+        alone = [effect_of(problem, step, goal) for step in candidate.steps]
+        return problem.pair_beliefs.together(goal.goal_type, [step.action for step in candidate.steps], alone)
     mean, sd = problem.beliefs.effect(candidate.action, goal, candidate.target)
     declared = declared_effect(candidate, goal, problem.series_sd.get(goal.series or ""))
     if declared is None:

@@ -37,14 +37,20 @@ def risk_of(excess: FloatArray) -> FloatArray:
     return _risk_of_losses(losses_of(excess))
 
 
-def risk_after(excess: FloatArray, effects: FloatArray, ramps: FloatArray) -> FloatArray:
+def risk_after(
+    excess: FloatArray, effects: FloatArray, ramps: FloatArray, beside: FloatArray | None = None
+) -> FloatArray:
     """Return the risk (n_starts,) of (n_paths, n_steps) when each path's effect lowers its excess along a ramp.
 
-    `effects` (n_paths,) are in standard deviations, `ramps` (n_starts, n_steps) say how much of them is there.
+    `effects` (n_paths,) are in standard deviations, `ramps` (n_starts, n_steps) say how much of them is there. What
+    lowers every path alike comes `beside` (n_starts, n_steps).
     """
     # Most of the time of planning goes here: in place, and without the steps that no path breaks whatever the effect.
-    could_break = excess.max(axis=0) > min(0.0, float(effects.min()))
+    least = min(0.0, float(effects.min())) + (0.0 if beside is None else min(0.0, float(beside.min())))
+    could_break = excess.max(axis=0) > least
     weights = (-_SLOPE * effects)[None, :, None] * ramps[:, None, could_break]
+    if beside is not None:
+        weights -= _SLOPE * beside[:, None, could_break]
     weights += _AT_BOUND + _SLOPE * excess[:, could_break]
     return _risk_of_losses(_summed(weights) / excess.shape[1])
 

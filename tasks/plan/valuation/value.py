@@ -64,8 +64,9 @@ class Worth:
 
 
 def offer_key(candidate: Candidate) -> str:
-    """Return what a candidate does, as text: equal for equal action, target and parameters."""
-    return _AS_TEXT([candidate.action, candidate.target, candidate.params])
+    """Return what a candidate does, as text: equal for equal action, target and parameters, of all its steps."""
+    steps = [[offer_key(step) for step in candidate.steps]] if candidate.steps else []
+    return _AS_TEXT([candidate.action, candidate.target, candidate.params, *steps])
 
 
 class Valuer:
@@ -113,7 +114,7 @@ class Valuer:
             gain = gain_of(self.problem, self.view, candidate, step)
             return self._worth_of_step(gain, candidate, step.to - step.now)
         effect = effect_of(self.problem, candidate, self.view.goal)
-        left = self._risk_after(candidate, self.outlook, effect)
+        left = self._risk_left(candidate, effect)
         shrink = shrink_of(self.problem.realised.get(candidate.action))
         saved = self.outlook.risk - left
         own = self.weight * np.where(saved > 0, shrink * saved, saved)
@@ -141,7 +142,7 @@ class Valuer:
 
         `effects` are in sd of the metric, toward the goal.
         """
-        left = [float(self._risk_after(candidate, self.outlook, (each, 0.0))[slot]) for each in effects.tolist()]
+        left = [float(self._risk_left(candidate, (each, 0.0))[slot]) for each in effects.tolist()]
         saved = self.outlook.risk - np.array(left)
         shrink = shrink_of(self.problem.realised.get(candidate.action))
         return np.asarray(self.weight * np.where(saved > 0, shrink * saved, saved))
@@ -200,7 +201,8 @@ class Valuer:
         self, candidate: Candidate, *, as_measured: bool = True
     ) -> Iterator[tuple[BoundFutures, tuple[float, float]]]:
         """Yield the bounds on other series that a candidate is believed to harm, and how."""
-        harms = harms_of(self.problem, candidate, self.view.goal, as_measured=as_measured)
+        parts, goal = (candidate, *candidate.steps), self.view.goal
+        harms = (each for part in parts for each in harms_of(self.problem, part, goal, as_measured=as_measured))
         for objective, series, mean, sd in harms:
             key = (objective.name, series)
             if key not in self._others:
@@ -209,15 +211,35 @@ class Valuer:
             if futures is not None:
                 yield futures, (mean, sd)
 
+    def _risk_left(self, candidate: Candidate, effect: tuple[float, float]) -> FloatArray:
+        """Return the goal's own risk (n_slots,) after a candidate of this effect, mean and sd.
+
+        Of a sequence each step does what it does alone from its own start; what they do more, and all that is
+        uncertain, comes once the last of them works.
+        """
+        outlook = self.outlook
+        if not candidate.steps or outlook.excess.size == 0:
+            return self._risk_after(candidate, outlook, effect)
+        beside, alone = np.zeros((self.problem.n_slots, len(outlook.times_s))), 0.0
+        for step, start_s in zip(candidate.steps, candidate.starts_s, strict=True):
+            mean, _ = effect_of(self.problem, step, self.view.goal)
+            late = step.model_copy(update={"latency_s": step.latency_s + start_s})
+            beside, alone = beside + mean * self._ramps(late, outlook), alone + mean
+        theta = effect[0] - alone + effect[1] * outlook.deviates
+        return risk_after(outlook.excess, theta, self._ramps(candidate, outlook), beside)
+
+    def _ramps(self, candidate: Candidate, outlook: BoundFutures) -> FloatArray:
+        """Return how much of a candidate's effect is there in each slot and step (n_slots, n_steps)."""
+        duration_s = self.problem.traits_of(candidate.action).duration_s
+        latency_s = candidate.latency_s + self._approval_s(candidate, float(outlook.times_s[-1]))
+        return ramps_of(outlook.times_s, self._starts_s, latency_s, duration_s)
+
     def _risk_after(self, candidate: Candidate, outlook: BoundFutures, effect: tuple[float, float]) -> FloatArray:
         theta = effect[0] + effect[1] * outlook.deviates
         if outlook.excess.size == 0:
             helped = float(np.clip(theta, -1.0, 1.0).mean()) * (1.0 - self._lateness(candidate))
             return np.clip(outlook.risk * (1.0 - helped), 0.0, 1.0)
-        duration_s = self.problem.traits_of(candidate.action).duration_s
-        latency_s = candidate.latency_s + self._approval_s(candidate, float(outlook.times_s[-1]))
-        ramp = ramps_of(outlook.times_s, self._starts_s, latency_s, duration_s)
-        return risk_after(outlook.excess, theta, ramp)
+        return risk_after(outlook.excess, theta, self._ramps(candidate, outlook))
 
     def _approval_s(self, candidate: Candidate, horizon_s: float) -> float:
         level = self.problem.level(self.view.goal.goal_type, candidate.action)

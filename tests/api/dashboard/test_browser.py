@@ -70,6 +70,7 @@ PAGES = (
     "/learning",
     "/whatif",
     "/rollout",
+    "/composed-plans",
     "/settings?all=true",
     "/audit?verify=true",
     "/backtests",

@@ -20,7 +20,7 @@ from storage import Store, open_store
 from storage.records import Action, Receipt, Sample
 from tasks.context import Context
 from tasks.execute.task import execute
-from tasks.measure.task import plan_undo
+from tasks.interventions.undo import plan_undo
 from tests.tasks.execute.acts import SERIES, TICK, goal_of, opening
 
 

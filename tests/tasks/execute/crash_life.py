@@ -18,7 +18,7 @@ from storage import Store, open_store
 from storage.records import Sample
 from tasks.context import Context
 from tasks.execute.task import execute
-from tasks.measure.task import plan_undo
+from tasks.interventions.undo import plan_undo
 from tests.tasks.execute.acts import SERIES, TICK, action_of, goal_of, opening
 
 Turn = Callable[[Context], Any]
