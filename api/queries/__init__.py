@@ -11,8 +11,8 @@ from api.queries import (
     outcomes,
     proposers,
     rollout,
-    shares,
     sequences,
+    shares,
     whatif,
 )
 
@@ -27,7 +27,7 @@ __all__ = [
     "outcomes",
     "proposers",
     "rollout",
-    "shares",
     "sequences",
+    "shares",
     "whatif",
 ]
