@@ -39,6 +39,7 @@ from storage.outcomes import OutcomeTable
 from storage.patterns import PatternTable
 from storage.private import write_private
 from storage.samples import SampleTable
+from storage.shared_leases import SharedLeaseTable
 
 T = TypeVar("T")
 
@@ -71,6 +72,7 @@ class Store:
         self.actions = ActionTable(engine, clock)
         self.outcomes = OutcomeTable(engine, clock)
         self.facts = FactTable(engine, clock)
+        self.shared = SharedLeaseTable(engine, clock)
         self.audit = AuditTrail(engine, clock, seal)
 
     def transaction(self) -> AbstractContextManager[None]:

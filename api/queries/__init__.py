@@ -11,6 +11,7 @@ from api.queries import (
     outcomes,
     proposers,
     rollout,
+    shared_budgets,
     whatif,
 )
 
@@ -25,5 +26,6 @@ __all__ = [
     "outcomes",
     "proposers",
     "rollout",
+    "shared_budgets",
     "whatif",
 ]

@@ -30,6 +30,7 @@ from api.queries.forecasts import (
 )
 from api.queries.goals import as_they_stand, awaits_approval, overview
 from api.queries.outcomes import monitoring
+from api.queries.shared_budgets import share_warnings
 from api.receipt_counts import ReceiptCounts
 from settings import VERSION, Settings
 from storage.actions import ActionView
@@ -90,7 +91,11 @@ def status(facade: Facade, receipts: ReceiptsSoFar | None = None) -> Status:
         last_cycle=cycles[0] if cycles else None,
         pending_approvals=sum(awaits_approval(view, receipts.now) for view in receipts.pending),
         configuration_trouble=facade.trouble,
-        warnings=[*said_of_names(facade.in_force, store), *(store.facts.get(TROUBLES) or ())],
+        warnings=[
+            *said_of_names(facade.in_force, store),
+            *(store.facts.get(TROUBLES) or ()),
+            *share_warnings(facade),
+        ],
         version=VERSION,
     )
 

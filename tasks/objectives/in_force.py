@@ -12,13 +12,15 @@ from storage.records import Objective
 from tasks.configured_actions import configured_traits
 from tasks.objectives.defaults import default_objectives, example_objectives
 from tasks.objectives.unheard import unheard
+from tasks.shared_limits import limits_in_force
 
-Origin = Literal["default", "example", "file", "by hand"]
+Origin = Literal["default", "example", "file", "by hand", "shared"]
 ORIGIN_IN_WORDS: Mapping[Origin, str] = {
     "default": "a default for this host",
     "example": "a default for the metrics of the documented examples",
     "file": "foreact.toml",
     "by hand": "a person, through the API",
+    "shared": "the share of a budget that several foreacts share",
 }
 BY_PEOPLE: frozenset[Origin] = frozenset({"file", "by hand"})
 """Where objectives come from that a person gave."""
@@ -54,7 +56,18 @@ def objectives_with_origin(settings: Settings, store: Store) -> dict[str, tuple[
             by_name.pop(name, None)
         else:
             by_name[name] = (objective, "by hand")
-    return by_name
+    return by_name | {each.name: (each, "shared") for each in _to_give_back(settings, store)}
+
+
+def _to_give_back(settings: Settings, store: Store) -> Iterable[Objective]:
+    """Return an objective for each shared amount of which more is held than may be: what leads back is a goal."""
+    return (
+        Objective(
+            name=f"shared-{limit.name}", metric=limit.sets, bound=limit.most, severity=1.0, description=limit.reason
+        )
+        for limit in limits_in_force(settings, store, store.clock())
+        if limit.is_exceeded and limit.sets is not None
+    )
 
 
 def said_of_names(settings: Settings, store: Store) -> list[str]:
