@@ -523,6 +523,10 @@ class SharedSettings(Section):
     """which of this foreact's actions draw on it: those that set one amount, or else acts, which are counted by the
     hour
     """
+    holders: tuple[str, ...] = ()
+    """the `agent.name` of all that share it, given where total is: nothing is added to what they hold before all have
+    been heard of. Where none are named everybody with a key may take part, and nothing is added within the first lease
+    """
     safe: float = Field(default=0, ge=0, allow_inf_nan=False)
     """what this foreact may hold without asking, and goes back to when the coordinator is lost"""
     key_file: Path | None = None

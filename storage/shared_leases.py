@@ -27,6 +27,7 @@ class SharedLease(Record):
     token: Column[int]
     holder: Column[str]
     instance: str
+    joined_at: Moment
     granted_at: Moment
     expires_at: Moment
     amount: float

@@ -19,7 +19,11 @@ NOTHING_SHARED = "Nothing is shared with other foreacts; a section [shared.NAME]
 def lease_terms(settings: SharedSettings) -> BudgetTerms:
     """Return what the rules of leases go by, as configured where a budget is granted."""
     return BudgetTerms(
-        settings.total or 0.0, settings.lease_seconds, settings.gives_way_seconds, settings.clock_margin_seconds
+        total=settings.total or 0.0,
+        lease_s=settings.lease_seconds,
+        gives_way_s=settings.gives_way_seconds,
+        margin_s=settings.clock_margin_seconds,
+        holders=settings.holders,
     )
 
 

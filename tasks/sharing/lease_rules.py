@@ -19,6 +19,9 @@ they do hold within that sum. The argument, step by step:
    lease. Only where what is held gives way by itself (`gives_way_s`) is the end of a lease enough to give its amount
    to others: after the length, that time and the margin. Anywhere else it takes the holder's word, or a person's.
 
+5. What is held by whom the ledger has not heard of is not counted. So nothing is added to what holders hold before all
+   have been heard of that the configuration names, or, where it names none, within the first lease of a budget.
+
 Gray and Cheriton 1989, "Leases: an efficient fault-tolerant mechanism for distributed file cache consistency"; fencing
 tokens as in Kleppmann 2017, "Designing Data-Intensive Applications", chapter 8.
 """
@@ -38,12 +41,16 @@ TURNS_A_LEASE = 2.5
 
 @dataclass(frozen=True)
 class BudgetTerms:
-    """How much of a budget there is, and by which times its leases go; see `SharedSettings`."""
+    """How much of a budget there is, and by which times its leases go; see `SharedSettings`.
+
+    `holders` are all that may take part; where none are named everybody may.
+    """
 
     total: float
     lease_s: float
     gives_way_s: float | None = None
     margin_s: float = 0.0
+    holders: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -94,17 +101,18 @@ def grant(
     """Return the lease that answers an offer: what is wanted for it, as far as all others leave room.
 
     `holdings` are the newest rows of all holders, by holder. A safe amount, once granted, stays as long as its holder
-    wants it; a new one waits for room. Raises `holder_taken` where another agent goes by that name, `stale_lease`
-    where the offer goes by an older lease than its holder has confirmed, and `ledger_older` where it goes by one that
-    was never given.
+    wants it; a new one waits for room. Raises `not_a_holder` where it may not take part, `holder_taken` where
+    another agent goes by that name, `stale_lease` where the offer goes by an older lease than its holder has confirmed,
+    and `ledger_older` where it goes by one that was never given.
     """
     before = holdings.get(offer.holder)
     before = None if before is None or before.is_released else before
-    _refuse(budget, before, offer)
+    _refuse(budget, terms, before, offer)
     others = [each for each in taking_part(holdings.values()) if each.holder != offer.holder]
     free = max(0.0, terms.total - sum(reserved(each, now, terms) for each in others))
     safe = min(offer.safe, free)
-    amount = min(max(wanted.amount, safe), free)
+    wanted_now = min(wanted.amount, offer.in_use) if is_gathering(terms, holdings, offer, now) else wanted.amount
+    amount = min(max(wanted_now, safe), free)
     newest = max([offer.acknowledged, *(each.token for each in holdings.values())])
     is_over = before is not None and _gave_way(before, now, terms)
     unconfirmed, unconfirmed_safe = _unconfirmed(before, offer, is_over=is_over)
@@ -113,6 +121,7 @@ def grant(
         token=newest + 1,
         holder=offer.holder,
         instance=offer.instance,
+        joined_at=before.joined_at if before is not None else now,
         granted_at=now,
         expires_at=now + timedelta(seconds=max(terms.lease_s, TURNS_A_LEASE * offer.turn_s)),
         amount=amount,
@@ -126,6 +135,15 @@ def grant(
         price=wanted.price,
         steps=offer.steps,
     )
+
+
+def is_gathering(terms: BudgetTerms, holdings: Mapping[str, SharedLease], offer: ShareOffer, now: datetime) -> bool:
+    """Tell whether somebody may hold some of a budget that was not heard of yet."""
+    heard = {each.holder for each in holdings.values()} | {offer.holder}
+    if terms.holders:
+        return not heard.issuperset(terms.holders)
+    first = min((each.joined_at for each in holdings.values()), default=now)
+    return now < first + timedelta(seconds=terms.lease_s)
 
 
 def _gave_way(lease: SharedLease, now: datetime, terms: BudgetTerms) -> bool:
@@ -147,7 +165,14 @@ def _unconfirmed(before: SharedLease | None, offer: ShareOffer, *, is_over: bool
     return max(before.amount, before.unconfirmed), max(before.safe, before.unconfirmed_safe)
 
 
-def _refuse(budget: str, before: SharedLease | None, offer: ShareOffer) -> None:
+def _refuse(budget: str, terms: BudgetTerms, before: SharedLease | None, offer: ShareOffer) -> None:
+    if terms.holders and offer.holder not in terms.holders:
+        raise ForeactError(
+            "not_a_holder",
+            f"{offer.holder} is not among the holders of {budget}: {', '.join(terms.holders)}.",
+            f"Add it to shared.{budget}.holders of the foreact that grants it, or correct its agent.name.",
+            status=403,
+        )
     if before is None:
         return
     release = f"If that one is gone for good: foreact shared {budget} --release {offer.holder} --note WHY."

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from random import Random
 
 import pytest
 from hypothesis import given, settings
@@ -16,16 +17,17 @@ from tasks.sharing.lease_rules import BudgetTerms, ShareOffer, WantedShare, gran
 START = datetime(2026, 3, 2, tzinfo=UTC)
 TOTAL = 10.0
 LEASE_S, GIVES_WAY_S, MARGIN_S = 150.0, 30.0, 20.0
+TERMS = BudgetTerms(TOTAL, LEASE_S, margin_s=MARGIN_S)
 
 
 def test_the_first_to_ask_gets_what_is_wanted_for_it_and_the_next_what_is_left() -> None:
-    ledger = Ledger(BudgetTerms(TOTAL, LEASE_S))
+    ledger = Ledger(TERMS)
     assert ledger.ask(ShareOffer("a", "1"), 7).amount == 7
     assert ledger.ask(ShareOffer("b", "2"), 7).amount == 3
 
 
 def test_a_shrunk_share_is_given_on_only_when_its_holder_has_confirmed_that_it_holds_less() -> None:
-    ledger = Ledger(BudgetTerms(TOTAL, LEASE_S))
+    ledger = Ledger(TERMS)
     first = ledger.ask(ShareOffer("a", "1"), 8)
     shrunk = ledger.ask(ShareOffer("a", "1", first.token, 8, 8), 3)
     assert shrunk.amount == 3
@@ -38,7 +40,7 @@ def test_a_shrunk_share_is_given_on_only_when_its_holder_has_confirmed_that_it_h
 
 def test_what_a_silent_holder_had_is_kept_for_it_unless_it_gives_way_by_itself() -> None:
     for gives_way_s, left in ((None, 2.0), (GIVES_WAY_S, 7.0)):
-        ledger = Ledger(BudgetTerms(TOTAL, LEASE_S, gives_way_s, MARGIN_S))
+        ledger = Ledger(replace(TERMS, gives_way_s=gives_way_s))
         ledger.ask(ShareOffer("a", "1", safe=1), 8)
         ledger.now += timedelta(seconds=LEASE_S + GIVES_WAY_S + MARGIN_S)
         assert ledger.ask(ShareOffer("b", "2"), 7).amount == 2, "until the very end of the margin"
@@ -47,12 +49,12 @@ def test_what_a_silent_holder_had_is_kept_for_it_unless_it_gives_way_by_itself()
 
 
 def test_a_lease_lasts_at_least_two_and_a_half_turns() -> None:
-    ledger = Ledger(BudgetTerms(TOTAL, LEASE_S))
+    ledger = Ledger(TERMS)
     assert ledger.ask(ShareOffer("a", "1", turn_s=600), 1).lasts == timedelta(seconds=1_500)
 
 
 def test_an_older_lease_than_was_confirmed_is_refused() -> None:
-    ledger = Ledger(BudgetTerms(TOTAL, LEASE_S))
+    ledger = Ledger(TERMS)
     first = ledger.ask(ShareOffer("a", "1"), 5)
     second = ledger.ask(ShareOffer("a", "1", first.token, 5), 5)
     ledger.ask(ShareOffer("a", "1", second.token, 5), 5)
@@ -62,7 +64,7 @@ def test_an_older_lease_than_was_confirmed_is_refused() -> None:
 
 
 def test_another_agent_of_the_same_name_and_a_lease_never_given_are_refused() -> None:
-    ledger = Ledger(BudgetTerms(TOTAL, LEASE_S))
+    ledger = Ledger(TERMS)
     ledger.ask(ShareOffer("a", "1"), 5)
     with pytest.raises(ForeactError) as refused:
         ledger.ask(ShareOffer("a", "other"), 5)
@@ -73,18 +75,44 @@ def test_another_agent_of_the_same_name_and_a_lease_never_given_are_refused() ->
 
 
 def test_more_than_there_is_found_in_use_gives_nobody_anything_until_it_is_over() -> None:
-    ledger = Ledger(BudgetTerms(TOTAL, LEASE_S))
+    ledger = Ledger(TERMS)
     ledger.ask(ShareOffer("a", "1", in_use=12), 4)
     assert ledger.ask(ShareOffer("b", "2", safe=2), 5).amount == 0
 
 
+def test_nothing_is_added_within_the_first_lease_so_that_all_who_hold_some_can_say_so() -> None:
+    ledger = Ledger(TERMS, is_begun=False)
+    assert ledger.ask(ShareOffer("a", "1", in_use=3, safe=1), 9).amount == 3
+    ledger.now += timedelta(seconds=LEASE_S - 1)
+    assert ledger.ask(ShareOffer("b", "2", in_use=4), 9).amount == 4
+    ledger.now += timedelta(seconds=1)
+    assert ledger.of("a", 9).amount == 6
+
+
+def test_where_holders_are_named_nothing_is_added_before_all_were_heard_of_and_no_other_takes_part() -> None:
+    ledger = Ledger(replace(TERMS, holders=("a", "b")), is_begun=False)
+    ledger.now += timedelta(days=1)
+    assert ledger.ask(ShareOffer("a", "1"), 9).amount == 0
+    assert ledger.ask(ShareOffer("b", "2", in_use=2), 3).amount == 3
+    assert ledger.of("a", 9).amount == 7
+    with pytest.raises(ForeactError) as refused:
+        ledger.ask(ShareOffer("c", "3"), 1)
+    assert refused.value.code == "not_a_holder"
+
+
 @dataclass
 class Ledger:
-    """The rows of a budget in memory, as a coordinator keeps them."""
+    """The rows of a budget in memory, as a coordinator keeps them: one that is begun has been there for a day."""
 
     terms: BudgetTerms
     now: datetime = START
     rows: dict[str, SharedLease] = field(default_factory=dict)
+    is_begun: bool = True
+
+    def __post_init__(self) -> None:
+        if self.is_begun:
+            gone = grant("budget", self.terms, {}, ShareOffer("gone", "0"), WantedShare(0), START - timedelta(days=1))
+            self.rows["gone"] = gone.model_copy(update={"is_released": True})
 
     def ask(self, offer: ShareOffer, wanted: float) -> SharedLease:
         lease = grant("budget", self.terms, self.rows, offer, WantedShare(wanted), self.now)
@@ -140,33 +168,25 @@ class Agent:
             self.asked_s, self.lasts_s = asked_s, lease.lasts.total_seconds()
 
 
-STEPS = st.lists(
-    st.tuples(
-        st.sampled_from(["ask", "ask lost", "ask late", "arrive", "act", "shrink", "die", "live", "wait", "restart"]),
-        st.integers(0, 3),
-        st.floats(0, 12, allow_nan=False),
-    ),
-    max_size=120,
-)
+ASKS = ("ask", "ask", "ask lost", "ask lost", "ask late")
+STEPS = (*ASKS, "arrive", "fill", "fill", "shrink", "shrink", "die", "live", "live", "wait")
 
 
-@settings(max_examples=300, deadline=None)
-@given(STEPS, st.booleans(), st.data())
-def test_the_sum_of_what_is_held_never_exceeds_the_budget(
-    steps: list[tuple[str, int, float]], gives_way: bool, data: st.DataObject
-) -> None:
-    ledger = Ledger(BudgetTerms(TOTAL, LEASE_S, GIVES_WAY_S if gives_way else None, MARGIN_S))
-    drift = st.floats(-0.9 * MARGIN_S / (LEASE_S + GIVES_WAY_S), 0.9 * MARGIN_S / (LEASE_S + GIVES_WAY_S))
+@settings(max_examples=1_000, deadline=None)
+@given(st.integers(0, 2**32), st.booleans())
+def test_the_sum_of_what_is_held_never_exceeds_the_budget(seed: int, gives_way: bool) -> None:
+    # Steps of even chance find far more overruns in wrong rules than lists that hypothesis makes.
+    rng = Random(seed)
+    ledger = Ledger(replace(TERMS, gives_way_s=GIVES_WAY_S if gives_way else None))
+    drift = 0.45 * MARGIN_S / (LEASE_S + GIVES_WAY_S)
     agents = [
-        Agent(str(n), data.draw(st.integers(0, 3)), data.draw(st.floats(-1e6, 1e6)), 1 + data.draw(drift) / 2)
-        for n in range(4)
+        Agent(str(number), rng.randint(0, 3), rng.uniform(-1e6, 1e6), 1 + rng.uniform(-drift, drift))
+        for number in range(2)
     ]
     true_s = 0.0
-    for what, number, size in steps:
-        agent = agents[number]
-        if what == "wait":
-            true_s += 10 * size
-        true_s += 1.0
+    for _ in range(60):
+        what, agent, size = rng.choice(STEPS), rng.choice(agents), rng.choice([0.0, 3.0, 8.0, 12.0])
+        true_s += 1.0 + (10 * size if what == "wait" else 0.0)
         ledger.now = START + timedelta(seconds=true_s)
         if gives_way:
             _give_way(agents, true_s)
@@ -186,8 +206,8 @@ def _take_step(what: str, agent: Agent, size: float, ledger: Ledger, true_s: flo
             agent.on_the_way.append((lease, asked_s))
     elif what == "arrive" and agent.on_the_way:
         agent.take(*agent.on_the_way.pop())
-    elif what == "act":
-        agent.held = max(min(size, agent.limit(true_s)), 0.0) if size > agent.held else size
+    elif what == "fill":
+        agent.held = max(agent.held, agent.limit(true_s))
     elif what == "shrink":
         agent.held = min(agent.held, agent.limit(true_s))
     elif what in {"die", "live"}:
