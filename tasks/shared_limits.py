@@ -76,18 +76,22 @@ def limit_of(name: str, terms: SharedSettings, share: Share | None, now: datetim
 
 
 def within_limits(actions: ActionsByName, limits: Iterable[ShareLimit]) -> ActionsByName:
-    """Return actions that offer no amount above a limit; where all are above it the least is left, to go down to."""
+    """Return actions that offer no amount above a limit; where all are above it the least is left, to go down to.
+
+    Where more is held than may be, the greatest amount within the limit alone is offered: to give back is not to give
+    up.
+    """
     limited = dict(actions)
     for limit in limits:
         for name in limit.actions:
             if name in actions and actions[name].amounts:
-                limited[name] = _up_to(actions[name], limit.most)
+                limited[name] = _within(actions[name], limit)
     return ActionsByName(limited)
 
 
-def _up_to(action: ActionHandler, most: float) -> ActionHandler:
-    amounts = tuple(amount for amount in action.amounts if amount <= most + 1e-9)
-    return replace(action, amounts=amounts or action.amounts[:1])
+def _within(action: ActionHandler, limit: ShareLimit) -> ActionHandler:
+    amounts = tuple(amount for amount in action.amounts if amount <= limit.most + 1e-9) or action.amounts[:1]
+    return replace(action, amounts=amounts[-1:] if limit.is_exceeded else amounts)
 
 
 def _amount(amount: float, terms: SharedSettings) -> str:

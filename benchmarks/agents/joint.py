@@ -113,7 +113,7 @@ def best_value(town: Town) -> float:
 
 
 def worth(severity: float, jobs: np.ndarray, workers: int) -> float:
-    """Return what a site gets in some minutes, in hours of an objective of severity 1 that holds, less what it costs."""
+    """Return what a site gets in some minutes, in hours of an objective of severity 1 that holds, less its costs."""
     return float((severity * (1.0 - loss_of(jobs, np.array(workers))) - UNIT_COST * workers).sum() / 60)
 
 

@@ -7,7 +7,7 @@ rest of the turn is none the worse for it.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -34,6 +34,7 @@ from tasks.stage import stage
 PATIENCE_S = 5.0
 
 Limits = tuple[ShareLimit, ...]
+Steps = tuple[tuple[float, float], ...]
 
 
 class GrantedLease(BaseModel):
@@ -57,13 +58,18 @@ def share(context: Context, goals: tuple[GoalView, ...], outlook: Outlook) -> Li
     """Ask anew for all that is shared with other agents, and return how far this one may go with each."""
     drawn = {name: each for name, each in context.settings.shared.items() if each.actions}
     known = amounts_now(context, outlook.frames, outlook.paths(), outlook.breaches) if drawn else None
-    return tuple(_asked_anew(context, name, each, goals, known) for name, each in drawn.items() if known is not None)
+
+    def steps_of(each: Drawn) -> Steps:
+        return _steps(each, goals, known, context) if known is not None else ()
+
+    return tuple(ask_anew(context, name, each, steps_of) for name, each in drawn.items())
 
 
-def _asked_anew(
-    context: Context, name: str, terms: SharedSettings, goals: Sequence[GoalView], known: AmountsNow
-) -> ShareLimit:
-    """Ask for one share; what goes wrong is kept in words, so that it is shown, and audited when it is news."""
+def ask_anew(context: Context, name: str, terms: SharedSettings, steps_of: Callable[[Drawn], Steps]) -> ShareLimit:
+    """Ask for one share, for which `steps_of` says what each further unit is worth; return how far it goes now.
+
+    What goes wrong is kept in words, so that it is shown, and audited when it is news.
+    """
     store = context.store
     before = share_in_force(store, name) or Share(instance=secrets.token_hex(8))
     # Kept before anything is asked: a lease that is granted to it must find it under the same name again.
@@ -74,7 +80,7 @@ def _asked_anew(
         drawn = drawn_of(context, name, terms)
         limit = limit_of(name, terms, before, store.clock())
         now = replace(before, sets=drawn.sets, in_use=most_held(context, drawn, max(before.in_use, limit.most)))
-        now = _granted(context, name, terms, _offer(context, terms, now, _steps(drawn, goals, known, context)), now)
+        now = _granted(context, name, terms, _offer(context, terms, now, steps_of(drawn)), now)
     except (CallFailedError, ForeactError, TransientError) as trouble:
         now = replace(now, trouble=f"{trouble}".rstrip("."))
     limit = limit_of(name, terms, now, store.clock())
@@ -88,9 +94,7 @@ def _asked_anew(
     return limit
 
 
-def _steps(
-    drawn: Drawn, goals: Sequence[GoalView], known: AmountsNow, context: Context
-) -> tuple[tuple[float, float], ...]:
+def _steps(drawn: Drawn, goals: Sequence[GoalView], known: AmountsNow, context: Context) -> Steps:
     """Return what each further unit is worth: of an amount by the forecast, of acts by the goals they could serve."""
     if drawn.sets is None:
         actions = [context.actions[name] for name in drawn.actions]

@@ -19,6 +19,7 @@ from tasks.drivers.responses import on_grid
 from tasks.drivers.settable_amounts import AmountsNow, AmountStep, unit_cost_of
 from tasks.plan.valuation.amount_backlog import few_of
 from tasks.plan.valuation.amount_schedule import losses_of_metric, risk_over_paths
+from tasks.plan.valuation.risk import excess_of
 
 Steps = tuple[tuple[float, float], ...]
 """(amount, value) in turn: so much more is worth so much more an hour."""
@@ -26,6 +27,8 @@ Steps = tuple[tuple[float, float], ...]
 _MOST_STEPS = 24
 _KEPT_RATIO = 0.5
 """What a unit that is in use saves is not known where no response is: half of what is at stake."""
+_HOPELESS_RATIO = 0.05
+"""How much of an objective is told apart where all of it is lost."""
 
 
 def marginal_steps(known: AmountsNow, sets: str, step: AmountStep | None) -> Steps:
@@ -67,8 +70,20 @@ def _saved(known: AmountsNow, objective: Objective, amounts: FloatArray) -> Floa
     response = on_grid(known.driven.responses[objective.name], step_s * size)
     spread = objective.spread or _spread_of(known, objective.measured) or max(abs(objective.bound), 1.0) * 0.1
     metrics = (response.metric(means, np.array(amount)) for amount in amounts.tolist())
-    losses = (losses_of_metric(metric, objective.bound, objective.side, spread) for metric in metrics)
+    losses = (_losses(objective, metric, spread) for metric in metrics)
     return objective.severity * (1.0 - np.array([float(risk_over_paths(each).mean()) for each in losses]))
+
+
+def _losses(objective: Objective, metric: FloatArray, spread: float) -> FloatArray:
+    """Return the losses of a metric, a little more the further it is beyond where the planner's end, at two sd.
+
+    Were all equal there, who falls short by far would seem to have no use for the next unit.
+    """
+    excess = excess_of(
+        np.nan_to_num(metric, nan=objective.bound, posinf=1e300), objective.bound, objective.side, spread
+    )
+    losses = losses_of_metric(metric, objective.bound, objective.side, spread)
+    return np.asarray(losses - _HOPELESS_RATIO * 2.0 / np.maximum(excess, 2.0))
 
 
 def _spread_of(known: AmountsNow, series: str) -> float:
