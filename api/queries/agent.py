@@ -30,7 +30,7 @@ from api.queries.forecasts import (
 )
 from api.queries.goals import as_they_stand, awaits_approval, overview
 from api.queries.outcomes import monitoring
-from api.queries.shared_budgets import share_warnings
+from api.queries.shared_budgets import said_of_shares, share_warnings
 from api.receipt_counts import ReceiptCounts
 from settings import VERSION, Settings
 from storage.actions import ActionView
@@ -96,6 +96,7 @@ def status(facade: Facade, receipts: ReceiptsSoFar | None = None) -> Status:
             *(store.facts.get(TROUBLES) or ()),
             *share_warnings(facade),
         ],
+        shared=said_of_shares(facade),
         version=VERSION,
     )
 

@@ -64,6 +64,14 @@ def share_warnings(facade: Facade) -> list[str]:
     return [each.sentence for each in own_shares(facade) if each.trouble] if facade.in_force.shared else []
 
 
+def said_of_shares(facade: Facade) -> list[str]:
+    """Return a sentence for each budget that is granted here, and each that is drawn on."""
+    if not facade.in_force.shared:
+        return []
+    shared = shared_budgets(facade)
+    return [*(each.sentence for each in shared.granted), *(each.sentence for each in shared.shares)]
+
+
 def _granted(facade: Facade, name: str, settings: SharedSettings) -> GrantedBudget:
     now, terms = facade.clock(), lease_terms(settings)
     leases = sorted(taking_part(facade.store.shared.newest(name).values()), key=lambda each: each.holder)

@@ -131,9 +131,9 @@ class _Loop:
         bare_turn(replace(context, ledger=ledger))
 
 
-def ledger_of(total: float, clock: TickClock, folder: Path, **terms: Any) -> Ledger:
-    """Return what asks a facade of this process, with a store in memory, that grants workers."""
-    settings = load_settings(folder, home=folder, shared={"workers": {"total": total, "unit": "workers", **terms}})
+def ledger_of(total: float, clock: TickClock, folder: Path, name: str = "workers", **terms: Any) -> Ledger:
+    """Return what asks a facade of this process, with a store in memory, that grants shares of something."""
+    settings = load_settings(folder, home=folder, shared={name: {"total": total, "unit": name, **terms}})
     facade = Facade(settings, open_store(clock=clock), cast(Trigger, None), clock, clock())
 
     def asked(name: str, offer: Mapping[str, Any]) -> Mapping[str, Any]:
