@@ -46,7 +46,7 @@ class Town:
     sites: int = 8
     total: int = 26
     history_minutes: int = 1_440
-    turns: int = 144
+    turns: int = 96
     seed: int = 0
 
     @property

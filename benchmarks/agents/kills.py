@@ -32,9 +32,9 @@ COORDINATOR = "coordinator"
 
 @dataclass(frozen=True)
 class KillResult:
-    """What was found after so many kills: the most that was held at once, and acts done twice.
+    """What was found after so many kills: the most that was held at once, acts done twice, receipts that are untrue.
 
-    `acts` were done, `moves` of them gave a worker to another holder than before; `tokens` leases were granted.
+    `acts` were done, with `rises` of them something was added; `leases` were granted.
     """
 
     kills: int
@@ -59,7 +59,7 @@ class KillResult:
         ]
 
 
-class Town:
+class KillTown:
     """The processes that may be killed, by name, started from one that has imported all they need."""
 
     def __init__(self, folder: Path, agents: int, total: int, rng: random.Random) -> None:
@@ -109,7 +109,7 @@ def run_kills(
 ) -> KillResult:
     """Kill so many processes, one after the other, and return what was found."""
     rng = random.Random(seed)
-    town = Town(folder, agents, total, rng)
+    town = KillTown(folder, agents, total, rng)
     ended: list[str] = []
     back_at: dict[str, float] = {}
     for name in (COORDINATOR, *town.names):
@@ -135,13 +135,13 @@ def run_kills(
     return _found(town, kills, ended)
 
 
-def _bring_back(town: Town, back_at: dict[str, float]) -> None:
+def _bring_back(town: KillTown, back_at: dict[str, float]) -> None:
     for name in [name for name, at_s in back_at.items() if time.monotonic() >= at_s]:
         del back_at[name]
         town.start(name)
 
 
-def _settle(town: Town, back_at: dict[str, float]) -> None:
+def _settle(town: KillTown, back_at: dict[str, float]) -> None:
     """Let all that were killed come back, and go on for a while."""
     deadline_s = time.monotonic() + LONG_AWAY_S + 3.0
     while time.monotonic() < deadline_s:
@@ -149,7 +149,7 @@ def _settle(town: Town, back_at: dict[str, float]) -> None:
         time.sleep(0.05)
 
 
-def _found(town: Town, kills: int, ended: list[str]) -> KillResult:
+def _found(town: KillTown, kills: int, ended: list[str]) -> KillResult:
     lines = town.pool.lines()
     marks = {str(line["act"]) for line in lines}
     untrue, rises = list(ended), 0

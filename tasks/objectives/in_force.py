@@ -56,17 +56,24 @@ def objectives_with_origin(settings: Settings, store: Store) -> dict[str, tuple[
             by_name.pop(name, None)
         else:
             by_name[name] = (objective, "by hand")
-    return by_name | {each.name: (each, "shared") for each in _to_give_back(settings, store)}
+    return by_name | {each.name: (each, "shared") for each in _of_shares(settings, store)}
 
 
-def _to_give_back(settings: Settings, store: Store) -> Iterable[Objective]:
-    """Return an objective for each shared amount of which more is held than may be: what leads back is a goal."""
+def _of_shares(settings: Settings, store: Store) -> Iterable[Objective]:
+    """Return an objective for each share of an amount: where more is held than may be, a goal leads back.
+
+    It stays while the share is kept, so that a goal for it can be achieved, but weighs next to nothing then.
+    """
     return (
         Objective(
-            name=f"shared-{limit.name}", metric=limit.sets, bound=limit.most, severity=1.0, description=limit.reason
+            name=f"shared-{limit.name}",
+            metric=limit.sets,
+            bound=limit.most,
+            severity=1.0 if limit.is_exceeded else 0.01,
+            description=limit.reason,
         )
         for limit in limits_in_force(settings, store, store.clock())
-        if limit.is_exceeded and limit.sets is not None
+        if limit.sets is not None and not limit.is_unknown
     )
 
 

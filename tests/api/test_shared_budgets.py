@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,6 @@ from tasks.sharing.task import over_http
 from tests.api.conftest import API, BASE, RecordingTrigger, TestClient
 from tests.api.test_access import add
 from tests.api.test_error_responses import assert_is_problem
-from tests.api.test_prefect_client import free_port
 from tests.api.test_process import facade
 
 WORKERS = {"total": 10, "unit": "workers", "holders": ["shop", "blog"]}
@@ -73,7 +72,7 @@ def test_what_is_refused_is_a_problem_with_a_plain_sentence(client: TestClient) 
     assert_refused(offer(client, "shop", acknowledged=9), 409, "ledger_older")
     unknown = client.post(f"{API}/shared/cranes/offer", json={"holder": "shop", "instance": "shop"})
     assert_refused(unknown, 404, "budget_unknown")
-    assert_refused(offer(client, "shop", steps=[[0, 1]]), 422, "body_invalid")
+    assert_refused(offer(client, "shop", steps=[[0, 1]]), 422, "request_invalid")
 
 
 def test_a_person_releases_a_holder_that_is_gone_with_a_reason_and_the_trail_tells(
@@ -96,9 +95,20 @@ def test_a_share_that_is_not_granted_anew_is_a_warning(
 ) -> None:
     terms = {"coordinator": "http://10.0.0.5:5003", "actions": ["scale"], "safe": 2, "unit": "workers"}
     drawing = load_settings(tmp_path, home=tmp_path, sampler={"enabled": False}, shared={"workers": terms})
-    share = Share("1", 7, 6, 2, tick, 60, in_use=6, sets="workers", trouble="it does not answer", is_lost=True)
+    share = Share(
+        "1",
+        7,
+        6,
+        2,
+        tick - timedelta(hours=1),
+        60,
+        in_use=6,
+        sets="workers",
+        trouble="it does not answer",
+        is_lost=True,
+    )
     store.facts.set(SHARES.of("workers"), share)
-    app = create_app(drawing, store=store, trigger=RecordingTrigger(), clock=lambda: tick.replace(hour=tick.hour + 1))
+    app = create_app(drawing, store=store, trigger=RecordingTrigger(), clock=lambda: tick)
     with TestClient(app, base_url=BASE) as asked:
         (own,) = asked.get(f"{API}/shared").json()["shares"]
         assert own["most"] == 2
@@ -133,4 +143,3 @@ def test_a_wrong_key_a_stranger_and_nobody_at_all_are_each_said_in_a_sentence(tm
             )
     with pytest.raises(CallFailedError, match="cannot be read"):
         over_http(settings, at.model_copy(update={"key_file": tmp_path / "none"}))("workers", asked)
-    assert free_port()

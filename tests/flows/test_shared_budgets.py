@@ -138,6 +138,19 @@ def test_a_lost_coordinator_means_the_safe_amount_once_the_lease_has_ended_and_i
     assert agent.verbs("share lost", "share not granted") == ["share not granted", "share lost"]
 
 
+def test_who_is_well_goes_down_to_what_is_safe_too_and_again_when_it_is_lost_again(tmp_path: Path, away: Away) -> None:
+    agent = Agent(tmp_path, away, workers=5, safe=3)
+    agent.site.demand[:] = 3.7
+    agent.turn(2)
+    for _ in range(2):
+        away.is_away = True
+        agent.turn(6)
+        assert agent.pool.held["site"] == 3
+        away.is_away = False
+        agent.turn(4)
+        assert agent.pool.held["site"] == 5
+
+
 def test_before_any_lease_nothing_is_added_and_nothing_need_be_given_back(tmp_path: Path, away: Away) -> None:
     away.is_away = True
     agent = Agent(tmp_path, away, workers=4)
