@@ -39,7 +39,7 @@ NAMES = ("shop", "mail", "reports")
 
 
 @dataclass
-class Site:
+class Place:
     """A load that goes up and down with the day, each at its own hours; a worker takes one job a minute."""
 
     name: str
@@ -78,7 +78,7 @@ def main() -> None:
             caller = Caller(Role.OPERATOR, lambda: str(offer["holder"]))
             return offer_share(facade, name, OfferIn.model_validate(offer), caller).model_dump()
 
-        agents = [(Site(name), open_store(clock=clock)) for name in NAMES]
+        agents = [(Place(name), open_store(clock=clock)) for name in NAMES]
         for turn in range(72):
             clock.now = START + (FIRST_MINUTE + turn * TURN) * MINUTE
             is_away = 42 <= turn < 50

@@ -238,7 +238,7 @@ class PlaceboFigures:
 
 
 @dataclass(frozen=True)
-class Share:
+class HeldShare:
     """What this agent may hold of a scarce thing that several share, as it last heard from whoever grants it.
 
     `token` is that of the lease, 0 before the first; `amount` may be held for `lasts_s` seconds from `asked_at` on, by
@@ -279,7 +279,7 @@ EARNED_LEVELS = Family(
 )
 SHARES = Family(
     "shared:",
-    TypeAdapter(Share),
+    TypeAdapter(HeldShare),
     "What this agent may hold of a scarce thing that several share, by its name",
     written_by=("tasks.sharing.task",),
     read_by=("tasks.shared_limits",),

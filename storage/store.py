@@ -34,12 +34,12 @@ from storage.events import EventTable
 from storage.facts import FactTable
 from storage.forecasts import ForecastTable
 from storage.goals import GoalTable
+from storage.ledger.shared_leases import SharedLeaseTable
 from storage.migrations import migrate
 from storage.outcomes import OutcomeTable
 from storage.patterns import PatternTable
 from storage.private import write_private
 from storage.samples import SampleTable
-from storage.shared_leases import SharedLeaseTable
 
 T = TypeVar("T")
 

@@ -21,7 +21,7 @@ from tasks.shared_limits import limits_in_force, within_limits
 StageDone = tuple[str, datetime, float, Mapping[str, Any]]
 """A stage's name, when it was done, how long it took in seconds, and what it came to."""
 
-Ledger = Callable[[str, Mapping[str, Any]], Mapping[str, Any]]
+AskLedger = Callable[[str, Mapping[str, Any]], Mapping[str, Any]]
 """Asks who grants a shared budget: its name and what is offered, as JSON, to the lease."""
 
 
@@ -37,7 +37,7 @@ class Context:
     settings: Settings
     cycle: Cycle
     actions: ActionsByName = field(default_factory=ActionsByName)
-    ledger: Ledger | None = None
+    ledger: AskLedger | None = None
     _held: list[StageDone] | None = None
 
     @property

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from handlers import ActionHandler, ActionsByName
 from settings import Settings, SharedSettings
 from storage import Store
-from storage.facts import SHARES, Share
+from storage.facts import SHARES, HeldShare
 from tasks.text import number
 
 
@@ -48,12 +48,12 @@ def limits_in_force(settings: Settings, store: Store, now: datetime) -> tuple[Sh
     return tuple(limit_of(name, each, shares.get(name), now) for name, each in drawn.items())
 
 
-def share_in_force(store: Store, name: str) -> Share | None:
+def share_in_force(store: Store, name: str) -> HeldShare | None:
     """Return what this agent last heard of its share of something; None before it first asked."""
     return store.facts.get(SHARES.of(name))
 
 
-def limit_of(name: str, terms: SharedSettings, share: Share | None, now: datetime) -> ShareLimit:
+def limit_of(name: str, terms: SharedSettings, share: HeldShare | None, now: datetime) -> ShareLimit:
     """Return the limit that a share sets at a moment of our own clock.
 
     A lease from the future was asked for before the clock was set back: how much of it is left is not known.

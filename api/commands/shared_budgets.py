@@ -12,7 +12,7 @@ from api.models.shared_budgets import LeaseGranted, OfferIn, ReleaseIn
 from api.queries.shared_budgets import lease_terms
 from settings import SharedSettings
 from storage.errors import ForeactError
-from storage.shared_leases import SharedLease
+from storage.ledger.shared_leases import SharedLease
 from tasks.plan.optimise.clearing import Claim, clear
 from tasks.sharing.lease_rules import BudgetTerms, ShareOffer, WantedShare, grant, reserved, taking_part
 

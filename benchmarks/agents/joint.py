@@ -29,7 +29,7 @@ from handlers.worlds.declared import DeclaredWorld
 from settings import Settings, load_settings
 from storage import Store, open_store
 from tasks.configured_actions import configured_actions, declared_actions
-from tasks.context import Ledger
+from tasks.context import AskLedger
 from tasks.plan.optimise.clearing import Claim, clear
 
 Rule = Literal["shared", "equal split", "first come"]
@@ -123,7 +123,7 @@ class _Loop:
     settings: Settings
     store: Store
 
-    def turn(self, tick: datetime, ledger: Ledger | None) -> None:
+    def turn(self, tick: datetime, ledger: AskLedger | None) -> None:
         declared = declared_actions(self.settings)
         world = DeclaredWorld(self.site, configured_actions(self.settings, declared))
         context = live_context(self.settings, self.store, tick, "simulation", actions=declared, world=world)
@@ -131,7 +131,7 @@ class _Loop:
         bare_turn(replace(context, ledger=ledger))
 
 
-def ledger_of(total: float, clock: TickClock, folder: Path, name: str = "workers", **terms: Any) -> Ledger:
+def ledger_of(total: float, clock: TickClock, folder: Path, name: str = "workers", **terms: Any) -> AskLedger:
     """Return what asks a facade of this process, with a store in memory, that grants shares of something."""
     settings = load_settings(folder, home=folder, shared={name: {"total": total, "unit": name, **terms}})
     facade = Facade(settings, open_store(clock=clock), cast(Trigger, None), clock, clock())

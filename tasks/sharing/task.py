@@ -19,9 +19,9 @@ from handlers.support.clocks import MOST_SKEW_S, skew_s, told_skew
 from handlers.support.http_calls import ask, client_of, refused, shown
 from settings import Settings, SharedSettings, browsable
 from storage.errors import ForeactError, TransientError
-from storage.facts import SHARES, Share
+from storage.facts import SHARES, HeldShare
 from storage.records import GoalView
-from tasks.context import Context, Ledger
+from tasks.context import AskLedger, Context
 from tasks.drivers.in_force import amounts_now
 from tasks.drivers.settable_amounts import AmountsNow, amount_steps
 from tasks.forecast import Outlook
@@ -71,7 +71,7 @@ def ask_anew(context: Context, name: str, terms: SharedSettings, steps_of: Calla
     What goes wrong is kept in words, so that it is shown, and audited when it is news.
     """
     store = context.store
-    before = share_in_force(store, name) or Share(instance=secrets.token_hex(8))
+    before = share_in_force(store, name) or HeldShare(instance=secrets.token_hex(8))
     # Kept before anything is asked: a lease that is granted to it must find it under the same name again.
     if not before.token and not before.trouble:
         store.facts.set(SHARES.of(name), before)
@@ -103,7 +103,9 @@ def _steps(drawn: Drawn, goals: Sequence[GoalView], known: AmountsNow, context: 
     return marginal_steps(known, drawn.sets, amount_steps(known).get(drawn.sets))
 
 
-def _offer(context: Context, terms: SharedSettings, share: Share, steps: tuple[tuple[float, float], ...]) -> ShareOffer:
+def _offer(
+    context: Context, terms: SharedSettings, share: HeldShare, steps: tuple[tuple[float, float], ...]
+) -> ShareOffer:
     return ShareOffer(
         holder=context.settings.agent.name,
         instance=share.instance,
@@ -116,7 +118,7 @@ def _offer(context: Context, terms: SharedSettings, share: Share, steps: tuple[t
     )
 
 
-def _granted(context: Context, name: str, terms: SharedSettings, offer: ShareOffer, share: Share) -> Share:
+def _granted(context: Context, name: str, terms: SharedSettings, offer: ShareOffer, share: HeldShare) -> HeldShare:
     """Ask for a lease and return the share by it, its length counted from before it was asked for."""
     asked_at = context.store.clock()
     ledger = context.ledger or over_http(context.settings, terms)
@@ -142,7 +144,7 @@ def _granted(context: Context, name: str, terms: SharedSettings, offer: ShareOff
     )
 
 
-def over_http(settings: Settings, terms: SharedSettings) -> Ledger:
+def over_http(settings: Settings, terms: SharedSettings) -> AskLedger:
     """Return what asks the foreact that grants a budget; it raises CallFailedError with a plain sentence."""
 
     def ask_for(name: str, offer: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -177,7 +179,7 @@ def _remedy(status: int, name: str, terms: SharedSettings) -> str:
     return ""
 
 
-def _tell(context: Context, name: str, before: Share, now: Share, limit: ShareLimit) -> None:
+def _tell(context: Context, name: str, before: HeldShare, now: HeldShare, limit: ShareLimit) -> None:
     """Write into the audit trail what is news: another amount, a lease that was lost, why nothing was answered."""
     detail = {"sentence": f"{limit.reason}.", "amount": limit.most, "lease": now.token, "in_use": now.in_use}
     if now.trouble and now.trouble != before.trouble:

@@ -14,7 +14,7 @@ from api.app import create_app
 from handlers.contract.results import CallFailedError
 from settings import Settings, SharedSettings, load_settings
 from storage import Store
-from storage.facts import SHARES, Share
+from storage.facts import SHARES, HeldShare
 from tasks.sharing.task import over_http
 from tests.api.conftest import API, BASE, RecordingTrigger, TestClient
 from tests.api.test_access import add
@@ -95,7 +95,7 @@ def test_a_share_that_is_not_granted_anew_is_a_warning(
 ) -> None:
     terms = {"coordinator": "http://10.0.0.5:5003", "actions": ["scale"], "safe": 2, "unit": "workers"}
     drawing = load_settings(tmp_path, home=tmp_path, sampler={"enabled": False}, shared={"workers": terms})
-    share = Share(
+    share = HeldShare(
         "1",
         7,
         6,

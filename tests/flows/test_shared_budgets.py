@@ -21,17 +21,17 @@ from settings import Settings, load_settings
 from storage import ForeactError, open_store
 from storage.records import Action, Autonomy, Receipt, ReceiptStatus
 from tasks.configured_actions import configured_actions, declared_actions
-from tasks.context import Context, Ledger
+from tasks.context import AskLedger, Context
 from tasks.shared_limits import limits_in_force, share_in_force
 
 NEEDS_EIGHT = 6.2
 TOWN = Town()
 
 
-class Agent:
+class SharingAgent:
     """A loop over a site that needs eight workers, a turn every five minutes, and what it asks for its share."""
 
-    def __init__(self, folder: Path, ledger: Ledger | None, workers: int = 2, **shared: Any) -> None:
+    def __init__(self, folder: Path, ledger: AskLedger | None, workers: int = 2, **shared: Any) -> None:
         self.clock = TickClock(START + 60 * MINUTE)
         self.pool = WorkerPool(100)
         self.pool.set("site", workers)
@@ -94,7 +94,7 @@ def _with(plain: Settings, folder: Path, shared: Mapping[str, Any]) -> Settings:
 class Away:
     """A ledger that can be cut off."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: AskLedger) -> None:
         self.ledger, self.is_away = ledger, False
 
     def __call__(self, name: str, offer: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -109,7 +109,7 @@ def away(tmp_path: Path) -> Away:
 
 
 def test_an_amount_rises_to_the_share_and_no_further_and_receipts_carry_the_token(tmp_path: Path, away: Away) -> None:
-    agent = Agent(tmp_path, away)
+    agent = SharingAgent(tmp_path, away)
     agent.turn(4)
     assert agent.pool.held["site"] == 5, "eight are needed, five are there"
     share = share_in_force(agent.store, "workers")
@@ -124,7 +124,7 @@ def test_an_amount_rises_to_the_share_and_no_further_and_receipts_carry_the_toke
 def test_a_lost_coordinator_means_the_safe_amount_once_the_lease_has_ended_and_its_share_when_it_is_back(
     tmp_path: Path, away: Away
 ) -> None:
-    agent = Agent(tmp_path, away, safe=3)
+    agent = SharingAgent(tmp_path, away, safe=3)
     agent.turn(3)
     away.is_away = True
     agent.turn(2)
@@ -139,7 +139,7 @@ def test_a_lost_coordinator_means_the_safe_amount_once_the_lease_has_ended_and_i
 
 
 def test_who_is_well_goes_down_to_what_is_safe_too_and_again_when_it_is_lost_again(tmp_path: Path, away: Away) -> None:
-    agent = Agent(tmp_path, away, workers=5, safe=3)
+    agent = SharingAgent(tmp_path, away, workers=5, safe=3)
     agent.site.demand[:] = 3.7
     agent.turn(2)
     for _ in range(2):
@@ -153,14 +153,14 @@ def test_who_is_well_goes_down_to_what_is_safe_too_and_again_when_it_is_lost_aga
 
 def test_before_any_lease_nothing_is_added_and_nothing_need_be_given_back(tmp_path: Path, away: Away) -> None:
     away.is_away = True
-    agent = Agent(tmp_path, away, workers=4)
+    agent = SharingAgent(tmp_path, away, workers=4)
     agent.turn(6)
     assert agent.pool.held["site"] == 4
     assert "No share of workers was granted yet" in agent.reason
 
 
 def test_an_act_that_was_planned_on_a_larger_share_is_refused_when_its_time_comes(tmp_path: Path, away: Away) -> None:
-    agent = Agent(tmp_path, away)
+    agent = SharingAgent(tmp_path, away)
     agent.turn(2)
     agent.tend(agent.due("action-late", "set_workers", {"amount": 9}))
     (receipt,) = agent.receipts("action-late")
@@ -171,7 +171,7 @@ def test_an_act_that_was_planned_on_a_larger_share_is_refused_when_its_time_come
 
 
 def test_what_takes_less_than_is_held_is_allowed_also_beyond_a_share(tmp_path: Path, away: Away) -> None:
-    agent = Agent(tmp_path, away, workers=7)
+    agent = SharingAgent(tmp_path, away, workers=7)
     agent.settings.kill_switch_path.parent.mkdir(exist_ok=True)
     agent.settings.kill_switch_path.touch()
     agent.turn(1)
@@ -183,7 +183,9 @@ def test_what_takes_less_than_is_held_is_allowed_also_beyond_a_share(tmp_path: P
 
 
 def test_acts_that_set_no_amount_are_counted_by_the_hour(tmp_path: Path) -> None:
-    agent = Agent(tmp_path, ledger_of(1, TickClock(START), tmp_path / "ledger", name="restarts", holders=["site"]))
+    agent = SharingAgent(
+        tmp_path, ledger_of(1, TickClock(START), tmp_path / "ledger", name="restarts", holders=["site"])
+    )
     declared = {"restart": {"candidates": [{}], "level": "auto", "goal_types": ["BOTTLENECK_PREVENTION"]}}
     terms = {"restarts": {"coordinator": "http://ledger", "actions": ["restart"], "unit": "restarts an hour"}}
     given = load_settings(tmp_path, home=tmp_path, shared=terms, actions=declared)
@@ -198,14 +200,14 @@ def test_acts_that_set_no_amount_are_counted_by_the_hour(tmp_path: Path) -> None
 
 
 def test_what_cannot_be_counted_is_said_and_nothing_is_asked_for(tmp_path: Path, away: Away) -> None:
-    agent = Agent(tmp_path, away, actions=["set_wrkers"])
+    agent = SharingAgent(tmp_path, away, actions=["set_wrkers"])
     agent.turn(1)
     assert "shared.workers names set_wrkers, and there is no such action" in agent.reason
     assert agent.verbs("share not granted") == ["share not granted"]
 
 
 def test_without_shared_budgets_a_turn_is_as_it_was(tmp_path: Path) -> None:
-    agent = Agent(tmp_path, None)
+    agent = SharingAgent(tmp_path, None)
     agent.settings = agent.settings.model_copy(update={"shared": {}})
     agent.turn(3)
     assert agent.pool.held["site"] >= 8

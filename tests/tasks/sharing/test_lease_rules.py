@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from storage.errors import ForeactError
-from storage.shared_leases import SharedLease
+from storage.ledger.shared_leases import SharedLease
 from tasks.sharing.lease_rules import BudgetTerms, ShareOffer, WantedShare, grant, reserved
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
@@ -21,13 +21,13 @@ TERMS = BudgetTerms(TOTAL, LEASE_S, margin_s=MARGIN_S)
 
 
 def test_the_first_to_ask_gets_what_is_wanted_for_it_and_the_next_what_is_left() -> None:
-    ledger = Ledger(TERMS)
+    ledger = LeaseBook(TERMS)
     assert ledger.ask(ShareOffer("a", "1"), 7).amount == 7
     assert ledger.ask(ShareOffer("b", "2"), 7).amount == 3
 
 
 def test_a_shrunk_share_is_given_on_only_when_its_holder_has_confirmed_that_it_holds_less() -> None:
-    ledger = Ledger(TERMS)
+    ledger = LeaseBook(TERMS)
     first = ledger.ask(ShareOffer("a", "1"), 8)
     shrunk = ledger.ask(ShareOffer("a", "1", first.token, 8, 8), 3)
     assert shrunk.amount == 3
@@ -40,7 +40,7 @@ def test_a_shrunk_share_is_given_on_only_when_its_holder_has_confirmed_that_it_h
 
 def test_what_a_silent_holder_had_is_kept_for_it_unless_it_gives_way_by_itself() -> None:
     for gives_way_s, left in ((None, 2.0), (GIVES_WAY_S, 7.0)):
-        ledger = Ledger(replace(TERMS, gives_way_s=gives_way_s))
+        ledger = LeaseBook(replace(TERMS, gives_way_s=gives_way_s))
         ledger.ask(ShareOffer("a", "1", safe=1), 8)
         ledger.now += timedelta(seconds=LEASE_S + GIVES_WAY_S + MARGIN_S)
         assert ledger.ask(ShareOffer("b", "2"), 7).amount == 2, "until the very end of the margin"
@@ -49,12 +49,12 @@ def test_what_a_silent_holder_had_is_kept_for_it_unless_it_gives_way_by_itself()
 
 
 def test_a_lease_lasts_at_least_two_and_a_half_turns() -> None:
-    ledger = Ledger(TERMS)
+    ledger = LeaseBook(TERMS)
     assert ledger.ask(ShareOffer("a", "1", turn_s=600), 1).lasts == timedelta(seconds=1_500)
 
 
 def test_an_older_lease_than_was_confirmed_is_refused() -> None:
-    ledger = Ledger(TERMS)
+    ledger = LeaseBook(TERMS)
     first = ledger.ask(ShareOffer("a", "1"), 5)
     second = ledger.ask(ShareOffer("a", "1", first.token, 5), 5)
     ledger.ask(ShareOffer("a", "1", second.token, 5), 5)
@@ -64,7 +64,7 @@ def test_an_older_lease_than_was_confirmed_is_refused() -> None:
 
 
 def test_another_agent_of_the_same_name_and_a_lease_never_given_are_refused() -> None:
-    ledger = Ledger(TERMS)
+    ledger = LeaseBook(TERMS)
     ledger.ask(ShareOffer("a", "1"), 5)
     with pytest.raises(ForeactError) as refused:
         ledger.ask(ShareOffer("a", "other"), 5)
@@ -75,13 +75,13 @@ def test_another_agent_of_the_same_name_and_a_lease_never_given_are_refused() ->
 
 
 def test_more_than_there_is_found_in_use_gives_nobody_anything_until_it_is_over() -> None:
-    ledger = Ledger(TERMS)
+    ledger = LeaseBook(TERMS)
     ledger.ask(ShareOffer("a", "1", in_use=12), 4)
     assert ledger.ask(ShareOffer("b", "2", safe=2), 5).amount == 0
 
 
 def test_nothing_is_added_within_the_first_lease_so_that_all_who_hold_some_can_say_so() -> None:
-    ledger = Ledger(TERMS, is_begun=False)
+    ledger = LeaseBook(TERMS, is_begun=False)
     assert ledger.ask(ShareOffer("a", "1", in_use=3, safe=1), 9).amount == 3
     ledger.now += timedelta(seconds=LEASE_S - 1)
     assert ledger.ask(ShareOffer("b", "2", in_use=4), 9).amount == 4
@@ -90,7 +90,7 @@ def test_nothing_is_added_within_the_first_lease_so_that_all_who_hold_some_can_s
 
 
 def test_where_holders_are_named_nothing_is_added_before_all_were_heard_of_and_no_other_takes_part() -> None:
-    ledger = Ledger(replace(TERMS, holders=("a", "b")), is_begun=False)
+    ledger = LeaseBook(replace(TERMS, holders=("a", "b")), is_begun=False)
     ledger.now += timedelta(days=1)
     assert ledger.ask(ShareOffer("a", "1"), 9).amount == 0
     assert ledger.ask(ShareOffer("b", "2", in_use=2), 3).amount == 3
@@ -101,7 +101,7 @@ def test_where_holders_are_named_nothing_is_added_before_all_were_heard_of_and_n
 
 
 @dataclass
-class Ledger:
+class LeaseBook:
     """The rows of a budget in memory, as a coordinator keeps them: one that is begun has been there for a day."""
 
     terms: BudgetTerms
@@ -130,7 +130,7 @@ class Ledger:
 
 
 @dataclass
-class Agent:
+class SkewedAgent:
     """A holder with a clock of its own, a lease on disk, an amount that is really held, and answers on their way.
 
     It may die at any moment and come back; while it is dead what it holds gives way after its lease, or not, as is
@@ -177,10 +177,10 @@ STEPS = (*ASKS, "arrive", "fill", "fill", "shrink", "shrink", "die", "live", "li
 def test_the_sum_of_what_is_held_never_exceeds_the_budget(seed: int, gives_way: bool) -> None:
     # Steps of even chance find far more overruns in wrong rules than lists that hypothesis makes.
     rng = Random(seed)
-    ledger = Ledger(replace(TERMS, gives_way_s=GIVES_WAY_S if gives_way else None))
+    ledger = LeaseBook(replace(TERMS, gives_way_s=GIVES_WAY_S if gives_way else None))
     drift = 0.45 * MARGIN_S / (LEASE_S + GIVES_WAY_S)
     agents = [
-        Agent(str(number), rng.randint(0, 3), rng.uniform(-1e6, 1e6), 1 + rng.uniform(-drift, drift))
+        SkewedAgent(str(number), rng.randint(0, 3), rng.uniform(-1e6, 1e6), 1 + rng.uniform(-drift, drift))
         for number in range(2)
     ]
     true_s = 0.0
@@ -196,7 +196,7 @@ def test_the_sum_of_what_is_held_never_exceeds_the_budget(seed: int, gives_way: 
         assert ledger.most() <= TOTAL + 1e-6
 
 
-def _take_step(what: str, agent: Agent, size: float, ledger: Ledger, true_s: float) -> None:
+def _take_step(what: str, agent: SkewedAgent, size: float, ledger: LeaseBook, true_s: float) -> None:
     if what in {"ask", "ask lost", "ask late"}:
         asked_s = agent.clock_s(true_s)
         lease = ledger.ask(agent.offer(), size)
@@ -215,7 +215,7 @@ def _take_step(what: str, agent: Agent, size: float, ledger: Ledger, true_s: flo
         agent.on_the_way.clear()
 
 
-def _give_way(agents: list[Agent], true_s: float) -> None:
+def _give_way(agents: list[SkewedAgent], true_s: float) -> None:
     """Let what is held beyond the safe amount give way, at the latest so long after a lease has ended."""
     for agent in agents:
         ended_s = agent.asked_s + agent.lasts_s

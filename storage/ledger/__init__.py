@@ -1,0 +1,1 @@
+"""What this facade grants of scarce things that several agents share."""
