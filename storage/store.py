@@ -22,7 +22,7 @@ from storage.actions import ActionTable
 from storage.audit import AuditTrail, Seal, seal_of
 from storage.copies import give_back_room
 from storage.cycles import CycleTable
-from storage.decisions import DecisionTable
+from storage.decisions import DecisionTable, SharedLeaseTable
 from storage.engine.bare import BareEngine
 from storage.engine.damage import damage_mark, is_damage, mend, mend_blank_log, salvage, torn_end
 from storage.engine.local import LocalEngine
@@ -34,7 +34,6 @@ from storage.events import EventTable
 from storage.facts import FactTable
 from storage.forecasts import ForecastTable
 from storage.goals import GoalTable
-from storage.ledger.shared_leases import SharedLeaseTable
 from storage.migrations import migrate
 from storage.outcomes import OutcomeTable
 from storage.patterns import PatternTable

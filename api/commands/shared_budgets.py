@@ -11,8 +11,8 @@ from api.facade import Facade
 from api.models.shared_budgets import LeaseGranted, OfferIn, ReleaseIn
 from api.queries.shared_budgets import lease_terms
 from settings import SharedSettings
+from storage.decisions import SharedLease
 from storage.errors import ForeactError
-from storage.ledger.shared_leases import SharedLease
 from tasks.plan.optimise.clearing import Claim, clear
 from tasks.sharing.lease_rules import BudgetTerms, ShareOffer, WantedShare, grant, reserved, taking_part
 

@@ -8,7 +8,7 @@ from typing import Literal
 from api.facade import Facade
 from api.models.shared_budgets import GrantedBudget, Holder, OwnShare, SharedBudgets
 from settings import SharedSettings
-from storage.ledger.shared_leases import SharedLease
+from storage.decisions import SharedLease
 from tasks.shared_limits import limits_in_force, share_in_force
 from tasks.sharing.lease_rules import BudgetTerms, reserved, taking_part
 from tasks.text import number

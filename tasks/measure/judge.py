@@ -15,7 +15,7 @@ from tasks.context import Context
 from tasks.interventions.matured import MaturedAct
 from tasks.measure.data_around_act import DataAroundAct
 from tasks.measure.grid import MetricGrid
-from tasks.measure.inference.claims import Claim, check_claims
+from tasks.measure.inference.claims import ClaimedChange, check_claims
 from tasks.measure.inference.counters import is_counter
 from tasks.measure.inference.early_verdict import EarlyVerdict, early_verdict
 from tasks.measure.inference.effect import Effect
@@ -125,7 +125,7 @@ def _outcome(
     role: Any,
     effect: Effect,
     grid: MetricGrid | None,
-    claims: Mapping[str, Claim],
+    claims: Mapping[str, ClaimedChange],
 ) -> Outcome:
     claim = claims.get(series, claims.get(series.partition("{")[0]))
     evidence = _evidence(context, act, series, role, effect, grid)
@@ -146,7 +146,7 @@ def outcome_of(
     evidence: dict[str, Any],
     *,
     role: Role = "target",
-    claim: Claim | None = None,
+    claim: ClaimedChange | None = None,
 ) -> Outcome:
     """Return an effect on one metric as the outcome that is kept."""
     action, receipt = act.action, act.receipt
@@ -179,7 +179,7 @@ def outcome_of(
     )
 
 
-def _remarks(act: MaturedAct, effect: Effect, role: Role, claim: Claim | None) -> list[str]:
+def _remarks(act: MaturedAct, effect: Effect, role: Role, claim: ClaimedChange | None) -> list[str]:
     """Say what a reader must know beside the number."""
     said = []
     if effect.is_measured and effect.observed_steps < effect.window_steps:

@@ -32,8 +32,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from storage.decisions import SharedLease
 from storage.errors import ForeactError
-from storage.ledger.shared_leases import SharedLease
 
 TURNS_A_LEASE = 2.5
 """So many turns of its holder a lease lasts at least: one that is missed must not end it."""

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from storage.decisions import SharedLease
 from storage.errors import ForeactError
-from storage.ledger.shared_leases import SharedLease
 from tasks.sharing.lease_rules import BudgetTerms, ShareOffer, WantedShare, grant, reserved
 
 START = datetime(2026, 3, 2, tzinfo=UTC)

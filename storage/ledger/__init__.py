@@ -1,1 +1,0 @@
-"""What this facade grants of scarce things that several agents share."""
