@@ -512,6 +512,48 @@ class TopologySettings(Section):
     """the metric that counts a component's requests, as in `requests`"""
 
 
+class SharedSettings(Section):
+    """One scarce thing that several foreacts share, as the one that grants it or one that holds a part of it."""
+
+    total: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    """how much of it there is; given in the one foreact that grants it"""
+    coordinator: str = Field(default="", pattern=r"^(https?://[^\s@?#]+)?$")
+    """the address of the foreact that grants it, as `http://10.0.0.5:5003`; left out where that is this one"""
+    unit: str = Field(default="units", min_length=1, max_length=40)
+    """what it is counted in, for people"""
+    actions: Annotated[tuple[str, ...], BeforeValidator(_one_is_a_list_of_one)] = ()
+    """which of this foreact's actions draw on it: those that set one amount, or else acts, which are counted by the
+    hour
+    """
+    holders: tuple[str, ...] = ()
+    """the `agent.name` of all that share it, given where total is: nothing is added to what they hold before all have
+    been heard of. Where none are named everybody with a key may take part, and nothing is added within the first lease
+    """
+    safe: float = Field(default=0, ge=0, allow_inf_nan=False)
+    """what this foreact may hold without asking, and goes back to when the coordinator is lost"""
+    key_file: Path | None = None
+    """file with an operator's API key for the coordinator (`foreact keys add NAME --role operator`)"""
+    lease_seconds: float = Field(default=900, gt=0, le=86_400)
+    """how long a grant holds unless it is renewed; at least two and a half turns of who asked"""
+    gives_way_seconds: float | None = Field(default=None, ge=0)
+    """how long after a lease has ended its holder is sure to be back at its safe amount **even if it has crashed**,
+    because what it holds gives way by itself; then the rest is given to others. Left out, what a silent holder had is
+    kept for it until it answers or a person releases it
+    """
+    clock_margin_seconds: float = Field(default=60, ge=0)
+    """by how much clocks may run apart, or be set, within a lease"""
+
+    @model_validator(mode="after")
+    def _has_one_coordinator(self) -> SharedSettings:
+        if (self.total is None) is not bool(self.coordinator):
+            raise ValueError(
+                "say either total, in the one foreact that grants it, or in all others coordinator, with its address"
+            )
+        if self.total is not None and self.safe > self.total:
+            raise ValueError("safe is more than there is in total")
+        return self
+
+
 class StorageSettings(Section):
     """How long rows are kept."""
 
@@ -550,6 +592,10 @@ class Settings(BaseSettings):
     server: ServerSettings = ServerSettings()
     storage: StorageSettings = StorageSettings()
     topology: TopologySettings = TopologySettings()
+    shared: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,59}$")], SharedSettings] = Field(
+        default_factory=dict
+    )
+    """scarce things that several foreacts share: [shared-budgets.md](shared-budgets.md)"""
     actions: dict[str, ActionSettings] = Field(default_factory=dict)
     """what each action may do: [below](#one-action-actionsname)"""
     sources: dict[str, dict[str, Any]] = Field(default_factory=dict)

@@ -21,7 +21,7 @@ from storage.private import without_login
 if TYPE_CHECKING:
     from api.prefect_client import Trigger
 
-READ_ANEW = ("agent", "forecasting", "executor", "actions", "alerts", "objectives", "use_default_objectives")
+READ_ANEW = ("agent", "forecasting", "executor", "actions", "alerts", "objectives", "use_default_objectives", "shared")
 """The parts of the configuration that a running facade takes over from a changed file."""
 
 

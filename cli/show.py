@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from tasks.text import span
+from tasks.text import number, span
 
 if TYPE_CHECKING:
     from flows.reports.results import BacktestReport, Comparison, ObjectiveFigures
@@ -123,6 +123,7 @@ def status(answer: Mapping[str, Any], is_live: bool, ahead: Mapping[str, Any]) -
         ("waiting for you", f"{waiting} to approve (foreact actions)" if waiting else "nothing"),
         ("goals", f"{answer['active_goals']} open, {counts['goals_created']} set, {counts['goals_achieved']} achieved"),
         ("actions", f"{counts['actions_executed']} executed, {counts['actions_failed']} failed"),
+        *(("shared", sentence) for sentence in answer.get("shared", ())),
         ("metrics", f"{counts['series_known']} recorded"),
         ("cycles", cycles),
         ("agent", f"{answer['agent']}, foreact {answer['version']}"),
@@ -395,6 +396,28 @@ def depth(answer: Mapping[str, Any]) -> None:
     """Print what is out of its depth, and why."""
     for each in answer["lost"]:
         say(f"{each['key']}: {each['reason']}")
+    if answer["note"]:
+        say(answer["note"])
+
+
+def shared(answer: Mapping[str, Any]) -> None:
+    """Print what is shared with other foreacts, and who holds how much until when."""
+    for each in answer["shares"]:
+        say(each["sentence"])
+    for budget in answer["granted"]:
+        say(budget["sentence"])
+        heads = ("holder", "share", "holds", "wanted", "until", "how it stands")
+        rows = [
+            (
+                each["holder"],
+                *(number(each[key], 3) for key in ("amount", "in_use", "wanted")),
+                f"{moment(each['until'])} UTC",
+                each["sentence"],
+            )
+            for each in budget["holders"]
+        ]
+        if rows:
+            table("", heads, rows, "")
     if answer["note"]:
         say(answer["note"])
 

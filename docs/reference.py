@@ -137,6 +137,13 @@ def objective(_: list[str]) -> str:
     return table(("key", "default", "meaning"), rows)
 
 
+def shared(_: list[str]) -> str:
+    """Return what can be said of something that several foreacts share."""
+    from settings import SharedSettings
+
+    return table(("key", "default", "meaning"), [(f"`{name}`", *rest) for name, *rest in keys(SharedSettings)])
+
+
 def rest(_: list[str]) -> str:
     """Return every address by what it is about."""
     from api.app import create_app
@@ -311,7 +318,7 @@ def figures(_: list[str]) -> str:
 
 
 BLOCKS: dict[str, Callable[[list[str]], str]] = {
-    each.__name__: each for each in (settings, traits, actions, sources, objective, rest, codes, figures)
+    each.__name__: each for each in (settings, traits, actions, sources, objective, shared, rest, codes, figures)
 }
 
 if __name__ == "__main__":

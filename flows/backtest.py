@@ -100,6 +100,7 @@ def _pace_s(asked_s: float, start: datetime, end: datetime) -> float:
 
 def _with_objectives(settings: Settings, store: Store) -> Settings:
     """Return settings that hold the objectives in force, those set by hand included."""
+    settings = settings.model_copy(update={"shared": {}})
     objectives = objectives_in_force(settings, store)
     return settings.model_copy(update={"objectives": objectives, "use_default_objectives": False})
 

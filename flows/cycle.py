@@ -3,9 +3,10 @@
     monitor → patterns → forecast → goals → plan → execute → measure → learn
 
 `turn` is the whole loop. It measures what the last turns did before it forecasts, so that nothing is foretold from a
-history that still holds an act's effect, and an undo that is due is carried out at once. It runs in three ways: as
-Prefect tasks in the flow `cycle`, and as plain functions in a notebook and in replay and simulation. `second_half`
-measures, executes and learns; the flow `tend` runs it between cycles when something is due.
+history that still holds an act's effect, and an undo that is due is carried out at once. What several agents share is
+asked for before the plan is made. It runs in three ways: as Prefect tasks in the flow `cycle`, and as plain functions
+in a notebook and in replay and simulation. `second_half` measures, executes and learns; the flow `tend` runs it between
+cycles when something is due.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from tasks.measure.task import measure
 from tasks.monitor.task import monitor
 from tasks.patterns.task import patterns
 from tasks.plan.task import plan
+from tasks.sharing.task import share
 
 Run = Callable[..., Any]
 
@@ -50,6 +52,8 @@ def turn(run: Run, context: Context) -> None:
     run(measure, context)
     outlook = run(forecast, context, frames, found_patterns, _shards_with(run, context))
     open_goals = run(goals, context, outlook, found_patterns)
+    if context.settings.shared:
+        run(share, context, open_goals, outlook)
     run(plan, context, open_goals, outlook)
     run(execute, context, acting(run))
     run(learn, context)

@@ -52,6 +52,8 @@ def simulate(
     moments = list(ticks)
     if not moments:
         raise ValueError("a simulation needs at least one tick")
+    # What is shared with other agents is held in earnest: a rehearsal asks for none of it.
+    settings = settings.model_copy(update={"shared": {}})
     clock = TickClock(moments[0])
     kept = store if isinstance(store, Store) else open_store(store, clock)
     handlers, proposing = _with_actions(world, settings, actions)

@@ -289,6 +289,32 @@ class BudgetShares:
     cycle_id: str = ""
 
 
+@dataclass(frozen=True)
+class HeldShare:
+    """What this agent may hold of a scarce thing that several share, as it last heard from whoever grants it.
+
+    `token` is that of the lease, 0 before the first; `amount` may be held for `lasts_s` seconds from `asked_at` on, by
+    our own clock, and `safe` for good. `instance` tells this agent from another of its name, `in_use` is what it last
+    said it holds, `wanted` what would be best for all together, `price` what one more would be worth. `sets` is the
+    amount that is shared, None where acts are. `trouble` says why the last question was not answered, "" where it was,
+    `note` what people should know of an answer; `is_lost` tells that people know of the end of the lease.
+    """
+
+    instance: str
+    token: int = 0
+    amount: float = 0.0
+    safe: float = 0.0
+    asked_at: Moment | None = None
+    lasts_s: float = 0.0
+    in_use: float = 0.0
+    wanted: float = 0.0
+    price: float = 0.0
+    sets: str | None = None
+    trouble: str = ""
+    note: str = ""
+    is_lost: bool = False
+
+
 MODE = Fact(
     "mode.autonomous",
     TypeAdapter(Switch),
@@ -302,6 +328,13 @@ EARNED_LEVELS = Family(
     "What a pair, as `GOAL_TYPE:action`, may do as it earned",
     written_by=("tasks.authority",),
     read_by=("tasks.authority",),
+)
+SHARES = Family(
+    "shared:",
+    TypeAdapter(HeldShare),
+    "What this agent may hold of a scarce thing that several share, by its name",
+    written_by=("tasks.sharing.task",),
+    read_by=("tasks.shared_limits",),
 )
 OUT_OF_DEPTH = Family(
     "depth:",

@@ -140,6 +140,12 @@ RULES = (
         f"{_COMPUTED} AND plan_id NOT IN (SELECT body->>'$.plan_id' FROM actions)",
         "no act came of it, or that is gone",
     ),
+    RetentionRule(
+        "shared_leases",
+        """recorded_at < $superseded AND token NOT IN (SELECT max(newer.token) FROM shared_leases newer
+           WHERE newer.budget = shared_leases.budget GROUP BY newer.holder)""",
+        "a later lease of its holder is in force",
+    ),
     RetentionRule("audit", None, "old lines move into archives, which `AuditTrail.archive` writes"),
     RetentionRule("schema_versions", None, "a row a release"),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, tzinfo
@@ -16,20 +16,28 @@ from storage import Store
 from storage.actions import ActionView
 from storage.records import Autonomy, Cycle, GoalType, ReceiptStatus
 from tasks.authority import is_autonomous, level_in_force
+from tasks.shared_limits import limits_in_force, within_limits
 
 StageDone = tuple[str, datetime, float, Mapping[str, Any]]
 """A stage's name, when it was done, how long it took in seconds, and what it came to."""
 
+AskLedger = Callable[[str, Mapping[str, Any]], Mapping[str, Any]]
+"""Asks who grants a shared budget: its name and what is offered, as JSON, to the lease."""
+
 
 @dataclass(frozen=True)
 class Context:
-    """The store, the world, the settings, the turn and the actions as configured; the same live and replayed."""
+    """The store, the world, the settings, the turn and the actions as configured; the same live and replayed.
+
+    `ledger` is asked for shares of what several agents share; None asks over the network, as configured.
+    """
 
     store: Store
     world: World
     settings: Settings
     cycle: Cycle
     actions: ActionsByName = field(default_factory=ActionsByName)
+    ledger: AskLedger | None = None
     _held: list[StageDone] | None = None
 
     @property
@@ -50,6 +58,11 @@ class Context:
     def level(self, goal_type: GoalType, action: str) -> Autonomy:
         """Return what the loop may do with a pair: as earned since it was configured, as configured, or by default."""
         return level_in_force(self.store, goal_type, self.actions[action])
+
+    def within_shares(self) -> Context:
+        """Return it with actions that offer no more of what is shared with others than this agent may hold now."""
+        limits = limits_in_force(self.settings, self.store, self.store.clock())
+        return replace(self, actions=within_limits(self.actions, limits)) if limits else self
 
     def finished(self, since: datetime) -> list[ActionView]:
         """Return the actions that ended after a moment, oldest first, as what limits further acts.

@@ -49,6 +49,10 @@ def _goals(summary: Summary) -> str:
     return f"{counted(count, 'goal is', 'goals are')} open." if count else "No goal is open."
 
 
+def _share(summary: Summary) -> str:
+    return " ".join(f"{each}." for each in summary.get("shares", ()))
+
+
 def _plan(summary: Summary) -> str:
     actions = [str(each) for each in summary.get("actions", ())]
     if actions:
@@ -83,6 +87,7 @@ _SENTENCES: Mapping[str, Callable[[Summary], str]] = {
     "measure": _measure,
     "forecast": _forecast,
     "goals": _goals,
+    "share": _share,
     "plan": _plan,
     "execute": _execute,
     "learn": _learn,

@@ -58,6 +58,8 @@ SHARED_NAMES = {
     "decisions": "what was chosen for a goal, and why",
     "depth": "what is out of its depth, and asks first",
     "shares": "how a budget is shared among the parts of an objective",
+    "shared": "what several foreacts share, as it is shown",
+    "shared_budgets": "what several foreacts share: granted, asked for and told",
     "demo": "the loop on a simulated shop",
     "backtest": "recorded history through the loop",
     "forecast": "making forecasts, and how long it takes",

@@ -147,6 +147,7 @@ class Status(BaseModel):
         default_factory=list,
         description="What the configuration names that nothing is recorded for, and what the last turn could not read",
     )
+    shared: list[str] = Field(default_factory=list, description="What is shared with other foreacts, a sentence each")
     version: str
 
 

@@ -12,6 +12,7 @@ from api.queries import (
     proposers,
     rollout,
     sequences,
+    shared_budgets,
     shares,
     whatif,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "proposers",
     "rollout",
     "sequences",
+    "shared_budgets",
     "shares",
     "whatif",
 ]

@@ -30,6 +30,7 @@ from api.queries.forecasts import (
 )
 from api.queries.goals import as_they_stand, overview, waiting_among
 from api.queries.outcomes import monitoring
+from api.queries.shared_budgets import said_of_shares, share_warnings
 from api.receipt_counts import ReceiptCounts
 from settings import VERSION, Settings
 from storage.actions import ActionView
@@ -90,7 +91,12 @@ def status(facade: Facade, receipts: ReceiptsSoFar | None = None) -> Status:
         last_cycle=cycles[0] if cycles else None,
         pending_approvals=len(waiting_among(receipts.pending, receipts.now)),
         configuration_trouble=facade.trouble,
-        warnings=[*said_of_names(facade.in_force, store), *(store.facts.get(TROUBLES) or ())],
+        warnings=[
+            *said_of_names(facade.in_force, store),
+            *(store.facts.get(TROUBLES) or ()),
+            *share_warnings(facade),
+        ],
+        shared=said_of_shares(facade),
         version=VERSION,
     )
 

@@ -30,6 +30,7 @@ from tasks.execute.situation import HISTORY_DAYS, Silence, circumstances, silenc
 from tasks.interventions.declared_facts import DeclaredFacts, declared_facts
 from tasks.interventions.in_force import facts_in_force
 from tasks.interventions.undo import plan_undo
+from tasks.sharing import permit_for
 from tasks.stage import say, stage
 
 logger = logging.getLogger(__name__)
@@ -238,7 +239,10 @@ def act_once(context: Context, view: ActionView, preregister: Preregister) -> Re
     intent = Intent(action_id=action.action_id, at=begun_at, flow_run_id=context.cycle.flow_run_id, before=before)
     if not context.store.actions.claim(intent):
         return None
-    return _finish(context, action, _act(context, action, before))
+    permit = permit_for(context, action, before)
+    if permit.refusal:
+        return _finish(context, action, _receipt(context, view, ReceiptStatus.SKIPPED, permit.refusal))
+    return _finish(context, action, permit.on(_act(context, action, before)))
 
 
 act_task: Task[[Context, ActionView, Preregister], Receipt | None] = Task(

@@ -41,6 +41,7 @@ def _summary(goals: GoalViews) -> Mapping[str, Any]:
 @stage("goals", _summary)
 def goals(context: Context, outlook: Outlook, patterns: tuple[Pattern, ...]) -> GoalViews:
     """Review the open goals, set new ones, and return those that ask for something."""
+    context = context.within_shares()
     if context.settings.forecasting.goal_setter.auto_goal_setting:
         evidence_now = evidence(context, outlook, patterns)
         _keep_driven(context, outlook, evidence_now.breaches)

@@ -12,13 +12,15 @@ from storage.records import Objective
 from tasks.configured_actions import configured_traits
 from tasks.objectives.defaults import default_objectives, example_objectives
 from tasks.objectives.unheard import unheard
+from tasks.shared_limits import limits_in_force
 
-Origin = Literal["default", "example", "file", "by hand"]
+Origin = Literal["default", "example", "file", "by hand", "shared"]
 ORIGIN_IN_WORDS: Mapping[Origin, str] = {
     "default": "a default for this host",
     "example": "a default for the metrics of the documented examples",
     "file": "foreact.toml",
     "by hand": "a person, through the API",
+    "shared": "the share of a budget that several foreacts share",
 }
 BY_PEOPLE: frozenset[Origin] = frozenset({"file", "by hand"})
 """Where objectives come from that a person gave."""
@@ -54,7 +56,25 @@ def objectives_with_origin(settings: Settings, store: Store) -> dict[str, tuple[
             by_name.pop(name, None)
         else:
             by_name[name] = (objective, "by hand")
-    return by_name
+    return by_name | {each.name: (each, "shared") for each in _of_shares(settings, store)}
+
+
+def _of_shares(settings: Settings, store: Store) -> Iterable[Objective]:
+    """Return an objective for each share of an amount: where more is held than may be, a goal leads back.
+
+    It stays while the share is kept, so that a goal for it can be achieved, but weighs next to nothing then.
+    """
+    return (
+        Objective(
+            name=f"shared-{limit.name}",
+            metric=limit.sets,
+            bound=limit.most,
+            severity=1.0 if limit.is_exceeded else 0.01,
+            description=limit.reason,
+        )
+        for limit in limits_in_force(settings, store, store.clock())
+        if limit.sets is not None and not limit.is_unknown
+    )
 
 
 def said_of_names(settings: Settings, store: Store) -> list[str]:

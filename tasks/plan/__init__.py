@@ -4,6 +4,7 @@ from tasks.plan.planning import make_plans
 from tasks.plan.problem import PlanProblem, Realised
 from tasks.plan.valuation.amount_schedule import AmountRules, plan_amounts, stage_losses
 from tasks.plan.valuation.fan import fan_with
+from tasks.plan.valuation.marginal_value import marginal_steps, wanted_acts
 from tasks.plan.valuation.priors import effect_of
 from tasks.plan.what_if import WhatIf, what_if
 
@@ -15,7 +16,9 @@ __all__ = [
     "effect_of",
     "fan_with",
     "make_plans",
+    "marginal_steps",
     "plan_amounts",
     "stage_losses",
+    "wanted_acts",
     "what_if",
 ]

@@ -80,6 +80,7 @@ def plan(context: Context, goals: tuple[GoalView, ...], outlook: Outlook) -> Pla
     """Choose actions for the open goals and record what was chosen, over what, and why."""
     if not goals and not shares_budgets(context):
         return PlanResult()
+    context = context.within_shares()
     question = problem(context, goals, outlook)
     result, store = without_aims(make_plans(question), question), context.store
     decisions = explanation(

@@ -40,6 +40,11 @@ TOLD = {
         "search is lost (no action is left for it)",
         "It does: mend cart, mend checkout",
     ),
+    "several_agents.py": (
+        "workers: 12 workers among 3",
+        "was not renewed (http://ledger does not answer): at most the safe 2 units.",
+        "20:00 shop 2",
+    ),
     "what_if.py": (
         "shed_load: cpu_usage is believed to change by −15",
         "tidy_up: Nothing is believed of tidy_up here yet",
