@@ -60,7 +60,7 @@ def backtest(
     recording = _recording(store, start, end, _reach(settings))
     asked_s = every_s or settings.analysis_interval_s
     pace_s = _pace_s(asked_s, start, end)
-    actions = _actions(settings)
+    actions = usable_actions(settings)
     ticks = _ticks(recording, start, end, pace_s)
     report = simulate(ReplayWorld(recording, actions), settings, ticks, actions=actions, progress=progress)
     episodes = find_episodes(report.store, report.objectives, report.goals, report.first_tick, end)
@@ -105,7 +105,7 @@ def _with_objectives(settings: Settings, store: Store) -> Settings:
     return settings.model_copy(update={"objectives": objectives, "use_default_objectives": False})
 
 
-def _actions(settings: Settings) -> ActionsByName:
+def usable_actions(settings: Settings) -> ActionsByName:
     """Return every action that the configuration lets propose something, and those that it declares."""
     ready = {**discover_actions(settings.folder), **declared_actions(settings)}
     configured = configured_actions(settings, ready)

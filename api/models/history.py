@@ -99,6 +99,31 @@ class BacktestIn(BaseModel):
     )
 
 
+class ChangeReview(BaseModel):
+    """What a change of the configuration would have done, as `foreact backtest --against` found."""
+
+    name: str
+    at: datetime
+    before: str = Field(description="The file that it was compared with")
+    after: str
+    worse: list[str] = Field(description="A sentence for each way in which it is worse; empty where it is no worse")
+    figures: list[dict[str, Any]]
+    configuration: list[dict[str, Any]] = Field(description="Each key that differs, before and after")
+    logged_decisions: dict[str, Any] | None = Field(
+        description="What it would have achieved on logged decisions more, in sd of the metric a decision, with a 90 % "
+        "interval; null where none can be judged"
+    )
+    logged_note: str
+    notes: list[str]
+    markdown: str
+
+
+class ChangeReviews(BaseModel):
+    """The newest reviews that were made here, newest first."""
+
+    reviews: list[ChangeReview]
+
+
 class Backtests(BaseModel):
     """Finished backtests, newest first."""
 
