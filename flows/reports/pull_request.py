@@ -78,8 +78,8 @@ class Review:
         """Return a sentence for each way in which the change is worse; none where it is no worse.
 
         More breaches missed or noticed late; more false goals, and no breach foretold for them; or less achieved on
-        logged decisions, by an interval wholly below 0. Breaches count of the objectives that broke alike in both: where
-        a bound was moved, other breaches are meant.
+        logged decisions, by an interval wholly below 0. Breaches count of the objectives that broke alike in both:
+        where a bound was moved, other breaches are meant.
         """
         missed, alarms, foretold = (
             sum(map(self._rise, self._alike(), repeat(of))) for of in (_unmet, _false, _foretold)
