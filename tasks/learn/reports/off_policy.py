@@ -14,6 +14,7 @@ from storage.errors import ForeactError
 from storage.records import NOTHING, Decision, FloatArray
 from tasks.learn.beliefs import Learner, Observation, replay
 from tasks.learn.features import Situation
+from tasks.learn.reports.value_estimators import effective_number, self_normalised
 from tasks.special import stdtrit
 
 FEWEST_EFFECTIVE = 20.0
@@ -169,35 +170,19 @@ def _changed(sides: FloatArray, differing: Sequence[LoggedDecision], decisions: 
     old, new, taken, old_weight, new_weight, doubt, unseen_doubt, unseen = sides.T
     achieved = np.array([decision.observation.effect_sd_units for decision in differing])
     (gain_new, moved_new), (gain_old, moved_old) = (
-        _self_normalised(weight, achieved - taken) for weight in (new_weight, old_weight)
+        self_normalised(weight, achieved - taken) for weight in (new_weight, old_weight)
     )
     direct = new - old
     moved = (direct - direct.mean()) / len(differing) + moved_new - moved_old
     error = float(np.sqrt(np.square(moved).sum()))
-    informative = min(_effective(new_weight), _effective(old_weight))
-    freedom = max(LEAST_FREEDOM, _effective(np.square(moved)) - 1)
+    informative = min(effective_number(new_weight), effective_number(old_weight))
+    freedom = max(LEAST_FREEDOM, effective_number(np.square(moved)) - 1)
     # The model's doubt about one arm is the same in all decisions: it does not average out.
     doubts = float(unseen_doubt.mean()), float(doubt.mean()) / max(1.0, informative) ** 0.5
     half = float(np.hypot(stdtrit(freedom, 0.95) * error, NORMAL_95 * np.hypot(*doubts)))
     share, value = len(differing) / decisions, float(direct.mean()) + gain_new - gain_old
     low, high = share * (value - half), share * (value + half)
     return PolicyChange(share * value, low, high, decisions, len(differing), informative, float(unseen.mean()))
-
-
-def _effective(weight: FloatArray) -> float:
-    """Return how many decisions weighted means are worth (Kish)."""
-    squares = float(np.square(weight).sum())
-    return float(weight.sum()) ** 2 / squares if squares > 0 else 0.0
-
-
-def _self_normalised(weight: FloatArray, missed: FloatArray) -> tuple[float, FloatArray]:
-    """Return the weighted mean of what the model missed, and what each decision moves it by, as if it were left out."""
-    total = float(weight.sum())
-    if not total > 0:
-        return 0.0, np.zeros(len(weight))
-    mean = float(weight @ missed) / total
-    share = weight / total
-    return mean, share * (missed - mean) / np.maximum(1 - share, 0.5)
 
 
 def always(arm: str) -> Policy:
