@@ -19,7 +19,6 @@ from storage.samples import SampleColumns
 
 SEARCH_EVERY_MINUTES = 180.0
 """Patterns of a month change little in three hours, and looking for them is half of a turn."""
-REMEDY = "Look above for what it wrote, and whether memory is left; or choose fewer days."
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,12 @@ def _received(receiver: Connection) -> Any:
     try:
         return receiver.recv()
     except EOFError:
-        return _Refusal("replay_ended", "A replay ended without a word.", REMEDY, 500)
+        raise ForeactError(
+            "replay_ended",
+            "A replay ended without a word.",
+            "Look above for what it wrote, and whether memory is left; or choose fewer days.",
+            status=500,
+        ) from None
 
 
 @dataclass(frozen=True)

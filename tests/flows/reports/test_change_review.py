@@ -8,8 +8,9 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -17,13 +18,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from api.facade import Facade
+from api.queries.backtests import reviews
 from cli.app import app
 from flows.change_review import logged_change
 from flows.prometheus_history import PrometheusQuestion, queries_from, source_options
 from flows.reports.pull_request import key_changes
+from flows.side_by_side import Replayed, side_by_side
 from settings import load_settings
-from storage import ForeactError, TransientError
+from storage import ForeactError, TransientError, open_store
 from storage.records import NOTHING, Alternative
+from storage.samples import SampleColumns
 from tasks.learn.reports.configured_policy import ConfiguredPolicy, shares_of
 
 NOW_S = int(time.time()) // 300 * 300
@@ -205,3 +210,27 @@ def test_the_probabilities_of_a_configuration_sum_to_one_and_nothing_forbidden_h
     assert shares.keys() <= allowed | {NOTHING}
     assert all(share >= 0 for share in shares.values())
     assert severity >= 0.9 or shares.get(NOTHING, 0.0) >= holdout
+
+
+def test_a_refusal_in_a_process_of_its_own_arrives_as_it_is(tmp_path: Path) -> None:
+    settings = load_settings(tmp_path, home=tmp_path, use_default_objectives=False)
+    end = datetime(2026, 3, 2, tzinfo=UTC)
+    with pytest.raises(ForeactError, match="Nothing was recorded between") as refused:
+        side_by_side([Replayed(settings, "one", SampleColumns.of(()), end - timedelta(days=1), end, 3_600)])
+    assert refused.value.code == "history_empty"
+    assert refused.value.remedy
+
+
+def test_reviews_that_were_made_here_are_listed_newest_first_and_a_broken_one_is_left_out(tmp_path: Path) -> None:
+    settings = load_settings(tmp_path, home=tmp_path)
+    now = datetime(2026, 3, 4, tzinfo=UTC)
+    facade = Facade(settings, open_store(), cast(Any, None), lambda: now, started_at=now)
+    folder = tmp_path / "reports"
+    folder.mkdir()
+    record = {"before": "main.toml", "after": "foreact.toml", "worse": [], "figures": [], "configuration": []}
+    record |= {"logged_decisions": None, "logged_note": "", "notes": [], "markdown": "text"}
+    for day in (1, 2):
+        told = record | {"at": f"2026-03-0{day}T00:00:00Z"}
+        (folder / f"review-2026-03-0{day}T00-00-00.json").write_text(json.dumps(told))
+    (folder / "review-2026-03-03T00-00-00.json").write_text("{")
+    assert [each.at.day for each in reviews(facade).reviews] == [2, 1]
