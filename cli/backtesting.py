@@ -15,7 +15,7 @@ from flows.change_review import NamedSettings, replays_of_prometheus, review_of
 from flows.prometheus_history import PrometheusQuestion
 from flows.reports.compare import Condition, failures, refuse_comparisons
 from flows.reports.pages import write_page
-from flows.reports.pull_request import WORSE, Review
+from flows.reports.pull_request import WORSE, PullRequestReview
 from flows.reports.results import BacktestReport, Comparison
 from flows.side_by_side import side_by_side
 from flows.wiring import open_configured_store
@@ -51,7 +51,7 @@ class BacktestVerdict:
     comparison: Comparison | None
     page: Path
     failed: Sequence[str]
-    review: Review | None = None
+    review: PullRequestReview | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -87,7 +87,7 @@ def run(asked: Asked, fail_conditions: Sequence[Condition]) -> BacktestVerdict:
     return BacktestVerdict(reports[0], comparison, page, failed, review, notes)
 
 
-def _keep(review: Review, asked: Asked, page: Path) -> None:
+def _keep(review: PullRequestReview, asked: Asked, page: Path) -> None:
     """Write a review for the pull request, and where the pages of this folder look for it."""
     if asked.markdown is not None:
         asked.markdown.write_text(review.to_markdown(), encoding="utf-8")

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from flows.backtest import usable_actions
 from flows.prometheus_history import PrometheusHistory, PrometheusQuestion, read_history, source_options
-from flows.reports.pull_request import Review, key_changes
+from flows.reports.pull_request import PullRequestReview, key_changes
 from flows.reports.results import BacktestReport
 from flows.side_by_side import Replayed
 from flows.wiring import open_configured_store
@@ -75,10 +75,10 @@ def _with_queries(
 
 def review_of(
     before: Settings, after: Settings, reports: tuple[BacktestReport, BacktestReport], notes: tuple[str, ...] = ()
-) -> Review:
+) -> PullRequestReview:
     """Return what is to be said of a change, given the backtests of both, in the same order."""
     logged, note = logged_change(before, after)
-    return Review(*reports, key_changes(before.shown(), after.shown()), logged, note, notes)
+    return PullRequestReview(*reports, key_changes(before.shown(), after.shown()), logged, note, notes)
 
 
 def logged_change(before: Settings, after: Settings) -> tuple[PolicyChange | None, str]:

@@ -50,7 +50,7 @@ class KeyChange:
 
 
 @dataclass(frozen=True)
-class Review:
+class PullRequestReview:
     """What a change of the configuration does: to recorded history, and to decisions that were logged.
 
     `logged` is None where none can be judged, and `logged_note` then says why.

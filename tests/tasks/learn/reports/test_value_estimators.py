@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.bandits import ESTIMATORS, bandit_set, graded, terms_of
+from benchmarks.reviews.bandits import ESTIMATORS, bandit_set, graded, terms_of
 from tasks.learn.reports.value_estimators import (
     LoggedTerms,
     doubly_robust,

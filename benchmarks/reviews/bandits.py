@@ -1,4 +1,4 @@
-"""Do intervals of off-policy estimates hold the truth? `python -m benchmarks.bandits [--sets 200] [--seed 0]`.
+"""Do intervals of off-policy estimates hold the truth? `python -m benchmarks.reviews.bandits [--sets 200] [--seed 0]`.
 
 Synthetic bandit data as the package `obp` makes them (0.4.1, Open Bandit Pipeline, Saito et al., arXiv:2008.07146):
 contexts of five normal dimensions, ten actions, a logistic or linear reward function and a softmax behaviour policy,
