@@ -101,7 +101,7 @@ class BacktestIn(BaseModel):
 
 
 class ChangeReview(BaseModel):
-    """What a change of the configuration would have done, as `foreact backtest --against` found."""
+    """What a change of the configuration would have done, as `foreact backtest --against FILE` found."""
 
     name: str
     at: datetime

@@ -59,5 +59,5 @@ def backtests(facade: FacadeDep) -> Backtests:
 
 @router.get("/backtests/reviews")
 def change_reviews(facade: FacadeDep) -> ChangeReviews:
-    """Return the newest reviews of changes of the configuration that `foreact backtest --against` made here."""
+    """Return the newest reviews of changes of the configuration that `foreact backtest --against FILE` made here."""
     return queries.backtests.reviews(facade)

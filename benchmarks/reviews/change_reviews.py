@@ -1,4 +1,6 @@
-"""Are changes of a configuration judged honestly, and in time? `python -m benchmarks.reviews.change_reviews [--only pairs|month]`.
+"""Are changes of a configuration judged honestly, and in time? `python -m benchmarks.reviews.change_reviews`.
+
+`--only pairs` or `--only month` runs one of the two.
 
 * pairs: 200 pairs of policies on logged decisions of simulated worlds whose truth is known: how often the 90 %
   interval of the doubly robust estimate holds what the change would have done. The bar is .90.
