@@ -15,7 +15,7 @@ from flows.wiring import open_configured_store
 from handlers import ActionsByName
 from settings import Settings
 from storage import Store
-from storage.records import Autonomy, Decision, Outcome
+from storage.records import Autonomy, Decision
 from storage.store import address_file
 from tasks.learn.knowledge import observations_of
 from tasks.learn.reports.configured_policy import ConfiguredPolicy, shares_of
@@ -87,12 +87,12 @@ def logged_change(before: Settings, after: Settings) -> tuple[PolicyChange | Non
     if not file.exists() and not address_file(file).exists():
         return None, "No decision was logged here, so nothing is said of what the actions would have changed."
     with open_configured_store(after) as store:
-        return _judged(store, store.outcomes.decided(DECISIONS_LOOKED_AT), before, after)
+        return change_on_log(store, before, after)
 
 
-def _judged(
-    store: Store, decided: list[tuple[Outcome, Decision]], before: Settings, after: Settings
-) -> tuple[PolicyChange | None, str]:
+def change_on_log(store: Store, before: Settings, after: Settings) -> tuple[PolicyChange | None, str]:
+    """Estimate the change on the newest decisions of a store; None, and why, where that cannot be done."""
+    decided = store.outcomes.decided(DECISIONS_LOOKED_AT)
     zone = ZoneInfo(after.forecasting.pattern_recognizer.timezone)
     decision_of = {outcome.outcome_id: decision for outcome, decision in decided}
     seen = observations_of([outcome for outcome, _ in decided], store.outcomes.acted_on(), zone)
