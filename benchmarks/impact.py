@@ -29,6 +29,7 @@ from handlers.worlds.replay import Recording, ReplayWorld
 from settings import Settings, load_settings
 from storage import Store
 from storage.records import Outcome, Sample, Verdict
+from storage.samples import SampleColumns
 from tasks.measure import (
     Control,
     Effect,
@@ -80,7 +81,7 @@ def observed_loop(series: Sequence[tuple[str, FloatArray]], settings: Settings) 
         key=lambda sample: sample.ts,
     )
     ticks = [START + STEP * step for step in range(FIRST_TURN, SERIES_STEPS, EVERY_STEPS)]
-    return simulate(ReplayWorld(Recording(tuple(samples))), settings, ticks, actions={}).store
+    return simulate(ReplayWorld(Recording(SampleColumns.of(samples))), settings, ticks, actions={}).store
 
 
 def plain_settings(folder: Path, horizon: int = HORIZONS[0]) -> Settings:

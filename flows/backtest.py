@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from prefect import flow
 from prefect.artifacts import acreate_progress_artifact, acreate_table_artifact
 from prefect.client.schemas.objects import State
@@ -29,7 +28,9 @@ from settings import Settings, load_settings, utc_now
 from storage import ForeactError, Store, TransientError
 from storage.actions import ActionView
 from storage.facts import BACKTEST, BACKTEST_PROGRESS, BacktestProgress
-from storage.records import NOTHING, ReceiptStatus, Sample, metric_of
+from storage.records import NOTHING, ReceiptStatus
+from storage.sample_window import moment_at
+from storage.samples import SampleColumns
 from tasks.configured_actions import configured_actions, declared_actions
 from tasks.monitor.windows import LONGEST_STEP_S, SPARSE_REACH_S, sparse
 from tasks.objectives.in_force import objectives_in_force
@@ -59,7 +60,7 @@ def backtest(
     recording = _recording(store, start, end, _reach(settings))
     asked_s = every_s or settings.analysis_interval_s
     pace_s = _pace_s(asked_s, start, end)
-    actions = _actions(settings)
+    actions = usable_actions(settings)
     ticks = _ticks(recording, start, end, pace_s)
     report = simulate(ReplayWorld(recording, actions), settings, ticks, actions=actions, progress=progress)
     episodes = find_episodes(report.store, report.objectives, report.goals, report.first_tick, end)
@@ -105,7 +106,7 @@ def _with_objectives(settings: Settings, store: Store) -> Settings:
     return settings.model_copy(update={"objectives": objectives, "use_default_objectives": False})
 
 
-def _actions(settings: Settings) -> ActionsByName:
+def usable_actions(settings: Settings) -> ActionsByName:
     """Return every action that the configuration lets propose something, and those that it declares."""
     ready = {**discover_actions(settings.folder), **declared_actions(settings)}
     configured = configured_actions(settings, ready)
@@ -130,22 +131,8 @@ def _recording(store: Store, start: datetime, end: datetime, reach: timedelta) -
         raise _empty(f"Nothing was recorded between {_span(start, end)}.")
     furthest = start - max(reach, timedelta(seconds=SPARSE_REACH_S))
     rare = sparse(store.samples.spans(start - reach, end))
-    parts = store.samples.columns(furthest, start - reach, rare), store.samples.columns(start - reach, end)
-    samples = tuple(sample for columns in parts for sample in _samples(store, columns))
-    return Recording(samples, tuple(reversed(store.events.between(furthest, end))))
-
-
-def _samples(store: Store, columns: dict[str, Any]) -> Iterator[Sample]:
-    infos, moments = {info.series: info for info in store.samples.known()}, _moments(columns["ts"])
-    for series, moment, value in zip(columns["series"].tolist(), moments, columns["value"].tolist(), strict=True):
-        info = infos[series]
-        yield Sample(metric=metric_of(series), value=float(value), ts=moment, labels=info.labels, unit=info.unit)
-
-
-def _moments(column: Any) -> list[datetime]:
-    micros = np.asarray(column).astype("datetime64[us]").astype(np.int64)
-    epoch = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
-    return [epoch + timedelta(microseconds=int(each)) for each in micros]
+    parts = [store.samples.history(furthest, start - reach, rare), store.samples.history(start - reach, end)]
+    return Recording(SampleColumns.joined(parts), tuple(reversed(store.events.between(furthest, end))))
 
 
 def _empty(why: str) -> ForeactError:
@@ -158,7 +145,7 @@ def _span(start: datetime, end: datetime) -> str:
 
 def _ticks(recording: Recording, start: datetime, end: datetime, pace_s: float) -> list[datetime]:
     pace = timedelta(seconds=pace_s)
-    first = max(start, recording.samples[0].ts)
+    first = max(start, moment_at(int(recording.samples.moments_us[0])))
     if first + pace > end:
         raise _empty(f"Less than one turn of {pace_s:g} s was recorded between {_span(start, end)}.")
     return [first + number * pace for number in range(1, (end - first) // pace + 1)]

@@ -61,6 +61,13 @@ class SampleColumns:
             self, numbers=self.numbers[is_meant], moments_us=self.moments_us[is_meant], values=self.values[is_meant]
         )
 
+    def between(self, first: int, last: int) -> SampleColumns:
+        """Return the samples from one place to before another, with the series that are among them."""
+        numbers = self.numbers[first:last]
+        meant = set(numbers.tolist())
+        series = {name: info for name, info in self.series.items() if series_id(name) in meant}
+        return SampleColumns(series, numbers, self.moments_us[first:last], self.values[first:last])
+
     @classmethod
     def joined(cls, parts: Sequence[SampleColumns]) -> SampleColumns:
         """Return the samples of several as one, in their order."""
@@ -208,6 +215,16 @@ class SampleTable:
             SELECT s.series, v.ts, v.value FROM samples v JOIN series s USING (series_id)
             WHERE v.ts > $since AND v.ts <= $until {meant} ORDER BY v.ts, s.series, v.recorded_at"""
         return self._engine.columns(sql, {"since": since, "until": until})
+
+    def history(self, since: datetime, until: datetime, series: Sequence[str] | None = None) -> SampleColumns:
+        """Return the samples in (since, until] in time order, of all series or of those named: for replay."""
+        meant = None if series is None else [series_id(name) for name in series]
+        of_them = "" if meant is None else f" AND series_id IN ({', '.join(map(str, meant)) or 'NULL'})"
+        rows = read_rows(self._engine, f"ts > $since AND ts <= $until{of_them}", {"since": since, "until": until})
+        order = np.argsort(rows.moments_us, kind="stable")
+        there = set(np.unique(rows.numbers).tolist())
+        infos = {info.series: info for info in self.known() if series_id(info.series) in there}
+        return SampleColumns(infos, rows.numbers[order], rows.moments_us[order], rows.values[order])
 
     def share_within(
         self, names: Sequence[str], since: datetime, until: datetime, side: str, bound: float

@@ -77,5 +77,7 @@ def _add_backtests(router: APIRouter, pages: Pages) -> None:
 
 def _panel(pages: Pages, facade: Facade) -> dict[str, object]:
     told = queries.backtests.backtests(facade)
-    text = pages.environment.get_template("backtest_panel.html").render(told=told, now=facade.clock())
+    reviews = queries.backtests.reviews(facade).reviews
+    template = pages.environment.get_template("backtest_panel.html")
+    text = template.render(told=told, reviews=reviews, now=facade.clock())
     return living_part("backtests", text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -98,6 +99,31 @@ class BacktestIn(BaseModel):
     every_minutes: float | None = Field(
         default=None, gt=0, le=1_440, description="Time between turns; default: the interval of the live loop"
     )
+
+
+class ChangeReview(BaseModel):
+    """What a change of the configuration would have done, as `foreact backtest --against FILE` found."""
+
+    name: str
+    at: datetime
+    before: str = Field(description="The file that it was compared with")
+    after: str
+    worse: list[str] = Field(description="A sentence for each way in which it is worse; empty where it is no worse")
+    figures: list[dict[str, Any]]
+    configuration: list[dict[str, Any]] = Field(description="Each key that differs, before and after")
+    logged_decisions: dict[str, Any] | None = Field(
+        description="What it would have achieved on logged decisions more, in sd of the metric a decision, with a 90 % "
+        "interval; null where none can be judged"
+    )
+    logged_note: str
+    notes: list[str]
+    markdown: str
+
+
+class ChangeReviews(BaseModel):
+    """The newest reviews that were made here, newest first."""
+
+    reviews: list[ChangeReview]
 
 
 class Backtests(BaseModel):

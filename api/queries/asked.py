@@ -19,4 +19,4 @@ def context_of(facade: Facade, registered: Mapping[str, ActionHandler] | None = 
     settings = facade.in_force
     cycle = cycle_of(settings, facade.store, facade.clock(), "replay", "asked")
     actions = configured_actions(settings, discover_actions(settings.folder) if registered is None else registered)
-    return Context(facade.store, ReplayWorld(Recording(())), settings, cycle, actions)
+    return Context(facade.store, ReplayWorld(Recording()), settings, cycle, actions)

@@ -1,16 +1,18 @@
-"""Backtests: the newest one's figures and progress, and the pages of all that were kept."""
+"""Backtests: the newest one's figures and progress, the pages of all that were kept, and reviews of changes."""
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
 
 from api.facade import Facade
-from api.models.history import Backtests
+from api.models.history import Backtests, ChangeReview, ChangeReviews
 from storage.errors import ForeactError
 from storage.facts import BACKTEST, BACKTEST_PROGRESS, BacktestProgress
 
+MOST_REVIEWS = 20
 _REPORT = re.compile(r"backtest-[0-9T-]{1,40}\.html")
 
 
@@ -25,6 +27,19 @@ def report_file(facade: Facade, name: str) -> Path:
     if _REPORT.fullmatch(name) is None or not (file := _folder(facade) / name).is_file():
         raise ForeactError("report_unknown", f"There is no report {name}.", "The list has those there are.", status=404)
     return file
+
+
+def reviews(facade: Facade) -> ChangeReviews:
+    """Return the newest reviews of changes that were made in this folder; one that cannot be read is left out."""
+    files = sorted(_folder(facade).glob("review-*.json"), reverse=True)[:MOST_REVIEWS]
+    return ChangeReviews(reviews=[review for file in files if (review := _review(file)) is not None])
+
+
+def _review(file: Path) -> ChangeReview | None:
+    try:
+        return ChangeReview.model_validate({"name": file.stem} | json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return None
 
 
 def _progress(facade: Facade) -> BacktestProgress | None:

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query
 from api import queries
 from api.dependencies import FacadeDep
 from api.models.agent import CycleDetail, RunStarted
-from api.models.history import Audit, BacktestIn, Backtests, Cycles, Patterns
+from api.models.history import Audit, BacktestIn, Backtests, ChangeReviews, Cycles, Patterns
 
 router = APIRouter(tags=["history"])
 
@@ -55,3 +55,9 @@ def start_backtest(body: BacktestIn, facade: FacadeDep) -> RunStarted:
 def backtests(facade: FacadeDep) -> Backtests:
     """Return the summary of the newest finished backtest, how far one under way has come, and the pages kept."""
     return queries.backtests.backtests(facade)
+
+
+@router.get("/backtests/reviews")
+def change_reviews(facade: FacadeDep) -> ChangeReviews:
+    """Return the newest reviews of changes of the configuration that `foreact backtest --against FILE` made here."""
+    return queries.backtests.reviews(facade)

@@ -12,6 +12,7 @@ import json
 import multiprocessing
 import tempfile
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -68,15 +69,23 @@ queries = {{requests = "requests"}}
     return took_s
 
 
-def serve(n_series: int, port: Any) -> None:
-    """Answer range queries as Prometheus does."""
+def sawtooth(query: str, number: int, at_s: int) -> float:
+    """Return a value that is the same in all series."""
+    return at_s % 977 / 7
+
+
+def serve(n_series: int, port: Any, value_of: Callable[[str, int, int], float] = sawtooth) -> None:
+    """Answer range queries as Prometheus does; `value_of` a query, the number of a series and a unix second."""
 
     class Answers(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             asked = {name: values[0] for name, values in parse_qs(urlsplit(self.path).query).items()}
             times = range(int(float(asked["start"])), int(float(asked["end"])) + 1, int(float(asked["step"])))
-            values = ",".join(f'[{at_s},"{at_s % 977 / 7:.6f}"]' for at_s in times)
-            result = (_series(number, values) for number in range(n_series))
+            query = asked.get("query", "")
+            result = (
+                _series(number, ",".join(f'[{at_s},"{value_of(query, number, at_s):.6f}"]' for at_s in times))
+                for number in range(n_series)
+            )
             body = f'{{"status":"success","data":{{"resultType":"matrix","result":[{",".join(result)}]}}}}'.encode()
             self.send_response(200)
             self.send_header("Content-Length", str(len(body)))

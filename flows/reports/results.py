@@ -299,16 +299,19 @@ class Comparison:
         own, others = foretold if which is self.one else reversed(foretold)
         return sorted(own - others)
 
-    def to_json(self) -> str:
-        """Return both reports and the difference as JSON."""
-        document = {
+    def to_record(self) -> dict[str, Any]:
+        """Return both reports and the difference."""
+        return {
             "one": self.one.to_record(),
             "other": self.other.to_record(),
             "difference": {name: change for name, _, _, change in self.rows()},
             "foretold_only_by_one": self.only(self.one),
             "foretold_only_by_other": self.only(self.other),
         }
-        return json.dumps(document, default=str, indent=2)
+
+    def to_json(self) -> str:
+        """Return both reports and the difference as JSON."""
+        return json.dumps(self.to_record(), default=str, indent=2)
 
 
 def _name(episode: Any) -> str:

@@ -8,22 +8,19 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from handlers.contract.action import ActionHandler
 from storage.records import Action, Candidate, Event, Goal, Intent, Receipt, ReceiptStatus, Sample
+from storage.sample_window import micros
+from storage.samples import SampleColumns
 
 
 @dataclass(frozen=True)
 class Recording:
     """Samples as columns in time order, and events in time order."""
 
-    samples: tuple[Sample, ...]
+    samples: SampleColumns = field(default_factory=lambda: SampleColumns.of(()))
     events: tuple[Event, ...] = ()
-
-    def times_s(self) -> NDArray[np.float64]:
-        """Return the moment of each sample in unix seconds."""
-        return np.array([sample.ts.timestamp() for sample in self.samples])
 
 
 @dataclass
@@ -37,14 +34,15 @@ class ReplayWorld:
     _event: int = 0
 
     def __post_init__(self) -> None:
-        self._times_s = self.recording.times_s()
         self._event_times_s = np.array([event.ts.timestamp() for event in self.recording.events])
 
-    def observe(self, tick: datetime) -> Iterable[Sample | Event]:
+    def observe(self, tick: datetime) -> Iterable[Sample | SampleColumns | Event]:
         """Return what was recorded since the tick before, up to `tick`."""
-        first, self._sample = self._sample, int(np.searchsorted(self._times_s, tick.timestamp(), side="right"))
+        known = self.recording.samples
+        first, self._sample = self._sample, int(np.searchsorted(known.moments_us, micros(tick), side="right"))
         begin, self._event = self._event, int(np.searchsorted(self._event_times_s, tick.timestamp(), side="right"))
-        yield from self.recording.samples[first : self._sample]
+        if first < self._sample:
+            yield known.between(first, self._sample)
         yield from self.recording.events[begin : self._event]
 
     def propose(self, goal: Goal, tick: datetime) -> list[Candidate]:

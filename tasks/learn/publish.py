@@ -13,7 +13,7 @@ from handlers import ActionHandler, ActionsByName
 from storage import Store
 from storage.actions import ActionView
 from storage.facts import INSIGHTS, PLACEBOS, SEARCHED, LongSearch
-from storage.records import NOTHING, Autonomy, BoolArray, Decision, FloatArray, Goal, GoalType, ReceiptStatus
+from storage.records import NOTHING, Autonomy, BoolArray, FloatArray, Goal, GoalType, ReceiptStatus
 from tasks.authority import asks_first, counts_for, earn, judge_proposer, level_in_force, proposer_level
 from tasks.context import Context
 from tasks.learn.autonomy import TrackRecord, gather, review
@@ -24,7 +24,7 @@ from tasks.learn.pooled_effect import OwnError
 from tasks.learn.proposers import review_proposer
 from tasks.learn.reports.contribution import contributions
 from tasks.learn.reports.insights import insights
-from tasks.learn.reports.off_policy import LoggedDecision, policy_report
+from tasks.learn.reports.off_policy import LoggedDecision, policy_report, propensities_of
 from tasks.learn.reports.outlasted import Columns, outlasted
 
 COVERAGE_OF = 500
@@ -81,17 +81,9 @@ def _off_policy(context: Context, learner: Learner, considered: int, count: int)
     if count // OFF_POLICY_EVERY == considered // OFF_POLICY_EVERY:
         return list((context.store.facts.get(INSIGHTS) or {}).get("off_policy", ()))
     decided = context.store.outcomes.decided(DECISIONS_LOOKED_AT)
-    propensities = {outcome.outcome_id: _propensities(decision) for outcome, decision in decided}
+    propensities = {outcome.outcome_id: propensities_of(decision) for outcome, decision in decided}
     seen = learned_from(context, [outcome for outcome, _ in decided])
     return policy_report([LoggedDecision(each, propensities[each.outcome_id]) for each in seen], learner)
-
-
-def _propensities(decision: Decision) -> dict[str, float]:
-    """Return with what probability each action was drawn; of an action's variants only one was in the draw."""
-    propensity_by_action: dict[str, float] = {}
-    for each in (decision.chosen, *decision.alternatives):
-        propensity_by_action[each.action] = max(propensity_by_action.get(each.action, 0.0), each.propensity)
-    return propensity_by_action
 
 
 def review_levels(context: Context, rows: Sequence[OutcomeRow]) -> int:

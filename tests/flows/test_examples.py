@@ -25,6 +25,12 @@ TOLD = {
     ),
     "causes.py": ("shop → cart → db: +250 ms",),
     "composed_plan.py": ("start_replica, then switch_over: done", "latency -"),
+    "change_review.py": (
+        "`foreact.toml` against `main.toml`",
+        "cannot be compared: other breaches are meant",
+        "No decision was logged here",
+        "`objectives.load.bound`",
+    ),
     "mcp_agent.py": ("asks a foreact that knows nothing yet", "There is no open goal"),
     "out_of_depth.py": (
         "after 12 acts that helped: evidence 0.5 of 250",

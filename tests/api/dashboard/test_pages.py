@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import itertools
+import json
 import re
 from datetime import datetime, timedelta
 from html import unescape
@@ -494,6 +495,21 @@ def test_backtests_tell_how_far_they_came_how_they_ended_and_show_their_reports(
     assert "sandbox" in shown.headers["content-security-policy"]
     for name in ("secret.html", "..%2Fsecret.html", "backtest-1.html"):
         assert client.get(f"/backtests/{name}").status_code == 404
+
+
+def test_reviews_of_changes_are_shown_as_text_with_their_verdict(client: TestClient, settings: Settings) -> None:
+    folder = settings.home / "reports"
+    folder.mkdir(parents=True, exist_ok=True)
+    record = {"at": "2026-03-02T12:00:00Z", "before": "main.toml", "after": "foreact.toml", "figures": []}
+    record |= {"worse": ["2 breaches more would be missed."], "configuration": [], "logged_decisions": None}
+    record |= {"logged_note": "", "notes": [], "markdown": "<script>alert(1)</script>"}
+    (folder / "review-2026-03-02T12-00-00.json").write_text(json.dumps(record))
+    page = client.get("/backtests").text
+    assert "foreact.toml against main.toml" in page
+    assert "2 breaches more would be missed." in page
+    assert "<script>alert(1)" not in page
+    (listed,) = client.get("/api/autonomous/backtests/reviews").json()["reviews"]
+    assert listed["name"] == "review-2026-03-02T12-00-00"
 
 
 LONG = (

@@ -12,7 +12,14 @@ from storage.records import NOTHING
 from tasks.learn import HierarchicalLearner, Observation, Situation, choose, replay
 from tasks.learn.pooled_effect import OwnError, always_valid_low, pooled_effect
 from tasks.learn.reports.convergence import convergence
-from tasks.learn.reports.off_policy import LoggedDecision, PolicyValue, evaluate_policies, vetoes
+from tasks.learn.reports.off_policy import (
+    CrossFitted,
+    LoggedDecision,
+    PolicyValue,
+    evaluate_change,
+    evaluate_policies,
+    vetoes,
+)
 from tasks.learn.reports.timing import best_slots, slot_scores
 from tests.tasks.learn.worlds import GOAL, observed
 
@@ -192,3 +199,36 @@ def test_a_widening_widens_every_interval_of_that_many_outcomes_by_as_much() -> 
 def test_an_outcome_without_any_error_does_not_drown_the_others() -> None:
     pooled = pooled_effect(np.array([0.0, 1.0, 1.1, 0.9]), np.array([0.0, 0.2, 0.2, 0.2]))
     assert pooled.low < 0.75 < pooled.high
+
+
+def test_what_a_change_would_have_done_is_estimated_near_its_truth() -> None:
+    decisions = _logged(150)
+    change = evaluate_change(CrossFitted(decisions), [{"useless": 1.0}] * 150, [{"good": 1.0}] * 150)
+    assert change.low <= 0.8 <= change.high
+    assert change.difference == pytest.approx(0.8, abs=0.25)
+    assert change.differing == 150
+    back = evaluate_change(CrossFitted(decisions), [{"good": 1.0}] * 150, [{"useless": 1.0}] * 150)
+    assert back.difference == pytest.approx(-change.difference)
+
+
+def test_a_change_that_changes_no_decision_does_nothing_for_sure() -> None:
+    same = [{"good": 0.9, NOTHING: 0.1}] * 40
+    change = evaluate_change(CrossFitted(_logged(40)), same, same)
+    assert (change.difference, change.low, change.high, change.differing) == (0.0, 0.0, 0.0, 0)
+
+
+def test_what_was_never_drawn_is_told_by_the_model_alone_and_widely() -> None:
+    decisions = _logged(60)
+    seen, unseen = (
+        evaluate_change(CrossFitted(decisions), [{NOTHING: 1.0}] * 60, [{arm: 1.0}] * 60) for arm in ("good", "never")
+    )
+    assert (seen.unseen_ratio, unseen.unseen_ratio) == (0.0, 0.5)
+    assert unseen.high - unseen.low > seen.high - seen.low
+
+
+def test_a_change_cannot_be_judged_without_decisions_or_their_probabilities() -> None:
+    with pytest.raises(ForeactError, match="No decision was logged"):
+        CrossFitted([])
+    with pytest.raises(ForeactError) as refused:
+        CrossFitted([LoggedDecision(_logged(1)[0].observation, dict.fromkeys(ARMS, 0.0))])
+    assert refused.value.code == "off_policy_propensity"
