@@ -329,7 +329,7 @@ EARNED_LEVELS = Family(
     written_by=("tasks.authority",),
     read_by=("tasks.authority",),
 )
-SHARES = Family(
+HELD_SHARES = Family(
     "shared:",
     TypeAdapter(HeldShare),
     "What this agent may hold of a scarce thing that several share, by its name",
@@ -415,7 +415,7 @@ STANDINGS = Fact(
 )
 
 
-SHARES = Fact(
+BUDGET_SHARES = Fact(
     "plan.shares",
     TypeAdapter(tuple[BudgetShares, ...]),
     "How each budget was shared among the parts of its objective at the last turn",

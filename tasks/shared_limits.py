@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from handlers import ActionHandler, ActionsByName
 from settings import Settings, SharedSettings
 from storage import Store
-from storage.facts import SHARES, HeldShare
+from storage.facts import HELD_SHARES, HeldShare
 from tasks.text import number
 
 
@@ -43,14 +43,14 @@ def limits_in_force(settings: Settings, store: Store, now: datetime) -> tuple[Sh
     """Return the limits of all that this agent shares with others, and draws on."""
     if not settings.shared:
         return ()
-    shares = store.facts.matching(SHARES)
+    shares = store.facts.matching(HELD_SHARES)
     drawn = {name: each for name, each in settings.shared.items() if each.actions}
     return tuple(limit_of(name, each, shares.get(name), now) for name, each in drawn.items())
 
 
 def share_in_force(store: Store, name: str) -> HeldShare | None:
     """Return what this agent last heard of its share of something; None before it first asked."""
-    return store.facts.get(SHARES.of(name))
+    return store.facts.get(HELD_SHARES.of(name))
 
 
 def limit_of(name: str, terms: SharedSettings, share: HeldShare | None, now: datetime) -> ShareLimit:

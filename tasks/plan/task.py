@@ -13,7 +13,7 @@ import numpy as np
 
 from handlers.worlds import candidates_in
 from storage.actions import ActionView
-from storage.facts import SHARES
+from storage.facts import BUDGET_SHARES
 from storage.records import (
     NOTHING,
     Autonomy,
@@ -89,8 +89,8 @@ def plan(context: Context, goals: tuple[GoalView, ...], outlook: Outlook) -> Pla
     result = replace(result, decisions=decisions)
 
     def write() -> None:
-        if question.shares or store.facts.get(SHARES):
-            store.facts.set(SHARES, question.shares)
+        if question.shares or store.facts.get(BUDGET_SHARES):
+            store.facts.set(BUDGET_SHARES, question.shares)
         store.decisions.append(result.decisions, result.plans, context.cycle_id)
         store.actions.append([*result.actions, *abstentions(question, result.decisions)], context.cycle_id)
         for dropped in result.dropped:

@@ -19,7 +19,7 @@ from handlers.support.clocks import MOST_SKEW_S, skew_s, told_skew
 from handlers.support.http_calls import ask, client_of, refused, shown
 from settings import Settings, SharedSettings, browsable
 from storage.errors import ForeactError, TransientError
-from storage.facts import SHARES, HeldShare
+from storage.facts import HELD_SHARES, HeldShare
 from storage.records import GoalView
 from tasks.context import AskLedger, Context
 from tasks.drivers.in_force import amounts_now
@@ -74,7 +74,7 @@ def ask_anew(context: Context, name: str, terms: SharedSettings, steps_of: Calla
     before = share_in_force(store, name) or HeldShare(instance=secrets.token_hex(8))
     # Kept before anything is asked: a lease that is granted to it must find it under the same name again.
     if not before.token and not before.trouble:
-        store.facts.set(SHARES.of(name), before)
+        store.facts.set(HELD_SHARES.of(name), before)
     now = before
     try:
         drawn = drawn_of(context, name, terms)
@@ -89,7 +89,7 @@ def ask_anew(context: Context, name: str, terms: SharedSettings, steps_of: Calla
     if newest is not None and newest.token > now.token:
         # Another turn was answered meanwhile: to go back to an older lease could be to take what was given on.
         return limit_of(name, terms, newest, store.clock())
-    store.facts.set(SHARES.of(name), now)
+    store.facts.set(HELD_SHARES.of(name), now)
     _tell(context, name, before, now, limit)
     return limit
 

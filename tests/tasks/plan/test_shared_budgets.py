@@ -14,7 +14,7 @@ from flows.wiring import live_context
 from handlers import from_callable
 from settings import Settings, load_settings
 from storage import Store, open_store
-from storage.facts import SHARES
+from storage.facts import BUDGET_SHARES
 from storage.records import Objective, Sample, SharedBudget
 from tasks.context import Context
 from tasks.forecast.task import forecast
@@ -73,7 +73,7 @@ class ShopRig:
 def test_broken_minutes_are_counted_from_what_was_recorded_and_shares_are_kept(tmp_path: Any) -> None:
     shop = ShopRig(tmp_path, (SHOP, *PARTS))
     context = shop.turn(150)
-    (shares,) = shop.store.facts.get(SHARES) or ()
+    (shares,) = shop.store.facts.get(BUDGET_SHARES) or ()
     assert (shares.budget, shares.cycle_id) == ("shop", context.cycle_id)
     used = {part.name: part.used for part in shares.parts}
     assert used == pytest.approx({"checkout": 30.0, "search": 0.0}, abs=0.5)
@@ -86,7 +86,7 @@ def test_minutes_that_leave_the_window_before_the_horizon_count_no_more(tmp_path
     short = SHOP.model_copy(update={"budget": SharedBudget(minutes=60, days=2 / 24), "horizon_s": 3_600.0})
     shop = ShopRig(tmp_path, (short, *PARTS))
     shop.turn(150)
-    (shares,) = shop.store.facts.get(SHARES) or ()
+    (shares,) = shop.store.facts.get(BUDGET_SHARES) or ()
     assert shares.used == pytest.approx(10.0, abs=0.5)
 
 
@@ -94,7 +94,7 @@ def test_a_part_that_falls_silent_is_lost_and_its_share_goes_to_the_others(tmp_p
     shop = ShopRig(tmp_path, (SHOP, *PARTS))
     shop.turn(150)
     shop.turn(160, heard=False)
-    (shares,) = shop.store.facts.get(SHARES) or ()
+    (shares,) = shop.store.facts.get(BUDGET_SHARES) or ()
     assert {part.lost for part in shares.parts} == {"nothing is heard of it"}
     assert "its share goes to the others" in shares.sentence
 
@@ -103,7 +103,7 @@ def test_without_a_budget_nothing_is_kept_and_plans_are_the_same(tmp_path: Any) 
     with_roomy = ShopRig(tmp_path, (SHOP.model_copy(update={"budget": SharedBudget(minutes=9_000, days=1)}), *PARTS))
     without = ShopRig(tmp_path, (SHOP.model_copy(update={"budget": None}), *PARTS))
     planned = [shop.store.decisions.of_cycle(shop.turn(150).cycle_id) for shop in (with_roomy, without)]
-    assert without.store.facts.get(SHARES) is None
+    assert without.store.facts.get(BUDGET_SHARES) is None
     assert planned[0] == planned[1]
     assert planned[0]
 
@@ -111,7 +111,7 @@ def test_without_a_budget_nothing_is_kept_and_plans_are_the_same(tmp_path: Any) 
 def test_while_no_goal_is_open_the_budget_is_told_all_the_same(tmp_path: Any) -> None:
     shop = ShopRig(tmp_path, (SHOP, PARTS[1]))
     context = shop.turn(150)
-    (shares,) = shop.store.facts.get(SHARES) or ()
+    (shares,) = shop.store.facts.get(BUDGET_SHARES) or ()
     assert shop.store.decisions.of_cycle(context.cycle_id) == []
     assert (shares.used, shares.left, [part.name for part in shares.parts]) == (0.0, 60.0, ["search"])
 
@@ -121,4 +121,4 @@ def test_a_budget_that_is_removed_leaves_no_shares_behind(tmp_path: Any) -> None
     shop.turn(150)
     shop.settings = shop.settings.model_copy(update={"objectives": PARTS})
     shop.turn(151)
-    assert shop.store.facts.get(SHARES) == ()
+    assert shop.store.facts.get(BUDGET_SHARES) == ()
