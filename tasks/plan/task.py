@@ -38,6 +38,7 @@ from tasks.interventions.act_window import horizon_ends_at
 from tasks.interventions.declared_facts import declared_facts
 from tasks.interventions.effect_over_time import is_clock
 from tasks.interventions.in_force import facts_in_force
+from tasks.interventions.jumps import jump_in
 from tasks.learn import (
     LearnedBeliefs,
     PairBeliefs,
@@ -61,9 +62,6 @@ from tasks.special import at_least_visible
 from tasks.stage import explanation, stage
 
 HISTORY_DAYS = 2
-FAR_OFF_SD, NEWEST_STEPS = 2.0, 3
-"""A season or a wander seldom takes a metric so far from its median, in the median of so many steps; a fault does."""
-
 SERIES_AT_ONCE = 512
 """Of so many series deviations are taken at once: what that takes is several times their history."""
 
@@ -126,8 +124,7 @@ def problem(context: Context, goals: tuple[GoalView, ...], outlook: Outlook) -> 
         for view in goals
     }
     names = {candidate.action for offered in candidates.values() for candidate in offered}
-    spreads = _spreads(outlook)
-    off = dict(_far_off(goals, outlook.frames, spreads))
+    off = dict(_far_off(goals, outlook.frames))
     used, beliefs = budgets_used(context, objectives), _beliefs(context, off)
     question = PlanProblem(
         tick=context.tick,
@@ -139,7 +136,7 @@ def problem(context: Context, goals: tuple[GoalView, ...], outlook: Outlook) -> 
         beliefs=beliefs,
         paths=known.paths,
         step_s={series: frame.step_s for frame in outlook.frames for series in frame.series},
-        series_sd=spreads,
+        series_sd=_spreads(outlook),
         off_usual_sd=off,
         traits=context.actions,
         levels=_levels(context, goals, names),
@@ -282,19 +279,14 @@ def _deviations(values: FloatArray) -> list[float]:
     return [at_least_visible(*each) if isfinite(each[0]) else each[0] for each in zip(sd, mean, strict=True)]
 
 
-def _far_off(
-    goals: Sequence[GoalView], frames: Sequence[Frame], spreads: Mapping[str, float]
-) -> Iterator[tuple[str, float]]:
-    """Yield the goals whose metric stands far beyond what is usual, and how far: in sd, away from the goal."""
+def _far_off(goals: Sequence[GoalView], frames: Sequence[Frame]) -> Iterator[tuple[str, float]]:
+    """Yield the goals whose metric jumped far beyond what is usual, and how far: in sd, away from the goal."""
     rows = {series: (frame, place) for frame in frames for place, series in enumerate(frame.series)}
     for goal in (view.goal for view in goals):
-        if goal.series not in rows or not spreads.get(goal.series, 0.0) > 0:
-            continue
-        frame, place = rows[goal.series]
-        values = frame.values[place][np.isfinite(frame.values[place])]
-        up = float(np.median(values[-NEWEST_STEPS:]) - np.median(values)) / spreads[goal.series]
-        off = up if goal.side == "below" else -up
-        if off > FAR_OFF_SD:
+        frame, place = rows.get(goal.series or "", (None, 0))
+        jump = jump_in(frame.values[place]) if frame is not None else None
+        off = 0.0 if jump is None else jump.size_sd if goal.side == "below" else -jump.size_sd
+        if off > 0:
             yield goal.goal_id, off
 
 
