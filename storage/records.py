@@ -809,8 +809,8 @@ class Action(Record):
     """A planned action, with everything needed to measure it later recorded in advance.
 
     `off_usual_sd` is how far its metric had jumped beyond what is usual, as `PlanProblem` has it. `proposed_by` names
-    who proposed it where that was not the loop itself. A step of a sequence is at `position`, from 0 on, in the names of
-    all `steps`.
+    who proposed it where that was not the loop itself. A step of a sequence is at `position`, from 0 on, in the names
+    of all `steps`.
     """
 
     action_id: Column[str]
