@@ -16,6 +16,7 @@ _COMMANDS: tuple[tuple[str, str], ...] = (
     (r"GET objectives", "foreact objectives"),
     (r"GET predictions", "foreact forecast"),
     (r"GET cycles", "foreact status"),
+    (r"GET shared", "foreact shared"),
     (r"POST metrics", "foreact import FILE"),
     (r"POST analysis/trigger", "foreact cycle"),
 )

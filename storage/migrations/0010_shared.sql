@@ -1,7 +1,7 @@
 -- What a coordinator granted of scarce things that several agents share: a row for each answer, the newest of a holder
 -- in force. Two answers with one token cannot both be written.
 
-CREATE TABLE shared_leases (
+CREATE TABLE IF NOT EXISTS shared_leases (
     budget VARCHAR NOT NULL,
     token BIGINT NOT NULL,
     holder VARCHAR NOT NULL,

@@ -41,7 +41,7 @@ def test_every_address_refuses_a_wrong_method_alike(client: TestClient) -> None:
 
 
 def test_every_address_of_one_thing_says_when_there_is_none(client: TestClient) -> None:
-    with_body = ("/propose", "/objectives/missing")
+    with_body = ("/propose", "/objectives/missing", "/offer", "/release")
     known = [(method, path) for method, path in operations(client) if "missing" in path]
     asked = [each for each in known if each[0] in ("GET", "DELETE") or not each[1].endswith(with_body)]
     assert len(asked) >= 9

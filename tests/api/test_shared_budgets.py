@@ -14,7 +14,7 @@ from api.app import create_app
 from handlers.contract.results import CallFailedError
 from settings import Settings, SharedSettings, load_settings
 from storage import Store
-from storage.facts import SHARES, HeldShare
+from storage.facts import HELD_SHARES, HeldShare
 from tasks.sharing.task import over_http
 from tests.api.conftest import API, BASE, RecordingTrigger, TestClient
 from tests.api.test_access import add
@@ -107,7 +107,7 @@ def test_a_share_that_is_not_granted_anew_is_a_warning(
         trouble="it does not answer",
         is_lost=True,
     )
-    store.facts.set(SHARES.of("workers"), share)
+    store.facts.set(HELD_SHARES.of("workers"), share)
     app = create_app(drawing, store=store, trigger=RecordingTrigger(), clock=lambda: tick)
     with TestClient(app, base_url=BASE) as asked:
         (own,) = asked.get(f"{API}/shared").json()["shares"]

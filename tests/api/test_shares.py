@@ -6,7 +6,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from storage import Store
-from storage.facts import OBJECTIVES, SHARES, BudgetShares, ChildShare
+from storage.facts import BUDGET_SHARES, OBJECTIVES, BudgetShares, ChildShare
 from storage.records import Objective, SharedBudget
 from tests.api.conftest import API
 
@@ -34,7 +34,7 @@ SHARED = BudgetShares(
 def shared(store: Store) -> None:
     for objective in (SHOP, CHECKOUT):
         store.facts.set(OBJECTIVES.of(objective.name), objective)
-    store.facts.set(SHARES, (SHARED,))
+    store.facts.set(BUDGET_SHARES, (SHARED,))
 
 
 def test_where_no_objective_has_a_budget_that_is_said_and_no_panel_shown(client: TestClient) -> None:

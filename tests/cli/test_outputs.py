@@ -26,7 +26,7 @@ from docs import command_line as reference
 from settings import SamplerSettings, Settings, load_settings, utc_now
 from storage import ForeactError, open_store
 from storage.errors import TransientError
-from storage.facts import OBJECTIVES, SHARES
+from storage.facts import BUDGET_SHARES, OBJECTIVES
 from storage.records import Objective
 from tests import PROJECT
 from tests.api import worlds
@@ -137,7 +137,7 @@ def test_objectives_say_how_a_budget_is_shared(run: Run, settings: Settings) -> 
     with open_store(settings.database_path) as store:
         store.facts.set(OBJECTIVES.of("shop"), SHOP)
         store.facts.set(OBJECTIVES.of("checkout"), CHECKOUT)
-        store.facts.set(SHARES, (SHARED,))
+        store.facts.set(BUDGET_SHARES, (SHARED,))
     assert SHARED.sentence in run("objectives").output.splitlines()
 
 

@@ -18,6 +18,7 @@ from tasks.causes import in_force
 START, MINUTE = datetime(2026, 3, 2, tzinfo=UTC), timedelta(minutes=1)
 CHAIN = ("shop", "cart", "db", "search")
 TOPOLOGY = {"depends_on": {"shop": ["cart", "search"], "cart": ["db"]}, "traffic": "requests"}
+NOT_TOUCHED = {"start": "05:00", "end": "05:40"}
 OBJECTIVE = Objective(name="fast", metric='latency{service="shop"}', bound=300.0, severity=0.9, horizon_s=1_800)
 
 
@@ -61,7 +62,8 @@ def lived(topology: dict[str, Any], minutes: int = 320) -> tuple[SlowDatabase, l
             "objectives": [OBJECTIVE],
             "actions": {"restart": restart},
             "topology": topology,
-            "executor": {"holdout_ratio": 0, "measure_horizon_seconds": 600},
+            # Until then nobody may touch it: what helps after half an hour is told from what ends by itself.
+            "executor": {"holdout_ratio": 0, "measure_horizon_seconds": 600, "maintenance": [NOT_TOUCHED]},
         }
     )
     world, store = SlowDatabase(), open_store(":memory:")

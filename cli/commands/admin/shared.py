@@ -19,7 +19,7 @@ def run(
     note: Note = "",
     json: Json = False,
 ) -> None:
-    """Show what is shared with other foreacts, or release a holder that is gone."""
+    """Show what foreacts share, or release a holder."""
     from cli import show
     from cli.client import desk
     from storage.errors import ForeactError

@@ -247,9 +247,11 @@ def _found(values: Floats, hourly: Floats, row: int, season: int) -> Shift | Non
     age, off = found
     past = off[:-age]
     size = float(np.median(off[-age:]) - np.median(past[-hours:]))
-    step = _refined(values, season, len(values) - round(age * season / hours), season // hours)
     was_there = not _is_lasting(past, size, age, hours)
-    if was_there and not _outlasts_all(values, past, step, size, age):
+    if was_there and age <= _longest(_beyond_half(past, size)):
+        return None
+    step = _refined(values, season, len(values) - round(age * season / hours), season // hours)
+    if was_there and not _jumped_there(values, step, size):
         return None
     is_at_rest = _rests(values[step:]) and _rests(values[max(0, step - season) : step])
     half_after = HALF_AFTER_HOURS_AT_REST if is_at_rest else HALF_AFTER_HOURS
@@ -306,16 +308,17 @@ def _is_lasting(past: Floats, size: float, age: int, hours: int) -> bool:
     return int(_beyond_half(past, size).sum()) <= MOST_EXCURSION * age
 
 
-def _outlasts_all(values: Floats, past: Floats, step: int, size: float, age: int) -> bool:
-    """Tell whether a series of two levels jumped to the rarer one and has stayed longer than ever, as in a fault.
+def _jumped_there(values: Floats, step: int, size: float) -> bool:
+    """Tell whether a series of two levels jumped to the rarer one at a step, as in a fault, and stayed for hours.
 
-    How long those before took no longer says when this one ends. What wanders passes what lies between on its way.
+    If it has stayed longer than ever, how long those before took no longer says when this one ends. What wanders
+    passes what lies between on its way.
     """
     if len(values) - step < LEAST_STEPS_THERE or np.mean(_is_between(values, size)) > MOST_BETWEEN:
         return False
     edge = [values[max(0, step - JUMP_STEPS) : step], values[step : step + JUMP_STEPS]]
     before, after = (float(np.median(part[np.isfinite(part)])) if np.isfinite(part).any() else np.nan for part in edge)
-    return (after - before) / size >= LEAST_JUMP and age > _longest(_beyond_half(past, size))
+    return (after - before) / size >= LEAST_JUMP
 
 
 def _is_between(values: Floats, size: float) -> Bools:
@@ -339,6 +342,8 @@ def _longest(flags: Bools) -> int:
 def _refined(values: Floats, season: int, step: int, reach: int) -> int:
     """Return the step within `reach` at which two levels part with the least squares."""
     first, last = max(1, step - reach), min(len(values) - 1, step + reach)
+    if not np.isfinite(values[step:]).any() or not np.isfinite(values[:first]).any():
+        return step
     after = float(np.nanmedian(values[step : step + season]))
     before = float(np.nanmedian(values[max(0, first - season // DAY_HOURS - 1) : first]))
     nearby = np.nan_to_num(values[first:last], nan=(before + after) / 2)

@@ -19,7 +19,7 @@ def unsettled_error(history: FloatArray, foretold: FloatArray) -> float:
     `history` is (n_steps,) up to the act, NaN where missing, `foretold` (steps,) the forecast of the window.
     """
     jump = jump_in(history)
-    if jump is None:
+    if jump is None or not np.isfinite(foretold).any():
         return 0.0
     stays = min(1.0, max(0.0, float(np.nanmean(foretold) - jump.usual) / jump.size))
     variance = max(_variance_of_stay(jump.age_steps, len(foretold)), stays * (1 - stays))

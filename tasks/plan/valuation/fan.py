@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.special import ndtri
 
 from storage.records import FloatArray
 from tasks.plan.valuation.risk import ramps_of
@@ -27,6 +26,9 @@ def fan_with(
     unit. The middle moves by the mean; how far each quantile lies from it and the doubt add up as independent errors
     do, times `widening` from the act on. Levels lie around .5, which is one of them.
     """
+    # Imported late: the facade shares budgets, and plans nothing.
+    from scipy.special import ndtri
+
     ramp = ramps_of(np.maximum(times_s, 0.0), np.zeros(1), latency_s, duration_s)[0] * (times_s > 0)
     places = np.asarray(levels, dtype=np.float64)
     middle = quantiles[:, [int(np.argmin(np.abs(places - 0.5)))]]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-from scipy.special import ndtri
 
 from storage.records import FloatArray
 
@@ -80,6 +79,9 @@ def thin(excess: FloatArray, times_s: FloatArray) -> tuple[FloatArray, FloatArra
 
 def deviates_of(seed: int, n_paths: int) -> FloatArray:
     """Return stratified standard normal draws, one a path and the same for every action: common random numbers."""
+    # Imported late: the facade shares budgets, and plans nothing.
+    from scipy.special import ndtri
+
     order = np.random.default_rng([seed, n_paths]).permutation(n_paths)
     return np.asarray(ndtri((order + 0.5) / n_paths), dtype=float)
 

@@ -29,7 +29,7 @@ from flows.reports.pages import write_page
 from flows.simulate import simulate
 from settings import ServerSettings, Settings, load_settings, utc_now
 from storage import Store, open_store
-from storage.facts import OBJECTIVES, SHARES
+from storage.facts import BUDGET_SHARES, OBJECTIVES
 from storage.records import Approval, Autonomy, Cycle, GoalState, Pattern, Sample, series_key
 from tests import PROJECT
 from tests.api import worlds
@@ -160,7 +160,7 @@ def served(settings: Settings, simulated: FacadeOnPort) -> Iterator[FacadeOnPort
     with open_store() as store:
         lived(store, datetime.now(UTC))
         store.facts.set(OBJECTIVES.of("shop"), SHOP)
-        store.facts.set(SHARES, (SHARED,))
+        store.facts.set(BUDGET_SHARES, (SHARED,))
         with FacadeOnPort(store, settings) as running:
             yield running
 
