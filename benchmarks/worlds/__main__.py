@@ -24,7 +24,10 @@ from benchmarks.worlds.simulated_world import SteppedWorld
 
 ROOT = Path(__file__).resolve().parents[2]
 QUICK_DAYS = 2.0
-LONGER = frozenset({disk.IrreversibleDisk.name, acts.Flip.name, acts.TriedPair.name, acts.DeclaredPair.name})
+LONGER = frozenset(
+    each.name
+    for each in (disk.IrreversibleDisk, acts.Flip, acts.Lingering, acts.Outlasting, acts.TriedPair, acts.DeclaredPair)
+)
 """Worlds that two days hardly tell from the one that they vary, or that `make bench-composed` judges."""
 
 WORLDS: dict[str, type[SteppedWorld]] = {
