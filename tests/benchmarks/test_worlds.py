@@ -13,6 +13,7 @@ from benchmarks.worlds.__main__ import WORLDS
 from benchmarks.worlds.acts import GOOD_HOSTS, HOSTS, Flip, FourActs, OpposedActs, Pair, Shifts, Targets
 from benchmarks.worlds.against_truth import LOOP, Figures, Share, plain_settings, run_world
 from benchmarks.worlds.disk import PRUNE, USED, Disk
+from benchmarks.worlds.faults import Faults
 from benchmarks.worlds.policies import play, run_out
 from benchmarks.worlds.pool import AGE, WORKERS, Pool
 from benchmarks.worlds.score_table import FIRST, LATER, interval, safety, score
@@ -300,3 +301,11 @@ def test_the_loop_is_held_against_what_its_acts_really_changed() -> None:
     assert found.covered.of > 0
     assert found.harmless_undone.of + found.harmful_ended.of <= found.acts
     assert set(found.costs) == {LOOP, "nothing", "threshold", "random", "success rate", "oracle"}
+
+
+@pytest.mark.slow
+def test_a_fault_like_none_before_is_ended_by_what_was_listed_for_it() -> None:
+    found = run_world(Faults, seed=0, days=1.0)
+    assert not found.unsafe
+    assert sum(found.costs[LOOP]) < 0.25 * sum(found.costs["nothing"])
+    assert found.covered.ratio >= 0.8
