@@ -42,6 +42,8 @@ def jump_in(values: FloatArray) -> Jump | None:
         return None
     near_usual = np.flatnonzero((values - usual) / size < 1 / 2)
     begun = int(near_usual[-1]) + 1
+    if begun == len(values):
+        return None
     before = float(np.median(values[max(0, begun - JUMP_STEPS) : begun]))
     after = float(np.median(values[begun : begun + JUMP_STEPS]))
     return Jump(usual, size, sd, len(values) - begun) if (after - before) / size >= LEAST_JUMP else None

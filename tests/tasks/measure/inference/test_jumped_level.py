@@ -45,8 +45,9 @@ def test_a_jump_down_counts_as_one_up_does() -> None:
         np.full(900, 3.0),
         np.full(900, np.nan),
         np.array([1.0, 2.0]),
+        np.concatenate([np.full(900, 1.0), [9.0, 9.0, 1.0]]),
     ],
-    ids=["noise", "random walk", "day", "constant", "nothing seen", "two values"],
+    ids=["noise", "random walk", "day", "constant", "nothing seen", "two values", "gone again"],
 )
 def test_without_a_jump_nothing_is_added(history: FloatArray) -> None:
     assert unsettled_error(history, np.full(STEPS, 12.0)) == 0
