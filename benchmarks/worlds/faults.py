@@ -6,6 +6,7 @@ Truth: a fault lasts until an act, or half a day. The first one comes after the 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, ClassVar
 
 import numpy as np
@@ -75,10 +76,7 @@ class Faults(ActsWorld):
 
     def unsafe(self, report: SimulationReport) -> list[str]:
         """Return whether a fault was left alone although what ends it was there to be done."""
-        broken = [step.broken > 0 for step in self.steps[self.first :]]
-        longest = run = 0
-        for is_broken in broken:
-            run = run + 1 if is_broken else 0
-            longest = max(longest, run)
+        stretches = groupby(step.broken > 0 for step in self.steps[self.first :])
+        longest = max((sum(1 for _ in stretch) for is_broken, stretch in stretches if is_broken), default=0)
         hours = longest * self.step_s / 3_600
         return [f"a fault lasted {hours:.1f} h though a restart ends it"] if hours > FEW_H else []

@@ -11,7 +11,7 @@ from storage.records import FloatArray
 FAR_SD = 2.0
 NEWEST_STEPS = JUMP_STEPS = 3
 LEAST_JUMP = 0.75
-"""Of the way from the usual level: how much of it lies between the steps just before and just after."""
+"""Of a move: how much of it lies between the steps just before and just after."""
 
 
 class Jump(NamedTuple):
@@ -44,6 +44,14 @@ def jump_in(values: FloatArray) -> Jump | None:
     begun = int(near_usual[-1]) + 1
     if begun == len(values):
         return None
-    before = float(np.median(values[max(0, begun - JUMP_STEPS) : begun]))
-    after = float(np.median(values[begun : begun + JUMP_STEPS]))
-    return Jump(usual, size, sd, len(values) - begun) if (after - before) / size >= LEAST_JUMP else None
+    return Jump(usual, size, sd, len(values) - begun) if is_jump(values, begun, size) else None
+
+
+def is_jump(values: FloatArray, step: int, size: float) -> bool:
+    """Tell whether a move by `size` of values (n,), NaN where missing, lies in the few steps around one."""
+    around = [values[max(0, step - JUMP_STEPS) : step], values[step : step + JUMP_STEPS]]
+    seen = [part[np.isfinite(part)] for part in around]
+    if not all(len(part) for part in seen):
+        return False
+    before, after = (float(np.median(part)) for part in seen)
+    return (after - before) / size >= LEAST_JUMP

@@ -17,6 +17,7 @@ import numpy as np
 from storage.records import Frame, Pattern
 from tasks.forecast.batch import Bools, Floats
 from tasks.forecast.fleet.prepare import PLAUSIBLE_MAGNITUDE, Ints, network_median
+from tasks.interventions.jumps import is_jump
 
 DAY_HOURS = 24
 MOST_DAYS = 14
@@ -43,10 +44,6 @@ MOST_EXCURSION = 1 / 16
 
 LEAST_STEPS_THERE, MOST_BETWEEN = 24, 0.05
 """Of a stay on a level known from before: how long it is, and how many of all values lie in the third between."""
-
-JUMP_STEPS = 3
-LEAST_JUMP = 0.75
-"""Of a move to a level known from before: how much of it lies between the steps just before and just after."""
 
 HALF_AFTER_HOURS, HALF_AFTER_HOURS_AT_REST, HALF_AFTER_HOURS_KNOWN = 3.0, 1.0, 0.75
 """After so long the new level counts as much as the old: of a noisy series, of one that rests on one value before
@@ -316,9 +313,7 @@ def _jumped_there(values: Floats, step: int, size: float) -> bool:
     """
     if len(values) - step < LEAST_STEPS_THERE or np.mean(_is_between(values, size)) > MOST_BETWEEN:
         return False
-    edge = [values[max(0, step - JUMP_STEPS) : step], values[step : step + JUMP_STEPS]]
-    before, after = (float(np.median(part[np.isfinite(part)])) if np.isfinite(part).any() else np.nan for part in edge)
-    return (after - before) / size >= LEAST_JUMP
+    return is_jump(values, step, size)
 
 
 def _is_between(values: Floats, size: float) -> Bools:

@@ -41,9 +41,9 @@ def effect_of(problem: PlanProblem, candidate: Candidate, goal: Goal) -> tuple[f
         return problem.pair_beliefs.together(goal.goal_type, [step.action for step in candidate.steps], alone)
     mean, sd = problem.beliefs.effect(candidate.action, goal, candidate.target)
     declared = declared_effect(candidate, goal, problem.series_sd.get(goal.series or ""))
+    if declared is None and goal.goal_id in problem.off_usual_sd:
+        declared = BROUGHT_BACK_RATIO * problem.off_usual_sd[goal.goal_id]
     if declared is None:
-        declared = BROUGHT_BACK_RATIO * problem.off_usual_sd.get(goal.goal_id, 0.0)
-    if not declared and goal.goal_id not in problem.off_usual_sd:
         return mean, sd
     before = problem.beliefs.doubt_before(candidate.action, goal, candidate.target)
     learned = max(0.0, 1 / sd**2 - 1 / before**2) if sd > 0 else 1e12
