@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from storage.records import metric_of
@@ -54,6 +54,11 @@ def number(amount: float, digits: int = 4) -> str:
         return f"{amount:.{digits - 1}e}".replace("-", "−", 1 if amount < 0 else 0)
     places = max(0, digits - 1 - math.floor(math.log10(abs(amount)))) if amount else 0
     return _fixed(amount, places)
+
+
+def listed(parts: Sequence[str]) -> str:
+    """Return parts as people list them: `a, b and c`."""
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
 
 
 def percent(share: float) -> str:

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from handlers import ActionHandler
 from storage.actions import ActionView
 from storage.records import ReceiptStatus
+from tasks.text import listed
 
 NOT = "not "
 
@@ -93,13 +94,13 @@ def doubts_about(actions: Mapping[str, ActionHandler]) -> tuple[str, ...]:
     unknown = {name: sorted(_missing(each, known)) for name, each in declared.items()}
     for name, facts in unknown.items():
         if facts:
-            said.append(f"{name} requires {_listed(facts)}, which no action provides or reports: it waits for that.")
+            said.append(f"{name} requires {listed(facts)}, which no action provides or reports: it waits for that.")
     odd = {name for name, facts in unknown.items() if facts} | {name for name in enabled if _is_odd(enabled[name])}
     stuck = sorted(_stuck(declared, _reportable(enabled)) - odd)
     if stuck:
         one = "requires what only it provides, directly or not: it can never begin."
         many = "require of each other what only they provide: none of them can ever begin."
-        said.append(f"{_listed(stuck)} {one if len(stuck) == 1 else many}")
+        said.append(f"{listed(stuck)} {one if len(stuck) == 1 else many}")
     return tuple(said)
 
 
@@ -145,7 +146,3 @@ def _contradicting(facts: Collection[str]) -> frozenset[str]:
 
 def _ends(fact: str) -> bool:
     return fact.startswith(NOT)
-
-
-def _listed(names: Sequence[str]) -> str:
-    return " and ".join(names) if len(names) < 3 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from tasks.patterns.finding import Finding
 from tasks.patterns.inputs import DAY_S, Floats, PatternInput, SearchSettings
 from tasks.patterns.statistics import adjusted_p_values, minus_time_of_day, row_blocks, standardised
+from tasks.text import listed
 
 _MIN_COMMON = 30
 # Average linkage is cut where a group's members correlate less than this on average.
@@ -211,4 +212,4 @@ def _finding(
 def _listed(names: list[str]) -> str:
     if len(names) > _MAX_NAMES:
         return f"{', '.join(names[:_MAX_NAMES])} and {len(names) - _MAX_NAMES} more"
-    return f"{', '.join(names[:-1])} and {names[-1]}"
+    return listed(names)

@@ -239,7 +239,7 @@ def _combined(
 ) -> PolicyValue:
     achieved = np.array([decision.observation.effect_sd_units for decision in decisions])
     count, total = len(decisions), float(weight.sum())
-    effective = total**2 / float(np.square(weight).sum()) if total > 0 else 0.0
+    effective = effective_number(weight)
     correction = float(weight @ (achieved - taken)) / total if total > 0 else 0.0
     value = float(direct.mean()) + correction
     error = float("inf")

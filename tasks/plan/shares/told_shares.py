@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from storage.facts import BudgetShares, ChildShare
 from storage.records import SharedBudget
-from tasks.text import number
+from tasks.text import listed, number
 
 _MOST_NAMED = 4
 
@@ -81,8 +81,7 @@ def _lost(shares: BudgetShares) -> list[str]:
 
 
 def _names(parts: Sequence[ChildShare]) -> str:
-    named = [part.name for part in parts[:_MOST_NAMED]]
-    return named[0] if len(named) == 1 else f"{', '.join(named[:-1])} and {named[-1]}"
+    return listed([part.name for part in parts[:_MOST_NAMED]])
 
 
 def _amount(shares: BudgetShares, amount: float) -> str:
