@@ -27,10 +27,13 @@ ANSWER_S = 30.0
 
 def main(address: str, *command: str) -> None:
     """Have the run executed; never returns."""
+    # The run may have begun before its number is known here: a signal that comes then is for the run.
+    signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)
     with contextlib.suppress(OSError), _reached(Path(address)) as engine:
         pid = _begun(engine)
         if pid is not None:
             _end_as(_followed(engine, pid))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
     os.execv(command[0], command)
 
 
@@ -76,6 +79,7 @@ def _followed(engine: socket.socket, pid: int) -> int:
 
     for number in PASSED_ON:
         signal.signal(number, pass_on)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
     engine.settimeout(None)
     with contextlib.suppress(OSError):
         if (status := _number(engine)) is not None:

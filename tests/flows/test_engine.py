@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from api.processes import flow_run
-from api.processes.flow_run import REQUEST_BYTES, in_folder
+from api.processes.flow_run import REQUEST_BYTES, STATUS, in_folder
 from api.processes.layout import LEAN
 from tests import PROJECT
 
@@ -93,6 +93,22 @@ def test_signals_reach_the_run(address: Path, tmp_path: Path) -> None:
         waiting(run)
         run.terminate()
         assert run.wait(60) == 7
+
+
+def test_a_signal_that_comes_before_the_number_of_the_run_reaches_it(tmp_path: Path) -> None:
+    address = tmp_path / "engine.socket"
+    with socket.socket(socket.AF_UNIX) as listener, subprocess.Popen(["sleep", "60"]) as run:
+        listener.bind(str(address))
+        listener.listen()
+        with asked(address, tmp_path) as asker, listener.accept()[0] as engine:
+            head = engine.recv(REQUEST_BYTES.size)
+            engine.recv(REQUEST_BYTES.unpack(head)[0], socket.MSG_WAITALL)
+            asker.terminate()
+            time.sleep(0.2)
+            engine.sendall(STATUS.pack(run.pid))
+            assert run.wait(60) == -signal.SIGTERM
+            engine.sendall(STATUS.pack(5))
+            assert asker.wait(60) == 5
 
 
 def forked(asker: subprocess.Popen[str], folder: Path) -> psutil.Process:

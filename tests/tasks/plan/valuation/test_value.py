@@ -155,6 +155,13 @@ class TestBeliefs:
     def test_an_effect_on_another_metric_is_none_here(self) -> None:
         assert declared_effect(Candidate(action="a", expected_effect={"memory": -1.0}), self.goal) is None
 
+    def test_an_effect_declared_as_none_at_all_is_believed_rather_than_that_the_metric_is_brought_back(self) -> None:
+        problem = problem_of([self.goal], {}, off_usual_sd={"g": 12.0})
+        said = Candidate(action="limit", expected_effect={"cpu": 0.0})
+        unsaid = Candidate(action="limit")
+        believed = [effect_of(problem, each, self.goal)[0] for each in (said, unsaid)]
+        assert believed[0] == 0.0 < 3.0 < believed[1]
+
 
 def test_a_goal_whose_deadline_lies_beyond_the_paths_is_valued_by_its_probability() -> None:
     goal = goal_of(in_s=30 * 86_400.0, bound=500.0)
