@@ -248,7 +248,8 @@ class ExecutorSettings(Section):
     try_pairs: bool = False
     """where no single action is seen to help, try two together: [composed-plans.md](composed-plans.md)"""
     measure_horizon_seconds: float = Field(default=600, gt=0)
-    """how long after an action its effect is measured"""
+    """how long after an action its effect is measured; where no `duration_seconds` says how long it works, up to six
+    times as long, an hour at most, until the next action on the same metric"""
     stabilisation_seconds: float = Field(default=300, ge=0)
     """how long at least after an action a worse guard metric causes an undo, and for how long it is checked between
     cycles; with 0 only whole cycles check

@@ -808,9 +808,10 @@ class Plan(Record):
 class Action(Record):
     """A planned action, with everything needed to measure it later recorded in advance.
 
-    `off_usual_sd` is how far its metric had jumped beyond what is usual, as `PlanProblem` has it. `proposed_by` names
-    who proposed it where that was not the loop itself. A step of a sequence is at `position`, from 0 on, in the names
-    of all `steps`.
+    It is measured for `horizon_s`; with `least_horizon_s` only until the next act on its metric that comes so long
+    after it or later. `off_usual_sd` is how far its metric stood beyond what is usual, as `PlanProblem` has it.
+    `proposed_by` names who proposed it where that was not the loop itself. A step of a sequence is at `position`, from
+    0 on, in the names of all `steps`.
     """
 
     action_id: Column[str]
@@ -830,6 +831,7 @@ class Action(Record):
     side: Literal["below", "above"] = "below"
     guards: tuple[str, ...] = ()
     horizon_s: float = 600
+    least_horizon_s: float | None = None
     propensity: float = 1.0
     dry_run: bool = False
     undo_of: Column[str | None] = None

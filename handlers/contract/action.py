@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 
 Params = Mapping[str, Any]
 MOST_MEASURED_S = 7_200.0
+UNSAID_RATIO, MOST_UNSAID_S = 6.0, 3_600.0
 AMOUNT = "amount"
 """The parameter by which an action that sets an amount is told how many."""
 
@@ -244,8 +245,17 @@ class ActionHandler(ActionTraits):
         return any(fnmatchcase(metric, pattern) for pattern in self.metrics)
 
     def measured_for_s(self, least_s: float) -> float:
-        """Return how long an act is measured once it works: as long as it does or two hours of that."""
-        return max(least_s, min(self.duration_s or 0.0, MOST_MEASURED_S))
+        """Return how long an act is measured once it works: as long as it does or two hours of that.
+
+        Where nobody says how long that is, six times as long, up to an hour: what takes time to show would be missed.
+        """
+        works_s = min(UNSAID_RATIO * least_s, MOST_UNSAID_S) if self.may_be_cut else self.duration_s or 0.0
+        return max(least_s, min(works_s, MOST_MEASURED_S))
+
+    @property
+    def may_be_cut(self) -> bool:
+        """Tell whether the next act on the same metric ends its measurement: nobody says how long it works."""
+        return self.duration_s is None and self.sets is None
 
     def run(self, params: Params, context: ActionContext) -> ActionResult:
         """Act; whatever goes wrong inside is a failed result. In a dry run nothing is touched.

@@ -48,19 +48,20 @@ class MeasuringWindow:
         return self.ends_at + timedelta(seconds=patience_s)
 
 
-def window_of(view: ActionView, estimand: Estimand | None, undone_at: datetime | None) -> MeasuringWindow | None:
+def window_of(view: ActionView, estimand: Estimand | None, ended_at: datetime | None) -> MeasuringWindow | None:
     """Return the window of an act; None for one that was not carried out, or aims at no metric.
 
-    It ends after the act's horizon, or when the act was undone. What adds to an amount has an effect only once it
-    works, and is judged in steps from then on; other acts in the steps of the forecast that they are held against.
+    It ends after the act's horizon, or at `ended_at`, when it was undone or another followed it. What adds to an amount
+    has an effect only once it works, and is judged in steps from then on; other acts in the steps of the forecast that
+    they are held against.
     """
     action, receipt, held = view.action, view.receipt, estimand.held if estimand else None
     if receipt is None or (action.series is None and held is None):
         return None
     begins_at = receipt.finished_at + timedelta(seconds=held.begins_after_s if held else 0.0)
     until = begins_at + timedelta(seconds=action.horizon_s)
-    if undone_at is not None:
-        until = max(begins_at, min(until, undone_at))
+    if ended_at is not None:
+        until = max(begins_at, min(until, ended_at))
     if estimand is None:
         return MeasuringWindow(begins_at, until, until, 0.0)
     first_at = begins_at if held else estimand.issued_at

@@ -1,4 +1,4 @@
-"""A jump of a metric to a level far off its usual one, as a fault makes it: found in what was seen up to now."""
+"""Where a metric stands far off its usual level as a fault makes it: after a jump, or farther than ever before."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ FAR_SD = 2.0
 NEWEST_STEPS = JUMP_STEPS = 3
 LEAST_JUMP = 0.75
 """Of a move: how much of it lies between the steps just before and just after."""
+
+UNHEARD_OF = 2 / 3
+"""Of how far it stands off: what was never reached before, where it stands farther than ever."""
 
 
 class Jump(NamedTuple):
@@ -28,23 +31,48 @@ class Jump(NamedTuple):
         return self.size / self.sd
 
 
+class _Excursion(NamedTuple):
+    """By how much the newest of `seen` (n,) stand off the `usual` level, and since which step by more than half."""
+
+    seen: FloatArray
+    usual: float
+    size: float
+    sd: float
+    begun: int
+
+
 def jump_in(values: FloatArray) -> Jump | None:
     """Return the jump after which values (n,) stand where they do, in the median of the newest three; None without one.
 
     What wanders, follows the day or fills up passes what lies between on its way: it has not jumped.
     """
-    values = values[np.isfinite(values)]
-    if len(values) <= 2 * JUMP_STEPS:
+    found = _excursion(values)
+    if found is None or not is_jump(found.seen, found.begun, found.size):
         return None
-    usual, sd = float(np.median(values)), float(np.std(values))
-    size = float(np.median(values[-NEWEST_STEPS:])) - usual
+    return Jump(found.usual, found.size, found.sd, len(found.seen) - found.begun)
+
+
+def stands_out_sd(values: FloatArray) -> float:
+    """Return how far values (n,) stand off their median, in sd, after a jump or farther than ever; 0 where neither."""
+    found = _excursion(values)
+    if found is None:
+        return 0.0
+    farthest = float(np.max((found.seen[: found.begun] - found.usual) / found.size))
+    stands_out = farthest < UNHEARD_OF or is_jump(found.seen, found.begun, found.size)
+    return found.size / found.sd if stands_out else 0.0
+
+
+def _excursion(values: FloatArray) -> _Excursion | None:
+    """Return what leads to where values (n,) stand, if that is far off their median; None where it is not."""
+    seen = values[np.isfinite(values)]
+    if len(seen) <= 2 * JUMP_STEPS:
+        return None
+    usual, sd = float(np.median(seen)), float(np.std(seen))
+    size = float(np.median(seen[-NEWEST_STEPS:])) - usual
     if not abs(size) > FAR_SD * sd > 0:
         return None
-    near_usual = np.flatnonzero((values - usual) / size < 1 / 2)
-    begun = int(near_usual[-1]) + 1
-    if begun == len(values):
-        return None
-    return Jump(usual, size, sd, len(values) - begun) if is_jump(values, begun, size) else None
+    begun = int(np.flatnonzero((seen - usual) / size < 1 / 2)[-1]) + 1
+    return _Excursion(seen, usual, size, sd, begun) if begun < len(seen) else None
 
 
 def is_jump(values: FloatArray, step: int, size: float) -> bool:

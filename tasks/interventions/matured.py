@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from storage import Store
 from storage.actions import ActionView
 from storage.records import Action, Estimand, Receipt
 from tasks.interventions.act_window import MeasuringWindow, horizon_ends_at, window_of
+from tasks.interventions.overlaps import followed_at
 
 Derive = Callable[[Action, datetime], Estimand | None]
 
@@ -33,31 +34,39 @@ def matured(store: Store, tick: datetime, derive: Derive = lambda action, began_
     `derive` gives what an act is to be judged by where that was not written down, from the moment at which it began.
     """
     views = store.actions.unmeasured()
-    undone_at = store.actions.undone_at() if views else {}
-    acts = (_matured(store, view, undone_at.get(view.action.action_id), tick, derive) for view in views)
+    ended_at = _ended_at(store, views)
+    acts = (_matured(store, view, ended_at.get(view.action.action_id), tick, derive) for view in views)
     yield from (act for act in acts if act is not None)
 
 
 def under_way(store: Store, tick: datetime) -> Iterator[MaturedAct]:
     """Yield the acts on a series whose window is not over yet, and that are judged by what was written down."""
     views = store.actions.unmeasured()
-    undone = store.actions.undone_at() if views else {}
+    ended = _ended_at(store, views)
     for view in views:
         action, receipt = view.action, view.receipt
-        estimand = store.outcomes.estimand(action.action_id) if action.action_id not in undone else None
+        estimand = store.outcomes.estimand(action.action_id) if action.action_id not in ended else None
         window = window_of(view, estimand, None)
         if receipt and estimand and window and not estimand.held and tick < window.ends_at:
             yield MaturedAct(action, receipt, estimand, True, window)
 
 
+def _ended_at(store: Store, views: Sequence[ActionView]) -> dict[str, datetime]:
+    """Return when acts count no more before their time is over: another followed, or they were undone."""
+    begun = [view.receipt.started_at for view in views if view.receipt is not None]
+    if not begun:
+        return {}
+    return followed_at(store.actions.finished(min(begun) - timedelta(seconds=1))) | store.actions.undone_at()
+
+
 def _matured(
-    store: Store, view: ActionView, undone_at: datetime | None, tick: datetime, derive: Derive
+    store: Store, view: ActionView, ended_at: datetime | None, tick: datetime, derive: Derive
 ) -> MaturedAct | None:
-    if view.receipt is None or (undone_at is None and tick < horizon_ends_at(view.action, view.receipt)):
+    if view.receipt is None or (ended_at is None and tick < horizon_ends_at(view.action, view.receipt)):
         return None
     fixed = store.outcomes.estimand(view.action.action_id)
     estimand = fixed or derive(view.action, view.receipt.started_at)
-    window = window_of(view, estimand, undone_at)
+    window = window_of(view, estimand, ended_at)
     if window is None or tick < window.ends_at:
         return None
     act = MaturedAct(view.action, view.receipt, estimand, fixed is not None, window)

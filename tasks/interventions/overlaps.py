@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
 from storage.actions import ActionView
-from storage.records import BoolArray, Frame
+from storage.records import NOTHING, BoolArray, Frame
 from tasks.interventions.act_window import works_until
 
 
@@ -25,13 +26,13 @@ class Act:
 
 
 def acts_of(
-    views: Sequence[ActionView], durations_s: Mapping[str, float | None], undone_at: Mapping[str, datetime]
+    views: Sequence[ActionView], durations_s: Mapping[str, float | None], ended_at: Mapping[str, datetime]
 ) -> tuple[Act, ...]:
     """Return the acts among finished actions; a failed one may have changed something before it failed.
 
     A sequence that was done is one act, from its first step on. `durations_s` says by action name for how long its
     effect is declared to last, None or no entry where not;
-    `undone_at` by action id when it was taken back.
+    `ended_at` by action id when it was taken back, or counts no more as another followed.
     """
     views = [view for view in views if view.touched and view.action.series and not view.action.dry_run]
     # Oldest first, so that the first step of a sequence is the one that counts.
@@ -44,12 +45,35 @@ def acts_of(
             begun.get(view.action.sequence_id, receipt.started_at),
             min(
                 works_until(view.action, receipt, None if view.action.undo_of else durations_s.get(view.action.name)),
-                undone_at.get(view.action.action_id, datetime.max.replace(tzinfo=UTC)),
+                ended_at.get(view.action.action_id, datetime.max.replace(tzinfo=UTC)),
             ),
         )
         for view in whole_sequences(views)
         if (receipt := view.touched) and view.action.series
     )
+
+
+def followed_at(views: Iterable[ActionView]) -> dict[str, datetime]:
+    """Return, by action id, when the next act on the same metric began, of finished acts whose measurement that ends.
+
+    It ends that of an act of which nobody says how long it works, once it was seen for as long as it must be.
+    """
+    by_series: dict[str, list[ActionView]] = {}
+    for view in views:
+        action = view.action
+        if view.touched and action.series and not action.dry_run and action.name != NOTHING:
+            by_series.setdefault(action.series, []).append(view)
+    found: dict[str, datetime] = {}
+    for acts in by_series.values():
+        begun = sorted(view.receipt.started_at for view in acts if view.receipt)
+        for view in acts:
+            least_s = view.action.least_horizon_s
+            if view.receipt is None or least_s is None:
+                continue
+            place = bisect_left(begun, view.receipt.finished_at + timedelta(seconds=least_s))
+            if place < len(begun):
+                found[view.action.action_id] = begun[place]
+    return found
 
 
 def whole_sequences(views: Iterable[ActionView]) -> list[ActionView]:

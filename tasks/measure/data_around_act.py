@@ -13,7 +13,7 @@ from storage.records import Action, BoolArray, Estimand, FloatArray, Forecast, F
 from tasks.context import Context
 from tasks.interventions.act_window import steps_within
 from tasks.interventions.effect_over_time import ActEffects, PassingAct, fit_effects
-from tasks.interventions.overlaps import Act, acted_in, acts_of, overlapping
+from tasks.interventions.overlaps import Act, acted_in, acts_of, followed_at, overlapping
 from tasks.interventions.recent import effects_in, passing_acts
 from tasks.interventions.removed_from_history import without_effects
 from tasks.measure.grid import MetricGrid
@@ -49,7 +49,8 @@ class DataAroundAct:
         since = self.context.tick - timedelta(days=ACTS_DAYS)
         durations_s = {name: handler.duration_s for name, handler in self.context.actions.items()}
         views = self.context.store.actions.finished(since)
-        return acts_of(views, durations_s, self.context.store.actions.undone_at() if views else {})
+        ended_at = followed_at(views) | self.context.store.actions.undone_at() if views else {}
+        return acts_of(views, durations_s, ended_at)
 
     def begun_at(self, action: Action, moment: datetime) -> datetime:
         """Return when what an action completes began: at the moment given, or with the first step of its sequence."""

@@ -38,7 +38,7 @@ from tasks.interventions.act_window import horizon_ends_at
 from tasks.interventions.declared_facts import declared_facts
 from tasks.interventions.effect_over_time import is_clock
 from tasks.interventions.in_force import facts_in_force
-from tasks.interventions.jumps import jump_in
+from tasks.interventions.jumps import stands_out_sd
 from tasks.learn import (
     LearnedBeliefs,
     PairBeliefs,
@@ -284,16 +284,23 @@ def _far_off(goals: Sequence[GoalView], frames: Sequence[Frame]) -> Iterator[tup
     rows = {series: (frame, place) for frame in frames for place, series in enumerate(frame.series)}
     for goal in (view.goal for view in goals):
         frame, place = rows.get(goal.series or "", (None, 0))
-        jump = jump_in(frame.values[place]) if frame is not None else None
-        off = 0.0 if jump is None else jump.size_sd if goal.side == "below" else -jump.size_sd
+        off = stands_out_sd(frame.values[place]) if frame is not None else 0.0
+        off = off if goal.side == "below" else -off
         if off > 0:
             yield goal.goal_id, off
 
 
 def _unmeasured(context: Context) -> frozenset[str]:
     """Return the actions and the series of acts that await their measurement."""
-    acts = (view.action for view in context.store.actions.unmeasured() if view.action.name != NOTHING)
+    views = [view for view in context.store.actions.unmeasured() if view.action.name != NOTHING]
+    acts = [view.action for view in views if not _may_follow(view, context.tick)]
     return frozenset(name for act in acts for name in (act.name, act.series or ""))
+
+
+def _may_follow(view: ActionView, tick: datetime) -> bool:
+    """Tell whether an act was seen for long enough that the next one on its metric may end its measurement."""
+    least_s = view.action.least_horizon_s
+    return bool(least_s and view.receipt and tick >= view.receipt.finished_at + timedelta(seconds=least_s))
 
 
 def _settling(context: Context, recent: list[ActionView]) -> list[ActionView]:

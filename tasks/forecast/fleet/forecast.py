@@ -19,6 +19,7 @@ from tasks.forecast.fleet.level_shifts import Shift, find_shifts, mixed_quantile
 from tasks.forecast.fleet.offsets import add_offsets, at_levels
 from tasks.forecast.fleet.other_seasons import find_other_seasons
 from tasks.forecast.fleet.prepare import HOURS, History, Ints, Scaled, prepare, scale_histories
+from tasks.forecast.fleet.ramps import Ramp, find_ramps
 from tasks.forecast.fleet.resting import resting_values, settle
 from tasks.forecast.fleet.seasonal import seasonal_arrays
 from tasks.forecast.fleet.seasonal_model import seasonal_forecast
@@ -68,8 +69,25 @@ def forecast_chunk(values: Floats, state: FleetState, changed_at: Ints | None = 
     undecided = [shift for shift in shifts if shift.share < 1]
     batch = _forecast_rows(values, state, find_other_seasons(values, state.season, {each.row for each in undecided}))
     batch = _told(_with_undecided(batch, values, state, undecided), shifts, values.shape[1], state.season)
-    batch = batch.unlike_past(sorted({*(shift.row for shift in shifts), *(stock.row for stock in stocks)}))
+    ramps = [ramp for ramp in find_ramps(values, state.season) if ramp.row not in {stock.row for stock in stocks}]
+    batch = _going_on(batch, state, ramps)
+    batch = batch.unlike_past(sorted({each.row for each in (*shifts, *stocks, *ramps)}))
     return _emptied(batch, state, [stock for stock in stocks if stock.recurs])
+
+
+def _going_on(batch: ForecastBatch, state: FleetState, ramps: list[Ramp]) -> ForecastBatch:
+    """Let series on a ramp follow it for a while, each path with its own deviations from the middle."""
+    warnings = list(batch.warnings)
+    for row, ramp in ((ramp.row, ramp) for ramp in ramps):
+        if batch.refusals[row] is None:
+            paths = batch.paths_of(row)
+            mixed = ramp.mixed_into(paths, _turns(state.path_count))
+            paths = np.maximum(mixed, 0.0) if np.nanmin(batch.past[row]) >= 0 else mixed
+            batch.scaled_paths[row] = (paths - batch.centre[row]) / batch.scale[row]
+            batch.quantiles[row] = path_quantiles(paths[None].astype(np.float32), state.levels)[0]
+            batch.point[row] = median_of(batch.quantiles[row][None], state.levels)[0]
+            warnings[row] = (*warnings[row], ramp.told())
+    return replace(batch, warnings=tuple(warnings))
 
 
 def _emptied(batch: ForecastBatch, state: FleetState, stocks: list[Stock]) -> ForecastBatch:

@@ -10,7 +10,8 @@ from storage.records import FloatArray
 
 Side = Literal["below", "above"]
 MAX_STEPS = 48
-_AT_BOUND, _SLOPE = 0.5, 0.25
+_AT_BOUND, _FAR_SD = 0.5, 2.0
+SLOPE = _AT_BOUND / _FAR_SD
 _TAIL = 0.1
 _MEAN_SHARE = 0.8
 
@@ -20,24 +21,33 @@ def excess_of(values: FloatArray, bound: float, side: Side, sd: float) -> FloatA
     return np.asarray(((values - bound) if side == "below" else (bound - values)) / sd, dtype=float)
 
 
-def losses_of(excess: FloatArray) -> FloatArray:
+def slope_of(excess: FloatArray) -> float:
+    """Return what weight an sd beyond the bound adds: as far as it goes if nothing is done weighs one, at least 2 sd.
+
+    So it counts how far something that is broken beyond all measure is brought back.
+    """
+    beyond = excess[excess > 0]
+    return _AT_BOUND / max(_FAR_SD, float(beyond.mean())) if beyond.size else SLOPE
+
+
+def losses_of(excess: FloatArray, slope: float = SLOPE) -> FloatArray:
     """Return each path's loss (..., n_paths) in [0, 1]: the share of time beyond the bound, weighted by how far.
 
-    `excess` is (..., n_paths, n_steps). Just beyond weighs a half, two standard deviations or more weigh one.
+    `excess` is (..., n_paths, n_steps). Just beyond weighs a half, and each sd more adds `slope`, up to one.
     """
-    return np.asarray(_summed(_AT_BOUND + _SLOPE * excess) / excess.shape[-1])
+    return np.asarray(_summed(_AT_BOUND + slope * excess) / excess.shape[-1])
 
 
-def risk_of(excess: FloatArray) -> FloatArray:
+def risk_of(excess: FloatArray, slope: float = SLOPE) -> FloatArray:
     """Return .8 mean + .2 CVaR₉₀ of the losses over paths: the tail counts extra.
 
     CVaR: Rockafellar and Uryasev (2000), "Optimization of conditional value-at-risk".
     """
-    return _risk_of_losses(losses_of(excess))
+    return _risk_of_losses(losses_of(excess, slope))
 
 
 def risk_after(
-    excess: FloatArray, effects: FloatArray, ramps: FloatArray, beside: FloatArray | None = None
+    excess: FloatArray, effects: FloatArray, ramps: FloatArray, slope: float = SLOPE, beside: FloatArray | None = None
 ) -> FloatArray:
     """Return the risk (n_starts,) of (n_paths, n_steps) when each path's effect lowers its excess along a ramp.
 
@@ -47,10 +57,10 @@ def risk_after(
     # Most of the time of planning goes here: in place, and without the steps that no path breaks whatever the effect.
     least = min(0.0, float(effects.min())) + (0.0 if beside is None else min(0.0, float(beside.min())))
     could_break = excess.max(axis=0) > least
-    weights = (-_SLOPE * effects)[None, :, None] * ramps[:, None, could_break]
+    weights = (-slope * effects)[None, :, None] * ramps[:, None, could_break]
     if beside is not None:
-        weights -= _SLOPE * beside[:, None, could_break]
-    weights += _AT_BOUND + _SLOPE * excess[:, could_break]
+        weights -= slope * beside[:, None, could_break]
+    weights += _AT_BOUND + slope * excess[:, could_break]
     return _risk_of_losses(_summed(weights) / excess.shape[1])
 
 

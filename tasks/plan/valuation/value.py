@@ -13,7 +13,18 @@ from tasks.drivers.responses import on_grid
 from tasks.plan.problem import PlanProblem, Realised
 from tasks.plan.valuation.amounts import amount_of, amount_values
 from tasks.plan.valuation.priors import effect_of
-from tasks.plan.valuation.risk import MAX_STEPS, Side, deviates_of, excess_of, ramps_of, risk_after, risk_of, thin
+from tasks.plan.valuation.risk import (
+    MAX_STEPS,
+    SLOPE,
+    Side,
+    deviates_of,
+    excess_of,
+    ramps_of,
+    risk_after,
+    risk_of,
+    slope_of,
+    thin,
+)
 from tasks.plan.valuation.side_effects import harms_of, times
 from tasks.plan.valuation.stepped_amounts import gain_of, step_for
 
@@ -31,7 +42,8 @@ class BoundFutures:
 
     `excess` (n_paths, n_steps) is how far each path lies beyond it in sd of the metric, `times_s` (n_steps,) counts
     from the tick, `deviates` (n_paths,) are the normal draws that every action's uncertain effect shares, `risk` in
-    [0, 1] is that of doing nothing. Without paths `excess` is empty and the breach probability stands for the risk.
+    [0, 1] is that of doing nothing, to which each sd beyond the bound adds `slope`. Without paths `excess` is empty and
+    the breach probability stands for the risk.
     """
 
     excess: FloatArray
@@ -43,6 +55,7 @@ class BoundFutures:
     sd: float
     severity: float
     objective: Objective | None = None
+    slope: float = SLOPE
 
 
 @dataclass(frozen=True)
@@ -226,7 +239,7 @@ class Valuer:
             late = step.model_copy(update={"latency_s": step.latency_s + start_s})
             beside, alone = beside + mean * self._ramps(late, outlook), alone + mean
         theta = effect[0] - alone + effect[1] * outlook.deviates
-        return risk_after(outlook.excess, theta, self._ramps(candidate, outlook), beside)
+        return risk_after(outlook.excess, theta, self._ramps(candidate, outlook), outlook.slope, beside)
 
     def _ramps(self, candidate: Candidate, outlook: BoundFutures) -> FloatArray:
         """Return how much of a candidate's effect is there in each slot and step (n_slots, n_steps)."""
@@ -239,7 +252,7 @@ class Valuer:
         if outlook.excess.size == 0:
             helped = float(np.clip(theta, -1.0, 1.0).mean()) * (1.0 - self._lateness(candidate))
             return np.clip(outlook.risk * (1.0 - helped), 0.0, 1.0)
-        return risk_after(outlook.excess, theta, self._ramps(candidate, outlook))
+        return risk_after(outlook.excess, theta, self._ramps(candidate, outlook), outlook.slope)
 
     def _approval_s(self, candidate: Candidate, horizon_s: float) -> float:
         level = self.problem.level(self.view.goal.goal_type, candidate.action)
@@ -321,7 +334,10 @@ def simulated(
     sd = spread or problem.series_sd.get(series) or float(ahead.std()) or max(abs(bound), 1.0) * 1e-3
     excess, times_s = thin(excess_of(ahead, bound, side, sd), times_s)
     deviates = deviates_of(problem.seed, len(excess))
-    return BoundFutures(excess, times_s, deviates, float(risk_of(excess)), side, bound, sd, severity, objective)
+    slope = slope_of(excess)
+    return BoundFutures(
+        excess, times_s, deviates, float(risk_of(excess, slope)), side, bound, sd, severity, objective, slope
+    )
 
 
 def steps_in(horizon_s: float, step_s: float) -> int:
