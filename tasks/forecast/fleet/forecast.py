@@ -76,7 +76,7 @@ def forecast_chunk(values: Floats, state: FleetState, changed_at: Ints | None = 
 
 
 def _going_on(batch: ForecastBatch, state: FleetState, ramps: list[Ramp]) -> ForecastBatch:
-    """Let series on a ramp follow it for a while, each path with its own deviations from the middle."""
+    """Let series on a ramp follow it for a while, each path for its own time."""
     warnings = list(batch.warnings)
     for row, ramp in ((ramp.row, ramp) for ramp in ramps):
         if batch.refusals[row] is None:

@@ -40,14 +40,22 @@ GLANCE = 8
 """Every so many moves are looked at first; what is not fast by these is looked at no closer."""
 
 
+SQUARE_ROOT = 2**0.5
+"""Whole multiples of it, less what is before the point, are spread evenly and in no order."""
+
+
 @dataclass(frozen=True)
 class Ramp:
-    """A series that has gone by `rate` a step for `age` steps, up to `last`; on its way back it stays at `rest`."""
+    """A series that has gone by `rate` a step for `age` steps, up to `last`, within `scatter` of a straight line.
+
+    On its way back it stays at `rest`.
+    """
 
     row: int
     rate: float
     age: int
     last: float
+    scatter: float
     rest: float | None = None
 
     def mixed_into(self, paths: Floats, chances: Floats) -> Floats:
@@ -55,14 +63,17 @@ class Ramp:
 
         `chances` (s,), spread evenly over (0, 1), say which do, and for how long each.
         """
+        # Imported late: the facade and the command line show forecasts, and make none.
+        from scipy.special import ndtri
+
         share = self.age / (self.age + DOUBT_STEPS)
         chance = np.minimum(chances / share, 1 - 1e-9)
         goes_on = self.age * chance / (1 - chance)
         reached = self.last + self.rate * np.minimum(np.arange(1, paths.shape[1] + 1), goes_on[:, None])
         if self.rest is not None:
             reached = np.maximum(reached, self.rest) if self.rate < 0 else np.minimum(reached, self.rest)
-        along = reached + paths - np.median(paths, axis=0)
-        return np.where((chances < share)[:, None], along, paths)
+        beside = ndtri((np.arange(len(paths)) * SQUARE_ROOT + 0.5 / len(paths)) % 1.0)
+        return np.where((chances < share)[:, None], reached + self.scatter * beside[:, None], paths)
 
     def told(self) -> str:
         """Return in words what goes on."""
@@ -94,28 +105,28 @@ def _ramp(values: Floats, row: int, season: int) -> Ramp | None:
         return None
     usual, least = float(np.median(seen)), LEAST_MOVE_SD * float(np.std(seen))
     for length in LENGTHS:
-        if len(values) > (FEWEST_TIMES + 1) * length and (rate := _rate(values, length, least)):
-            if _comes_by_clock(values, length, season):
-                return None
-            last = float(values[-1])
-            return Ramp(row, rate, length, last, usual if (usual - last) * rate > 0 else None)
+        scatter = _off_line(values, length, least) if len(values) > (FEWEST_TIMES + 1) * length else None
+        if scatter is None:
+            continue
+        if _comes_by_clock(values, length, season):
+            return None
+        last, newest = float(values[-1]), min(length, NEWEST_STEPS)
+        rate = (last - float(values[-1 - newest])) / newest
+        return Ramp(row, rate, length, last, scatter, usual if (usual - last) * rate > 0 else None)
     return None
 
 
-def _rate(values: Floats, length: int, least: float) -> float:
-    """Return by how much a step the newest `length` of a history (t,) move in a straight line; 0 where they do not."""
+def _off_line(values: Floats, length: int, least: float) -> float | None:
+    """Return how far off a straight line the newest `length` steps of a history (t,) lie; None if it is no ramp."""
     line = values[-length - 1 :]
     before = np.abs(values[length:-length] - values[: -2 * length])
-    before, move = before[np.isfinite(before)], float(line[-1] - line[0])
-    if not np.isfinite(line).all() or len(before) < length or abs(move) < least:
-        return 0.0
+    before, move = before[np.isfinite(before)], abs(float(line[-1] - line[0]))
+    if not np.isfinite(line).all() or len(before) < length or move < least:
+        return None
     places = np.arange(length + 1)
     slope, level = np.polyfit(places, line, 1)
     off = float(np.sqrt(np.mean((line - level - slope * places) ** 2)))
-    if off > MOST_OFF_LINE * abs(move) or abs(move) < LEAST_SPEED * float(before.mean()):
-        return 0.0
-    newest = line[-min(length, NEWEST_STEPS) - 1 :]
-    return float((newest[-1] - newest[0]) / (len(newest) - 1))
+    return off if off <= MOST_OFF_LINE * move and move >= LEAST_SPEED * float(before.mean()) else None
 
 
 def _comes_by_clock(values: Floats, length: int, season: int) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from storage.records import Estimand, HeldAmount
 from tasks.interventions.act_window import MeasuringWindow, watched_between, window_of
+from tasks.interventions.overlaps import followed_at
 from tests.tasks.execute.acts import HOUR, MINUTE, SECOND, TICK, done, receipt_of, waiting
 
 HELD = HeldAmount(objective="load", capacity="workers", amount=2, begins_after_s=180)
@@ -96,3 +97,29 @@ def test_an_act_is_watched_from_when_harm_can_be_told_for_the_stabilisation_time
 ) -> None:
     begins_at, over_at = watched_between(receipt_of("a", TICK), 300, steps_s)
     assert (begins_at, over_at) == (TICK + minutes[0] * MINUTE, TICK + minutes[1] * MINUTE)
+
+
+MEASURED_FOR_AN_HOUR = {"series": "load", "horizon_s": 3_600.0, "least_horizon_s": 600.0}
+
+
+def followed(after: timedelta, **changes: Any) -> dict[str, datetime]:
+    first = done(TICK, **{"action_id": "first"} | MEASURED_FOR_AN_HOUR | changes)
+    return followed_at([first, done(TICK + after, **{"action_id": "second"} | MEASURED_FOR_AN_HOUR)])
+
+
+def test_the_next_act_on_the_metric_ends_the_window_of_one_of_which_nobody_says_how_long_it_works() -> None:
+    assert set(followed(20 * MINUTE)) == {"first"}
+    assert followed(20 * MINUTE)["first"] >= TICK + 19 * MINUTE
+
+
+@pytest.mark.parametrize(
+    "changes", [{"least_horizon_s": None}, {"series": "queue"}, {"least_horizon_s": 1_800.0}, {"series": None}]
+)
+def test_one_that_lasts_as_said_was_seen_too_short_or_is_for_another_metric_is_not_cut(changes: dict[str, Any]) -> None:
+    assert not followed(20 * MINUTE, **changes)
+
+
+@pytest.mark.parametrize("changes", [{"dry_run": True}, {"name": "nothing"}])
+def test_what_changes_nothing_cuts_nothing(changes: dict[str, Any]) -> None:
+    idle = done(TICK + 20 * MINUTE, **{"action_id": "second"} | MEASURED_FOR_AN_HOUR | changes)
+    assert not followed_at([done(TICK, **{"action_id": "first"} | MEASURED_FOR_AN_HOUR), idle])

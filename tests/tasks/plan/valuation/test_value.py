@@ -13,7 +13,7 @@ from handlers import elsewhere
 from storage.records import Autonomy, Candidate, GoalType, Objective
 from tasks.plan import Realised
 from tasks.plan.valuation.priors import PriorBeliefs, declared_effect, effect_of
-from tasks.plan.valuation.risk import deviates_of, losses_of, ramps_of, risk_of, thin
+from tasks.plan.valuation.risk import deviates_of, losses_of, ramps_of, risk_of, slope_of, thin
 from tasks.plan.valuation.value import LEAST_WORTH, Valuer, shrink_of
 from tests.tasks.plan.worlds import TICK, KnownEffects, goal_of, problem_of, rising_paths, safe, view_of
 
@@ -29,6 +29,16 @@ class TestRisk:
     def test_no_excess_is_no_loss_and_two_sd_all_the_time_is_one(self) -> None:
         assert losses_of(np.full((3, 5), -0.1)).tolist() == [0, 0, 0]
         assert losses_of(np.full((3, 5), 2.0)).tolist() == [1, 1, 1]
+
+    def test_of_what_is_broken_beyond_all_measure_it_counts_how_far_it_is_brought_back(self) -> None:
+        far = np.full((3, 5), 40.0)
+        slope = slope_of(far)
+        assert risk_of(far, slope) == pytest.approx(1.0)
+        assert risk_of(far / 2, slope) == pytest.approx(0.75)
+        assert risk_of(far / 2) == pytest.approx(1.0)
+
+    def test_two_sd_at_least_weigh_one_where_it_is_broken_by_less_or_not_at_all(self) -> None:
+        assert slope_of(np.full((3, 5), 0.4)) == slope_of(np.full((3, 5), -1.0)) == 0.25
 
     def test_the_tail_counts_extra(self) -> None:
         even = np.full((20, 10), -1.0)
