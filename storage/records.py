@@ -809,7 +809,7 @@ class Action(Record):
     """A planned action, with everything needed to measure it later recorded in advance.
 
     It is measured for `horizon_s`; with `least_horizon_s` only until the next act on its metric that comes so long
-    after it or later. `off_usual_sd` is how far its metric stood beyond what is usual, as `PlanProblem` has it.
+    after it or later. `off_usual_sd` is how far its metric stood beyond its `usual` level, as `PlanProblem` has it.
     `proposed_by` names who proposed it where that was not the loop itself. A step of a sequence is at `position`, from
     0 on, in the names of all `steps`.
     """
@@ -838,6 +838,7 @@ class Action(Record):
     priority: float = 0.0
     bound: float | None = None
     off_usual_sd: float = 0.0
+    usual: float | None = None
     forecast_cycle_id: str = ""
     proposed_by: str = ""
     sequence_id: str = ""

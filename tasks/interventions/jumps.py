@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from storage.records import FloatArray
+from tasks.interventions.ramps import ramp_in
 
 FAR_SD = 2.0
 NEWEST_STEPS = JUMP_STEPS = 3
@@ -31,6 +32,13 @@ class Jump(NamedTuple):
         return self.size / self.sd
 
 
+class OffUsual(NamedTuple):
+    """How far a metric stands off its `usual` level, or soon will: `sd` are standard deviations, positive upward."""
+
+    usual: float
+    sd: float
+
+
 class _Excursion(NamedTuple):
     """By how much the newest of `seen` (n,) stand off the `usual` level, and since which step by more than half."""
 
@@ -52,14 +60,26 @@ def jump_in(values: FloatArray) -> Jump | None:
     return Jump(found.usual, found.size, found.sd, len(found.seen) - found.begun)
 
 
-def stands_out_sd(values: FloatArray) -> float:
-    """Return how far values (n,) stand off their median, in sd, after a jump or farther than ever; 0 where neither."""
+def off_usual(values: FloatArray, ahead: FloatArray, season: int) -> OffUsual | None:
+    """Return how far values (n,) stand off their median after a jump or farther than ever, or where a ramp leads them.
+
+    `ahead` (h,) is what is forecast of them, `season` a day in steps. None where they do none of these.
+    """
     found = _excursion(values)
-    if found is None:
-        return 0.0
+    if found is not None and _is_unheard_of(found):
+        return OffUsual(found.usual, found.size / found.sd)
+    ramp = ramp_in(values, season) if len(ahead) else None
+    if ramp is None or ramp.rest is not None:
+        return None
+    seen = values[np.isfinite(values)]
+    usual, sd = float(np.median(seen)), float(np.std(seen))
+    size = float(np.mean(ahead)) - usual
+    return OffUsual(usual, size / sd) if size * ramp.rate > 0 and abs(size) > FAR_SD * sd else None
+
+
+def _is_unheard_of(found: _Excursion) -> bool:
     farthest = float(np.max((found.seen[: found.begun] - found.usual) / found.size))
-    stands_out = farthest < UNHEARD_OF or is_jump(found.seen, found.begun, found.size)
-    return found.size / found.sd if stands_out else 0.0
+    return farthest < UNHEARD_OF or is_jump(found.seen, found.begun, found.size)
 
 
 def _excursion(values: FloatArray) -> _Excursion | None:

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from storage.facts import EARLY_VERDICTS
-from storage.records import Estimand, FloatArray, Outcome, Verdict, stable_id
+from storage.records import Action, Estimand, FloatArray, Outcome, Verdict, stable_id
 from tasks.context import Context
+from tasks.interventions.jumps import FAR_SD
 from tasks.interventions.matured import MaturedAct
 from tasks.measure.data_around_act import DataAroundAct
 from tasks.measure.grid import MetricGrid
@@ -274,10 +275,22 @@ def target_evidence(act: MaturedAct, estimand: Estimand, effect: Effect) -> dict
         "triggered_windows": number(effect.triggered_windows),
         "controls": list(effect.controls_used),
         "predicted_sd_units": estimand.predicted_sd_units,
-        "off_usual_sd": act.action.off_usual_sd,
+        "off_usual_sd": off_usual_sd(act.action, effect),
         "power_ratio": estimand.power_ratio,
         "detectable": estimand.detectable,
     }
+
+
+def off_usual_sd(action: Action, effect: Effect) -> float:
+    """Return how far a metric would have stood beyond its usual level over the window, at most as far as was foreseen.
+
+    Of what an act brings back this is what it is a share of.
+    """
+    if action.usual is None or not effect.standard_error_sd_units > 0 or not np.isfinite(effect.expected):
+        return action.off_usual_sd
+    sd = effect.standard_error / effect.standard_error_sd_units
+    beyond = (effect.expected - action.usual) / sd * (1 if action.side == "below" else -1)
+    return min(action.off_usual_sd, max(beyond, FAR_SD))
 
 
 def number(value: float) -> float | None:

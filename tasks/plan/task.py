@@ -38,7 +38,7 @@ from tasks.interventions.act_window import horizon_ends_at
 from tasks.interventions.declared_facts import declared_facts
 from tasks.interventions.effect_over_time import is_clock
 from tasks.interventions.in_force import facts_in_force
-from tasks.interventions.jumps import stands_out_sd
+from tasks.interventions.jumps import OffUsual, off_usual
 from tasks.learn import (
     LearnedBeliefs,
     PairBeliefs,
@@ -58,10 +58,12 @@ from tasks.plan.record.holdout import abstentions
 from tasks.plan.shares.allocate import with_shares
 from tasks.plan.valuation.amounts import latency_of
 from tasks.plan.valuation.priors import PriorBeliefs
+from tasks.plan.valuation.value import steps_in
 from tasks.special import at_least_visible
 from tasks.stage import explanation, stage
 
 HISTORY_DAYS = 2
+DAY_S = 86_400.0
 SERIES_AT_ONCE = 512
 """Of so many series deviations are taken at once: what that takes is several times their history."""
 
@@ -124,8 +126,9 @@ def problem(context: Context, goals: tuple[GoalView, ...], outlook: Outlook) -> 
         for view in goals
     }
     names = {candidate.action for offered in candidates.values() for candidate in offered}
-    off = dict(_far_off(goals, outlook.frames))
-    used, beliefs = budgets_used(context, objectives), _beliefs(context, off)
+    off = dict(_far_off(goals, outlook.frames, known.paths, objectives))
+    off_sd = {goal_id: each.sd for goal_id, each in off.items()}
+    used, beliefs = budgets_used(context, objectives), _beliefs(context, off_sd)
     question = PlanProblem(
         tick=context.tick,
         cycle_id=context.cycle_id,
@@ -137,7 +140,8 @@ def problem(context: Context, goals: tuple[GoalView, ...], outlook: Outlook) -> 
         paths=known.paths,
         step_s={series: frame.step_s for frame in outlook.frames for series in frame.series},
         series_sd=_spreads(outlook),
-        off_usual_sd=off,
+        off_usual_sd=off_sd,
+        usual={goal_id: each.usual for goal_id, each in off.items()},
         traits=context.actions,
         levels=_levels(context, goals, names),
         advice=learned_strategies(context) if options.enable_learning else None,
@@ -279,15 +283,24 @@ def _deviations(values: FloatArray) -> list[float]:
     return [at_least_visible(*each) if isfinite(each[0]) else each[0] for each in zip(sd, mean, strict=True)]
 
 
-def _far_off(goals: Sequence[GoalView], frames: Sequence[Frame]) -> Iterator[tuple[str, float]]:
-    """Yield the goals whose metric jumped far beyond what is usual, and how far: in sd, away from the goal."""
+def _far_off(
+    goals: Sequence[GoalView],
+    frames: Sequence[Frame],
+    paths: Mapping[str, FloatArray],
+    objectives: Mapping[str, Objective],
+) -> Iterator[tuple[str, OffUsual]]:
+    """Yield the goals whose metric stands far beyond what is usual as a fault makes it, or soon will, and how far."""
     rows = {series: (frame, place) for frame in frames for place, series in enumerate(frame.series)}
     for goal in (view.goal for view in goals):
-        frame, place = rows.get(goal.series or "", (None, 0))
-        off = stands_out_sd(frame.values[place]) if frame is not None else 0.0
-        off = off if goal.side == "below" else -off
-        if off > 0:
-            yield goal.goal_id, off
+        if goal.series not in rows:
+            continue
+        frame, place = rows[goal.series]
+        objective = objectives.get(goal.objective or "")
+        steps = steps_in(objective.horizon_s if objective else np.inf, frame.step_s)
+        ahead = np.nanmean(paths[goal.series][:, :steps], axis=0) if goal.series in paths else np.empty(0)
+        off = off_usual(frame.values[place], ahead, round(DAY_S / frame.step_s))
+        if off is not None and (off.sd > 0) == (goal.side == "below"):
+            yield goal.goal_id, off._replace(sd=abs(off.sd))
 
 
 def _unmeasured(context: Context) -> frozenset[str]:

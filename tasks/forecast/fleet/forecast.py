@@ -19,12 +19,13 @@ from tasks.forecast.fleet.level_shifts import Shift, find_shifts, mixed_quantile
 from tasks.forecast.fleet.offsets import add_offsets, at_levels
 from tasks.forecast.fleet.other_seasons import find_other_seasons
 from tasks.forecast.fleet.prepare import HOURS, History, Ints, Scaled, prepare, scale_histories
-from tasks.forecast.fleet.ramps import Ramp, find_ramps
+from tasks.forecast.fleet.ramps import find_ramps, mixed_with_ramp, told_of_ramp
 from tasks.forecast.fleet.resting import resting_values, settle
 from tasks.forecast.fleet.seasonal import seasonal_arrays
 from tasks.forecast.fleet.seasonal_model import seasonal_forecast
 from tasks.forecast.fleet.stocks import Stock, filled_on, find_stocks
 from tasks.forecast.fleet.untaught import coefficients
+from tasks.interventions.ramps import Ramp
 
 BLOCK_SERIES = 128
 ROUNDING = 2.0**-20
@@ -69,25 +70,29 @@ def forecast_chunk(values: Floats, state: FleetState, changed_at: Ints | None = 
     undecided = [shift for shift in shifts if shift.share < 1]
     batch = _forecast_rows(values, state, find_other_seasons(values, state.season, {each.row for each in undecided}))
     batch = _told(_with_undecided(batch, values, state, undecided), shifts, values.shape[1], state.season)
-    ramps = [ramp for ramp in find_ramps(values, state.season) if ramp.row not in {stock.row for stock in stocks}]
+    known = {stock.row for stock in stocks}
+    ramps = {row: ramp for row, ramp in find_ramps(values, state.season).items() if row not in known}
     batch = _going_on(batch, state, ramps)
-    batch = batch.unlike_past(sorted({each.row for each in (*shifts, *stocks, *ramps)}))
+    batch = batch.unlike_past(sorted({*known, *ramps, *(shift.row for shift in shifts)}))
     return _emptied(batch, state, [stock for stock in stocks if stock.recurs])
 
 
-def _going_on(batch: ForecastBatch, state: FleetState, ramps: list[Ramp]) -> ForecastBatch:
-    """Let series on a ramp follow it for a while, each path for its own time."""
+def _going_on(batch: ForecastBatch, state: FleetState, ramps: Mapping[int, Ramp]) -> ForecastBatch:
+    """Let series on a ramp follow it for a while."""
     warnings = list(batch.warnings)
-    for row, ramp in ((ramp.row, ramp) for ramp in ramps):
+    for row, ramp in ramps.items():
         if batch.refusals[row] is None:
-            paths = batch.paths_of(row)
-            mixed = ramp.mixed_into(paths, _turns(state.path_count))
-            paths = np.maximum(mixed, 0.0) if np.nanmin(batch.past[row]) >= 0 else mixed
-            batch.scaled_paths[row] = (paths - batch.centre[row]) / batch.scale[row]
-            batch.quantiles[row] = path_quantiles(paths[None].astype(np.float32), state.levels)[0]
-            batch.point[row] = median_of(batch.quantiles[row][None], state.levels)[0]
-            warnings[row] = (*warnings[row], ramp.told())
+            mixed = mixed_with_ramp(ramp, batch.paths_of(row), _turns(state.path_count))
+            _replace_paths(batch, row, np.maximum(mixed, 0.0) if np.nanmin(batch.past[row]) >= 0 else mixed, state)
+            warnings[row] = (*warnings[row], told_of_ramp(ramp))
     return replace(batch, warnings=tuple(warnings))
+
+
+def _replace_paths(batch: ForecastBatch, row: int, paths: Floats, state: FleetState) -> None:
+    """Put paths (s, h) of one series, in its unit, in the place of those there, and their quantiles with them."""
+    batch.scaled_paths[row] = (paths - batch.centre[row]) / batch.scale[row]
+    batch.quantiles[row] = path_quantiles(paths[None].astype(np.float32), state.levels)[0]
+    batch.point[row] = median_of(batch.quantiles[row][None], state.levels)[0]
 
 
 def _emptied(batch: ForecastBatch, state: FleetState, stocks: list[Stock]) -> ForecastBatch:
@@ -97,10 +102,7 @@ def _emptied(batch: ForecastBatch, state: FleetState, stocks: list[Stock]) -> Fo
         if batch.refusals[row] is None:
             # Seeded by what fell, so that stocks fall apart from one another however the batch is cut.
             rng = np.random.default_rng([state.seed, zlib.crc32(stock.fallen.tobytes())])
-            paths = stock.emptied_ahead(batch.paths_of(row), rng)
-            batch.scaled_paths[row] = (paths - batch.centre[row]) / batch.scale[row]
-            batch.quantiles[row] = path_quantiles(paths[None].astype(np.float32), state.levels)[0]
-            batch.point[row] = median_of(batch.quantiles[row][None], state.levels)[0]
+            _replace_paths(batch, row, stock.emptied_ahead(batch.paths_of(row), rng), state)
             warnings[row] = (*warnings[row], stock.told())
     return replace(batch, warnings=tuple(warnings))
 

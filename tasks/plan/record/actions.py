@@ -58,6 +58,7 @@ def action_of(
         priority=goal.priority,
         bound=goal.bound,
         off_usual_sd=problem.off_usual_sd.get(goal.goal_id, 0.0),
+        usual=problem.usual.get(goal.goal_id),
         forecast_cycle_id=problem.cycle_id,
     )
 

@@ -47,6 +47,7 @@ def _abstention(problem: PlanProblem, decision: Decision, view: GoalView) -> Act
         side=goal.side,
         bound=goal.bound,
         off_usual_sd=problem.off_usual_sd.get(goal.goal_id, 0.0),
+        usual=problem.usual.get(goal.goal_id),
         horizon_s=problem.settle_s,
         propensity=decision.chosen.propensity,
         priority=goal.priority,

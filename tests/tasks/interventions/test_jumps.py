@@ -6,10 +6,15 @@ import numpy as np
 import pytest
 
 from storage.records import FloatArray
-from tasks.interventions.jumps import jump_in, stands_out_sd
+from tasks.interventions.jumps import jump_in, off_usual
 
 RNG = np.random.default_rng(1)
 CALM = 10 + RNG.normal(0, 1, 600)
+
+
+def stands_out_sd(values: FloatArray, ahead: FloatArray = np.empty(0)) -> float:
+    found = off_usual(values, ahead, 288)
+    return 0.0 if found is None else found.sd
 
 
 def after_calm(*more: float) -> FloatArray:
@@ -40,3 +45,15 @@ def test_what_crept_as_far_before_does_not() -> None:
 )
 def test_what_is_usual_does_not(values: FloatArray) -> None:
     assert stands_out_sd(values) == 0
+
+
+def test_what_is_on_a_ramp_stands_out_by_where_it_leads() -> None:
+    twice = np.concatenate([after_calm(*(10 + 5 * np.arange(1, 20))), CALM, 10 + 5.0 * np.arange(1, 14)])
+    assert stands_out_sd(twice) == 0
+    assert stands_out_sd(twice, 75 + 5.0 * np.arange(24)) > stands_out_sd(twice, np.full(24, 75.0)) > 2
+    assert stands_out_sd(twice, np.full(24, 10.0)) == 0
+
+
+def test_what_falls_back_fast_is_left_to_do_so() -> None:
+    back = after_calm(*(10 + 5 * np.arange(1, 30)), *(155 - 5 * np.arange(1, 22)))
+    assert stands_out_sd(back, np.full(24, 10.0)) == 0

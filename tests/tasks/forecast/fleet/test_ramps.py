@@ -25,7 +25,7 @@ def middle(values: Floats, horizon: int = 36) -> Floats:
 
 
 def test_a_queue_that_climbs_as_never_before_is_forecast_to_climb_on() -> None:
-    (ramp,) = find_ramps(climbing(30), DAY)
+    ramp = find_ramps(climbing(30), DAY)[0]
     assert (ramp.age, ramp.rate) == (24, pytest.approx(400, rel=0.05))
     assert middle(climbing(30))[11] == pytest.approx(60 + 400 * 42, rel=0.1)
 
