@@ -14,6 +14,12 @@ LENGTHS = (96, 48, 24, 12, 6)
 NEWEST_STEPS = 12
 """By which steps the speed of a longer ramp goes."""
 
+MOST_RECENT_STEPS = 24
+"""What went fast over as many steps at most is still under way."""
+
+MOST_AT_ONCE = 0.5
+"""Of the newest move: what goes farther in one step has jumped."""
+
 FEWEST_TIMES = 4
 """How many times a ramp's length must have been seen before it."""
 
@@ -36,6 +42,7 @@ class Ramp:
     """What has gone by `rate` a step for `age` steps, up to `last`, within `scatter` of a straight line.
 
     On its way back it goes no further than `rest`, its usual level; None where it goes away from that.
+    `is_never_negative` tells whether it never was.
     """
 
     rate: float
@@ -43,6 +50,7 @@ class Ramp:
     last: float
     scatter: float
     rest: float | None = None
+    is_never_negative: bool = False
 
 
 def ramp_in(values: FloatArray, season: int) -> Ramp | None:
@@ -57,28 +65,48 @@ def ramp_in(values: FloatArray, season: int) -> Ramp | None:
         return None
     usual, least = float(np.median(seen)), LEAST_MOVE_SD * float(np.std(seen))
     for length in LENGTHS:
-        scatter = _off_line(values, length, least) if len(values) > (FEWEST_TIMES + 1) * length else None
+        scatter = _off_line(values, length) if _is_fast(values, length, least) else None
         if scatter is None:
             continue
         if _comes_by_clock(values, length, season):
             return None
         last, newest = float(values[-1]), min(length, NEWEST_STEPS)
         rate = (last - float(values[-1 - newest])) / newest
-        return Ramp(rate, length, last, scatter, usual if (usual - last) * rate > 0 else None)
+        returns = (usual - last) * rate > 0
+        return Ramp(rate, length, last, scatter, usual if returns else None, bool(seen.min() >= 0))
     return None
 
 
-def _off_line(values: FloatArray, length: int, least: float) -> float | None:
-    """Return how far off a straight line the newest `length` steps of a history (t,) lie; None if it is no ramp."""
-    line = values[-length - 1 :]
+def rate_under_way(values: FloatArray) -> float:
+    """Return by how much a step a history (t,), NaN where missing, moves just now, if that is far beyond the usual.
+
+    A jump is no move that is under way.
+    """
+    newest = np.diff(values[-1 - LENGTHS[-1] :])
+    if len(newest) < LENGTHS[-1] or not np.isfinite(newest).all():
+        return 0.0
+    if np.abs(newest).max() > MOST_AT_ONCE * abs(newest.sum()):
+        return 0.0
+    least = LEAST_MOVE_SD * float(np.nanstd(values))
+    is_fast = any(_is_fast(values, length, least) for length in LENGTHS if length <= MOST_RECENT_STEPS)
+    return float(newest.mean()) if is_fast else 0.0
+
+
+def _is_fast(values: FloatArray, length: int, least: float) -> bool:
+    """Tell whether the newest `length` steps of a history (t,) went much farther than so many usually do."""
+    if len(values) <= (FEWEST_TIMES + 1) * length or not np.isfinite(values[-length - 1 :]).all():
+        return False
     before = np.abs(values[length:-length] - values[: -2 * length])
-    before, move = before[np.isfinite(before)], abs(float(line[-1] - line[0]))
-    if not np.isfinite(line).all() or len(before) < length or move < least:
-        return None
-    places = np.arange(length + 1)
+    before, move = before[np.isfinite(before)], abs(float(values[-1] - values[-length - 1]))
+    return len(before) >= length and move >= max(least, LEAST_SPEED * float(before.mean()))
+
+
+def _off_line(values: FloatArray, length: int) -> float | None:
+    """Return how far off a straight line the newest `length` steps of a history (t,) lie; None if too far."""
+    line, places = values[-length - 1 :], np.arange(length + 1)
     slope, level = np.polyfit(places, line, 1)
     off = float(np.sqrt(np.mean((line - level - slope * places) ** 2)))
-    return off if off <= MOST_OFF_LINE * move and move >= LEAST_SPEED * float(before.mean()) else None
+    return off if off <= MOST_OFF_LINE * abs(float(line[-1] - line[0])) else None
 
 
 def _comes_by_clock(values: FloatArray, length: int, season: int) -> bool:

@@ -134,9 +134,10 @@ class PlanProblem:
     `paths` are joint sample paths (n_paths, n_steps) by series, the first step one `step_s` after the tick; the same
     path index is the same future in all of them. `series_sd` is the usual spread of a series, `off_usual_sd` how
     far the metric of a goal stands or soon will stand beyond its level in `usual`, as a fault makes it and away from
-    the goal (in sd, by goal), `capacities` the present value of the series that objectives name as capacity, `responses` the models by objective that has a driver,
-    `capacity_latency_s` how long an increase of such a series was seen to take until it works, `steps` the next step of
-    each amount without a response, by the series that actions set.
+    the goal (in sd, by goal), `capacities` the present value of the series that objectives name as capacity,
+    `responses` the models by objective that has a driver, `capacity_latency_s` how long an increase of such a series
+    was seen to take until it works, `steps` the next step of each amount without a response, by the series that
+    actions set.
     `in_force_until` says by (action, series) until when an act works that the paths cannot show.
     `maintenance` holds spans (start, end) in which nothing is done, `informed` the goals that had their information
     action. `changes` are the measured changes of series by actions, (action, series) to mean and standard error in the

@@ -83,7 +83,8 @@ def _going_on(batch: ForecastBatch, state: FleetState, ramps: Mapping[int, Ramp]
     for row, ramp in ramps.items():
         if batch.refusals[row] is None:
             mixed = mixed_with_ramp(ramp, batch.paths_of(row), _turns(state.path_count))
-            _replace_paths(batch, row, np.maximum(mixed, 0.0) if np.nanmin(batch.past[row]) >= 0 else mixed, state)
+            mixed = np.maximum(mixed, 0.0) if ramp.is_never_negative else mixed
+            _replace_paths(batch, row, mixed, state)
             warnings[row] = (*warnings[row], told_of_ramp(ramp))
     return replace(batch, warnings=tuple(warnings))
 

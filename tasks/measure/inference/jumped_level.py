@@ -1,4 +1,4 @@
-"""How far off a forecast may be right after a jump: nobody knows yet whether the new level stays.
+"""How far off a forecast may be right after a jump or in a fast move: nobody knows whether that stays or goes on.
 
 Past windows, most of them calm, say nothing of that, and neither does a forecast that lies between the levels. What has
 stood for a while stands as long again with an even chance (Lindy's law, the survival of a Pareto distribution), so the
@@ -11,19 +11,32 @@ import numpy as np
 
 from storage.records import FloatArray
 from tasks.interventions.jumps import jump_in
+from tasks.interventions.ramps import rate_under_way
 
 
 def unsettled_error(history: FloatArray, foretold: FloatArray) -> float:
-    """Return the standard error that a window's mean forecast has as it is open whether a jump stays; 0 without one.
+    """Return the standard error of a window's mean forecast as a jump or a fast move may end or not; 0 without one.
 
     `history` is (n_steps,) up to the act, NaN where missing, `foretold` (steps,) the forecast of the window.
     """
-    jump = jump_in(history)
-    if jump is None or not np.isfinite(foretold).any():
+    if not np.isfinite(foretold).any():
         return 0.0
+    jump = jump_in(history)
+    if jump is None:
+        return _moving_error(history, foretold)
     stays = min(1.0, max(0.0, float(np.nanmean(foretold) - jump.usual) / jump.size))
     variance = max(_variance_of_stay(jump.age_steps, len(foretold)), stays * (1 - stays))
     return abs(jump.size) * float(np.sqrt(variance))
+
+
+def _moving_error(history: FloatArray, foretold: FloatArray) -> float:
+    """Return the standard error of a window's mean forecast as a fast move may go on or stop; 0 without one."""
+    rate = rate_under_way(history)
+    if not rate:
+        return 0.0
+    stops = float(history[-1]) - float(np.nanmean(foretold))
+    goes_on = stops + rate * (len(foretold) + 1) / 2
+    return float(np.sqrt((stops**2 + goes_on**2) / 2))
 
 
 def _variance_of_stay(age_steps: int, steps: int) -> float:

@@ -57,3 +57,22 @@ def test_without_a_jump_nothing_is_added(history: FloatArray) -> None:
 def test_it_never_exceeds_half_the_jump_by_more_than_its_noise(age: int, size: float, level: float, steps: int) -> None:
     error = unsettled_error(jumped(age, size=size), np.full(steps, level))
     assert 0 <= error <= 0.5 * (size + 1)
+
+
+def moving(rate: float, steps: int = 8) -> FloatArray:
+    """A metric around 10 that has moved by `rate` a step since a while."""
+    calm = 10 + np.random.default_rng(3).normal(0, 1, 900)
+    return np.concatenate([calm, 10 + rate * np.arange(1, steps + 1)])
+
+
+def test_a_fast_move_may_stop_or_go_on() -> None:
+    follows = 90 + 10.0 * np.arange(1, STEPS + 1)
+    stays = np.full(STEPS, 90.0)
+    half = 10 * (STEPS + 1) / 2 / 2**0.5
+    for foretold in (follows, stays):
+        assert unsettled_error(moving(10), foretold) == pytest.approx(half, rel=0.05)
+
+
+def test_a_forecast_that_knows_nothing_of_a_fast_move_is_off_by_all_it_moved() -> None:
+    assert unsettled_error(moving(10), np.full(STEPS, 10.0)) > 80
+    assert unsettled_error(moving(-10), np.full(STEPS, 10.0)) > 80
