@@ -17,7 +17,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 
-from benchmarks.worlds import acts, cluster, disk, faults, healthy_fleet, pool, work_pool
+from benchmarks.worlds import acts, cluster, disk, faults, healthy_fleet, pool, stalled, work_pool
 from benchmarks.worlds.against_truth import Figures, run_world
 from benchmarks.worlds.score_table import BROKEN, Runs, safety, show
 from benchmarks.worlds.simulated_world import SteppedWorld
@@ -26,7 +26,10 @@ ROOT = Path(__file__).resolve().parents[2]
 QUICK_DAYS = 2.0
 LONGER = frozenset(
     each.name
-    for each in (disk.IrreversibleDisk, acts.Flip, acts.Lingering, acts.Outlasting, acts.TriedPair, acts.DeclaredPair)
+    for each in (
+        *(disk.IrreversibleDisk, acts.Flip, acts.Lingering, acts.Outlasting, acts.TriedPair, acts.DeclaredPair),
+        faults.PainfulFaults,
+    )
 )
 """Worlds that two days hardly tell from the one that they vary, or that `make bench-composed` judges."""
 
@@ -52,7 +55,7 @@ WORLDS: dict[str, type[SteppedWorld]] = {
             acts.TriedPair,
             acts.DeclaredPair,
         ),
-        *(faults.Faults, work_pool.Flows),
+        *(faults.Faults, faults.PainfulFaults, stalled.Stalled, work_pool.Flows),
     )
 }
 NAMES = (cluster.PLAIN, cluster.TUNED, *WORLDS)

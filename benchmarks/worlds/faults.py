@@ -57,11 +57,15 @@ class Faults(ActsWorld):
 
     def step(self, state: Any, i: int) -> WorldStep:
         """Show the errors of a fault or of none."""
-        if i in self.begins and not state.left:
-            state.left = HALF_DAY_STEPS
+        self.go_wrong(state, i)
         shown = {"errors": float(self.faulty[i] if state.left else self.base["errors"][i])}
         state.left = max(0, state.left - 1)
         return WorldStep(shown, float(self.broken(shown)))
+
+    def go_wrong(self, state: FaultState, i: int) -> None:
+        """Begin the fault of a step, if one begins there."""
+        if i in self.begins and not state.left:
+            state.left = HALF_DAY_STEPS
 
     def configuration(self) -> dict[str, Any]:
         """Return the same; what a restart changes stays, so nobody says how long it lasts."""
@@ -80,3 +84,20 @@ class Faults(ActsWorld):
         longest = max((sum(1 for _ in stretch) for is_broken, stretch in stretches if is_broken), default=0)
         hours = longest * self.step_s / 3_600
         return [f"a fault lasted {hours:.1f} h though a restart ends it"] if hours > FEW_H else []
+
+
+class PainfulFaults(Faults):
+    """The same, where a restart makes it worse for ten minutes before it is gone."""
+
+    name: ClassVar[str] = "faults, worse at first"
+    pain_steps: ClassVar[int] = 2
+    pain: ClassVar[float] = 15.0
+
+    def step(self, state: Any, i: int) -> WorldStep:
+        """Show what a restart costs while it is under way."""
+        step = super().step(state, i)
+        state.acts = [each for each in state.acts if i - each[0] < self.pain_steps]
+        if not any(command.name == "restart" for _, _, command in state.acts):
+            return step
+        shown = {"errors": self.pain}
+        return WorldStep(shown, float(self.broken(shown)))

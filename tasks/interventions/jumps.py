@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from storage.records import FloatArray
-from tasks.interventions.ramps import ramp_in
+from tasks.interventions.fast_moves import ramp_in
 
 FAR_SD = 2.0
 NEWEST_STEPS = JUMP_STEPS = 3

@@ -127,8 +127,7 @@ def problem(context: Context, goals: tuple[GoalView, ...], outlook: Outlook) -> 
     }
     names = {candidate.action for offered in candidates.values() for candidate in offered}
     off = dict(_far_off(goals, outlook.frames, known.paths, objectives))
-    off_sd = {goal_id: each.sd for goal_id, each in off.items()}
-    used, beliefs = budgets_used(context, objectives), _beliefs(context, off_sd)
+    used, beliefs = budgets_used(context, objectives), _beliefs(context, off)
     question = PlanProblem(
         tick=context.tick,
         cycle_id=context.cycle_id,
@@ -140,7 +139,7 @@ def problem(context: Context, goals: tuple[GoalView, ...], outlook: Outlook) -> 
         paths=known.paths,
         step_s={series: frame.step_s for frame in outlook.frames for series in frame.series},
         series_sd=_spreads(outlook),
-        off_usual_sd=off_sd,
+        off_usual_sd={goal_id: each.sd for goal_id, each in off.items()},
         usual={goal_id: each.usual for goal_id, each in off.items()},
         traits=context.actions,
         levels=_levels(context, goals, names),
@@ -199,9 +198,10 @@ def _is_planned(context: Context, view: ActionView) -> bool:
     return view.action.name != NOTHING
 
 
-def _beliefs(context: Context, off_usual_sd: Mapping[str, float]) -> EffectBeliefs:
+def _beliefs(context: Context, off: Mapping[str, OffUsual]) -> EffectBeliefs:
     """Return what was learned."""
-    return planner_beliefs(context, off_usual_sd) if context.settings.executor.enable_learning else PriorBeliefs()
+    off_sd = {goal_id: each.sd for goal_id, each in off.items()}
+    return planner_beliefs(context, off_sd) if context.settings.executor.enable_learning else PriorBeliefs()
 
 
 def _pair_beliefs(context: Context, beliefs: EffectBeliefs) -> PairBeliefs:

@@ -25,7 +25,7 @@ from tasks.forecast.fleet.seasonal import seasonal_arrays
 from tasks.forecast.fleet.seasonal_model import seasonal_forecast
 from tasks.forecast.fleet.stocks import Stock, filled_on, find_stocks
 from tasks.forecast.fleet.untaught import coefficients
-from tasks.interventions.ramps import Ramp
+from tasks.interventions.fast_moves import Ramp
 
 BLOCK_SERIES = 128
 ROUNDING = 2.0**-20

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from tasks.forecast.batch import Floats
-from tasks.interventions.ramps import FEWEST_TIMES, LEAST_SPEED, LENGTHS, Ramp, ramp_in
+from tasks.interventions.fast_moves import FEWEST_TIMES, LEAST_SPEED, LENGTHS, Ramp, ramp_in
 
 DOUBT_STEPS = 3
 """After so many steps it goes on at all with an even chance."""

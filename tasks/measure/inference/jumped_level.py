@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from storage.records import FloatArray
+from tasks.interventions.fast_moves import rate_under_way
 from tasks.interventions.jumps import jump_in
-from tasks.interventions.ramps import rate_under_way
 
 
 def unsettled_error(history: FloatArray, foretold: FloatArray) -> float:
