@@ -34,6 +34,11 @@ logger = logging.getLogger(__name__)
 ACTION_TAG = "foreact-action"
 TIMEOUT_S = 10.0
 
+LOOP_TAGS = {"foreact", "loop"}
+WAITS = "AwaitingConcurrencySlot"
+"""The name of the state that Prefect gives a run which is due while another one has the place of its deployment."""
+SKIPPED = "Another run of this deployment was still under way when this one was due; the next one goes on from there."
+
 ANCHOR = "2020-01-01T00:00:00+00:00"
 """A fixed anchor keeps the runs on the clock's grid across restarts."""
 BY_INTERVAL = "interval"
@@ -154,10 +159,14 @@ class PrefectTrigger:
     def running(self, deployment: str, but: str | None = None) -> Started | None:
         """Return the run that holds the deployment's place, unless it was started with the key `but`; else None.
 
-        One that is due and waits for the worker counts as well: it will hold the place before a later one can.
+        One that is due and waits for the worker counts as well: it will hold the place before a later one can. One that
+        waits for another run does not: of the loop it will be skipped.
         """
         under_way = {
-            "state": {"type": {"any_": ["SCHEDULED", "PENDING", "RUNNING", "CANCELLING"]}},
+            "state": {
+                "type": {"any_": ["SCHEDULED", "PENDING", "RUNNING", "CANCELLING"]},
+                "name": {"not_any_": [WAITS]},
+            },
             "expected_start_time": {"before_": utc_now().isoformat()},
         }
         body = {"flow_runs": under_way, "deployments": {"id": {"any_": [self._id_of(deployment)]}}}
@@ -166,6 +175,19 @@ class PrefectTrigger:
             raise _refused(deployment, answer)
         others = [run for run in answer.json() if but is None or run.get("idempotency_key") != but]
         return self._started(others[0]) if others else None
+
+    def skip_waiting(self) -> None:
+        """End the turns of the loop that wait for another one: completed, as `Skipped`, since the next does their work.
+
+        A Prefect server that `foreact up` starts does so itself, from the first.
+        """
+        waiting = {"tags": {"all_": sorted(LOOP_TAGS)}, "state": {"name": {"any_": [WAITS]}}}
+        found = self._ask("POST", "/flow_runs/filter", {"flow_runs": waiting})
+        if found.is_error:
+            raise _refused("cycle", found)
+        skipped = {"state": {"type": "COMPLETED", "name": "Skipped", "message": SKIPPED}, "force": True}
+        for run in found.json():
+            self._change("cycle", "POST", f"/flow_runs/{run['id']}/set_state", skipped)
 
     def keep_schedules(self, deployment: str, schedules: Sequence[Mapping[str, Any]]) -> bool:
         """Give a deployment these interval schedules and no others; return whether it had other ones.

@@ -9,14 +9,13 @@ from typing import Any
 
 import httpx
 
-from api.prefect_client import CsrfToken
+from api.prefect_client import LOOP_TAGS, CsrfToken
 from api.processes.layout import POOL
 
 UNFINISHED = ("RUNNING", "PENDING", "CANCELLING")
 PAGE = 200
-LOOP_TAGS = {"foreact", "loop"}
-REFUSED = "Deployment concurrency limit reached."
-"""What Prefect gives as the reason where it cancels a new run because another of its deployment is under way."""
+MADE_UP_FOR = (LOOP_TAGS, {"foreact", "upkeep"})
+"""The tags of deployments whose next run does all that an earlier one would have done."""
 
 
 @dataclass(frozen=True)
@@ -29,18 +28,11 @@ class Run:
     state: str
     due_at: datetime | None
     tags: tuple[str, ...] = ()
-    message: str = ""
-    was_begun: bool = False
 
     @property
-    def was_refused(self) -> bool:
-        """Tell whether Prefect cancelled it before it began, only because another one was under way."""
-        return self.state == "CANCELLED" and self.message == REFUSED and not self.was_begun
-
-    @property
-    def is_of_the_loop(self) -> bool:
+    def is_made_up_for(self) -> bool:
         """Tell whether a later run does all that this one would have done."""
-        return set(self.tags) >= LOOP_TAGS
+        return any(set(self.tags) >= tags for tags in MADE_UP_FOR)
 
 
 class PrefectRest:
@@ -68,11 +60,6 @@ class PrefectRest:
         return await self._runs(
             {"state": {"type": {"any_": ["SCHEDULED"]}}, "next_scheduled_start_time": {"before_": now.isoformat()}}
         )
-
-    async def refused(self, since: datetime) -> list[Run]:
-        """Return the loop's runs in our pool that Prefect has cancelled since then because another was under way."""
-        which = {"state": {"type": {"any_": ["CANCELLED"]}}, "end_time": {"after_": since.isoformat()}}
-        return [run for run in await self._runs(which) if run.is_of_the_loop and run.was_refused]
 
     async def ended(self, deployment_id: str, since: datetime) -> set[str]:
         """Return the state types in which runs of a deployment ended that were begun after a moment."""
@@ -123,6 +110,4 @@ def _run(row: Mapping[str, Any]) -> Run:
         state=str(row["state_type"]),
         due_at=datetime.fromisoformat(due.replace("Z", "+00:00")) if due else None,
         tags=tuple(row.get("tags") or ()),
-        message=str((row.get("state") or {}).get("message") or ""),
-        was_begun=bool(row.get("run_count")),
     )
