@@ -15,6 +15,7 @@ from handlers import ActionHandler
 from handlers.actions.run_deployment import action_of
 from handlers.support.prefect_blocks import PrefectBlocks
 from handlers.support.prefect_reader import CsrfToken, ask_patiently
+from plugins import tell
 from settings import Settings, child_environment, utc_now
 from storage.errors import ForeactError
 from storage.private import kept_secret, without_login
@@ -102,7 +103,7 @@ def deployed_actions(
     """Return an action for each deployment tagged `foreact-action`, by its name; in full where that is taken.
 
     `own` are the headers by which the server knows us. A server that does not answer gives none and leaves a line in
-    the log.
+    the log, and so does a deployment whose parameters have a schema that is none.
     """
     server = PrefectTrigger(api_url, own=own)
     try:
@@ -114,7 +115,11 @@ def deployed_actions(
         server.close()
     actions: dict[str, ActionHandler] = {}
     for full, each in found.items():
-        action = action_of(full, _first_line(each), each.get("parameter_openapi_schema") or {})
+        try:
+            action = action_of(full, _first_line(each), each.get("parameter_openapi_schema") or {})
+        except ValueError as trouble:
+            tell(f"{full}, tagged {ACTION_TAG}, is left out: {trouble}. Correct it and deploy it anew.", None)
+            continue
         name = full if action.name in taken or action.name in actions else action.name
         actions[name] = replace(action, name=name)
     return actions
