@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 
 from api.prefect_client import LOOP_TAGS, CsrfToken
 from api.processes.layout import POOL
+from handlers.support.prefect_reader import OTHERWISE
+
+FoundT = TypeVar("FoundT")
 
 UNFINISHED = ("RUNNING", "PENDING", "CANCELLING")
 PAGE = 200
@@ -68,10 +71,8 @@ class PrefectRest:
             "deployments": {"id": {"any_": [deployment_id]}},
             "limit": PAGE,
         }
-        answer = await self._client.post("/flow_runs/filter", json=body)
-        answer.raise_for_status()
-        begun = {str(row["state_type"]) for row in answer.json() if row["run_count"]}
-        return begun & {"COMPLETED", "FAILED", "CRASHED"}
+        begun = await self._found(body, lambda row: (str(row["state_type"]), row["run_count"]))
+        return {state for state, count in begun if count} & {"COMPLETED", "FAILED", "CRASHED"}
 
     async def end(self, runs: Sequence[Run], state: str, message: str, name: str = "") -> None:
         """Set runs to a final state, whatever they claim; their concurrency slots are free at once."""
@@ -96,9 +97,16 @@ class PrefectRest:
             "sort": "EXPECTED_START_TIME_DESC",
             "limit": PAGE,
         }
+        return await self._found(body, _run)
+
+    async def _found(self, body: Mapping[str, Any], read: Callable[[Mapping[str, Any]], FoundT]) -> list[FoundT]:
+        """Ask for flow runs; raises httpx.HTTPError where there is no answer, or one that is not as Prefect has it."""
         answer = await self._client.post("/flow_runs/filter", json=body)
         answer.raise_for_status()
-        return [_run(row) for row in answer.json()]
+        try:
+            return [read(row) for row in answer.json()]
+        except OTHERWISE as trouble:
+            raise httpx.DecodingError(f"This is no list of flow runs: {trouble!r:.100}") from trouble
 
 
 def _run(row: Mapping[str, Any]) -> Run:
