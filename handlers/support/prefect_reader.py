@@ -111,7 +111,7 @@ class PrefectReader:
             raise TransientError(f"The Prefect server at {self.api_url} answered {code} to {path}.")
         if code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
             message = f"The Prefect server at {self.api_url} refuses this login ({code})."
-            remedy = 'Give a login in headers, as in headers = { Authorization = "Bearer …" }.'
+            remedy = "Give a login in headers: the header Authorization, with Bearer and the key."
             raise ForeactError("prefect_login", message, remedy)
         self.skew_s = skew_s(answer.headers)
         try:
