@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import logging
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 from uuid import uuid4
 
 import httpx
@@ -14,7 +15,8 @@ import httpx
 from handlers import ActionHandler
 from handlers.actions.run_deployment import action_of
 from handlers.support.prefect_blocks import PrefectBlocks
-from handlers.support.prefect_reader import CsrfToken, ask_patiently
+from handlers.support.prefect_reader import OTHERWISE, CsrfToken, ask_patiently
+from plugins import tell
 from settings import Settings, child_environment, utc_now
 from storage.errors import ForeactError
 from storage.private import kept_secret, without_login
@@ -31,8 +33,16 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
+Given = ParamSpec("Given")
+AnswerT = TypeVar("AnswerT")
+
 ACTION_TAG = "foreact-action"
 TIMEOUT_S = 10.0
+
+LOOP_TAGS = {"foreact", "loop"}
+WAITS = "AwaitingConcurrencySlot"
+"""The name of the state that Prefect gives a run which is due while another one has the place of its deployment."""
+SKIPPED = "Another run of this deployment was still under way when this one was due; the next one goes on from there."
 
 ANCHOR = "2020-01-01T00:00:00+00:00"
 """A fixed anchor keeps the runs on the clock's grid across restarts."""
@@ -44,6 +54,26 @@ def schedules_of_cycle(settings: Settings) -> list[dict[str, Any]]:
     """Return the schedules that the cycle is to have, as prefect.yaml writes them: that of its interval, or none."""
     is_on = settings.forecasting.auto_analysis_enabled
     return [{"slug": BY_INTERVAL, "interval": settings.analysis_interval_s, "anchor_date": ANCHOR}] if is_on else []
+
+
+def as_prefect_answers(
+    method: Callable[Concatenate[PrefectTrigger, Given], AnswerT],
+) -> Callable[Concatenate[PrefectTrigger, Given], AnswerT]:
+    """Have a method say in one line that what answers it is no Prefect API, such as the page of a proxy."""
+
+    @wraps(method)
+    def asked(self: PrefectTrigger, /, *args: Given.args, **kwargs: Given.kwargs) -> AnswerT:
+        try:
+            return method(self, *args, **kwargs)
+        except OTHERWISE as trouble:
+            raise ForeactError(
+                "prefect_no_api",
+                f"{self.address} answers otherwise than a Prefect API does: {trouble!r:.100}.",
+                "Correct `prefect_api_url`; it ends in /api, as in http://127.0.0.1:4200/api.",
+                status=503,
+            ) from trouble
+
+    return asked
 
 
 @dataclass(frozen=True)
@@ -97,7 +127,7 @@ def deployed_actions(
     """Return an action for each deployment tagged `foreact-action`, by its name; in full where that is taken.
 
     `own` are the headers by which the server knows us. A server that does not answer gives none and leaves a line in
-    the log.
+    the log, and so does a deployment whose parameters have a schema that is none.
     """
     server = PrefectTrigger(api_url, own=own)
     try:
@@ -109,7 +139,11 @@ def deployed_actions(
         server.close()
     actions: dict[str, ActionHandler] = {}
     for full, each in found.items():
-        action = action_of(full, _first_line(each), each.get("parameter_openapi_schema") or {})
+        try:
+            action = action_of(full, _first_line(each), each.get("parameter_openapi_schema") or {})
+        except ValueError as trouble:
+            tell(f"{full}, tagged {ACTION_TAG}, is left out: {trouble}. Correct it and deploy it anew.", None)
+            continue
         name = full if action.name in taken or action.name in actions else action.name
         actions[name] = replace(action, name=name)
     return actions
@@ -130,7 +164,8 @@ class PrefectTrigger:
 
         `own` are the headers by which the server knows us.
         """
-        self.ui_url = ui_url or without_login(api_url).rstrip("/").removesuffix("/api")
+        self.address = without_login(api_url).rstrip("/")
+        self.ui_url = ui_url or self.address.removesuffix("/api")
         # Reading all certificates takes 20 ms, which a proposal spends each time: only https needs them.
         is_https = api_url.startswith("https:")
         self._api = httpx.Client(
@@ -138,6 +173,7 @@ class PrefectTrigger:
         )
         self._ids: dict[str, str] = {}
 
+    @as_prefect_answers
     def run(self, deployment: str, parameters: Mapping[str, Any] | None = None, key: str | None = None) -> Started:
         """Start a deployment; one that was registered anew under another id is looked up again."""
         # With a key of its own a request that is tried again cannot start a second run.
@@ -151,13 +187,18 @@ class PrefectTrigger:
             raise _refused(deployment, answer)
         return self._started(answer.json())
 
+    @as_prefect_answers
     def running(self, deployment: str, but: str | None = None) -> Started | None:
         """Return the run that holds the deployment's place, unless it was started with the key `but`; else None.
 
-        One that is due and waits for the worker counts as well: it will hold the place before a later one can.
+        One that is due and waits for the worker counts as well: it will hold the place before a later one can. One that
+        waits for another run does not: of the loop it will be skipped.
         """
         under_way = {
-            "state": {"type": {"any_": ["SCHEDULED", "PENDING", "RUNNING", "CANCELLING"]}},
+            "state": {
+                "type": {"any_": ["SCHEDULED", "PENDING", "RUNNING", "CANCELLING"]},
+                "name": {"not_any_": [WAITS]},
+            },
             "expected_start_time": {"before_": utc_now().isoformat()},
         }
         body = {"flow_runs": under_way, "deployments": {"id": {"any_": [self._id_of(deployment)]}}}
@@ -167,6 +208,21 @@ class PrefectTrigger:
         others = [run for run in answer.json() if but is None or run.get("idempotency_key") != but]
         return self._started(others[0]) if others else None
 
+    @as_prefect_answers
+    def skip_waiting(self) -> None:
+        """End the turns of the loop that wait for another one: completed, as `Skipped`, since the next does their work.
+
+        A Prefect server that `foreact up` starts does so itself, from the first.
+        """
+        waiting = {"tags": {"all_": sorted(LOOP_TAGS)}, "state": {"name": {"any_": [WAITS]}}}
+        found = self._ask("POST", "/flow_runs/filter", {"flow_runs": waiting})
+        if found.is_error:
+            raise _refused("cycle", found)
+        skipped = {"state": {"type": "COMPLETED", "name": "Skipped", "message": SKIPPED}, "force": True}
+        for run in found.json():
+            self._change("cycle", "POST", f"/flow_runs/{run['id']}/set_state", skipped)
+
+    @as_prefect_answers
     def keep_schedules(self, deployment: str, schedules: Sequence[Mapping[str, Any]]) -> bool:
         """Give a deployment these interval schedules and no others; return whether it had other ones.
 
@@ -196,6 +252,7 @@ class PrefectTrigger:
         if changed.is_error:
             raise _refused(deployment, changed)
 
+    @as_prefect_answers
     def tagged(self, tag: str) -> dict[str, Mapping[str, Any]]:
         """Return every deployment with a tag by its name, flow/deployment, sorted by it."""
         found = self._ask("POST", "/deployments/filter", {"deployments": {"tags": {"all_": [tag]}}, "limit": 200})

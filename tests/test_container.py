@@ -67,7 +67,7 @@ def test_the_image_is_built_without_root_rights_and_starts(tmp_path: Path) -> No
         pytest.skip("buildah is not installed (Debian: apt install buildah)")
     own = ["--storage-driver", "vfs", "--root", f"{tmp_path}/root", "--runroot", f"{tmp_path}/run"]
     source = copy_project(tmp_path / "source")
-    build = ["buildah", *own, "bud", "--isolation", "chroot", "-t", "foreact", str(source)]
+    build = ["buildah", *own, "bud", "--format", "docker", "--isolation", "chroot", "-t", "foreact", str(source)]
     told = subprocess.run(build, capture_output=True, text=True)
     if told.returncode and "initializing source" in told.stderr:
         pytest.skip(f"the base image cannot be pulled: {told.stderr.strip().splitlines()[-1]:.300}")

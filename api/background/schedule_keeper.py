@@ -1,4 +1,7 @@
-"""The schedule of the cycle follows foreact.toml while the stack runs, whoever registered the deployments last."""
+"""The schedule of the cycle follows foreact.toml while the stack runs, whoever registered the deployments last.
+
+On a Prefect server that is not ours no turn waits for another one either.
+"""
 
 from __future__ import annotations
 
@@ -28,6 +31,8 @@ class ScheduleKeeper:
                 return
             raise
         self._has_answered = True
+        if self._facade.settings.prefect_api_url is not None:
+            self._prefect.skip_waiting()
         if is_news:
             interval_s = wanted[0]["interval"] if wanted else None
             self._facade.store.audit.append("facade", "schedule set", "cycle", {"interval_s": interval_s})

@@ -47,7 +47,7 @@ def set_kill_switch(facade: Facade, is_on: bool, by: str, note: str) -> None:
 
 
 def start_cycle(facade: Facade, key: str | None) -> Started:
-    """Start a cycle; raises `cycle_running` where one is under way: Prefect would cancel a second one."""
+    """Start a cycle; raises `cycle_running` where one is under way: a second one would be skipped."""
     running = facade.trigger.running("cycle", but=key)
     if running is not None:
         raise ForeactError(

@@ -11,6 +11,8 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError, best_match
+from referencing import Registry
+from referencing.exceptions import Unresolvable
 
 from api import queries
 from api.commands.operator import BY_HAND, tend
@@ -142,8 +144,9 @@ def _valid(handler: ActionHandler, given: Mapping[str, Any]) -> dict[str, Any]:
             raise refused(f"{handler.name} has no parameter {unknown[0][:100]!r}.", remedy)
         json.dumps(given, allow_nan=False)
         params = checked(handler.parameters, given, handler.option_values)
-        error = best_match(Draft202012Validator(schema).iter_errors(dict(given)))
-    except (ValueError, SchemaError) as trouble:
+        # With a registry of its own it fetches nothing from an address that a schema names.
+        error = best_match(Draft202012Validator(schema, registry=Registry()).iter_errors(dict(given)))
+    except (ValueError, SchemaError, Unresolvable, RecursionError) as trouble:
         raise refused(f"{handler.name}: {str(trouble).splitlines()[0]}", remedy) from None
     if error is not None:
         where = ".".join(map(str, error.absolute_path)) or "its parameters"

@@ -54,7 +54,8 @@ def fields_of(facade: Facade, action: Action) -> list[FormField]:
 def form_field(name: str, schema: Mapping[str, Any], planned: Any) -> FormField:
     """Return the field of a parameter from its JSON schema and its planned value."""
     kinds = [schema.get("type"), *(each.get("type") for each in schema.get("anyOf", ()) if isinstance(each, Mapping))]
-    kind = next((each for each in kinds if each in _KINDS), _kind_of(planned))
+    named = [name for each in kinds for name in (each if isinstance(each, list) else [each])]
+    kind = next((each for each in named if each in _KINDS), _kind_of(planned))
     choices = tuple(json.dumps(each) for each in schema.get("enum", ()))
     value = planned if planned is not None else schema.get("default")
     return FormField(

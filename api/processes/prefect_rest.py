@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 
-from api.prefect_client import CsrfToken
+from api.prefect_client import LOOP_TAGS, CsrfToken
 from api.processes.layout import POOL
+from handlers.support.prefect_reader import OTHERWISE
+
+FoundT = TypeVar("FoundT")
 
 UNFINISHED = ("RUNNING", "PENDING", "CANCELLING")
 PAGE = 200
-LOOP_TAGS = {"foreact", "loop"}
-REFUSED = "Deployment concurrency limit reached."
-"""What Prefect gives as the reason where it cancels a new run because another of its deployment is under way."""
+MADE_UP_FOR = (LOOP_TAGS, {"foreact", "upkeep"})
+"""The tags of deployments whose next run does all that an earlier one would have done."""
 
 
 @dataclass(frozen=True)
@@ -29,18 +31,11 @@ class Run:
     state: str
     due_at: datetime | None
     tags: tuple[str, ...] = ()
-    message: str = ""
-    was_begun: bool = False
 
     @property
-    def was_refused(self) -> bool:
-        """Tell whether Prefect cancelled it before it began, only because another one was under way."""
-        return self.state == "CANCELLED" and self.message == REFUSED and not self.was_begun
-
-    @property
-    def is_of_the_loop(self) -> bool:
+    def is_made_up_for(self) -> bool:
         """Tell whether a later run does all that this one would have done."""
-        return set(self.tags) >= LOOP_TAGS
+        return any(set(self.tags) >= tags for tags in MADE_UP_FOR)
 
 
 class PrefectRest:
@@ -69,11 +64,6 @@ class PrefectRest:
             {"state": {"type": {"any_": ["SCHEDULED"]}}, "next_scheduled_start_time": {"before_": now.isoformat()}}
         )
 
-    async def refused(self, since: datetime) -> list[Run]:
-        """Return the loop's runs in our pool that Prefect has cancelled since then because another was under way."""
-        which = {"state": {"type": {"any_": ["CANCELLED"]}}, "end_time": {"after_": since.isoformat()}}
-        return [run for run in await self._runs(which) if run.is_of_the_loop and run.was_refused]
-
     async def ended(self, deployment_id: str, since: datetime) -> set[str]:
         """Return the state types in which runs of a deployment ended that were begun after a moment."""
         body = {
@@ -81,10 +71,8 @@ class PrefectRest:
             "deployments": {"id": {"any_": [deployment_id]}},
             "limit": PAGE,
         }
-        answer = await self._client.post("/flow_runs/filter", json=body)
-        answer.raise_for_status()
-        begun = {str(row["state_type"]) for row in answer.json() if row["run_count"]}
-        return begun & {"COMPLETED", "FAILED", "CRASHED"}
+        begun = await self._found(body, lambda row: (str(row["state_type"]), row["run_count"]))
+        return {state for state, count in begun if count} & {"COMPLETED", "FAILED", "CRASHED"}
 
     async def end(self, runs: Sequence[Run], state: str, message: str, name: str = "") -> None:
         """Set runs to a final state, whatever they claim; their concurrency slots are free at once."""
@@ -109,9 +97,16 @@ class PrefectRest:
             "sort": "EXPECTED_START_TIME_DESC",
             "limit": PAGE,
         }
+        return await self._found(body, _run)
+
+    async def _found(self, body: Mapping[str, Any], read: Callable[[Mapping[str, Any]], FoundT]) -> list[FoundT]:
+        """Ask for flow runs; raises httpx.HTTPError where there is no answer, or one that is not as Prefect has it."""
         answer = await self._client.post("/flow_runs/filter", json=body)
         answer.raise_for_status()
-        return [_run(row) for row in answer.json()]
+        try:
+            return [read(row) for row in answer.json()]
+        except OTHERWISE as trouble:
+            raise httpx.DecodingError(f"This is no list of flow runs: {trouble!r:.100}") from trouble
 
 
 def _run(row: Mapping[str, Any]) -> Run:
@@ -123,6 +118,4 @@ def _run(row: Mapping[str, Any]) -> Run:
         state=str(row["state_type"]),
         due_at=datetime.fromisoformat(due.replace("Z", "+00:00")) if due else None,
         tags=tuple(row.get("tags") or ()),
-        message=str((row.get("state") or {}).get("message") or ""),
-        was_begun=bool(row.get("run_count")),
     )

@@ -1,4 +1,4 @@
-"""Runs that claim to be executed by nobody, that were missed or that Prefect refused: found, and ended.
+"""Runs that claim to be executed by nobody, or that were missed: found, and ended.
 
 A process worker that dies leaves its runs `Running` for ever, and a stack that was away starts every missed run.
 """
@@ -20,7 +20,6 @@ from api.processes.prefect_rest import PrefectRest, Run
 MISSED = "Missed while foreact was stopped; a later run replaces it."
 GONE = "The process of this run has ended."
 CUT_OFF = "foreact, on whose worker this run was to be executed, was stopped."
-SKIPPED = "Another run of this deployment was still under way when this one was due; the next one goes on from there."
 STOPPED = "foreact was stopped; its next start goes on with what is left to do."
 
 
@@ -94,21 +93,12 @@ async def reap_all(prefect: PrefectRest, now: datetime) -> tuple[int, int]:
 async def end_missed(prefect: PrefectRest, now: datetime) -> int:
     """End all missed runs but the newest, which a worker would start one after the other; return how many.
 
-    Of the loop's own nothing failed and nobody cancelled anything: they count as completed, under a name that tells.
+    Where a later run does the same nothing failed and nobody cancelled anything: they count as completed, under a name
+    that tells.
     """
     old = superseded(await prefect.missed(now))
     await _end_by_whose(prefect, old, MISSED, "Missed")
     return len(old)
-
-
-async def end_refused(prefect: PrefectRest, since: datetime) -> None:
-    """Show as completed, under the name `Skipped`, the runs of the loop cancelled only because another was under way.
-
-    Runs that people cancelled, that others deployed or that were cancelled before `since` stay what they are; so does
-    all while the server is away.
-    """
-    with contextlib.suppress(httpx.HTTPError):
-        await prefect.end(await prefect.refused(since), "completed", SKIPPED, "Skipped")
 
 
 async def end_left(prefect: PrefectRest, left: Sequence[Run]) -> None:
@@ -118,6 +108,6 @@ async def end_left(prefect: PrefectRest, left: Sequence[Run]) -> None:
 
 
 async def _end_by_whose(prefect: PrefectRest, runs: Sequence[Run], message: str, name: str) -> None:
-    """End runs of the loop as completed; of a deployment whose work nothing makes up for, as cancelled."""
-    await prefect.end([run for run in runs if run.is_of_the_loop], "completed", message, name)
-    await prefect.end([run for run in runs if not run.is_of_the_loop], "cancelled", CUT_OFF)
+    """End runs whose work a later one does as completed; those that nothing makes up for as cancelled."""
+    await prefect.end([run for run in runs if run.is_made_up_for], "completed", message, name)
+    await prefect.end([run for run in runs if not run.is_made_up_for], "cancelled", CUT_OFF)

@@ -1,4 +1,4 @@
-"""A turn of the loop that is due while another one runs: to our Prefect server it is skipped, not cancelled."""
+"""A turn of the loop that is due while another one runs: our Prefect server skips it at once, and none has to wait."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ from prefect.server.orchestration.core_policy import CoreFlowPolicy, SecureFlowC
 from prefect.server.orchestration.policies import FlowRunOrchestrationPolicy
 from prefect.server.schemas.states import Completed, State
 
-from api.processes.prefect_rest import LOOP_TAGS
-from api.processes.reap import SKIPPED
+from api.prefect_client import LOOP_TAGS, SKIPPED
 
 
 class SkipTakenTurns(SecureFlowConcurrencySlots):
     """Prefect's rule for the one place of a deployment, but for the state of a turn of the loop that finds it taken."""
 
     async def reject_transition(self, state: State | None, reason: str) -> None:
-        """Give a run the state that takes the place of the one asked for: `Skipped` in place of cancelled."""
-        if state is not None and state.is_cancelled() and set(self.context.run.tags) >= LOOP_TAGS:
+        """Give a run the state that takes the place of the one asked for: `Skipped` in place of one that waits."""
+        if state is not None and set(self.context.run.tags) >= LOOP_TAGS:
             state = Completed(name="Skipped", message=SKIPPED)
         await super().reject_transition(state, reason)
 

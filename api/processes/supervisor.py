@@ -16,7 +16,7 @@ from api.processes.layout import POOL, Layout, process_environment, python
 from api.processes.living import members
 from api.processes.prefect_rest import PrefectRest
 from api.processes.program import Child, Program
-from api.processes.reap import end_left, end_missed, end_refused, reap, reap_all
+from api.processes.reap import end_left, end_missed, reap, reap_all
 from settings import Settings, utc_now
 from storage.errors import ForeactError
 
@@ -156,7 +156,6 @@ class Supervisor:
             await asyncio.sleep(REAP_EVERY_S)
             verdict = await reap(self.prefect, members(self.layout.token), self.children["worker"].pid, suspects)
             suspects = verdict.suspects
-            await end_refused(self.prefect, self.started_at)
             for run in (*verdict.crashed, *verdict.cancelled):
                 self._say(f"run {run.name} had no process any more and was ended")
 
@@ -204,7 +203,6 @@ class Supervisor:
                 break
             await asyncio.sleep(0.3)
         await end_left(self.prefect, left)
-        await end_refused(self.prefect, self.started_at)
 
     async def _dismiss_guard(self) -> None:
         guard = self.children.get("guard")

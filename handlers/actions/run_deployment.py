@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from handlers.contract.action import AMOUNT, ActionContext, ActionHandler, CheckAnswer, Hooks, Params, amount_in
+from handlers.contract.parameters import object_schema
 from handlers.contract.registration import action
 from handlers.contract.results import ActionResult
 from storage.private import holds_secret
@@ -98,10 +99,11 @@ def action_of(deployment: str, summary: str, schema: Mapping[str, Any]) -> Actio
     """Return an action that runs one deployment, given as flow/deployment: the flow's parameters are its own.
 
     What they may be the server checks, by the schema that is shown here. It asks before it acts, as what cannot be
-    undone does, until its level is configured.
+    undone does, until its level is configured. Raises ValueError where the schema is none.
     """
-    missing = frozenset(schema.get("required") or ()) - frozenset(
-        name for name, each in (schema.get("properties") or {}).items() if "default" in each
+    parameters = object_schema(schema)
+    missing = frozenset(parameters.get("required", ())) - frozenset(
+        name for name, each in parameters["properties"].items() if "default" in each
     )
     hooks = Hooks(
         run=partial(_run_tagged, deployment), check=_check, propose=partial(_propose_tagged, deployment, missing)
@@ -113,7 +115,7 @@ def action_of(deployment: str, summary: str, schema: Mapping[str, Any]) -> Actio
         hooks=hooks,
         needs=(),
         options={name: run_deployment.handler.options[name] for name in ("parameters", "amount_parameter")},
-        parameters=dict(schema),
+        parameters=parameters,
         example_params={},
         source="",
     )

@@ -36,14 +36,36 @@ def checked(parameters: Parameters | None, given: Mapping[str, Any], options: Ma
 
 
 def schema_of(parameters: Parameters | None, options: Mapping[str, Any], example: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a JSON schema of type object; one made of the example where an action says no more of itself."""
+    """Return a JSON schema of type object; one made of the example where an action says no more of itself.
+
+    Raises ValueError where what the action says is no JSON schema.
+    """
     if isinstance(parameters, Mapping):
-        return {"type": "object", "properties": {}, **parameters}
+        return object_schema(parameters)
     model = _model_of(parameters, options)
     if model is not None:
         return model.model_json_schema()
     properties = {name: _by_example(name, value) for name, value in example.items()}
     return {"type": "object", "properties": properties}
+
+
+def object_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a JSON schema as one of type object, whose every parameter has a schema that is an object as well.
+
+    Raises ValueError where it is no JSON schema.
+    """
+    # Loaded where it is needed: it takes 0.1 s.
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import SchemaError
+
+    try:
+        Draft202012Validator.check_schema(schema)
+    except SchemaError as trouble:
+        raise ValueError(f"{trouble.json_path} of the schema of its parameters: {trouble.message}") from None
+    # JSON Schema knows two that are no object: True, which takes anything, and False, which takes nothing.
+    known = schema.get("properties", {}).items()
+    properties = {name: {} if each is True else each for name, each in known if each is not False}
+    return {"type": "object", **schema, "properties": properties}
 
 
 def _by_example(name: str, value: Any) -> dict[str, Any]:

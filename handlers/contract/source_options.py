@@ -30,7 +30,7 @@ def headers_in(options: Mapping[str, Any]) -> Mapping[str, str]:
     """Return the HTTP headers of the options; raises `option_invalid` where one cannot be sent."""
     headers = option(options, "headers", NO_TABLE)
     if not all(each.isascii() and each.isprintable() for pair in headers.items() for each in pair):
-        raise _refusal("headers", "a table of plain ASCII texts", '{ Authorization = "Bearer …" }')
+        raise _refusal("headers", "a table of plain ASCII texts", '{ X-Scope-OrgID = "shop" }')
     return headers
 
 

@@ -37,16 +37,25 @@ WRITTEN_LATE = timedelta(minutes=10)
 def files(options: Mapping[str, Any], since: datetime | None, until: datetime) -> Iterable[SampleColumns]:
     """Read the points of CSV and Parquet files whose time lies after `since` and not after `until`.
 
-    Files that were not written since are not opened. Raises ForeactError naming the file that cannot be read.
+    Files that were not written since are not opened. Raises ForeactError naming the file that cannot be read or, after
+    all else, the first one that holds what is no number or has no time.
     """
     layout = _layout(options)
     most, unit = option(options, "max_rows", 2_000_000), option(options, "unit", "")
+    troubles: list[str] = []
     for path in _written_since(option(options, "path", ""), since):
         found = read_series(path, layout, since, until)
         if len(found) > most:
             detail = f"{path} gives {len(found):,} points, more than max_rows = {most:,}."
             raise ForeactError("files_too_many_rows", detail, "Import it with `foreact import`, or increase max_rows.")
         yield from found.in_parts(unit)
+        if found.left_out:
+            troubles.append(f"{path} has {found.left_out:,} values that are no finite number or have no time")
+    if troubles:
+        others = f", and so have {len(troubles) - 1} other files" if len(troubles) > 1 else ""
+        raise ForeactError(
+            "files_left_out", f"{troubles[0]}{others}; the rest is read.", "Correct or remove these rows."
+        )
 
 
 def _written_since(pattern: str, since: datetime | None) -> list[str]:

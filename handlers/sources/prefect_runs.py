@@ -13,7 +13,7 @@ from typing import Any
 from handlers.contract.source import source
 from handlers.contract.source_options import NO_TEXTS, headers_in, option
 from handlers.support.clocks import MOST_SKEW_S, told_skew
-from handlers.support.prefect_reader import PrefectReader
+from handlers.support.prefect_reader import OTHERWISE, PrefectReader
 from storage.errors import ForeactError
 from storage.records import RUN_AGE, Event, Sample
 
@@ -109,7 +109,7 @@ def prefect_runs(options: Mapping[str, Any], since: datetime | None, until: date
             seen = _read(server, options, from_s - OVERLAP_S, until, ahead_s)
             _refuse_skew(server)
             return [*_events(seen, from_s - OVERLAP_S, until, ahead_s), *_samples(seen, from_s, until, ahead_s)]
-        except (KeyError, TypeError, AttributeError, ValueError) as trouble:
+        except OTHERWISE as trouble:
             message = f"The Prefect server at {server.api_url} answers otherwise than expected: {trouble!r:.200}."
             raise ForeactError(
                 "prefect_schema", message, "It may be too old or too new; 3.0 to 3.8 are known."

@@ -245,7 +245,7 @@ def _data(status: int, body: bytes, metric: str, options: _Options) -> dict[str,
         raise TransientError(f"Prometheus at {options.url} answered {status} for {metric}.")
     if status in {401, 403}:
         message = f"Prometheus at {options.url} refuses this login ({status})."
-        remedy = 'Give a login in headers, as in headers = { Authorization = "Bearer …" }, or in url.'
+        remedy = "Give a login in headers (the header Authorization, with Bearer and the key), or in url."
         raise ForeactError("prometheus_login", message, remedy)
     try:
         answer = orjson.loads(body)

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 REMEDY = "Correct it under [sources.sql] in foreact.toml."
 NO_ZONE_WANTED = "offset-naive"
+READ_ONLY = {"sqlite": "PRAGMA query_only = ON"}
+"""SQLite is given back what was changed, but not tables that were made or dropped."""
 LOGIN_WORDS = ("password", "authorization", "role", "access denied", "does not exist")
 
 
@@ -47,8 +49,33 @@ class _Database:
 
 @dataclass(frozen=True)
 class _Rows:
+    """What a query gave; `time`, `metric` and `others` are places of columns."""
+
     names: Sequence[str]
     rows: Sequence[Sequence[Any]]
+
+    @property
+    def time(self) -> int | None:
+        return next((self._lower.index(name) for name in TIME_NAMES if name in self._lower), None)
+
+    @property
+    def metric(self) -> int | None:
+        found = metric_name_in(self._lower)
+        return self._lower.index(found) if found else None
+
+    @property
+    def others(self) -> list[int]:
+        return [place for place in range(len(self.names)) if place not in {self.time, self.metric}]
+
+    @property
+    def is_text_alone(self) -> bool:
+        """Tell whether no row holds a number, nor a place that is empty for once."""
+        places = self.others
+        return bool(self.rows) and all(isinstance(row[place], str) for row in self.rows for place in places)
+
+    @property
+    def _lower(self) -> list[str]:
+        return [name.lower() for name in self.names]
 
 
 @source(
@@ -71,7 +98,7 @@ def sql(options: Mapping[str, Any], since: datetime | None, until: datetime) -> 
     A column named `ts`, `time` or alike holds the moment; without one it is `until`. A column `metric` names the
     metric, else the query does; of several numbers each but `value` adds its column to that. Nothing is committed.
     Raises TransientError where the database cannot be reached and ForeactError where a query or an option is wrong, or,
-    after all else, where a row has no time that can be read or one that is to come.
+    after all else, where a row has no time that can be read or one that is to come, or a query gives text alone.
     """
     database = _check(options)
     after = since or until - timedelta(seconds=database.lookback_s)
@@ -92,6 +119,9 @@ def sql(options: Mapping[str, Any], since: datetime | None, until: datetime) -> 
     if unread:
         others = f", and {len(unread) - 1} other rows as little" if len(unread) > 1 else ""
         raise ForeactError("sql_no_time", f"{unread[0]}{others}.", "Return a timestamp, or seconds since 1970.")
+    if (text_alone := next((name for name, answer in answers if answer.is_text_alone), None)) is not None:
+        message = f"The query {text_alone} gives rows of text alone, so there is no value to record."
+        raise ForeactError("sql_no_numbers", message, "Return a number, as in CAST(load AS DOUBLE PRECISION).")
 
 
 def _in_time(ask: Callable[[], list[tuple[str, _Rows]]], database: _Database) -> list[tuple[str, _Rows]]:
@@ -132,6 +162,8 @@ def _ask(database: _Database, since: datetime, until: datetime) -> list[tuple[st
     answers = []
     try:
         with engine.connect() as connection:
+            if engine.name in READ_ONLY:
+                connection.exec_driver_sql(READ_ONLY[engine.name])
             for name, query in database.queries.items():
                 try:
                     statement = _statement(query, since, until, engine.name, database)
@@ -158,6 +190,8 @@ async def _ask_one_later(engine: Any, database: _Database, name: str, since: dat
 
     for is_naive in (False, True):
         async with engine.connect() as connection:
+            if engine.name in READ_ONLY:
+                await connection.exec_driver_sql(READ_ONLY[engine.name])
             statement = _statement(database.queries[name], since, until, engine.name, database, is_naive)
             try:
                 return _rows(name, await connection.execute(*statement), database)
@@ -205,11 +239,7 @@ def _rows(name: str, result: CursorResult[Any], database: _Database) -> _Rows:
 
 def _samples(query: str, answer: _Rows, database: _Database, until: datetime, unread: list[str]) -> Iterator[Sample]:
     """Yield what the rows hold; one whose time cannot be read is skipped and leaves a sentence in `unread`."""
-    lower = [name.lower() for name in answer.names]
-    time = next((lower.index(name) for name in TIME_NAMES if name in lower), None)
-    found = metric_name_in(lower)
-    metric = lower.index(found) if found else None
-    others = [place for place in range(len(lower)) if place not in {time, metric}]
+    time, metric, others = answer.time, answer.metric, answer.others
     times = LocalTimes(database.zone)
     for row in answer.rows:
         told = until if time is None else row[time]
@@ -226,7 +256,9 @@ def _samples(query: str, answer: _Rows, database: _Database, until: datetime, un
             unread.append(f"The query {query} gives {told!r:.40} as a time")
             continue
         for place, value in numbers.items():
-            name = named if lower[place] == VALUE or len(numbers) == 1 else f"{named}_{answer.names[place]}"
+            name = (
+                named if answer.names[place].lower() == VALUE or len(numbers) == 1 else f"{named}_{answer.names[place]}"
+            )
             if math.isfinite(value):
                 yield Sample(metric=name, value=float(value), ts=at, labels=labels, unit=database.units.get(name, ""))
 

@@ -18,10 +18,10 @@ def wall_clock() -> datetime:
 def skew_s(headers: Mapping[str, str]) -> float:
     """Return how far the clock of who answered is ahead of ours in seconds, 0 where it does not say."""
     try:
-        told = parsedate_to_datetime(headers.get("Date", ""))
-    except ValueError:
+        told = parsedate_to_datetime(headers.get("Date", "")).astimezone(UTC)
+    except (ValueError, OverflowError):
         return 0.0
-    return (told.astimezone(UTC) - wall_clock()).total_seconds()
+    return (told - wall_clock()).total_seconds()
 
 
 def told_skew(ahead_s: float) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from handlers.support.prefect_reader import CsrfToken, ask_patiently
+from handlers.support.prefect_reader import OTHERWISE, CsrfToken, ask_patiently
 from storage.errors import ForeactError, TransientError
 from storage.private import as_secret, without_login
 
@@ -67,8 +67,13 @@ class PrefectBlocks:
         if answer.is_error:
             remedy = "Set PREFECT_API_AUTH_STRING or PREFECT_API_KEY for a server elsewhere."
             raise _unusable(name, f"is refused by the Prefect server at {where} ({answer.status_code})", remedy)
-        data: Mapping[str, Any] = answer.json()["data"]
-        return data
+        try:
+            return dict(answer.json()["data"])
+        except OTHERWISE:
+            remedy = "Correct prefect_api_url; it ends in /api, as in http://127.0.0.1:4200/api."
+            raise _unusable(
+                name, f"cannot be read: {where} answers otherwise than a Prefect API does", remedy
+            ) from None
 
 
 def _unusable(name: str, why: str, remedy: str) -> ForeactError:

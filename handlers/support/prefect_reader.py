@@ -18,6 +18,9 @@ BUSY_PAUSES_S = (0.2, 0.5, 1.0)
 PAGE = 200
 """Prefect refuses a longer page."""
 
+OTHERWISE = (ValueError, KeyError, TypeError, AttributeError)
+"""What reading an answer raises that is not as Prefect's interface has it: a page of a proxy, half of it, another's."""
+
 
 class CsrfToken(httpx.Auth):
     """Sends the token without which a server takes no change; it is fetched when the server refuses one.
@@ -44,10 +47,19 @@ class CsrfToken(httpx.Auth):
         base = str(request.url).partition("/api/")[0]
         query = {"client": self._headers["Prefect-Csrf-Client"]}
         token = yield httpx.Request("GET", f"{base}/api/csrf-token", params=query, headers=self._own)
-        if token.is_success:
-            self._headers["Prefect-Csrf-Token"] = str(token.json()["token"])
+        if told := _token_in(token):
+            self._headers["Prefect-Csrf-Token"] = told
             request.headers.update(self._headers)
-            yield request
+        # Without a token as well: whoever asked is to see this answer, not that to a question of ours.
+        yield request
+
+
+def _token_in(answer: httpx.Response) -> str | None:
+    """Return the token, None where something else answers."""
+    try:
+        return str(answer.json()["token"]) if answer.is_success else None
+    except OTHERWISE:
+        return None
 
 
 def ask_patiently(client: httpx.Client, method: str, url: str, body: Mapping[str, Any] | None = None) -> httpx.Response:
@@ -99,7 +111,7 @@ class PrefectReader:
             raise TransientError(f"The Prefect server at {self.api_url} answered {code} to {path}.")
         if code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
             message = f"The Prefect server at {self.api_url} refuses this login ({code})."
-            remedy = 'Give a login in headers, as in headers = { Authorization = "Bearer …" }.'
+            remedy = "Give a login in headers: the header Authorization, with Bearer and the key."
             raise ForeactError("prefect_login", message, remedy)
         self.skew_s = skew_s(answer.headers)
         try:

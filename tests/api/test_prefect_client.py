@@ -14,9 +14,9 @@ from prefect.blocks.system import Secret
 from prefect.cli import app as prefect_command
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from api.prefect_client import ANCHOR, BY_INTERVAL, PrefectTrigger
-from api.processes.prefect_rest import REFUSED, PrefectRest
-from api.processes.reap import SKIPPED, end_left, end_missed, end_refused
+from api.prefect_client import ANCHOR, BY_INTERVAL, SKIPPED, PrefectTrigger
+from api.processes.prefect_rest import PrefectRest
+from api.processes.reap import end_left, end_missed
 from handlers.support.prefect_blocks import PrefectBlocks
 from settings import utc_now
 from storage import ForeactError
@@ -197,10 +197,11 @@ def test_a_paused_schedule_stays_paused_where_a_change_fails_half_way(
     ("whose", "tags", "missed", "cut_off"),
     [
         ("loop", ("foreact", "loop"), ("COMPLETED", "Missed"), ("COMPLETED", "Stopped")),
+        ("upkeep", ("foreact", "upkeep"), ("COMPLETED", "Missed"), ("COMPLETED", "Stopped")),
         ("users", (), ("CANCELLED", "Cancelled"), ("CANCELLED", "Cancelled")),
     ],
 )
-async def test_missed_and_cut_off_runs_of_the_loop_count_as_completed_and_those_of_others_as_cancelled(
+async def test_missed_and_cut_off_runs_count_as_completed_where_a_later_one_does_their_work_else_as_cancelled(
     prefect_url: str, whose: str, tags: tuple[str, ...], missed: tuple[str, str], cut_off: tuple[str, str]
 ) -> None:
     pool = f"on-hold-{whose}"
@@ -221,7 +222,7 @@ async def test_missed_and_cut_off_runs_of_the_loop_count_as_completed_and_those_
     assert newest["type"] == "SCHEDULED"
 
 
-ONE_AT_A_TIME = {"concurrency_limit": 1, "concurrency_options": {"collision_strategy": "CANCEL_NEW"}}
+ONE_AT_A_TIME = {"concurrency_limit": 1, "concurrency_options": {"collision_strategy": "ENQUEUE"}}
 
 
 def proposed(url: str, run: str, state: str) -> tuple[str, str]:
@@ -240,7 +241,7 @@ def state_of(url: str, run: str) -> tuple[str, str]:
     ("whose", "tags", "becomes"),
     [
         ("loop", ("foreact", "loop"), ("COMPLETED", "Skipped")),
-        ("users", ("foreact",), ("CANCELLED", "Cancelled")),
+        ("users", ("foreact",), ("SCHEDULED", "AwaitingConcurrencySlot")),
     ],
 )
 async def test_a_run_that_is_due_while_another_one_runs_is_skipped_at_once_if_it_is_the_loops(
@@ -263,26 +264,24 @@ async def test_a_run_that_is_due_while_another_one_runs_is_skipped_at_once_if_it
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("whose", "tags", "becomes"),
-    [
-        ("loop", ("foreact", "loop"), ("COMPLETED", "Skipped")),
-        ("users", ("foreact",), ("CANCELLED", "Cancelled")),
-    ],
-)
-async def test_what_another_prefect_server_refused_is_shown_as_skipped_if_it_is_the_loops(
-    prefect_url: str, whose: str, tags: tuple[str, ...], becomes: tuple[str, str]
+def test_a_turn_that_waits_on_another_prefect_server_is_skipped_and_what_others_deployed_waits_on(
+    prefect: PrefectTrigger, prefect_url: str
 ) -> None:
-    deployment_id = register(prefect_url, f"elsewhere-{whose}", f"elsewhere-{whose}", tags)
-    early, late = (post(f"{prefect_url}/deployments/{deployment_id}/create_flow_run", {})["id"] for _ in range(2))
-    refused = {"state": {"type": "CANCELLED", "message": REFUSED}, "force": True}
-    post(f"{prefect_url}/flow_runs/{early}/set_state", refused)
-    since = utc_now()
-    post(f"{prefect_url}/flow_runs/{late}/set_state", refused)
-    server = PrefectRest(prefect_url, pool=f"elsewhere-{whose}")
-    await end_refused(server, since)
-    await server.close()
-    assert [state_of(prefect_url, run) for run in (early, late)] == [("CANCELLED", "Cancelled"), becomes]
+    """The server of this test skips turns of the loop itself, so the runs get their tags once they wait."""
+    deployment_id = register(prefect_url, "elsewhere", "elsewhere", ("foreact",), **ONE_AT_A_TIME)
+    create = f"{prefect_url}/deployments/{deployment_id}/create_flow_run"
+    running, turn, other = (post(create, {})["id"] for _ in range(3))
+    assert proposed(prefect_url, running, "PENDING")[0] == "PENDING"
+    waits = ("SCHEDULED", "AwaitingConcurrencySlot")
+    assert [proposed(prefect_url, run, "PENDING") for run in (turn, other)] == [waits, waits]
+    for run in (running, turn):
+        sent("PATCH", f"{prefect_url}/flow_runs/{run}", {"tags": ["foreact", "loop", "deployment"]})
+    prefect.skip_waiting()
+    skipped = [state_of(prefect_url, run) for run in (running, turn, other)]
+    assert skipped == [("PENDING", "Pending"), ("COMPLETED", "Skipped"), waits]
+    assert flow_run(prefect_url, turn)["state"]["message"] == SKIPPED
+    sent("POST", f"{prefect_url}/flow_runs/{running}/set_state", {"state": {"type": "COMPLETED"}, "force": True})
+    assert prefect.running("elsewhere") is None, "one that waits for another run holds no place"
 
 
 def scheduled(at: str) -> dict[str, Any]:

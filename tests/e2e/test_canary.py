@@ -13,8 +13,8 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from api.prefect_client import SKIPPED
 from api.processes.automations import QUIET, REPLAY
-from api.processes.reap import SKIPPED
 from tests import IS_THOROUGH
 from tests.e2e.conftest import INTERVAL_S, PROJECT, Stack, command, environment, wait_for
 

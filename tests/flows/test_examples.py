@@ -77,3 +77,12 @@ def test_an_example_tells_its_story_and_leaves_nothing_behind(example: Path, tmp
     assert -1 not in places, answer.stdout
     assert places == sorted(places)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_the_script_at_the_root_starts_what_foreact_up_does(tmp_path: Path) -> None:
+    script = [sys.executable, str(PROJECT / "start_with_autonomous_agent.py"), "--help"]
+    told = subprocess.run(script, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    up = subprocess.run([sys.executable, "-m", "cli.app", "up", "--help"], cwd=PROJECT, capture_output=True, text=True)
+    assert (told.returncode, up.returncode) == (0, 0), told.stderr
+    assert told.stdout.partition("Options")[2] == up.stdout.partition("Options")[2] != ""

@@ -23,6 +23,7 @@ class Scheduler:
     def __init__(self) -> None:
         self.schedules: list[Mapping[str, Any]] = []
         self.is_registered = self.is_there = True
+        self.looks_for_waiting = 0
 
     def keep_schedules(self, deployment: str, schedules: Sequence[Mapping[str, Any]]) -> bool:
         if not self.is_there:
@@ -31,6 +32,9 @@ class Scheduler:
             raise ForeactError("deployment_unknown", "There is none.", "Wait.", status=503)
         is_news, self.schedules = list(schedules) != self.schedules, list(schedules)
         return is_news
+
+    def skip_waiting(self) -> None:
+        self.looks_for_waiting += 1
 
     @property
     def intervals_s(self) -> list[float]:
@@ -89,3 +93,13 @@ def test_it_waits_quietly_for_the_first_answer_of_prefect_and_tells_when_there_i
     scheduler.is_there = False
     with pytest.raises(ForeactError, match="does not answer"):
         keeper.step()
+
+
+@pytest.mark.parametrize(("toml", "looks"), [("", 0), ('prefect_api_url = "http://prefect.example:4200/api"\n', 1)])
+def test_turns_that_wait_are_looked_for_where_the_server_is_not_ours(
+    tmp_path: Path, store: Store, toml: str, looks: int
+) -> None:
+    (tmp_path / "foreact.toml").write_text(toml)
+    keeper, scheduler = keeper_in(tmp_path, store)
+    keeper.step()
+    assert scheduler.looks_for_waiting == looks

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -123,6 +124,29 @@ def test_what_is_not_registered_or_does_not_fit_the_schema_is_refused_in_a_sente
     assert told["detail"]
     assert "\n" not in told["detail"]
     assert store.actions.proposed() == []
+
+
+ODD = """from handlers import action
+
+@action(name="odd", parameters={"properties": {"zone": {"$ref": "ADDRESS"}}})
+def odd(params, context): ...
+"""
+
+
+@pytest.mark.parametrize("points_to", ["#/nowhere", "#/properties/zone", "http"])
+def test_a_schema_that_points_nowhere_in_a_ring_or_elsewhere_is_no_reason_to_fail_or_to_fetch(
+    client: TestClient, tmp_path: Path, points_to: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as elsewhere:
+        elsewhere.settimeout(0.2)
+        address = f"http://127.0.0.1:{elsewhere.getsockname()[1]}/" if points_to == "http" else points_to
+        (tmp_path / "actions").mkdir()
+        (tmp_path / "actions" / "odd.py").write_text(ODD.replace("ADDRESS", address))
+        answer = client.post(PROPOSE, json=GOOD | {"action": "odd", "params": {"zone": "eu"}})
+        with pytest.raises(TimeoutError):
+            elsewhere.accept()
+    assert (answer.status_code, answer.json()["code"]) == (422, "parameters_invalid")
+    assert answer.json()["detail"].startswith("odd: ")
 
 
 def test_a_proposal_needs_a_goal_that_is_open(client: TestClient) -> None:

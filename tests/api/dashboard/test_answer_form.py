@@ -38,6 +38,7 @@ def test_any_planned_value_stands_in_its_field_unchanged(value: Any) -> None:
         ({"type": "integer", "minimum": 1}, 3, "number", "1", ()),
         ({"anyOf": [{"type": "number"}, {"type": "null"}]}, None, "number", "any", ()),
         ({"type": "boolean"}, True, "boolean", "any", ()),
+        ({"type": ["string", "null"]}, None, "text", "any", ()),
         ({"enum": ["fast", 2]}, "fast", "choice", "any", ('"fast"', "2")),
         ({"type": "array"}, [1], "json", "any", ()),
         ({}, {"a": 1}, "json", "any", ()),

@@ -63,7 +63,8 @@ def test_every_schedule_has_a_slug_and_the_cycles_follows_the_setting(minutes: i
     assert (schedule.slug, schedule.schedule.interval.total_seconds()) == ("interval", 60 * minutes)
 
 
+@pytest.mark.parametrize("file", [HERE, IN_DOCKER])
 @pytest.mark.parametrize("name", ["cycle", "tend", "backtest"])
-def test_a_run_that_would_overlap_costs_nothing(name: str) -> None:
-    """Were they to wait, they would pile up wherever a turn takes longer than its interval."""
-    assert rows(HERE)[name]["concurrency_limit"] == {"limit": 1, "collision_strategy": "CANCEL_NEW"}
+def test_a_run_that_would_overlap_is_never_cancelled(name: str, file: Path) -> None:
+    """A backtest waits for the one before; turns of the loop, which would pile up, are skipped."""
+    assert rows(file)[name]["concurrency_limit"] == {"limit": 1, "collision_strategy": "ENQUEUE"}

@@ -117,9 +117,32 @@ def test_a_deployment_that_needs_a_parameter_is_proposed_only_with_it() -> None:
     assert rehearsed.detail == "Dry run: would start a run of scale/out with replicas 4."
 
 
+NO_SCHEMAS: tuple[dict[str, Any], ...] = (
+    {"properties": [1, 2]},
+    {"properties": {"zone": None}},
+    {"properties": {"zone": {"type": "strange"}}},
+    {"properties": {"zone": {"pattern": "("}}},
+    {"required": "zone"},
+)
+
+
+@pytest.mark.parametrize("schema", NO_SCHEMAS, ids=str)
+def test_a_schema_that_is_none_is_refused(schema: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"^\$.* of the schema of its parameters: "):
+        action_of("scale/out", "", schema)
+
+
+def test_a_parameter_that_may_be_anything_has_a_form_and_one_that_may_be_nothing_is_none() -> None:
+    out = action_of("scale/out", "", {"properties": {"zone": True, "never": False}, "required": ["zone"]})
+    assert out.parameter_schema["properties"] == {"zone": {}}
+    assert out.propose(make_goal(), context_for()) == []
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(240)
-def test_a_tagged_deployment_is_an_action_with_its_parameters(prefect_url: str, reachable: None) -> None:
+def test_a_tagged_deployment_is_an_action_with_its_parameters(
+    prefect_url: str, reachable: None, caplog: pytest.LogCaptureFixture
+) -> None:
     import httpx
 
     def post(path: str, body: dict[str, Any]) -> str:
@@ -130,8 +153,11 @@ def test_a_tagged_deployment_is_an_action_with_its_parameters(prefect_url: str, 
     body = {"flow_id": post("/flows/", {"name": "scale"}), "parameter_openapi_schema": SCHEMA}
     for name, tags in (("out", ["foreact-action"]), ("notify", ["foreact-action"]), ("in", [])):
         post("/deployments/", {"name": name, "tags": tags, "enforce_parameter_schema": True, **body})
+    bad = {**body, "name": "bad", "tags": ["foreact-action"], "parameter_openapi_schema": {"required": "zone"}}
+    post("/deployments/", bad)
     found = deployed_actions(prefect_url, {"notify"})
     assert set(found) == {"out", "scale/notify"}
+    assert "scale/bad, tagged foreact-action, is left out: $.required of the schema" in caplog.text
     result = call(found["out"], "run", {"replicas": 3}, None, context_for(), 100)
     assert result.succeeded, result.detail
     assert {"replicas": 3} in flow_runs()

@@ -46,6 +46,15 @@ def test_a_file_that_was_not_written_since_is_not_opened(tmp_path: Path) -> None
         pull(f"{tmp_path}/*.csv")
 
 
+def test_what_is_no_number_or_has_no_time_is_counted_and_told_once_the_rest_is_taken(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.csv").write_text("ts,value\n2026-03-01,1\nsoon,2\n2026-03-02,fast\n2026-03-03,\n")
+    taken: list[Any] = []
+    with pytest.raises(ForeactError, match=r"a\.csv has 2 values .* and so have 1 other files; the rest") as refusal:
+        taken.extend(PULL({"path": f"{tmp_path}/*.csv"}, None, END))
+    assert (refusal.value.code, [len(part) for part in taken]) == ("files_left_out", [1, 1])
+
+
 def test_what_cannot_work_is_refused_with_the_remedy(tmp_path: Path) -> None:
     write(tmp_path / "a.csv", 1, DAY)
     for options, code in (({"max_rows": 0}, "files_too_many_rows"), ({"timezone": "Mars"}, "files_timezone")):

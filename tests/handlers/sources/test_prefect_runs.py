@@ -204,7 +204,9 @@ def test_a_login_goes_along_and_one_that_is_refused_is_told(api: Server) -> None
     pull(api, headers={"Authorization": "Bearer t"})
     assert api.requests[0].headers["authorization"] == "Bearer t"
     api.answer = lambda request: (401, "{}")
-    with pytest.raises(ForeactError, match=r"refuses this login \(401\).*headers"):
+    with pytest.raises(
+        ForeactError, match=r"refuses this login \(401\).*headers: the header Authorization, with Bearer and the key"
+    ):
         pull(api)
 
 

@@ -203,7 +203,9 @@ def test_rows_that_are_to_come_are_counted_and_told_once_the_others_are_taken(sq
         ({"url": "klingon://u:secret-word@h/d"}, "sql_driver", "no driver"),
         ({"queries": {"q": "SELECT FROM WHERE"}}, "sql_refused", "the query q"),
         ({"queries": {"q": "SELECT nothing FROM orders"}}, "sql_refused", "nothing"),
-        ({"queries": {"q": "CREATE TABLE x (a INT)"}}, "sql_no_rows", "no SELECT"),
+        ({"queries": {"q": "CREATE TABLE x (a INT)"}}, "sql_refused", "readonly"),
+        ({"queries": {"q": "PRAGMA foreign_keys = ON"}}, "sql_no_rows", "no SELECT"),
+        ({"queries": {"q": "SELECT ts, CAST(amount AS TEXT) AS amount FROM orders"}}, "sql_no_numbers", "text alone"),
         ({"queries": {"q": "SELECT 'soon' AS ts, 1 AS value"}}, "sql_no_time", "soon"),
         ({"max_rows": 3}, "sql_too_many_rows", "max_rows = 3"),
         ({"timezone": "Mars"}, "sql_timezone", "Mars"),
@@ -220,10 +222,16 @@ def test_what_cannot_work_is_refused_with_query_and_remedy(
 
 
 def test_a_query_changes_nothing(sqlite: str, postgres_url: str) -> None:
-    pull(sqlite, queries={"q": "DELETE FROM orders RETURNING n"})
+    for query in ("DELETE FROM orders RETURNING n", "DROP TABLE orders"):
+        with pytest.raises(ForeactError, match="readonly"):
+            pull(sqlite, queries={"q": query})
+        with pytest.raises(ForeactError, match="read-only"):
+            pull(postgres_url, queries={"q": query})
     assert len(pull(sqlite, since_s=None)) == 12
-    with pytest.raises(ForeactError, match="read-only"):
-        pull(postgres_url, queries={"q": "DELETE FROM orders RETURNING n"})
+
+
+def test_a_number_that_is_missing_for_once_is_no_trouble(sqlite: str) -> None:
+    assert pull(sqlite, queries={"q": "SELECT 'eu' AS region, max(n) AS value FROM orders WHERE n > 9"}) == []
 
 
 def test_a_wrong_password_is_refused_and_told_without_it(postgres_url: str) -> None:
