@@ -20,7 +20,7 @@ from storage.facts import Wait, WaitCode
 from storage.records import NOTHING, Breach, Decision, GoalView, Objective, Outcome, ReceiptStatus, Verdict, metric_of
 from storage.samples import SeriesInfo
 from tasks.execute import held_by_level
-from tasks.text import moment, percent, span, value
+from tasks.text import chance, moment, percent, span, value
 
 Finding = Literal["ok", "note", "wrong"]
 LATELY = timedelta(days=1)
@@ -218,12 +218,12 @@ def _likely(state: LoopState, names: Collection[str]) -> Diagnosis:
     objective = by_name[top.objective]
     if not top.is_breached_now and top.probability < objective.probability_threshold:
         text = (
-            f"none is needed: likeliest is that {top.series} breaks {top.objective}, at {percent(top.probability)}; "
+            f"none is needed: likeliest is that {top.series} breaks {top.objective}, at {chance(top.probability)}; "
             f"a goal is set from {percent(objective.probability_threshold)}{ended}"
         )
         lower = f"to hear of it earlier: probability_threshold = {_rounded(top.probability)} in [[objectives]]"
         return Diagnosis("ok", text, lower)
-    text = f"{top.series} breaks {top.objective} {'now' if top.is_breached_now else percent(top.probability)}"
+    text = f"{top.series} breaks {top.objective} {'now' if top.is_breached_now else chance(top.probability)}"
     return Diagnosis("note", f"{text}; the next cycle sets a goal unless one ended just now{ended}", state.start)
 
 

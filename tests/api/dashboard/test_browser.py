@@ -88,7 +88,8 @@ class FacadeOnPort:
         self.address = f"http://127.0.0.1:{self.port}"
         clock = (lambda: now) if now else utc_now
         app = create_app(settings, store=store, trigger=self.trigger, clock=clock)
-        demo_page.add(app, PROJECT / "docs" / "demo.svg", ("", "foreact"), [("late minutes", "190")])
+        drawing = PROJECT / "docs" / "demo.svg"
+        demo_page.add(app, drawing, drawing, ("", "foreact"), [("late minutes", "190")])
         self.server = uvicorn.Server(uvicorn.Config(app, port=self.port, log_level="warning", ws="none"))
         self._thread = threading.Thread(target=self.server.run)
 

@@ -73,7 +73,7 @@ def test_the_first_page_shows_goals_approvals_risks_and_outcomes(client: TestCli
         "Keep cpu_used_ratio below 0.9",
         'data-post="/api/autonomous/actions/action-1/approve"',
         "70 % risk",
-        ">−0.2</a>",
+        ">−20 points</a>",
         "improved",
         'data-post="/api/autonomous/actions/action-2/undo"',
         "deploy comes every hour",
