@@ -138,8 +138,15 @@ def _named(state: LoopState) -> Diagnosis | None:
         return None
     metrics = sorted({metric_of(info.series) for info in state.spans})
     wanted = ", ".join(sorted({each.metric for each in state.objectives})[:3])
-    text = f"no objective names a recorded metric: objectives name {wanted}; recorded is {', '.join(metrics[:3])}"
-    return Diagnosis("note", text, f'metric = "{metrics[0]}" in [[objectives]]')
+    near = next(filter(None, (_nearest(each.metric, metrics) for each in state.objectives)), None)
+    recorded = ", ".join(dict.fromkeys([*filter(None, [near]), *metrics[:3]]))
+    text = f"no objective names a recorded metric: objectives name {wanted}; recorded is {recorded}"
+    return Diagnosis("note", text, f'metric = "{near or metrics[0]}" in [[objectives]]')
+
+
+def _nearest(metric: str, recorded: Sequence[str]) -> str | None:
+    """Return the recorded metric that was probably meant; None where none is near."""
+    return next(iter(get_close_matches(metric_of(metric), recorded, n=1)), None)
 
 
 def _heard(state: LoopState) -> dict[str, list[Objective]]:
@@ -174,8 +181,8 @@ def _hears_nothing(state: LoopState, objective: Objective) -> Diagnosis | None:
         remedy = f"[sources.prefect_runs] in foreact.toml; {objective.deployment} is to be named as Prefect shows it"
         return Diagnosis("note", text, remedy)
     recorded = sorted({metric_of(info.series) for info in state.spans})
-    near = get_close_matches(metric_of(objective.metric), recorded, n=1)
-    remedy = f'metric = "{near[0]}" in [[objectives]]' if near else f"send {objective.metric}, or correct `metric`"
+    near = _nearest(objective.metric, recorded)
+    remedy = f'metric = "{near}" in [[objectives]]' if near else f"send {objective.metric}, or correct `metric`"
     return Diagnosis("note", text, remedy)
 
 
@@ -374,7 +381,7 @@ def _links_to_learning(state: LoopState) -> Iterator[Diagnosis | None]:
         else:
             text = f"{len(state.windows)} windows are over, and nobody measured them"
             yield Diagnosis("note", text, state.start)
-    yield Diagnosis("note", "nothing was done whose effect could be measured", "see the line `acts`")
+    yield Diagnosis("note", "nothing was done whose effect could be measured", "see the line `acts` above")
 
 
 def _undecided(state: LoopState) -> Diagnosis | None:

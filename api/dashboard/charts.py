@@ -52,7 +52,7 @@ def forecast_chart(lines: Lines, label: str) -> Markup:
     """Draw a history, its forecast with the 90 % band, the objectives' bounds, and what was judged after an act."""
     scale = _scale(lines)
     ahead = band(scale, lines.future_s, lines.low, lines.high)
-    parts = [*_axes(scale, lines), *_judged(scale, lines), *ahead, *_bounds(scale, lines)]
+    parts = [*axes(scale, lines), *_judged(scale, lines), *ahead, *_bounds(scale, lines)]
     parts.append(path("history", scale.x(lines.history_s), scale.y(lines.history)))
     joined_s, joined = _joined(lines)
     parts.append(path("forecast", scale.x(joined_s), scale.y(joined)))
@@ -123,7 +123,8 @@ def _scale(lines: Lines) -> Scale:
     return Scale(start_s, max(end_s, start_s + 1), bottom, top + pad, BOX)
 
 
-def _axes(scale: Scale, lines: Lines) -> Iterable[Markup]:
+def axes(scale: Scale, lines: Lines) -> Iterable[Markup]:
+    """Draw the grid with its values, and the moment that a chart is about with how far its ends are from it."""
     for tick in _nice_ticks(scale.bottom, scale.top):
         y = float(scale.y(tick))
         yield element("line", class_="grid", x1=LEFT, y1=y, x2=WIDTH - RIGHT, y2=y)
