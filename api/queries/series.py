@@ -170,9 +170,9 @@ def time_range(now: datetime, name: str, since: datetime | None = None, until: d
 
 def usual_range(facade: Facade, series: str, now: datetime) -> TimeRange:
     """Return the last day of a series, or the shortest range that holds all of a younger one."""
-    info = next((each for each in facade.store.samples.known() if each.series == series), None)
-    age = now - info.first if info and info.first else RANGES["1d"]
-    return time_range(now, next((name for name in ("1h", "6h") if age <= RANGES[name]), "1d"))
+    moments_s, _ = history(facade, series, now - RANGES["1d"], now)
+    age_s = now.timestamp() - moments_s[0] if moments_s else RANGES["1d"].total_seconds()
+    return time_range(now, next((name for name in ("1h", "6h") if age_s <= RANGES[name].total_seconds()), "1d"))
 
 
 def _in_utc(moment: datetime) -> datetime:
