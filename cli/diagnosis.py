@@ -24,6 +24,8 @@ from tasks.text import chance, moment, percent, span, value
 
 Finding = Literal["ok", "note", "wrong"]
 LATELY = timedelta(days=1)
+MISSED_CYCLES = 4
+"""So many may be missed: one that is long takes the place of others."""
 DECIDED = (Verdict.IMPROVED, Verdict.NO_EFFECT, Verdict.WORSE)
 
 
@@ -34,6 +36,14 @@ class Diagnosis:
     finding: Finding
     text: str
     remedy: str = ""
+
+
+@dataclass(frozen=True)
+class BrokenOff:
+    """The newest cycle, which began and did not end: when the last one ended, and the stages that it got through."""
+
+    last_whole_at: datetime
+    stages: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -55,6 +65,7 @@ class LoopState:
     objectives: Sequence[Objective]
     by_people: Collection[str]
     cycles: int
+    broken_off: BrokenOff | None
     refusals: Mapping[str, str | None]
     breaches: Sequence[Breach]
     open_goals: Sequence[GoalView]
@@ -102,8 +113,25 @@ def _links_to_goals(state: LoopState) -> Iterator[Diagnosis | None]:
     if not state.settings.forecasting.goal_setter.auto_goal_setting:
         remedy = "auto_goal_setting = true in [forecasting.goal_setter]"
         yield Diagnosis("note", "setting goals is switched off", remedy)
+    yield _broken_off(state)
     yield _each_given(state)
     yield _forecast(state)
+
+
+def _broken_off(state: LoopState) -> Diagnosis | None:
+    """Return that cycles begin and do not end, where a stack runs and several should have ended by now."""
+    newest = state.broken_off
+    if newest is None or not state.is_running:
+        return None
+    if (state.now - newest.last_whole_at).total_seconds() < MISSED_CYCLES * state.settings.analysis_interval_s:
+        return None
+    where = f"after {newest.stages[-1]}" if newest.stages else "in its first stage"
+    text = f"no cycle has ended since {moment(newest.last_whole_at)}; the newest one stopped {where}"
+    return Diagnosis(
+        "wrong",
+        text,
+        "the flow run in the Prefect UI, or .foreact/logs, says why; after an upgrade run foreact up anew",
+    )
 
 
 def _samples(state: LoopState) -> Diagnosis | None:
