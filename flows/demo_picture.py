@@ -27,7 +27,7 @@ text.big.good{fill:var(--good)}text.small{font-size:12px}.bound{stroke:var(--bad
 
 
 @dataclass(frozen=True)
-class Frame:
+class PictureSize:
     """Sizes of a picture: a curve ends at `right`, `row` high; its figures stand beside it, or above it if narrow."""
 
     width: float
@@ -38,13 +38,13 @@ class Frame:
     is_narrow: bool = False
 
 
-WIDE = Frame(width=1000.0, right=770.0, row=118.0, head=0.0, letters=140)
-NARROW = Frame(width=400.0, right=384.0, row=90.0, head=68.0, letters=52, is_narrow=True)
+WIDE = PictureSize(width=1000.0, right=770.0, row=118.0, head=0.0, letters=140)
+NARROW = PictureSize(width=400.0, right=384.0, row=90.0, head=68.0, letters=52, is_narrow=True)
 """For the screen of a phone."""
 GAP, LINE = 26.0, 20.0
 
 
-def draw(report: DemoReport, frame: Frame = WIDE) -> str:
+def draw(report: DemoReport, frame: PictureSize = WIDE) -> str:
     """Return the picture as an SVG document that reads in light and in dark."""
     days = (report.foreact.times[-1] - report.foreact.times[0]).days + 1
     words = (f"The same {days} days of a web shop", "how long answers took")
@@ -90,7 +90,7 @@ def learned(report: DemoReport) -> str:
     return f"What it found out: {', '.join(tried)}." if tried else "Nothing was measured yet."
 
 
-def _figures(way: Way, frame: Frame, top: float, by_week: Sequence[float], is_good: bool) -> list[Markup]:
+def _figures(way: Way, frame: PictureSize, top: float, by_week: Sequence[float], is_good: bool) -> list[Markup]:
     """Write what a way came to: beside its curve, or above it with the number at the end of the line."""
     tone = "big good" if is_good else "big"
     words = (*_late(by_week), f"{_several(len(way.acts), 'act')}, cost {way.cost:,.0f}")
@@ -104,7 +104,7 @@ def _figures(way: Way, frame: Frame, top: float, by_week: Sequence[float], is_go
     ]
 
 
-def _curve(way: Way, frame: Frame, top: float) -> list[Markup]:
+def _curve(way: Way, frame: PictureSize, top: float) -> list[Markup]:
     right, row = frame.right, frame.row
     times_s = np.array([each.timestamp() for each in way.times])
     scale = Scale(times_s[0], times_s[-1], 0.0, MOST_MS, Box(LEFT, right, top, top + row))
