@@ -26,8 +26,8 @@ ALIASES = {"cancel": "reject"}
 
 app = typer.Typer(
     name="foreact",
-    help="Forecasts a system, sets goals before an objective breaks, acts, measures the effect and learns.",
-    epilog="An example of each: foreact COMMAND --help. What is amiss, and what mends it: foreact doctor",
+    help="Sees trouble coming in your metrics, acts before it happens within your limits, and learns what helps.",
+    epilog="Examples: foreact COMMAND --help. Something is wrong? foreact doctor",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,

@@ -28,6 +28,7 @@ from storage.facts import DRILLS, TROUBLES, Drill
 
 LEAST_FREE_BYTES = 500_000_000
 MOST_OUTCOMES = 200
+CYCLES_LOOKED_AT, LAST_STAGE = 50, "learn"
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,7 @@ def loop_state(settings: Settings, store: Store, now: datetime, is_running: bool
         objectives=objectives_in_force(settings, store),
         by_people={name for name, (_, origin) in given.items() if origin in BY_PEOPLE},
         cycles=store.cycles.count(),
+        broken_off=_broken_off(store),
         refusals={} if cycle_id is None else {each.series: each.refusal for each in store.forecasts.of_cycle(cycle_id)},
         breaches=() if cycle_id is None else breaches_in_force(store, cycle_id),
         open_goals=opened,
@@ -112,6 +114,16 @@ def loop_state(settings: Settings, store: Store, now: datetime, is_running: bool
         },
         outcomes=store.outcomes.targets(newest=MOST_OUTCOMES),
     )
+
+
+def _broken_off(store: Store) -> diagnosis.BrokenOff | None:
+    """Return what became of the newest cycle, where it has not ended and one before it has."""
+    newest = store.cycles.latest(CYCLES_LOOKED_AT, whole=True)
+    stages = [[each["stage"] for each in store.cycles.stages(cycle.cycle_id)] for cycle in newest]
+    ended = [cycle.tick for cycle, names in zip(newest, stages, strict=True) if LAST_STAGE in names]
+    if not ended or LAST_STAGE in stages[0]:
+        return None
+    return diagnosis.BrokenOff(ended[0], stages[0])
 
 
 def drills(settings: Settings) -> Iterator[Check]:

@@ -38,18 +38,20 @@ class StoppedClock:
 
 @dataclass(frozen=True)
 class DemoFiles:
-    """Where the picture of a demo and the report of its loop lie."""
+    """Where the picture of a demo, the same for a narrow screen, and the report of its loop lie."""
 
     picture: Path
+    narrow: Path
     report: Path
 
 
 def write_files(report: DemoReport, folder: Path) -> DemoFiles:
-    """Write the picture and the report into a folder; both load nothing and stay readable when the demo has ended."""
-    picture = folder / "demo.svg"
+    """Write the pictures and the report into a folder; they load nothing and stay readable when the demo has ended."""
+    picture, narrow = folder / "demo.svg", folder / "demo-narrow.svg"
     picture.write_text(demo_picture.draw(report), encoding="utf-8")
+    narrow.write_text(demo_picture.draw(report, demo_picture.NARROW), encoding="utf-8")
     simulation = report.simulation
-    return DemoFiles(picture, write_page(simulation, folder / "report.html", simulation.objectives))
+    return DemoFiles(picture, narrow, write_page(simulation, folder / "report.html", simulation.objectives))
 
 
 def story(report: DemoReport, seed: int) -> None:
@@ -86,7 +88,7 @@ def serve(settings: Settings, now: datetime, port: int, report: DemoReport, file
     from api.dashboard import demo_page
 
     app = create_app(settings, trigger=StoppedClock(), clock=lambda: now)
-    demo_page.add(app, files.picture, *_table(report))
+    demo_page.add(app, files.picture, files.narrow, *_table(report))
     try:
         uvicorn.run(app, host=settings.server.host, port=port, log_level="warning", access_log=False)
     except KeyboardInterrupt:

@@ -20,10 +20,12 @@ from storage.facts import Wait, WaitCode
 from storage.records import NOTHING, Breach, Decision, GoalView, Objective, Outcome, ReceiptStatus, Verdict, metric_of
 from storage.samples import SeriesInfo
 from tasks.execute import held_by_level
-from tasks.text import moment, percent, span, value
+from tasks.text import chance, moment, percent, span, value
 
 Finding = Literal["ok", "note", "wrong"]
 LATELY = timedelta(days=1)
+MISSED_CYCLES = 4
+"""So many may be missed: one that is long takes the place of others."""
 DECIDED = (Verdict.IMPROVED, Verdict.NO_EFFECT, Verdict.WORSE)
 
 
@@ -34,6 +36,14 @@ class Diagnosis:
     finding: Finding
     text: str
     remedy: str = ""
+
+
+@dataclass(frozen=True)
+class BrokenOff:
+    """The newest cycle, which began and did not end: when the last one ended, and the stages that it got through."""
+
+    last_whole_at: datetime
+    stages: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -55,6 +65,7 @@ class LoopState:
     objectives: Sequence[Objective]
     by_people: Collection[str]
     cycles: int
+    broken_off: BrokenOff | None
     refusals: Mapping[str, str | None]
     breaches: Sequence[Breach]
     open_goals: Sequence[GoalView]
@@ -102,8 +113,25 @@ def _links_to_goals(state: LoopState) -> Iterator[Diagnosis | None]:
     if not state.settings.forecasting.goal_setter.auto_goal_setting:
         remedy = "auto_goal_setting = true in [forecasting.goal_setter]"
         yield Diagnosis("note", "setting goals is switched off", remedy)
+    yield _broken_off(state)
     yield _each_given(state)
     yield _forecast(state)
+
+
+def _broken_off(state: LoopState) -> Diagnosis | None:
+    """Return that cycles begin and do not end, where a stack runs and several should have ended by now."""
+    newest = state.broken_off
+    if newest is None or not state.is_running:
+        return None
+    if (state.now - newest.last_whole_at).total_seconds() < MISSED_CYCLES * state.settings.analysis_interval_s:
+        return None
+    where = f"after {newest.stages[-1]}" if newest.stages else "in its first stage"
+    text = f"no cycle has ended since {moment(newest.last_whole_at)}; the newest one stopped {where}"
+    return Diagnosis(
+        "wrong",
+        text,
+        "the flow run in the Prefect UI, or .foreact/logs, says why; after an upgrade run foreact up anew",
+    )
 
 
 def _samples(state: LoopState) -> Diagnosis | None:
@@ -138,8 +166,15 @@ def _named(state: LoopState) -> Diagnosis | None:
         return None
     metrics = sorted({metric_of(info.series) for info in state.spans})
     wanted = ", ".join(sorted({each.metric for each in state.objectives})[:3])
-    text = f"no objective names a recorded metric: objectives name {wanted}; recorded is {', '.join(metrics[:3])}"
-    return Diagnosis("note", text, f'metric = "{metrics[0]}" in [[objectives]]')
+    near = next(filter(None, (_nearest(each.metric, metrics) for each in state.objectives)), None)
+    recorded = ", ".join(dict.fromkeys([*filter(None, [near]), *metrics[:3]]))
+    text = f"no objective names a recorded metric: objectives name {wanted}; recorded is {recorded}"
+    return Diagnosis("note", text, f'metric = "{near or metrics[0]}" in [[objectives]]')
+
+
+def _nearest(metric: str, recorded: Sequence[str]) -> str | None:
+    """Return the recorded metric that was probably meant; None where none is near."""
+    return next(iter(get_close_matches(metric_of(metric), recorded, n=1)), None)
 
 
 def _heard(state: LoopState) -> dict[str, list[Objective]]:
@@ -174,8 +209,8 @@ def _hears_nothing(state: LoopState, objective: Objective) -> Diagnosis | None:
         remedy = f"[sources.prefect_runs] in foreact.toml; {objective.deployment} is to be named as Prefect shows it"
         return Diagnosis("note", text, remedy)
     recorded = sorted({metric_of(info.series) for info in state.spans})
-    near = get_close_matches(metric_of(objective.metric), recorded, n=1)
-    remedy = f'metric = "{near[0]}" in [[objectives]]' if near else f"send {objective.metric}, or correct `metric`"
+    near = _nearest(objective.metric, recorded)
+    remedy = f'metric = "{near}" in [[objectives]]' if near else f"send {objective.metric}, or correct `metric`"
     return Diagnosis("note", text, remedy)
 
 
@@ -218,12 +253,12 @@ def _likely(state: LoopState, names: Collection[str]) -> Diagnosis:
     objective = by_name[top.objective]
     if not top.is_breached_now and top.probability < objective.probability_threshold:
         text = (
-            f"none is needed: likeliest is that {top.series} breaks {top.objective}, at {percent(top.probability)}; "
+            f"none is needed: likeliest is that {top.series} breaks {top.objective}, at {chance(top.probability)}; "
             f"a goal is set from {percent(objective.probability_threshold)}{ended}"
         )
         lower = f"to hear of it earlier: probability_threshold = {_rounded(top.probability)} in [[objectives]]"
         return Diagnosis("ok", text, lower)
-    text = f"{top.series} breaks {top.objective} {'now' if top.is_breached_now else percent(top.probability)}"
+    text = f"{top.series} breaks {top.objective} {'now' if top.is_breached_now else chance(top.probability)}"
     return Diagnosis("note", f"{text}; the next cycle sets a goal unless one ended just now{ended}", state.start)
 
 
@@ -374,7 +409,7 @@ def _links_to_learning(state: LoopState) -> Iterator[Diagnosis | None]:
         else:
             text = f"{len(state.windows)} windows are over, and nobody measured them"
             yield Diagnosis("note", text, state.start)
-    yield Diagnosis("note", "nothing was done whose effect could be measured", "see the line `acts`")
+    yield Diagnosis("note", "nothing was done whose effect could be measured", "see the line `acts` above")
 
 
 def _undecided(state: LoopState) -> Diagnosis | None:

@@ -10,6 +10,7 @@ _COMMANDS: tuple[tuple[str, str], ...] = (
     (r"GET goals/\{\w+\}", "foreact goal ID"),
     (r"GET goals/([\w-]+)", r"foreact goal \1"),
     (r"GET goals", "foreact goals"),
+    (r"GET actions\?available=true", "foreact rollout"),
     (r"GET actions/([\w-]+)", r"foreact actions \1"),
     (r"GET actions", "foreact actions"),
     (r"GET outcomes", "foreact actions"),

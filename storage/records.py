@@ -848,7 +848,7 @@ class Action(Record):
     @property
     def title(self) -> str:
         """Return its name, with its target where it has one."""
-        return f"{self.name} {self.target}".strip()
+        return self.name if self.target == self.name else f"{self.name} {self.target}".strip()
 
     @property
     def is_middle_step(self) -> bool:

@@ -10,6 +10,7 @@ from storage.records import metric_of
 
 LARGEST_PLAIN = 1e15
 SMALLEST_PLAIN = 1e-4
+LEAST_CHANCE = 0.001
 
 _BYTES = (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3), ("B", 1.0))
 _SECONDS = (("days", 172_800.0, 86_400.0), ("h", 7_200.0, 3_600.0), ("min", 120.0, 60.0), ("s", 1.0, 1.0))
@@ -66,9 +67,24 @@ def percent(share: float) -> str:
     return f"{_share(100 * share, 0)} %"
 
 
+def chance(probability: float) -> str:
+    """Return a probability in percent; finer than a tenth of a percent nobody knows one."""
+    if 0 < probability < LEAST_CHANCE:
+        return f"under {percent(LEAST_CHANCE)}"
+    return f"over {percent(1 - LEAST_CHANCE)}" if 1 - LEAST_CHANCE < probability < 1 else percent(probability)
+
+
 def moment(at: datetime) -> str:
     """Return a moment to the minute, in UTC."""
     return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def between(early: datetime, late: datetime) -> str:
+    """Return two moments as the ends of a span: to the second where the minute does not tell them apart."""
+    if moment(early) != moment(late):
+        return f"between {moment(early)} and {moment(late)}"
+    ends = [each.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC") for each in (early, late)]
+    return f"at {ends[0]}" if ends[0] == ends[1] else f"between {ends[0]} and {ends[1]}"
 
 
 def span(seconds: float) -> str:

@@ -110,7 +110,7 @@ def _usable(facade: Facade, goal: GoalView, name: str) -> ActionHandler:
     """Return the action that is proposed for a goal; raises a refusal where it is not one that could serve it now."""
     available = queries.goals.actions_here(facade)
     handler = available.get(name)
-    listed = "Ask for the actions with available=true: it lists them with their parameters."
+    listed = "GET /api/autonomous/actions?available=true lists them."
     if handler is None:
         raise ForeactError("action_not_registered", f"There is no action {name[:100]!r} here.", listed, status=422)
     if not goal.is_open:
@@ -136,7 +136,7 @@ def _why_not(handler: ActionHandler, goal: GoalView, facade: Facade) -> str | No
 def _valid(handler: ActionHandler, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the parameters with their defaults; raises `parameters_invalid`, which does not repeat the values."""
     refused = partial(ForeactError, "parameters_invalid", status=422)
-    remedy = "Ask for the actions with available=true: it shows the schema of its parameters."
+    remedy = "GET /api/autonomous/actions?available=true shows the schema of its parameters."
     try:
         schema = handler.parameter_schema
         unknown = sorted(given.keys() - schema.get("properties", {}).keys())

@@ -13,7 +13,7 @@ from api.dashboard.drawing import Box, Scale, drawing, element, kept, line, nice
 from api.dashboard.formatting import value
 from api.queries.series import JudgedWindow
 from storage.records import FloatArray
-from tasks.text import percent, span
+from tasks.text import chance, span
 
 WIDTH, HEIGHT = 520.0, 190.0
 LEFT, RIGHT, TOP, BOTTOM = 76.0, 10.0, 8.0, 22.0
@@ -23,6 +23,8 @@ MOST_HOVERS = 36
 LETTER_WIDTH = 7.5
 """Of an average letter of a chart's words, in the widest of the usual fonts."""
 LEAST_REACH, LEAST_REACH_RATIO = 0.05, 0.04
+MOST_BEYOND = 2.0
+"""How far an interval is drawn beyond all else, as a share of the height of that."""
 INTERVAL_SD = 3.0
 Z_90 = 1.645
 STRIPES = {"degraded": 9.0, "critical": 4.5, "unknown": 18.0}
@@ -50,7 +52,7 @@ def forecast_chart(lines: Lines, label: str) -> Markup:
     """Draw a history, its forecast with the 90 % band, the objectives' bounds, and what was judged after an act."""
     scale = _scale(lines)
     ahead = band(scale, lines.future_s, lines.low, lines.high)
-    parts = [*_axes(scale, lines), *_judged(scale, lines), *ahead, *_bounds(scale, lines)]
+    parts = [*axes(scale, lines), *_judged(scale, lines), *ahead, *_bounds(scale, lines)]
     parts.append(path("history", scale.x(lines.history_s), scale.y(lines.history)))
     joined_s, joined = _joined(lines)
     parts.append(path("forecast", scale.x(joined_s), scale.y(joined)))
@@ -82,22 +84,31 @@ def probability_bar(probabilities: Mapping[str, float]) -> Markup:
         share = float(probabilities.get(state, 0.0))
         if share > 0:
             place = {"x": left, "y": 0, "width": share * width, "height": height}
-            parts.append(titled("rect", f"{state} {percent(share)}", class_=state, **place))
+            parts.append(titled("rect", f"{state} {chance(share)}", class_=state, **place))
             parts += [
                 element("line", x1=float(x), y1=0, x2=float(x), y2=height)
                 for x in np.arange(left + 4.0, left + share * width, STRIPES.get(state, np.inf))
                 if state in STRIPES
             ]
         left += share * width
-    label = ", ".join(f"{state} {percent(share)}" for state, share in probabilities.items())
+    label = ", ".join(f"{state} {chance(share)}" for state, share in probabilities.items())
     return drawing("probabilities", width, height, label, parts, preserveAspectRatio="none")
 
 
 def _scale(lines: Lines) -> Scale:
     """Fit the data, and those bounds that are near enough to matter."""
-    seen = np.concatenate([lines.history, lines.low, lines.high, lines.point])
-    seen = seen[np.isfinite(seen)]
+    near, seen = (
+        each[np.isfinite(each)]
+        for each in (
+            np.concatenate([lines.history, lines.point]),
+            np.concatenate([lines.history, lines.point, lines.low, lines.high]),
+        )
+    )
     bottom, top = (float(seen.min()), float(seen.max())) if seen.size else (0.0, 1.0)
+    if near.size and np.ptp(near) > 0:
+        # Where little is known the interval may be many times what was seen; cut, it leaves the rest to be read.
+        bottom = max(bottom, float(near.min() - MOST_BEYOND * np.ptp(near)))
+        top = min(top, float(near.max() + MOST_BEYOND * np.ptp(near)))
     least = max(LEAST_REACH * max(abs(top), abs(bottom), 1e-9), LEAST_REACH_RATIO if lines.unit == "ratio" else 0.0)
     slack = max(0.0, least - (top - bottom)) / 2
     bottom, top = bottom - slack, top + slack
@@ -112,7 +123,8 @@ def _scale(lines: Lines) -> Scale:
     return Scale(start_s, max(end_s, start_s + 1), bottom, top + pad, BOX)
 
 
-def _axes(scale: Scale, lines: Lines) -> Iterable[Markup]:
+def axes(scale: Scale, lines: Lines) -> Iterable[Markup]:
+    """Draw the grid with its values, and the moment that a chart is about with how far its ends are from it."""
     for tick in _nice_ticks(scale.bottom, scale.top):
         y = float(scale.y(tick))
         yield element("line", class_="grid", x1=LEFT, y1=y, x2=WIDTH - RIGHT, y2=y)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 from markupsafe import Markup, escape
 
@@ -33,6 +35,14 @@ def value(amount: float | None, unit: str = "") -> str:
     return "–" if amount is None or not math.isfinite(amount) else text.value(amount, unit, digits=3)
 
 
+def change(amount: float | None, series: str) -> str:
+    """Return a change of a metric in the unit that its name tells; a ratio's in percentage points."""
+    unit = text.unit_of(series)
+    if unit == "ratio" and amount is not None and math.isfinite(amount):
+        return f"{text.number(round(100 * amount, 2), digits=3)} points"
+    return value(amount, unit)
+
+
 def ago(moment: datetime, now: datetime) -> str:
     """Return how far a moment lies from now: `in 5 minutes`, `2 hours ago`."""
     distance_s = (moment - now).total_seconds()
@@ -49,6 +59,20 @@ def tone(word: str) -> str:
 def code(sentence: str) -> Markup:
     """Return a sentence whose `words in backticks` are shown as code."""
     return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(sentence))))
+
+
+def facts(summary: Mapping[str, Any]) -> str:
+    """Return what a stage recorded of itself as a line of words: `forecasts 3 · state critical`."""
+    told = ((name.replace("_", " "), _fact(each)) for name, each in summary.items())
+    return " · ".join(f"{name} {said}" for name, said in told if said) or "nothing new"
+
+
+def _fact(recorded: Any) -> str:
+    if isinstance(recorded, Mapping):
+        return ", ".join(f"{name} {_fact(each)}" for name, each in recorded.items())
+    if isinstance(recorded, list | tuple):
+        return ", ".join(map(_fact, recorded))
+    return f"{recorded:g}" if isinstance(recorded, float) else str(recorded)
 
 
 def title(name: str) -> str:

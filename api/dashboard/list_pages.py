@@ -95,7 +95,8 @@ def _add_what_was_done(router: APIRouter, pages: Pages) -> None:
     @router.get("/learning")
     def learning(facade: FacadeDep) -> HTMLResponse:
         """Show what was learned: rates, effects, beliefs beside what came, and how far each action may go."""
-        learned, pairs = queries.agent.insights(facade), queries.rollout.rollout(facade).pairs
+        learned = queries.agent.insights(facade)
+        pairs = [each for each in queries.rollout.rollout(facade).pairs if each.goal_type]
         return pages.page(facade, "learning.html", insights=learned, pairs=pairs[:MOST_PAIRS])
 
     @router.get("/decisions")

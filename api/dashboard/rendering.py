@@ -18,7 +18,7 @@ from api.dashboard.paging import series_href
 from api.facade import Facade
 from settings import VERSION
 from storage.errors import ForeactError
-from tasks.text import percent, span
+from tasks.text import chance, percent, span
 
 P = ParamSpec("P")
 
@@ -89,6 +89,9 @@ def _environment() -> Environment:
         "tone": formatting.tone,
         "title_case": formatting.title,
         "percent": percent,
+        "chance": chance,
+        "change": formatting.change,
+        "facts": formatting.facts,
         "span": span,
         "code": formatting.code,
         "series_href": series_href,

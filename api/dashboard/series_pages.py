@@ -9,7 +9,7 @@ from functools import partial
 from typing import Annotated
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import HTMLResponse, Response
 from markupsafe import Markup
 
@@ -77,9 +77,11 @@ def add(router: APIRouter, pages: Pages) -> None:
 
     @router.get("/series/{name:path}")
     @pages.refusing
-    def series(name: str, facade: FacadeDep, asked: Asked) -> HTMLResponse:
+    def series(name: str, facade: FacadeDep, asked: Asked, request: Request) -> HTMLResponse:
         """Show one metric: its past and forecast, its objectives, and what happened to it."""
-        shown = asked(facade.clock())
+        is_chosen = not request.query_params.keys().isdisjoint({"range", "from", "to"})
+        now = facade.clock()
+        shown = asked(now) if is_chosen else queries.series.usual_range(facade, name, now)
         metric = chart_of(facade, name, shown)
         return pages.page(
             facade,

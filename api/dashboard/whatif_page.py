@@ -11,16 +11,18 @@ from fastapi.responses import HTMLResponse
 from markupsafe import Markup
 
 from api import queries
-from api.dashboard.charts import band, epoch_s, path
-from api.dashboard.drawing import Box, Scale, drawing
+from api.dashboard.charts import BOX, HEIGHT, WIDTH, Lines, axes, band, epoch_s, path
+from api.dashboard.drawing import Scale, drawing
 from api.dashboard.list_pages import Text
 from api.dashboard.rendering import Pages
 from api.dependencies import FacadeDep
 from api.models.whatif import FanShown
 from api.queries.asked import context_of
 from storage.errors import ForeactError
+from tasks.text import unit_of
 
-WIDTH, HEIGHT, MARGIN = 640.0, 180.0, 6.0
+PAD = 0.07
+"""Room above and below, as a share of the height."""
 
 
 def add(router: APIRouter, pages: Pages) -> None:
@@ -56,15 +58,16 @@ def add(router: APIRouter, pages: Pages) -> None:
 
 
 def fan_chart(fan: FanShown) -> Markup:
-    """Draw a metric with an act, a line in its 90 % band, and without it, a thin line between the edges of its own."""
-    without, moved = np.array(fan.without), np.array(fan.with_act)
-    moments_s, middle = epoch_s(fan.timestamps), len(fan.levels) // 2
+    """Draw a metric with an act, a line in its 90 % interval, and without it, a line between the edges of its own."""
+    without, moved, moments_s = np.array(fan.without), np.array(fan.with_act), epoch_s(fan.timestamps)
+    middle, nothing = len(fan.levels) // 2, np.zeros(0)
+    start_s, end_s = float(moments_s[0]), max(float(moments_s[-1]), float(moments_s[0]) + 1.0)
     bottom, top = float(min(without.min(), moved.min())), float(max(without.max(), moved.max()))
-    box = Box(MARGIN, WIDTH - MARGIN, MARGIN, HEIGHT - MARGIN)
-    room = max(top - bottom, 1e-9 * max(1.0, abs(top)))
-    scale = Scale(float(moments_s[0]), float(moments_s[-1]) + 1e-6, bottom, bottom + room, box)
-    x, edges = scale.x(moments_s), (without[:, 0], without[:, middle], without[:, -1])
-    parts = [*band(scale, moments_s, moved[:, 0], moved[:, -1])]
-    parts += [path("history", x, scale.y(edge)) for edge in edges]
-    parts.append(path("forecast", x, scale.y(moved[:, middle])))
+    pad = max(PAD * (top - bottom), 1e-9 * max(1.0, abs(top)))
+    scale = Scale(start_s, end_s, bottom - pad, top + pad, BOX)
+    ahead = Lines(unit_of(fan.series), start_s, nothing, nothing, moments_s, nothing, nothing, nothing)
+    x = scale.x(moments_s)
+    parts = [*axes(scale, ahead), *band(scale, moments_s, moved[:, 0], moved[:, -1])]
+    parts += [path("history edge", x, scale.y(without[:, at])) for at in (0, -1)]
+    parts += [path("history", x, scale.y(without[:, middle])), path("forecast", x, scale.y(moved[:, middle]))]
     return drawing("chart", WIDTH, HEIGHT, f"{fan.series} with the act and without", parts)

@@ -49,7 +49,7 @@ class EstimandDetail(BaseModel):
     """What an act is judged by, and how small an effect could be told."""
 
     estimand: Estimand
-    sentence: str = Field(description="How small an effect can be told, and how likely the believed one is, in words")
+    sentence: str = Field(description="The smallest effect that can be detected, and how likely the expected one is")
 
 
 class OutcomeDetail(BaseModel):

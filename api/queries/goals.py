@@ -36,9 +36,10 @@ def told_now(view: GoalView, standing: str | None) -> str:
         return sentence
     then = (goal.because.get("inputs") or {}).get("value")
     if goal.series is not None and not goal.members and isinstance(then, int | float):
-        was = f"{goal.series} was {value(then, unit_of(goal.series))} when this was set at {moment(goal.created_at)}."
+        before = value(then, unit_of(goal.series))
+        was = f"{goal.series} was {before} when this goal was set, at {moment(goal.created_at)}."
     else:
-        was = f"When this was set at {moment(goal.created_at)}: {sentence}"
+        was = f"When this goal was set, at {moment(goal.created_at)}: {sentence}"
     if view.is_open:
         return f"{was} Now {standing or view.reason}."
     return f"{was} It ended as {view.state} at {moment(view.since)}: {view.reason}."

@@ -168,6 +168,13 @@ def time_range(now: datetime, name: str, since: datetime | None = None, until: d
     return TimeRange(start, end, "", is_past=end < now)
 
 
+def usual_range(facade: Facade, series: str, now: datetime) -> TimeRange:
+    """Return the last day of a series, or the shortest range that holds all of a younger one."""
+    moments_s, _ = history(facade, series, now - RANGES["1d"], now)
+    age_s = now.timestamp() - moments_s[0] if moments_s else RANGES["1d"].total_seconds()
+    return time_range(now, next((name for name in ("1h", "6h") if age_s <= RANGES[name].total_seconds()), "1d"))
+
+
 def _in_utc(moment: datetime) -> datetime:
     if not FIRST_YEAR <= moment.year <= LAST_YEAR:  # at the ends of the calendar no zone can be reckoned with
         moment = moment.replace(year=FIRST_YEAR if moment.year < FIRST_YEAR else LAST_YEAR, month=1, day=2)
@@ -252,7 +259,7 @@ def _events(facade: Facade, series: str, shown: TimeRange) -> Iterator[SeriesEve
         action = view.action
         if view.receipt and view.receipt.started_at <= shown.until and _touches(series, action.series, action.guards):
             became = verdicts.get(action.action_id) or str(view.receipt.status)
-            text = f"{'undo of ' if action.undo_of else ''}{action.title}: {became}"
+            text = f"{'undo of ' if action.undo_of else ''}{action.title}: {became.replace('_', ' ')}"
             yield SeriesEvent("act", view.receipt.started_at.timestamp(), text, f"/actions/{action.action_id}")
 
 

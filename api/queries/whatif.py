@@ -47,7 +47,7 @@ def answer(
 
     context, given = context_of(facade, registered), _params(params)
     if action not in context.actions:
-        remedy = "Ask for the actions with available=true: it lists them with their parameters."
+        remedy = "GET /api/autonomous/actions?available=true lists them."
         raise ForeactError("action_not_registered", f"There is no action {action[:100]!r} here.", remedy, status=422)
     outlook, _ = foretold(context, frames_now(context))
     moment = _within(outlook, context.tick, at)

@@ -16,7 +16,7 @@ def run(
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many of the newest.")] = 20,
     json: Json = False,
 ) -> None:
-    """List decisions: what, by whom and when."""
+    """List who decided what, and when."""
     from cli import show
     from cli.client import desk
 

@@ -15,7 +15,7 @@ EXAMPLE = "foreact backup /backups/monday.duckdb"
 def run(
     file: Annotated[Path, typer.Argument(help="New file; its SHA-256 is written beside it.")], json: Json = False
 ) -> None:
-    """Copy the whole database while the loop runs. The copy is verified."""
+    """Copy the whole database, also while foreact runs. The copy is verified."""
     from dataclasses import asdict
 
     from cli import show

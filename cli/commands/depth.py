@@ -16,7 +16,10 @@ def run(
     note: Note = "",
     json: Json = False,
 ) -> None:
-    """Show what is out of its depth and asks first, or end that."""
+    """Show where foreact asks first, as its world has changed.
+
+    With a KEY from the list, end that.
+    """
     from cli import show
     from cli.client import desk
     from storage.errors import ForeactError

@@ -24,7 +24,7 @@ def run(
     hours: Annotated[float, typer.Option(min=0.01, max=MOST_HOURS, help="How far ahead.")] = 24.0,
     json: Json = False,
 ) -> None:
-    """Draw what a metric did and will do, with its bounds."""
+    """Draw the past and the forecast of a metric, with its bounds."""
     from cli import forecast_view, show
     from cli.client import desk
 

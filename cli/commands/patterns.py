@@ -8,7 +8,7 @@ EXAMPLE = "foreact patterns"
 
 
 def run(json: Json = False) -> None:
-    """List what keeps happening, strongest first."""
+    """List what keeps happening in your metrics, strongest first."""
     from cli import show
     from cli.client import desk
 

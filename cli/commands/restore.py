@@ -22,7 +22,7 @@ def run(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Put a backup in the place of the database. It is verified first; foreact must not run."""
+    """Replace the database with a backup. The backup is verified first; stop foreact before."""
     from dataclasses import asdict
 
     from cli import show

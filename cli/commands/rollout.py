@@ -8,7 +8,7 @@ EXAMPLE = "foreact rollout"
 
 
 def run(json: Json = False) -> None:
-    """Show what each action may do, and what more needs."""
+    """Show the level of each action, and what the next one needs."""
     from cli import show
     from cli.client import desk
 

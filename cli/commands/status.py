@@ -19,7 +19,7 @@ def run(
     every: Annotated[float, typer.Option(min=0.5, max=3600, help="Seconds between two looks.")] = 2.0,
     json: Json = False,
 ) -> None:
-    """Is it well, what will happen, what waits for you."""
+    """Show whether all is well, what is coming, what needs you."""
     settings = settings_here(warns=False)
     if not watch:
         _look(settings, json)

@@ -20,7 +20,7 @@ def run(
     params: Annotated[str, typer.Option("--params", help="Its parameters, as JSON.")] = "",
     json: Json = False,
 ) -> None:
-    """Tell what an action would change; nothing is done."""
+    """Predict what an action would change, without doing it."""
     from cli import whatif_view
     from cli.client import desk
 

@@ -82,7 +82,8 @@ class Shop:
             self._acts = [each for each in self._acts if each[1] is not influence]
             return _receipt(action, tick, ReceiptStatus.SUCCEEDED, "Its change was undone.")
         self._acts.append((tick, influence))
-        return _receipt(action, tick, ReceiptStatus.SUCCEEDED, f"Done; it lasts {influence.lasts}.")
+        hours = influence.lasts / timedelta(hours=1)
+        return _receipt(action, tick, ReceiptStatus.SUCCEEDED, f"Done; it works for {hours:g} hours.")
 
     def _step(self, at: datetime) -> Iterator[Sample | Event]:
         in_force = [influence for since, influence in self._acts if influence.is_in_force(since, at)]

@@ -9,7 +9,7 @@ from tasks.goals.evidence import Evidence, Rule, Standing
 from tasks.goals.groups import members_now, standing_of_members
 from tasks.goals.policy import GoalPolicy
 from tasks.goals.standing import gone_standing, silent_driver
-from tasks.text import moment, percent, span
+from tasks.text import chance, moment, span
 
 _APPROACH_SHARE = 0.8
 
@@ -67,7 +67,7 @@ def _next_state(
     if standing.is_met and is_unlikely and standing.held_s >= stabilisation_s:
         held = f"for {span(standing.held_s)}" if standing.held_s < 1e9 else "by its trend"
         return GoalState.ACHIEVED, (
-            f"{standing.statement}; it has held {held}, and a breach is {percent(standing.probability)} likely"
+            f"{standing.statement}; it has held {held}, and a breach is {chance(standing.probability)} likely"
         )
     if standing.is_over:
         is_harmless = standing.is_met or standing.probability < 1.0 or view.goal.informs
@@ -81,7 +81,7 @@ def _next_state(
     if is_late and standing.held_s >= policy.grace_s(objective) and not is_called_for:
         return GoalState.EXPIRED, (
             f"{standing.statement}; the breach predicted for {moment(view.goal.deadline)} did not come, "
-            f"though it is still {percent(standing.probability)} likely"
+            f"though it is still {chance(standing.probability)} likely"
         )
     return GoalState.ACTIVE, standing.statement
 

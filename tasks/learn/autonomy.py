@@ -11,7 +11,7 @@ import numpy as np
 from storage.records import Autonomy
 from tasks.learn.outcome_rows import OutcomeRow, once_each
 from tasks.learn.pooled_effect import always_valid_low, pooled_effect
-from tasks.text import percent
+from tasks.text import chance, percent
 
 EFFECT_LIMIT_SD = 2.0
 
@@ -207,7 +207,7 @@ def _missing(next_level: Autonomy, evidence: TrackRecord, limits: Thresholds) ->
         (evidence.forecasts >= limits.fewest_forecasts, f"{limits.fewest_forecasts} verified forecasts"),
         (
             limits.coverage_low <= evidence.coverage_ratio <= limits.coverage_high,
-            f"a forecast interval that contains 90 % of the values (now {percent(evidence.coverage_ratio)})",
+            f"a forecast interval that contains about 90 % of the values (now {chance(evidence.coverage_ratio)})",
         ),
     ]
     if next_level.rank >= Autonomy.APPROVE.rank:

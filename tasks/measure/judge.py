@@ -195,7 +195,7 @@ def _remarks(act: MaturedAct, effect: Effect, role: Role, claim: ClaimedChange |
         said.append(f"only {effect.observed_steps} of {effect.window_steps} steps after the action were observed")
     if effect.verdict in _NOT_TOLD and role == "target" and act.estimand and act.estimand.detectable is not None:
         least = value(act.estimand.detectable, unit_of(act.estimand.series), digits=3)
-        said.append(f"as was known before, an effect under {least} could hardly be told")
+        said.append(f"as known beforehand, an effect under {least} could hardly be detected")
     if act.estimand is not None and not act.is_fixed:
         said.append(CHOSEN_AFTERWARDS)
     if claim is not None and claim.agreement == "contradicts":

@@ -22,6 +22,7 @@ from settings import Settings, load_settings, utc_now
 from storage import Store, open_store
 from storage.facts import WAITS, Wait, WaitCode
 from storage.records import NOTHING, Autonomy, Breach, GoalState, Objective, ReceiptStatus, Verdict
+from tasks.text import moment
 from tests import PROJECT
 from tests.api import worlds
 
@@ -178,6 +179,24 @@ def test_a_deadline_that_hears_of_no_run_names_the_source(folder: Path) -> None:
     cause = why_no_goals(state_of(folder, a_cycle, toml=OBJECTIVE + deadline))
     assert cause.text.startswith("nightly: nothing of prefect_run_age_seconds")
     assert cause.remedy.startswith("[sources.prefect_runs]")
+
+
+def test_cycles_that_begin_and_do_not_end_are_named_with_the_stage_after_which_they_stop(folder: Path) -> None:
+    def broken_off(store: Store) -> None:
+        plenty(store)
+        worlds.a_turn(store, NOW - timedelta(hours=6))
+        store.cycles.stages_done("cycle-1", [("learn", NOW - timedelta(hours=6), 0.1, {})])
+        cycle = store.cycles.latest()[0]
+        store.cycles.begin(cycle.model_copy(update={"cycle_id": "cycle-2", "tick": NOW}))
+        store.cycles.stages_done("cycle-2", [("monitor", NOW, 0.1, {}), ("forecast", NOW, 0.1, {})])
+
+    cause = why_no_goals(state_of(folder, broken_off, is_running=True))
+    assert cause.finding == "wrong"
+    since = moment(NOW - timedelta(hours=6))
+    assert f"no cycle has ended since {since}; the newest one stopped after forecast" in cause.text
+    assert "no cycle has ended" not in why_no_goals(state_of(folder, broken_off)).text, "what is stopped ends nothing"
+    recent = replace(state_of(folder, broken_off, is_running=True), now=NOW - timedelta(hours=6))
+    assert "no cycle has ended" not in why_no_goals(recent).text
 
 
 @pytest.mark.parametrize(

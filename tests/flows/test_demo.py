@@ -47,10 +47,11 @@ def test_the_demo_sees_the_rush_coming_and_shows_what_that_changed(tmp_path: Pat
         assert sum(weeks) == way.late_minutes
         assert report.summary()["ways"][way.name]["acts"] == len(way.acts)
     files = write_files(report, tmp_path)
-    picture = ElementTree.fromstring(files.picture.read_text())
-    texts = ["".join(each.itertext()) for each in picture.iter() if each.tag.endswith("}text")]
-    assert {f"{way.late_minutes:,.0f}" for way in report.ways} <= set(texts)
-    assert "prefers-color-scheme: dark" in files.picture.read_text()
+    for file in (files.picture, files.narrow):
+        picture = ElementTree.fromstring(file.read_text())
+        texts = ["".join(each.itertext()) for each in picture.iter() if each.tag.endswith("}text")]
+        assert {f"{way.late_minutes:,.0f}" for way in report.ways} <= set(texts)
+        assert "prefers-color-scheme: dark" in file.read_text()
     assert "<script" not in files.report.read_text()
     loop.store.close()
 

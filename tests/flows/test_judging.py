@@ -487,7 +487,7 @@ def test_how_small_an_effect_could_be_told_is_written_before_the_act_and_said_wh
     after(bench, "cpu_usage", 50)
     outcome = judged(bench)["cpu_usage"]
     assert outcome.verdict in {Verdict.NO_EFFECT, Verdict.INCONCLUSIVE}
-    assert "could hardly be told" in outcome.reason
+    assert "could hardly be detected" in outcome.reason
     assert outcome.evidence["detectable"] == estimand.detectable
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
-from tasks.text import limit, number, percent, span, unit_of, value
+from tasks.text import between, chance, limit, number, percent, span, unit_of, value
 
 
 @pytest.mark.parametrize(
@@ -54,6 +56,34 @@ def test_a_number_without_a_unit_is_written_out(amount: float, said: str) -> Non
 )
 def test_a_share_near_all_is_told_from_all_of_it(share: float, said: str) -> None:
     assert percent(share) == said
+
+
+@pytest.mark.parametrize(
+    ("probability", "said"),
+    [
+        (0.0, "0 %"),
+        (0.0004, "under 0.1 %"),
+        (0.45, "45 %"),
+        (0.993, "99.3 %"),
+        (0.99957, "over 99.9 %"),
+        (1.0, "100 %"),
+    ],
+)
+def test_a_probability_is_said_no_finer_than_anybody_knows_it(probability: float, said: str) -> None:
+    assert chance(probability) == said
+
+
+@pytest.mark.parametrize(
+    ("later_s", "said"),
+    [
+        (0, "at 2026-03-02 01:02:10 UTC"),
+        (20, "between 2026-03-02 01:02:10 UTC and 2026-03-02 01:02:30 UTC"),
+        (60, "between 2026-03-02 01:02 UTC and 2026-03-02 01:03 UTC"),
+    ],
+)
+def test_two_moments_of_one_minute_are_told_apart_by_their_seconds(later_s: int, said: str) -> None:
+    early = datetime(2026, 3, 2, 1, 2, 10, tzinfo=UTC)
+    assert between(early, early + timedelta(seconds=later_s)) == said
 
 
 def test_the_recorded_unit_counts_and_else_the_end_of_the_name() -> None:

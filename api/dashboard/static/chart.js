@@ -4,6 +4,7 @@
 const SIGNS = { anomaly: "triangle-up", shift: "diamond", act: "square" };
 const observed = "observed";
 const LABEL_PX = 18;
+const MOST_BEYOND = 1; // as a share of the height of all else
 
 const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const faded = (color, share) => `${color}${Math.round(share * 255).toString(16).padStart(2, "0")}`;
@@ -69,6 +70,29 @@ function chart(place) {
     return near === null ? null : shown.value[near];
   }
 
+  // The first and the last moment of what is shown, in epoch seconds.
+  function ends() {
+    const ahead = shown.context.fan?.at_s || [], judged = shown.context.judged;
+    const all = [shown.at[0], shown.at.at(-1), ahead[0], ahead.at(-1), judged?.from_s, judged?.to_s].filter((each) => each !== undefined);
+    return all.length ? [Math.min(...all), Math.max(...all)] : [shown.since, shown.now || shown.since + 1];
+  }
+
+  // How high the chart reaches. Where little is known yet the 90 % interval may be many times what was seen: then it is
+  // cut, so that the rest can be read, and the chart says so; null where all of it is shown.
+  function heights() {
+    const found = shown.context.fan;
+    if (!found || !found.quantiles.length) return null;
+    const inner = found.levels.length > 3 ? [found.quantiles[1], found.quantiles.at(-2)] : [];
+    const near = [shown.value, found.point, ...inner, shown.context.objectives.filter((one) => one.is_line).map((one) => one.bound)].flat().filter(Number.isFinite);
+    const outer = [...found.quantiles[0], ...found.quantiles.at(-1)].filter(Number.isFinite);
+    const [low, high] = [Math.min(...near), Math.max(...near)], reach = MOST_BEYOND * (high - low);
+    const [least, most] = [Math.min(...outer), Math.max(...outer)];
+    if (!(reach > 0) || (least >= low - reach && most <= high + reach)) return null;
+    const range = [Math.max(least, low - reach), Math.min(most, high + reach)];
+    const pad = 0.05 * (range[1] - range[0]);
+    return { range: [Math.min(range[0], low) - pad, Math.max(range[1], high) + pad], said: `90 % interval, cut here: ${amount(least)} to ${amount(most)}` };
+  }
+
   function marks(events) {
     return Object.keys(SIGNS).map((kind) => {
       const those = events.filter((each) => each.kind === kind);
@@ -92,7 +116,9 @@ function chart(place) {
       const risk = `${Math.round(100 * each.probability)} %`;
       shapes.push({ type: "line", x0: local(each.expected_s), x1: local(each.expected_s), yref: "paper", y0: 0, y1: 1, line: { color: bad, width: 1 } });
       if (each.earliest_s && each.latest_s) shapes.push({ type: "rect", x0: local(each.earliest_s), x1: local(each.latest_s), yref: "paper", y0: 0, y1: 1, line: { width: 0 }, fillcolor: faded(bad, 0.08) });
-      notes.push({ ...small, x: local(each.expected_s), xanchor: "right", yref: "paper", y: 0, yanchor: "bottom", yshift: LABEL_PX * breaches++, text: `${escaped(each.name)} breaks (${risk})` });
+      // Beside its line, on the side that has more room; plotly would widen the picture for one that goes beyond.
+      const [first, last] = ends(), isLate = each.expected_s - first > (last - first) / 2;
+      notes.push({ ...small, x: local(each.expected_s), xanchor: isLate ? "right" : "left", yref: "paper", y: 0, yanchor: "bottom", yshift: LABEL_PX * breaches++, text: `${escaped(each.name)} breaks (${risk})` });
     }
     if (shown.now !== null) {
       const now = local(shown.now);
@@ -162,12 +188,14 @@ function chart(place) {
   }
 
   function layout() {
+    const cut = heights(), drawn = bounds(shown.context.objectives);
+    if (cut) drawn.annotations.push({ xref: "paper", x: 1, xanchor: "right", yref: "paper", y: 1, yanchor: "top", showarrow: false, text: cut.said, font: { size: 12, color: style("--muted") }, bgcolor: faded(style("--card"), 0.7) });
     const axis = { gridcolor: style("--line"), zeroline: false, color: style("--muted"), automargin: true };
     return {
       uirevision: "kept", height: 420, margin: { l: 8, r: 12, t: 30, b: 8 }, showlegend: false, dragmode: matchMedia("(pointer: coarse)").matches ? "pan" : "zoom",
       hovermode: "x", hoverlabel: { align: "left" }, paper_bgcolor: style("--card"), plot_bgcolor: style("--card"),
       font: { family: "system-ui, sans-serif", size: 13, color: style("--ink") },
-      xaxis: { ...axis, type: "date", tickangle: 0, nticks: Math.max(3, Math.round(place.clientWidth / 110)) }, yaxis: { ...axis, tickformat: format, ticksuffix: suffix, fixedrange: false }, ...bounds(shown.context.objectives),
+      xaxis: { ...axis, type: "date", range: ends().map(local), tickangle: 0, nticks: Math.max(3, Math.round(place.clientWidth / 110)) }, yaxis: { ...axis, tickformat: format, ticksuffix: suffix, fixedrange: false, ...(cut ? { range: cut.range } : {}) }, ...drawn,
     };
   }
 

@@ -72,6 +72,23 @@ function tellMoments(root) {
   }
 }
 
+// On a narrow screen a table is a list of records: each cell says under which head it stood.
+function tellHeads(root) {
+  for (const table of root.querySelectorAll(".scroll table")) {
+    const heads = [...table.querySelectorAll("thead th")].map((each) => each.firstChild?.textContent.trim() || "");
+    for (const row of table.tBodies[0]?.rows || []) [...row.cells].forEach((cell, at) => { if (heads[at] && cell.tagName === "TD") cell.dataset.head = heads[at]; });
+    table.classList.add("headed");
+  }
+}
+
+// The other pages: the one that is open stands out, and a click elsewhere or Escape closes the list of further ones.
+function readyPages() {
+  const further = document.querySelector(".further");
+  for (const each of document.querySelectorAll("header nav a")) if (each.origin === location.origin && `${location.pathname}/`.startsWith(`${each.pathname}/`)) each.setAttribute("aria-current", "page");
+  document.addEventListener("click", (event) => { if (!further.contains(event.target)) further.open = false; });
+  document.addEventListener("keydown", (event) => { if (event.key === "Escape") further.open = false; });
+}
+
 function replacePanel(fresh) {
   const old = document.getElementById(fresh.id);
   if (!old) return;
@@ -79,6 +96,7 @@ function replacePanel(fresh) {
   const held = active && old.contains(active) ? active.dataset.post || active.getAttribute("href") : null;
   const open = new Set([...old.querySelectorAll("details[open][id]")].map((each) => each.id));
   tellMoments(fresh);
+  tellHeads(fresh);
   old.replaceWith(fresh);
   for (const each of fresh.querySelectorAll("details[id]")) if (open.has(each.id)) each.open = true;
   if (held) fresh.querySelector(`[data-post="${CSS.escape(held)}"], [href="${CSS.escape(held)}"]`)?.focus();
@@ -226,6 +244,8 @@ document.addEventListener("DOMContentLoaded", () => {
   });
   for (const form of document.querySelectorAll("form.fields")) form.addEventListener("submit", (event) => event.preventDefault());
   document.addEventListener("visibilitychange", refresh);
+  readyPages();
+  tellHeads(document);
   tellMoments(document.getElementById("main"));
   tellTimes(document);
   setInterval(() => (document.getElementById("live") ? refresh() : tellTimes(document)), REFRESH_MS);

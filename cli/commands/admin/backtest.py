@@ -30,7 +30,7 @@ def run(
     html: Annotated[Path | None, typer.Option(help="File for the HTML report; default: in the data folder.")] = None,
     json: Json = False,
 ) -> None:
-    """Replay history: the goals and actions it would have led to.
+    """Replay history: what foreact would have foreseen and done.
 
     With --against and --prometheus or --markdown the change is reviewed; exit code 3 if it is worse.
     """

@@ -19,7 +19,7 @@ class Shell(StrEnum):
 
 
 def run(shell: Annotated[Shell, typer.Argument(help="bash, zsh or fish.")]) -> None:
-    """Print what makes the shell complete commands and options."""
+    """Print the script that completes commands in your shell."""
     from typer.completion import get_completion_script  # type: ignore[attr-defined]
 
     typer.echo(get_completion_script(prog_name="foreact", complete_var="_FOREACT_COMPLETE", shell=shell.value))

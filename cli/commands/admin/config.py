@@ -23,11 +23,16 @@ class ConfigDeed(StrEnum):
 
 
 def run(
-    deed: Annotated[ConfigDeed, typer.Argument(help="check foreact.toml, or show what is in force.")] = ConfigDeed.SHOW,
-    everything: Annotated[bool, typer.Option("--all", help="Show what is as by default, too.")] = False,
+    deed: Annotated[
+        ConfigDeed, typer.Argument(metavar="[check|show]", help="Check foreact.toml, or show what is in force.")
+    ] = ConfigDeed.SHOW,
+    everything: Annotated[bool, typer.Option("--all", help="Show the keys at their default, too.")] = False,
     json: Json = False,
 ) -> None:
-    """Check foreact.toml, or show what is in force. Secrets are not shown; check ends with 1 if it finds trouble."""
+    """Check foreact.toml, or show the settings in force.
+
+    Secrets are hidden. Exit code 1 if check finds a mistake.
+    """
     if deed is ConfigDeed.CHECK:
         _check(json)
     else:

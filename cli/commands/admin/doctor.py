@@ -15,7 +15,7 @@ def run(
     drill: Annotated[bool, typer.Option("--drill", help="Instead, run and undo each action on a safe target.")] = False,
     json: Json = False,
 ) -> None:
-    """Find what is wrong, and why nothing happens. Exit code 1 if something is wrong."""
+    """Find out what is wrong, and why nothing happens. Exit code 1 if something is wrong."""
     from dataclasses import asdict
 
     from api.processes.layout import new_layout

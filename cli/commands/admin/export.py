@@ -18,7 +18,7 @@ def run(
     series: Annotated[str, typer.Option(help="Which series, such as 'cpu*'.")] = "*",
     json: Json = False,
 ) -> None:
-    """Write what was recorded as CSV or Parquet, as import reads it."""
+    """Write recorded metrics to a file that import reads."""
     from dataclasses import asdict
     from datetime import UTC, datetime, timedelta
     from fnmatch import fnmatchcase

@@ -16,7 +16,9 @@ EXAMPLE = "foreact import history.csv --unit ms"
 def run(
     file: Annotated[
         Path,
-        typer.Argument(help="CSV or Parquet: `ts`, and `metric` and `value` or one column per metric; others: labels."),
+        typer.Argument(
+            help="CSV or Parquet with `ts`, and `metric` and `value` or a column per metric; others are labels."
+        ),
     ],
     unit: Annotated[str, typer.Option(help="Unit of all values; default: the column `unit`.")] = "",
     timezone: Annotated[str, typer.Option(help="Zone of times that name none, like Europe/Berlin.")] = "UTC",

@@ -24,13 +24,17 @@ class KeyDeed(StrEnum):
 
 
 def run(
-    deed: Annotated[KeyDeed, typer.Argument(help="list, add, rotate or revoke.")] = KeyDeed.LIST,
-    name: Annotated[str, typer.Argument(help="Whose key it is; the audit trail shows it.")] = "",
+    deed: Annotated[
+        KeyDeed, typer.Argument(metavar="[list|add|rotate|revoke]", help="What to do; default: list.")
+    ] = KeyDeed.LIST,
+    name: Annotated[str, typer.Argument(help="Name of its owner, as the audit trail shows it.")] = "",
     role: Annotated[str | None, typer.Option(help="viewer, operator or admin; default: operator.")] = None,
-    overlap_hours: Annotated[float, typer.Option(min=0, max=720, help="How long a rotated key goes on.")] = 24.0,
+    overlap_hours: Annotated[
+        float, typer.Option(min=0, max=720, help="How long the old key still works after a rotation.")
+    ] = 24.0,
     json: Json = False,
 ) -> None:
-    """List, add, rotate or revoke API keys. A running facade goes by them at once."""
+    """List, add, rotate or revoke API keys. A change takes effect at once."""
     from datetime import timedelta
 
     from api import access

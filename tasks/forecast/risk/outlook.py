@@ -17,7 +17,7 @@ from tasks.forecast.fleet_snapshot import NO_BLOCKS, STORED_LEVELS, Blocks
 from tasks.forecast.risk.crossings import Crossing, first_beyond, lead_steps
 from tasks.forecast.risk.recalibration import UNTOUCHED, Recalibration
 from tasks.forecast.risk.state import JOINT_PATHS, Hit, Shares, joint_paths, overall
-from tasks.text import percent
+from tasks.text import chance
 
 ENOUGH_BLOCKS = 30
 
@@ -189,11 +189,11 @@ def predicted_state(
     resolved = min(recalibration.unhealthy.forecasts, recalibration.critical.forecasts)
     n_paths, n_objectives = max(len(hit.broken) for hit in hits), len({hit.objective for hit in hits})
     wanted = f"{n_objectives} objective{'' if n_objectives == 1 else 's'}"
-    reason = f"so it is in {percent(raw.by_name()[state])} of {n_paths} futures simulated for {wanted}"
+    reason = f"in {chance(raw.by_name()[state])} of {n_paths} simulated futures of {wanted}"
     if needed > 1:
         reason += f"; {min(needed, n_objectives)} of {n_objectives} must be broken to count"
     if recalibration.unhealthy.serves:
-        reason += f"; {percent(shares[state])} after calibration on {resolved} verified forecasts"
+        reason += f"; {chance(shares[state])} once corrected by {resolved} verified forecasts"
     at = tick + timedelta(seconds=max(_reach_s(part) for part in parts if part.crossings))
     return StatePrediction(at=at, state=state, probabilities=shares, reason=reason), raw
 

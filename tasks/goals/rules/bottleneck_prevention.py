@@ -8,7 +8,7 @@ from storage.records import Breach, Goal, GoalType, Objective, ObjectiveKind
 from tasks.goals.evidence import Evidence, Proposal, Reading, Standing
 from tasks.goals.standing import series_standing
 from tasks.goals.statistics.measures import toward, worst_of
-from tasks.text import limit, moment, percent, span, value
+from tasks.text import chance, limit, moment, span, value
 
 GOAL_TYPE = GoalType.BOTTLENECK_PREVENTION
 
@@ -75,7 +75,7 @@ def _sentence(evidence: Evidence, objective: Objective, series: str, reading: Re
     when = f", expected at {moment(foretold.expected_at)}" if foretold.expected_at else ""
     return (
         f"{start}; within {span(objective.horizon_s)} it breaks "
-        f"that with a probability of {percent(foretold.probability)}{when}."
+        f"that with a probability of {chance(foretold.probability)}{when}."
     )
 
 

@@ -13,7 +13,7 @@ from tasks.goals.evidence import Evidence, Proposal, Standing
 from tasks.goals.standing import subject_of
 from tasks.goals.statistics.measures import closed_ratio
 from tasks.goals.statistics.trend import Trend, trend_of
-from tasks.text import limit, moment, percent, span, value
+from tasks.text import chance, limit, moment, span, value
 
 GOAL_TYPE = GoalType.CAPACITY_PLANNING
 _LOOK_BACK_S = 62 * 86_400.0
@@ -129,7 +129,7 @@ def _sentence(
     between = f" {_between(moment(early), moment(late) if late else 'much later')}" if early else ""
     return (
         f"{start}; over the last {span(trend.span_s)} it came closer by {per_day} a day and runs out{between} "
-        f"({percent(probability)} likely within {span(objective.horizon_s)})."
+        f"({chance(probability)} likely within {span(objective.horizon_s)})."
     )
 
 

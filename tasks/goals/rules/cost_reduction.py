@@ -13,7 +13,7 @@ from tasks.goals.evidence import Evidence, Proposal, Standing
 from tasks.goals.standing import gone_standing, subject_of
 from tasks.goals.statistics.budget import Projection, month_of, project
 from tasks.goals.statistics.measures import closed_ratio
-from tasks.text import moment, number, percent, span
+from tasks.text import chance, moment, number, span
 
 GOAL_TYPE = GoalType.COST_REDUCTION
 
@@ -72,7 +72,7 @@ def _proposal(evidence: Evidence, objective: Objective, series: str, projection:
         series,
         method="month-end projection",
         description=f"Keep the month's {series} within {number(objective.bound)}: "
-        f"{percent(probability)} likely to end near {number(projection.projected)}",
+        f"{chance(probability)} likely to end near {number(projection.projected)}",
         sentence=sentence,
         probability=probability,
         deadline=deadline,

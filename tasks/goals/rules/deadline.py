@@ -13,7 +13,7 @@ from tasks.goals.evidence import Evidence, Proposal, Standing
 from tasks.goals.standing import gone_standing, silence_of
 from tasks.objectives.lateness import LateRun
 from tasks.objectives.run_history import DeploymentRun
-from tasks.text import moment, percent, span
+from tasks.text import between, chance, moment, span
 
 GOAL_TYPE = GoalType("DEADLINE")
 
@@ -57,7 +57,7 @@ def standing(goal: Goal, evidence: Evidence) -> Standing:
         approach=_approach(goal, foretold),
         held_s=0.0,
         statement=f"{name} {_state(foretold)}; it will be done by {_when(foretold.end_s)} or so and is "
-        f"{percent(foretold.probability)} likely to miss {moment(goal.deadline)}",
+        f"{chance(foretold.probability)} likely to miss {moment(goal.deadline)}",
     )
 
 
@@ -79,11 +79,12 @@ def _approach(goal: Goal, foretold: LateRun) -> float:
 
 def _proposal(evidence: Evidence, objective: Objective, each: LateRun) -> Proposal:
     run, deadline = each.run, datetime.fromtimestamp(each.deadline_s, UTC)
+    earliest_to_latest = between(*(datetime.fromtimestamp(end_s, UTC) for end_s in (each.earliest_s, each.latest_s)))
     goal = f"{run.deployment} done by {moment(deadline)} (run {run.name})"
     sentence = (
         f"{run.name} of {run.deployment} is to be done by {moment(deadline)}. It {_state(each)}{_waits_for(each)}, and "
-        f"by {each.n_past} past runs it will be done at {_when(each.end_s)}, between {_when(each.earliest_s)} and "
-        f"{_when(each.latest_s)} in 8 of 10 cases: it will be late with a probability of {percent(each.probability)}."
+        f"by {each.n_past} past runs it will be done at {_when(each.end_s)}, {earliest_to_latest} in 8 of 10 cases: "
+        f"it will be late with a probability of {chance(each.probability)}."
     )
     proposal = Proposal.on(
         objective,

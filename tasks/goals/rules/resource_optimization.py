@@ -10,7 +10,7 @@ from tasks.goals.evidence import Evidence, Proposal, Reading, Standing
 from tasks.goals.standing import gone_standing, held_clear_s, series_standing, subject_of
 from tasks.goals.statistics.measures import closed_ratio
 from tasks.goals.statistics.tail import Tail, tail_of
-from tasks.text import limit, percent, span, value
+from tasks.text import chance, limit, span, value
 
 GOAL_TYPE = GoalType.RESOURCE_OPTIMIZATION
 _PEAK = 0.95
@@ -72,7 +72,7 @@ def _driven(evidence: Evidence, objective: Objective, breach: Breach, reading: R
     sentence = (
         f"{series} is {value(reading.value, unit)} and should be {bound}; at the present {objective.capacity}, "
         f"{objective.driver} will make it break this within {span(objective.horizon_s)} with a probability of "
-        f"{percent(breach.probability)}."
+        f"{chance(breach.probability)}."
     )
     return Proposal.on(
         objective,

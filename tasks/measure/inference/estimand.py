@@ -10,7 +10,7 @@ import numpy as np
 from storage.records import BoolArray, Estimand, FloatArray
 from tasks.measure.inference.effect import Better
 from tasks.measure.inference.past_errors import window_steps
-from tasks.text import number, percent, span, unit_of, value
+from tasks.text import chance, number, span, unit_of, value
 
 Trigger = Literal["", "high", "low"]
 
@@ -86,7 +86,8 @@ def what_can_be_told(estimand: Estimand) -> str:
         return ""
     least = value(estimand.detectable, unit_of(estimand.series), digits=3)
     sd = f" ({number(estimand.detectable_sd_units, 2)} sd)" if estimand.detectable_sd_units is not None else ""
-    said = f"Over {over} a change of {estimand.series} by {least}{sd} can be told; a smaller one hardly."
+    said = f"Over {over}, a change in {estimand.series} of {least}{sd} or more can be detected."
     if estimand.power_ratio is None:
         return said
-    return f"{said} What is believed of the act is told with a chance of {percent(estimand.power_ratio)}."
+    likely = chance(estimand.power_ratio)
+    return f"{said} The expected effect of this act would be detected with a probability of {likely}."

@@ -79,9 +79,9 @@ def explain_act(
         parts.append(f"By value alone it would have been {draw.wanted}; this was drawn in order to learn.")
     if instead is not None:
         other = named(problem, instead.candidate)
-        parts.append(f"The next best is {other}, worth {number(lost)} less in total.")
+        parts.append(f"The next best is {other}, worth {number(lost, 3)} less.")
     else:
-        parts.append(f"The alternative is nothing, {number(lost)} worse in total.")
+        parts.append(f"Doing nothing is worth {number(lost, 3)} less.")
     parts.append(f"Strategy {strategy[0].value}: {strategy[1]}.")
     if draw.propensity < 1.0:
         parts.append(f"It was drawn with a probability of {percent(draw.propensity)}.")
@@ -109,7 +109,7 @@ def _because(problem: PlanProblem, view: GoalView, column: Column, risk: float) 
     if stepped is not None:
         return stepped
     left = float(column.worth.risk_left[column.slot])
-    return f"it is expected to lower the risk from {number(risk)} to {number(left)}{_costs(column)}."
+    return f"it is expected to lower the risk from {number(risk, 3)} to {number(left, 3)}{_costs(column)}."
 
 
 def weighed(problem: PlanProblem, columns: Iterable[Column]) -> str:

@@ -73,7 +73,7 @@ def test_the_first_page_shows_goals_approvals_risks_and_outcomes(client: TestCli
         "Keep cpu_used_ratio below 0.9",
         'data-post="/api/autonomous/actions/action-1/approve"',
         "70 % risk",
-        ">−0.2</a>",
+        ">−20 points</a>",
         "improved",
         'data-post="/api/autonomous/actions/action-2/undo"',
         "deploy comes every hour",
@@ -344,6 +344,39 @@ def test_any_numbers_make_a_chart_that_parses(
     assert ElementTree.fromstring(drawn).tag == "svg"
     coordinates = [float(n) for n in re.findall(r'[xy][12]?="(-?[\d.e+]+|nan|inf)"', drawn)]
     assert np.isfinite(coordinates).all()
+
+
+def test_an_interval_many_times_what_was_seen_leaves_the_history_to_be_read() -> None:
+    at_s = 60.0 * np.arange(30)
+    history = 120 + 20 * np.sin(np.arange(30))
+    ahead = np.full(30, 120.0)
+    lines = charts.Lines("ms", at_s[-1], at_s, history, at_s[-1] + 60 + at_s, ahead, ahead - 3_000, ahead + 90_000)
+    drawn = charts.forecast_chart(lines, "young")
+    (path,) = re.findall(r'class="history" d="([^"]+)"', drawn)
+    heights = [float(each) for each in re.findall(r",([\d.]+)", path)]
+    assert max(heights) - min(heights) > charts.HEIGHT / 8
+
+
+@pytest.mark.parametrize(
+    ("amount", "series", "said"),
+    [
+        (-60.72, "shop_response_ms", "−60.7 ms"),
+        (7.9e-10, "disk_used_ratio", "0 points"),
+        (-0.034, 'cpu_used_ratio{core="0"}', "−3.4 points"),
+        (2.0, "orders", "2"),
+        (None, "orders", "–"),
+    ],
+)
+def test_a_change_is_told_in_the_unit_of_its_metric(amount: float | None, series: str, said: str) -> None:
+    assert formatting.change(amount, series) == said
+
+
+def test_what_a_stage_recorded_is_told_in_words() -> None:
+    told = formatting.facts(
+        {"likely_breaches": 1, "steps_s": [300.0], "actions": [], "kinds": {"shift": 2, "effect": 1}}
+    )
+    assert told == "likely breaches 1 · steps s 300 · kinds shift 2, effect 1"
+    assert formatting.facts({}) == "nothing new"
 
 
 @pytest.mark.usefixtures("lived")

@@ -29,14 +29,14 @@ def test_a_goal_that_was_just_set_says_what_is() -> None:
 def test_an_open_goal_says_what_was_when_it_was_set_and_what_is_at_the_last_turn() -> None:
     told = told_now(a_view(), "cpu_used_ratio is 0.93 and should be at most 0.9")
     assert told == (
-        "cpu_used_ratio was 70 % when this was set at 2026-03-02 07:00 UTC. "
+        "cpu_used_ratio was 70 % when this goal was set, at 2026-03-02 07:00 UTC. "
         "Now cpu_used_ratio is 0.93 and should be at most 0.9."
     )
 
 
 def test_what_is_about_no_one_value_repeats_what_was_said_then() -> None:
     told = told_now(a_view(members=("a", "b")), "2 of 2 pods still miss it")
-    assert told == f"When this was set at 2026-03-02 07:00 UTC: {SENTENCE} Now 2 of 2 pods still miss it."
+    assert told == f"When this goal was set, at 2026-03-02 07:00 UTC: {SENTENCE} Now 2 of 2 pods still miss it."
 
 
 @pytest.mark.parametrize("state", [each for each in GoalState if each.is_terminal])

@@ -77,7 +77,7 @@ def test_a_person_who_is_asked_sees_how_small_an_effect_could_be_told(
     worlds.a_history(store, tick)
     told = client.get(f"{API}/actions/action-1/estimand").json()
     assert told["estimand"]["detectable"] > 0
-    assert f"a change of {told['estimand']['series']} by" in told["sentence"]
+    assert f"a change in {told['estimand']['series']} of" in told["sentence"]
     assert told["sentence"] in client.get("/actions/action-1").text
     assert store.outcomes.estimand("action-1") is None, "asking fixes nothing"
 

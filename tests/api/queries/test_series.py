@@ -39,6 +39,15 @@ def test_no_extreme_is_lost_and_no_more_is_drawn_than_asked(
     assert all(by_moment[at] == value for at, value in zip(at_s.tolist(), drawn.tolist(), strict=True))
 
 
+@pytest.mark.parametrize(("minutes", "name"), [(4, "1h"), (59, "1h"), (90, "6h"), (600, "1d")])
+def test_a_young_series_is_shown_in_the_shortest_range_that_holds_it(
+    client: TestClient, store: Store, tick: datetime, minutes: int, name: str
+) -> None:
+    worlds.samples(store, tick, count=minutes)
+    assert f'?range={name}" aria-current="page"' in client.get(f"/series/{worlds.SERIES}").text
+    assert '?range=7d" aria-current="page"' in client.get(f"/series/{worlds.SERIES}?range=7d").text
+
+
 def test_of_equal_moments_the_last_recorded_is_drawn(store: Store, tick: datetime) -> None:
     with open_store(clock=iter([tick + timedelta(seconds=n) for n in range(99)]).__next__) as kept:
         for value in (1.0, 2.0):

@@ -76,7 +76,7 @@ def test_a_series_without_a_forecast_is_not_counted_as_trouble() -> None:
     objectives = [objective("a", 5, 0.3), objective("b", 5, 0.9)]
     predicted = state_of_paths(paths, objectives)
     assert predicted.probabilities["healthy"] == 1.0
-    assert predicted.reason == "so it is in 100 % of 4 futures simulated for 1 objective"
+    assert predicted.reason == "in 100 % of 4 simulated futures of 1 objective"
     assert state_of_paths(paths[1:], objectives[:1]).state == "unknown"
 
 

@@ -116,7 +116,7 @@ class TestTelling:
         assert "at 3, 1.2" in text
         assert "it should be at most 0.8" in text
         # Fewer servers than are overloaded already are no alternative.
-        assert "The alternative is nothing" in text
+        assert "Doing nothing is worth" in text
 
     def test_what_is_out_of_reach_is_said_once(self) -> None:
         decision = only(make_plans(question(np.full(30, 5.0), 3.0)))
