@@ -22,7 +22,7 @@ from storage.actions import ActionTable
 from storage.audit import AuditTrail, Seal, seal_of
 from storage.copies import give_back_room
 from storage.cycles import CycleTable
-from storage.decisions import DecisionTable, SharedLeaseTable
+from storage.decisions import ChoiceTable, DecisionTable, SharedLeaseTable
 from storage.engine.bare import BareEngine
 from storage.engine.damage import damage_mark, is_damage, mend, mend_blank_log, salvage, torn_end
 from storage.engine.local import LocalEngine
@@ -68,6 +68,7 @@ class Store:
         self.forecasts = ForecastTable(engine, clock)
         self.goals = GoalTable(engine, clock)
         self.decisions = DecisionTable(engine, clock)
+        self.choices = ChoiceTable(engine, clock)
         self.actions = ActionTable(engine, clock)
         self.outcomes = OutcomeTable(engine, clock)
         self.facts = FactTable(engine, clock)
