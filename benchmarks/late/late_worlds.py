@@ -8,7 +8,7 @@ import numpy as np
 
 from benchmarks.worlds.acts import HOUR_S, ActsWorld
 from benchmarks.worlds.simulated_world import State, WorldCommand, WorldStep, hump, wander
-from storage.records import FloatArray
+from storage.records import NOTHING, FloatArray
 
 
 class LateWorld(ActsWorld):
@@ -16,13 +16,16 @@ class LateWorld(ActsWorld):
 
     goals: ClassVar = (("latency", 250.0, 0.6),)
     names: ClassVar[tuple[str, ...]] = ("quick", "slow")
+    believed: ClassVar[str] = "quick"
+    """What an act's first hour says is best."""
+
     longest_s: ClassVar[float] = 6 * HOUR_S
     turn_s: ClassVar[float] = HOUR_S
     base: dict[str, FloatArray]
 
     def draw(self, rng: np.random.Generator) -> None:
         """Draw a load that is high from nine to six."""
-        load = 185 + 65 * hump(self.hours, 13.5, 3.5) + wander(rng, self.count, 20, 0.97)
+        load = 185 + 75 * hump(self.hours, 13.5, 4.5) + wander(rng, self.count, 20, 0.97)
         self.base = {"latency": load * rng.lognormal(0, 0.02, self.count)}
 
     def configuration(self) -> dict[str, Any]:
@@ -34,7 +37,7 @@ class LateWorld(ActsWorld):
 
 
 class Regretted(LateWorld):
-    """`quick` takes a twelfth off for an hour and then adds a fourteenth for three; `slow` does nothing."""
+    """`quick` takes a twelfth off for an hour and then adds a twelfth for three; `slow` does nothing."""
 
     name: ClassVar[str] = "helps at once, harms later"
 
@@ -42,11 +45,11 @@ class Regretted(LateWorld):
         """Return the truth."""
         if command.name == "slow":
             return 1.0
-        return 0.92 if age_s < HOUR_S else 1.07 if age_s < 4 * HOUR_S else 1.0
+        return 0.92 if age_s < HOUR_S else 1.08 if age_s < 4 * HOUR_S else 1.0
 
 
 class HelpsLater(LateWorld):
-    """`quick` takes a twentieth off for an hour; `slow` nothing for one hour, and a tenth for the four after it."""
+    """`quick` takes a twentieth off for an hour; `slow` nothing for one hour, and a seventh for the four after it."""
 
     name: ClassVar[str] = "helps hours later"
 
@@ -54,11 +57,11 @@ class HelpsLater(LateWorld):
         """Return the truth."""
         if command.name == "quick":
             return 0.95 if age_s < HOUR_S else 1.0
-        return 0.90 if HOUR_S <= age_s < 5 * HOUR_S else 1.0
+        return 0.85 if HOUR_S <= age_s < 5 * HOUR_S else 1.0
 
 
 class AddsUp(LateWorld):
-    """`quick` takes a twentieth off for an hour; `slow` a quarter once it was done three times in four hours."""
+    """`quick` takes a twentieth off for an hour; `slow` a fifth while it was done twice in four hours."""
 
     name: ClassVar[str] = "helps when repeated"
 
@@ -68,7 +71,7 @@ class AddsUp(LateWorld):
         ages = [((i - at) * self.step_s, command.name) for at, _, command in state.acts]
         repeated = sum(name == "slow" and age_s < 4 * HOUR_S for age_s, name in ages)
         quick = any(name == "quick" and age_s < HOUR_S for age_s, name in ages)
-        value = self.base["latency"][i] * (0.75 if repeated >= 3 else 0.95 if quick else 1.0)
+        value = self.base["latency"][i] * (0.80 if repeated >= 2 else 0.95 if quick else 1.0)
         return WorldStep({"latency": value}, self.broken({"latency": value}))
 
     def factor(self, series: str, command: WorldCommand, age_s: float, i: int) -> float:
@@ -90,6 +93,7 @@ class NoEffect(LateWorld):
     """Neither act does anything."""
 
     name: ClassVar[str] = "no act does anything"
+    believed: ClassVar[str] = NOTHING
 
     def factor(self, series: str, command: WorldCommand, age_s: float, i: int) -> float:
         """Return 1."""

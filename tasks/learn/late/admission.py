@@ -8,10 +8,10 @@ from storage.facts import LateStanding
 from tasks.learn.late.sequential_value import LateValue
 from tasks.text import number
 
-FIRST_LOOK, LOOKS = 30, 7
-"""It is looked at with 30 choices, and whenever they have doubled since, seven times at most."""
-CHANCE = 0.02
-"""How often a policy that is no better may ever be admitted, all looks together; half of what is promised."""
+FIRST_LOOK, LOOKS = 60, 5
+"""It is looked at with 60 choices, and whenever they have doubled since, five times at most."""
+CHANCE = 0.05
+"""How often a policy that is no better may ever be admitted, all looks together."""
 CHANCE_KEPT = 0.05
 FEWEST_FOLLOWED = 10
 

@@ -18,7 +18,7 @@ from tasks.learn.late.choice_log import ChoiceLog, LateState, features_of
 
 KEPT_SHARE = 0.1
 """How much of the planner's shares stays where the learned policy chooses, so that both go on being compared."""
-DOUBTS = 1.28
+DOUBTS = 0.5
 ROUNDS = 3
 _SHARED_PRIOR, _ARM_PRIOR = 10.0, 1.0
 

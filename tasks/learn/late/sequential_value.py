@@ -13,9 +13,6 @@ from tasks.learn.reports.value_estimators import effective_number
 from tasks.special import stdtrit
 
 FOLDS = 5
-FOLLOWED = 2
-"""For so many choices in a row each policy is followed; after them both go on as was logged."""
-MOST_WEIGHT = 20.0
 
 
 @dataclass(frozen=True)
@@ -44,110 +41,57 @@ class LateValue:
 
 
 def evaluate_late(log: ChoiceLog, horizon_s: float, seen_until_s: float, since_s: float = 0.0) -> LateValue | None:
-    """Estimate what the learned policy would have been worth beyond the planner's; None where nothing tells.
+    """Estimate what one choice by the learned policy is worth beyond one by the planner; None where nothing tells.
 
-    Each choice is a start, from which each policy is followed for some choices. The estimate is doubly robust step by
-    step (Jiang and Li 2016, arXiv:1511.03722): the value by a model, corrected by what came, weighted by how much
-    likelier the policy was to have done what was done. Model and policy are those learned without the fold of days that
-    they speak of. Starts whose time is not over by `seen_until_s`, or that lie before `since_s`, are left out. Days are
-    what varies independently: the error is that of a mean over clusters of one day.
+    Everything after that choice goes on as it was logged, to the end of the horizon: a policy that is better at every
+    single choice is better altogether (the policy improvement theorem; Sutton and Barto 2018, section 4.2), and no
+    product of many weights is needed. Doubly robust (Jiang and Li 2016, arXiv:1511.03722): the value by a model, plus
+    what came beyond it, weighted by how much likelier the policy was to do what was done. Model and policy are those
+    learned without the fold of days that they speak of. Starts whose time is not over by `seen_until_s`, or that lie
+    before `since_s`, are left out. The error is that of a mean over clusters of one day.
     """
     days = np.unique(log.day)
     is_start = (log.at_s + 2 * horizon_s <= seen_until_s) & (log.at_s >= since_s)
     if len(days) < FOLDS or not is_start.any():
         return None
-    fold_of_day = np.arange(len(days)) * FOLDS // len(days)
-    fold = fold_of_day[np.searchsorted(days, log.day)]
+    fold = (np.arange(len(days)) * FOLDS // len(days))[np.searchsorted(days, log.day)]
     parts = [
         _compared(log, fit(log, fold != each), np.flatnonzero((fold == each) & is_start), horizon_s)
         for each in range(FOLDS)
         if ((fold == each) & is_start).any()
     ]
-    starts = np.concatenate([part.starts for part in parts])
-    better = _better([part.sides[0] for part in parts], [part.sides[1] for part in parts], log.day[starts])
-    differs = np.concatenate([part.differs for part in parts])
-    follows = np.concatenate([part.follows for part in parts])
-    return _summed_up(better, log.day[starts], differs, follows)
-
-
-@dataclass(frozen=True)
-class _Walk:
-    """From each start one policy followed: its `value` by the model (n_starts,), and step by step, each (n_starts,),
-    the weight of what was done and by how much what came missed the model; that is 0 once the time is over.
-    """
-
-    value: FloatArray
-    weights: list[FloatArray]
-    misses: list[FloatArray]
-
-
-@dataclass(frozen=True)
-class _Compared:
-    """The starts of one fold: the learned policy and the planner's from there, and where the two differ."""
-
-    starts: IntArray
-    sides: tuple[_Walk, _Walk]
-    differs: BoolArray
-    follows: BoolArray
-
-
-def _compared(log: ChoiceLog, policy: LatePolicy, starts: IntArray, horizon_s: float) -> _Compared:
-    shares = policy.shares(log.features, log.usual)
-    moved = (shares - log.usual)[starts]
+    starts, moved, better, weight, missed = (np.concatenate(each) for each in zip(*parts, strict=True))
+    better = better + weight * missed
     differs = np.abs(moved).max(axis=1) > 1e-9
-    sides = (
-        _followed(log, policy, shares, starts, horizon_s),
-        _followed(log, policy, log.usual, starts, horizon_s),
-    )
-    return _Compared(starts, sides, differs, differs & (moved.argmax(axis=1) == log.chosen[starts]))
+    return _summed_up(better, log.day[starts], differs, differs & (moved.argmax(axis=1) == log.chosen[starts]))
 
 
-def _followed(log: ChoiceLog, model: LatePolicy, shares: FloatArray, starts: IntArray, horizon_s: float) -> _Walk:
-    """Return what comes from each start where shares (n, n_arms) are followed."""
-    worth = model.worth(log.features)
-    follow, logged = ((each * worth).sum(axis=1) for each in (shares, log.drawn))
-    taken = np.arange(len(log)), log.chosen
-    ratio, expected = shares[taken] / log.drawn[taken], worth[taken]
-    walk = _Walk(follow[starts], [], [])
-    weight, fade, now, is_on = np.ones(len(starts)), np.ones(len(starts)), starts, np.ones(len(starts), bool)
+def _compared(log: ChoiceLog, policy: LatePolicy, starts: IntArray, horizon_s: float) -> tuple[FloatArray, ...]:
+    """Return the starts of one fold and, for each, what tells the learned policy from the planner there.
+
+    That is how its shares differ (n_starts, n_arms), what that is worth by the model, the difference of both weights of
+    what was done, and by how much what came missed the model, each (n_starts,).
+    """
+    moved = (policy.shares(log.features, log.usual) - log.usual)[starts]
+    worth = policy.worth(log.features)
+    weight = moved[np.arange(len(starts)), log.chosen[starts]] / log.drawn[starts, log.chosen[starts]]
+    return starts, moved, (moved * worth[starts]).sum(axis=1), weight, _missed(log, worth, starts, horizon_s)
+
+
+def _missed(log: ChoiceLog, worth: FloatArray, starts: IntArray, horizon_s: float) -> FloatArray:
+    """Return by how much what came of what was done at each start (n_starts,) was more than its worth by the model.
+
+    Luck of the draw in later choices is taken out: they stand for the mean of what could have been drawn.
+    """
+    expected, logged = worth[np.arange(len(log)), log.chosen], (log.drawn * worth).sum(axis=1)
+    total, fade, now, is_on = np.zeros(len(starts)), np.ones(len(starts)), starts, np.ones(len(starts), bool)
     while is_on.any():
-        step = len(walk.weights)
-        if step < FOLLOWED:
-            weight = np.where(is_on, np.minimum(weight * ratio[now], MOST_WEIGHT), weight)
         after = log.following[now]
         goes_on = is_on & (after >= 0) & (log.at_s[after] < log.at_s[starts] + horizon_s)
-        ahead = np.where(goes_on, log.kept[now] * (follow if step + 1 < FOLLOWED else logged)[after], 0.0)
-        walk.weights.append(weight)
-        walk.misses.append(np.where(is_on, fade * (log.reward[now] + ahead - expected[now]), 0.0))
+        ahead = np.where(goes_on, log.kept[now] * logged[after], 0.0)
+        total = total + np.where(is_on, fade * (log.reward[now] + ahead - expected[now]), 0.0)
         fade, now, is_on = fade * log.kept[now], np.where(goes_on, after, now), goes_on
-    return walk
-
-
-def _better(learned: list[_Walk], usual: list[_Walk], day: IntArray) -> FloatArray:
-    """Return by how much the learned policy is better from each start (n_starts,), doubly robust.
-
-    What the model misses all day alike, as in a bad one, is no difference between policies: it is taken out of both,
-    as their weights have the same mean.
-    """
-    value = np.concatenate([one.value - other.value for one, other in zip(learned, usual, strict=True)])
-    for step in range(max(len(walk.weights) for walk in usual)):
-        (weight, miss), (weight_usual, miss_usual) = _at(learned, step), _at(usual, step)
-        weather = _mean_by(day, miss_usual)
-        value += weight * (miss - weather) / weight.mean() - weight_usual * (miss_usual - weather) / weight_usual.mean()
-    return value
-
-
-def _at(walks: list[_Walk], step: int) -> tuple[FloatArray, FloatArray]:
-    """Return the weights and misses of all starts (n_starts,) at a step; the last weights where all are over."""
-    weight = [walk.weights[min(step, len(walk.weights) - 1)] for walk in walks]
-    miss = [walk.misses[step] if step < len(walk.misses) else np.zeros(len(walk.value)) for walk in walks]
-    return np.concatenate(weight), np.concatenate(miss)
-
-
-def _mean_by(group: IntArray, values: FloatArray) -> FloatArray:
-    """Return for each value (n,) the mean of its group."""
-    _, place = np.unique(group, return_inverse=True)
-    return np.asarray((np.bincount(place, values) / np.bincount(place))[place])
+    return total
 
 
 def _summed_up(better: FloatArray, day: IntArray, differs: BoolArray, follows: BoolArray) -> LateValue:
