@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.late.late_worlds import WORLDS, AtOnce, NoEffect
-from benchmarks.late.short_sighted import LateRun, ShortSighted, run_both
+from benchmarks.late.short_sighted import TwoLives, ShortSighted, run_both
 from benchmarks.worlds.policies import play
 
 MOST_FALSE_RATIO = 0.05
@@ -45,7 +45,7 @@ def _worlds(console: Console, asked: list[str] | None, seeds: int, days: float) 
     return holds
 
 
-def _row(runs: list[LateRun]) -> tuple[str, ...]:
+def _row(runs: list[TwoLives]) -> tuple[str, ...]:
     admitted = [each for each in runs if each.admitted_on]
     days = ", ".join(f"{each.admitted_on[0]:.0f}" for each in admitted)
     back = sum(len(each.taken_back_on) for each in runs)

@@ -130,7 +130,7 @@ class ShortSighted:
 
 
 @dataclass(frozen=True)
-class LateRun:
+class TwoLives:
     """One seed of a world: what it cost with the policy as a shadow and where it may act, and when it was admitted.
 
     Costs are in hours of severity 1 broken, of all days and of those after the first admission.
@@ -146,7 +146,7 @@ class LateRun:
     acting_after: float
 
 
-def run_both(kind: type[LateWorld], seed: int, days: float) -> LateRun:
+def run_both(kind: type[LateWorld], seed: int, days: float) -> TwoLives:
     """Run a world twice by the same weather, and by the same draws up to the first admission."""
     planners = []
     for acts in (False, True):
@@ -156,7 +156,7 @@ def run_both(kind: type[LateWorld], seed: int, days: float) -> LateRun:
     shadow, acting = (planner.world.costs() for planner in planners)
     admitted = planners[1].admitted_on
     begin = int((admitted[0] if admitted else days) * 288)
-    return LateRun(
+    return TwoLives(
         kind.name,
         seed,
         float(shadow.sum()),

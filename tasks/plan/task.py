@@ -127,8 +127,7 @@ def problem(context: Context, goals: tuple[GoalView, ...], outlook: Outlook) -> 
         for view in goals
     }
     names = {candidate.action for offered in candidates.values() for candidate in offered}
-    off = dict(_far_off(goals, outlook.frames))
-    spreads = _spreads(outlook)
+    spreads, off = _spreads(outlook), dict(_far_off(goals, outlook.frames))
     used, beliefs = budgets_used(context, objectives), _beliefs(context, off)
     question = PlanProblem(
         tick=context.tick,

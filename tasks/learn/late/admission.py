@@ -28,7 +28,12 @@ class LateVerdict:
 
 def look_due(choices: int, looks: int) -> bool:
     """Tell whether the next look at whether to admit is due, with so many choices logged and looks spent."""
-    return looks < LOOKS and choices >= FIRST_LOOK * 2**looks
+    return _looks_at(choices) > looks
+
+
+def _looks_at(choices: int) -> int:
+    """Return how many looks so many choices are worth; those that were missed are spent as well."""
+    return sum(choices >= FIRST_LOOK * 2**look for look in range(LOOKS))
 
 
 def judge_late(
@@ -41,7 +46,7 @@ def judge_late(
     """
     looks, is_admitted = (before.looks, before.is_admitted) if before else (0, False)
     is_look = look_due(choices, looks)
-    spent = looks + is_look
+    spent = max(looks, _looks_at(choices))
     if value is None or value.followed < FEWEST_FOLLOWED:
         return LateVerdict(False, spent if value is not None else looks, None, _too_few(choices, value))
     low = value.low(CHANCE_KEPT if is_admitted or not is_look else CHANCE / LOOKS)

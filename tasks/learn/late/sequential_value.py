@@ -66,7 +66,10 @@ def evaluate_late(log: ChoiceLog, horizon_s: float, seen_until_s: float, since_s
     return _summed_up(better, log.day[starts], differs, differs & (moved.argmax(axis=1) == log.chosen[starts]))
 
 
-def _compared(log: ChoiceLog, policy: LatePolicy, starts: IntArray, horizon_s: float) -> tuple[FloatArray, ...]:
+_Compared = tuple[IntArray, FloatArray, FloatArray, FloatArray, FloatArray]
+
+
+def _compared(log: ChoiceLog, policy: LatePolicy, starts: IntArray, horizon_s: float) -> _Compared:
     """Return the starts of one fold and, for each, what tells the learned policy from the planner there.
 
     That is how its shares differ (n_starts, n_arms), what that is worth by the model, the difference of both weights of
@@ -75,7 +78,8 @@ def _compared(log: ChoiceLog, policy: LatePolicy, starts: IntArray, horizon_s: f
     moved = (policy.shares(log.features, log.usual) - log.usual)[starts]
     worth = policy.worth(log.features)
     weight = moved[np.arange(len(starts)), log.chosen[starts]] / log.drawn[starts, log.chosen[starts]]
-    return starts, moved, (moved * worth[starts]).sum(axis=1), weight, _missed(log, worth, starts, horizon_s)
+    better = np.asarray((moved * worth[starts]).sum(axis=1))
+    return starts, moved, better, weight, _missed(log, worth, starts, horizon_s)
 
 
 def _missed(log: ChoiceLog, worth: FloatArray, starts: IntArray, horizon_s: float) -> FloatArray:

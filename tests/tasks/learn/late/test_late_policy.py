@@ -99,6 +99,8 @@ def test_looks_are_few_and_wait_until_choices_have_doubled() -> None:
     assert [look_due(count, 0) for count in (59, 60)] == [False, True]
     assert [look_due(count, 1) for count in (119, 120)] == [False, True]
     assert not look_due(10**6, LOOKS)
+    assert judge_late(None, 130, NO_BETTER, None).looks == 2
+    assert not look_due(130, 2)
 
 
 def test_between_looks_nothing_is_admitted_however_good_it_seems() -> None:
