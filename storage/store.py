@@ -30,7 +30,7 @@ from storage.engine.lock import holder_of, is_reserved
 from storage.engine.protocol import Engine, connect, disk_full, literal, load_quack, refusal_for
 from storage.engine.remote import RemoteEngine
 from storage.errors import ForeactError, TransientError
-from storage.events import EventTable
+from storage.events import ConsumerTable, EventTable
 from storage.facts import FactTable
 from storage.forecasts import ForecastTable
 from storage.goals import GoalTable
@@ -63,6 +63,7 @@ class Store:
         self.clock = clock
         self.samples = SampleTable(engine, clock)
         self.events = EventTable(engine, clock)
+        self.consumers = ConsumerTable(engine, clock)
         self.cycles = CycleTable(engine, clock)
         self.patterns = PatternTable(engine, clock)
         self.forecasts = ForecastTable(engine, clock)

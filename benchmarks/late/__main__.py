@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.late.late_worlds import WORLDS, AtOnce, NoEffect
-from benchmarks.late.short_sighted import TwoLives, ShortSighted, run_both
+from benchmarks.late.short_sighted import ShortSighted, TwoLives, run_both
 from benchmarks.worlds.policies import play
 
 MOST_FALSE_RATIO = 0.05
