@@ -247,6 +247,12 @@ class ExecutorSettings(Section):
     """how much better acting must be than doing nothing"""
     try_pairs: bool = False
     """where no single action is seen to help, try two together: [composed-plans.md](composed-plans.md)"""
+    late_effects: Literal["off", "shadow", "act"] = "shadow"
+    """what is learned of effects that come late or add up is said (shadow), or done once it is shown to be better
+    (act): [late-effects.md](late-effects.md)
+    """
+    late_effects_hours: float = Field(default=6.0, gt=0, le=168)
+    """how far ahead such effects are looked for"""
     measure_horizon_seconds: float = Field(default=600, gt=0)
     """how long after an action its effect is measured; where no `duration_seconds` says how long it works, up to six
     times as long, an hour at most, until the next action on the same metric"""

@@ -34,6 +34,7 @@ from api.facade import Facade
 from api.middleware import RequestFilter
 from api.prefect_client import PrefectTrigger, Trigger, authorization
 from handlers.sources.host import HostSampler
+from handlers.support.top_consumers import ConsumerWatch
 from plugins import modules_of
 from settings import VERSION, Settings, settings_in_force, utc_now
 from storage import ForeactError, Store, own_store
@@ -112,7 +113,7 @@ def _workers(facade: Facade) -> list[Worker]:
         workers["schedule_keeper"] = Worker("schedule_keeper", LOOK_AT_SCHEDULE_EVERY_S, keeper.step)
     if settings.sampler.enabled:
         interval_s = settings.sampler.interval_seconds
-        sampler = Sampler(HostSampler(), facade.store, facade.clock, interval_s)
+        sampler = Sampler(HostSampler(), facade.store, facade.clock, interval_s, ConsumerWatch())
         workers["sampler"] = Worker("sampler", interval_s, sampler.step)
     if isinstance(facade.store.engine, LocalEngine) and facade.store.engine.served_at is not None:
         watch = FileWatch(facade.store.engine, settings.database_path)

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from storage.engine.protocol import Engine
-from storage.records import Column, Decision, Moment, Plan, Record
+from storage.records import Column, Decision, GoalType, InColumn, Moment, Plan, Record
 from storage.table import Clock, RecordTable
 
 _OF_GOAL = "WHERE goal_id = $goal_id ORDER BY recorded_at DESC LIMIT $limit"
@@ -61,6 +64,56 @@ class DecisionTable:
     def count_plans(self) -> int:
         """Count all plans."""
         return self._plans.count()
+
+
+class LoggedChoice(Record):
+    """One choice in which chance had a say, the first of a measurement window: the state, the shares, what was drawn.
+
+    `series` stood `excess_sd` beyond its `bound`, in its `sd`, at a local `hour` of day; `recent` counts by action the
+    acts on it, each less with every hour since. `drawn` are the probabilities that it was drawn from, `usual` those of
+    the planner alone. `cost` is what was charged for what was drawn, as a share of `horizon_s` at severity 1.
+    """
+
+    choice_id: Column[str]
+    goal_type: Column[GoalType]
+    at: Annotated[Moment, InColumn("chosen_at")]
+    goal_id: str
+    series: str
+    bound: float
+    side: Literal["below", "above"]
+    severity: float
+    sd: float = Field(gt=0)
+    horizon_s: float
+    excess_sd: float
+    hour: float
+    recent: dict[str, float] = Field(default_factory=dict)
+    drawn: dict[str, float]
+    usual: dict[str, float]
+    chosen: str
+    cost: float = 0.0
+
+
+MOST_CHOICES = 2_000
+
+
+class ChoiceTable:
+    """The `choices` table."""
+
+    def __init__(self, engine: Engine, clock: Clock) -> None:
+        self._rows = RecordTable(engine, clock, "choices", LoggedChoice)
+
+    def append(self, choices: Sequence[LoggedChoice]) -> int:
+        """Write choices that are not there yet; return how many were new."""
+        return self._rows.append(choices)
+
+    def counts(self) -> Mapping[GoalType, int]:
+        """Return how many choices were logged for each type of goal."""
+        return {kind: count for kind in GoalType if (count := self._rows.count("goal_type = $kind", {"kind": kind}))}
+
+    def newest(self, goal_type: GoalType, since: datetime, limit: int = MOST_CHOICES) -> list[LoggedChoice]:
+        """Return the newest choices for a type of goal since a moment, oldest first."""
+        tail = "WHERE goal_type = $kind AND chosen_at >= $since ORDER BY chosen_at DESC LIMIT $limit"
+        return self._rows.select(tail, {"kind": goal_type, "since": since, "limit": limit})[::-1]
 
 
 class SharedLease(Record):

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 
 from storage.engine.protocol import Engine, literal
-from storage.records import Event, stable_id
-from storage.table import Clock, whole_day
+from storage.records import Column, Event, InColumn, Moment, Record, stable_id
+from storage.table import Clock, RecordTable, whole_day
 
 
 class EventTable:
@@ -65,6 +65,63 @@ class EventTable:
         )
         event_id = stable_id("event", event.event_type, event.ts.isoformat(), labels, metadata)
         return [event_id, event.event_type, event.ts, labels, metadata, self._clock()]
+
+
+Resource = Literal["cpu", "memory", "io"]
+_RESOURCES: dict[str, Resource] = {
+    "cpu_used_ratio": "cpu",
+    "load1_per_core": "cpu",
+    "memory_used_ratio": "memory",
+    "swap_used_ratio": "memory",
+    "disk_read_bytes_per_second": "io",
+    "disk_written_bytes_per_second": "io",
+}
+
+
+def resource_of(metric: str) -> Resource | None:
+    """Return what of the host processes share where this metric rises; None of other metrics."""
+    return _RESOURCES.get(metric)
+
+
+class Consumer(Record):
+    """What all processes of one name used over a short interval: CPU in cores, memory and I/O in bytes."""
+
+    name: str
+    processes: int
+    cpu_cores: float
+    memory_bytes: int
+    io_bytes_per_second: float
+
+    def of(self, resource: Resource) -> float:
+        """Return how much of a resource they used."""
+        figures = {"cpu": self.cpu_cores, "memory": float(self.memory_bytes), "io": self.io_bytes_per_second}
+        return figures[resource]
+
+
+class TopConsumers(Record):
+    """Who used most of a resource of this host when a series of it stood out at a value, the most first."""
+
+    series: Column[str]
+    at: Annotated[Moment, InColumn("seen_at")]
+    value: float
+    by: Resource
+    consumers: tuple[Consumer, ...]
+
+
+class ConsumerTable:
+    """The `top_consumers` table."""
+
+    def __init__(self, engine: Engine, clock: Clock) -> None:
+        self._rows = RecordTable(engine, clock, "top_consumers", TopConsumers)
+
+    def append(self, noted: Sequence[TopConsumers]) -> int:
+        """Write what was noted; return how many notes were new."""
+        return self._rows.append(noted)
+
+    def between(self, since: datetime, until: datetime, limit: int = 100) -> list[TopConsumers]:
+        """Return what was noted in (since, until], newest first."""
+        tail = "WHERE seen_at > $since AND seen_at <= $until ORDER BY seen_at DESC LIMIT $limit"
+        return self._rows.select(tail, {"since": since, "until": until, "limit": limit})
 
 
 def _stamp(moment: datetime) -> np.datetime64:

@@ -6,7 +6,7 @@ What a later stage of the same turn needs is an argument of that stage, and no f
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from functools import partial
@@ -315,6 +315,31 @@ class HeldShare:
     is_lost: bool = False
 
 
+@dataclass(frozen=True)
+class LateStanding:
+    """What was learned of what comes late, for a type of goal, and whether it may choose.
+
+    With so many `choices` it was looked at last, and `looks` of those that can admit are spent. `since` it is admitted,
+    or a shadow. `mean_h` is how much less a choice would cost, in hours of severity 1 broken, `low_h` the bound that
+    was asked; None where too little tells. `differing` and `followed` count choices in which it would do otherwise, and
+    those of them in which that was done. `weights` and `covariance` are the policy's, over `arms`.
+    """
+
+    at: Moment
+    choices: int
+    looks: int
+    is_admitted: bool
+    since: Moment | None
+    mean_h: float | None
+    low_h: float | None
+    differing: int
+    followed: int
+    sentence: str
+    arms: tuple[str, ...] = ()
+    weights: list[float] = field(default_factory=list)
+    covariance: list[list[float]] = field(default_factory=list)
+
+
 MODE = Fact(
     "mode.autonomous",
     TypeAdapter(Switch),
@@ -421,6 +446,15 @@ BUDGET_SHARES = Fact(
     "How each budget was shared among the parts of its objective at the last turn",
     written_by=("tasks.plan.task",),
     read_by=("api.queries.shares", "tasks.plan.task"),
+)
+
+
+LATE_POLICIES = Family(
+    "late:",
+    TypeAdapter(LateStanding),
+    "What was learned of effects that come late, and whether it may choose, by type of goal",
+    written_by=("tasks.learn.late_review",),
+    read_by=("api.queries.late_effects", "tasks.learn.late_review"),
 )
 
 

@@ -778,6 +778,20 @@ class FlipPoint(Record):
     sentence: str
 
 
+class LateChoice(Record):
+    """What the policy learned from late effects said of a choice: it would do `instead`, where `usual` is drawn from.
+
+    That is believed to save `gain_h` hours of severity 1 broken, give or take `doubt_h`. It is done where it
+    `is_admitted`, else only said.
+    """
+
+    instead: str
+    gain_h: float
+    doubt_h: float
+    is_admitted: bool
+    usual: dict[str, float]
+
+
 class Decision(Record):
     """One choice: the action, its probability, the alternatives and the reason."""
 
@@ -791,6 +805,7 @@ class Decision(Record):
     seed: int
     blocked_by: tuple[str, ...] = ()
     flip_points: tuple[FlipPoint, ...] = ()
+    late: LateChoice | None = None
 
 
 class Plan(Record):

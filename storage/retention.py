@@ -140,6 +140,8 @@ RULES = (
         f"{_COMPUTED} AND plan_id NOT IN (SELECT body->>'$.plan_id' FROM actions)",
         "no act came of it, or that is gone",
     ),
+    RetentionRule("top_consumers", "recorded_at < $hourly", "eight days: goals keep what was noted when they were set"),
+    RetentionRule("choices", "recorded_at < $records", "storage.records_days"),
     RetentionRule(
         "shared_leases",
         """recorded_at < $superseded AND token NOT IN (SELECT max(newer.token) FROM shared_leases newer

@@ -22,7 +22,7 @@ from storage.actions import ActionTable
 from storage.audit import AuditTrail, Seal, seal_of
 from storage.copies import give_back_room
 from storage.cycles import CycleTable
-from storage.decisions import DecisionTable, SharedLeaseTable
+from storage.decisions import ChoiceTable, DecisionTable, SharedLeaseTable
 from storage.engine.bare import BareEngine
 from storage.engine.damage import damage_mark, is_damage, mend, mend_blank_log, salvage, torn_end
 from storage.engine.local import LocalEngine
@@ -30,7 +30,7 @@ from storage.engine.lock import holder_of, is_reserved
 from storage.engine.protocol import Engine, connect, disk_full, literal, load_quack, refusal_for
 from storage.engine.remote import RemoteEngine
 from storage.errors import ForeactError, TransientError
-from storage.events import EventTable
+from storage.events import ConsumerTable, EventTable
 from storage.facts import FactTable
 from storage.forecasts import ForecastTable
 from storage.goals import GoalTable
@@ -63,11 +63,13 @@ class Store:
         self.clock = clock
         self.samples = SampleTable(engine, clock)
         self.events = EventTable(engine, clock)
+        self.consumers = ConsumerTable(engine, clock)
         self.cycles = CycleTable(engine, clock)
         self.patterns = PatternTable(engine, clock)
         self.forecasts = ForecastTable(engine, clock)
         self.goals = GoalTable(engine, clock)
         self.decisions = DecisionTable(engine, clock)
+        self.choices = ChoiceTable(engine, clock)
         self.actions = ActionTable(engine, clock)
         self.outcomes = OutcomeTable(engine, clock)
         self.facts = FactTable(engine, clock)

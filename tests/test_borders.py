@@ -68,6 +68,7 @@ SHARED_NAMES = {
     "history": "what was recorded, and its pages",
     "insights": "what was learned, for people",
     "ingest": "samples and events that come in",
+    "late_effects": "what is learned of effects that come late or add up, as it is told",
     "learned": "what was learned, as it is told",
     "objectives": "objectives as they are set and asked for",
     "outcomes": "outcomes as they are kept, asked for and shown",

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Protocol
 
+from handlers.support.top_consumers import ConsumerWatch
 from storage import Store
 from storage.records import Sample
 
@@ -98,13 +99,24 @@ class Worker:
 class Sampler:
     """Samples a source into the store; what cannot be written is kept and written later."""
 
-    def __init__(self, source: Source, store: Store, clock: Callable[[], datetime], interval_s: float) -> None:
-        self._source, self._store, self._clock = source, store, clock
+    def __init__(
+        self,
+        source: Source,
+        store: Store,
+        clock: Callable[[], datetime],
+        interval_s: float,
+        watch: ConsumerWatch | None = None,
+    ) -> None:
+        """Sample `source` every `interval_s`; `watch` notes who used most where a sample stands out."""
+        self._source, self._store, self._clock, self._watch = source, store, clock, watch
         self._unwritten: deque[Sequence[Sample]] = deque(maxlen=max(1, int(KEPT_S / interval_s)))
 
     def step(self) -> None:
         """Take one sample, then write it and all that waits, oldest first; raises where the store does."""
-        self._unwritten.append(self._source.sample(self._clock()))
+        samples = self._source.sample(self._clock())
+        self._unwritten.append(samples)
+        noted = self._watch.look(samples) if self._watch is not None else []
         while self._unwritten:
             self._store.samples.append(self._unwritten[0])
             self._unwritten.popleft()
+        self._store.consumers.append(noted)

@@ -84,6 +84,11 @@ def _add_what_was_done(router: APIRouter, pages: Pages) -> None:
         """Show sequences of actions step by step, what is declared for them, and what pairs add."""
         return pages.page(facade, "composed.html", told=queries.sequences.composed_plans(facade))
 
+    @router.get("/late-effects")
+    def late_effects(facade: FacadeDep) -> HTMLResponse:
+        """Show what was learned of effects that come late or add up, and where it would do otherwise."""
+        return pages.page(facade, "late.html", told=queries.late_effects.late_effects(facade))
+
     @router.get("/rollout")
     def rollout(facade: FacadeDep, q: Text = "", page: Number = 1) -> HTMLResponse:
         """Show how far each action may go, and what is missing for the next level."""

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property, partial
 
-from storage.records import Frame, Goal, beyond, labels_of
+from storage.events import TopConsumers, resource_of
+from storage.records import Frame, Goal, beyond, labels_of, metric_of
 from tasks.causes.components import component_of, graph_of, in_order, nested
+from tasks.causes.consumers import consumers_told, newest_on
 from tasks.causes.graph import DependencyGraph
 from tasks.causes.in_words import Incident, notes_on, recalled, similar, told
 from tasks.causes.moves import Moments, Spans
@@ -24,6 +26,7 @@ LATELY_STEPS = 12
 MOST_STEPS, MOST_SERIES = 600, 300
 REMEMBERED = timedelta(days=90)
 MOST_RUNS = 500
+NOTED_WITHIN = timedelta(minutes=30)
 _DEPLOYMENT = "deployment"
 
 
@@ -34,7 +37,8 @@ def with_causes(context: Context, goals: Sequence[Goal], frames: Sequence[Frame]
     """
     search = _Search(context, tuple(frames))
     return tuple(
-        explanation(f"the cause of {goal.description}", partial(search.explained, goal), goal) for goal in goals
+        search.with_consumers(explanation(f"the cause of {goal.description}", partial(search.explained, goal), goal))
+        for goal in goals
     )
 
 
@@ -76,6 +80,18 @@ class _Search:
             causes["similar"] = similar(ranking.causes[0].component, goal, self._past(goal))
             causes["sentence"] = f"{causes['sentence']} {recalled(causes['similar'])}".strip()
         return goal.model_copy(update={"because": {**goal.because, "causes": causes}})
+
+    def with_consumers(self, goal: Goal) -> Goal:
+        """Return a goal on a metric of this host with who used most of it when it last stood out, if that was noted."""
+        resource = resource_of(metric_of(goal.series)) if goal.series else None
+        noted = newest_on(self._noted, resource) if resource is not None else None
+        if noted is None:
+            return goal
+        return goal.model_copy(update={"because": {**goal.because, "top_consumers": consumers_told(noted)}})
+
+    @cached_property
+    def _noted(self) -> list[TopConsumers]:
+        return self.context.store.consumers.between(self.context.tick - NOTED_WITHIN, self.context.tick)
 
     @cached_property
     def _known(self) -> frozenset[str]:

@@ -12,12 +12,18 @@ from tasks.learn.knowledge import (
     planner_beliefs,
     realised_by_action,
 )
+from tasks.learn.late.advice import TRIED_SHARE, LateAdvice
+from tasks.learn.late.fitted_q import LateWord
+from tasks.learn.late_review import late_advice
 from tasks.learn.outcome_rows import observations
 from tasks.learn.pair_beliefs import PairBeliefs, Synergy
 from tasks.learn.reports.insights import insights
 
 __all__ = [
+    "TRIED_SHARE",
     "HierarchicalLearner",
+    "LateAdvice",
+    "LateWord",
     "LearnedBeliefs",
     "Learner",
     "Observation",
@@ -27,6 +33,7 @@ __all__ = [
     "beliefs_of_pairs",
     "choose",
     "insights",
+    "late_advice",
     "learned_strategies",
     "measured_changes",
     "observations",

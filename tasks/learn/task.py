@@ -10,6 +10,7 @@ from storage.records import Belief, stable_id
 from tasks.context import Context
 from tasks.learn.beliefs import HierarchicalLearner, Learner, Restored, replay, restore, unlearned
 from tasks.learn.knowledge import _recorded, learned_from
+from tasks.learn.late_review import review_late
 from tasks.learn.outcome_rows import OutcomeRow
 from tasks.learn.publish import has_moved, publish, review_levels, review_proposers
 from tasks.stage import stage
@@ -27,6 +28,7 @@ def learn(context: Context) -> Belief | None:
     """Take in the outcomes not learned from yet; return the new belief, or None where nothing was new."""
     if not context.settings.executor.enable_learning:
         return None
+    review_late(context)
     belief_before, count = context.store.outcomes.belief(), context.store.outcomes.target_count()
     if not count:
         return None

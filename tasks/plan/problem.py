@@ -28,7 +28,7 @@ from storage.records import (
 from tasks.drivers.responses import Response
 from tasks.drivers.settable_amounts import AmountStep
 from tasks.interventions.declared_facts import DeclaredFacts, declared_facts
-from tasks.learn import PairBeliefs
+from tasks.learn import LateAdvice, PairBeliefs
 
 
 class EffectBeliefs(Protocol):
@@ -151,7 +151,8 @@ class PlanProblem:
 
     Of budgets that objectives share, `used_minutes` holds by (budget, objective) the minutes broken in its window,
     `silent` the objectives of which nothing is heard, `given_up` those whose goal was closed unmet. What follows from
-    them is `weights`, by objective the factor of its severity, `cost_rooms`, and `shares`, what people are told.
+    them is `weights`, by objective the factor of its severity, `cost_rooms`, and `shares`, what people are told. `late`
+    is what was learned of effects that come late, None where nobody asks.
     """
 
     tick: datetime
@@ -192,6 +193,7 @@ class PlanProblem:
     weights: Mapping[str, float] = field(default_factory=dict)
     cost_rooms: tuple[CostRoom, ...] = ()
     shares: tuple[BudgetShares, ...] = ()
+    late: LateAdvice | None = None
     max_concurrent_goals: int = 3
     slot_s: float = 60.0
     n_slots: int = 20

@@ -43,6 +43,7 @@ from tasks.learn import (
     LearnedBeliefs,
     PairBeliefs,
     beliefs_of_pairs,
+    late_advice,
     learned_strategies,
     measured_changes,
     planner_beliefs,
@@ -54,6 +55,7 @@ from tasks.plan.composition import with_sequences
 from tasks.plan.flip_points import with_flip_points
 from tasks.plan.in_force import budgets_used, shares_budgets
 from tasks.plan.problem import Commitment, EffectBeliefs, PlanResult
+from tasks.plan.record.choices import choices_of
 from tasks.plan.record.holdout import abstentions
 from tasks.plan.shares.allocate import with_shares
 from tasks.plan.valuation.amounts import latency_of
@@ -92,6 +94,7 @@ def plan(context: Context, goals: tuple[GoalView, ...], outlook: Outlook) -> Pla
         if question.shares or store.facts.get(BUDGET_SHARES):
             store.facts.set(BUDGET_SHARES, question.shares)
         store.decisions.append(result.decisions, result.plans, context.cycle_id)
+        store.choices.append(choices_of(question, result.decisions))
         store.actions.append([*result.actions, *abstentions(question, result.decisions)], context.cycle_id)
         for dropped in result.dropped:
             store.actions.finish(_given_up(context, dropped.action_id, dropped.reason))
@@ -126,7 +129,7 @@ def problem(context: Context, goals: tuple[GoalView, ...], outlook: Outlook) -> 
         for view in goals
     }
     names = {candidate.action for offered in candidates.values() for candidate in offered}
-    off = dict(_far_off(goals, outlook.frames, known.paths, objectives))
+    spreads, off = _spreads(outlook), dict(_far_off(goals, outlook.frames, known.paths, objectives))
     used, beliefs = budgets_used(context, objectives), _beliefs(context, off)
     question = PlanProblem(
         tick=context.tick,
@@ -138,7 +141,7 @@ def problem(context: Context, goals: tuple[GoalView, ...], outlook: Outlook) -> 
         beliefs=beliefs,
         paths=known.paths,
         step_s={series: frame.step_s for frame in outlook.frames for series in frame.series},
-        series_sd=_spreads(outlook),
+        series_sd=spreads,
         off_usual_sd={goal_id: each.sd for goal_id, each in off.items()},
         usual={goal_id: each.usual for goal_id, each in off.items()},
         traits=context.actions,
@@ -173,6 +176,7 @@ def problem(context: Context, goals: tuple[GoalView, ...], outlook: Outlook) -> 
         used_minutes=used.minutes,
         silent=used.silent,
         given_up=used.given_up,
+        late=late_advice(context, goals, outlook.frames, spreads, recent),
     )
     return with_shares(_asking_where_lost(context, with_sequences(question)))
 

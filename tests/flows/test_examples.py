@@ -31,6 +31,7 @@ TOLD = {
         "No decision was logged here",
         "`objectives.load.bound`",
     ),
+    "late_effects.py": ("nothing, 0.15 h less broken later on", "It chooses: 0.1824 h less broken"),
     "mcp_agent.py": ("asks a foreact that knows nothing yet", "There is no open goal"),
     "out_of_depth.py": (
         "after 12 acts that helped: evidence 0.5 of 250",

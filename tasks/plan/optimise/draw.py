@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from storage.records import NOTHING, Autonomy, FloatArray, GoalView
+from tasks.learn import TRIED_SHARE, LateWord
 from tasks.plan.optimise.columns import Column
 from tasks.plan.problem import PlanProblem
 from tasks.plan.valuation.priors import effect_of
@@ -20,6 +21,7 @@ _CURIOSITY = 0.5
 _TRIAL_RATIO = 0.25
 _RARE = 0.1
 _GRID = 9
+_CLEAR = 1.645
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,8 @@ class Draw:
     """What was drawn for a goal: a column or None for nothing.
 
     `propensities` are by action name and sum to one, `options` names the variant that each action stood for in the draw
-    (its offer), `wanted` is what the valuation alone would have said.
+    (its offer), `wanted` is what the valuation alone would have said, `usual` what would be drawn from without `late`,
+    what was learned of effects that come late.
     """
 
     column: Column | None
@@ -35,6 +38,8 @@ class Draw:
     options: Mapping[str, str]
     wanted: str
     seed: int
+    usual: Mapping[str, float] = field(default_factory=dict)
+    late: LateWord | None = None
 
     @property
     def action(self) -> str:
@@ -72,7 +77,13 @@ def draw_for(
         tried = [name for name in others if _may_try(problem, valuer, options[name], best_action)]
         if tried and not _must_wait(problem, view, best_action):
             shares = _shares_won(problem, valuer, names, options, best_action, tried, seed)
-        shares = _with_floor(shares, problem.nothing_floor if view.goal.severity < _SEVERE else 0.0)
+            harmless = [name for name in tried if not _surely_harms(problem, view, options[name])]
+            shares = _with_tries(problem, shares, names, harmless)
+        shares = _with_floor(shares, _floor(problem, view, names))
+    usual = {name: float(share) for name, share in zip(names, shares, strict=True)}
+    late = problem.late.word(view.goal, usual) if problem.late is not None else None
+    if late is not None and problem.late is not None and problem.late.may_choose(view.goal):
+        shares = np.array([late.shares[name] for name in names])
     position = min(int(np.searchsorted(np.cumsum(shares), unit_of(seed), side="right")), len(names) - 1)
     drawn = names[position] if shares[position] > 0 else names[int(np.argmax(shares))]
     return Draw(
@@ -81,7 +92,29 @@ def draw_for(
         options={name: column.offer for name, column in options.items()},
         wanted=best_action,
         seed=seed,
+        usual=usual,
+        late=late,
     )
+
+
+def _floor(problem: PlanProblem, view: GoalView, names: Sequence[str]) -> float:
+    """Return how often nothing is done at least where something could be."""
+    if view.goal.severity >= _SEVERE or len(names) < 2:
+        return 0.0
+    return max(problem.nothing_floor, TRIED_SHARE if problem.late is not None and problem.late.tries else 0.0)
+
+
+def _surely_harms(problem: PlanProblem, view: GoalView, column: Column) -> bool:
+    mean, sd = effect_of(problem, column.candidate, view.goal)
+    return mean < -_CLEAR * sd
+
+
+def _with_tries(problem: PlanProblem, shares: FloatArray, names: Sequence[str], tried: Sequence[str]) -> FloatArray:
+    """Return shares in which each action that may be tried keeps one, where what comes late is learned to be done."""
+    if problem.late is None or not problem.late.tries:
+        return shares
+    least = np.array([TRIED_SHARE * (name in tried) for name in names])
+    return np.asarray(least + (1.0 - least.sum()) * shares) if least.sum() < 0.5 else shares
 
 
 def _must_wait(problem: PlanProblem, view: GoalView, best_action: str) -> bool:

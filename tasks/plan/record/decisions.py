@@ -11,6 +11,7 @@ from tasks.plan.optimise.draw import Draw
 from tasks.plan.optimise.round import Round
 from tasks.plan.problem import Dropped, PlanResult
 from tasks.plan.record.actions import decision_id, information_actions, plan_of, steps_of
+from tasks.plan.record.choices import late_choice, late_said
 from tasks.plan.record.explain import (
     contradictions,
     explain_act,
@@ -57,6 +58,7 @@ def decision_of(round_: Round, view: GoalView) -> Decision:
     column = round_.served_by.get(goal_id)
     draw = round_.draws[column.goal_id if column else goal_id]
     refused = [each for each in round_.blocked if each.goal_id == goal_id]
+    late = late_choice(round_.problem, view, draw)
     # What stands in the way of a goal's other columns is what was taken for the other goals.
     others = Allocation(round_.limits, (each for each in round_.taken.columns if goal_id not in each.serves))
     return Decision(
@@ -71,9 +73,11 @@ def decision_of(round_: Round, view: GoalView) -> Decision:
                 _explanation(round_, goal_id, draw, column, refused),
                 *contradictions(round_.problem, view),
                 *shared_amounts(round_.problem, view),
+                *late_said(late),
             ]
         ),
         seed=draw.seed,
+        late=late,
         blocked_by=(*reasons_of(refused), *_bound_by(round_, goal_id, column, others)),
     )
 

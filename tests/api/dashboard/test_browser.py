@@ -71,6 +71,7 @@ PAGES = (
     "/whatif",
     "/rollout",
     "/composed-plans",
+    "/late-effects",
     "/settings?all=true",
     "/audit?verify=true",
     "/backtests",
