@@ -128,7 +128,6 @@ def problem(context: Context, goals: tuple[GoalView, ...], outlook: Outlook) -> 
         view.goal.goal_id: _candidates(context, view, objectives.get(view.goal.objective or ""), goals)
         for view in goals
     }
-    names = {candidate.action for offered in candidates.values() for candidate in offered}
     spreads, off = _spreads(outlook), dict(_far_off(goals, outlook.frames, known.paths, objectives))
     used, beliefs = budgets_used(context, objectives), _beliefs(context, off)
     question = PlanProblem(
@@ -145,7 +144,7 @@ def problem(context: Context, goals: tuple[GoalView, ...], outlook: Outlook) -> 
         off_usual_sd={goal_id: each.sd for goal_id, each in off.items()},
         usual={goal_id: each.usual for goal_id, each in off.items()},
         traits=context.actions,
-        levels=_levels(context, goals, names),
+        levels=_levels(context, goals, candidates),
         advice=learned_strategies(context) if options.enable_learning else None,
         realised=realised(context) if options.enable_learning else {},
         changes=measured_changes(context) if options.enable_learning else {},
@@ -242,7 +241,9 @@ def _candidates(
     return on_cause(candidates, view.goal)
 
 
-def _levels(context: Context, goals: tuple[GoalView, ...], names: set[str]) -> dict[tuple[GoalType, str], Autonomy]:
+def _levels(
+    context: Context, goals: tuple[GoalView, ...], candidates: Mapping[str, tuple[Candidate, ...]]
+) -> dict[tuple[GoalType, str], Autonomy]:
     """Return the level of each pair; without autonomous mode nothing exceeds what a person must approve.
 
     But for what only reports: nobody needs to be asked for that.
@@ -258,7 +259,7 @@ def _levels(context: Context, goals: tuple[GoalView, ...], names: set[str]) -> d
             key=lambda level: level.rank,
         )
         for goal_type in metrics
-        for name in names
+        for name in {candidate.action for offered in candidates.values() for candidate in offered}
     }
 
 
