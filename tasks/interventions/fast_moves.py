@@ -30,6 +30,7 @@ LEAST_MOVE_SD = 2.0
 MOST_OFF_LINE = 0.06
 """How far off a straight line it may lie, as a root mean square of its whole move."""
 
+FEWEST_DAYS = 2
 BY_CLOCK, EITHER_SIDE = 0.5, 3
 """How much of the same move on an earlier day, so many steps sooner or later, makes it one that the clock brings."""
 
@@ -56,11 +57,11 @@ class Ramp:
 def ramp_in(values: FloatArray, season: int) -> Ramp | None:
     """Return the ramp at the end of a history (t,), NaN where missing; None where there is none.
 
-    `season` is a day in steps: what moves so every day is on none.
+    `season` is a day in steps: what moves so every day is on none, which two days tell at least.
     """
-    seen = values[np.isfinite(values)]
-    if len(values) <= LENGTHS[-1] or not np.isfinite(values[-1 - LENGTHS[-1] :]).all():
+    if not 1 < season <= len(values) / FEWEST_DAYS or not np.isfinite(values[-1 - LENGTHS[-1] :]).all():
         return None
+    seen = values[np.isfinite(values)]
     if np.abs(seen).max() > MOST_MAGNITUDE:
         return None
     usual, least = float(np.median(seen)), LEAST_MOVE_SD * float(np.std(seen))
@@ -111,8 +112,8 @@ def _off_line(values: FloatArray, length: int) -> float | None:
 
 def _comes_by_clock(values: FloatArray, length: int, season: int) -> bool:
     """Tell whether a history (t,) moved much the same way at this time of an earlier day."""
-    ends = len(values) - 1 - season * np.arange(1, len(values) // max(season, 1) + 1)
+    ends = len(values) - 1 - season * np.arange(1, len(values) // season + 1)
     ends = (ends[:, None] + np.arange(-EITHER_SIDE, EITHER_SIDE + 1)).ravel()
     ends = ends[ends >= length]
     moves = (values[ends] - values[ends - length]) / (values[-1] - values[-1 - length])
-    return season > 1 and bool((moves > BY_CLOCK).any())
+    return bool((moves > BY_CLOCK).any())

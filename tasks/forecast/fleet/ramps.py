@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from tasks.forecast.batch import Floats
-from tasks.interventions.fast_moves import FEWEST_TIMES, LEAST_SPEED, LENGTHS, Ramp, ramp_in
+from tasks.interventions.fast_moves import FEWEST_DAYS, FEWEST_TIMES, LEAST_SPEED, LENGTHS, Ramp, ramp_in
 
 DOUBT_STEPS = 3
 """After so many steps it goes on at all with an even chance."""
@@ -22,9 +22,12 @@ SQUARE_ROOT = 2**0.5
 
 
 def find_ramps(values: Floats, season: int) -> dict[int, Ramp]:
-    """Return the ramps that series (n, t), NaN where missing, are on, by row; `season` is a day in steps."""
+    """Return the ramps that series (n, t), NaN where missing, are on, by row; `season` is a day in steps.
+
+    In less than two days nobody knows what comes by the clock: recorded fleets that young went on less often than not.
+    """
     shortest = LENGTHS[-1]
-    if values.shape[1] <= (FEWEST_TIMES + 1) * shortest:
+    if values.shape[1] < max(FEWEST_DAYS * season, (FEWEST_TIMES + 1) * shortest):
         return {}
     with np.errstate(invalid="ignore"):
         moves = np.abs(values[:, -1] - values[:, -1 - shortest])

@@ -67,6 +67,11 @@ def test_what_holds_no_history_is_on_no_ramp(values: Floats) -> None:
     assert not find_ramps(values, DAY)
 
 
+def test_in_less_than_two_days_nothing_is_on_a_ramp() -> None:
+    assert find_ramps(climbing(30)[:, -2 * DAY :], DAY)
+    assert not find_ramps(climbing(30)[:, -2 * DAY + 1 :], DAY)
+
+
 def test_a_gap_or_a_bend_ends_it() -> None:
     gap, bend = climbing(12), climbing(12)
     gap[0, -3] = np.nan
