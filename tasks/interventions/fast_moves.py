@@ -17,6 +17,7 @@ NEWEST_STEPS = 12
 MOST_RECENT_STEPS = 24
 """What went fast over as many steps at most is still under way."""
 
+NOW_STEPS = 3
 MOST_AT_ONCE = 0.5
 """Of the newest move: what goes farther in one step has jumped."""
 
@@ -81,7 +82,7 @@ def ramp_in(values: FloatArray, season: int) -> Ramp | None:
 def rate_under_way(values: FloatArray) -> float:
     """Return by how much a step a history (t,), NaN where missing, moves just now, if that is far beyond the usual.
 
-    A jump is no move that is under way.
+    A jump is no move that is under way, and what slows down is as fast as its newest steps are.
     """
     newest = np.diff(values[-1 - LENGTHS[-1] :])
     if len(newest) < LENGTHS[-1] or not np.isfinite(newest).all():
@@ -90,7 +91,8 @@ def rate_under_way(values: FloatArray) -> float:
         return 0.0
     least = LEAST_MOVE_SD * float(np.nanstd(values))
     is_fast = any(_is_fast(values, length, least) for length in LENGTHS if length <= MOST_RECENT_STEPS)
-    return float(newest.mean()) if is_fast else 0.0
+    rate = float(np.median(newest[-NOW_STEPS:]))
+    return rate if is_fast and rate * newest.sum() > 0 else 0.0
 
 
 def _is_fast(values: FloatArray, length: int, least: float) -> bool:

@@ -181,5 +181,5 @@ def test_joint_errors_of_the_ledger_are_kept_for_objectives(tmp_path: Path) -> N
     assert blocks.series == ("load0", "load1", "load2")
     assert blocks.errors.shape[1:] == (3, 3)
     assert len(blocks.errors) >= 30
-    assert "of 500 futures" in outlook.state.reason
+    assert "of 500 simulated futures" in outlook.state.reason
     assert sum(outlook.state.probabilities.values()) == pytest.approx(1)
