@@ -32,8 +32,8 @@ MOST_OFF_LINE = 0.06
 """How far off a straight line it may lie, as a root mean square of its whole move."""
 
 FEWEST_DAYS = 2
-BY_CLOCK, EITHER_SIDE = 0.5, 3
-"""How much of the same move on an earlier day, so many steps sooner or later, makes it one that the clock brings."""
+BY_CLOCK, QUARTERS_A_DAY = 0.5, 96
+"""How much of the same move on an earlier day, a quarter of an hour sooner or later, makes the clock what brings it."""
 
 MOST_MAGNITUDE = 1e15
 """Beyond it nothing is told from rounding."""
@@ -115,7 +115,8 @@ def _off_line(values: FloatArray, length: int) -> float | None:
 def _comes_by_clock(values: FloatArray, length: int, season: int) -> bool:
     """Tell whether a history (t,) moved much the same way at this time of an earlier day."""
     ends = len(values) - 1 - season * np.arange(1, len(values) // season + 1)
-    ends = (ends[:, None] + np.arange(-EITHER_SIDE, EITHER_SIDE + 1)).ravel()
-    ends = ends[ends >= length]
+    reach = season // QUARTERS_A_DAY
+    ends = (ends[:, None] + np.arange(-reach, reach + 1)).ravel()
+    ends = ends[(ends >= length) & (ends < len(values) - length)]
     moves = (values[ends] - values[ends - length]) / (values[-1] - values[-1 - length])
     return bool((moves > BY_CLOCK).any())

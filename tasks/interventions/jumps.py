@@ -26,11 +26,6 @@ class Jump(NamedTuple):
     sd: float
     age_steps: int
 
-    @property
-    def size_sd(self) -> float:
-        """Return how far that is in standard deviations of all that was seen."""
-        return self.size / self.sd
-
 
 class OffUsual(NamedTuple):
     """How far a metric stands off its `usual` level, or soon will: `sd` are standard deviations, positive upward."""

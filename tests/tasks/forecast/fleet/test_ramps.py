@@ -72,6 +72,11 @@ def test_in_less_than_two_days_nothing_is_on_a_ramp() -> None:
     assert not find_ramps(climbing(30)[:, -2 * DAY + 1 :], DAY)
 
 
+@pytest.mark.parametrize("season", [1, 2, 3, 24, 96, 500])
+def test_a_day_may_have_any_number_of_steps(season: int) -> None:
+    assert set(find_ramps(climbing(30), season)) == ({0} if season > 1 else set())
+
+
 def test_a_gap_or_a_bend_ends_it() -> None:
     gap, bend = climbing(12), climbing(12)
     gap[0, -3] = np.nan
