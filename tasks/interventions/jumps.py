@@ -19,11 +19,10 @@ UNHEARD_OF = 2 / 3
 
 
 class Jump(NamedTuple):
-    """How far a metric stands off its `usual` level, in its unit, in its `sd`, and for how many steps."""
+    """How far a metric stands off its `usual` level, in its unit, and for how many steps."""
 
     usual: float
     size: float
-    sd: float
     age_steps: int
 
 
@@ -52,7 +51,7 @@ def jump_in(values: FloatArray) -> Jump | None:
     found = _excursion(values)
     if found is None or not is_jump(found.seen, found.begun, found.size):
         return None
-    return Jump(found.usual, found.size, found.sd, len(found.seen) - found.begun)
+    return Jump(found.usual, found.size, len(found.seen) - found.begun)
 
 
 def off_usual(values: FloatArray, ahead: FloatArray, season: int) -> OffUsual | None:
