@@ -21,11 +21,12 @@ from storage.records import (
     FloatArray,
     Objective,
 )
+from tasks.excess import excess_of
 from tasks.plan import PlanProblem, Realised, make_plans
 from tasks.plan.optimise.round import prepare
 from tasks.plan.optimise.solve import solve_greedy, solve_milp, utility
 from tasks.plan.planning import plannable
-from tasks.plan.valuation.risk import excess_of, losses_of, ramps_of
+from tasks.plan.valuation.risk import losses_of, ramps_of
 from tests.tasks.plan.worlds import KnownEffects, crowd, goal_of, problem_of
 
 BAR_MS = 100.0

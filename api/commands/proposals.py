@@ -278,7 +278,7 @@ def _action(
         side=goal.side,
         guards=objective.guards if objective is not None and not handler.informs_only else (),
         horizon_s=handler.latency_s + handler.measured_for_s(options.measure_horizon_seconds),
-        least_horizon_s=handler.latency_s + options.measure_horizon_seconds if handler.may_be_cut else None,
+        least_horizon_s=handler.cut_after_s(handler.latency_s, options.measure_horizon_seconds),
         priority=goal.priority,
         bound=goal.bound,
         forecast_cycle_id=facade.store.forecasts.latest_cycle() or "",

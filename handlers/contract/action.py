@@ -257,6 +257,10 @@ class ActionHandler(ActionTraits):
         """Tell whether the next act on the same metric ends its measurement: nobody says how long it works."""
         return self.duration_s is None and self.sets is None
 
+    def cut_after_s(self, latency_s: float, least_s: float) -> float | None:
+        """Return how long after an act the next one may end its measurement, for a latency; None where none does."""
+        return latency_s + least_s if self.may_be_cut else None
+
     def run(self, params: Params, context: ActionContext) -> ActionResult:
         """Act; whatever goes wrong inside is a failed result. In a dry run nothing is touched.
 

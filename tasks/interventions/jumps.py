@@ -65,8 +65,7 @@ def off_usual(values: FloatArray, ahead: FloatArray, season: int) -> OffUsual | 
     ramp = ramp_in(values, season) if len(ahead) else None
     if ramp is None or ramp.rest is not None:
         return None
-    seen = values[np.isfinite(values)]
-    usual, sd = float(np.median(seen)), float(np.std(seen))
+    usual, sd = _usual(values[np.isfinite(values)])
     size = float(np.mean(ahead)) - usual
     return OffUsual(usual, size / sd) if size * ramp.rate > 0 and abs(size) > FAR_SD * sd else None
 
@@ -81,12 +80,17 @@ def _excursion(values: FloatArray) -> _Excursion | None:
     seen = values[np.isfinite(values)]
     if len(seen) <= 2 * JUMP_STEPS:
         return None
-    usual, sd = float(np.median(seen)), float(np.std(seen))
+    usual, sd = _usual(seen)
     size = float(np.median(seen[-NEWEST_STEPS:])) - usual
     if not abs(size) > FAR_SD * sd > 0:
         return None
     begun = int(np.flatnonzero((seen - usual) / size < 1 / 2)[-1]) + 1
     return _Excursion(seen, usual, size, sd, begun) if begun < len(seen) else None
+
+
+def _usual(seen: FloatArray) -> tuple[float, float]:
+    """Return the usual level of values (n,) and their standard deviation."""
+    return float(np.median(seen)), float(np.std(seen))
 
 
 def is_jump(values: FloatArray, step: int, size: float) -> bool:

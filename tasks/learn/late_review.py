@@ -13,6 +13,7 @@ from storage.decisions import LoggedChoice
 from storage.facts import LATE_POLICIES, LateStanding
 from storage.records import FloatArray, Frame, Goal, GoalType, GoalView
 from tasks.context import Context
+from tasks.excess import excess_of
 from tasks.learn.late.admission import judge_late, look_due
 from tasks.learn.late.advice import LateAdvice
 from tasks.learn.late.choice_log import LateState, log_of
@@ -79,7 +80,7 @@ def _excess(goal: Goal, values: Mapping[str, float], sd: Mapping[str, float]) ->
     value, spread = values.get(goal.series or ""), sd.get(goal.series or "", 0.0)
     if value is None or goal.bound is None or not spread > 0:
         return None
-    away = (value - goal.bound if goal.side == "below" else goal.bound - value) / spread
+    away = float(excess_of(np.asarray(value), goal.bound, goal.side, spread))
     return away if isfinite(away) else None
 
 

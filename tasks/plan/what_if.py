@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from storage.records import Candidate, FloatArray, Forecast, GoalView, Objective
+from tasks.excess import excess_of
 from tasks.forecast import STORED_LEVELS
 from tasks.plan.problem import PlanProblem
 from tasks.plan.valuation.amounts import amount_of
 from tasks.plan.valuation.fan import fan_with
 from tasks.plan.valuation.priors import declared_change, effect_of
-from tasks.plan.valuation.risk import deviates_of, excess_of, ramps_of
+from tasks.plan.valuation.risk import deviates_of, ramps_of
 from tasks.plan.valuation.side_effects import believed_change
 from tasks.plan.valuation.value import Valuer, futures_of, metric_paths, steps_in
 

@@ -29,7 +29,7 @@ from tasks.interventions.fast_moves import Ramp
 
 BLOCK_SERIES = 128
 ROUNDING = 2.0**-20
-GOLDEN = (5**0.5 - 1) / 2
+GOLDEN, SQUARE_ROOT = (5**0.5 - 1) / 2, 2**0.5
 NO_SEASONS: Mapping[int, Ints] = MappingProxyType({})
 MIXED_LEVELS = (0.01, *LEVELS, 0.99)
 PathsAndQuantiles = tuple[Float32s, Float32s]
@@ -79,10 +79,10 @@ def forecast_chunk(values: Floats, state: FleetState, changed_at: Ints | None = 
 
 def _going_on(batch: ForecastBatch, state: FleetState, ramps: Mapping[int, Ramp]) -> ForecastBatch:
     """Let series on a ramp follow it for a while."""
-    warnings = list(batch.warnings)
+    warnings, count = list(batch.warnings), state.path_count
     for row, ramp in ramps.items():
         if batch.refusals[row] is None:
-            mixed = mixed_with_ramp(ramp, batch.paths_of(row), _turns(state.path_count))
+            mixed = mixed_with_ramp(ramp, batch.paths_of(row), _turns(count), _turns(count, SQUARE_ROOT))
             mixed = np.maximum(mixed, 0.0) if ramp.is_never_negative else mixed
             _replace_paths(batch, row, mixed, state)
             warnings[row] = (*warnings[row], told_of_ramp(ramp))
@@ -145,9 +145,9 @@ def _with_undecided(batch: ForecastBatch, values: Floats, state: FleetState, shi
     return batch
 
 
-def _turns(count: int) -> Floats:
+def _turns(count: int, each: float = GOLDEN) -> Floats:
     """Chances (count,), evenly spread and in no order, below which each path is on the new level: the same for all."""
-    return np.asarray((np.arange(count) * GOLDEN + 0.5 / count) % 1.0)
+    return np.asarray((np.arange(count) * each + 0.5 / count) % 1.0)
 
 
 def _forecast_rows(values: Floats, state: FleetState, other_seasons: Mapping[int, Ints] = NO_SEASONS) -> ForecastBatch:

@@ -17,9 +17,6 @@ DOUBT_STEPS = 3
 GLANCE = 8
 """Every so many moves are looked at first; what is not half as fast by these is looked at no closer."""
 
-SQUARE_ROOT = 2**0.5
-"""Whole multiples of it, less what is before the point, are spread evenly and in no order."""
-
 
 def find_ramps(values: Floats, season: int) -> dict[int, Ramp]:
     """Return the ramps that series (n, t), NaN where missing, are on, by row; `season` is a day in steps.
@@ -38,10 +35,10 @@ def find_ramps(values: Floats, season: int) -> dict[int, Ramp]:
     return {row: ramp for row in fast.tolist() if (ramp := ramp_in(values[row], season)) is not None}
 
 
-def mixed_with_ramp(ramp: Ramp, paths: Floats, chances: Floats) -> Floats:
+def mixed_with_ramp(ramp: Ramp, paths: Floats, chances: Floats, others: Floats) -> Floats:
     """Return paths (s, h) of which the share that the ramp's age speaks for follows it, the others as they are.
 
-    `chances` (s,), spread evenly over (0, 1), say which do, and for how long each.
+    `chances` (s,), spread evenly over (0, 1), say which do, and for how long each, `others` (s,) how far off the line.
     """
     # Imported late: the facade and the command line show forecasts, and make none.
     from scipy.special import ndtri
@@ -52,8 +49,7 @@ def mixed_with_ramp(ramp: Ramp, paths: Floats, chances: Floats) -> Floats:
     reached = ramp.last + ramp.rate * np.minimum(np.arange(1, paths.shape[1] + 1), goes_on[:, None])
     if ramp.rest is not None:
         reached = np.maximum(reached, ramp.rest) if ramp.rate < 0 else np.minimum(reached, ramp.rest)
-    beside = ndtri((np.arange(len(paths)) * SQUARE_ROOT + 0.5 / len(paths)) % 1.0)
-    return np.where((chances < share)[:, None], reached + ramp.scatter * beside[:, None], paths)
+    return np.where((chances < share)[:, None], reached + ramp.scatter * ndtri(others)[:, None], paths)
 
 
 def told_of_ramp(ramp: Ramp) -> str:

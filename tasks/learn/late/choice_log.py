@@ -11,9 +11,9 @@ import numpy as np
 
 from storage.decisions import LoggedChoice
 from storage.records import NOTHING, FloatArray, IntArray
+from tasks.excess import AT_BOUND, SLOPE, excess_of
 
 EXCESS_LIMITS_SD = (-2.0, 4.0)
-_AT_BOUND, _SLOPE = 0.5, 0.25
 
 
 @dataclass(frozen=True)
@@ -87,9 +87,9 @@ def losses_of_values(values: FloatArray, choice: LoggedChoice) -> FloatArray:
 
     `values` are (n_steps,); NaN where nothing was recorded. Of severity 1 at most 1.
     """
-    excess = (values - choice.bound if choice.side == "below" else choice.bound - values) / choice.sd
+    excess = excess_of(values, choice.bound, choice.side, choice.sd)
     with np.errstate(invalid="ignore"):
-        loss = np.where(excess > 0, np.minimum(_AT_BOUND + _SLOPE * excess, 1.0), 0.0)
+        loss = np.where(excess > 0, np.minimum(AT_BOUND + SLOPE * excess, 1.0), 0.0)
     return np.asarray(np.where(np.isfinite(values), choice.severity * loss, np.nan))
 
 

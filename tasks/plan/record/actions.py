@@ -53,7 +53,7 @@ def action_of(
         side=goal.side,
         guards=objective.guards if objective and not problem.traits_of(candidate.action).informs_only else (),
         horizon_s=measured_for_s(problem, candidate),
-        least_horizon_s=least_measured_s(problem, candidate),
+        least_horizon_s=problem.traits_of(candidate.action).cut_after_s(candidate.latency_s, problem.settle_s),
         propensity=propensity,
         priority=goal.priority,
         bound=goal.bound,
@@ -97,12 +97,6 @@ def steps_of(
 def measured_for_s(problem: PlanProblem, candidate: Candidate) -> float:
     """Return how long after it an act is measured: from when it works, as long as it works or two hours of that."""
     return candidate.latency_s + problem.traits_of(candidate.action).measured_for_s(problem.settle_s)
-
-
-def least_measured_s(problem: PlanProblem, candidate: Candidate) -> float | None:
-    """Return after how long the next act on its metric may end an act's measurement; None where none does."""
-    is_cut = problem.traits_of(candidate.action).may_be_cut
-    return candidate.latency_s + problem.settle_s if is_cut else None
 
 
 def _is_aimed(problem: PlanProblem, view: GoalView, candidate: Candidate) -> bool:

@@ -11,11 +11,11 @@ from typing import NamedTuple
 import numpy as np
 
 from storage.records import GoalView, Objective
+from tasks.excess import excess_of
 from tasks.plan.optimise.clearing import Claim
 from tasks.plan.optimise.columns import Column
 from tasks.plan.optimise.round import Round
 from tasks.plan.problem import PlanProblem
-from tasks.plan.valuation.risk import excess_of
 from tasks.plan.valuation.running_cost import cost_after, priced_amount
 from tasks.plan.valuation.value import futures_of, steps_in
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from storage.records import BoolArray, FloatArray
 from tasks.drivers.responses import Response
-from tasks.plan.valuation.risk import Side, excess_of
+from tasks.excess import Side, excess_of
 
 _TAIL = 0.1
 _MEAN_SHARE = 0.8

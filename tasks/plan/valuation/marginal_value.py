@@ -17,9 +17,9 @@ from tasks.drivers.amount_steps import Move
 from tasks.drivers.fitting import row_of
 from tasks.drivers.responses import on_grid
 from tasks.drivers.settable_amounts import AmountsNow, AmountStep, unit_cost_of
+from tasks.excess import excess_of
 from tasks.plan.valuation.amount_backlog import few_of
 from tasks.plan.valuation.amount_schedule import losses_of_metric, risk_over_paths
-from tasks.plan.valuation.risk import excess_of
 
 Steps = tuple[tuple[float, float], ...]
 """(amount, value) in turn: so much more is worth so much more an hour."""

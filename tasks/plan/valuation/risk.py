@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 
 from storage.records import FloatArray
+from tasks.excess import AT_BOUND, FAR_SD, SLOPE
 
-Side = Literal["below", "above"]
 MAX_STEPS = 48
-_AT_BOUND, _FAR_SD = 0.5, 2.0
-SLOPE = _AT_BOUND / _FAR_SD
 _TAIL = 0.1
 _MEAN_SHARE = 0.8
-
-
-def excess_of(values: FloatArray, bound: float, side: Side, sd: float) -> FloatArray:
-    """Return how far values lie beyond a bound, in standard deviations; negative where they keep it."""
-    return np.asarray(((values - bound) if side == "below" else (bound - values)) / sd, dtype=float)
 
 
 def slope_of(excess: FloatArray) -> float:
@@ -27,7 +18,7 @@ def slope_of(excess: FloatArray) -> float:
     So it counts how far something that is broken beyond all measure is brought back.
     """
     beyond = excess[excess > 0]
-    return _AT_BOUND / max(_FAR_SD, float(beyond.mean())) if beyond.size else SLOPE
+    return AT_BOUND / max(FAR_SD, float(beyond.mean())) if beyond.size else SLOPE
 
 
 def losses_of(excess: FloatArray, slope: float = SLOPE) -> FloatArray:
@@ -35,7 +26,7 @@ def losses_of(excess: FloatArray, slope: float = SLOPE) -> FloatArray:
 
     `excess` is (..., n_paths, n_steps). Just beyond weighs a half, and each sd more adds `slope`, up to one.
     """
-    return np.asarray(_summed(_AT_BOUND + slope * excess) / excess.shape[-1])
+    return np.asarray(_summed(AT_BOUND + slope * excess) / excess.shape[-1])
 
 
 def risk_of(excess: FloatArray, slope: float = SLOPE) -> FloatArray:
@@ -60,13 +51,13 @@ def risk_after(
     weights = (-slope * effects)[None, :, None] * ramps[:, None, could_break]
     if beside is not None:
         weights -= slope * beside[:, None, could_break]
-    weights += _AT_BOUND + slope * excess[:, could_break]
+    weights += AT_BOUND + slope * excess[:, could_break]
     return _risk_of_losses(_summed(weights) / excess.shape[1])
 
 
 def _summed(weights: FloatArray) -> FloatArray:
     np.minimum(weights, 1.0, out=weights)
-    np.copyto(weights, 0.0, where=~(weights > _AT_BOUND))
+    np.copyto(weights, 0.0, where=~(weights > AT_BOUND))
     return np.asarray(weights.sum(axis=-1), dtype=float)
 
 

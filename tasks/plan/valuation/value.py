@@ -10,21 +10,11 @@ import numpy as np
 
 from storage.records import Autonomy, Candidate, FloatArray, GoalView, Objective
 from tasks.drivers.responses import on_grid
+from tasks.excess import SLOPE, Side, excess_of
 from tasks.plan.problem import PlanProblem, Realised
 from tasks.plan.valuation.amounts import amount_of, amount_values
 from tasks.plan.valuation.priors import effect_of
-from tasks.plan.valuation.risk import (
-    MAX_STEPS,
-    SLOPE,
-    Side,
-    deviates_of,
-    excess_of,
-    ramps_of,
-    risk_after,
-    risk_of,
-    slope_of,
-    thin,
-)
+from tasks.plan.valuation.risk import MAX_STEPS, deviates_of, ramps_of, risk_after, risk_of, slope_of, thin
 from tasks.plan.valuation.side_effects import harms_of, times
 from tasks.plan.valuation.stepped_amounts import gain_of, step_for
 
