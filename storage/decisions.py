@@ -12,9 +12,10 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from storage.engine.protocol import Engine
-from storage.records import Column, Decision, GoalType, InColumn, Moment, Plan, Record
+from storage.records import NOTHING, Column, Decision, GoalType, InColumn, Moment, Plan, Record
 from storage.table import Clock, RecordTable
 
+_ACTS = f"body->'chosen'->>'action' <> '{NOTHING}'"
 _OF_GOAL = "WHERE goal_id = $goal_id ORDER BY recorded_at DESC LIMIT $limit"
 
 
@@ -57,9 +58,9 @@ class DecisionTable:
         """Return the newest decisions, newest first."""
         return self._decisions.select("ORDER BY recorded_at DESC LIMIT $limit", {"limit": limit})
 
-    def page(self, text: str, limit: int, offset: int = 0) -> tuple[list[Decision], int]:
-        """Return some of the decisions that contain a text, newest first, and how many do."""
-        return self._decisions.page(text, "recorded_at DESC, decision_id", limit, offset)
+    def page(self, text: str, limit: int, offset: int = 0, is_act: bool = False) -> tuple[list[Decision], int]:
+        """Return some of the decisions that contain a text, newest first, and how many do; all, or those to act."""
+        return self._decisions.page(text, "recorded_at DESC, decision_id", limit, offset, _ACTS if is_act else "TRUE")
 
     def count_plans(self) -> int:
         """Count all plans."""

@@ -94,8 +94,9 @@ def _add_what_was_done(router: APIRouter, pages: Pages) -> None:
         """Show how far each action may go, and what is missing for the next level."""
         told = queries.rollout.rollout(facade)
         pairs = [each for each in told.pairs if _contains(q, each.action, each.goal_type or "")]
-        rows = cut(pairs, page, "/rollout", (("q", q),))
-        return pages.page(facade, "rollout.html", page=rows, q=q, note=told.note, levels=list(Autonomy))
+        rows = cut([each for each in pairs if each.goal_type], page, "/rollout", (("q", q),))
+        unused = [each for each in pairs if not each.goal_type]
+        return pages.page(facade, "rollout.html", page=rows, q=q, unused=unused, note=told.note, levels=list(Autonomy))
 
     @router.get("/learning")
     def learning(facade: FacadeDep) -> HTMLResponse:
@@ -105,10 +106,12 @@ def _add_what_was_done(router: APIRouter, pages: Pages) -> None:
         return pages.page(facade, "learning.html", insights=learned, pairs=pairs[:MOST_PAIRS])
 
     @router.get("/decisions")
-    def decisions(facade: FacadeDep, q: Text = "", page: Number = 1) -> HTMLResponse:
-        """List what was decided, newest first."""
-        rows = found(facade.store.decisions.page, q, page, "/decisions")
-        return pages.page(facade, "decisions.html", page=rows, q=q)
+    def decisions(facade: FacadeDep, q: Text = "", chosen: Text = "", page: Number = 1) -> HTMLResponse:
+        """List what was decided, newest first; with `chosen` = "act" only where something was to be done."""
+        rows, total = facade.store.decisions.page(q.strip(), ROWS_A_PAGE, offset_of(page), is_act=chosen == "act")
+        asked = (("q", q), ("chosen", chosen))
+        shown = PageOfRows(rows, total, page, "/decisions", asked)
+        return pages.page(facade, "decisions.html", page=shown, q=q, chosen=chosen)
 
     @router.get("/outcomes")
     def outcomes(facade: FacadeDep, q: Text = "", page: Number = 1) -> HTMLResponse:

@@ -13,11 +13,12 @@ from api.dashboard.drawing import Box, Scale, drawing, element, nice_step, title
 from api.dashboard.formatting import value
 from storage.records import FloatArray
 
-WIDTH, HEIGHT = 1080.0, 220.0
+WIDE, NARROW = 1080.0, 340.0
+HEIGHT = 220.0
 LEFT, RIGHT, TOP, BOTTOM, LANE = 64.0, 10.0, 10.0, 22.0, 34.0
-BOX = Box(LEFT, WIDTH - RIGHT, TOP, HEIGHT - BOTTOM - LANE)
-COLUMNS = 540
-MOST_TICKS = 8
+COLUMN, TICK = 2.0, 120.0
+"""The width of a column of values, and the least from one moment named to the next."""
+
 _TICKS_S = (60, 300, 900, 3_600, 3 * 3_600, 6 * 3_600, 12 * 3_600, 86_400, 2 * 86_400, 7 * 86_400, 30 * 86_400)
 
 
@@ -53,9 +54,9 @@ class Timeline:
     acts: tuple[Mark, ...] = ()
 
 
-def timeline(lines: Timeline, label: str) -> Markup:
+def timeline(lines: Timeline, label: str, width: float = WIDE) -> Markup:
     """Draw a stretch of history; below the values lie goals (triangles) and acts (bars), each with its words."""
-    scale = _scale(lines)
+    scale = _scale(lines, Box(LEFT, width - RIGHT, TOP, HEIGHT - BOTTOM - LANE))
     parts = [
         *_axes(scale, lines),
         *_stretches(scale, lines.stretches),
@@ -63,10 +64,10 @@ def timeline(lines: Timeline, label: str) -> Markup:
         *_bound(scale, lines),
         *_marks(scale, lines),
     ]
-    return drawing("chart", WIDTH, HEIGHT, label, parts)
+    return drawing("chart", width, HEIGHT, label, parts)
 
 
-def _scale(lines: Timeline) -> Scale:
+def _scale(lines: Timeline, box: Box) -> Scale:
     seen = lines.values[np.isfinite(lines.values)]
     bottom, top = (float(seen.min()), float(seen.max())) if seen.size else (0.0, 1.0)
     if lines.bound is not None and bottom - (top - bottom) <= lines.bound <= top + (top - bottom):
@@ -74,38 +75,38 @@ def _scale(lines: Timeline) -> Scale:
     pad = 0.06 * (top - bottom) or max(abs(top), 1.0) * 0.05
     start_s = float(lines.moments_s.min()) if lines.moments_s.size else 0.0
     end_s = float(lines.moments_s.max()) if lines.moments_s.size else 1.0
-    return Scale(start_s, max(end_s, start_s + 1), bottom - pad, top + pad, BOX)
+    return Scale(start_s, max(end_s, start_s + 1), bottom - pad, top + pad, box)
 
 
 def _axes(scale: Scale, lines: Timeline) -> Iterable[Markup]:
-    step = nice_step((scale.top - scale.bottom) / 4)
+    right, step = scale.box.right, nice_step((scale.top - scale.bottom) / 4)
     for amount in np.arange(np.ceil(scale.bottom / step) * step, scale.top, step):
         y = scale.y(float(amount))
-        yield element("line", class_="grid", x1=LEFT, y1=y, x2=WIDTH - RIGHT, y2=y)
+        yield element("line", class_="grid", x1=LEFT, y1=y, x2=right, y2=y)
         text = value(float(amount), lines.unit)
         yield element("text", text, class_="tick", x=LEFT - 6, y=y + 3.5, text_anchor="end")
-    span_s = scale.end_s - scale.start_s
-    tick_s = next((each for each in _TICKS_S if span_s / each <= MOST_TICKS), _TICKS_S[-1])
+    span_s, most = scale.end_s - scale.start_s, (right - LEFT) / TICK
+    tick_s = next((each for each in _TICKS_S if span_s / each <= most), _TICKS_S[-1])
     for moment_s in np.arange(np.ceil(scale.start_s / tick_s) * tick_s, scale.end_s, tick_s):
         moment, x = datetime.fromtimestamp(float(moment_s), UTC), scale.x(float(moment_s))
         text = f"{moment:%d %b}" if tick_s >= 86_400 else f"{moment:%d %b %H:%M}"
         yield element("line", class_="grid", x1=x, y1=TOP, x2=x, y2=HEIGHT - BOTTOM)
-        anchor = "end" if x > WIDTH - LEFT else "middle"
+        anchor = "end" if x > right + RIGHT - TICK / 2 else "middle"
         yield element("text", text, class_="tick", x=x, y=HEIGHT - 6, text_anchor=anchor)
 
 
 def _envelope(scale: Scale, lines: Timeline) -> Markup:
     """Draw the values: least and greatest of each column, so that no spike is lost however long the history."""
-    columns = np.minimum(
-        ((lines.moments_s - scale.start_s) / (scale.end_s - scale.start_s) * COLUMNS).astype(int), COLUMNS - 1
-    )
+    count = int((scale.box.right - LEFT) / COLUMN)
+    share = (lines.moments_s - scale.start_s) / (scale.end_s - scale.start_s)
+    columns = np.minimum((share * count).astype(int), count - 1)
     commands, is_pen_down, last = [], False, -1
     finite = np.isfinite(lines.values)
     for column in np.unique(columns[finite]):
         inside = finite & (columns == column)
         x = scale.x(float(lines.moments_s[inside].mean()))
         values = lines.values[inside]
-        is_pen_down = is_pen_down and column - last <= max(2, COLUMNS // max(1, int(finite.sum())) * 3)
+        is_pen_down = is_pen_down and column - last <= max(2, count // max(1, int(finite.sum())) * 3)
         ends = [float(values.min()), float(values.max())] if len(values) > 1 else [float(values[0])]
         for amount in ends:
             commands.append(f"{'L' if is_pen_down else 'M'}{x:.1f},{scale.y(amount):.1f}")
@@ -117,7 +118,7 @@ def _envelope(scale: Scale, lines: Timeline) -> Markup:
 def _bound(scale: Scale, lines: Timeline) -> Iterable[Markup]:
     if lines.bound is not None and scale.bottom <= lines.bound <= scale.top:
         y = scale.y(lines.bound)
-        line = element("line", class_="bound", x1=LEFT, y1=y, x2=WIDTH - RIGHT, y2=y)
+        line = element("line", class_="bound", x1=LEFT, y1=y, x2=scale.box.right, y2=y)
         yield element("g", line, element("title", f"bound: {value(lines.bound, lines.unit)}"))
 
 

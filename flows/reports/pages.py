@@ -17,7 +17,7 @@ from markupsafe import Markup
 from api import dashboard
 from api.dashboard import charts, formatting
 from api.dashboard.drawing import style_of_pages
-from api.dashboard.timeline import Mark, Stretch, Timeline, timeline
+from api.dashboard.timeline import NARROW, Mark, Stretch, Timeline, timeline
 from flows.reports.episodes import Episode
 from flows.reports.results import BacktestReport, Comparison, SimulationReport
 from settings import VERSION
@@ -35,11 +35,12 @@ _TONES = {"foretold": "warn", "late": "bad", "missed": "bad"}
 
 @dataclass(frozen=True)
 class MetricDrawing:
-    """A metric over the whole time, under the objective that it has."""
+    """A metric over the whole time, under the objective that it has, for a wide screen and for a narrow one."""
 
     title: str
     caption: str
     svg: Markup
+    narrow_svg: Markup
 
 
 def write_page(report: Report, file: Path, objectives: Sequence[Objective] = ()) -> Path:
@@ -130,7 +131,8 @@ def _drawing(
         goals=tuple(_goal_mark(view, alarms, own) for view in goals),
         acts=tuple(_act_marks(report, info.series)),
     )
-    return MetricDrawing(f"{objective.name}: {info.series}", _caption(goals, own), timeline(lines, info.series))
+    drawn = timeline(lines, info.series), timeline(lines, info.series, NARROW)
+    return MetricDrawing(f"{objective.name}: {info.series}", _caption(goals, own), *drawn)
 
 
 def _stretch(episode: Episode) -> Stretch:

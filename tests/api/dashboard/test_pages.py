@@ -447,6 +447,21 @@ def test_the_roll_out_tells_level_evidence_and_what_is_missing(client: TestClien
     assert 'aria-current="step">approve</li>' in text
     assert "<li>8 measured outcomes</li>" in text
     assert "prune_directory" not in text
+    whole = client.get("/rollout").text
+    assert "not planned for any goal yet</summary>" in whole
+    assert '<h2><a href="/actions?q=prune_directory">' not in whole, "an action nobody asked for is a line, not a card"
+
+
+@pytest.mark.usefixtures("lived")
+def test_decisions_that_chose_an_action_can_be_looked_at_alone(client: TestClient, store: Store) -> None:
+    (acting,) = store.decisions.latest(10)
+    idle = acting.model_copy(
+        update={"decision_id": "idle", "chosen": acting.chosen.model_copy(update={"action": "nothing"})}
+    )
+    store.decisions.append([idle], [], "cycle-1")
+    everything, acts = (client.get(f"/decisions{asked}").text for asked in ("", "?chosen=act"))
+    assert ("2 in all" in everything, "nothing was done" in everything) == (True, True)
+    assert ("1 in all" in acts, "nothing was done" in acts) == (True, False)
 
 
 def test_the_settings_page_tells_what_comes_from_where_and_no_secret(
