@@ -282,10 +282,9 @@ def _proves(seal: Seal | None, heads: Mapping[int, str]) -> str:
     kept = (
         f"; the hashes of {len(heads)} lines, up to line {max(heads)}, are kept in {seal.heads.name}" if heads else ""
     )
-    return (
-        f"From line {seal.since} on nobody without the key in {seal.file.name} changed, added or removed a line{kept}. "
-        "Earlier lines have hashes without a key."
-    )
+    since = f"From line {seal.since} on nobody" if seal.since > 1 else "Nobody"
+    earlier = " Earlier lines have hashes without a key." if seal.since > 1 else ""
+    return f"{since} without the key in {seal.file.name} changed, added or removed a line{kept}.{earlier}"
 
 
 def seal_of(database: Path, newest_line: int) -> Seal:
