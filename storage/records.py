@@ -435,6 +435,8 @@ class ObjectiveKind(StrEnum):
 DONE_BY = re.compile(r"([01]\d|2[0-3]):([0-5]\d)(?: (\S+))?")
 """A time of day as deadlines have it, with its time zone or that of your users: "06:00 Europe/Berlin", "06:00"."""
 
+TARGET_RATIO = 0.99
+
 RUN_AGE = "prefect_run_age_seconds"
 """The metric of a deployment's oldest unfinished run: the seconds since it was due, 0 while none is."""
 
@@ -469,6 +471,15 @@ class ResponseSpec(Record):
         if self.slow_start_ratio and self.per is None:
             raise ValueError("slow_start_ratio needs `per`, the series whose increases work slower at first")
         return self
+
+
+def with_events(given: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of an objective; of an SLO without a bound it is the target itself, and each event counts."""
+    target = given.get("target_ratio", TARGET_RATIO)
+    if given.get("kind") != ObjectiveKind.SLO or "bound" in given or not isinstance(target, int | float):
+        return given
+    bound = target if given.get("side") == "above" else 1 - target
+    return {"counts_events": True, "bound": bound, **given}
 
 
 def with_deadline(given: dict[str, Any]) -> dict[str, Any]:
@@ -558,15 +569,21 @@ class Objective(Record):
     side: Literal["below", "above"] = "below"
     """on which side of the bound it should stay: below or above"""
     bound: float = Field(allow_inf_nan=False)
-    """the bound, in the unit of the metric; of a deadline the seconds from when a run is due"""
+    """the bound, in the unit of the metric; of a deadline the seconds from when a run is due. An slo on a share may do
+    without: then each event counts
+    """
     severity: float = Field(default=0.5, ge=0, le=1)
     """0 to 1: how much it matters; from 0.9 on nothing is tried out while something is known to help"""
     horizon_s: float = Field(default=3_600, gt=0)
     """how far ahead to look, in seconds"""
     window_s: float = Field(default=86_400, gt=0)
     """the window of the kinds percentile, headroom and slo, in seconds"""
-    target_ratio: float = Field(default=0.99, gt=0, lt=1)
+    target_ratio: float = Field(default=TARGET_RATIO, gt=0, lt=1)
     """the share of the window that must keep the bound: percentile and slo"""
+    counts_events: bool = False
+    """an slo on a share of good events (`side` above) or bad ones (below): each event counts, whatever the share of
+    its step; so where no bound is given
+    """
     probability_threshold: float = Field(default=0.5, gt=0, lt=1)
     """the probability of a breach that raises a goal"""
     description: str = ""
@@ -610,7 +627,13 @@ class Objective(Record):
     @model_validator(mode="before")
     @classmethod
     def _deployment_names_metric(cls, given: Any) -> Any:
-        return with_deadline(given) if isinstance(given, dict) else given
+        return with_deadline(with_events(given)) if isinstance(given, dict) else given
+
+    @model_validator(mode="after")
+    def _only_an_slo_counts_events(self) -> Objective:
+        if self.counts_events and self.kind is not ObjectiveKind.SLO:
+            raise ValueError('counts_events is for objectives of kind = "slo"')
+        return self
 
     @model_validator(mode="after")
     def _deadline_is_complete(self) -> Objective:
@@ -646,6 +669,18 @@ class Objective(Record):
     def is_met(self, value: float) -> bool:
         """Tell whether a value keeps the bound."""
         return value <= self.bound if self.side == "below" else value >= self.bound
+
+    def goodness(self, value: float) -> float:
+        """Return how good a value is for an SLO, 0 to 1: within the bound or not, of events the share of good ones."""
+        if not self.counts_events:
+            return float(self.is_met(value))
+        share = min(1.0, max(0.0, value))
+        return share if self.side == "above" else 1.0 - share
+
+    @property
+    def slice_bound(self) -> float | None:
+        """Return within which bound a step of an SLO is good; None where each event counts by itself."""
+        return None if self.counts_events else self.bound
 
     def broken_by(self, values: FloatArray) -> BoolArray:
         """Tell which of many values break the bound, in their shape; one that is missing (NaN) does not."""

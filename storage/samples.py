@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -100,6 +100,17 @@ class RequestCount:
     good: float
     total: float
     are_counts: bool
+
+
+_GROWN_OVER_S = 7_200.0
+
+
+def _goodness(value: str, side: str, bound: float | None) -> str:
+    """Return in SQL how good a value is, from 0 to 1: within the bound or not, without one the share that it is."""
+    if bound is not None:
+        return f"CASE WHEN {value} {'<=' if side == 'below' else '>='} {float(bound)!r}::DOUBLE THEN 1.0 ELSE 0.0 END"
+    share = f"least(greatest({value}, 0.0), 1.0)"
+    return share if side == "above" else f"(1.0 - {share})"
 
 
 class SampleTable:
@@ -227,18 +238,20 @@ class SampleTable:
         return SampleColumns(infos, rows.numbers[order], rows.moments_us[order], rows.values[order])
 
     def share_within(
-        self, names: Sequence[str], since: datetime, until: datetime, side: str, bound: float
-    ) -> tuple[int, int]:
-        """Return (good, total) samples of some series in a window; good ones are within the bound."""
+        self, names: Sequence[str], since: datetime, until: datetime, side: str, bound: float | None
+    ) -> tuple[float, int]:
+        """Return (good, total) samples of some series in a window; good ones are within the bound.
+
+        Without a bound each is a share, of good events (side above) or of bad ones, and as good as that says.
+        """
         if not names:
-            return 0, 0
-        test = "value <= $bound" if side == "below" else "value >= $bound"
+            return 0.0, 0
         numbers = ", ".join(str(series_id(name)) for name in names)
         sql = f"""
-            SELECT count(*) FILTER ({test}), count(*) FROM samples
+            SELECT coalesce(sum({_goodness("value", side, bound)}), 0), count(*) FROM samples
             WHERE series_id IN ({numbers}) AND ts > $since AND ts <= $until"""
-        good, total = self._engine.rows(sql, {"since": since, "until": until, "bound": bound})[0]
-        return int(good), int(total)
+        good, total = self._engine.rows(sql, {"since": since, "until": until})[0]
+        return float(good), int(total)
 
     def broken_within(
         self, names: Sequence[str], since: datetime, until: datetime, side: str, bound: float
@@ -259,27 +272,40 @@ class SampleTable:
         return {by_number[number]: bad * span_us / 1e6 / max(1, count - 1) for number, bad, count, span_us in rows}
 
     def requests_within(
-        self, pairs: Sequence[tuple[str, str]], since: datetime, until: datetime, side: str, bound: float
+        self,
+        pairs: Sequence[tuple[str, str]],
+        since: datetime,
+        until: datetime,
+        side: str,
+        bound: float | None,
+        counters: Collection[str] = (),
     ) -> RequestCount:
         """Count the values of ratios in a window, each as heavy as its denominator at the time.
 
-        `pairs` are the series of a ratio and of its denominator. The good ones are within the bound.
+        `pairs` are the series of a ratio and of its denominator; of the `counters` among these their growth counts. The
+        good ones are within the bound; without one each is as good as the share that it is (see `share_within`).
         """
         if not pairs:
             return RequestCount(0, 0.0, 0.0, False)
-        test = "r.value <= $bound" if side == "below" else "r.value >= $bound"
-        names = ", ".join(f"({series_id(ratio)}, {series_id(below)})" for ratio, below in pairs)
+        names = ", ".join(f"({series_id(ratio)}, {series_id(below)}, {below in counters})" for ratio, below in pairs)
+        # A counter's growth in the first step of the window needs the value before it.
+        earlier = since - timedelta(seconds=_GROWN_OVER_S)
         sql = f"""
-            WITH pairs(ratio, below) AS (VALUES {names}),
+            WITH pairs(ratio, below, grows) AS (VALUES {names}),
                  r AS (SELECT below, ts, arg_max(value, recorded_at) AS value
                        FROM samples JOIN pairs ON series_id = ratio
                        WHERE ts > $since AND ts <= $until GROUP BY ALL),
-                 d AS (SELECT series_id AS below, ts, arg_max(value, recorded_at) AS value FROM samples
-                       WHERE series_id IN (SELECT below FROM pairs) AND ts > $since AND ts <= $until GROUP BY ALL)
-            SELECT count(*), coalesce(sum(d.value) FILTER ({test}), 0), coalesce(sum(d.value), 0),
+                 known AS (SELECT below, any_value(grows) AS grows, ts, arg_max(value, recorded_at) AS value
+                           FROM samples JOIN (SELECT DISTINCT below, grows FROM pairs) ON series_id = below
+                           WHERE ts > $earlier AND ts <= $until GROUP BY below, ts),
+                 weighed AS (SELECT below, ts, CASE WHEN grows THEN
+                                 greatest(value - lag(value) OVER (PARTITION BY below ORDER BY ts), 0) ELSE value END
+                                 AS value FROM known),
+                 d AS (SELECT * FROM weighed WHERE ts > $since AND value IS NOT NULL)
+            SELECT count(*), coalesce(sum(d.value * {_goodness("r.value", side, bound)}), 0), coalesce(sum(d.value), 0),
                    coalesce(bool_and(d.value >= 0 AND d.value = floor(d.value)), FALSE)
             FROM r ASOF JOIN d ON r.below = d.below AND r.ts >= d.ts"""
-        found = self._engine.rows(sql, {"since": since, "until": until, "bound": bound})[0]
+        found = self._engine.rows(sql, {"since": since, "until": until, "earlier": earlier})[0]
         return RequestCount(int(found[0]), float(found[1]), float(found[2]), bool(found[3]))
 
     def extremes(

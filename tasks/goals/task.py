@@ -21,6 +21,7 @@ from tasks.goals.changes import GoalChanges
 from tasks.goals.evidence import Evidence, WindowCount
 from tasks.goals.setting import set_goals
 from tasks.goals.statistics.burn import BurnWindows, burn_windows
+from tasks.growth import counts_up, is_named_as_counter
 from tasks.objectives.lateness import VAIN_S, LateRun, Warned, late_breach, late_runs
 from tasks.objectives.ratios import ratio_pairs
 from tasks.objectives.run_history import STATE_OF, RunHistory, run_history
@@ -30,6 +31,7 @@ LONG_DAYS = 62
 RECENT_DAYS = 2
 MOST_RUNS = 200
 MOST_WARNED = 500
+COUNTER_STEP_S, COUNTER_STEPS = 900.0, 192
 
 GoalViews = tuple[GoalView, ...]
 
@@ -214,25 +216,44 @@ def _windows(context: Context, objective: Objective) -> tuple[WindowCount, ...]:
     if objective.denominator is not None:
         known = [info.series for info in context.store.samples.known()]
         pairs = [(each.series, each.below) for each in ratio_pairs([objective], known)]
-        return tuple(_of_requests(context, objective, pairs, span_s) for span_s in spans_s)
+        counters = _counters(context, {below for _, below in pairs})
+        return tuple(_of_requests(context, objective, pairs, counters, span_s) for span_s in spans_s)
     series = _meant(context, objective)
     counted = [
         (
             span_s,
-            context.store.samples.share_within(series, *_between(context, span_s), objective.side, objective.bound),
+            context.store.samples.share_within(
+                series, *_between(context, span_s), objective.side, objective.slice_bound
+            ),
         )
         for span_s in spans_s
     ]
     return tuple(WindowCount(span_s, good, total) for span_s, (good, total) in counted)
 
 
-def _of_requests(context: Context, objective: Objective, pairs: list[tuple[str, str]], span_s: float) -> WindowCount:
-    """Count the values of a ratio, those with more requests as more: an empty hour is no evidence, good or bad."""
-    found = context.store.samples.requests_within(pairs, *_between(context, span_s), objective.side, objective.bound)
+def _counters(context: Context, series: set[str]) -> frozenset[str]:
+    named = sorted(filter(is_named_as_counter, series))
+    if not named:
+        return frozenset()
+    frame = context.store.samples.frame(named, context.tick, COUNTER_STEP_S, COUNTER_STEPS)
+    return frozenset(name for name in named if counts_up(name, frame.row(name)))
+
+
+def _of_requests(
+    context: Context, objective: Objective, pairs: list[tuple[str, str]], counters: frozenset[str], span_s: float
+) -> WindowCount:
+    """Count the values of a ratio, those with more requests as more: an empty hour is no evidence, good or bad.
+
+    Where each request counts, and they were counted, they are the evidence.
+    """
+    found = context.store.samples.requests_within(
+        pairs, *_between(context, span_s), objective.side, objective.slice_bound, counters
+    )
     if found.total <= 0:
         return WindowCount(span_s, 0.0, 0.0)
-    good = found.values * found.good / found.total
-    return WindowCount(span_s, good, found.values, found.total if found.are_counts else None)
+    requests = found.total if found.are_counts else None
+    total = found.total if requests and objective.counts_events else float(found.values)
+    return WindowCount(span_s, total * found.good / found.total, total, requests)
 
 
 def _spans(pair: BurnWindows) -> tuple[float, float]:

@@ -59,7 +59,7 @@ def window_of(view: ActionView, estimand: Estimand | None, ended_at: datetime | 
     if receipt is None or (action.series is None and held is None):
         return None
     begins_at = receipt.finished_at + timedelta(seconds=held.begins_after_s if held else 0.0)
-    until = begins_at + timedelta(seconds=action.horizon_s)
+    until = begins_at + timedelta(seconds=measured_for_s(action, estimand))
     if ended_at is not None:
         until = max(begins_at, min(until, ended_at))
     if estimand is None:
@@ -68,6 +68,14 @@ def window_of(view: ActionView, estimand: Estimand | None, ended_at: datetime | 
     first, steps = steps_within(first_at, estimand.step_s, begins_at, until)
     last_step_at = first_at + timedelta(seconds=estimand.step_s * (first + steps))
     return MeasuringWindow(begins_at, until, last_step_at, estimand.step_s)
+
+
+def measured_for_s(action: Action, estimand: Estimand | None) -> float:
+    """Return how long after an act it is measured: for its horizon, or the shorter time that the past supported."""
+    if estimand is None or action.least_horizon_s is None:
+        return action.horizon_s
+    fixed_s = estimand.horizon_steps * estimand.step_s
+    return fixed_s if fixed_s <= action.horizon_s - estimand.step_s else action.horizon_s
 
 
 def steps_within(first_at: datetime, step_s: float, begins_at: datetime, until: datetime) -> tuple[int, int]:

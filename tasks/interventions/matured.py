@@ -11,7 +11,7 @@ import numpy as np
 from storage import Store
 from storage.actions import ActionView
 from storage.records import Action, Estimand, Receipt
-from tasks.interventions.act_window import MeasuringWindow, horizon_ends_at, window_of
+from tasks.interventions.act_window import MeasuringWindow, window_of
 from tasks.interventions.overlaps import followed_at
 
 Derive = Callable[[Action, datetime], Estimand | None]
@@ -62,14 +62,16 @@ def _ended_at(store: Store, views: Sequence[ActionView]) -> dict[str, datetime]:
 def _matured(
     store: Store, view: ActionView, ended_at: datetime | None, tick: datetime, derive: Derive
 ) -> MaturedAct | None:
-    if view.receipt is None or (ended_at is None and tick < horizon_ends_at(view.action, view.receipt)):
+    action = view.action
+    earliest = timedelta(seconds=action.least_horizon_s or action.horizon_s)
+    if view.receipt is None or (ended_at is None and tick < view.receipt.finished_at + earliest):
         return None
-    fixed = store.outcomes.estimand(view.action.action_id)
-    estimand = fixed or derive(view.action, view.receipt.started_at)
+    fixed = store.outcomes.estimand(action.action_id)
+    estimand = fixed or derive(action, view.receipt.started_at)
     window = window_of(view, estimand, ended_at)
     if window is None or tick < window.ends_at:
         return None
-    act = MaturedAct(view.action, view.receipt, estimand, fixed is not None, window)
+    act = MaturedAct(action, view.receipt, estimand, fixed is not None, window)
     return act if tick >= window.waits_until or _is_seen(store, act) else None
 
 

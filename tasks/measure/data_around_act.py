@@ -237,6 +237,7 @@ class PastForecasts:
     points: FloatArray
     alike: BoolArray
     trigger_of: tuple[str, str]
+    window_steps: int
     _rerun: dict[str, tuple[IntArray, FloatArray]] = field(default_factory=dict)
 
     @staticmethod
@@ -245,7 +246,8 @@ class PastForecasts:
         history = around.history(grid.series, grid.any_forecast)
         origins, points = _issued(around.context, grid, history)
         alike = _alike(history, origins, estimand)
-        return PastForecasts(around, grid, history, judged, origins, points, alike, (estimand.series, estimand.trigger))
+        trigger_of = estimand.series, estimand.trigger
+        return PastForecasts(around, grid, history, judged, origins, points, alike, trigger_of, estimand.window_steps)
 
     @cached_property
     def calm(self) -> Frame:
@@ -261,12 +263,15 @@ class PastForecasts:
         """
         origins, points = self.origins, self.points[self.grid.series.index(series)]
         issued = self._ledger(series, origins, points, self.alike)
-        is_enough = _window_count(issued) >= WINDOWS_WANTED and issued.days_at_this_hour >= self._days_wanted(series)
+        is_enough = self._window_count(issued) >= WINDOWS_WANTED and issued.days_at_this_hour >= self._days_wanted(
+            series
+        )
         if is_enough or not may_rerun:
             return issued
         again = self._again(series)
         rerun = self._ledger(series, *again, _alike_at(self.history, again[0], *self.trigger_of))
-        if rerun.days_at_this_hour <= issued.days_at_this_hour and _window_count(rerun) <= _window_count(issued):
+        has_more = self._window_count(rerun) > self._window_count(issued)
+        if rerun.days_at_this_hour <= issued.days_at_this_hour and not has_more:
             return issued
         self._rerun[series] = again
         return rerun
@@ -297,6 +302,12 @@ class PastForecasts:
             ledger = self._ledger(name, origins, points, None, acted_on=target)
             controls.append(Control(name, self.grid.seen(name), self.grid.point(name), ledger))
         return tuple(controls)
+
+    def _window_count(self, ledger: ErrorLedger) -> float:
+        """Return how many windows, as long as is judged, lie side by side in a ledger."""
+        errors = ledger.errors[:, : self.window_steps]
+        whole_windows = int((np.isfinite(errors).mean(axis=1) >= LEAST_KNOWN_RATIO).sum()) if len(errors) else 0
+        return float(min(ledger.n_past / max(1, errors.shape[1]), whole_windows))
 
     def _ledger(
         self,
@@ -358,14 +369,6 @@ def _alike_at(history: Frame, origins: IntArray, series: str, trigger: str) -> B
         return np.zeros(len(origins), dtype=np.bool_)
     weekly = max(1, round(WEEK_S / history.step_s))
     return triggered(history.row(series), origins, "high" if trigger == "high" else "low", weekly)
-
-
-def _window_count(ledger: ErrorLedger) -> float:
-    """Return how many windows lie side by side in a ledger."""
-    whole_windows = (
-        int((np.isfinite(ledger.errors).mean(axis=1) >= LEAST_KNOWN_RATIO).sum()) if len(ledger.errors) else 0
-    )
-    return float(min(ledger.n_past / max(1, ledger.errors.shape[1]), whole_windows))
 
 
 def _spread(values: FloatArray) -> float | None:

@@ -22,6 +22,7 @@ from storage.records import (
     metric_of,
 )
 from tasks.context import Context
+from tasks.interventions.act_window import measured_for_s
 from tasks.interventions.overlaps import acted_in
 from tasks.learn import PairBeliefs, beliefs_of_pairs, planner_beliefs
 from tasks.measure.amount_history import amount_estimand
@@ -38,6 +39,7 @@ from tasks.special import at_least_visible
 from tasks.stage import explanation
 
 MOST_SIDE_EFFECTS = 100
+MOST_OF_PAST = 1 / 6
 
 
 def fix_before_act(context: Context, action: Action) -> Estimand | None:
@@ -83,7 +85,7 @@ def derive(around: DataAroundAct, action: Action, moment: datetime) -> Estimand 
         forecast_cycle_id=cycle_id,
         issued_at=forecast.issued_at,
         step_s=forecast.step_s,
-        horizon_s=action.horizon_s,
+        horizon_s=_supported_s(action, n_past * forecast.step_s),
         n_past=n_past,
         trigger=trigger_of(values, max(1, round(WEEK_S / forecast.step_s))),
         guards=guards,
@@ -93,6 +95,16 @@ def derive(around: DataAroundAct, action: Action, moment: datetime) -> Estimand 
         predicted_doubt_sd_units=doubt,
         fan_widening=fan_widening(context.store.outcomes.what_ifs()) if believed is not None else 1.0,
     )
+
+
+def _supported_s(action: Action, past_s: float) -> float:
+    """Return for how long an act is measured: where nobody says how long it works, a share of the past at most.
+
+    Longer windows could not be compared with any of a young metric.
+    """
+    if action.least_horizon_s is None:
+        return action.horizon_s
+    return max(action.least_horizon_s, min(action.horizon_s, past_s * MOST_OF_PAST))
 
 
 def foreseen(around: DataAroundAct, action: Action, moment: datetime) -> Estimand | None:
@@ -108,7 +120,7 @@ def _with_power(around: DataAroundAct, action: Action, estimand: Estimand) -> Es
     done = Receipt(
         action_id=action.action_id, status=ReceiptStatus.SUCCEEDED, started_at=fixed_at, finished_at=fixed_at
     )
-    until = fixed_at + timedelta(seconds=action.horizon_s)
+    until = fixed_at + timedelta(seconds=measured_for_s(action, estimand))
     grids = around.grids(estimand, done, [series], until, around.context.actions[action.name].latency_s)
     if not grids:
         return estimand

@@ -19,6 +19,7 @@ from tasks.objectives.in_force import objectives_in_force
 from tasks.objectives.ratios import (
     RatioPair,
     is_only_there_when_it_happens,
+    parts_of,
     ratio_of,
     ratio_pairs,
     usual_gap_s,
@@ -96,8 +97,8 @@ def _of_step(
     frame = _whole_steps(context, pairs, step_s, spans)
     coarser: dict[float, list[RatioPair]] = defaultdict(list)
     for pair in pairs:
-        above, below = frame.row(pair.above), frame.row(pair.below)
-        own_step_s = choose_step_s(usual_gap_s(above, step_s), 0, 1)
+        above, below = parts_of(pair, frame)
+        own_step_s = choose_step_s(usual_gap_s(frame.row(pair.above), step_s), 0, 1)
         if own_step_s <= step_s or is_only_there_when_it_happens(above, below):
             yield from _new(frame, pair, ratio_of(with_zeros(above, below), below), spans)
         else:
@@ -105,7 +106,7 @@ def _of_step(
     for wider_s, members in coarser.items():
         wide = _whole_steps(context, members, wider_s, spans)
         for pair in members:
-            yield from _new(wide, pair, ratio_of(wide.row(pair.above), wide.row(pair.below)), spans)
+            yield from _new(wide, pair, ratio_of(*parts_of(pair, wide)), spans)
 
 
 def _whole_steps(context: Context, pairs: list[RatioPair], step_s: float, spans: Mapping[str, SeriesInfo]) -> Frame:

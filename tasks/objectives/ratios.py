@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from storage.records import FloatArray, Frame, Objective, labels_of, metric_of, selects, series_key
+from tasks.growth import counts_up, growth, resets
 
 FEW = 3
 SURELY_REGULAR = 20
@@ -53,7 +54,7 @@ def with_ratios(frame: Frame, objectives: Iterable[Objective]) -> Frame:
     A ratio is unknown (NaN) where either part is, and where its denominator is zero.
     """
     rows = {
-        pair.series: ratio_of(frame.row(pair.above), frame.row(pair.below))
+        pair.series: ratio_of(*parts_of(pair, frame))
         for pair in ratio_pairs(objectives, frame.series)
         if pair.series not in frame.series
     }
@@ -61,6 +62,24 @@ def with_ratios(frame: Frame, objectives: Iterable[Objective]) -> Frame:
         return frame
     values = np.concatenate([frame.values, np.stack(list(rows.values()))])
     return frame.model_copy(update={"series": (*frame.series, *rows), "values": values})
+
+
+def parts_of(pair: RatioPair, frame: Frame) -> tuple[FloatArray, FloatArray]:
+    """Return what numerator and denominator came to in each step of a frame: of counters that is by how much they grew.
+
+    A counter that is there only from its first event on counted none before; one that was recorded later began with
+    more than there can have been in a step.
+    """
+    above, below = frame.row(pair.above), frame.row(pair.below)
+    grown = growth(below, resets(below)) if counts_up(pair.below, below) else below
+    if not counts_up(pair.above, above):
+        return above, grown
+    first = int(np.argmax(np.isfinite(above)))
+    counted = growth(above, resets(above))
+    if first and above[first] <= grown[first]:
+        counted[:first] = np.where(np.isfinite(grown[:first]), 0.0, np.nan)
+        counted[first] = above[first]
+    return counted, grown
 
 
 def ratio_of(above: FloatArray, below: FloatArray) -> FloatArray:

@@ -33,7 +33,7 @@ def unheard(
         f"{_who(places)} {name}, and nothing is recorded under that name{_meant(name, metrics, recorded)}"
         for name, places in named.items()
     ]
-    return [*missing, *_impossible_ratios(objectives, metrics, recorded)]
+    return [*missing, *_impossible_ratios(objectives, metrics, recorded), *_levels_of_counters(objectives)]
 
 
 def _who(places: Sequence[str]) -> str:
@@ -87,4 +87,14 @@ def _impossible_ratios(objectives: Iterable[Objective], metrics: set[str], recor
             yield (
                 f"Objective {each.name} is a ratio of {each.metric} and {each.denominator}, and no series of the one "
                 "has all labels of one of the other: there is no such ratio."
+            )
+
+
+def _levels_of_counters(objectives: Iterable[Objective]) -> Iterator[str]:
+    for each in objectives:
+        is_level = each.kind.bounds_each_value and each.denominator is None
+        if is_level and metric_of(each.metric).endswith("_total"):
+            yield (
+                f"Objective {each.name} is on {each.metric}, which by its name only counts up: a bound is passed once "
+                "and for good. Record its rate instead, or name a denominator that counts up too."
             )

@@ -77,8 +77,8 @@ def count_in(evidence: Evidence, objective: Objective, series: str | None, windo
     window = evidence.window(series, window_s) if series and objective.denominator is None else None
     if window is None or len(window.finite) == 0:
         return None
-    good = sum(objective.is_met(float(value)) for value in window.finite)
-    return WindowCount(window_s, float(good), float(len(window.finite)))
+    good = sum(objective.goodness(float(value)) for value in window.finite)
+    return WindowCount(window_s, good, float(len(window.finite)))
 
 
 def _has_traffic(counts: WindowCount, objective: Objective) -> bool:

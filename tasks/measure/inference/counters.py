@@ -6,32 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from storage.records import BoolArray, FloatArray, metric_of
+from tasks.growth import counts_up, growth, resets
 from tasks.measure.inference.past_errors import ErrorLedger
-
-COUNTER_ENDS = ("_total", "_count")
-MOST_RESETS_RATIO = 0.05
 
 
 def is_counter(series: str, ledger: ErrorLedger) -> bool:
-    """Tell whether a series is a counter: so by its name's end, and it rose in the past and seldom fell (a restart)."""
-    if not metric_of(series).endswith(COUNTER_ENDS) or ledger.observed is None:
-        return False
-    steps = np.diff(ledger.observed, axis=1)
-    rises, falls = int((steps > 0).sum()), int((steps < 0).sum())
-    return rises > 0 and falls <= MOST_RESETS_RATIO * rises
-
-
-def growth(values: FloatArray, is_reset: BoolArray | None = None) -> FloatArray:
-    """Return by how much values (..., n) grew in each step, NaN in the first and where the counter began anew."""
-    grown = np.full(values.shape, np.nan)
-    grown[..., 1:] = np.diff(values, axis=-1)
-    return grown if is_reset is None else np.where(is_reset, np.nan, grown)
-
-
-def resets(values: FloatArray) -> BoolArray:
-    """Return at which steps of values (..., n) a counter began anew."""
-    return np.asarray(growth(values) < 0)
+    """Tell whether a series is a counter, by its name and its past."""
+    return ledger.observed is not None and counts_up(series, ledger.observed)
 
 
 def growth_ledger(ledger: ErrorLedger) -> ErrorLedger:

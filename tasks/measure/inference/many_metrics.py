@@ -10,8 +10,9 @@ import numpy as np
 
 from storage.errors import ForeactError
 from storage.records import FloatArray, Verdict
+from tasks.growth import growth, resets
 from tasks.measure.inference.controls import Control
-from tasks.measure.inference.counters import growth, growth_ledger, is_counter, resets
+from tasks.measure.inference.counters import growth_ledger, is_counter
 from tasks.measure.inference.effect import Better, Effect, measure_effect
 from tasks.measure.inference.past_errors import ErrorLedger
 from tasks.text import unit_of

@@ -151,7 +151,8 @@ def _may_try(problem: PlanProblem, valuer: Valuer, column: Column, best_action: 
 
     What cannot be undone, or says of itself that its risk is medium, as whatever says nothing does, is tried only where
     a person has said "auto" of it and nothing known helps. One trial at a time: while an act on the goal's series, or
-    one of the same action, is not measured yet, a further one would teach little.
+    one of the same action, is not measured yet, a further one would teach little. What is believed to break more than
+    is at stake is not tried.
     """
     traits, series = problem.traits_of(column.action), valuer.view.goal.series
     is_last_resort = best_action == NOTHING and traits.risk != "high" and Autonomy(traits.level) is Autonomy.AUTO
@@ -159,8 +160,8 @@ def _may_try(problem: PlanProblem, valuer: Valuer, column: Column, best_action: 
         return False
     acts = [each.action for each in column.candidate.steps] or [column.action]
     is_measurable = not {*acts, series} & problem.unmeasured
-    charged = column.worth.own_gain[0] - column.own_value
-    return is_measurable and charged <= problem.margin * valuer.risk
+    gain, charged = column.worth.own_gain[0], column.worth.own_gain[0] - column.own_value
+    return bool(is_measurable and charged <= problem.margin * valuer.risk and gain >= -valuer.risk)
 
 
 def _shares_won(

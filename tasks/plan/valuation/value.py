@@ -262,14 +262,20 @@ class Valuer:
 
 
 def outlook_of(problem: PlanProblem, view: GoalView) -> BoundFutures:
-    """Return a goal's futures; by its breach probability alone where no path reaches its deadline."""
+    """Return a goal's futures; by its breach probability alone where no path reaches its deadline.
+
+    An error budget burns for as long as values are bad, whenever it would be used up, and long windows remember: what
+    is foretold of its values decides.
+    """
     goal, objective = view.goal, problem.objective_of(view)
     horizon_s = objective.horizon_s if objective else np.inf
-    if goal.series is not None and goal.bound is not None:
-        outlook = simulated(problem, goal.series, goal.bound, goal.side, horizon_s, goal.severity, objective)
+    burns = objective is not None and objective.kind.has_error_budget
+    bound = objective.bound if goal.bound is None and objective is not None and burns else goal.bound
+    if goal.series is not None and bound is not None:
+        outlook = simulated(problem, goal.series, bound, goal.side, horizon_s, goal.severity, objective)
         reach_s = float(outlook.times_s[-1]) if outlook is not None else 0.0
         is_within = (goal.deadline - problem.tick).total_seconds() <= reach_s
-        if outlook is not None and (outlook.risk > 0 or is_within):
+        if outlook is not None and (outlook.risk > 0 or is_within or burns):
             return outlook
     empty, deviates = np.empty((0, 0)), deviates_of(problem.seed, _N_DEVIATES)
     bound = goal.bound if goal.bound is not None else 0.0

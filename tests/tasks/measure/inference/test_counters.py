@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from storage.records import FloatArray, Verdict
+from tasks.growth import growth, resets
 from tasks.measure import ErrorLedger, build_ledger
-from tasks.measure.inference.counters import growth, is_counter, resets
+from tasks.measure.inference.counters import is_counter
 from tasks.measure.inference.many_metrics import MetricWindow, measure_many
 
 HORIZON = 20
