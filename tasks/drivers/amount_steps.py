@@ -29,6 +29,7 @@ _RELIEF_S = 7_200.0
 _STIRRED_S, _RESTED_S = 3_600.0, 1_800.0
 _FEWEST_VOTES = 5
 _ALPHA = 0.05
+_USUALLY, _JUMP_RATIO = 0.95, 2.0
 
 
 class Move(StrEnum):
@@ -203,6 +204,27 @@ def is_hopeless(seen: StrainHistory) -> bool:
         if unhelped >= _MOST_TRIES and seen.now + 1 >= min(2 * (seen.place[step - 1] + 1), seen.last_place + 1):
             return True
     return False
+
+
+def most_harmless(strain: FloatArray, place: FloatArray, latency: int, turn: int) -> int | None:
+    """Return the highest place that another bound bears; None where no raise of the amount was seen to break it.
+
+    `strain` (n_steps,) is of that bound, up to now. A raise did if the bound was kept just before and broken as soon as
+    it worked, by a jump that does not come by itself: half-way between the two places is borne, until seen otherwise.
+    """
+    reach, most = latency + 2, np.inf
+    changed = np.flatnonzero(np.abs(np.diff(place)) > 0.5) + 1
+    is_free = np.ones(len(strain), dtype=bool)
+    for step in changed.tolist():
+        is_free[step : step + reach + 1] = False
+    moves = np.abs(strain[reach:] - strain[:-reach])[is_free[reach:]]
+    usual = float(np.quantile(moves, _USUALLY)) if len(moves) else np.inf
+    for step in changed[place[changed] > place[changed - 1]].tolist():
+        worked = strain[step + latency : step + latency + 1 + turn]
+        before, after = strain[step - 1], float(worked.max(initial=0.0))
+        if before <= 1.0 < after and after - before > _JUMP_RATIO * usual:
+            most = min(most, np.floor((place[step - 1] + place[step]) / 2))
+    return int(most) if np.isfinite(most) else None
 
 
 def seen_direction(strain: FloatArray, amount: FloatArray, latency: int) -> int:

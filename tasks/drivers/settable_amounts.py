@@ -17,6 +17,7 @@ from tasks.drivers.amount_steps import (
     Shortfall,
     StepTaken,
     StrainHistory,
+    most_harmless,
     next_step,
     seen_direction,
     shortfall,
@@ -215,9 +216,60 @@ def _step(known: AmountsNow, sets: str, setting: Sequence[ActionHandler]) -> Amo
     broken = tuple(each.name for each in unplanned if not each.is_met(now))
     if broken and taken.move in {Move.STAY, Move.WAIT, Move.GIVE_BACK}:
         taken, names = StepTaken(Move.RELIEVE, place, f"the objective {broken[0]} is on it"), (*names, *broken)
+    taken = _harmless(known, sets, taken, (frame, row, place), amounts, setting, [each for each, _, _ in looked])
     taken = _within_reach(taken, amounts, now, max(each.most_up for each in setting))
     to = float(amounts[taken.to]) if taken.move in {Move.RELIEVE, Move.GIVE_BACK} else now
     return AmountStep(sets, series, now, to, taken.move, _told(sets, now, to, taken), names, short)
+
+
+def _harmless(
+    known: AmountsNow,
+    sets: str,
+    taken: StepTaken,
+    amount_row: tuple[Frame, FloatArray, int],
+    amounts: FloatArray,
+    setting: Sequence[ActionHandler],
+    asking: Sequence[Objective],
+) -> StepTaken:
+    """Return a move that takes an amount no farther than bounds as grave, which it is not for, were seen to bear."""
+    place = amount_row[2]
+    gravest = max((each.severity for each in asking), default=0.0)
+    for objective in known.objectives:
+        if objective in asking or objective.severity < gravest or not objective.kind.bounds_each_value:
+            continue
+        most = min(_borne(known, objective, amount_row, amounts, setting), default=None)
+        broke = f"with more, {objective.name} was broken at once"
+        if most is not None and place > most and not _holds(known, objective):
+            return StepTaken(Move.RELIEVE, most, broke)
+        if most is not None and taken.move is Move.RELIEVE and taken.to > max(most, place):
+            return StepTaken(Move.RELIEVE if most > place else Move.STAY, max(most, place), broke)
+    return taken
+
+
+def _holds(known: AmountsNow, objective: Objective) -> bool:
+    return all(objective.is_met(value) for series, value in known.latest.items() if objective.matches(series))
+
+
+def _borne(
+    known: AmountsNow,
+    objective: Objective,
+    amount_row: tuple[Frame, FloatArray, int],
+    amounts: FloatArray,
+    setting: Sequence[ActionHandler],
+) -> Iterator[int]:
+    """Yield the highest place of the amount that each series of an objective bears, where a higher one broke it."""
+    amount_frame, amount, _ = amount_row
+    for frame in (with_ratios(each, [objective]) for each in known.frames):
+        for metric in (each for each in frame.series if objective.matches(each)):
+            onto = _onto(frame, amount_frame, amount)
+            if not np.isfinite(onto).any() or not np.isfinite(frame.row(metric)).any():
+                continue
+            strain = np.nan_to_num(strain_of(_carried(frame.row(metric)), objective.bound, objective.side), nan=0.0)
+            places = np.interp(_carried(onto), amounts, np.arange(len(amounts)))
+            latency = ceil(max(each.latency_s for each in setting) / frame.step_s)
+            turn = max(1, ceil(known.turn_s / frame.step_s))
+            if (most := most_harmless(strain, places, latency, turn)) is not None:
+                yield most
 
 
 def _within_reach(taken: StepTaken, amounts: FloatArray, now: float, most_up: float) -> StepTaken:
