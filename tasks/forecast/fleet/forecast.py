@@ -14,6 +14,7 @@ from tasks.forecast.batch import LEVELS, Bools, Float32s, Floats, ForecastBatch,
 from tasks.forecast.fleet import method_by_history
 from tasks.forecast.fleet.cold_start import constant_forecast, pooled_forecast, short_forecast
 from tasks.forecast.fleet.error_paths import bounds
+from tasks.forecast.fleet.excursions import Excursion, find_excursions, staying, told_of_excursion
 from tasks.forecast.fleet.fit import FleetState, fit_fleet
 from tasks.forecast.fleet.level_shifts import Shift, find_shifts, mixed_quantiles, shares_ahead
 from tasks.forecast.fleet.offsets import add_offsets, at_levels
@@ -73,7 +74,10 @@ def forecast_chunk(values: Floats, state: FleetState, changed_at: Ints | None = 
     known = {stock.row for stock in stocks}
     ramps = {row: ramp for row, ramp in find_ramps(values, state.season).items() if row not in known}
     batch = _going_on(batch, state, ramps)
-    batch = batch.unlike_past(sorted({*known, *ramps, *(shift.row for shift in shifts)}))
+    decided = {*known, *ramps, *(shift.row for shift in shifts)}
+    found = find_excursions(values, state.season, state.horizon)
+    batch, stay = _staying(batch, state, {row: each for row, each in found.items() if row not in decided})
+    batch = batch.unlike_past(sorted({*decided, *stay}))
     return _emptied(batch, state, [stock for stock in stocks if stock.recurs])
 
 
@@ -87,6 +91,22 @@ def _going_on(batch: ForecastBatch, state: FleetState, ramps: Mapping[int, Ramp]
             _replace_paths(batch, row, mixed, state)
             warnings[row] = (*warnings[row], told_of_ramp(ramp))
     return replace(batch, warnings=tuple(warnings))
+
+
+def _staying(
+    batch: ForecastBatch, state: FleetState, excursions: Mapping[int, Excursion]
+) -> tuple[ForecastBatch, list[int]]:
+    """Let series that just jumped stay for a while; return the rows that would have fallen back sooner, too."""
+    warnings, stay = list(batch.warnings), list[int]()
+    for row, excursion in excursions.items():
+        paths = None
+        if batch.refusals[row] is None:
+            paths = staying(excursion, batch.paths_of(row), _turns(state.path_count))
+        if paths is not None:
+            _replace_paths(batch, row, paths, state)
+            warnings[row] = (*warnings[row], told_of_excursion(excursion))
+            stay.append(row)
+    return replace(batch, warnings=tuple(warnings)), stay
 
 
 def _replace_paths(batch: ForecastBatch, row: int, paths: Floats, state: FleetState) -> None:
