@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from storage.records import FloatArray, Frame, Objective, labels_of, metric_of, selects, series_key
-from tasks.growth import counts_up, growth, resets
+from tasks.growth import counts_up, growth, is_named_as_counter, resets
 
 FEW = 3
 SURELY_REGULAR = 20
@@ -72,7 +72,9 @@ def parts_of(pair: RatioPair, frame: Frame) -> tuple[FloatArray, FloatArray]:
     """
     above, below = frame.row(pair.above), frame.row(pair.below)
     grown = growth(below, resets(below)) if counts_up(pair.below, below) else below
-    if not counts_up(pair.above, above):
+    # One that stands still beside a counter that counts had no event yet.
+    stands_still = grown is not below and is_named_as_counter(pair.above) and not resets(above).any()
+    if not (stands_still or counts_up(pair.above, above)):
         return above, grown
     first = int(np.argmax(np.isfinite(above)))
     counted = growth(above, resets(above))

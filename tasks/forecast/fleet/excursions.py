@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from storage.records import FloatArray
+from storage.records import BoolArray, FloatArray
 from tasks.forecast.batch import Floats
+from tasks.forecast.fleet.prepare import PLAUSIBLE_MAGNITUDE, Ints
 from tasks.interventions.jumps import is_jump
 
 FAR_SD = 2.0
@@ -45,7 +46,7 @@ class Excursion:
         """Return for how many steps it has stood there."""
         return len(self.values)
 
-    def is_there(self, values: Floats) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+    def is_there(self, values: Floats) -> BoolArray:
         """Tell which values lie on its side of the middle."""
         return np.asarray(self.side * (values - self.middle) >= 0)
 
@@ -54,21 +55,28 @@ def find_excursions(values: Floats, season: int, horizon: int) -> dict[int, Excu
     """Return by row the excursions that series (n, t), NaN where missing, are on; `season` is a day in steps."""
     if values.shape[1] <= season:
         return {}
-    with np.errstate(invalid="ignore"):
-        usual, sd = np.nanmedian(values, axis=1), np.nanstd(values, axis=1)
-        newest = values[:, -FEWEST_STEPS:] - usual[:, None]
-        far = (np.abs(newest) > FAR_SD * sd[:, None]).all(axis=1) & (
-            np.abs(np.sign(newest).sum(axis=1)) == FEWEST_STEPS
-        )
-    rows = np.flatnonzero(far & (sd > 0)).tolist()
-    found = ((row, _excursion(values[row], float(usual[row]), season, horizon)) for row in rows)
+    found = ((row, _excursion(values[row], season, horizon)) for row in _far_off(values).tolist())
     return {row: each for row, each in found if each is not None}
 
 
-def _excursion(values: FloatArray, usual: float, season: int, horizon: int) -> Excursion | None:
-    size = float(np.median(values[-FEWEST_STEPS:])) - usual
+def _far_off(values: Floats) -> Ints:
+    """Return at a glance the rows whose newest values lie farther off the mean than values usually do."""
     with np.errstate(invalid="ignore"):
-        there = (values - usual) / size >= 1 / 2
+        seen = np.abs(values) <= PLAUSIBLE_MAGNITUDE
+    filled, count = np.where(seen, values, 0.0), np.maximum(seen.sum(axis=1), 1)
+    mean = filled.sum(axis=1) / count
+    off = np.where(seen, filled - mean[:, None], 0.0)
+    far = np.abs(off[:, -FEWEST_STEPS:]).min(axis=1)
+    return np.flatnonzero(far * far * count > np.einsum("ij,ij->i", off, off))
+
+
+def _excursion(values: FloatArray, season: int, horizon: int) -> Excursion | None:
+    seen = values[np.abs(values) <= PLAUSIBLE_MAGNITUDE]
+    usual, sd = float(np.median(seen)), float(np.std(seen))
+    size = float(np.median(values[-FEWEST_STEPS:])) - usual
+    if not abs(size) > FAR_SD * sd > 0:
+        return None
+    there = (values - usual) / size >= 1 / 2
     away = np.flatnonzero(~there)
     begun = int(away[-1]) + 1 if len(away) else 0
     age = len(values) - begun
@@ -77,15 +85,13 @@ def _excursion(values: FloatArray, usual: float, season: int, horizon: int) -> E
     before = begun - season
     if before >= CLOCK_STEPS and there[before - CLOCK_STEPS : before + CLOCK_STEPS + 1].any():
         return None
-    lengths = _lengths(there[:begun])
-    ahead = np.arange(1, horizon + 1)
-    lasted = (lengths >= age).sum()
-    longer = (lengths[:, None] >= age + ahead).sum(axis=0)
-    survival = (longer + PRIOR_COUNT * age / (age + ahead)) / (lasted + PRIOR_COUNT)
+    lengths, ahead = _lengths(there[:begun]), np.arange(1, horizon + 1)
+    longer = (lengths[:, None] >= age + ahead).sum(axis=0) + PRIOR_COUNT * age / (age + ahead)
+    survival = longer / ((lengths >= age).sum() + PRIOR_COUNT)
     return Excursion(values[begun:], survival, usual + size / 2, float(np.sign(size)))
 
 
-def _lengths(there: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
+def _lengths(there: BoolArray) -> Ints:
     """Return how long each stretch of true values is."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], there, [0]])))
     return np.asarray(edges[1::2] - edges[::2])

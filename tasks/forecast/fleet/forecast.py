@@ -74,10 +74,10 @@ def forecast_chunk(values: Floats, state: FleetState, changed_at: Ints | None = 
     known = {stock.row for stock in stocks}
     ramps = {row: ramp for row, ramp in find_ramps(values, state.season).items() if row not in known}
     batch = _going_on(batch, state, ramps)
-    decided = {*known, *ramps, *(shift.row for shift in shifts)}
+    decided = {*known, *ramps, *(shift.row for shift in shifts if shift.share == 1)}
     found = find_excursions(values, state.season, state.horizon)
     batch, stay = _staying(batch, state, {row: each for row, each in found.items() if row not in decided})
-    batch = batch.unlike_past(sorted({*decided, *stay}))
+    batch = batch.unlike_past(sorted({*decided, *stay, *(shift.row for shift in undecided)}))
     return _emptied(batch, state, [stock for stock in stocks if stock.recurs])
 
 

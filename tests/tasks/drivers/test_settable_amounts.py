@@ -116,6 +116,38 @@ def test_no_step_leads_beyond_a_bound_on_the_amount_itself() -> None:
     assert step(with_workers(WELL, 9.0), objectives=(AGE, most)).to == 6
 
 
+def harmed(before: float, after: float, now: float, load: float = 90.0) -> dict[str, FloatArray]:
+    """Return a strained age, and a load on a database that jumps with the workers an hour ago."""
+    workers = np.r_[np.full(300, before), np.full(40, after), np.full(20, now)]
+    age = np.r_[np.zeros(280), np.linspace(200.0, 900.0, 80)]
+    noise = np.random.default_rng(2).normal(0, 2, len(age))
+    return {"age": age, "workers": workers, "database": noise + np.where(workers >= after, load, 40.0)}
+
+
+DATABASE = Objective(name="database", metric="database", bound=70, severity=0.8)
+
+
+def test_an_amount_stops_half_way_before_what_broke_another_bound_that_weighs_as_much() -> None:
+    values = harmed(4.0, 12.0, 8.0)
+    taken = step(values, objectives=(AGE, DATABASE))
+    assert (taken.move, taken.to) == (Move.STAY, 8)
+    assert "database was broken" in taken.reason
+    lighter = DATABASE.model_copy(update={"severity": 0.3})
+    assert step(values, objectives=(AGE, lighter)).to > 8
+    assert step(harmed(4.0, 12.0, 8.0, load=60.0), objectives=(AGE, DATABASE)).to > 8, "it did not break"
+
+
+def test_an_amount_that_broke_another_bound_goes_back_at_once() -> None:
+    taken = step(harmed(4.0, 12.0, 12.0), objectives=(AGE, DATABASE), latest={"database": 91.0})
+    assert (taken.move, taken.to) == (Move.RELIEVE, 8)
+
+
+def test_a_bound_that_breaks_by_itself_stops_no_amount() -> None:
+    values = harmed(4.0, 12.0, 8.0)
+    values["database"] = 55 + 40 * np.sin(np.arange(360) / 7)
+    assert step(values, objectives=(AGE, DATABASE)).to > 8
+
+
 def test_what_one_metric_would_give_back_another_one_keeps() -> None:
     other = Objective(name="late", metric="late", bound=10)
     values = with_workers(WELL) | {"late": np.r_[np.zeros(110), np.full(10, 7.0)]}

@@ -233,3 +233,78 @@ class TestBudgetOfRequests:
     def test_shares_of_what_is_no_count_are_judged_by_any_amount(self, tmp_path: Path) -> None:
         amounts = every(60, 21_600, 0.25)
         assert self.counts(tmp_path, amounts, every(60, 21_600, 0.05))[21_600.0].requests is None
+
+
+def counted(step_s: int, until_s: int, each: float, since_s: int = 0) -> dict[float, float]:
+    """Return a counter that grows by so much in every step."""
+    moments = range(since_s + step_s, until_s + 1, step_s)
+    return {float(at_s): each * place for place, at_s in enumerate(moments, start=1)}
+
+
+COUNTED = {"metric": "good_total", "denominator": "requests_total"}
+
+
+def counters(folder: Path, bad_since_s: float = 3_600.0, **changes: Any) -> Ratios:
+    """Return an hour of 100 requests a minute that are all good, then an hour in which one in ten fails."""
+    ratios = Ratios(folder, **COUNTED, **changes)
+    good = counted(60, 7_200, 100.0)
+    ratios.record("requests_total", good)
+    ratios.record("good_total", {at: value - 10 * max(0.0, (at - bad_since_s) / 60) for at, value in good.items()})
+    return ratios
+
+
+def test_of_counters_the_ratio_is_that_of_their_growth(tmp_path: Path) -> None:
+    ratios = counters(tmp_path)
+    ratios.derive(7_200)
+    found = ratios.of("good_total/requests_total")
+    assert {round(value, 6) for at, value in found.items() if at <= 3_600} == {1.0}
+    assert {round(value, 6) for at, value in found.items() if at > 3_660} == {0.9}
+
+
+def test_a_counter_that_begins_with_its_first_event_counted_none_before(tmp_path: Path) -> None:
+    ratios = Ratios(tmp_path, metric="errors_total", denominator="requests_total")
+    ratios.record("requests_total", counted(60, 7_200, 100.0))
+    ratios.record("errors_total", dict.fromkeys(counted(60, 7200, 1.0, since_s=5400), 2.0))
+    ratios.derive(7_200)
+    found = ratios.of("errors_total/requests_total")
+    assert (found[600.0], found[5_460.0], found[5_520.0]) == (0.0, 0.02, 0.0)
+
+
+def test_a_counter_that_is_recorded_later_says_nothing_of_before(tmp_path: Path) -> None:
+    ratios = Ratios(tmp_path, metric="errors_total", denominator="requests_total")
+    ratios.record("requests_total", counted(60, 7_200, 100.0))
+    late = counted(60, 7_200, 1.0, since_s=5_400)
+    ratios.record("errors_total", {at: 80_000 + value for at, value in late.items()})
+    ratios.derive(7_200)
+    assert min(ratios.of("errors_total/requests_total")) == 5_520.0
+
+
+EVENTS = {"kind": ObjectiveKind.SLO, "side": "above", "window_s": 30 * 86_400.0, "target_ratio": 0.99}
+
+
+@pytest.mark.parametrize(("counts_events", "burns"), [(True, [10.0, 10.0]), (False, [0.0, 0.0])])
+def test_an_slo_on_counters_counts_each_event_unless_a_bound_sorts_the_steps(
+    tmp_path: Path, counts_events: bool, burns: list[float]
+) -> None:
+    ratios = counters(tmp_path, **EVENTS, bound=0.5, counts_events=counts_events)
+    ratios.derive(7_200)
+    end = START + timedelta(seconds=7_200)
+    found = evidence(ratios.loop.context(end), ratios.loop.cycle(end), ())
+    fast = burns_of(found, ratios.objective, None)[0]
+    assert [fast.long_rate, fast.short_rate] == pytest.approx(burns, rel=0.05)
+    if counts_events:
+        assert fast.counts.total == pytest.approx(6_000)
+
+
+def test_an_slo_without_a_bound_counts_events_and_its_target_is_the_bound() -> None:
+    given: dict[str, Any] = {"name": "works", "metric": "m", "kind": "slo", "target_ratio": 0.999}
+    above, below = (Objective.model_validate(given | {"side": side}) for side in ("above", "below"))
+    assert (above.counts_events, above.bound, above.slice_bound) == (True, 0.999, None)
+    assert below.bound == pytest.approx(0.001)
+    assert (below.goodness(0.25), above.goodness(0.25), above.goodness(7.0)) == (0.75, 0.25, 1.0)
+    assert Objective.model_validate(above.model_dump()) == above
+    sorted_steps = Objective.model_validate(given | {"bound": 0.5})
+    assert (sorted_steps.counts_events, sorted_steps.slice_bound) == (False, 0.5)
+    for wrong in ({"kind": "bound"}, {"kind": "bound", "bound": 1, "counts_events": True}):
+        with pytest.raises(ValueError, match=r"bound|counts_events"):
+            Objective.model_validate({"name": "x", "metric": "m"} | wrong)
