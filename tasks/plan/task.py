@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -152,7 +152,7 @@ def problem(context: Context, goals: tuple[GoalView, ...], outlook: Outlook) -> 
         tries_pairs=options.try_pairs,
         tried=context.store.outcomes.tried() if options.try_pairs else frozenset(),
         pair_beliefs=_pair_beliefs(context, beliefs),
-        unmeasured=_unmeasured(context),
+        unmeasured=_unmeasured(context, _broken(goals, outlook.frames, objectives)),
         responses=driven.responses,
         capacities=driven.capacities,
         capacity_latency_s=driven.latency_s,
@@ -308,10 +308,30 @@ def _far_off(
             yield goal.goal_id, off._replace(sd=abs(off.sd))
 
 
-def _unmeasured(context: Context) -> frozenset[str]:
-    """Return the actions and the series of acts that await their measurement."""
+def _broken(
+    goals: Sequence[GoalView], frames: Sequence[Frame], objectives: Mapping[str, Objective]
+) -> frozenset[str]:
+    """Return the series of goals whose newest value breaks the bound."""
+    meant = {view.goal.series: objectives.get(view.goal.objective or "") for view in goals}
+    newest = {
+        series: row[np.isfinite(row)][-1:]
+        for frame in frames
+        for series, row in zip(frame.series, frame.values, strict=True)
+        if series in meant
+    }
+    return frozenset(
+        series for series, values in newest.items() if (each := meant[series]) and each.broken_by(values).any()
+    )
+
+
+def _unmeasured(context: Context, broken: Collection[str]) -> frozenset[str]:
+    """Return the actions and the series of acts that await their measurement.
+
+    The next one may end that of an act which was seen for long enough, where a bound is broken meanwhile: what it does
+    later would be taken for the work of the next.
+    """
     views = [view for view in context.store.actions.unmeasured() if view.action.name != NOTHING]
-    acts = [view.action for view in views if not _may_follow(view, context.tick)]
+    acts = [view.action for view in views if view.action.series not in broken or not _may_follow(view, context.tick)]
     return frozenset(name for act in acts for name in (act.name, act.series or ""))
 
 
