@@ -308,9 +308,7 @@ def _far_off(
             yield goal.goal_id, off._replace(sd=abs(off.sd))
 
 
-def _broken(
-    goals: Sequence[GoalView], frames: Sequence[Frame], objectives: Mapping[str, Objective]
-) -> frozenset[str]:
+def _broken(goals: Sequence[GoalView], frames: Sequence[Frame], objectives: Mapping[str, Objective]) -> frozenset[str]:
     """Return the series of goals whose newest value breaks the bound."""
     meant = {view.goal.series: objectives.get(view.goal.objective or "") for view in goals}
     newest = {

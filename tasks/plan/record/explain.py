@@ -19,6 +19,9 @@ from tasks.plan.valuation.priors import declared_effect, effect_of
 from tasks.plan.valuation.stepped_amounts import step_for, step_story
 from tasks.text import limit, moment, number, percent, span, unit_of, value
 
+_SURE = 0.995
+"""From this chance on it was no draw that decided."""
+
 
 def runner_up(
     problem: PlanProblem,
@@ -176,6 +179,11 @@ def explain_nothing(
     problem: PlanProblem, view: GoalView, draw: Draw, best: Column | None, risk: float, blocked: Sequence[Blocked]
 ) -> str:
     """Return the explanation of doing nothing."""
+    if draw.wanted != NOTHING and draw.propensity >= _SURE:
+        return (
+            f"Nothing: {draw.wanted} would save so little that by what is believed of it doing nothing is as good; the "
+            f"risk of doing nothing is {number(risk)}."
+        )
     if draw.wanted != NOTHING:
         return (
             f"Nothing, on purpose, drawn with a probability of {percent(draw.propensity)}: this shows how much of the "
