@@ -17,7 +17,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 
-from benchmarks.worlds import acts, cluster, disk, faults, healthy_fleet, pool, stalled, work_pool
+from benchmarks.worlds import acts, bloat, cluster, disk, faults, healthy_fleet, pool, saturation, stalled, work_pool
 from benchmarks.worlds.against_truth import Figures, run_world
 from benchmarks.worlds.score_table import BROKEN, Runs, safety, show
 from benchmarks.worlds.simulated_world import SteppedWorld
@@ -28,7 +28,7 @@ LONGER = frozenset(
     each.name
     for each in (
         *(disk.IrreversibleDisk, acts.Flip, acts.Lingering, acts.Outlasting, acts.TriedPair, acts.DeclaredPair),
-        faults.PainfulFaults,
+        *(faults.PainfulFaults, faults.SparseFaults, bloat.Bloat, saturation.Saturation),
     )
 )
 """Worlds that two days hardly tell from the one that they vary, or that `make bench-composed` judges."""
@@ -55,7 +55,8 @@ WORLDS: dict[str, type[SteppedWorld]] = {
             acts.TriedPair,
             acts.DeclaredPair,
         ),
-        *(faults.Faults, faults.PainfulFaults, stalled.Stalled, work_pool.Flows),
+        *(faults.Faults, faults.PainfulFaults, faults.SparseFaults, faults.CountedFaults, stalled.Stalled),
+        *(bloat.Bloat, saturation.Saturation, work_pool.Flows),
     )
 }
 NAMES = (cluster.PLAIN, cluster.TUNED, *WORLDS)

@@ -6,14 +6,15 @@ Truth: a fault lasts until an act, or half a day. The first one comes after the 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import groupby
 from typing import Any, ClassVar
 
 import numpy as np
 
 from benchmarks.worlds.acts import ActsWorld
-from benchmarks.worlds.policies import Oracle, Policy, nothing, threshold
-from benchmarks.worlds.simulated_world import State, WorldCommand, WorldStep, wander
+from benchmarks.worlds.policies import ObservedMetrics, Oracle, Policy, nothing, threshold
+from benchmarks.worlds.simulated_world import State, WorldCommand, WorldStep, hump, wander
 from flows.reports.results import SimulationReport
 
 HALF_DAY_STEPS = 144
@@ -101,3 +102,82 @@ class PainfulFaults(Faults):
             return step
         shown = {"errors": self.pain}
         return WorldStep(shown, float(self.broken(shown)))
+
+
+class SparseFaults(Faults):
+    """A count that is nearly always nought: in a fault eight errors a step."""
+
+    name: ClassVar[str] = "faults, sparse counts"
+    goals: ClassVar = (("errors", 3.0, 0.6),)
+
+    def draw(self, rng: np.random.Generator) -> None:
+        """Draw counts instead."""
+        super().draw(rng)
+        self.base = {"errors": rng.poisson(0.05, self.count).astype(float)}
+        self.faulty = rng.poisson(8, self.count).astype(float)
+
+
+@dataclass
+class CountedState(FaultState):
+    """`good` and `total` requests were counted so far."""
+
+    good: float = 0.0
+    total: float = 0.0
+
+
+class CountedFaults(Faults):
+    """Two counters and an error budget on them: in a fault one request in twenty fails, until `failover`."""
+
+    name: ClassVar[str] = "error budget, faults"
+    names: ClassVar = ("failover", "clear")
+
+    def draw(self, rng: np.random.Generator) -> None:
+        """Draw requests with a daily peak, and those that fail in good hours and in faults."""
+        super().draw(rng)
+        self.requests = rng.poisson(3_000 * (0.4 + hump(self.hours, 14, 4)))
+        self.failed = {
+            is_fault: rng.binomial(self.requests, 0.05 if is_fault else 0.0003) for is_fault in (False, True)
+        }
+
+    def begin(self) -> CountedState:
+        """Return counters at nought."""
+        return CountedState()
+
+    def carry_out(self, state: Any, i: int, command: WorldCommand, key: str) -> None:
+        """End the fault, if that is what ends it."""
+        super().carry_out(state, i, command, key)
+        if command.name == "failover":
+            state.left = 0
+
+    def step(self, state: Any, i: int) -> WorldStep:
+        """Count a step's requests."""
+        self.go_wrong(state, i)
+        is_fault = state.left > 0
+        state.total += float(self.requests[i])
+        state.good += float(self.requests[i] - self.failed[is_fault][i])
+        state.left = max(0, state.left - 1)
+        return WorldStep({"requests_good_total": state.good, "requests_total": state.total}, 0.9 * is_fault)
+
+    def configuration(self) -> dict[str, Any]:
+        """Return an error budget, as docs/write-an-objective.md has it, and what can be done."""
+        budget = {
+            "name": "works",
+            "metric": "requests_good_total",
+            "denominator": "requests_total",
+            "kind": "slo",
+            "side": "above",
+            "target_ratio": 0.999,
+            "window_s": 30 * 86_400,
+            "severity": 0.9,
+        }
+        return {"objectives": [budget], "actions": {name: {"candidates": [{}]} for name in self.names}}
+
+    def policies(self) -> dict[str, Policy]:
+        """Return the rules of the comparison."""
+
+        def threshold_of_steps(seen: ObservedMetrics, tick: datetime) -> list[WorldCommand]:
+            good, total = (seen[name][-2:] for name in ("requests_good_total", "requests_total"))
+            is_bad = len(good) > 1 and good[1] - good[0] < 0.98 * (total[1] - total[0])
+            return [WorldCommand("failover")] if is_bad else []
+
+        return {"nothing": nothing, "threshold": threshold_of_steps, "oracle": Oracle(self)}

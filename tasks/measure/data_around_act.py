@@ -13,6 +13,7 @@ from storage.records import Action, BoolArray, Estimand, FloatArray, Forecast, F
 from tasks.context import Context
 from tasks.interventions.act_window import steps_within
 from tasks.interventions.effect_over_time import ActEffects, PassingAct, fit_effects
+from tasks.interventions.jumps import jump_in
 from tasks.interventions.overlaps import Act, acted_in, acts_of, followed_at, overlapping
 from tasks.interventions.recent import effects_in, passing_acts
 from tasks.interventions.removed_from_history import without_effects
@@ -185,7 +186,7 @@ class DataAroundAct:
             MetricWindow(
                 name,
                 grid.seen(name),
-                grid.point(name),
+                past.expected(name),
                 ledger,
                 role=roles[name],
                 better=better[name],
@@ -248,6 +249,13 @@ class PastForecasts:
         alike = _alike(history, origins, estimand)
         trigger_of = estimand.series, estimand.trigger
         return PastForecasts(around, grid, history, judged, origins, points, alike, trigger_of, estimand.window_steps)
+
+    def expected(self, series: str) -> FloatArray:
+        """Return what was to come in the window without the act, (steps,): after a jump the mean of both levels."""
+        return self.grid.mean(series) if self._has_jumped(series) else self.grid.point(series)
+
+    def _has_jumped(self, series: str) -> bool:
+        return jump_in(self.history.row(series)) is not None
 
     @cached_property
     def calm(self) -> Frame:
@@ -327,7 +335,8 @@ class PastForecasts:
             acted=acted_in(self.history, self.around.acts, acted_on or series, self.judged),
             same_trigger=alike if alike is not None and alike.any() else None,
         )
-        unsettled = unsettled_error(self.history.row(series), self.grid.foretold(series))
+        foretold = self.grid.mean(series) if self._has_jumped(series) else self.grid.foretold(series)
+        unsettled = unsettled_error(self.history.row(series), foretold)
         return replace(ledger, foretold_error=self.grid.foretold_error(series), unsettled_error=unsettled)
 
     def _again(self, series: str, origins: IntArray | None = None) -> tuple[IntArray, FloatArray]:

@@ -58,6 +58,12 @@ class MetricGrid:
         """Return what was expected over the window without the act that is judged, (steps,)."""
         return self.foretold(series) + self._change(series)
 
+    def mean(self, series: str) -> FloatArray:
+        """Return the same as a mean over all that may come, (steps,): where it is one of two levels, in between."""
+        levels, quantiles = np.asarray(self.forecasts[series].levels), self.quantiles(series)
+        weights = np.diff((levels[1:] + levels[:-1]) / 2, prepend=0.0, append=1.0)
+        return np.asarray(quantiles @ weights)
+
     def band(self, series: str) -> tuple[FloatArray, FloatArray]:
         """Return the lowest and highest quantile over the window, both (steps,)."""
         window = self.quantiles(series)

@@ -13,6 +13,10 @@ from storage.records import FloatArray
 from tasks.interventions.fast_moves import rate_under_way
 from tasks.interventions.jumps import jump_in
 
+_SELDOM, _REACH = 0.05, 1.645
+_LEVEL_DOUBT = 0.25
+"""Of a jump: how far off its new level may be, which a few values tell."""
+
 
 def unsettled_error(history: FloatArray, foretold: FloatArray) -> float:
     """Return the standard error of a window's mean forecast as a jump or a fast move may end or not; 0 without one.
@@ -26,7 +30,10 @@ def unsettled_error(history: FloatArray, foretold: FloatArray) -> float:
         return _moving_error(history, foretold)
     stays = min(1.0, max(0.0, float(np.nanmean(foretold) - jump.usual) / jump.size))
     variance = max(_variance_of_stay(jump.age_steps, len(foretold)), stays * (1 - stays))
-    return abs(jump.size) * float(np.sqrt(variance))
+    # An interval of 90 % is to reach as far as what may well be, that it stays for as long as one in twenty does.
+    longest = min(1.0, jump.age_steps * (1 / _SELDOM - 1) / len(foretold))
+    farthest = ((1 + _LEVEL_DOUBT) * longest - stays) / _REACH
+    return abs(jump.size) * max(float(np.sqrt(variance)), farthest)
 
 
 def _moving_error(history: FloatArray, foretold: FloatArray) -> float:

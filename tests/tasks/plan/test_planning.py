@@ -345,6 +345,20 @@ class TestDrawing:
         assert any(result.actions for result in self.many(**more)[:60])
         assert not any(result.actions for result in self.many(**more, unmeasured=frozenset({awaited}))[:60])
 
+    @pytest.mark.parametrize(("low", "high", "is_tried"), [(92.0, 100.0, True), (84.0, 90.4, False)])
+    def test_what_may_break_more_than_is_at_stake_is_not_tried_though_it_might_help(
+        self, low: float, high: float, is_tried: bool
+    ) -> None:
+        doubtful = {
+            "beliefs": KnownEffects({"limit": -0.3}, sd=2.0),
+            "explore": True,
+            "traits": {"limit": safe(level="auto")},
+            "candidates": {"g": (LIMIT.model_copy(update={"cost": 0.0}),)},
+            "paths": {"cpu": rising_paths(low=low, high=high)},
+        }
+        results = self.many(**doubtful)[:60]
+        assert any(result.actions for result in results) is is_tried
+
     def test_what_is_known_to_do_nothing_or_harm_is_not_tried(self) -> None:
         results = self.many(beliefs=KnownEffects({"limit": 0.0, "renice": -0.5}, sd=0.1), explore=True)[:60]
         assert not any(result.actions for result in results)
