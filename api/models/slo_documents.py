@@ -156,12 +156,11 @@ def _fields(
 
 
 def _of_ratio(name: str, asked: Mapping[str, Any], target: float, read: SloSet) -> Iterator[tuple[str, Any]]:
-    yield "side", "above"
+    yield from {"kind": "slo", "side": "above", "target_ratio": target}.items()
     if "timeSliceTarget" in asked:
-        yield from {"kind": "slo", "target_ratio": target, "bound": _number(asked, "timeSliceTarget", name)}.items()
+        yield "bound", _number(asked, "timeSliceTarget", name)
         return
-    read.notes.append(f"SLO {name}: the share of good events is judged at each step, not over the window.")
-    yield from {"kind": "bound", "bound": target}.items()
+    read.notes.append(f"SLO {name}: each share that is recorded counts the same, however many events it is of.")
 
 
 def _ratio(ratio: Mapping[str, Any], name: str) -> str:
@@ -204,7 +203,6 @@ def _objective(name: str, fields: Mapping[str, Any]) -> Objective:
 
 
 def _slo(objective: Objective, service: str) -> dict[str, Any]:
-    source = {"metric": objective.metric} | ({"denominator": objective.denominator} if objective.denominator else {})
     fields = objective.model_dump(mode="json", exclude_defaults=True, exclude={"name"})
     return {
         "apiVersion": VERSION,
@@ -215,20 +213,34 @@ def _slo(objective: Objective, service: str) -> dict[str, Any]:
             "service": service,
             "indicator": {
                 "metadata": {"name": f"{objective.name}-indicator"},
-                "spec": {"thresholdMetric": {"metricSource": {"type": SOURCE, "spec": source}}},
+                "spec": _indicator(objective),
             },
             "timeWindow": [{"duration": _duration(objective.window_s), "isRolling": True}],
             "budgetingMethod": "Occurrences",
             "objectives": [
-                {
-                    "displayName": objective.name,
-                    "op": "lte" if objective.side == "below" else "gte",
-                    "value": objective.bound,
-                    "target": objective.target_ratio,
-                }
+                {"displayName": objective.name, "target": objective.target_ratio, **_threshold(objective)},
             ],
         },
     }
+
+
+def _indicator(objective: Objective) -> dict[str, Any]:
+    source = {"metric": objective.metric} | ({"denominator": objective.denominator} if objective.denominator else {})
+    if not objective.counts_events or objective.denominator is None:
+        return {"thresholdMetric": _metric(source)}
+    part = "good" if objective.side == "above" else "bad"
+    ratio = {part: _metric({"metric": objective.metric}), "total": _metric({"metric": objective.denominator})}
+    return {"ratioMetric": {"counter": objective.denominator.endswith("_total"), **ratio}}
+
+
+def _metric(source: Mapping[str, str]) -> dict[str, Any]:
+    return {"metricSource": {"type": SOURCE, "spec": source}}
+
+
+def _threshold(objective: Objective) -> dict[str, Any]:
+    if objective.counts_events and objective.denominator is not None:
+        return {}
+    return {"op": "lte" if objective.side == "below" else "gte", "value": objective.bound}
 
 
 def _duration(seconds: float) -> str:

@@ -92,10 +92,19 @@ def test_time_slices_of_a_ratio_are_an_slo_on_the_share_of_good_events() -> None
     assert read.notes == []
 
 
-def test_occurrences_of_a_ratio_are_told_to_be_judged_step_by_step() -> None:
+def test_of_occurrences_of_a_ratio_every_event_counts() -> None:
     read = read_openslo(RATIO.replace("timeSliceTarget: 0.95, timeSliceWindow: 5m", "displayName: few"))
-    assert (read.objectives[0].kind, read.objectives[0].bound) == (ObjectiveKind.BOUND, 0.99)
-    assert "at each step" in read.notes[0]
+    (objective,) = read.objectives
+    assert (objective.kind, objective.target_ratio, objective.counts_events) == (ObjectiveKind.SLO, 0.99, True)
+    assert "however many events" in read.notes[0]
+
+
+def test_an_slo_on_two_counters_is_written_as_their_ratio() -> None:
+    given = {"name": "works", "metric": "good_total", "denominator": "requests_total", "kind": "slo", "side": "above"}
+    written = write_openslo([Objective.model_validate(given)], "default").document
+    assert "ratioMetric" in written
+    assert "counter: true" in written
+    assert "value:" not in written.partition("objectives:")[2]
 
 
 @pytest.mark.parametrize(
