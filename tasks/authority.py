@@ -205,6 +205,25 @@ def as_allowed_now(actions: ActionsByName, store: Store, view: ActionView) -> Ac
     return replace(view, action=action.model_copy(update={"level": level}))
 
 
+def asks_no_more(settings: Settings, actions: ActionsByName, store: Store, view: ActionView) -> bool:
+    """Tell whether an action waits for an answer only since something was out of its depth that is not any more.
+
+    What others proposed, an undo, and a sequence keep the level that they were planned with.
+    """
+    action = view.action
+    if view.approval is not None or action.proposed_by or action.undo_of is not None or action.sequence_id:
+        return False
+    was_lost = any(each.since <= action.created_at < each.until for each in store.facts.matching(OUT_OF_DEPTH).values())
+    if (
+        action.level is not Autonomy.APPROVE
+        or not was_lost
+        or out_of_depth(store)
+        or not is_autonomous(settings, store)
+    ):
+        return False
+    return level_now(store, action.goal_type, actions[action.name], _metrics_of(store, action)) is Autonomy.AUTO
+
+
 def as_it_stands(settings: Settings, actions: ActionsByName, store: Store, view: ActionView) -> ActionView:
     """Return an action that has not begun as a person finds it: what may not be done alone waits for an answer.
 

@@ -22,7 +22,7 @@ from storage import ForeactError, TransientError
 from storage.actions import ActionView
 from storage.facts import SEQUENCE_ENDS, WAITS, SequenceEnd, Wait, WaitCode
 from storage.records import NOTHING, Action, GoalState, Intent, Receipt, ReceiptStatus
-from tasks.authority import as_allowed_now, why_asked
+from tasks.authority import as_allowed_now, asks_no_more, why_asked
 from tasks.context import Context
 from tasks.execute.guards import GuardAnswer, Ruling, judge
 from tasks.execute.saga import NextMove, Step, next_move, why_not_next
@@ -34,6 +34,8 @@ from tasks.sharing import permit_for
 from tasks.stage import say, stage
 
 logger = logging.getLogger(__name__)
+
+NO_LONGER_ASKED = "It need not wait for an answer any more: what is to be done is decided anew."
 
 Receipts = tuple[Receipt, ...]
 Act = Callable[[Context, ActionView], Receipt | None]
@@ -99,6 +101,8 @@ def _ruled(
         return carry_out(context, view)
     if ruling.answer is GuardAnswer.DROP:
         return _finish(context, view.action, _skipped(context, view, ruling.reason))
+    if asks_no_more(context.settings, context.actions, context.store, view):
+        return _finish(context, view.action, _skipped(context, view, NO_LONGER_ASKED))
     why = why_asked(context.actions, context.store, view.action) if ruling.code is WaitCode.APPROVAL else ""
     waits[view.action.action_id] = Wait(f"{ruling.reason} {why}".strip(), ruling.code)
     return None

@@ -11,7 +11,7 @@ import pytest
 from handlers import ActionsByName, elsewhere
 from storage import ForeactError
 from storage.facts import WAITS
-from storage.records import Autonomy, Forecast, GoalType, Objective, Outcome, Sample, Strategy, Verdict
+from storage.records import Autonomy, Forecast, GoalType, Objective, Outcome, ReceiptStatus, Sample, Strategy, Verdict
 from tasks.authority import WORLD, level_now, lose_depth, out_of_depth, regain_depth, trust_again
 from tasks.learn import watch_depth
 from tests.tasks.execute.acts import GOAL, HOUR, MINUTE, SERIES, TICK, action_of, answer_of
@@ -83,6 +83,17 @@ def test_a_persons_word_ends_it_and_is_kept(desk: Desk) -> None:
     assert (line.actor, line.subject, line.detail) == ("ada", PAIR, {"note": "I changed the limit"})
     with pytest.raises(ForeactError, match="not out of its depth"):
         trust_again(desk.store, PAIR, "ada", "again")
+
+
+def test_what_was_to_be_asked_for_is_decided_anew_once_it_need_not_be(desk: Desk) -> None:
+    lose_depth(desk.store, f"metric:{SERIES}", UNTIL, WHY)
+    desk.plan(action_of(level=Autonomy.APPROVE))
+    assert desk.execute() == {}
+    desk.clock.now += MINUTE
+    trust_again(desk.store, f"metric:{SERIES}", "ada", "it is a release")
+    (receipt,) = desk.execute().values()
+    assert receipt.status is ReceiptStatus.SKIPPED
+    assert "decided anew" in receipt.detail
 
 
 def test_calm_ends_it_and_says_so_once(desk: Desk) -> None:
@@ -176,6 +187,16 @@ def test_forecasts_that_miss_three_times_as_far_are_noticed_within_a_day_and_say
     hours(desk, 34, 20, 3.0)
     assert list(out_of_depth(desk.store)) == [f"metric:{SERIES}"]
     assert "half-widths" in out_of_depth(desk.store)[f"metric:{SERIES}"].reason
+
+
+def test_an_interval_that_was_too_wide_and_is_right_now_is_no_news(desk: Desk) -> None:
+    desk.overrides = {
+        "objectives": (Objective(name="cpu", metric=SERIES, bound=90.0),),
+        "use_default_objectives": False,
+    }
+    hours(desk, 0, 40, 0.1)
+    hours(desk, 40, 40, 0.9)
+    assert out_of_depth(desk.store) == {}
 
 
 def test_series_that_are_all_replaced_are_noticed_once_and_not_every_day_where_that_is_usual(desk: Desk) -> None:
