@@ -24,8 +24,8 @@ GROWN_RATIO = 1.2
 """How much larger misses may become before that counts."""
 FEWEST_LOOKS, MOST_LOOKS = 24, 100
 WORST_MISS = 10.0
-RIGHT_MISS = 0.5
-"""The mean miss of normal errors of which nine in ten lie within the interval: .8 sd of 1.645."""
+MEANT_MISS = 0.8
+"""Values that lie so far off, on average over an hour, are within the interval, however close they lay before."""
 CHANCE_HARM, FEARED_HARM = 0.02, 0.5
 """How often an act that harms nothing is found to do harm, and how often one in a changed world."""
 OWN_SPREAD_SD = 0.3
@@ -51,12 +51,12 @@ def after_look(evidence: float, miss_now: float, before: Sequence[float]) -> flo
     """Return the evidence after one more look that misses have grown by more than a fifth; 0 before a day of looks.
 
     The bet goes by the rank of the miss among those before it, each grown by a fifth: of looks that could as well have
-    come in any other order a share `p` at most ranks so high, and half the inverse root of `p` has mean 1. A miss no
-    larger than those of an interval that is right is no news, however wide the interval was before.
+    come in any other order a share `p` at most ranks so high, and half the inverse root of `p` has mean 1. A miss
+    within the interval is no news, however wide that was before.
     """
     if len(before) < FEWEST_LOOKS:
         return 0.0
-    p = (1 + np.sum(GROWN_RATIO * np.maximum(before, RIGHT_MISS) >= miss_now)) / (len(before) + 1)
+    p = (1 + np.sum(GROWN_RATIO * np.maximum(before, MEANT_MISS) >= miss_now)) / (len(before) + 1)
     return float((evidence + 1) * 0.5 * p**-0.5)
 
 
