@@ -179,6 +179,10 @@ class GoalType(StrEnum):
         further._name_ = further._value_ = value
         return cls._value2member_map_.setdefault(value, further)  # type: ignore[return-value]
 
+    def __reduce_ex__(self, protocol: object) -> tuple[type[GoalType], tuple[str]]:
+        """Return how to make it again, by its value: Python 3.11.2 asks for the name, which a further type lacks."""
+        return GoalType, (self.value,)
+
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         shown = handler(schema)

@@ -55,8 +55,12 @@ class Supervisor:
             await asyncio.wait((work, asked), return_when=asyncio.FIRST_COMPLETED)
             if work.done():
                 work.result()
-        except* ForeactError as troubles:
-            raise troubles.exceptions[0] from None
+        except ExceptionGroup as troubles:
+            # Not `except*`: what is raised in there comes as a group again in Python 3.11.2, which is Debian's.
+            refused, other = troubles.split(ForeactError)
+            if refused is None or other is not None:
+                raise
+            raise refused.exceptions[0] from None
         finally:
             asked.cancel()
             await self._stop(work)
