@@ -477,6 +477,11 @@ class ResponseSpec(Record):
         return self
 
 
+def filled_in(given: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of an objective with what follows from others; raises ValueError where one is missing."""
+    return with_deadline(with_events(given))
+
+
 def with_events(given: dict[str, Any]) -> dict[str, Any]:
     """Return the fields of an objective; of an SLO without a bound it is the target itself, and each event counts."""
     target = given.get("target_ratio", TARGET_RATIO)
@@ -630,8 +635,8 @@ class Objective(Record):
 
     @model_validator(mode="before")
     @classmethod
-    def _deployment_names_metric(cls, given: Any) -> Any:
-        return with_deadline(with_events(given)) if isinstance(given, dict) else given
+    def _fill_in(cls, given: Any) -> Any:
+        return filled_in(given) if isinstance(given, dict) else given
 
     @model_validator(mode="after")
     def _only_an_slo_counts_events(self) -> Objective:

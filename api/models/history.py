@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from storage.audit import AuditCheck
 from storage.facts import BacktestProgress
-from storage.records import AuditEntry, Cycle, Objective, ObjectiveKind, Pattern, with_deadline
+from storage.records import AuditEntry, Cycle, Objective, ObjectiveKind, Pattern, filled_in
 from tasks.objectives.in_force import Origin
 
 OBJECTIVE: dict[str, Any] = {
@@ -43,8 +43,8 @@ class ObjectiveIn(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _deployment_names_metric(cls, given: Any) -> Any:
-        return with_deadline(given) if isinstance(given, dict) else given
+    def _fill_in(cls, given: Any) -> Any:
+        return filled_in(given) if isinstance(given, dict) else given
 
     @model_validator(mode="after")
     def _only_known_fields(self) -> ObjectiveIn:

@@ -158,3 +158,11 @@ def test_a_deadline_needs_no_more_than_its_deployment_and_by_when(client: TestCl
     refused = client.put(f"{PATH}/by-six", json={"kind": "deadline", "deployment": "load/nightly"})
     assert refused.status_code == 422
     assert "say by when" in refused.text
+
+
+def test_an_slo_on_a_share_needs_no_bound_and_any_other_objective_does(client: TestClient) -> None:
+    ratio = {"metric": "good_total", "denominator": "requests_total", "side": "above", "target_ratio": 0.999}
+    answer = client.put(f"{PATH}/works", json=ratio | {"kind": "slo"}).json()["objective"]
+    assert (answer["counts_events"], answer["bound"]) == (True, 0.999)
+    refused = client.put(f"{PATH}/share", json=ratio)
+    assert (refused.status_code, refused.json()["detail"]) == (422, "bound: Field required.")
