@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from storage.errors import ForeactError
 from storage.records import Objective
+from tasks.growth import is_named_as_counter
 
 VERSION = "openslo/v1"
 ANNOTATION = "foreact.io/objective"
@@ -230,7 +231,7 @@ def _indicator(objective: Objective) -> dict[str, Any]:
         return {"thresholdMetric": _metric(source)}
     part = "good" if objective.side == "above" else "bad"
     ratio = {part: _metric({"metric": objective.metric}), "total": _metric({"metric": objective.denominator})}
-    return {"ratioMetric": {"counter": objective.denominator.endswith("_total"), **ratio}}
+    return {"ratioMetric": {"counter": is_named_as_counter(objective.denominator), **ratio}}
 
 
 def _metric(source: Mapping[str, str]) -> dict[str, Any]:

@@ -102,6 +102,21 @@ class ActsWorld(SteppedWorld):
         }
 
 
+class OneCure(ActsWorld):
+    """A world of which the first action alone mends what is wrong; that stays, so nobody says how long it lasts."""
+
+    def configuration(self) -> dict[str, Any]:
+        """Return the same; without how long an act lasts."""
+        plain = super().configuration()
+        for action in plain["actions"].values():
+            del action["duration_seconds"]
+        return plain
+
+    def policies(self) -> dict[str, Policy]:
+        """Return the rules of the comparison."""
+        return {"nothing": nothing, "threshold": threshold(self.bounds(), self.names[:1]), "oracle": Oracle(self)}
+
+
 class FourActs(ActsWorld):
     """`shed` takes a fifth off and costs throughput, `warm` a quarter at night alone, `stir` nothing though its handler
     says so, and `churn` adds a fifth from half an hour after it on.

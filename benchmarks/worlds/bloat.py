@@ -11,8 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from benchmarks.worlds.acts import HOUR_S, ActsWorld
-from benchmarks.worlds.policies import Oracle, Policy, nothing, threshold
+from benchmarks.worlds.acts import HOUR_S, OneCure
 from benchmarks.worlds.simulated_world import State, WorldCommand, WorldStep, hump, wander
 
 
@@ -24,7 +23,7 @@ class BloatState(State):
     busy: int = 0
 
 
-class Bloat(ActsWorld):
+class Bloat(OneCure):
     """Query times with a daily peak, and a bloat that people vacuumed twice."""
 
     name: ClassVar[str] = "a table that bloats"
@@ -61,14 +60,3 @@ class Bloat(ActsWorld):
         state.busy = max(0, state.busy - 1)
         values = {"query_ms": float(self.base["query_ms"][i]) * slow}
         return WorldStep(values | {"table_bloat_ratio": state.percent / 100}, float(self.broken(values)))
-
-    def configuration(self) -> dict[str, Any]:
-        """Return the same; nobody says how long a vacuum works."""
-        plain = super().configuration()
-        for action in plain["actions"].values():
-            del action["duration_seconds"]
-        return plain
-
-    def policies(self) -> dict[str, Policy]:
-        """Return the rules of the comparison."""
-        return {"nothing": nothing, "threshold": threshold(self.bounds(), self.names[:1]), "oracle": Oracle(self)}

@@ -12,8 +12,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from benchmarks.worlds.acts import ActsWorld
-from benchmarks.worlds.policies import ObservedMetrics, Oracle, Policy, nothing, threshold
+from benchmarks.worlds.acts import OneCure
+from benchmarks.worlds.policies import ObservedMetrics, Oracle, Policy, nothing
 from benchmarks.worlds.simulated_world import State, WorldCommand, WorldStep, hump, wander
 from flows.reports.results import SimulationReport
 
@@ -28,7 +28,7 @@ class FaultState(State):
     left: int = 0
 
 
-class Faults(ActsWorld):
+class Faults(OneCure):
     """A few errors, and twelve times as many in a fault; `restart` ends it, and `clear` changes nothing."""
 
     name: ClassVar[str] = "faults until a restart"
@@ -67,17 +67,6 @@ class Faults(ActsWorld):
         """Begin the fault of a step, if one begins there."""
         if i in self.begins and not state.left:
             state.left = HALF_DAY_STEPS
-
-    def configuration(self) -> dict[str, Any]:
-        """Return the same; what a restart changes stays, so nobody says how long it lasts."""
-        plain = super().configuration()
-        for action in plain["actions"].values():
-            del action["duration_seconds"]
-        return plain
-
-    def policies(self) -> dict[str, Policy]:
-        """Return the rules of the comparison."""
-        return {"nothing": nothing, "threshold": threshold(self.bounds(), self.names[:1]), "oracle": Oracle(self)}
 
     def unsafe(self, report: SimulationReport) -> list[str]:
         """Return whether a fault was left alone although what ends it was there to be done."""

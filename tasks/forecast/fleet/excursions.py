@@ -14,6 +14,7 @@ import numpy as np
 
 from storage.records import BoolArray, FloatArray
 from tasks.forecast.batch import Floats
+from tasks.forecast.fleet.level_shifts import run_lengths
 from tasks.forecast.fleet.prepare import PLAUSIBLE_MAGNITUDE, Ints
 from tasks.interventions.jumps import is_jump
 
@@ -85,16 +86,10 @@ def _excursion(values: FloatArray, season: int, horizon: int) -> Excursion | Non
     before = begun - season
     if before >= CLOCK_STEPS and there[before - CLOCK_STEPS : before + CLOCK_STEPS + 1].any():
         return None
-    lengths, ahead = _lengths(there[:begun]), np.arange(1, horizon + 1)
+    lengths, ahead = run_lengths(there[:begun]), np.arange(1, horizon + 1)
     longer = (lengths[:, None] >= age + ahead).sum(axis=0) + PRIOR_COUNT * age / (age + ahead)
     survival = longer / ((lengths >= age).sum() + PRIOR_COUNT)
     return Excursion(values[begun:], survival, usual + size / 2, float(np.sign(size)))
-
-
-def _lengths(there: BoolArray) -> Ints:
-    """Return how long each stretch of true values is."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], there, [0]])))
-    return np.asarray(edges[1::2] - edges[::2])
 
 
 def staying(excursion: Excursion, paths: Floats, chances: Floats) -> Floats | None:

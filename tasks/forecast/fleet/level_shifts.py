@@ -245,7 +245,7 @@ def _found(values: Floats, hourly: Floats, row: int, season: int) -> Shift | Non
     past = off[:-age]
     size = float(np.median(off[-age:]) - np.median(past[-hours:]))
     was_there = not _is_lasting(past, size, age, hours)
-    if was_there and age <= _longest(_beyond_half(past, size)):
+    if was_there and age <= run_lengths(_beyond_half(past, size)).max(initial=0):
         return None
     step = _refined(values, season, len(values) - round(age * season / hours), season // hours)
     if was_there and not _jumped_there(values, step, size):
@@ -328,10 +328,10 @@ def _beyond_half(values: Floats, size: float) -> Bools:
         return np.asarray(np.sign(size) * (values - np.nanmedian(values)) > abs(size) / 2)
 
 
-def _longest(flags: Bools) -> int:
-    """Return how many in a row are true at most."""
+def run_lengths(flags: Bools) -> Ints:
+    """Return how long each stretch of true flags (n,) is, in their order."""
     ends = np.flatnonzero(np.diff(np.concatenate([[0], flags, [0]])))
-    return int(np.diff(ends)[::2].max(initial=0))
+    return np.asarray(np.diff(ends)[::2])
 
 
 def _refined(values: Floats, season: int, step: int, reach: int) -> int:
