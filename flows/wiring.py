@@ -17,7 +17,7 @@ from storage import Store, TransientError, open_store
 from storage.facts import SOURCES
 from storage.records import Cycle, stable_id
 from tasks.authority import note_configuration
-from tasks.configured_actions import configured_actions
+from tasks.configured_actions import actions_in_force
 from tasks.context import Context, cycle_of
 
 
@@ -93,7 +93,7 @@ def live_context(
     handlers = discover_actions(settings.folder) if actions is None else actions
     if flow_run_id and actions is None:
         handlers = {**handlers, **deployed_actions(settings.prefect_url, handlers, authorization(settings))}
-    configured = configured_actions(settings, handlers)
+    configured = actions_in_force(settings, store, handlers)
     cycle = new_cycle(settings, store, tick, kind, flow_run_id)
     here = {name: each for name, each in configured.items() if each.is_carried_out_here}
     return Context(store, world or live_world(settings, store, here, now), settings, cycle, configured)

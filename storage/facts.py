@@ -340,6 +340,19 @@ class LateStanding:
     covariance: list[list[float]] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class DurationLook:
+    """What the newest look at how long an action works found, with so many acts.
+
+    `duration_s` is None where that cannot be told, or its effect `stays`.
+    """
+
+    acts: int
+    at: Moment
+    duration_s: float | None = None
+    stays: bool = False
+
+
 MODE = Fact(
     "mode.autonomous",
     TypeAdapter(Switch),
@@ -528,6 +541,13 @@ INSIGHTS = Fact(
     "What outcomes taught, as `tasks.learn.insights` returns it",
     written_by=("tasks.learn.publish",),
     read_by=("api.queries.agent", "tasks.learn.knowledge", "tasks.learn.publish"),
+)
+DURATIONS = Fact(
+    "actions.durations",
+    TypeAdapter(dict[str, DurationLook]),
+    "How long actions work of which nobody says, as their acts taught, by action",
+    written_by=("tasks.learn.durations",),
+    read_by=("tasks.configured_actions", "tasks.learn.durations"),
 )
 CONSIDERED = Fact(
     "outcomes.considered",

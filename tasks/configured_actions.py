@@ -8,6 +8,8 @@ from typing import Any
 
 from handlers import ActionHandler, ActionsByName, elsewhere
 from settings import ActionSettings, Settings
+from storage import Store
+from storage.facts import DURATIONS
 
 EFFECTS = ("expected_effect", "expected_change")
 
@@ -25,6 +27,31 @@ def configured_actions(settings: Settings, registered: Mapping[str, ActionHandle
             for name in {**registered, **settings.actions}
         }
     )
+
+
+def actions_in_force(
+    settings: Settings, store: Store, registered: Mapping[str, ActionHandler] | None = None
+) -> ActionsByName:
+    """Return the same, and for how long each works where nobody says and its acts taught that."""
+    looks = store.facts.get(DURATIONS) or {}
+    actions = configured_actions(settings, registered)
+    learned_s = {
+        name: looks[name].duration_s for name, action in actions.items() if name in looks and action.may_be_cut
+    }
+    return ActionsByName(actions | {name: replace(actions[name], duration_s=each) for name, each in learned_s.items()})
+
+
+def usual_durations_s(store: Store, actions: ActionsByName) -> dict[str, float]:
+    """Return how long actions are taken to work of which nobody knows, by name: as long as any that taught it.
+
+    One whose effect was seen to stay is none of them; nor is any where no action taught it.
+    """
+    looks = store.facts.get(DURATIONS) or {}
+    longest_s = max((each.duration_s for each in looks.values() if each.duration_s), default=None)
+    if longest_s is None:
+        return {}
+    unknown = (name for name, action in actions.items() if action.may_be_cut)
+    return {name: longest_s for name in unknown if name not in looks or not looks[name].stays}
 
 
 def declared_actions(settings: Settings) -> dict[str, ActionHandler]:

@@ -140,6 +140,7 @@ class AvailableAction(BaseModel):
     needs: list[str] = Field(description="Options of which one must be set before it proposes anything")
     options: dict[str, str] = Field(description="The keys of its section in foreact.toml and their meaning")
     parameters: dict[str, Any] = Field(description="JSON schema of its parameters, of which a form can be made")
+    duration_s: float | None = Field(description="How long it works, as declared or else learned; null where neither")
 
 
 class Actions(BaseModel):

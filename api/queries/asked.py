@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from api.facade import Facade
 from handlers import ActionHandler, discover_actions
 from handlers.worlds.replay import Recording, ReplayWorld
-from tasks.configured_actions import configured_actions
+from tasks.configured_actions import actions_in_force
 from tasks.context import Context, cycle_of
 
 
@@ -18,5 +18,6 @@ def context_of(facade: Facade, registered: Mapping[str, ActionHandler] | None = 
     """
     settings = facade.in_force
     cycle = cycle_of(settings, facade.store, facade.clock(), "replay", "asked")
-    actions = configured_actions(settings, discover_actions(settings.folder) if registered is None else registered)
+    registered = discover_actions(settings.folder) if registered is None else registered
+    actions = actions_in_force(settings, facade.store, registered)
     return Context(facade.store, ReplayWorld(Recording()), settings, cycle, actions)

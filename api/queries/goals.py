@@ -16,7 +16,7 @@ from storage.errors import ForeactError
 from storage.facts import EARLY_VERDICTS, SEQUENCE_ENDS, STANDINGS, WAITS
 from storage.records import Decision, GoalView, Outcome, sequence_name
 from tasks.authority import as_it_stands
-from tasks.configured_actions import configured_actions
+from tasks.configured_actions import actions_in_force, configured_actions
 from tasks.objectives.conflicts import conflicts
 from tasks.objectives.in_force import ORIGIN_IN_WORDS, objectives_with_origin
 from tasks.text import moment, unit_of, value
@@ -206,7 +206,7 @@ def actions_here(facade: Facade) -> dict[str, ActionHandler]:
     settings = facade.in_force
     registered = discover_actions(settings.folder)
     registered |= deployed_actions(settings.prefect_url, registered, authorization(settings))
-    found = configured_actions(settings, registered)
+    found = actions_in_force(settings, facade.store, registered)
     return {name: each for name, each in sorted(found.items()) if each.is_carried_out_here}
 
 
@@ -222,7 +222,12 @@ def _available(action: ActionHandler) -> AvailableAction:
     except ValueError as trouble:
         schema = {"type": "object", "properties": {}, "description": str(trouble)}
     return AvailableAction(
-        **own, ready=action.is_ready, needs=list(action.needs), options=dict(action.options), parameters=schema
+        **own,
+        ready=action.is_ready,
+        needs=list(action.needs),
+        options=dict(action.options),
+        parameters=schema,
+        duration_s=action.duration_s,
     )
 
 

@@ -27,7 +27,15 @@ QUICK_DAYS = 2.0
 LONGER = frozenset(
     each.name
     for each in (
-        *(disk.IrreversibleDisk, acts.Flip, acts.Lingering, acts.Outlasting, acts.TriedPair, acts.DeclaredPair),
+        *(
+            disk.IrreversibleDisk,
+            acts.Flip,
+            acts.Unsaid,
+            acts.Lingering,
+            acts.Outlasting,
+            acts.TriedPair,
+            acts.DeclaredPair,
+        ),
         *(faults.PainfulFaults, faults.SparseFaults, bloat.Bloat, saturation.Saturation),
     )
 )
@@ -45,7 +53,7 @@ WORLDS: dict[str, type[SteppedWorld]] = {
             healthy_fleet.HealthyFleet,
             healthy_fleet.YoungFleet,
         ),
-        *(acts.FourActs, acts.Flip, acts.Late, acts.Lingering, acts.Outlasting, acts.TwoActs),
+        *(acts.FourActs, acts.Flip, acts.Unsaid, acts.Late, acts.Lingering, acts.Outlasting, acts.TwoActs),
         *(
             acts.OpposedActs,
             acts.DeclaredConflict,

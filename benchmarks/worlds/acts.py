@@ -102,15 +102,19 @@ class ActsWorld(SteppedWorld):
         }
 
 
+def without_duration(configuration: dict[str, Any]) -> dict[str, Any]:
+    """Return a configuration that does not say how long acts last."""
+    for action in configuration["actions"].values():
+        del action["duration_seconds"]
+    return configuration
+
+
 class OneCure(ActsWorld):
     """A world of which the first action alone mends what is wrong; that stays, so nobody says how long it lasts."""
 
     def configuration(self) -> dict[str, Any]:
         """Return the same; without how long an act lasts."""
-        plain = super().configuration()
-        for action in plain["actions"].values():
-            del action["duration_seconds"]
-        return plain
+        return without_duration(super().configuration())
 
     def policies(self) -> dict[str, Policy]:
         """Return the rules of the comparison."""
@@ -170,6 +174,16 @@ class Flip(FourActs):
 
     name: ClassVar[str] = "four acts, flip"
     flips: ClassVar[bool] = True
+
+
+class Unsaid(FourActs):
+    """The four, of which nobody says how long they last."""
+
+    name: ClassVar[str] = "four acts, unsaid"
+
+    def configuration(self) -> dict[str, Any]:
+        """Return the same without it."""
+        return without_duration(super().configuration())
 
 
 class Late(FourActs):

@@ -151,7 +151,7 @@ class ActionTraits:
     cost: float = field(default=0.0, metadata=NOT_NEGATIVE)
     """cost of one run; 1 is an objective of severity 1 broken all the time"""
     duration_s: float | None = field(default=None, metadata=POSITIVE)
-    """how long its effect lasts"""
+    """how long its effect lasts; where it is left out, its acts may [teach it](measuring.md)"""
     sets: str | None = None
     """the series whose amount it sets, through its parameter `amount`"""
     amounts: Amounts = ()

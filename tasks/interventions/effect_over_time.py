@@ -193,7 +193,7 @@ def fit_effects(values: FloatArray, end: datetime, step_s: float, acts: Sequence
     mean, covariance = np.zeros(rows.shape[1]), np.zeros_like(prior)
     for most_sd in (inf, OUTLIER_SD):
         apart = values - usual - rows @ mean
-        new = noise.whitened(_filled(apart)) + whole @ mean
+        new = noise.whitened(without_gaps(apart)) + whole @ mean
         usable = follows & (np.abs(new - whole @ mean) < most_sd * noise.sd)
         chosen = whole[usable]
         covariance = np.asarray(np.linalg.inv(chosen.T @ chosen / noise.sd**2 + prior), dtype=np.float64)
@@ -359,7 +359,7 @@ def _in_force(ends_s: FloatArray, step_s: float, acts: Sequence[PassingAct], tim
     return marked
 
 
-def _filled(values: FloatArray) -> FloatArray:
+def without_gaps(values: FloatArray) -> FloatArray:
     """Return values (n,) with gaps filled by what was seen last, 0 before the first."""
     last = np.maximum.accumulate(np.where(np.isfinite(values), np.arange(len(values)), -1))
     return np.where(last >= 0, values[np.maximum(last, 0)], 0.0)

@@ -9,6 +9,7 @@ from storage.facts import CONSIDERED
 from storage.records import Belief, stable_id
 from tasks.context import Context
 from tasks.learn.beliefs import HierarchicalLearner, Learner, Restored, replay, restore, unlearned
+from tasks.learn.durations import learn_durations
 from tasks.learn.knowledge import _recorded, learned_from
 from tasks.learn.late_review import review_late
 from tasks.learn.outcome_rows import OutcomeRow
@@ -51,6 +52,7 @@ def learn(context: Context) -> Belief | None:
         publish(context, rows, learner, considered, count)
     if considered != count:
         # Once for every new outcome: one that taught nothing may still be a failure.
+        learn_durations(context)
         review_levels(context, rows)
         review_proposers(context, {each.action_id: row for each, row in zip(outcomes[-LOOKED_AT:], rows, strict=True)})
         context.store.facts.set(CONSIDERED, count)

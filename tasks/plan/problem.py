@@ -138,6 +138,7 @@ class PlanProblem:
     `responses` the models by objective that has a driver, `capacity_latency_s` how long an increase of such a series
     was seen to take until it works, `steps` the next step of each amount without a response, by the series that
     actions set.
+    `usual_duration_s` is what actions are taken to work of which it is neither said nor known, by name.
     `in_force_until` says by (action, series) until when an act works that the paths cannot show.
     `maintenance` holds spans (start, end) in which nothing is done, `informed` the goals that had their information
     action. `changes` are the measured changes of series by actions, (action, series) to mean and standard error in the
@@ -168,6 +169,7 @@ class PlanProblem:
     off_usual_sd: Mapping[str, float] = field(default_factory=dict)
     usual: Mapping[str, float] = field(default_factory=dict)
     traits: ActionsByName = field(default_factory=ActionsByName)
+    usual_duration_s: Mapping[str, float] = field(default_factory=dict)
     levels: Mapping[tuple[GoalType, str], Autonomy] = field(default_factory=dict)
     strategies: Mapping[GoalType, Strategy] | None = None
     advice: StrategyChooser | None = None
@@ -242,6 +244,11 @@ class PlanProblem:
     def level(self, goal_type: GoalType, action: str) -> Autonomy:
         """Return the autonomy level of a pair; approve where none is set."""
         return self.levels.get((goal_type, action), Autonomy.APPROVE)
+
+    def works_for_s(self, action: str) -> float | None:
+        """Return how long an action is taken to work in seconds, None for good."""
+        duration_s = self.traits_of(action).duration_s
+        return self.usual_duration_s.get(action) if duration_s is None else duration_s
 
     def traits_of(self, action: str) -> ActionHandler:
         """Return what is known of an action."""

@@ -29,6 +29,7 @@ from storage.records import (
 )
 from tasks.authority import as_allowed_now, asks_first, is_autonomous, level_now
 from tasks.causes.in_words import on_cause
+from tasks.configured_actions import usual_durations_s
 from tasks.context import Context
 from tasks.drivers.in_force import amounts_now
 from tasks.drivers.settable_amounts import amount_steps
@@ -144,6 +145,7 @@ def problem(context: Context, goals: tuple[GoalView, ...], outlook: Outlook) -> 
         off_usual_sd={goal_id: each.sd for goal_id, each in off.items()},
         usual={goal_id: each.usual for goal_id, each in off.items()},
         traits=context.actions,
+        usual_duration_s=usual_durations_s(context.store, context.actions),
         levels=_levels(context, goals, candidates),
         advice=learned_strategies(context) if options.enable_learning else None,
         realised=realised(context) if options.enable_learning else {},

@@ -141,7 +141,7 @@ def _moved(
     widening: float,
 ) -> Fan:
     times_s = forecast.step_s * np.arange(1, len(forecast.point) + 1, dtype=np.float64)
-    duration_s = problem.traits_of(candidate.action).duration_s
+    duration_s = problem.works_for_s(candidate.action)
     since_s, without = times_s - start_s, np.asarray(forecast.quantiles, dtype=np.float64)
     moved = fan_with(
         without,
@@ -200,7 +200,7 @@ def _breach(
     elif change is not None:
         toward = (-change[0] if objective.side == "below" else change[0]) / futures.sd
         effects = toward + change[1] / futures.sd * deviates_of(problem.seed, len(futures.excess))
-        duration_s = problem.traits_of(candidate.action).duration_s
+        duration_s = problem.works_for_s(candidate.action)
         ramp = ramps_of(futures.times_s, np.array([start_s]), candidate.latency_s, duration_s)[0]
         without, moved = futures.excess, futures.excess - effects[:, None] * ramp[None, :]
     else:

@@ -133,7 +133,7 @@ class Valuer:
         if self.outlook.excess.size == 0:
             return self.risk
         is_asked = self.problem.level(self.view.goal.goal_type, candidate.action) is not Autonomy.AUTO
-        key = (candidate.latency_s, self.problem.traits_of(candidate.action).duration_s, is_asked)
+        key = (candidate.latency_s, self.problem.works_for_s(candidate.action), is_asked)
         if key not in self._reach:
             cure = 1.0 + max(0.0, float(self.outlook.excess.max()))
             left = self._risk_after(candidate, self.outlook, (cure, 0.0))
@@ -233,7 +233,7 @@ class Valuer:
 
     def _ramps(self, candidate: Candidate, outlook: BoundFutures) -> FloatArray:
         """Return how much of a candidate's effect is there in each slot and step (n_slots, n_steps)."""
-        duration_s = self.problem.traits_of(candidate.action).duration_s
+        duration_s = self.problem.works_for_s(candidate.action)
         latency_s = candidate.latency_s + self._approval_s(candidate, float(outlook.times_s[-1]))
         return ramps_of(outlook.times_s, self._starts_s, latency_s, duration_s)
 

@@ -1,0 +1,87 @@
+"""How long actions work of which nobody says: asked of the history whenever there are a few more acts."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+
+import numpy as np
+
+from storage.actions import ActionView
+from storage.facts import DURATIONS, DurationLook
+from storage.records import NOTHING
+from tasks.context import Context
+from tasks.interventions.learned_durations import LONGEST_S, MOST_ACTS, ActedHistory, ActSpan
+
+ACTS_OF = timedelta(days=15)
+HISTORY_STEPS = 2_016
+LOOK_AFTER_RATIO = 1.25
+
+
+def learn_durations(context: Context) -> None:
+    """Learn for how long the effect of each action lasts that does not say so; it counts from the next turn on."""
+    before = context.store.facts.get(DURATIONS) or {}
+    asked = [name for name, each in context.actions.items() if each.may_be_cut or _is_learned(context, before, name)]
+    looks = {name: before[name] for name in asked if name in before}
+    by_action = _acts(context) if asked else {}
+    for name in asked:
+        count = len(by_action.get(name, ()))
+        if count and (name not in looks or not looks[name].acts <= count <= LOOK_AFTER_RATIO * looks[name].acts):
+            looks[name] = _look(context, name, by_action, count)
+    if looks != before:
+        _tell(context, before, looks)
+        context.store.facts.set(DURATIONS, looks)
+
+
+def _is_learned(context: Context, looks: Mapping[str, DurationLook], name: str) -> bool:
+    return name in looks and looks[name].duration_s == context.actions[name].duration_s
+
+
+def _tell(context: Context, before: Mapping[str, DurationLook], looks: Mapping[str, DurationLook]) -> None:
+    for name, look in looks.items():
+        earlier_s = before[name].duration_s if name in before else None
+        if look.duration_s != earlier_s:
+            detail = {"duration_seconds": look.duration_s, "before": earlier_s, "acts": look.acts}
+            context.store.audit.append("loop", "duration learned", name, detail)
+
+
+def _acts(context: Context) -> dict[str, list[ActionView]]:
+    """Return what was really done to a series, by action, oldest first."""
+    found: dict[str, list[ActionView]] = defaultdict(list)
+    for view in context.store.actions.finished(context.tick - ACTS_OF):
+        action = view.action
+        is_alone = not (action.undo_of or action.dry_run or action.sequence_id or action.name == NOTHING)
+        if view.touched and action.series and is_alone:
+            found[action.name].append(view)
+    return found
+
+
+def _look(context: Context, name: str, by_action: Mapping[str, Sequence[ActionView]], count: int) -> DurationLook:
+    """Look at the series that the action was done to most often."""
+    counts = Counter(view.action.series for view in by_action[name])
+    series = str(max(counts, key=lambda each: (counts[each], each)))
+    undone_at = context.store.actions.undone_at()
+    spans: dict[str, list[ActSpan]] = defaultdict(list)
+    for other, views in by_action.items():
+        duration_s = context.actions[other].duration_s if other != name and other in context.actions else None
+        for view in views:
+            if view.action.series == series and view.receipt is not None:
+                start_s = view.receipt.finished_at.timestamp()
+                ended_at = undone_at.get(view.action.action_id)
+                until_s = ended_at.timestamp() if ended_at else start_s + duration_s if duration_s else None
+                spans[name if other == name and not ended_at else ""].append(ActSpan(start_s, until_s))
+    step_s = _step_s(context, by_action[name])
+    if step_s is None or not spans[name]:
+        return DurationLook(count, context.tick)
+    starts_s = np.sort([each.start_s for each in spans[name]])[-MOST_ACTS:]
+    others = tuple(each for each in spans[""] if each.start_s > starts_s[0] - LONGEST_S)
+    frame = context.store.samples.frame([series], context.tick, step_s, HISTORY_STEPS)
+    history = ActedHistory(frame.row(series), frame.end.timestamp(), step_s, starts_s, others)
+    return DurationLook(count, context.tick, history.learned_duration_s(), history.stays())
+
+
+def _step_s(context: Context, views: Sequence[ActionView]) -> float | None:
+    """Return the length of the steps in which the newest of some acts was judged, in seconds."""
+    known = (context.store.outcomes.estimand(view.action.action_id) for view in reversed(views))
+    return next((each.step_s for each in known if each is not None), None)
