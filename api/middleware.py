@@ -203,7 +203,8 @@ class RequestFilter:
 def _is_of_another_page(headers: Headers) -> bool:
     """Tell whether a browser says that the page which sends this is not one of ours; programs say nothing."""
     origin = headers.get("origin")
-    is_foreign = origin is not None and urlsplit(origin).netloc != headers.get("host", "")
+    # Compared as text: what is no origin at all, as `null`, is of another page too.
+    is_foreign = origin is not None and origin.partition("://")[2] != headers.get("host")
     return is_foreign or headers.get("sec-fetch-site") in {"cross-site", "same-site"}
 
 

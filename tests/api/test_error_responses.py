@@ -101,7 +101,7 @@ def test_transient_trouble_says_when_to_try_again(settings: Settings, store: Sto
 
 
 def test_another_sites_page_can_neither_write_nor_pose_as_us(client: TestClient) -> None:
-    foreign = ("https://evil.example", "null", "http://127.0.0.1:1", "http://localhost:8080")
+    foreign = ("https://evil.example", "null", "", "http://[", "http://127.0.0.1:1", "http://localhost:8080")
     sent = [{"Origin": origin} for origin in foreign] + [
         {"Sec-Fetch-Site": site} for site in ("cross-site", "same-site")
     ]

@@ -47,6 +47,13 @@ def test_a_page_of_another_origin_is_refused_whatever_it_asks(client: TestClient
     assert client.request(method, "/api/flow_runs", headers={"Origin": origin}).status_code == 403
 
 
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://["])
+def test_with_a_login_as_well_pages_of_other_origins_are_refused(origin: str) -> None:
+    client = TestClient(OwnPagesOnly(Starlette(routes=[Route("/", _answer)]), PORT, asks_login=True))
+    assert client.get("/", headers={"Origin": "http://testserver"}).text == "taken"
+    assert client.get("/", headers={"Origin": origin}).status_code == 403
+
+
 @pytest.mark.parametrize("host", ["evil.example", f"evil.example:{PORT}", "127.0.0.1:1", "", "127.0.0.1.nip.io"])
 def test_a_host_name_that_was_pointed_here_is_refused(client: TestClient, host: str) -> None:
     assert client.get("/api/flow_runs", headers={"Host": host}).status_code == 403
