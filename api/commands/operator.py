@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
 from api import queries
 from api.access import is_same
@@ -57,6 +59,19 @@ def start_cycle(facade: Facade, key: str | None) -> Started:
             status=409,
         )
     return facade.trigger.run("cycle", {"reason": "request"}, key)
+
+
+def start_backtest(facade: Facade, asked: Mapping[str, Any]) -> Started:
+    """Start a backtest; raises `backtest_running` where one is under way: many that wait would keep Prefect busy."""
+    running = facade.trigger.running("backtest")
+    if running is not None:
+        raise ForeactError(
+            "backtest_running",
+            f"A backtest is already running or about to start, as flow run {running.flow_run_id}.",
+            f"Start another when it has ended, or cancel it: {running.url}",
+            status=409,
+        )
+    return facade.trigger.run("backtest", asked)
 
 
 def answer_action(facade: Facade, action_id: str, answer: Answer, approved: bool, once: bool = False) -> Answered:

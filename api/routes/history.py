@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from api import queries
+from api import commands, queries
 from api.dependencies import FacadeDep
 from api.models.agent import CycleDetail, RunStarted
 from api.models.history import Audit, BacktestIn, Backtests, ChangeReviews, Cycles, Patterns
@@ -46,8 +46,8 @@ def audit(
 
 @router.post("/backtests", status_code=202)
 def start_backtest(body: BacktestIn, facade: FacadeDep) -> RunStarted:
-    """Replay recorded history through the loop, as a run of the deployment `backtest/backtest`."""
-    started = facade.trigger.run("backtest", body.model_dump(exclude_none=True))
+    """Replay recorded history through the loop, as a run of `backtest/backtest`; 409 while one is running."""
+    started = commands.operator.start_backtest(facade, body.model_dump(exclude_none=True))
     return RunStarted(flow_run_id=started.flow_run_id, flow_run_url=started.url, deployment="backtest/backtest")
 
 

@@ -189,6 +189,16 @@ def test_a_backtest_is_started_through_prefect(client: TestClient, trigger: Reco
     assert client.post(f"{API}/backtests", json={"days": -1}).status_code == 422
 
 
+def test_while_a_backtest_runs_another_is_refused_and_that_run_named(
+    client: TestClient, trigger: RecordingTrigger
+) -> None:
+    trigger.under_way = Started("run-7", "http://127.0.0.1:4200/runs/flow-run/run-7")
+    answer = client.post(f"{API}/backtests", json={"days": 1})
+    assert (answer.status_code, answer.json()["code"]) == (409, "backtest_running")
+    assert "run-7" in answer.json()["detail"]
+    assert trigger.calls == []
+
+
 def test_the_newest_backtest_can_be_read(client: TestClient, store: Store) -> None:
     store.facts.set(BACKTEST, {"breaches": 3})
     answer = client.get(f"{API}/backtests").json()
