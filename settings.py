@@ -41,7 +41,7 @@ from pydantic_settings import (
 from handlers.contract.action import ActionTraits
 from plugins import modules_of
 from storage.errors import ForeactError
-from storage.private import is_secret_key, masked_in, shown_settings
+from storage.private import is_secret_key, masked_in, secrets_in, shown_settings
 from storage.records import GoalType, Objective, as_key
 
 VERSION = "0.1.0"
@@ -684,6 +684,11 @@ class Settings(BaseSettings):
     def shown(self) -> dict[str, Any]:
         """Return all that is configured, as JSON, for whoever may look at it: without secrets."""
         return shown_settings(self.model_dump(mode="json"), frozenset(_KEYS.values()))
+
+    def secrets(self) -> frozenset[str]:
+        """Return the texts in it that are secrets."""
+        given = self.model_dump(mode="json", include={"sources", "actions", "prefect_api_url"})
+        return secrets_in({**given, "urls": self.alerts.urls})
 
     def action(self, name: str) -> ActionSettings:
         """Return what one action may do; the defaults where nothing is configured."""

@@ -39,7 +39,7 @@ from plugins import modules_of
 from settings import VERSION, Settings, settings_in_force, utc_now
 from storage import ForeactError, Store, own_store
 from storage.engine.local import LocalEngine
-from storage.private import masked
+from storage.private import mask_logs
 
 THREADS = 16
 """Requests served at once: each thread holds a cursor of its own."""
@@ -122,13 +122,6 @@ def _workers(facade: Facade) -> list[Worker]:
     return list(workers.values())
 
 
-class _Masking(logging.Formatter):
-    """Writes log records without secrets."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return masked(super().format(record))
-
-
 def _own_when_there_is_room(path: Path) -> Store:
     """Open the database; while its disk is full, wait here for room: giving up would take the whole stack down."""
     is_told = False
@@ -163,8 +156,8 @@ def main() -> None:
     # uvicorn ends as its signal asks, which would end this process before the database is closed.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     settings = settings_in_force()
-    logging.basicConfig(level=logging.INFO)
-    logging.getLogger().handlers[0].setFormatter(_Masking("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    mask_logs(settings.secrets())
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
         refuse_open_doors(settings, utc_now())

@@ -26,6 +26,7 @@ from flows.run_record import announce, publish, story_of
 from flows.sharding import through_runner
 from flows.wiring import live_context, open_configured_store
 from settings import browsable, settings_in_force, utc_now
+from storage.private import mask_logs
 from tasks.context import Context
 from tasks.execute.task import act_task, execute
 from tasks.forecast import earlier_residuals
@@ -124,6 +125,7 @@ async def tend(reason: str = "due") -> State[Any]:
 
 async def _run(kind: str, body: Callable[[Run, Context], None], reason: str) -> State[Any]:
     settings = settings_in_force()
+    mask_logs(settings.secrets())
     if settings.trouble:
         logger.warning("this cycle uses the last usable configuration: %s", settings.trouble)
     tick, flow_run_id = _scheduled_start()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
 import re
 import secrets
+import traceback
 from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -62,6 +65,22 @@ def masked_in(value: Any, known: Iterable[str] = ()) -> Any:
     if isinstance(value, list | tuple):
         return type(value)([masked_in(each, known) for each in value]) if type(value) in (list, tuple) else value
     return value
+
+
+def mask_logs(known: Iterable[str] = ()) -> None:
+    """Blot secrets out of all that this process logs from now on, tracebacks too, whoever logs it and wherever to."""
+    texts = tuple(known)
+
+    def made(*args: Any, **kwargs: Any) -> logging.LogRecord:
+        record = logging.LogRecord(*args, **kwargs)
+        # Arguments that do not fit are the business of who writes it down.
+        with contextlib.suppress(TypeError, ValueError, KeyError):
+            record.msg, record.args = masked(record.getMessage(), texts), ()
+        if record.exc_info:
+            record.exc_text = masked("".join(traceback.format_exception(*record.exc_info)).rstrip(), texts)
+        return record
+
+    logging.setLogRecordFactory(made)
 
 
 def shown_settings(settings: Mapping[str, Any], plain: Container[str]) -> dict[str, Any]:

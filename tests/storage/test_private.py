@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.app import _Masking
 from api.processes.console import Console
 from handlers.contract.action import ActionContext
 from handlers.contract.registration import action
@@ -24,7 +23,7 @@ from handlers.sandbox.parent import call
 from handlers.worlds.live import LiveWorld
 from settings import Settings, load_settings
 from storage import ForeactError, TransientError
-from storage.private import HIDDEN, kept_secret, masked, masked_in, secrets_in
+from storage.private import HIDDEN, kept_secret, mask_logs, masked, masked_in, secrets_in
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 SECRET = "hunter2-s3cr3t"
@@ -167,13 +166,37 @@ def test_a_refused_configuration_does_not_echo_secrets(
     assert refusal.value.code == "configuration_invalid"
 
 
-def test_logs_are_written_without_secrets(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    record = logging.LogRecord("x", logging.INFO, "", 1, "GET http://u:%s@h", (SECRET,), None)
-    assert SECRET not in _Masking("%(message)s").format(record)
-    console = Console(tmp_path)
+@pytest.fixture
+def own_log_records() -> Iterator[None]:
+    before = logging.getLogRecordFactory()
+    yield
+    logging.setLogRecordFactory(before)
+
+
+def test_logs_are_written_without_secrets(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture, own_log_records: None
+) -> None:
+    table = f"[sources.own]\npassword = '{SECRET}'\n[alerts]\nurls = ['json://host/{SECRET}']\n"
+    folder, logs = tmp_path / "folder", tmp_path / "logs"
+    folder.mkdir()
+    logs.mkdir()
+    (folder / "foreact.toml").write_text(table)
+    mask_logs(load_settings(folder).secrets())
+    log = logging.getLogger("handlers.sources.own")
+    log.warning("GET http://u:%s@h", "s3cr3t-of-another")
+    log.warning("json://host/%s took %d %% of %s", SECRET, 5, SECRET)
+    try:
+        raise ValueError(SECRET)
+    except ValueError:
+        log.exception("failed critically")
+    assert "Traceback" in caplog.text
+    assert "5 %" in caplog.text
+    assert "critically" in caplog.text
+    assert "s3cr3t" not in caplog.text
+    console = Console(logs)
     console.line("setup", f"cannot reach http://u:{SECRET}@h")
     console.close()
-    assert SECRET not in capsys.readouterr().out + "".join(each.read_text() for each in tmp_path.iterdir())
+    assert SECRET not in capsys.readouterr().out + "".join(each.read_text() for each in logs.iterdir())
 
 
 def test_a_secret_is_made_once_for_its_owner_alone(tmp_path: Path) -> None:
