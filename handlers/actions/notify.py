@@ -60,14 +60,15 @@ def _propose(goal: Goal, context: ActionContext) -> list[Candidate]:
 
 
 def _send(url: str, title: str, body: str, weight: str) -> dict[str, Any]:
-    """Send to one service, with Apprise's word for how grave it is; secrets in its URL never leave this function."""
+    """Send to one service, with Apprise's word for how grave it is; of its URL, where any part may be a secret, nothing
+    but the scheme leaves this function."""
     import apprise
 
+    scheme, separator, _ = url.partition("://")
+    name = f"{scheme[:20]}://…" if separator else "…"
     service = apprise.Apprise.instantiate(url, suppress_exceptions=True)
     if service is None:
-        scheme = url.partition("://")[0][:20]
-        return {"service": f"{scheme}://…", "sent": False, "reason": "Apprise does not support this URL"}
-    name = str(service.url(privacy=True)).partition("?")[0]  # type: ignore[no-untyped-call]
+        return {"service": name, "sent": False, "reason": "Apprise does not support this URL"}
     notifier = apprise.Apprise()
     notifier.add(service)
     sent = notifier.notify(body=body, title=title, notify_type=_WEIGHTS.get(weight, "info"))

@@ -50,10 +50,12 @@ def test_without_a_service_the_message_is_skipped_with_the_remedy() -> None:
 
 def test_a_service_that_fails_is_named_without_its_secrets(server: Server) -> None:
     server.answer = lambda request: (500, "no")
-    good = server.url.replace("http://", "json://user:hunter2@")
-    result = call(NOTIFY, "run", {"title": "Disk"}, None, context_for(options={"urls": [good, "nonsense"]}))
+    good = server.url.replace("http://", "json://user:hunter2@") + "/hunter2"
+    urls = [good, "ntfys://hunter2", "nonsense"]
+    result = call(NOTIFY, "run", {"title": "Disk"}, None, context_for(options={"urls": urls}))
     assert result.status is ReceiptStatus.FAILED
-    assert "0 of 2 service(s)" in result.detail
+    assert "0 of 3 service(s)" in result.detail
+    assert "json://…: the service did not accept the message" in result.detail
     assert "Apprise does not support this URL" in result.detail
     assert "hunter2" not in json.dumps([result.detail, result.evidence])
 
