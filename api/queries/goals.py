@@ -14,6 +14,7 @@ from handlers import ActionHandler, discover_actions
 from storage.actions import ActionView
 from storage.errors import ForeactError
 from storage.facts import EARLY_VERDICTS, SEQUENCE_ENDS, STANDINGS, WAITS
+from storage.private import masked_in
 from storage.records import Decision, GoalView, Outcome, sequence_name
 from tasks.authority import as_it_stands
 from tasks.configured_actions import actions_in_force, configured_actions
@@ -64,16 +65,17 @@ def action_status(view: ActionView, now: datetime) -> str:
 
 
 def action_as_shown(
-    view: ActionView, outcomes: Sequence[Outcome], undone_by: str | None, now: datetime
+    view: ActionView, outcomes: Sequence[Outcome], undone_by: str | None, now: datetime, secrets: frozenset[str]
 ) -> ActionDetail:
-    """Show an action with everything recorded of it."""
+    """Show an action with everything recorded of it, but for `secrets` in the state that its undo goes back to."""
+    intent, receipt = view.intent, view.receipt
     return ActionDetail(
         status=action_status(view, now),
         needs_approval=awaits_approval(view, now),
         action=view.action,
         approval=view.approval,
-        intent=view.intent,
-        receipt=view.receipt,
+        intent=intent and intent.model_copy(update={"before": masked_in(intent.before, secrets)}),
+        receipt=receipt and receipt.model_copy(update={"undo": masked_in(receipt.undo, secrets)}),
         outcomes=list(outcomes),
         undone_by=undone_by,
     )
@@ -146,7 +148,8 @@ def action_detail(facade: Facade, view: ActionView, now: datetime) -> ActionDeta
     action_id, (view,) = view.action.action_id, as_they_stand(facade, [view])
     outcomes = facade.store.outcomes.of_action(action_id) if view.receipt else []
     undo = facade.store.actions.undo_for(action_id) if view.receipt else None
-    shown_detail = action_as_shown(view, outcomes, undo.action.action_id if undo else None, now)
+    undone_by = undo.action.action_id if undo else None
+    shown_detail = action_as_shown(view, outcomes, undone_by, now, facade.in_force.secrets())
     early = (facade.store.facts.get(EARLY_VERDICTS) or {}).get(action_id)
     more = {"waits_for": waits_for(facade, [view]).get(action_id), "early": early}
     return shown_detail.model_copy(update={**more, "sequence": sequence(facade, view.action.sequence_id, now)})
@@ -238,7 +241,11 @@ def latest_actions(facade: Facade, limit: int) -> Actions:
     for outcome in facade.store.outcomes.latest(OUTCOMES_PER_ACTION * limit):
         outcomes[outcome.action_id].append(outcome)
     undone = {view.action.undo_of: view.action.action_id for view in views if view.action.undo_of}
-    shown = [action_as_shown(v, outcomes[v.action.action_id], undone.get(v.action.action_id), now) for v in views]
+    secrets = facade.in_force.secrets()
+    shown = [
+        action_as_shown(view, outcomes[view.action.action_id], undone.get(view.action.action_id), now, secrets)
+        for view in views
+    ]
     waits = waits_for(facade, views)
     details = [each.model_copy(update={"waits_for": waits.get(each.action.action_id)}) for each in shown]
     return Actions(actions=details)

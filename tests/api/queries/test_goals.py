@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
+from api.app import create_app
 from api.queries.goals import told_now
-from storage.records import GoalState, GoalView
-from tests.api.conftest import API, TestClient
-from tests.api.worlds import a_goal
+from settings import load_settings
+from storage import Store
+from storage.records import GoalState, GoalView, Intent
+from tests.api.conftest import API, BASE, RecordingTrigger, TestClient
+from tests.api.worlds import a_goal, a_receipt, an_action
 
 SET_AT = datetime(2026, 3, 2, 7, tzinfo=UTC)
 SENTENCE = "cpu_used_ratio is 0.7 and climbs."
@@ -53,3 +57,18 @@ def test_every_action_is_listed_with_the_form_of_its_parameters_where_that_is_as
     assert listed["scale_http"]["parameters"]["properties"]["amount"]["description"]
     assert listed["renice_process"]["parameters"]["properties"]["nice"]["type"] == "integer"
     assert (listed["run_command"]["ready"], listed["run_command"]["needs"]) == (False, ["argv"])
+
+
+def test_the_state_before_an_act_is_shown_without_the_secrets_of_the_configuration(
+    store: Store, tick: datetime, tmp_path: Path
+) -> None:
+    state = {"login": "hunter2", "count": 3}
+    store.actions.append([an_action("a", tick)], "cycle-1")
+    store.actions.claim(Intent(action_id="a", at=tick, before=state))
+    store.actions.finish(a_receipt("a", tick).model_copy(update={"undo": state}))
+    settings = load_settings(tmp_path, home=tmp_path, actions={"own": {"password": "hunter2"}})
+    with TestClient(create_app(settings, store=store, trigger=RecordingTrigger()), base_url=BASE) as client:
+        for path in (f"{API}/actions", f"{API}/actions/a", "/actions/a"):
+            assert "hunter2" not in client.get(path).text
+        assert client.get(f"{API}/actions/a").json()["intent"]["before"]["count"] == 3
+    assert store.actions.get("a").intent.before == state  # type: ignore[union-attr]
