@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -95,6 +96,7 @@ _add_commands()
 
 def main() -> None:
     """Run a command; whatever goes wrong is one line that ends with what to do."""
+    os.umask(0o077)  # what foreact writes is its user's alone
     # Typer knows no shell before it is asked what its own options for completion are, which `completion` replaces.
     get_completion_inspect_parameters()
     try:

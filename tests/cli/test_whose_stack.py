@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+import subprocess
 from datetime import datetime
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from storage.records import Autonomy
 from tasks.authority import judge_proposer, proposer_level
 from tests.api import worlds
 from tests.api.test_process import facade
+from tests.e2e.conftest import command, environment
 from tests.handlers.conftest import Server, server
 
 __all__ = ["server"]
@@ -53,6 +55,19 @@ def test_the_stack_of_another_folder_is_refused_in_one_line(tmp_path: Path) -> N
         readable = [each for each in (other / ".foreact").iterdir() if each.stat().st_mode & 0o077]
         assert readable == []
         assert stat.S_IMODE((other / ".foreact").stat().st_mode) == 0o700
+
+
+def test_what_commands_write_is_their_users_alone(tmp_path: Path) -> None:
+    home, put_back = tmp_path / ".foreact", tmp_path / "put back"
+    (tmp_path / "foreact.toml").write_text("[server]\nport = 1\n")
+    put_back.mkdir()
+    copy = str(tmp_path / "copy.duckdb")
+    for words in (["mode", "stop", "--note", "smoke"], ["backup", copy], ["-C", str(put_back), "restore", copy]):
+        subprocess.run(command(*words), cwd=tmp_path, env=environment(), umask=0o022, check=True)
+    assert (home / "STOP").exists()
+    assert (put_back / ".foreact" / "foreact.duckdb").exists()
+    written = [home, *home.rglob("*"), *put_back.rglob("*"), *tmp_path.glob("copy*")]
+    assert [str(each) for each in written if each.stat().st_mode & 0o077] == []
 
 
 def test_a_key_that_is_revoked_takes_with_it_what_its_proposals_earned(tmp_path: Path, tick: datetime) -> None:
