@@ -8,7 +8,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from settings import Settings, utc_now
 from storage import Store
 from storage.errors import ForeactError, TransientError
 from storage.facts import DRILLS, TROUBLES, Drill
+from storage.private import masked
 
 LEAST_FREE_BYTES = 500_000_000
 MOST_OUTCOMES = 200
@@ -42,7 +43,13 @@ class Check:
 
 
 def examine(layout: Layout) -> Iterator[Check]:
-    """Check everything that foreact needs; a check that raises an error is a finding, too."""
+    """Check everything that foreact needs, told without secrets; a check that raises an error is a finding, too."""
+    secrets = layout.settings.secrets()
+    for check in _checks(layout):
+        yield replace(check, text=masked(check.text, secrets))
+
+
+def _checks(layout: Layout) -> Iterator[Check]:
     for what, look in _LOOKS:
         try:
             yield Check(what, *look(layout))

@@ -413,3 +413,10 @@ def test_an_objective_that_anything_means_is_heard(folder: Path) -> None:
     assert set(diagnosis._heard(state)) == {worlds.SERIES}
     ratio = Objective(name="errors", metric="cpu_used_ratio", denominator="requests", bound=0.1)
     assert set(diagnosis._heard(replace(state, objectives=(ratio,)))) == {worlds.SERIES}
+
+
+def test_the_login_of_a_prefect_server_that_does_not_answer_is_not_told(folder: Path) -> None:
+    settings = load_settings(folder, prefect_api_url="http://ann:hunter2@127.0.0.1:9/api")
+    (prefect,) = [each for each in examine(new_layout(settings, folder)) if each.what == "prefect"]
+    assert "127.0.0.1:9/api does not answer" in prefect.text
+    assert "hunter2" not in prefect.text
