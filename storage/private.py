@@ -213,10 +213,13 @@ def write_private(file: Path, text: str) -> None:
 def kept_secret(file: Path, further: str = "") -> str:
     """Return the secret that a file holds; one that is not there is made for its owner: random, and then `further`.
 
-    Of several processes that look at once all get the same.
+    Of several processes that look at once all get the same. An empty file, as a failure of power may leave it, holds
+    none: everyone would know it.
     """
     try:
-        return file.read_text().strip()
+        if kept := file.read_text().strip():
+            return kept
+        file.unlink()
     except FileNotFoundError:
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     draft = _draft(file, secrets.token_urlsafe(32) + further + "\n")
@@ -233,4 +236,6 @@ def _draft(file: Path, text: str) -> Path:
     draft = file.with_name(f"{file.name}.{os.getpid()}.{secrets.token_hex(4)}")
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as handle:
         handle.write(text)
+        handle.flush()
+        os.fsync(handle.fileno())
     return draft

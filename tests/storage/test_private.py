@@ -208,6 +208,14 @@ def test_a_secret_is_made_once_for_its_owner_alone(tmp_path: Path) -> None:
     assert [each.name for each in file.parent.iterdir()] == ["key"]
 
 
+def test_an_empty_file_holds_no_secret(tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.touch()
+    made = kept_secret(file)
+    assert len(made) > 40
+    assert kept_secret(file) == made
+
+
 @pytest.mark.parametrize("address", ["127.0.0.1", "localhost", "::1"])
 def test_a_prefect_server_that_others_reach_must_ask_who_they_are(tmp_path: Path, address: str) -> None:
     assert load_settings(tmp_path, server={"prefect_host": address}).prefect_login_path is None
