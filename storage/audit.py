@@ -7,6 +7,7 @@ import hmac
 import json
 import logging
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -25,6 +26,7 @@ logger = logging.getLogger(__name__)
 GENESIS = "0" * 64
 KEYED = "k1:"
 HEADS = ".audit-heads"
+_HEAD = re.compile(r"([0-9]{1,18}) (\S+)")
 ARCHIVED = "audit archived"
 MOST_HEAD_BYTES = 2_000_000
 CANNOT_PROVE = (
@@ -280,7 +282,9 @@ def _proves(seal: Seal | None, heads: Mapping[int, str]) -> str:
     if seal is None:
         return "No line was changed by somebody who did not compute all later hashes anew."
     kept = (
-        f"; the hashes of {len(heads)} lines, up to line {max(heads)}, are kept in {seal.heads.name}" if heads else ""
+        f"; the hashes of {len(heads)} lines, up to line {max(heads)}, are kept in {seal.heads.name}"
+        if heads
+        else f", except at the end, where lines may be missing: no hash is kept in {seal.heads.name}"
     )
     since = f"From line {seal.since} on nobody" if seal.since > 1 else "Nobody"
     earlier = " Earlier lines have hashes without a key." if seal.since > 1 else ""
@@ -299,10 +303,10 @@ def seal_of(database: Path, newest_line: int) -> Seal:
 def read_heads(file: Path) -> dict[int, str]:
     """Return the hashes of lines that were kept outside the database; of several of one line the newest."""
     try:
-        rows = [line.split() for line in file.read_text().splitlines()]
+        lines = file.read_text(errors="replace").splitlines()
     except OSError:
         return {}
-    return {int(row[0]): row[1] for row in rows if len(row) == 2 and row[0].isdigit()}
+    return {int(head[1]): head[2] for head in map(_HEAD.fullmatch, lines) if head}
 
 
 def keep_head(file: Path, seq: int, entry_hash: str) -> None:
@@ -312,7 +316,7 @@ def keep_head(file: Path, seq: int, entry_hash: str) -> None:
             handle.write(f"{seq} {entry_hash}\n")
             is_long = handle.tell() > MOST_HEAD_BYTES
         if is_long:
-            kept = file.read_text().splitlines()
+            kept = file.read_text(errors="replace").splitlines()
             write_private(file, "\n".join(kept[len(kept) // 2 :]) + "\n")
     except OSError as trouble:
         # The line itself is written; what is missing is one witness of many.

@@ -114,6 +114,21 @@ def test_an_older_copy_put_in_its_place_is_found_until_the_list_is_set_aside(tmp
         assert store.audit.check().first_broken_line is None
 
 
+def test_without_the_list_of_heads_it_is_not_claimed_that_no_line_is_missing_at_the_end(tmp_path: Path) -> None:
+    with recorded(file := tmp_path / "a.duckdb") as store:
+        assert "may be missing" not in store.audit.check().proves
+        file.with_suffix(".audit-heads").unlink()
+        store.engine.rows("DELETE FROM audit WHERE seq = 6")
+        assert "except at the end, where lines may be missing" in store.audit.check().proves
+
+
+def test_a_list_of_heads_that_holds_rubbish_still_finds_a_missing_line(tmp_path: Path) -> None:
+    with recorded(file := tmp_path / "a.duckdb") as store:
+        heads = file.with_suffix(".audit-heads")
+        heads.write_bytes(heads.read_bytes() + b"\xff\x00 k1:x\n" + b"9" * 5_000 + b" k1:x\n\xc2\xb2 k1:x\n7 k1")
+        assert store.audit.check().findings == ["Line 7 was written, but is missing at the end."]
+
+
 def test_lines_that_were_archived_are_not_missed(tmp_path: Path) -> None:
     with recorded(tmp_path / "foreact.duckdb") as store:
         (head,) = store.engine.rows("SELECT entry_hash FROM audit WHERE seq = 3")[0]
