@@ -23,7 +23,7 @@ from storage.engine.damage import damage_mark, log_of, set_aside
 from storage.engine.local import LocalEngine
 from storage.engine.lock import holder_of, is_reserved
 from storage.engine.protocol import Engine, connect, literal
-from storage.errors import ForeactError
+from storage.errors import ForeactError, TransientError
 from storage.migrations import MIGRATIONS
 from storage.open_predictions import NEVER
 from storage.private import write_private
@@ -163,8 +163,9 @@ def verified(file: Path, keyed_as: Path | None = None) -> BackupFacts:
             # DuckDB compares every block that it reads with its checksum: so all columns are read.
             rows = sum(len(engine.rows(f"SELECT hash({name}) FROM {name}")) for name in tables)
             broken = AuditTrail(engine, lambda: NEVER, seal_beside(keyed_as or file)).first_broken_line()
-    except duckdb.Error as trouble:
-        raise _unusable(file, _line(trouble)) from None
+    except (duckdb.Error, TransientError) as trouble:
+        # Over a damaged block the engine says that it begins anew, and why beneath that.
+        raise _unusable(file, _line(trouble.__cause__ or trouble)) from None
     newest = max(int(each.name.partition("_")[0]) for each in MIGRATIONS.glob("*.sql"))
     if int(version) > newest:
         raise _unusable(file, f"its schema is {version}, this release knows {newest}: install a newer one")
@@ -252,7 +253,7 @@ def _check_sum(backup: Path) -> None:
     beside = checksum_file(backup)
     if not beside.is_file():
         raise _unusable(backup, f"its checksum {beside.name} is not beside it; --no-checksum restores it all the same")
-    if not backup.is_file() or beside.read_text().split()[:1] != [sha256_of(backup)]:
+    if not backup.is_file() or beside.read_text(errors="replace").split()[:1] != [sha256_of(backup)]:
         raise _unusable(backup, f"it is not what {beside.name} was written for")
 
 
@@ -292,5 +293,5 @@ def _unusable(file: Path, why: str) -> ForeactError:
     return ForeactError("backup_unusable", f"{file} cannot be restored: {why}.", "Use another backup.", status=422)
 
 
-def _line(trouble: Exception) -> str:
+def _line(trouble: BaseException) -> str:
     return str(trouble).splitlines()[0].rstrip(".") if str(trouble) else type(trouble).__name__

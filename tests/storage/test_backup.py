@@ -140,6 +140,22 @@ def test_a_backup_with_one_wrong_byte_is_not_restored(tmp_path: Path, place: flo
     assert not (tmp_path / "new.duckdb").exists()
 
 
+def test_a_damaged_backup_is_refused_without_its_checksum_too(tmp_path: Path) -> None:
+    database, copy = tmp_path / "f.duckdb", tmp_path / "b.duckdb"
+    fill(database)
+    with open_store(database) as store:
+        back_up(store.engine, copy)
+    held = bytearray(copy.read_bytes())
+    for place in range(20_000, len(held), 10_000):
+        held[place] ^= 0xFF
+    copy.write_bytes(held)
+    checksum_file(copy).write_bytes(b"\xff")
+    with pytest.raises(ForeactError, match="is not what"):
+        restore(copy, tmp_path / "new.duckdb", now=NOW)
+    with pytest.raises(ForeactError, match="does not match stored checksum"):
+        restore(copy, tmp_path / "new.duckdb", now=NOW, checks_sum=False)
+
+
 def test_a_backup_whose_audit_trail_was_rewritten_is_not_restored_even_without_its_checksum(tmp_path: Path) -> None:
     fill(tmp_path / "f.duckdb")
     with open_store(tmp_path / "f.duckdb") as store:
