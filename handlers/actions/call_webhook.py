@@ -52,14 +52,14 @@ def call_webhook(params: Params, context: ActionContext) -> ActionResult:
         return ActionResult(False, f"Refused: {refusal}", skipped=not url)
     if context.dry_run:
         with_amount = "".join(f" with {name} {value:g}" for name, value in amount_in(params).items())
-        return ActionResult(True, f"Dry run: would POST to {shown(url)}{with_amount}.")
+        return ActionResult(True, f"Dry run: would POST to {_named(url)}{with_amount}.")
     try:
         with _client(context) as client:
             response = client.post(url, json=_body(params, context))
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        return ActionResult(False, f"POST to {shown(url)} failed: {type(error).__name__}: {error}".rstrip(": "))
+        return ActionResult(False, f"POST to {_named(url)} failed: {type(error).__name__}: {error}".rstrip(": "))
     evidence = {"status_code": response.status_code, "answer": response.text[:KEPT_CHARS]}
-    detail = f"POST to {shown(url)} was answered with {response.status_code} {response.reason_phrase}."
+    detail = f"POST to {_named(url)} was answered with {response.status_code} {response.reason_phrase}."
     return ActionResult(success=response.is_success, detail=detail, evidence=evidence)
 
 
@@ -86,7 +86,12 @@ def _propose(goal: Goal, context: ActionContext) -> list[Candidate]:
     from storage.records import Candidate
 
     url = str(context.options.get("url") or "")
-    return [Candidate(action="call_webhook", target=f"webhook:{shown(url)}")] if url else []
+    return [Candidate(action="call_webhook", target=f"webhook:{_named(url)}")] if url else []
+
+
+def _named(url: str) -> str:
+    """Return scheme and host of a URL: the path of many a webhook is a token."""
+    return "/".join(shown(url).split("/")[:3])
 
 
 def _client(context: ActionContext) -> httpx.Client:
@@ -114,12 +119,12 @@ def _why_not(url: str, context: ActionContext) -> str:
         target = httpx.URL(url)
         allowed = [httpx.URL(str(text)) for text in context.options.get("allow_urls") or ()]
     except httpx.InvalidURL as error:
-        return f"{shown(url)} or an allowed URL cannot be read: {error}."
+        return f"{_named(url)} or an allowed URL cannot be read: {error}."
     if target.scheme not in {"http", "https"} or not target.host:
-        return f"{shown(url)} is not an HTTP address."
+        return f"{_named(url)} is not an HTTP address."
     if url == context.options.get("url") or any(_begins_with(target, prefix) for prefix in allowed):
         return ""
-    return f"{shown(url)} is not allowed. {REMEDY}"
+    return f"{_named(url)} is not allowed. {REMEDY}"
 
 
 def _begins_with(url: httpx.URL, prefix: httpx.URL) -> bool:

@@ -78,6 +78,16 @@ def test_a_webhook_gets_the_body_and_the_key_that_makes_it_the_same_call(server:
     assert "s3cret" not in json.dumps([result.detail, result.evidence])
 
 
+def test_of_a_webhook_whose_path_is_a_token_only_the_host_is_told(server: Server) -> None:
+    url = f"{server.url}/services/T0/hunter2"
+    for given in ({"url": url}, {"url": url.replace(server.url, "http://127.0.0.1:9")}, {"url": url, "dry_run": True}):
+        context = context_for(dry_run=given.pop("dry_run", False), options=given)
+        result = call(WEBHOOK, "run", {}, None, context)
+        assert "http://127.0.0.1:" in result.detail
+        assert "hunter2" not in json.dumps([result.detail, result.evidence])
+        assert "hunter2" not in WEBHOOK.propose(make_goal(), context)[0].target
+
+
 def test_a_webhook_is_told_the_amount_that_was_planned(server: Server) -> None:
     context = context_for(options={"url": server.url})
     for amount in (4.0, 2.5):
