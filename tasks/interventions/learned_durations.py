@@ -113,20 +113,16 @@ class ActedHistory:
             steps.append(max(steps[-1] + 1, round(steps[-1] * FINENESS)))
         return self.step_s * np.array(steps, dtype=np.float64)
 
-    @cached_property
-    def _near(self) -> BoolArray:
-        """Mark the steps (n_steps,) in which any act may still work."""
-        begun = np.concatenate([self.starts_s, [each.start_s for each in self.others]])
-        since = self.ends_s[:, None] - begun
-        return np.asarray(((since > 0) & (since <= LONGEST_S)).any(axis=1))
+    def _within(self, times: float) -> BoolArray:
+        """Mark the steps (n_steps,) in which any act began at most so many of the longest lengths before."""
+        since_s = self.ends_s[:, None] - np.concatenate([self.starts_s, [each.start_s for each in self.others]])
+        return np.asarray(((since_s > 0) & (since_s <= times * LONGEST_S)).any(axis=1))
 
     @cached_property
     def usual(self) -> FloatArray:
         """Return what is usual at each step (n_steps,): of hours without an act where there are enough."""
         seen = np.isfinite(self.values)
-        begun = np.concatenate([self.starts_s, [each.start_s for each in self.others]])
-        since = self.ends_s[:, None] - begun
-        free = seen & ~((since > 0) & (since <= LONGEST_S / 4)).any(axis=1)
+        free = seen & ~self._within(0.25)
         return usual_day(self.values, self.ends_s, free if free.sum() >= FEWEST_STEPS else seen)
 
     @cached_property
@@ -145,7 +141,7 @@ class ActedHistory:
         """Mark the steps (n_steps,) that count: from the first act on, without jumps that no act can be behind."""
         seen = np.isfinite(self.values)
         follows = seen & np.append(False, seen[:-1]) & (self.ends_s > self.starts_s.min(initial=inf))
-        return np.asarray(follows & (self._near | (np.abs(self.new) < OUTLIER_SD * self.noise.sd)))
+        return np.asarray(follows & (self._within(1.0) | (np.abs(self.new) < OUTLIER_SD * self.noise.sd)))
 
     def spans(self, first_s: float, last_s: float) -> FloatArray:
         """Return which share of each step lies between two ages of each act, (n_steps, n_acts)."""

@@ -75,9 +75,12 @@ def _look(context: Context, name: str, by_action: Mapping[str, Sequence[ActionVi
     if step_s is None or not spans[name]:
         return DurationLook(count, context.tick)
     starts_s = np.sort([each.start_s for each in spans[name]])[-MOST_ACTS:]
-    others = tuple(each for each in spans[""] if each.start_s > starts_s[0] - LONGEST_S)
+    others = sorted(
+        (each for each in spans[""] if each.start_s > starts_s[0] - LONGEST_S), key=lambda each: each.start_s
+    )
     frame = context.store.samples.frame([series], context.tick, step_s, HISTORY_STEPS)
-    history = ActedHistory(frame.row(series), frame.end.timestamp(), step_s, starts_s, others)
+    newest = tuple(others[-2 * MOST_ACTS :])
+    history = ActedHistory(frame.row(series), frame.end.timestamp(), step_s, starts_s, newest)
     return DurationLook(count, context.tick, history.learned_duration_s(), history.stays())
 
 

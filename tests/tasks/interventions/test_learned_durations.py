@@ -55,7 +55,17 @@ def test_of_acts_that_do_nothing_no_length_is_told(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(6))
 def test_of_acts_whose_effect_stays_no_length_is_told(seed: int) -> None:
     starts_s = starts(seed, 5)
-    assert history(anyway(seed) - 6.0 * (age_s(starts_s) >= 0).sum(axis=1), starts_s).learned_duration_s() is None
+    acted = history(anyway(seed) - 12.0 * (age_s(starts_s) >= 0).sum(axis=1), starts_s)
+    assert acted.learned_duration_s() is None
+    assert acted.stays()
+
+
+@pytest.mark.parametrize("minutes", [0, 60])
+@pytest.mark.parametrize("seed", range(3))
+def test_what_does_nothing_or_passes_is_not_seen_to_stay(minutes: float, seed: int) -> None:
+    starts_s = starts(seed, 8)
+    lasts = (age_s(starts_s) >= 0) & (age_s(starts_s) < minutes * MINUTES)
+    assert not history(anyway(seed) - 20 * lasts.sum(axis=1), starts_s).stays()
 
 
 @pytest.mark.parametrize("seed", range(6))
