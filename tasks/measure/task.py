@@ -37,6 +37,9 @@ LATE_STEPS = 2
 LATEST_LOOK = timedelta(hours=1)
 """How long after its time ran out an act is still undone: by then too much else may rest on it."""
 
+NOTABLE_ERRORS = 0.5
+"""From how many of its own standard errors off a forecast on a metric may have become worse."""
+
 
 def _summary(outcomes: Outcomes) -> Mapping[str, Any]:
     verdicts = [str(outcome.verdict) for outcome in outcomes if outcome.role == "target"]
@@ -223,12 +226,16 @@ def _watched(around: DataAroundAct, grid: MetricGrid, view: ActionView) -> Metri
 
 
 def _looks_worse(grid: MetricGrid, series: str, better: Mapping[str, Better]) -> bool:
-    """Tell whether enough was seen, and the metric went the wrong way: only then the past is asked how sure that is."""
+    """Tell whether enough was seen, and the metric went the wrong way: only then the past is asked how sure that is.
+
+    To ask it takes longer than all else in a turn; what the forecast itself was no surer of can hardly be sure harm.
+    """
     missed = grid.seen(series) - grid.point(series)
     seen = np.isfinite(missed)
     if seen.sum() < EARLIEST_STEPS:
         return False
-    return bool((missed[seen].mean() > 0) == (better[series] == "lower"))
+    worse = missed[seen].mean() * (1 if better[series] == "lower" else -1)
+    return bool(worse > NOTABLE_ERRORS * grid.foretold_error(series)[seen].mean())
 
 
 def _demonstrably(
