@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -17,6 +17,7 @@ from storage.records import Frame, Objective
 from tasks.context import Context
 from tasks.forecast.batch import Floats
 from tasks.forecast.fleet.fit import FleetState
+from tasks.forecast.fleet.prepare import Ints
 from tasks.forecast.fleet.residuals import one_step_residuals
 from tasks.forecast.fleet_snapshot import CorruptSnapshot, FleetSnapshot, fit_snapshot, read_snapshot
 from tasks.forecast.method_per_series import Method, MethodPerSeries
@@ -70,8 +71,8 @@ def configured(settings: Settings) -> MethodPerSeries:
     return MethodPerSeries(options.default_method, own, options.arguments)
 
 
-def earlier_residuals(context: Context, frame: Frame) -> Floats | None:
-    """Return the one-step errors (n, t) of the fleet that an earlier cycle fitted for frames like this one.
+def earlier_residuals(context: Context, frame: Frame) -> Callable[[Ints], Floats] | None:
+    """Return what gives one-step errors (rows, t) of the fleet that an earlier cycle fitted for frames like this one.
 
     None before the first, or without a day of history; NaN where a step has no forecast.
     """

@@ -55,12 +55,12 @@ def _worth_comparing(frame: PatternInput) -> NDArray[np.intp]:
     if n_series <= _MOST_COMPARED:
         return np.arange(n_series)
     blocks = row_blocks(n_series)
-    ranks = np.concatenate([_unit_ranks(_residuals(frame, np.arange(n_series)[block])) for block in blocks])
+    ranks = [_unit_ranks(_residuals(frame, np.arange(n_series)[block])) for block in blocks]
     closest = np.zeros(n_series, dtype=np.float32)
     for number, block in enumerate(blocks):
-        for other in blocks[number:]:
-            agreement = np.abs(ranks[block] @ ranks[other].T)
-            if other is block:
+        for beyond, other in enumerate(blocks[number:], number):
+            agreement = np.abs(ranks[number] @ ranks[beyond].T)
+            if beyond == number:
                 np.fill_diagonal(agreement, 0.0)
             closest[block] = np.maximum(closest[block], agreement.max(axis=1))
             closest[other] = np.maximum(closest[other], agreement.max(axis=0))
@@ -125,7 +125,7 @@ def _z_of(p_value: float) -> float:
 def _residuals(frame: PatternInput, rows: NDArray[np.intp]) -> Floats:
     """Return the forecast residuals, or else the steps of each series beyond what its time of day usually does."""
     if frame.residuals is not None:
-        return np.where(np.isfinite(frame.values[rows]), frame.residuals[rows], np.nan)
+        return np.where(np.isfinite(frame.values[rows]), frame.residuals(rows), np.nan)
     scaled, _, _ = standardised(frame.values[rows])
     steps = np.diff(scaled, axis=1)
     day = max(2, round(DAY_S / frame.step_s))

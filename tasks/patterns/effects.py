@@ -63,14 +63,12 @@ def find_effects(
     events = _event_steps(frame, settings, tick_s, window)
     if not events:
         return []
-    jumps, scales = [], []
+    jumps, scale = np.empty(frame.values.shape), np.empty(len(frame.values))
     for block in row_blocks(len(frame.values)):
-        scaled, _, scale_of = standardised(frame.values[block])
-        jumps.append(jumps_at_every_step(scaled, window))
-        scales.append(scale_of)
-    scale = np.concatenate(scales)
+        scaled, _, scale[block] = standardised(frame.values[block])
+        jumps[block] = jumps_at_every_step(scaled, window)
     effects = significant_effects(
-        np.concatenate(jumps),
+        jumps,
         events,
         day=max(2, round(DAY_S / frame.step_s)),
         recurrent=recurrent,

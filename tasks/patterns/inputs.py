@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar
@@ -15,6 +15,8 @@ from storage.errors import ForeactError
 from tasks.text import unit_of, value
 
 Floats = NDArray[np.float64]
+ResidualsOf = Callable[[NDArray[np.intp]], Floats]
+"""Gives the one-step forecast errors (rows, n_steps) of some rows of a window."""
 
 HOUR_S = 3600.0
 DAY_S = 24 * HOUR_S
@@ -71,8 +73,8 @@ class PatternInput:
 
     `values` is (n_series, n_steps), NaN where missing; its last column is at `end_s` (unix seconds) and columns are
     `step_s` apart. `event_types` and `event_times_s` are (n_events,) in any order, repeats allowed. `residuals`, where
-    given, are one-step forecast errors of the same shape as `values`; `units` are those recorded, by series. Shapes
-    that disagree are refused with ForeactError.
+    given, gives the one-step forecast errors of some rows, in the shape of their `values`; `units` are those recorded,
+    by series. Shapes that disagree are refused with ForeactError.
     """
 
     names: Sequence[str]
@@ -81,7 +83,7 @@ class PatternInput:
     step_s: float
     event_types: Sequence[str] = ()
     event_times_s: Floats = field(default_factory=lambda: np.empty(0))
-    residuals: Floats | None = None
+    residuals: ResidualsOf | None = None
     units: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -92,16 +94,12 @@ class PatternInput:
         object.__setattr__(self, "values", values)
         object.__setattr__(self, "event_types", np.asarray(self.event_types, dtype=str).ravel())
         object.__setattr__(self, "event_times_s", np.asarray(self.event_times_s, dtype=float).ravel())
-        if self.residuals is not None:
-            object.__setattr__(self, "residuals", np.asarray(self.residuals, dtype=float))
         self._refuse_bad_shapes()
 
     def _refuse_bad_shapes(self) -> None:
         shape = self.values.shape
         if len(shape) != 2 or shape[0] != len(self.names):
             raise _bad_shape(f"{len(self.names)} names do not fit values of shape {shape}")
-        if self.residuals is not None and self.residuals.shape != shape:
-            raise _bad_shape(f"residuals of shape {self.residuals.shape} do not fit values of shape {shape}")
         if len(self.event_types) != len(self.event_times_s):
             raise _bad_shape(f"{len(self.event_types)} event types, {len(self.event_times_s)} event times")
         start_s = self.end_s - self.step_s * shape[1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -64,20 +64,28 @@ def find_changes(frame: PatternInput, settings: SearchSettings) -> list[Finding]
     block = max(1, -(-n_steps // _MAX_POINTS))
     if len(frame.names) == 0 or n_steps < _MIN_POINTS * block:
         return []
-    scaled, centre, scale = standardised(frame.values, _CLIP)
-    day = max(2, round(DAY_S / frame.step_s))
-    first = np.argmax(np.isfinite(scaled), axis=1)
-    is_known = (np.isfinite(scaled).mean(axis=1) >= _MIN_SEEN) & (n_steps - first >= _MIN_DAYS * day)
-    if not is_known.any():
-        return []
-    rows = np.flatnonzero(is_known)
     return [
-        _finding(change, frame, int(row), float(centre[row]), float(scale[row]), settings.timezone)
-        for some in row_blocks(len(rows), _ROWS_AT_ONCE)
-        for row, changes in zip(rows[some], _changes_of(scaled[rows[some]], block, day), strict=True)
-        for change in _at_true_levels(changes, (frame.values[row] - centre[row]) / scale[row] - scaled[row])
-        if change.step - first[row] >= _MIN_DAYS_BEFORE * day
+        finding
+        for rows in row_blocks(len(frame.names), _ROWS_AT_ONCE)
+        for finding in _found_in(frame, rows, block, settings.timezone)
     ]
+
+
+def _found_in(frame: PatternInput, rows: slice, block: int, timezone: str) -> Iterator[Finding]:
+    values, day = frame.values[rows], max(2, round(DAY_S / frame.step_s))
+    scaled, centre, scale = standardised(values, _CLIP)
+    is_seen = np.isfinite(scaled)
+    first = np.argmax(is_seen, axis=1)
+    is_known = (is_seen.mean(axis=1) >= _MIN_SEEN) & (values.shape[1] - first >= _MIN_DAYS * day)
+    known = np.flatnonzero(is_known)
+    if not len(known):
+        return
+    for row, changes in zip(known.tolist(), _changes_of(scaled[known], block, day), strict=True):
+        cut_off = (values[row] - centre[row]) / scale[row] - scaled[row]
+        for change in _at_true_levels(changes, cut_off):
+            if change.step - first[row] >= _MIN_DAYS_BEFORE * day:
+                place = rows.start + row
+                yield _finding(change, frame, place, float(centre[row]), float(scale[row]), timezone)
 
 
 def _at_true_levels(changes: list[Change], cut_off: Floats) -> list[Change]:

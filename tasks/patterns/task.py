@@ -17,11 +17,12 @@ from tasks.patterns.anomalies import find_anomalies
 from tasks.patterns.find import find_event_patterns, find_series_patterns
 from tasks.patterns.finding import Finding
 from tasks.patterns.in_force import of_long_search, overlay
+from tasks.patterns.inputs import ResidualsOf
 from tasks.patterns.preceding_events import with_causes
 from tasks.stage import stage
 
 Patterns = tuple[Pattern, ...]
-Residuals = Callable[[Context, Frame], np.ndarray[Any, Any] | None]
+Residuals = Callable[[Context, Frame], ResidualsOf | None]
 
 REFRESH_RATIO = 0.02
 
@@ -35,7 +36,7 @@ def _summary(patterns_found: Patterns) -> Mapping[str, Any]:
 def patterns(context: Context, frames: tuple[Frame, ...], residuals: Residuals) -> Patterns:
     """Look for patterns in the events, and in every window of metrics beside them.
 
-    `residuals` says how far each step of a frame (n, t) lies from what was to be expected one step before, None where
+    `residuals` says how far each step of a frame's rows lies from what was to be expected one step before, None where
     nothing was; the forecast stage knows.
 
     What long searches found holds for a while: for `refresh_minutes`, or a fiftieth of the history where that is

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from tasks.forecast.batch import Floats
 from tasks.forecast.fleet import method_by_history
 from tasks.forecast.fleet.fit import FleetState
-from tasks.forecast.fleet.prepare import prepare, scale_histories
+from tasks.forecast.fleet.prepare import Ints, prepare, scale_histories
 from tasks.forecast.fleet.regression import by_step
 from tasks.forecast.fleet.seasonal import first_origin, predict, seasonal_arrays
 
 
-def one_step_residuals(values: Floats, state: FleetState) -> Floats | None:
-    """Return observed minus foretold (n, t) in the units of the series for `values` (n, t), NaN where missing.
+def one_step_residuals(values: Floats, state: FleetState) -> Callable[[Ints], Floats] | None:
+    """Return what gives observed minus foretold (rows, t) of some rows of `values` (n, t), in the units of the series.
 
-    NaN too for a series' first two seasons, which no forecast had behind it. None where no step has a forecast:
-    there is no season, or too little history.
+    NaN where missing, and for a series' first two seasons, which no forecast had behind it. None where no step has a
+    forecast: there is no season, or too little history. Of a large fleet all at once would take several times as much
+    memory as its history.
     """
+    n, t = values.shape
+    if state.season == 1 or t <= first_origin(state.season) + 1 or not n:
+        return None
+    return lambda rows: _missed(values[rows], state)
+
+
+def _missed(values: Floats, state: FleetState) -> Floats:
     season, (n, t) = state.season, values.shape
     first = first_origin(season)
-    if season == 1 or t <= first + 1 or not n:
-        return None
     history = prepare(values, season, state.tuning.winsor_mads)
     scaled = scale_histories(history, season)
     arrays = seasonal_arrays(scaled.model, season, state.week, state.horizon)

@@ -161,7 +161,6 @@ def test_shapes_that_disagree_are_refused_with_a_remedy() -> None:
         (["a"], np.zeros((1, 5)), np.nan, STEP_S),
         (["a"], np.zeros((1, 5)), 1e300, STEP_S),
         (["a"], np.zeros((1, 5)), END_S, STEP_S, ["x"], np.empty(0)),
-        (["a"], np.zeros((1, 5)), END_S, STEP_S, [], np.empty(0), np.zeros((1, 4))),
     ):
         with pytest.raises(ForeactError) as refusal:
             PatternInput(*arguments)  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from storage.records import GoalType, Objective
-from tasks.forecast.fleet.fit import fit_fleet
+from tasks.forecast.fleet.fit import FleetState, fit_fleet
 from tasks.forecast.fleet.residuals import one_step_residuals
 from tests.tasks.forecast.fleets import daily_fleet
 from tests.tasks.forecast.loop import START, Loop
@@ -124,19 +124,23 @@ def test_what_is_surprised_together_is_told_by_the_errors_of_the_fleet(tmp_path:
     assert residuals[-1] == "forecast"
 
 
+def errors_of(values: NDArray[np.float64], state: FleetState) -> NDArray[np.float64]:
+    residuals = one_step_residuals(values, state)
+    assert residuals is not None
+    return residuals(np.arange(len(values)))
+
+
 def test_residuals_are_what_the_step_before_did_not_foretell() -> None:
     values = daily_fleet(4)
     state = fit_fleet(values, season_lengths=(24, 168), horizon=24)
-    residuals = one_step_residuals(values, state)
-    assert residuals is not None
+    residuals = errors_of(values, state)
     assert np.isnan(residuals[:, :48]).all()
     judged = residuals[:, 60:]
     naive = values[:, 60:] - values[:, 36:-24]
     assert (np.abs(judged).mean(axis=1) < np.abs(naive).mean(axis=1)).all()
     jumped = values.copy()
     jumped[2, 200:] += 100 * np.abs(judged[2]).mean()
-    again = one_step_residuals(jumped, state)
-    assert again is not None
+    again = errors_of(jumped, state)
     np.testing.assert_array_equal(again[[0, 1, 3]], residuals[[0, 1, 3]])
     assert again[2, 200] > 50 * np.abs(judged[2]).mean()
 
@@ -145,6 +149,4 @@ def test_without_a_season_or_a_history_there_are_no_residuals() -> None:
     state = fit_fleet(daily_fleet(4), season_lengths=(24, 168), horizon=24)
     assert one_step_residuals(daily_fleet(4, days=1), state) is None
     assert one_step_residuals(np.empty((0, 400)), state) is None
-    flat = one_step_residuals(np.full((1, 300), 5.0), state)
-    assert flat is not None
-    assert np.isnan(flat).all()
+    assert np.isnan(errors_of(np.full((1, 300), 5.0), state)).all()
