@@ -30,7 +30,7 @@ from storage.private import mask_logs
 from tasks.context import Context
 from tasks.execute.task import act_task, execute
 from tasks.forecast import earlier_residuals
-from tasks.forecast.fleet.shards import RunShards, in_process
+from tasks.forecast.shards import RunShards, in_process
 from tasks.forecast.task import forecast
 from tasks.goals.task import goals
 from tasks.learn.task import learn

@@ -15,7 +15,7 @@ from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTa
 from settings import ForecasterSettings
 from storage import ForeactError
 from tasks.forecast.batch import ForecastBatch
-from tasks.forecast.fleet.shards import RunShards, Shard, in_process
+from tasks.forecast.shards import RunShards, Shard, in_process
 
 SHARD_TIMEOUT_S = 240
 MOST_WORKERS = max(1, cpu_count())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -15,6 +15,7 @@ from tasks.forecast.past_crossings import mixed, past_share
 Floats = NDArray[np.float64]
 Float32s = NDArray[np.float32]
 Bools = NDArray[np.bool_]
+Ints = NDArray[np.intp]
 
 BLOCK_SERIES = 64
 ROUNDING = 2.0**-21
@@ -27,7 +28,8 @@ class ForecastBatch:
 
     Paths are kept relative to each series' own level and scale in single precision: a byte counter at 1e12
     keeps its last digits, and a thousand series stay small. Path s of every series was drawn from the same
-    past origin, so a path index is one joint future of the whole fleet.
+    past origin, so a path index is one joint future of the whole fleet. They are most of a forecast: of a large
+    fleet those of some series are kept, and of the others made `again` where they are asked for.
     """
 
     point: Floats  # (n, h): the median
@@ -41,6 +43,8 @@ class ForecastBatch:
     refusals: tuple[str | None, ...]
     past: Floats | None = None  # (n, t): the histories, NaN where missing
     past_weight: Floats | None = None  # (n,): of what past windows did, in a probability
+    kept: Ints | None = None  # (n,): the place of each series in `scaled_paths` and `past`, −1 for none; None: its own
+    again: Callable[[int], ForecastBatch] | None = None  # forecasts one series once more, with its paths
 
     def __len__(self) -> int:
         return len(self.method)
@@ -56,7 +60,10 @@ class ForecastBatch:
 
     def paths_of(self, series: int) -> Floats:
         """Sample paths of one series, shape (s, h), without building those of the others."""
-        return np.asarray(self.centre[series] + self.scale[series] * self.scaled_paths[series].astype(float))
+        place = series if self.kept is None else int(self.kept[series])
+        if place < 0 and self.again is not None:
+            return self.again(series).paths_of(0)
+        return np.asarray(self.centre[series] + self.scale[series] * self.scaled_paths[place].astype(float))
 
     def breach(
         self,
@@ -82,7 +89,7 @@ class ForecastBatch:
         upper: float | Floats | None,
         lower: float | Floats | None,
         within: int | None = None,
-        rows: NDArray[np.intp] | None = None,
+        rows: Ints | None = None,
     ) -> Floats:
         """Share of paths that cross, from `first_crossing`, mixed with that of the series' own past windows.
 
@@ -92,12 +99,17 @@ class ForecastBatch:
         bound = upper if lower is None else lower
         if self.past is None or self.past_weight is None or bound is None or (upper is not None and lower is not None):
             return np.asarray(share)
-        past, weight = (self.past, self.past_weight) if rows is None else (self.past[rows], self.past_weight[rows])
+        past, weight = (
+            (self.past, self.past_weight) if rows is None else (self.past[self._places(rows)], self.past_weight[rows])
+        )
         bounds = np.broadcast_to(np.asarray(bound, dtype=float), share.shape)
         crossed = past_share(past, bounds, upper is not None, self.horizon if within is None else within)
         return mixed(np.asarray(share), crossed, weight)
 
-    def unlike_past(self, rows: Sequence[int] | NDArray[np.intp]) -> ForecastBatch:
+    def _places(self, rows: Ints) -> Ints:
+        return rows if self.kept is None else self.kept[rows]
+
+    def unlike_past(self, rows: Sequence[int] | Ints) -> ForecastBatch:
         """The same, but what the past of these rows did says nothing of what comes."""
         if self.past_weight is None or not len(rows):
             return self
@@ -105,8 +117,11 @@ class ForecastBatch:
         weight[np.asarray(rows, dtype=np.intp)] = 0
         return replace(self, past_weight=weight)
 
-    def take(self, series: NDArray[np.intp] | list[int] | slice) -> ForecastBatch:
-        """The same forecast for the chosen series, in the order given; a slice gives views of the arrays."""
+    def take(self, series: Ints | list[int] | slice) -> ForecastBatch:
+        """The same forecast for the chosen series, in the order given, of a batch that keeps the paths of all.
+
+        A slice gives views of the arrays.
+        """
         rows = series if isinstance(series, slice) else np.asarray(series, dtype=np.intp)
         chosen = np.arange(len(self))[rows].tolist()
         return ForecastBatch(
@@ -158,10 +173,11 @@ class ForecastBatch:
         upper: float | Floats | None,
         lower: float | Floats | None,
         within: int | None = None,
-        rows: NDArray[np.intp] | None = None,
+        rows: Ints | None = None,
     ) -> Floats:
         """First step (from 1) at which each path crosses a bound, inf where it never does: (n, s), or (rows, s).
 
+        The paths of these rows have to be kept.
         Who is on a bound has not crossed it, nor who lies beyond by no more than single precision makes of its value.
         """
         steps = within if within is not None else self.horizon
@@ -171,7 +187,7 @@ class ForecastBatch:
         low = self._scaled(lower, chosen, -1) if lower is not None else None
         # A block at a time: the comparison of ten thousand series at once would leave the processor's cache.
         for block in (slice(i, i + BLOCK_SERIES) for i in range(0, len(chosen), BLOCK_SERIES)):
-            some = block if rows is None else chosen[block]
+            some = block if rows is None else self._places(chosen[block])
             ahead = self.scaled_paths[some, :, :steps]
             crossed = np.zeros(ahead.shape, dtype=bool)
             if high is not None:
@@ -181,7 +197,7 @@ class ForecastBatch:
             first[block] = first_true(crossed)
         return first
 
-    def _scaled(self, bound: float | Floats, rows: NDArray[np.intp], outward: int) -> Float32s:
+    def _scaled(self, bound: float | Floats, rows: Ints, outward: int) -> Float32s:
         """A bound of each of the rows in path units, a rounding error outward.
 
         Without the clip a bound far away would overflow single precision.
@@ -193,41 +209,50 @@ class ForecastBatch:
         return np.asarray(scaled.astype(np.float32)[:, None, None])
 
 
-def empty_batch(n: int, paths: int, horizon: int, levels: tuple[float, ...]) -> ForecastBatch:
-    """A batch of n refused series whose arrays wait to be written."""
+def empty_batch(n: int, paths: int, horizon: int, levels: tuple[float, ...], kept: int | None = None) -> ForecastBatch:
+    """A batch of n refused series whose arrays wait to be written, those of paths for as many as are `kept`."""
     return ForecastBatch(
         point=unwritten((n, horizon), np.float64),
         quantiles=unwritten((n, horizon, len(levels)), np.float64),
         levels=levels,
         centre=np.zeros(n),
         scale=np.ones(n),
-        scaled_paths=unwritten((n, paths, horizon), np.float32),
+        scaled_paths=unwritten((n if kept is None else kept, paths, horizon), np.float32),
         method=("refused",) * n,
         warnings=((),) * n,
         refusals=("not forecast",) * n,
     )
 
 
-def concatenate(batches: list[ForecastBatch]) -> ForecastBatch:
-    """Chunks of one fleet joined in the order given; levels and horizon are those of the first."""
-    return ForecastBatch(
-        point=np.concatenate([b.point for b in batches]),
-        quantiles=np.concatenate([b.quantiles for b in batches]),
-        levels=batches[0].levels,
-        centre=np.concatenate([b.centre for b in batches]),
-        scale=np.concatenate([b.scale for b in batches]),
-        scaled_paths=np.concatenate([b.scaled_paths for b in batches]),
-        method=tuple(m for b in batches for m in b.method),
-        warnings=tuple(w for b in batches for w in b.warnings),
-        refusals=tuple(r for b in batches for r in b.refusals),
-        past=_joined([b.past for b in batches]),
-        past_weight=_joined([b.past_weight for b in batches]),
+def assembled(is_kept: Bools, parts: Iterable[tuple[Ints, ForecastBatch]]) -> ForecastBatch:
+    """One fleet of parts, each with its rows, that keeps paths and history of those for which `is_kept` (n,) holds.
+
+    Levels and horizon are those of the first. No two parts are needed at once, so they may be made one by one.
+    """
+    whole: ForecastBatch | None = None
+    told: dict[int, tuple[str, tuple[str, ...], str | None]] = {}
+    for rows, part in parts:
+        whole = whole or _unwritten(is_kept, part)
+        for name in ("point", "quantiles", "centre", "scale", "past_weight"):
+            getattr(whole, name)[rows] = getattr(part, name)
+        own = np.flatnonzero(is_kept[rows])
+        for name in ("scaled_paths", "past"):
+            getattr(whole, name)[whole._places(rows[own])] = getattr(part, name)[part._places(own)]
+        told.update(zip(rows.tolist(), zip(part.method, part.warnings, part.refusals, strict=True), strict=True))
+    assert whole is not None
+    method, warnings, refusals = zip(*(told[row] for row in range(len(is_kept))), strict=True)
+    return replace(whole, method=method, warnings=warnings, refusals=refusals)
+
+
+def _unwritten(is_kept: Bools, like: ForecastBatch) -> ForecastBatch:
+    assert like.past is not None
+    (_, paths, horizon), steps, count = like.scaled_paths.shape, like.past.shape[1], int(is_kept.sum())
+    return replace(
+        empty_batch(len(is_kept), paths, horizon, like.levels, kept=count),
+        past=unwritten((count, steps), np.float64),
+        past_weight=np.zeros(len(is_kept)),
+        kept=np.where(is_kept, np.cumsum(is_kept) - 1, -1),
     )
-
-
-def _joined(parts: list[Floats | None]) -> Floats | None:
-    known = [part for part in parts if part is not None]
-    return np.concatenate(known) if len(known) == len(parts) else None
 
 
 def path_quantiles(paths: Float32s, levels: tuple[float, ...]) -> Float32s:

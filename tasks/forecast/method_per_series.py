@@ -15,8 +15,8 @@ from storage.errors import ForeactError
 from storage.records import Frame, metric_of
 from tasks.forecast.batch import ForecastBatch
 from tasks.forecast.fleet.fit import FleetState, fit_fleet
+from tasks.forecast.fleet.forecast import forecast_chunk
 from tasks.forecast.fleet.prepare import Ints
-from tasks.forecast.fleet.shards import RunShards, forecast_sharded, in_process
 from tasks.forecast.forecasters import get
 from tasks.forecast.forecasters.darts_model import DartsForecaster
 from tasks.forecast.time_budget import TimeBudget
@@ -71,8 +71,6 @@ def forecast_frame(
     *,
     state: FleetState | None = None,
     changed_at: Ints | None = None,
-    shards: int = 1,
-    run: RunShards = in_process,
     must_serve: bool = True,
     pace: TimeBudget | None = None,
 ) -> ForecastBatch:
@@ -82,14 +80,13 @@ def forecast_frame(
     methods are their own. The fleet forecasts all of them first: what another method cannot forecast keeps that, with
     a warning. `state` is what the fleet learned before, of these seasons and this horizon; without it the fleet is
     fitted. `changed_at` is the step (series,) at which each is known to have changed its level, negative where none is
-    known. `run` carries out the `shards` into which the fleet is cut. Raises `unknown_forecaster` and what the
-    forecaster's file raises for arguments that it does not take; where not `must_serve`, the fleet's forecast stands
-    in for those, too. `pace` is how long models of darts may take; those not reached keep the fleet's forecast, with a
-    warning.
+    known. Raises `unknown_forecaster` and what the forecaster's file raises for arguments that it does not take; where
+    not `must_serve`, the fleet's forecast stands in for those, too. `pace` is how long models of darts may take; those
+    not reached keep the fleet's forecast, with a warning.
     """
     seasons = frame.season_lengths
     fleet_state = state or fit_fleet(frame.values, season_lengths=seasons, horizon=horizon, seed=seed)
-    batch = forecast_sharded(frame.values, fleet_state, changed_at, count=shards, run=run)
+    batch = forecast_chunk(frame.values, fleet_state, changed_at)
     batch = _told(frame, batch, changed_at)
     for method, rows in _by_method(frame, serving):
         wrong = None if must_serve else trouble_with(method)
@@ -114,6 +111,11 @@ def _key(method: Method, frame: Frame) -> str:
     """Return the name under which a model's pace is kept."""
     arguments = json.dumps(dict(method.arguments), sort_keys=True, default=str)
     return f"{method.name} {arguments} of {frame.step_s:g} s"
+
+
+def rows_of_other_methods(frame: Frame, serving: MethodPerSeries) -> Ints:
+    """Return the rows of a frame that another method than the fleet serves."""
+    return np.array(sorted(row for _, rows in _by_method(frame, serving) for row in rows), dtype=np.intp)
 
 
 def _by_method(frame: Frame, serving: MethodPerSeries) -> list[tuple[Method, list[int]]]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from storage.records import BoolArray, FloatArray
+from storage.records import BoolArray, FloatArray, IntArray
 from tasks.forecast.batch import ForecastBatch, median_of, path_quantiles
 from tasks.forecast.fleet.prepare import PLAUSIBLE_MAGNITUDE
 
@@ -68,8 +68,13 @@ class PastRuns:
         return shown
 
 
-def with_running_times(batch: ForecastBatch, values: FloatArray, seed: int) -> ForecastBatch:
-    """Return forecasts after histories (n, n_steps) in which those that are clocks are forecast as such."""
+def with_running_times(
+    batch: ForecastBatch, values: FloatArray, seed: int, numbers: IntArray | None = None
+) -> ForecastBatch:
+    """Return forecasts after histories (n, n_steps) in which those that are clocks are forecast as such.
+
+    What is drawn for one goes by its number (n,), its row where none are given.
+    """
     point, quantiles, paths, method = batch.point, batch.quantiles, batch.scaled_paths, list(batch.method)
     for row in np.flatnonzero(_rise_evenly(values)).tolist():
         runs = past_runs(values[row])
@@ -77,7 +82,8 @@ def with_running_times(batch: ForecastBatch, values: FloatArray, seed: int) -> F
             continue
         if paths is batch.scaled_paths:
             point, quantiles, paths = point.copy(), quantiles.copy(), paths.copy()
-        drawn = runs.paths(paths.shape[1], batch.horizon, np.random.default_rng([seed, row, 37]))
+        number = row if numbers is None else int(numbers[row])
+        drawn = runs.paths(paths.shape[1], batch.horizon, np.random.default_rng([seed, number, 37]))
         paths[row] = (drawn - batch.centre[row]) / batch.scale[row]
         quantiles[row] = path_quantiles(drawn[None].astype(np.float32), batch.levels)[0]
         point[row], method[row] = median_of(quantiles[row][None], batch.levels)[0], METHOD

@@ -5,22 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from storage.forecasts import Spread
-from storage.records import Frame, Pattern
+from storage.records import BoolArray, Frame, Objective, Pattern
 from storage.state_predictions import RawState
 from tasks.context import Context
-from tasks.forecast.acts_ahead import with_acts
 from tasks.forecast.batch import ForecastBatch
 from tasks.forecast.fleet.level_shifts import known_changes
-from tasks.forecast.fleet.shards import RunShards, in_process
 from tasks.forecast.fleet.stocks import emptied_by
 from tasks.forecast.fleet_snapshot import FleetSnapshot
-from tasks.forecast.local_clock import on_clocks_ahead, on_todays_clock
-from tasks.forecast.method_per_series import MethodPerSeries, forecast_frame
+from tasks.forecast.local_clock import on_todays_clock
 from tasks.forecast.model_store import StoredModels, keep_pace, serving_of, stored_models
 from tasks.forecast.risk.crossings import crossings
 from tasks.forecast.risk.outlook import FramePaths, Outlook, breaches_at, forecasts_of, predicted_state
-from tasks.forecast.running_times import with_running_times
+from tasks.forecast.shards import Question, RunShards, forecast_sharded, in_process
 from tasks.forecast.verification.resolved import CALIBRATED_METHOD
 from tasks.forecast.verification.settle import settle, settled
 from tasks.interventions.recent import effects_in, lasting_acts, passing_acts
@@ -71,9 +70,8 @@ def foretold(
 ) -> tuple[Outlook, StoredModels]:
     """Return what a turn foretells of its windows, and the models that it did it with; nothing is recorded."""
     objectives = objectives_in_force(context.settings, context.store)
-    serving = serving_of(context)
     models = stored_models(context, frames, objectives)
-    batches = _batches(context, frames, serving, models, patterns, run_shards)
+    batches = _batches(context, frames, objectives, models, patterns, run_shards)
     parts = [
         FramePaths(frame, batch, tuple(crossings(frame, batch, objectives)), kept.blocks)
         for frame, batch, kept in zip(frames, batches, models.fleets, strict=True)
@@ -84,32 +82,39 @@ def foretold(
 def _batches(
     context: Context,
     frames: Sequence[Frame],
-    serving: MethodPerSeries,
+    objectives: Sequence[Objective],
     models: StoredModels,
     patterns: Sequence[Pattern],
     run_shards: RunShards,
 ) -> tuple[ForecastBatch, ...]:
-    """Forecast what would come without acts, then add what those in force are believed to change."""
     options, acts, lasting = context.settings.forecasting.forecaster, passing_acts(context), lasting_acts(context)
-    batches = []
+    serving, batches = serving_of(context), []
     for frame, kept in zip(frames, models.fleets, strict=True):
         effects = effects_in(frame, acts)
-        batch = forecast_frame(
-            on_todays_clock(emptied_by(without_effects(frame, effects), lasting), context.zone),
-            serving,
-            options.horizon_steps,
-            context.cycle.seed,
+        question = Question(
+            frame=frame,
+            history=on_todays_clock(emptied_by(without_effects(frame, effects), lasting), context.zone).values,
+            rows=np.arange(len(frame.series)),
+            serving=serving,
+            horizon=options.horizon_steps,
+            seed=context.cycle.seed,
             state=kept.state,
+            zone=context.zone,
             changed_at=known_changes(frame, patterns),
-            shards=min(options.shards, len(frame.series) // SHARD_SERIES),
-            run=run_shards,
-            must_serve=False,
-            pace=models.pace,
+            effects=effects,
         )
-        batch = on_clocks_ahead(batch, frame, context.zone)
-        batch = with_acts(batch, frame, effects, context.cycle.seed)
-        batches.append(with_running_times(batch, frame.values, context.cycle.seed))
+        count = min(options.shards, len(frame.series) // SHARD_SERIES)
+        watched = _watched(frame, objectives)
+        batches.append(forecast_sharded(question, watched, count=count, run=run_shards, pace=models.pace))
     return tuple(batches)
+
+
+def _watched(frame: Frame, objectives: Sequence[Objective]) -> BoolArray:
+    """Tell which rows (n,) of a frame objectives are about, or what drives them: others' paths are hardly asked for."""
+    named = [each.measured for each in objectives] + [each.driver for each in objectives if each.driver]
+    is_watched = np.zeros(len(frame.series), dtype=bool)
+    is_watched[sorted(frame.index.meant_by_any(named))] = True
+    return is_watched
 
 
 def _outlook(context: Context, parts: Sequence[FramePaths], models: StoredModels) -> Outlook:

@@ -23,12 +23,16 @@ def without_effects(frame: Frame, effects: Mapping[str, ActEffects]) -> Frame:
     """
     steps = frame.values.shape[1]
     ends_s = frame.end.timestamp() - frame.step_s * np.arange(steps - 1, -1, -1.0)
-    values = frame.values.copy()
+    changed: dict[int, FloatArray] = {}
     for row, series in enumerate(frame.series):
         if series in effects and (changes := effects[series].changes(ends_s)).any():
-            values[row] = within_nature(series, frame.values[row], frame.values[row] - changes)
-    is_same = np.array_equal(values, frame.values, equal_nan=True)
-    return frame if is_same else frame.model_copy(update={"values": values})
+            seen = frame.values[row]
+            changed[row] = within_nature(series, seen, seen - changes)
+    if all(np.array_equal(values, frame.values[row], equal_nan=True) for row, values in changed.items()):
+        return frame
+    values = frame.values.copy()
+    values[list(changed)] = list(changed.values())
+    return frame.model_copy(update={"values": values})
 
 
 def within_nature(series: str, seen: FloatArray, values: FloatArray) -> FloatArray:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC
 from functools import cache
 from importlib.util import find_spec
 from typing import Any
@@ -21,16 +23,30 @@ from flows.wiring import live_context
 from settings import ForecasterSettings
 from storage import Store, open_store
 from storage.errors import ForeactError
+from storage.records import Frame
+from tasks.forecast import shards
 from tasks.forecast.batch import ForecastBatch
 from tasks.forecast.fleet.fit import fit_fleet
-from tasks.forecast.fleet.shards import RunShards, forecast_sharded
+from tasks.forecast.method_per_series import MethodPerSeries
+from tasks.forecast.shards import Question, RunShards, forecast_sharded
 from tests import IS_THOROUGH, forget_clients
 from tests.tasks.forecast.fleets import daily_fleet
 
-SERIES = 11
+SERIES = 12
 VALUES = daily_fleet(SERIES)
-STATE = fit_fleet(VALUES, season_lengths=(24, 168), horizon=24)
-CHANGED_AT = np.where(np.arange(SERIES) % 4 == 0, 200, -1)
+VALUES[-1] = np.concatenate([np.arange(1.0 + length) for length in 8 * (9, 14, 11, 17, 8, 12)])[: VALUES.shape[1]]
+"""The last one shows for how long something has been running."""
+QUESTION = Question(
+    frame=Frame(series=tuple(f"m{row}" for row in range(SERIES)), values=VALUES, end=START, step_s=3_600.0),
+    history=VALUES,
+    rows=np.arange(SERIES),
+    serving=MethodPerSeries(per_metric={"m4": "seasonal-naive"}),
+    horizon=24,
+    seed=3,
+    state=fit_fleet(VALUES, season_lengths=(24, 168), horizon=24),
+    zone=UTC,
+    changed_at=np.where(np.arange(SERIES) % 4 == 0, 200, -1),
+)
 
 
 def same(one: ForecastBatch, other: ForecastBatch) -> bool:
@@ -39,18 +55,39 @@ def same(one: ForecastBatch, other: ForecastBatch) -> bool:
     return equal and (one.method, one.warnings, one.refusals) == (other.method, other.warnings, other.refusals)
 
 
+@cache
 def whole() -> ForecastBatch:
-    return forecast_sharded(VALUES, STATE, CHANGED_AT)
+    return forecast_sharded(QUESTION)
 
 
-@pytest.mark.parametrize("count", [2, 3, 10, 11, 50])
+def test_of_a_fleet_larger_than_a_block_paths_are_kept_of_what_is_watched_and_made_again_of_the_rest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(shards, "BLOCK_SERIES", 5)
+    watched = np.arange(SERIES) % 5 == 2
+    for count in (1, 3):
+        batch = forecast_sharded(QUESTION, watched, count=count)
+        assert len(batch.scaled_paths) == watched.sum() + 1  # and of the one that another method serves
+        assert same(replace(batch, scaled_paths=whole().scaled_paths), whole())
+        for row in range(SERIES):
+            np.testing.assert_array_equal(batch.paths_of(row), whole().paths_of(row))
+        rows = np.flatnonzero(watched)
+        bound = np.median(VALUES[rows], axis=1)
+        first, expected = (each.first_crossing(bound, None, 9, rows) for each in (batch, whole()))
+        np.testing.assert_array_equal(first, expected)
+        chance, expected = (each.probability(first, bound, None, 9, rows) for each in (batch, whole()))
+        np.testing.assert_array_equal(chance, expected)
+    assert whole().method[-1] == "running time"
+
+
+@pytest.mark.parametrize("count", [2, 3, 11, 12, 50])
 def test_any_number_of_shards_gives_the_same_forecast(count: int) -> None:
-    assert same(whole(), forecast_sharded(VALUES, STATE, CHANGED_AT, count=count))
+    assert same(whole(), forecast_sharded(QUESTION, count=count))
 
 
 def test_outside_of_a_flow_shards_are_forecast_here() -> None:
     run = through_runner(ForecasterSettings(shards=3, task_runner="processes"))
-    assert same(whole(), forecast_sharded(VALUES, STATE, CHANGED_AT, count=3, run=run))
+    assert same(whole(), forecast_sharded(QUESTION, count=3, run=run))
 
 
 @pytest.mark.parametrize(("name", "package"), [("dask", "prefect_dask"), ("ray", "prefect_ray")])
@@ -76,7 +113,7 @@ def prefect_server() -> Iterator[None]:
 def stage(store: Store, run: RunShards) -> ForecastBatch:
     """As in the loop: a task whose arguments cannot leave this process."""
     assert store.samples.known() == []
-    return forecast_sharded(VALUES, STATE, CHANGED_AT, count=3, run=run)
+    return forecast_sharded(QUESTION, count=3, run=run)
 
 
 @flow(name="shards")
