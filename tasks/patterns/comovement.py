@@ -31,7 +31,8 @@ def find_comovement(frame: PatternInput, settings: SearchSettings) -> list[Findi
     if len(frame.names) < 2 or frame.values.shape[1] < _MIN_COMMON:
         return []
     rows = _worth_comparing(frame)
-    correlation, p_values = spearman(_residuals(frame, rows), settings.false_discovery_rate)
+    residuals = np.concatenate([_residuals(frame, rows[block]) for block in row_blocks(len(rows))])
+    correlation, p_values = spearman(residuals, settings.false_discovery_rate)
     pairs = np.triu_indices(len(correlation), 1)
     n_pairs = len(frame.names) * (len(frame.names) - 1) / 2
     q_values = np.ones_like(correlation)

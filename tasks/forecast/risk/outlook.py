@@ -71,6 +71,8 @@ class PathsBySeries(Mapping[str, NDArray[np.float64]]):
 def forecasts_of(frame: Frame, batch: ForecastBatch) -> list[Forecast]:
     """Return one record a series, with the quantiles of the two intervals that are shown."""
     columns = [int(np.argmin(np.abs(np.asarray(batch.levels) - level))) for level in STORED_LEVELS]
+    # Mostly they are all there is: then no copy of a whole fleet's is made.
+    shown = batch.quantiles if len(columns) == len(batch.levels) else batch.quantiles[:, :, columns]
     return [
         Forecast(
             series=series,
@@ -78,7 +80,7 @@ def forecasts_of(frame: Frame, batch: ForecastBatch) -> list[Forecast]:
             step_s=frame.step_s,
             levels=STORED_LEVELS,
             point=batch.point[row],
-            quantiles=batch.quantiles[row][:, columns],
+            quantiles=shown[row],
             method=batch.method[row],
             warnings=batch.warnings[row],
             refusal=batch.refusals[row],
