@@ -141,11 +141,14 @@ class ForecastLooks:
 
 
 class LongSearch(NamedTuple):
-    """The cycle that last searched whole windows for patterns, its tick in unix seconds, and what was searched."""
+    """The cycle that last searched whole windows for patterns, and when each of these was searched, in unix seconds.
+
+    `at_s` is that of the earliest, `frames` holds each by name; older releases wrote one name for all.
+    """
 
     cycle_id: str
     at_s: float
-    subject: str
+    frames: Annotated[dict[str, float], BeforeValidator(lambda known: known if isinstance(known, dict) else {})]
 
 
 class FoundDriver(NamedTuple):

@@ -30,6 +30,12 @@ def of_long_search(patterns: Iterable[Pattern]) -> tuple[Pattern, ...]:
     return tuple(each for each in patterns if each.kind in LONG_KINDS)
 
 
+def series_of(pattern: Pattern) -> tuple[str, ...]:
+    """Return the series that a finding of a long search is about."""
+    evidence = pattern.evidence
+    return tuple(evidence["metrics"]) if "metrics" in evidence else (evidence.get("metric", pattern.subject),)
+
+
 def overlay(kept: Sequence[Pattern], fresh: Sequence[Pattern]) -> tuple[Pattern, ...]:
     """Return patterns of a long search with those found since; an anomaly that only goes on is not another one."""
     last_s: dict[str, float] = {}

@@ -16,7 +16,7 @@ from tasks.patterns import PatternInput, SearchSettings
 from tasks.patterns.anomalies import find_anomalies
 from tasks.patterns.find import find_event_patterns, find_series_patterns
 from tasks.patterns.finding import Finding
-from tasks.patterns.in_force import of_long_search, overlay
+from tasks.patterns.in_force import of_long_search, overlay, series_of
 from tasks.patterns.inputs import ResidualsOf
 from tasks.patterns.preceding_events import with_causes
 from tasks.stage import stage
@@ -39,21 +39,25 @@ def patterns(context: Context, frames: tuple[Frame, ...], residuals: Residuals) 
     `residuals` says how far each step of a frame's rows lies from what was to be expected one step before, None where
     nothing was; the forecast stage knows.
 
-    What long searches found holds for a while: for `refresh_minutes`, or a fiftieth of the history where that is
-    less. In between, events and the newest steps of metrics are looked at, and the rest is taken as it was found.
+    What a long search of a frame found holds for a while: for `refresh_minutes`, or a fiftieth of its history where
+    that is less. In between, events and the newest steps of metrics are looked at, and the rest is taken as it was
+    found.
     """
     look = _look(context)
     alone = PatternInput((), np.empty((0, 0)), look.tick_s, 1.0, look.kinds, look.times_s)
     events = find_event_patterns(alone, look.settings, look.tick_s)
-    searched = _searched(context, frames)
-    if searched is None:
-        findings = [*events, *_search(context, frames, look, events, residuals)]
-        recorded = _record(context, findings)
-        context.store.facts.set(SEARCHED, LongSearch(context.cycle_id, look.tick_s, _subject(frames)))
-        return recorded
-    since_s, kept = searched
-    newest = [each for frame in frames for each in _newest(frame, look, since_s)]
-    return overlay(kept, _record(context, [*events, *newest]))
+    named = {stable_id("search", frame.step_s, frame.series): frame for frame in frames}
+    kept, searched_s = _searched(context, named)
+    due = {name: frame for name, frame in named.items() if name not in searched_s}
+    newest = [each for name, at_s in searched_s.items() for each in _newest(named[name], look, at_s)]
+    fresh = tuple(map(_pattern, [*events, *_search(context, due.values(), look, events, residuals), *newest]))
+    found = overlay(kept, fresh)
+    # A search is kept whole under one cycle, with what still holds of earlier ones.
+    context.store.patterns.append(found if due else fresh, context.cycle_id)
+    if due:
+        searched_s |= dict.fromkeys(due, look.tick_s)
+        context.store.facts.set(SEARCHED, LongSearch(context.cycle_id, min(searched_s.values()), searched_s))
+    return found
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,7 @@ def _look(context: Context) -> _Look:
 
 
 def _search(
-    context: Context, frames: tuple[Frame, ...], look: _Look, events: Sequence[Finding], residuals: Residuals
+    context: Context, frames: Iterable[Frame], look: _Look, events: Sequence[Finding], residuals: Residuals
 ) -> Iterable[Finding]:
     recurrent = {finding.subject for finding in events if finding.kind == "recurrence"}
     for frame in frames:
@@ -97,28 +101,24 @@ def _window(frame: Frame, look: _Look) -> PatternInput:
     )
 
 
-def _searched(context: Context, frames: tuple[Frame, ...]) -> tuple[float, Patterns] | None:
-    """Return when the last long search was, in unix seconds, and what it found; None where it is to be made anew."""
-    last_search = context.store.facts.get(SEARCHED)
-    if last_search is None:
-        return None
-    shortest_s = min((frame.values.shape[1] * frame.step_s for frame in frames), default=0.0)
-    refresh_s = context.settings.forecasting.pattern_recognizer.refresh_minutes * 60
-    age_s = context.tick.timestamp() - last_search.at_s
-    if last_search.subject != _subject(frames) or not 0 < age_s < min(refresh_s, REFRESH_RATIO * shortest_s):
-        return None
-    return last_search.at_s, of_long_search(context.store.patterns.of_search(last_search.cycle_id))
+def _searched(context: Context, frames: Mapping[str, Frame]) -> tuple[Patterns, dict[str, float]]:
+    """Return what long searches found that still holds, and by frame when that was, in unix seconds.
 
-
-def _subject(frames: tuple[Frame, ...]) -> str:
-    """Name what is searched: other series, or another step, ask for another search."""
-    return stable_id("search", *((frame.step_s, frame.series) for frame in frames))
-
-
-def _record(context: Context, findings: Sequence[Finding]) -> Patterns:
-    recorded = tuple(_pattern(finding) for finding in findings)
-    context.store.patterns.append(recorded, context.cycle_id)
-    return recorded
+    Frames go by the series and the step that were searched: others ask for another search.
+    """
+    last = context.store.facts.get(SEARCHED)
+    if last is None:
+        return (), {}
+    longest_s = context.settings.forecasting.pattern_recognizer.refresh_minutes * 60
+    searched_s, series = dict[str, float](), set[str]()
+    for name, frame in frames.items():
+        at_s = last.frames.get(name, -np.inf)
+        refresh_s = min(longest_s, REFRESH_RATIO * frame.values.shape[1] * frame.step_s)
+        if 0 < context.tick.timestamp() - at_s < refresh_s:
+            searched_s[name] = at_s
+            series |= set(frame.series)
+    found = of_long_search(context.store.patterns.of_search(last.cycle_id)) if searched_s else ()
+    return tuple(each for each in found if series.issuperset(series_of(each))), searched_s
 
 
 def _events(context: Context, settings: SearchSettings) -> tuple[list[str], np.ndarray[Any, Any]]:

@@ -90,6 +90,26 @@ def test_what_a_long_search_found_holds_until_the_next(watch: Watch) -> None:
     assert watch.searched_by() == third.cycle_id
 
 
+def test_a_young_metric_is_searched_again_without_the_one_that_was_searched_a_moment_ago(watch: Watch) -> None:
+    first, found = watch.look()
+    for number in range(2):
+        watch.record(watch.daily[STEPS + number : STEPS + number + 1])
+        at = START + STEP * watch.step
+        watch.store.samples.append(
+            [
+                Sample(metric="young", value=second % 7, ts=at - timedelta(seconds=second))
+                for second in range(0, 300, 10)
+            ]
+        )
+        context, again = watch.look()
+        searched = watch.store.facts.get(SEARCHED)
+        assert searched is not None
+        assert searched.at_s == first.tick.timestamp()
+        assert sorted(searched.frames.values()) == [first.tick.timestamp(), context.tick.timestamp()]
+        assert ids(found) <= ids(again)
+        assert ids(patterns_in_force(watch.store, context.cycle_id)) == ids(again)
+
+
 def test_a_new_anomaly_is_found_at_once(watch: Watch) -> None:
     _, before = watch.look()
     watch.record([watch.daily[STEPS], 80.0])
@@ -103,7 +123,7 @@ def test_the_newest_steps_are_judged_as_a_long_search_judges_them(watch: Watch) 
     watch.look()
     watch.record([watch.daily[STEPS], 80.0])
     _, light = watch.look()
-    watch.store.facts.set(SEARCHED, LongSearch("gone", 0.0, ""))
+    watch.store.facts.set(SEARCHED, LongSearch("gone", 0.0, {}))
     _, long = watch.look()
     assert ids(each for each in light if each.kind == "anomaly") == ids(each for each in long if each.kind == "anomaly")
 

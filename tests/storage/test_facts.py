@@ -126,7 +126,7 @@ def store() -> Iterator[Store]:
             EarnedLevel(Autonomy.AUTO, None),
         ),
         (facts.SOURCES.of("host"), '"2026-03-02T00:00:00+00:00"', datetime(2026, 3, 2, tzinfo=UTC)),
-        (facts.SEARCHED, '["cycle-1", 1772409600.0, "search-1"]', LongSearch("cycle-1", 1_772_409_600.0, "search-1")),
+        (facts.SEARCHED, '["cycle-1", 1772409600.0, "search-1"]', LongSearch("cycle-1", 1_772_409_600.0, {})),
         (
             facts.DRILLS.of("x"),
             '{"action": "x", "at": "now", "finding": "passed", "detail": "d", "act_s": 0.5, "undo_s": 0.0}',
