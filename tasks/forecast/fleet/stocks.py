@@ -108,11 +108,9 @@ def find_stocks(values: Floats, season: int, acted: Bools | None = None) -> list
     """
     if season <= 1 or values.shape[1] < FEWEST_DAYS * season:
         return []
-    stocks = []
+    stocks, filling = [], np.flatnonzero(_seldom_fall(values, season))
     # A series with a wild value is none.
-    for row in np.flatnonzero(
-        _seldom_fall(values, season) & ~(np.abs(values) > PLAUSIBLE_MAGNITUDE).any(axis=1)
-    ).tolist():
+    for row in filling[~(np.abs(values[filling]) > PLAUSIBLE_MAGNITUDE).any(axis=1)].tolist():
         by_act = np.zeros(values.shape[1] - 1, dtype=np.bool_) if acted is None else acted[row, 1:]
         fallen = _fallen(values[row], season, by_act)
         if fallen.any():
