@@ -18,12 +18,12 @@ from tasks.forecast.running_times import with_running_times
 from tasks.forecast.time_budget import TimeBudget
 from tasks.interventions.effect_over_time import ActEffects
 
-BLOCK_SERIES = 512
+BLOCK_SERIES = 256
 """So many series are forecast at once: what that takes, their paths above all, is several times their history."""
 
 
 @dataclass(frozen=True)
-class Question:
+class FleetQuestion:
     """All that forecasting the series of a frame takes.
 
     `history` (n, t) is what they would have been without acts, by today's clock, `changed_at` (n,) as in
@@ -42,7 +42,7 @@ class Question:
     changed_at: Ints | None = None
     effects: Mapping[str, ActEffects] = field(default_factory=dict)
 
-    def take(self, places: Ints) -> Question:
+    def take(self, places: Ints) -> FleetQuestion:
         """Return the question for some of the series."""
         series, values = tuple(self.frame.series[place] for place in places.tolist()), self.frame.values[places]
         return replace(
@@ -74,7 +74,7 @@ class Question:
 class Shard:
     """Some series and of which of them (n,) paths are kept; it may travel to another process or machine."""
 
-    question: Question
+    question: FleetQuestion
     is_kept: Bools
 
     def forecast(self) -> ForecastBatch:
@@ -95,7 +95,7 @@ def in_process(shards: Sequence[Shard]) -> list[ForecastBatch]:
 
 
 def forecast_sharded(
-    question: Question,
+    question: FleetQuestion,
     is_watched: Bools | None = None,
     *,
     count: int = 1,

@@ -19,7 +19,7 @@ from tasks.forecast.local_clock import on_todays_clock
 from tasks.forecast.model_store import StoredModels, keep_pace, serving_of, stored_models
 from tasks.forecast.risk.crossings import crossings
 from tasks.forecast.risk.outlook import FramePaths, Outlook, breaches_at, forecasts_of, predicted_state
-from tasks.forecast.shards import Question, RunShards, forecast_sharded, in_process
+from tasks.forecast.shards import FleetQuestion, RunShards, forecast_sharded, in_process
 from tasks.forecast.verification.resolved import CALIBRATED_METHOD
 from tasks.forecast.verification.settle import settle, settled
 from tasks.interventions.recent import effects_in, lasting_acts, passing_acts
@@ -91,7 +91,7 @@ def _batches(
     serving, batches = serving_of(context), []
     for frame, kept in zip(frames, models.fleets, strict=True):
         effects = effects_in(frame, acts)
-        question = Question(
+        question = FleetQuestion(
             frame=frame,
             history=on_todays_clock(emptied_by(without_effects(frame, effects), lasting), context.zone).values,
             rows=np.arange(len(frame.series)),

@@ -28,7 +28,7 @@ from tasks.forecast import shards
 from tasks.forecast.batch import ForecastBatch
 from tasks.forecast.fleet.fit import fit_fleet
 from tasks.forecast.method_per_series import MethodPerSeries
-from tasks.forecast.shards import Question, RunShards, forecast_sharded
+from tasks.forecast.shards import FleetQuestion, RunShards, forecast_sharded
 from tests import IS_THOROUGH, forget_clients
 from tests.tasks.forecast.fleets import daily_fleet
 
@@ -36,7 +36,7 @@ SERIES = 12
 VALUES = daily_fleet(SERIES)
 VALUES[-1] = np.concatenate([np.arange(1.0 + length) for length in 8 * (9, 14, 11, 17, 8, 12)])[: VALUES.shape[1]]
 """The last one shows for how long something has been running."""
-QUESTION = Question(
+QUESTION = FleetQuestion(
     frame=Frame(series=tuple(f"m{row}" for row in range(SERIES)), values=VALUES, end=START, step_s=3_600.0),
     history=VALUES,
     rows=np.arange(SERIES),
