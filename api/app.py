@@ -38,7 +38,7 @@ from handlers.support.top_consumers import ConsumerWatch
 from plugins import modules_of
 from settings import VERSION, Settings, settings_in_force, utc_now
 from storage import ForeactError, Store, own_store
-from storage.engine.local import LocalEngine
+from storage.engine.local import LET_GO_EVERY_S, LocalEngine
 from storage.private import mask_logs
 
 THREADS = 16
@@ -118,6 +118,7 @@ def _workers(facade: Facade) -> list[Worker]:
     if isinstance(facade.store.engine, LocalEngine) and facade.store.engine.served_at is not None:
         watch = FileWatch(facade.store.engine, settings.database_path)
         workers["file_watch"] = Worker("file_watch", FILE_LOOK_EVERY_S, watch.step)
+        workers["memory"] = Worker("memory", LET_GO_EVERY_S, facade.store.engine.let_go)
     facade.checks.update({name: worker.is_running for name, worker in workers.items()})
     return list(workers.values())
 

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import duckdb
@@ -38,6 +38,9 @@ from storage.errors import TransientError
 logger = logging.getLogger(__name__)
 
 LOOK_HOLDS_S = 2.0
+KEPT = "128MB"
+"""Of the file, in the memory of who owns it."""
+LET_GO_EVERY_S = 5.0
 
 
 def end_threads() -> None:
@@ -207,6 +210,14 @@ class LocalEngine:
                 return write()
         finally:
             self._local.is_hopeful = False
+
+    def let_go(self) -> None:
+        """Keep no more of the file in memory than is read all the time: DuckDB would keep all that it ever read.
+
+        Only for a moment is that all it may use: where queries need more just now, nothing changes, and it keeps more.
+        """
+        with suppress(duckdb.Error):
+            self._connection.cursor().execute(f"SET memory_limit = '{KEPT}'; RESET memory_limit")
 
     def halt(self) -> duckdb.DuckDBPyConnection:
         """Take no more statements, of others neither; return a connection to what is recorded up to now."""
