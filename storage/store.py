@@ -140,6 +140,8 @@ def own_store(path: Path, port: int = 0, clock: Callable[[], datetime] = wall_cl
     engine.is_alone = False
     # What large messages took is given back to the system by a thread of the allocator, not when the next one comes.
     engine.rows("SET allocator_background_threads = true")
+    # At a checkpoint DuckDB would join the row groups of several turns, and hold all their forecasts in memory for it.
+    engine.rows("SET GLOBAL max_vacuum_tasks = 0")
     load_quack(engine._connection)
     uri, token = f"quack:127.0.0.1:{port or _port_of_before(path) or _free_port()}", secrets.token_urlsafe(32)
     store.engine.rows(f"CALL quack_serve({literal(uri)}, token={literal(token)})")
