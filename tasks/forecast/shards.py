@@ -18,7 +18,7 @@ from tasks.forecast.running_times import with_running_times
 from tasks.forecast.time_budget import TimeBudget
 from tasks.interventions.effect_over_time import ActEffects
 
-BLOCK_SERIES = 256
+BLOCK_SERIES = 128
 """So many series are forecast at once: what that takes, their paths above all, is several times their history."""
 
 

@@ -28,7 +28,7 @@ from tasks.forecast.fleet.stocks import Stock, filled_on, find_stocks
 from tasks.forecast.fleet.untaught import coefficients
 from tasks.interventions.fast_moves import Ramp
 
-BLOCK_SERIES = 128
+BLOCK_SERIES = 64
 ROUNDING = 2.0**-20
 GOLDEN, SQUARE_ROOT = (5**0.5 - 1) / 2, 2**0.5
 NO_SEASONS: Mapping[int, Ints] = MappingProxyType({})
