@@ -29,7 +29,7 @@ from storage.private import masked
 
 LEAST_FREE_BYTES = 500_000_000
 MOST_OUTCOMES = 200
-CYCLES_LOOKED_AT, LAST_STAGE = 50, "learn"
+CYCLES_LOOKED_AT, LAST_STAGE = 50, "execute"
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,11 @@
 
     monitor → patterns → forecast → goals → plan → execute → measure → learn
 
-`turn` is the whole loop. It measures what the last turns did before it forecasts, so that nothing is foretold from a
-history that still holds an act's effect, and an undo that is due is carried out at once. What several agents share is
-asked for before the plan is made. It runs in three ways: as Prefect tasks in the flow `cycle`, and as plain functions
-in a notebook and in replay and simulation. `second_half` measures, executes and learns; the flow `tend` runs it between
-cycles when something is due.
+`turn` is the whole loop. It measures what the last turns did, and learns from that, before it forecasts and plans: so
+nothing is foretold from a history that still holds an act's effect, nothing is planned by a belief that was just proved
+wrong, and an undo that is due is carried out at once. What several agents share is asked for before the plan is made.
+It runs in three ways: as Prefect tasks in the flow `cycle`, and as plain functions in a notebook and in replay and
+simulation. `second_half` measures, learns and executes; the flow `tend` runs it between cycles when something is due.
 """
 
 from __future__ import annotations
@@ -51,20 +51,20 @@ def turn(run: Run, context: Context) -> None:
     frames = run(monitor, context)
     found_patterns = run(patterns, context, frames, earlier_residuals)
     run(measure, context)
+    run(learn, context)
     outlook = run(forecast, context, frames, found_patterns, _shards_with(run, context))
     open_goals = run(goals, context, outlook, found_patterns)
     if context.settings.shared:
         run(share, context, open_goals, outlook)
     run(plan, context, open_goals, outlook)
     run(execute, context, acting(run))
-    run(learn, context)
 
 
 def second_half(run: Run, context: Context) -> None:
-    """Measure acts whose window is over, execute due actions, learn from the outcomes."""
+    """Measure acts whose window is over, learn from the outcomes, execute due actions."""
     run(measure, context)
-    run(execute, context, acting(run))
     run(learn, context)
+    run(execute, context, acting(run))
 
 
 def bare(stage: Task[..., Any], *args: Any) -> Any:
@@ -119,7 +119,7 @@ async def cycle(reason: str = "schedule") -> State[Any]:
 
 @flow(name="tend", flow_run_name="tend {reason}", validate_parameters=False)
 async def tend(reason: str = "due") -> State[Any]:
-    """Carry out what is due, measure and learn, without a new forecast."""
+    """Measure, learn, and carry out what is due, without a new forecast."""
     return await _run("tend", second_half, reason)
 
 
@@ -142,7 +142,7 @@ async def _run(kind: str, body: Callable[[Run, Context], None], reason: str) -> 
 
 
 def _is_finished(context: Context) -> bool:
-    return any(stage["stage"] == "learn" for stage in context.store.cycles.stages(context.cycle_id))
+    return any(stage["stage"] == "execute" for stage in context.store.cycles.stages(context.cycle_id))
 
 
 def _scheduled_start() -> tuple[datetime, str]:

@@ -185,7 +185,7 @@ def test_cycles_that_begin_and_do_not_end_are_named_with_the_stage_after_which_t
     def broken_off(store: Store) -> None:
         plenty(store)
         worlds.a_turn(store, NOW - timedelta(hours=6))
-        store.cycles.stages_done("cycle-1", [("learn", NOW - timedelta(hours=6), 0.1, {})])
+        store.cycles.stages_done("cycle-1", [("execute", NOW - timedelta(hours=6), 0.1, {})])
         cycle = store.cycles.latest()[0]
         store.cycles.begin(cycle.model_copy(update={"cycle_id": "cycle-2", "tick": NOW}))
         store.cycles.stages_done("cycle-2", [("monitor", NOW, 0.1, {}), ("forecast", NOW, 0.1, {})])

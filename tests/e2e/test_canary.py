@@ -63,7 +63,7 @@ def test_a_run_tells_what_it_came_to_and_its_graph_shows_the_loop(stack: Stack) 
     assert picture.headers["content-type"].startswith("image/svg+xml")
     assert '<svg class="chart"' in picture.text
 
-    loop = ["monitor", "patterns", "measure", "forecast", "goals", "plan", "execute", "learn"]
+    loop = ["monitor", "patterns", "measure", "learn", "forecast", "goals", "plan", "execute"]
 
     def ended() -> list[dict[str, Any]]:
         # The server writes that there are tasks, and what became of them, a second after it heard of it.

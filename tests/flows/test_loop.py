@@ -132,7 +132,7 @@ def test_the_same_turn_twice_changes_nothing_twice(house: House) -> None:
 def test_every_stage_of_a_turn_is_on_record(house: House) -> None:
     context = house.turn(START + 60 * MINUTE)
     stages = [each["stage"] for each in house.store.cycles.stages(context.cycle_id)]
-    assert stages == ["monitor", "patterns", "measure", "forecast", "goals", "plan", "execute", "learn"]
+    assert stages == ["monitor", "patterns", "measure", "learn", "forecast", "goals", "plan", "execute"]
 
 
 def test_with_the_mode_off_it_recommends_and_leaves_things_alone(tmp_path: Path) -> None:
