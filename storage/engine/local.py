@@ -38,7 +38,7 @@ from storage.errors import TransientError
 logger = logging.getLogger(__name__)
 
 LOOK_HOLDS_S = 2.0
-KEPT = "128MB"
+KEPT = "96MB"
 """Of the file, in the memory of who owns it."""
 LET_GO_EVERY_S = 5.0
 
