@@ -10,7 +10,7 @@ import numpy as np
 
 from storage.actions import ActionView
 from storage.facts import DURATIONS, DurationLook
-from storage.records import NOTHING
+from storage.records import NOTHING, FloatArray
 from tasks.context import Context
 from tasks.interventions.learned_durations import LONGEST_S, MOST_ACTS, ActedHistory, ActSpan
 
@@ -61,27 +61,40 @@ def _look(context: Context, name: str, by_action: Mapping[str, Sequence[ActionVi
     """Look at the series that the action was done to most often."""
     counts = Counter(view.action.series for view in by_action[name])
     series = str(max(counts, key=lambda each: (counts[each], each)))
-    undone_at = context.store.actions.undone_at()
-    spans: dict[str, list[ActSpan]] = defaultdict(list)
-    for other, views in by_action.items():
-        duration_s = context.actions[other].duration_s if other != name and other in context.actions else None
-        for view in views:
-            if view.action.series == series and view.receipt is not None:
-                start_s = view.receipt.finished_at.timestamp()
-                ended_at = undone_at.get(view.action.action_id)
-                until_s = ended_at.timestamp() if ended_at else start_s + duration_s if duration_s else None
-                spans[name if other == name and not ended_at else ""].append(ActSpan(start_s, until_s))
+    starts_s, others = _spans(context, name, series, by_action)
     step_s = _step_s(context, by_action[name])
-    if step_s is None or not spans[name]:
+    if step_s is None or not len(starts_s):
         return DurationLook(count, context.tick)
-    starts_s = np.sort([each.start_s for each in spans[name]])[-MOST_ACTS:]
-    others = sorted(
-        (each for each in spans[""] if each.start_s > starts_s[0] - LONGEST_S), key=lambda each: each.start_s
-    )
     frame = context.store.samples.frame([series], context.tick, step_s, HISTORY_STEPS)
-    newest = tuple(others[-2 * MOST_ACTS :])
-    history = ActedHistory(frame.row(series), frame.end.timestamp(), step_s, starts_s, newest)
+    history = ActedHistory(frame.row(series), frame.end.timestamp(), step_s, starts_s, others)
     return DurationLook(count, context.tick, history.learned_duration_s(), history.stays())
+
+
+def _spans(
+    context: Context, name: str, series: str, by_action: Mapping[str, Sequence[ActionView]]
+) -> tuple[FloatArray, tuple[ActSpan, ...]]:
+    """Return when the newest acts of an action on a series began, and what else was done to it meanwhile.
+
+    An act that was undone tells nothing of how long others work.
+    """
+    undone_at = context.store.actions.undone_at()
+    starts_s, others = list[float](), list[ActSpan]()
+    for other, views in by_action.items():
+        duration_s = context.actions[other].duration_s if other != name else None
+        for view in views:
+            if view.action.series != series or view.receipt is None:
+                continue
+            start_s, ended_at = view.receipt.finished_at.timestamp(), undone_at.get(view.action.action_id)
+            if other == name and ended_at is None:
+                starts_s.append(start_s)
+            elif ended_at is not None:
+                others.append(ActSpan(start_s, ended_at.timestamp()))
+            else:
+                others.append(ActSpan(start_s, start_s + duration_s if duration_s else None))
+    newest_s = np.sort(starts_s)[-MOST_ACTS:]
+    since_s = newest_s.min(initial=np.inf) - LONGEST_S
+    meanwhile = sorted((each for each in others if each.start_s > since_s), key=lambda each: each.start_s)
+    return newest_s, tuple(meanwhile[-2 * MOST_ACTS :])
 
 
 def _step_s(context: Context, views: Sequence[ActionView]) -> float | None:
