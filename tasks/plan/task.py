@@ -162,9 +162,7 @@ def problem(context: Context, goals: tuple[GoalView, ...], outlook: Outlook) -> 
         commitments=commitments(context, [*pending, *_settling(context, recent)], outlook.frames, driven.latency_s),
         in_force_until=_in_force(context, recent, outlook.frames),
         cooldown_until=_cooldowns(context, recent),
-        maintenance=tuple(
-            spans_between(options.maintenance, context.tick, context.tick + timedelta(days=1), context.zone)
-        ),
+        maintenance=_maintenance(context),
         informed=_informed(context, goals),
         max_concurrent_goals=options.max_concurrent_goals,
         slot_s=options.execution_interval_seconds,
@@ -425,6 +423,12 @@ def _value_at(frames: tuple[Frame, ...], series: str, moment: datetime) -> float
             seen = row[np.isfinite(row)]
             return float(seen[-1]) if len(seen) else None
     return None
+
+
+def _maintenance(context: Context) -> tuple[tuple[datetime, datetime], ...]:
+    """Return the spans of the day ahead in which nothing is done."""
+    until = context.tick + timedelta(days=1)
+    return tuple(spans_between(context.settings.executor.maintenance, context.tick, until, context.zone))
 
 
 def _in_force(context: Context, recent: list[ActionView], frames: tuple[Frame, ...]) -> dict[tuple[str, str], datetime]:
