@@ -15,9 +15,8 @@ from storage.facts import WRONG_METHODS
 from storage.fitted import Fitted
 from storage.records import Frame, Objective
 from tasks.context import Context
-from tasks.forecast.batch import Floats
+from tasks.forecast.batch import Floats, Ints
 from tasks.forecast.fleet.fit import FleetState
-from tasks.forecast.fleet.prepare import Ints
 from tasks.forecast.fleet.residuals import one_step_residuals
 from tasks.forecast.fleet_snapshot import CorruptSnapshot, FleetSnapshot, fit_snapshot, read_snapshot
 from tasks.forecast.method_per_series import Method, MethodPerSeries

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tasks.forecast.batch import Float32s, Floats
-from tasks.forecast.fleet.prepare import Ints
+from tasks.forecast.batch import Float32s, Floats, Ints
 from tasks.forecast.fleet.seasonal import windows
 
 HUBER_LIMIT = 2.0  # mean errors

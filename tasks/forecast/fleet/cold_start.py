@@ -17,11 +17,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.forecast.batch import Bools, Float32s, Floats, median_of, path_quantiles
+from tasks.forecast.batch import Bools, Float32s, Floats, Ints, median_of, path_quantiles
 from tasks.forecast.fleet import method_by_history, untaught
 from tasks.forecast.fleet.error_paths import phase_scale
 from tasks.forecast.fleet.fit import FleetState
-from tasks.forecast.fleet.prepare import Ints, Real, Scaled, network_median
+from tasks.forecast.fleet.prepare import Real, Scaled, network_median
 from tasks.forecast.fleet.regression import by_step
 from tasks.forecast.fleet.seasonal import FEATURES, predict, seasonal_arrays
 from tasks.forecast.fleet.untaught import day_likeness, inflation, student_stretch

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tasks.forecast.batch import Float32s
+from tasks.forecast.batch import Float32s, Ints
 from tasks.forecast.fleet.autoregression import Autoregression, fit_autoregression
-from tasks.forecast.fleet.prepare import Ints
 from tasks.forecast.fleet.seasonal import Seasonal
 
 LONGEST_SEASON = 48  # steps a day

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.forecast.batch import Bools, Float32s, Floats
-from tasks.forecast.fleet.prepare import History, Ints, Real, Scaled
+from tasks.forecast.batch import Bools, Float32s, Floats, Ints
+from tasks.forecast.fleet.prepare import History, Real, Scaled
 from tasks.forecast.fleet.seasonal import windows
 
 RAW_CYCLES = 6

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from storage.records import BoolArray, FloatArray
-from tasks.forecast.batch import Floats
+from tasks.forecast.batch import Floats, Ints
 from tasks.forecast.fleet.level_shifts import run_lengths
-from tasks.forecast.fleet.prepare import PLAUSIBLE_MAGNITUDE, Ints
+from tasks.forecast.fleet.prepare import PLAUSIBLE_MAGNITUDE
 from tasks.interventions.jumps import is_jump
 
 FAR_SD = 2.0

@@ -10,7 +10,17 @@ from types import MappingProxyType
 import numpy as np
 
 from tasks.forecast.allocation import keep_freed_memory
-from tasks.forecast.batch import LEVELS, Bools, Float32s, Floats, ForecastBatch, empty_batch, median_of, path_quantiles
+from tasks.forecast.batch import (
+    LEVELS,
+    Bools,
+    Float32s,
+    Floats,
+    ForecastBatch,
+    Ints,
+    empty_batch,
+    median_of,
+    path_quantiles,
+)
 from tasks.forecast.fleet import method_by_history
 from tasks.forecast.fleet.cold_start import constant_forecast, pooled_forecast, short_forecast
 from tasks.forecast.fleet.error_paths import bounds
@@ -19,7 +29,7 @@ from tasks.forecast.fleet.fit import FleetState, fit_fleet
 from tasks.forecast.fleet.level_shifts import Shift, find_shifts, mixed_quantiles, shares_ahead
 from tasks.forecast.fleet.offsets import add_offsets, at_levels
 from tasks.forecast.fleet.other_seasons import find_other_seasons
-from tasks.forecast.fleet.prepare import HOURS, History, Ints, Scaled, prepare, scale_histories
+from tasks.forecast.fleet.prepare import HOURS, History, Scaled, prepare, scale_histories
 from tasks.forecast.fleet.ramps import find_ramps, mixed_with_ramp, told_of_ramp
 from tasks.forecast.fleet.resting import resting_values, settle
 from tasks.forecast.fleet.seasonal import seasonal_arrays

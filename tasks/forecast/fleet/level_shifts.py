@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from storage.records import Frame, Pattern
-from tasks.forecast.batch import Bools, Floats
-from tasks.forecast.fleet.prepare import PLAUSIBLE_MAGNITUDE, Ints, network_median
+from tasks.forecast.batch import Bools, Floats, Ints
+from tasks.forecast.fleet.prepare import PLAUSIBLE_MAGNITUDE, network_median
 from tasks.interventions.jumps import is_jump
 
 DAY_HOURS = 24

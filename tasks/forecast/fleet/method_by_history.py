@@ -10,8 +10,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.forecast.batch import Bools, Floats
-from tasks.forecast.fleet.prepare import MIN_USABLE_POINTS, PLAUSIBLE_MAGNITUDE, History, Ints
+from tasks.forecast.batch import Bools, Floats, Ints
+from tasks.forecast.fleet.prepare import MIN_USABLE_POINTS, PLAUSIBLE_MAGNITUDE, History
 from tasks.forecast.fleet.seasonal import first_origin
 
 SEASONAL_CYCLES = 4.0

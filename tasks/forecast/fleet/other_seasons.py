@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterator
 
 import numpy as np
 
-from tasks.forecast.batch import Floats
-from tasks.forecast.fleet.prepare import PLAUSIBLE_MAGNITUDE, Ints
+from tasks.forecast.batch import Floats, Ints
+from tasks.forecast.fleet.prepare import PLAUSIBLE_MAGNITUDE
 
 SHORTEST_STEPS = 12
 FEWEST_CYCLES = 6

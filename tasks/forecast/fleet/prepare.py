@@ -8,7 +8,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.forecast.batch import Bools, Float32s, Floats
+from tasks.forecast.batch import Bools, Float32s, Floats, Ints
 
 PLAUSIBLE_MAGNITUDE = 1e150  # squares of anything larger overflow a float
 MIN_USABLE_POINTS = 30
@@ -22,7 +22,6 @@ TREND_PARTS = 12  # of a history shorter than that
 LEAST_TREND_CYCLES = 1.2
 PHASE_CYCLES = 7  # the newest ones; a network of many would be slow
 TREND_SHARE = 0.5  # of the change over a cycle that the trend must explain
-Ints = NDArray[np.intp]
 Real = TypeVar("Real", np.float32, np.float64)
 
 

@@ -7,8 +7,7 @@ from itertools import groupby, pairwise
 
 import numpy as np
 
-from tasks.forecast.batch import Float32s, Floats
-from tasks.forecast.fleet.prepare import Ints
+from tasks.forecast.batch import Float32s, Floats, Ints
 from tasks.forecast.fleet.seasonal import Seasonal, features_at
 
 STEPS_PER_BUCKET = 4

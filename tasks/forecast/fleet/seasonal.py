@@ -12,8 +12,8 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from tasks.forecast.batch import Float32s, Floats
-from tasks.forecast.fleet.prepare import Ints, network_median
+from tasks.forecast.batch import Float32s, Floats, Ints
+from tasks.forecast.fleet.prepare import network_median
 
 BASE_CYCLES = 7
 BASE_DECAY = 0.8

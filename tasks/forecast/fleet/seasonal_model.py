@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tasks.forecast.batch import Float32s, Floats, quantiles_around, quantiles_of_sorted
+from tasks.forecast.batch import Float32s, Floats, Ints, quantiles_around, quantiles_of_sorted
 from tasks.forecast.fleet import ensemble
 from tasks.forecast.fleet.error_paths import phase_scale, raw_windows, rescale_errors
-from tasks.forecast.fleet.prepare import Ints, Scaled
+from tasks.forecast.fleet.prepare import Scaled
 from tasks.forecast.fleet.regression import by_step, series_coefficients
 from tasks.forecast.fleet.seasonal import Seasonal, first_origin, predict, windows
 from tasks.forecast.fleet.walks import hold_walks

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from storage.records import Frame
-from tasks.forecast.batch import Bools, Floats
-from tasks.forecast.fleet.prepare import PLAUSIBLE_MAGNITUDE, Ints
+from tasks.forecast.batch import Bools, Floats, Ints
+from tasks.forecast.fleet.prepare import PLAUSIBLE_MAGNITUDE
 from tasks.interventions.overlaps import Act, acted_in
 
 LARGE_RISES = 8.0

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from tasks.forecast.batch import Bools, Float32s, Floats
-from tasks.forecast.fleet.prepare import Ints, Scaled
+from tasks.forecast.batch import Bools, Float32s, Floats, Ints
+from tasks.forecast.fleet.prepare import Scaled
 from tasks.forecast.fleet.regression import buckets, by_step
 from tasks.forecast.fleet.seasonal import FEATURES, Seasonal, features_at
 

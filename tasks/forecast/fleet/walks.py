@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tasks.forecast.batch import Float32s
-from tasks.forecast.fleet.prepare import Ints
+from tasks.forecast.batch import Float32s, Ints
 
 HOURS_RATIO = (0.7, 1.4)  # of three hours: smooth courses lie above, what returns at once below
 DAY_RATIO = (0.15, 0.5)  # from which on the last value counts, and from which on it alone does

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from storage.errors import ForeactError
-from tasks.forecast.batch import Floats, ForecastBatch, median_of, path_quantiles
+from tasks.forecast.batch import Floats, ForecastBatch, Ints, median_of, path_quantiles
 from tasks.forecast.fleet.forecast import forecast_batch
-from tasks.forecast.fleet.prepare import MIN_USABLE_POINTS, NO_WINSORISING, Ints, prepare
+from tasks.forecast.fleet.prepare import MIN_USABLE_POINTS, NO_WINSORISING, prepare
 from tasks.forecast.forecasters.protocol import Forecaster
 from tasks.forecast.time_budget import TimeBudget
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from storage.errors import ForeactError
-from tasks.forecast.batch import Floats, ForecastBatch
-from tasks.forecast.fleet.prepare import MIN_USABLE_POINTS, NO_WINSORISING, Ints, prepare
+from tasks.forecast.batch import Floats, ForecastBatch, Ints
+from tasks.forecast.fleet.prepare import MIN_USABLE_POINTS, NO_WINSORISING, prepare
 from tasks.forecast.forecasters.protocol import Forecaster
 
 NAMES = ("profile",)

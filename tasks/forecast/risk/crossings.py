@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from storage.records import Frame, Objective
-from tasks.forecast.batch import Floats, ForecastBatch, crossing_quantiles, first_true
-from tasks.forecast.fleet.prepare import Ints
+from tasks.forecast.batch import Floats, ForecastBatch, Ints, crossing_quantiles, first_true
 
 LEAD_LEVELS = (0.1, 0.5, 0.9)
 
