@@ -7,7 +7,6 @@ import logging
 import os
 import re
 import secrets
-import traceback
 from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -69,7 +68,7 @@ def masked_in(value: Any, known: Iterable[str] = ()) -> Any:
 
 def mask_logs(known: Iterable[str] = ()) -> None:
     """Blot secrets out of all that this process logs from now on, tracebacks too, whoever logs it and wherever to."""
-    texts = tuple(known)
+    texts, as_written = tuple(known), logging.Formatter()
 
     def made(*args: Any, **kwargs: Any) -> logging.LogRecord:
         record = logging.LogRecord(*args, **kwargs)
@@ -77,7 +76,7 @@ def mask_logs(known: Iterable[str] = ()) -> None:
         with contextlib.suppress(TypeError, ValueError, KeyError):
             record.msg, record.args = masked(record.getMessage(), texts), ()
         if record.exc_info:
-            record.exc_text = masked("".join(traceback.format_exception(*record.exc_info)).rstrip(), texts)
+            record.exc_text = masked(as_written.formatException(record.exc_info), texts)
         return record
 
     logging.setLogRecordFactory(made)

@@ -35,10 +35,10 @@ def actions_in_force(
     """Return the same, and for how long each works where nobody says and its acts taught that."""
     looks = store.facts.get(DURATIONS) or {}
     actions = configured_actions(settings, registered)
-    learned_s = {
-        name: looks[name].duration_s for name, action in actions.items() if name in looks and action.may_be_cut
-    }
-    return ActionsByName(actions | {name: replace(actions[name], duration_s=each) for name, each in learned_s.items()})
+    for name, look in looks.items():
+        if name in actions and actions[name].may_be_cut:
+            actions[name] = replace(actions[name], duration_s=look.duration_s)
+    return actions
 
 
 def usual_durations_s(store: Store, actions: ActionsByName) -> dict[str, float]:

@@ -41,10 +41,10 @@ SURE = 6.0
 
 @dataclass(frozen=True)
 class ActSpan:
-    """From when to when an act works, in epoch seconds; `until_s` is None where nobody knows."""
+    """From when to when an act works, in epoch seconds; for good where nobody knows."""
 
     start_s: float
-    until_s: float | None = None
+    until_s: float = inf
 
 
 @dataclass(frozen=True)
@@ -126,15 +126,23 @@ class ActedHistory:
         return usual_day(self.values, self.ends_s, free if free.sum() >= FEWEST_STEPS else seen)
 
     @cached_property
+    def apart(self) -> FloatArray:
+        """Return how far each step is from what is usual, (n_steps,)."""
+        return self.values - self.usual
+
+    @cached_property
+    def _spread(self) -> float:
+        return float(np.nanstd(self.apart))
+
+    @cached_property
     def noise(self) -> Noise:
         """Return how the metric moves anyway, acts or not."""
-        apart = self.values - self.usual
-        return noise_of(apart, float(np.nanstd(apart)))
+        return noise_of(self.apart, self._spread)
 
     @cached_property
     def new(self) -> FloatArray:
         """Return what each step brought anew, (n_steps,)."""
-        return self.noise.whitened(without_gaps(self.values - self.usual))
+        return self.noise.whitened(without_gaps(self.apart))
 
     @cached_property
     def is_used(self) -> BoolArray:
@@ -157,7 +165,7 @@ class ActedHistory:
     def _others(self) -> FloatArray:
         """Return what is new because of the other acts, (n_used, n_others)."""
         starts_s = np.array([each.start_s for each in self.others])
-        until_s = np.array([inf if each.until_s is None else each.until_s for each in self.others])
+        until_s = np.array([each.until_s for each in self.others])
         return self.noise.whitened(shares(self.ends_s, self.step_s, starts_s, until_s))[self.is_used]
 
     def _likelihood(self, shapes: Sequence[FloatArray]) -> float:
@@ -181,7 +189,7 @@ class ActedHistory:
     @cached_property
     def _scale(self) -> float:
         """Return the precision of an effect as large as the metric's usual spread, in units of the noise."""
-        return float((self.noise.sd / np.nanstd(self.values - self.usual)) ** 2)
+        return (self.noise.sd / self._spread) ** 2
 
 
 def shares(ends_s: FloatArray, step_s: float, from_s: FloatArray, until_s: FloatArray) -> FloatArray:

@@ -23,7 +23,7 @@ def passing_acts(context: Context) -> tuple[PassingAct, ...]:
     if not durations_s:
         return ()
     views = context.store.actions.finished(context.tick - timedelta(days=HISTORY_DAYS))
-    views = whole_sequences(view for view in views if view.action.name in durations_s and _is_act(view))
+    views = whole_sequences(view for view in views if view.action.name in durations_s and is_act(view))
     if not views:
         return ()
     latencies_s = {name: context.actions[name].latency_s for name in durations_s}
@@ -37,10 +37,11 @@ def lasting_acts(context: Context) -> tuple[Act, ...]:
     if not lasting:
         return ()
     views = context.store.actions.finished(context.tick - timedelta(days=HISTORY_DAYS))
-    return acts_of([view for view in views if view.action.name in lasting and _is_act(view)], {}, {})
+    return acts_of([view for view in views if view.action.name in lasting and is_act(view)], {}, {})
 
 
-def _is_act(view: ActionView) -> bool:
+def is_act(view: ActionView) -> bool:
+    """Tell whether something was really done to a series, and is no undo."""
     is_real = view.action.undo_of is None and not view.action.dry_run
     return is_real and view.action.series is not None and view.touched is not None
 

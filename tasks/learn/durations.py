@@ -12,10 +12,10 @@ from storage.actions import ActionView
 from storage.facts import DURATIONS, DurationLook
 from storage.records import NOTHING, FloatArray
 from tasks.context import Context
+from tasks.interventions.effect_over_time import MOST_STEPS
 from tasks.interventions.learned_durations import LONGEST_S, MOST_ACTS, ActedHistory, ActSpan
+from tasks.interventions.recent import HISTORY_DAYS, is_act
 
-ACTS_OF = timedelta(days=15)
-HISTORY_STEPS = 2_016
 LOOK_AFTER_RATIO = 1.25
 
 
@@ -49,11 +49,9 @@ def _tell(context: Context, before: Mapping[str, DurationLook], looks: Mapping[s
 def _acts(context: Context) -> dict[str, list[ActionView]]:
     """Return what was really done to a series, by action, oldest first."""
     found: dict[str, list[ActionView]] = defaultdict(list)
-    for view in context.store.actions.finished(context.tick - ACTS_OF):
-        action = view.action
-        is_alone = not (action.undo_of or action.dry_run or action.sequence_id or action.name == NOTHING)
-        if view.touched and action.series and is_alone:
-            found[action.name].append(view)
+    for view in context.store.actions.finished(context.tick - timedelta(days=HISTORY_DAYS)):
+        if is_act(view) and not view.action.sequence_id and view.action.name != NOTHING:
+            found[view.action.name].append(view)
     return found
 
 
@@ -65,7 +63,7 @@ def _look(context: Context, name: str, by_action: Mapping[str, Sequence[ActionVi
     step_s = _step_s(context, by_action[name])
     if step_s is None or not len(starts_s):
         return DurationLook(count, context.tick)
-    frame = context.store.samples.frame([series], context.tick, step_s, HISTORY_STEPS)
+    frame = context.store.samples.frame([series], context.tick, step_s, MOST_STEPS)
     history = ActedHistory(frame.row(series), frame.end.timestamp(), step_s, starts_s, others)
     return DurationLook(count, context.tick, history.learned_duration_s(), history.stays())
 
@@ -80,17 +78,15 @@ def _spans(
     undone_at = context.store.actions.undone_at()
     starts_s, others = list[float](), list[ActSpan]()
     for other, views in by_action.items():
-        duration_s = context.actions[other].duration_s if other != name else None
+        works_s = context.actions[other].duration_s or np.inf
         for view in views:
             if view.action.series != series or view.receipt is None:
                 continue
             start_s, ended_at = view.receipt.finished_at.timestamp(), undone_at.get(view.action.action_id)
             if other == name and ended_at is None:
                 starts_s.append(start_s)
-            elif ended_at is not None:
-                others.append(ActSpan(start_s, ended_at.timestamp()))
             else:
-                others.append(ActSpan(start_s, start_s + duration_s if duration_s else None))
+                others.append(ActSpan(start_s, ended_at.timestamp() if ended_at else start_s + works_s))
     newest_s = np.sort(starts_s)[-MOST_ACTS:]
     since_s = newest_s.min(initial=np.inf) - LONGEST_S
     meanwhile = sorted((each for each in others if each.start_s > since_s), key=lambda each: each.start_s)

@@ -12,10 +12,11 @@ from handlers.worlds.replay import Recording, ReplayWorld
 from settings import Settings, load_settings
 from storage import Store, open_store
 from storage.facts import DURATIONS, DurationLook
-from storage.records import Action, Autonomy, Estimand, GoalType, Receipt, ReceiptStatus, Sample
+from storage.records import Estimand, Receipt, ReceiptStatus, Sample
 from tasks.configured_actions import actions_in_force, declared_actions, usual_durations_s
 from tasks.context import Context, cycle_of
 from tasks.learn.durations import learn_durations
+from tests.api.worlds import an_action
 
 NOW = datetime(2026, 3, 10, tzinfo=UTC)
 STEP = timedelta(minutes=5)
@@ -42,20 +43,7 @@ def store() -> Store:
 
 def acted(store: Store, number: int, at: datetime) -> None:
     key = f"act {number}"
-    action = Action(
-        action_id=key,
-        name="shed",
-        goal_id="g",
-        goal_type=GoalType.BOTTLENECK_PREVENTION,
-        plan_id="",
-        decision_id="",
-        level=Autonomy.AUTO,
-        created_at=at,
-        due_at=at,
-        expires_at=at + timedelta(hours=1),
-        series="load",
-        horizon_s=600.0,
-    )
+    action = an_action(key, at, name="shed", series="load", guards=())
     store.actions.append([action], "cycle")
     store.actions.finish(Receipt(action_id=key, status=ReceiptStatus.SUCCEEDED, started_at=at, finished_at=at))
     store.outcomes.fix(
