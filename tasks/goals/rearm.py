@@ -7,19 +7,22 @@ from collections.abc import Sequence
 from storage.records import GoalState, GoalView, Objective
 from tasks.goals.evidence import Evidence, ObservedWindow, Proposal
 from tasks.goals.policy import GoalPolicy
-from tasks.goals.statistics.measures import held_for_s, longest_clear_s, margin_of
+from tasks.goals.statistics.measures import Side, held_for_s, longest_clear_s, margin_of
 from tasks.text import span
 
 _FRUITLESS = {GoalState.FAILED, GoalState.EXPIRED}
+_CLEARLY_BROKEN_RATIO = 0.25
+"""Of the re-arm time: for how long what is broken by the margin must be so, since no wobble comes as far."""
 
 
 def not_rearmed(evidence: Evidence, proposal: Proposal, closed: Sequence[GoalView], policy: GoalPolicy) -> str | None:
     """Return why a cause whose goals `closed` lately is not raised again yet; None where it may be.
 
     A wobble around a bound is one matter and not ten: since the last goal the series must have been clear of the bound
-    by a margin for a while, or beyond it all of that while. What failed, or was predicted and did not come, is tried
-    again after its horizon, doubled for every time before. What a person cancelled must have been clear. An objective
-    with a driver waits for none of this: its metric says what was done about it, its driver what is to come.
+    by a margin for a while, or beyond it all of that while, or beyond the margin for a quarter of it. What failed, or
+    was predicted and did not come, is tried again after its horizon, doubled for every time before. What a person
+    cancelled must have been clear. An objective with a driver waits for none of this: its metric says what was done
+    about it, its driver what is to come.
     """
     # What closed in the future was closed under a clock that was wrong, and would hold the cause up until then.
     same = [view for view in closed if view.since <= evidence.tick and view.state is not GoalState.SUPERSEDED]
@@ -33,8 +36,7 @@ def not_rearmed(evidence: Evidence, proposal: Proposal, closed: Sequence[GoalVie
         return None
     rearm_s = policy.rearm_s(objective)
     since_s = (evidence.tick - last.since).total_seconds()
-    lasts_s = _broken_s(evidence, proposal, since_s)
-    if last.state in {GoalState.ACHIEVED, GoalState.EXPIRED} and lasts_s >= rearm_s:
+    if last.state in {GoalState.ACHIEVED, GoalState.EXPIRED} and _is_broken_again(evidence, proposal, since_s, rearm_s):
         return None
     if last.state in _FRUITLESS:
         return _too_early(evidence, last, sum(view.state in _FRUITLESS for view in same), objective, policy)
@@ -67,12 +69,14 @@ def _window(evidence: Evidence, proposal: Proposal, span_s: float) -> ObservedWi
     return evidence.window(str(proposal.series), span_s) if is_bounded else None
 
 
-def _broken_s(evidence: Evidence, proposal: Proposal, since_s: float) -> float:
-    """Return for how long every value has been beyond the bound, at most since the last goal closed."""
+def _is_broken_again(evidence: Evidence, proposal: Proposal, since_s: float, rearm_s: float) -> bool:
+    """Tell whether every value has been beyond the bound for long enough, at most since the last goal closed."""
     window = _window(evidence, proposal, since_s)
     if window is None or proposal.bound is None:
-        return 0.0
-    return held_for_s(window, proposal.bound, "above" if proposal.side == "below" else "below")
+        return False
+    other: Side = "above" if proposal.side == "below" else "below"
+    clearly_s = held_for_s(window, proposal.bound, other, margin_of(window, proposal.bound))
+    return held_for_s(window, proposal.bound, other) >= rearm_s or clearly_s >= _CLEARLY_BROKEN_RATIO * rearm_s
 
 
 def _clear_s(evidence: Evidence, proposal: Proposal, last: GoalView) -> float:

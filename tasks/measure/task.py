@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -39,6 +39,9 @@ LATEST_LOOK = timedelta(hours=1)
 
 NOTABLE_ERRORS = 0.5
 """From how many of its own standard errors off a forecast on a metric may have become worse."""
+
+EVENT_STEPS, RARE_EVENTS_A_DAY = 2, 2
+"""How near to an act's beginning an event may be what moved a metric, and how often its kind comes at most."""
 
 
 def _summary(outcomes: Outcomes) -> Mapping[str, Any]:
@@ -171,8 +174,26 @@ def _worsened(around: DataAroundAct, view: ActionView) -> str:
     estimand = context.store.outcomes.estimand(action.action_id) or derive(around, action, receipt.started_at)
     if estimand is None:
         return ""
-    roles: dict[str, Role] = {**dict.fromkeys(estimand.guards, "guard"), estimand.series: "target"}
+    objectives = objectives_in_force(context.settings, context.store)
+    beside = () if _something_happened(context, receipt.started_at, estimand.step_s) else estimand.side_effects
+    endangered = graver(objectives, estimand.series, beside)
+    roles: dict[str, Role] = {
+        **dict.fromkeys(endangered, "side_effect"),
+        **dict.fromkeys(estimand.guards, "guard"),
+        estimand.series: "target",
+    }
     return _worse_by(around, view, estimand, roles)
+
+
+def _something_happened(context: Context, at: datetime, step_s: float) -> bool:
+    """Tell whether an event such as a release was recorded as an act began: what moved then may be its doing.
+
+    Kinds of event that come several times a day are none.
+    """
+    near = timedelta(seconds=EVENT_STEPS * step_s)
+    events = context.store.events.columns(at - timedelta(days=1), at + near)
+    kinds = set(events["event_type"][events["ts"] >= np.datetime64((at - near).astimezone(UTC).replace(tzinfo=None))])
+    return any(int((events["event_type"] == kind).sum()) <= RARE_EVENTS_A_DAY for kind in kinds)
 
 
 def _at_each_guard(context: Context, action: Action) -> list[Action]:
@@ -198,7 +219,8 @@ def _worse_by(around: DataAroundAct, view: ActionView, estimand: Estimand, roles
         suspects = {
             name: role for name, role in roles.items() if name in watched.series and _looks_worse(watched, name, better)
         }
-        if suspects and (reason := _demonstrably(around, watched, view, suspects, better, estimand)):
+        beside = sum(role == "side_effect" for role in roles.values())
+        if suspects and (reason := _demonstrably(around, watched, view, suspects, better, estimand, beside)):
             return reason
     return ""
 
@@ -245,18 +267,22 @@ def _demonstrably(
     suspects: Mapping[str, Role],
     better: Mapping[str, Better],
     estimand: Estimand,
+    beside: int,
 ) -> str:
+    """Say which suspect got worse, and by what evidence; `beside` is how many side effects are looked at in all."""
     assert view.receipt is not None
     windows = around.windows(grid, view.action, view.receipt, around.context.tick, suspects, better, estimand)
     effects = measured_apart([grid], windows)
-    worse = (name for name, effect in effects.items() if _is_surely_worse(effect))
+    # Nobody asked to watch side effects: a false alarm is to be as seldom in all of them together as in one guard.
+    looked = {name: beside if role == "side_effect" else 1 for name, role in suspects.items()}
+    worse = (name for name, effect in effects.items() if _is_surely_worse(effect, looked[name]))
     first = next((name for name in worse if effects[name].observed_steps >= EARLIEST_STEPS), None)
     return f"{first} got worse: {effects[first].reason}" if first else ""
 
 
-def _is_surely_worse(effect: Effect) -> bool:
-    """Tell whether harm is sure although it was looked for every turn."""
+def _is_surely_worse(effect: Effect, looked: int) -> bool:
+    """Tell whether harm is sure although it was looked for every turn, in so many metrics."""
     if effect.verdict is not Verdict.WORSE:
         return False
     spread_ratio = 1 / max(effect.standard_error_sd_units, 1e-6)
-    return mixture_evidence(z_of(effect.p_value), spread_ratio) >= 1 / WATCH_ALPHA
+    return mixture_evidence(z_of(effect.p_value), spread_ratio) >= looked / WATCH_ALPHA

@@ -17,6 +17,7 @@ from storage.records import (
     Action,
     Belief,
     Breach,
+    Event,
     Forecast,
     Objective,
     Outcome,
@@ -182,6 +183,27 @@ def test_a_guard_that_gets_better_undoes_nothing(bench: OneAct) -> None:
     assert bench.store.actions.undo_for("a") is None
     found = measure.fn(bench.context(TICK + 10 * MINUTE))
     assert {outcome.role: outcome.verdict for outcome in found}["guard"] is Verdict.IMPROVED
+
+
+@pytest.mark.parametrize(
+    ("severity", "events", "is_undone"), [(0.5, 0, True), (0.4, 0, False), (0.5, 1, False), (0.5, 9, True)]
+)
+def test_what_a_graver_objective_measures_is_watched_unasked_unless_a_rare_event_may_have_moved_it(
+    tmp_path: Any, severity: float, events: int, is_undone: bool
+) -> None:
+    objectives = (
+        Objective(name="cpu", metric="cpu_usage", bound=90, horizon_s=1_800, severity=0.5),
+        Objective(name="flow", metric="throughput", bound=90, side="above", severity=severity),
+    )
+    bench = OneAct(load_settings(tmp_path, home=tmp_path, objectives=objectives, use_default_objectives=False))
+    for series, level, after in (("cpu_usage", 50, 50), ("throughput", 100, 80)):
+        bench.record(series, noise(HISTORY, level), TICK - (HISTORY - 1) * MINUTE)
+        bench.record(series, noise(60, after, seed=1), TICK + MINUTE)
+    bench.store.forecasts.append([forecast_of("cpu_usage", 50), forecast_of("throughput", 100)], "cycle-1")
+    bench.store.events.append([Event(event_type="release", ts=TICK - n * 60 * MINUTE) for n in range(events)])
+    bench.act(action_of(), TICK)
+    measure.fn(bench.context(TICK + 6 * MINUTE))
+    assert (bench.store.actions.undo_for("a") is not None) is is_undone
 
 
 def test_an_undo_is_planned_once(bench: OneAct) -> None:

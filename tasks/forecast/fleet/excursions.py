@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.ndimage import uniform_filter1d
 
 from storage.records import BoolArray, FloatArray
 from tasks.forecast.batch import Floats, Ints
@@ -29,18 +30,23 @@ CLOCK_STEPS = 2
 LEAST_SHARE = 0.05
 """Of the paths, that would have to be moved: fewer are left as they are."""
 
+FEWEST_DAYS, CLOCK_SHARE = 3, 1 / 96
+"""Of a course of the day: the days it is the median of, and the part of a day over which it is smoothed."""
+
 
 @dataclass(frozen=True)
 class Excursion:
     """Where one series has stood for `age` steps: `values` there, and the chance (h,) that it still does, step by step.
 
-    `middle` lies half-way from its usual level, above it where `side` is 1, below where it is -1.
+    `middle` lies half-way from its usual level, above it where `side` is 1, below where it is -1; both are beyond
+    `course` (h,), what the time of day makes of the steps to come.
     """
 
     values: FloatArray
     survival: FloatArray
     middle: float
     side: float
+    course: FloatArray
 
     @property
     def age(self) -> int:
@@ -49,15 +55,22 @@ class Excursion:
 
     def is_there(self, values: Floats) -> BoolArray:
         """Tell which values lie on its side of the middle."""
-        return np.asarray(self.side * (values - self.middle) >= 0)
+        return np.asarray(self.side * (values - self.course - self.middle) >= 0)
 
 
 def find_excursions(values: Floats, season: int, horizon: int) -> dict[int, Excursion]:
-    """Return by row the excursions that series (n, t), NaN where missing, are on; `season` is a day in steps."""
+    """Return by row the excursions that series (n, t), NaN where missing, are on; `season` is a day in steps.
+
+    They are off the usual level of all times, or of this time of day.
+    """
     if values.shape[1] <= season:
         return {}
-    found = ((row, _excursion(values[row], season, horizon)) for row in _far_off(values).tolist())
-    return {row: each for row, each in found if each is not None}
+    level = np.zeros(horizon)
+    found = {row: _excursion(values[row], season, level) for row in _far_off(values).tolist()}
+    if values.shape[1] >= FEWEST_DAYS * season:
+        by_clock = [row for row in _far_off(_day_on_day(values, season)).tolist() if found.get(row) is None]
+        found |= {row: _excursion_by_clock(values[row], season, horizon) for row in by_clock}
+    return {row: each for row, each in found.items() if each is not None}
 
 
 def _far_off(values: Floats) -> Ints:
@@ -71,25 +84,44 @@ def _far_off(values: Floats) -> Ints:
     return np.flatnonzero(far * far * count > np.einsum("ij,ij->i", off, off))
 
 
-def _excursion(values: FloatArray, season: int, horizon: int) -> Excursion | None:
+def _day_on_day(values: Floats, season: int) -> Floats:
+    """Return the changes (n, t - season) from the time of day before."""
+    return values[:, season:] - values[:, :-season]
+
+
+def _excursion_by_clock(values: FloatArray, season: int, horizon: int) -> Excursion | None:
+    """Return the excursion from the course of the day, the median of all whole days that end with the newest value."""
+    whole = values[len(values) % season :].reshape(-1, season)
+    if not (np.abs(whole) <= PLAUSIBLE_MAGNITUDE).all():
+        return None
+    width = 2 * round(season * CLOCK_SHARE / 2) + 1
+    course = uniform_filter1d(np.median(whole, axis=0), width, mode="wrap")
+    return _excursion((whole - course).ravel(), season, np.resize(course, horizon))
+
+
+def _excursion(values: FloatArray, season: int, course: FloatArray) -> Excursion | None:
+    """Return the excursion that values (n,), beyond `course` (h,) where one is given, are on."""
     seen = values[np.abs(values) <= PLAUSIBLE_MAGNITUDE]
     usual, sd = float(np.median(seen)), float(np.std(seen))
     size = float(np.median(values[-FEWEST_STEPS:])) - usual
     if not abs(size) > FAR_SD * sd > 0:
         return None
     there = (values - usual) / size >= 1 / 2
+    # One value nearer to the usual level is noise.
+    there[1:-1] |= there[:-2] & there[2:]
     away = np.flatnonzero(~there)
     begun = int(away[-1]) + 1 if len(away) else 0
     age = len(values) - begun
-    if not FEWEST_STEPS <= age <= MOST_OF_DAY * season or not is_jump(values, begun, size):
+    stood = float(np.median(values[begun:])) - usual
+    if not FEWEST_STEPS <= age <= MOST_OF_DAY * season or not is_jump(values, begun, stood):
         return None
     before = begun - season
     if before >= CLOCK_STEPS and there[before - CLOCK_STEPS : before + CLOCK_STEPS + 1].any():
         return None
-    lengths, ahead = run_lengths(there[:begun]), np.arange(1, horizon + 1)
+    lengths, ahead = run_lengths(there[:begun]), np.arange(1, len(course) + 1)
     longer = (lengths[:, None] >= age + ahead).sum(axis=0) + PRIOR_COUNT * age / (age + ahead)
     survival = longer / ((lengths >= age).sum() + PRIOR_COUNT)
-    return Excursion(values[begun:], survival, usual + size / 2, float(np.sign(size)))
+    return Excursion(values[begun:], survival, usual + size / 2, float(np.sign(size)), course)
 
 
 def staying(excursion: Excursion, paths: Floats, chances: Floats) -> Floats | None:
@@ -104,7 +136,7 @@ def staying(excursion: Excursion, paths: Floats, chances: Floats) -> Floats | No
         return None
     steps = np.arange(paths.shape[1])
     shown = excursion.values[(np.arange(len(paths))[:, None] + steps) % excursion.age]
-    return np.where((chances[:, None] < lacking) & ~there, shown, paths)
+    return np.where((chances[:, None] < lacking) & ~there, shown + excursion.course, paths)
 
 
 def told_of_excursion(excursion: Excursion) -> str:

@@ -9,7 +9,8 @@ from fnmatch import fnmatchcase
 from storage.records import Candidate, Goal, metric_of
 from tasks.plan.problem import PlanProblem
 
-BROUGHT_BACK_RATIO = 0.5
+BROUGHT_BACK_RATIO, ENTRUSTED_RATIO = 0.5, 0.75
+"""Of how far a metric stands out: what an action that was never measured is believed to take off."""
 
 
 @dataclass(frozen=True)
@@ -33,22 +34,32 @@ def effect_of(problem: PlanProblem, candidate: Candidate, goal: Goal) -> tuple[f
     What an action declares is the prior, and what was learned corrects it: the learner's posterior is divided by the
     prior that it started from and multiplied with the declared one. Without a declaration the learner's word stands as
     it is, unless the metric stands out of all that is usual: whoever listed an action for it means that it brings the
-    metric back, and half-way is what is believed at first. A sequence does what its steps do alone, and what each pair
-    of them was learned to add.
+    metric back, and half-way is what is believed at first. More is believed of what a person has done unasked although
+    it cannot be undone: nobody does so with what may as well be useless. A sequence does what its steps do alone, and
+    what each pair of them was learned to add.
     """
     if candidate.steps:
         alone = [effect_of(problem, step, goal) for step in candidate.steps]
         return problem.pair_beliefs.together(goal.goal_type, [step.action for step in candidate.steps], alone)
     mean, sd = problem.beliefs.effect(candidate.action, goal, candidate.target)
     declared = declared_effect(candidate, goal, problem.series_sd.get(goal.series or ""))
+    is_entrusted = _is_entrusted(problem, candidate)
     if declared is None and goal.goal_id in problem.off_usual_sd:
-        declared = BROUGHT_BACK_RATIO * problem.off_usual_sd[goal.goal_id]
-    if declared is None:
+        ratio = ENTRUSTED_RATIO if is_entrusted else BROUGHT_BACK_RATIO
+        declared = ratio * problem.off_usual_sd[goal.goal_id]
+    if declared is None and not is_entrusted:
         return mean, sd
     before = problem.beliefs.doubt_before(candidate.action, goal, candidate.target)
     learned = max(0.0, 1 / sd**2 - 1 / before**2) if sd > 0 else 1e12
+    prior = (before, before) if declared is None else (declared, declared_doubt(declared))
     # The learner's prior is centred on zero, so its mean times its precision is what the data alone said.
-    return joined((declared, declared_doubt(declared)), (mean / sd**2 if sd > 0 else mean * 1e12, learned))
+    return joined(prior, (mean / sd**2 if sd > 0 else mean * 1e12, learned))
+
+
+def _is_entrusted(problem: PlanProblem, candidate: Candidate) -> bool:
+    """Tell whether a person lets an action be done unasked although it cannot be undone."""
+    traits = problem.traits_of(candidate.action)
+    return not traits.reversible and traits.configured_level == "auto"
 
 
 def declared_doubt(declared: float) -> float:

@@ -161,7 +161,7 @@ class TestClosing:
         open_goals, (closed,) = run(values, probabilities, every=1)
         assert closed.state is GoalState.ACHIEVED
         (again,) = open_goals
-        assert timedelta(minutes=9) <= again.goal.created_at - closed.since <= timedelta(minutes=13)
+        assert timedelta(minutes=2) <= again.goal.created_at - closed.since <= timedelta(minutes=6)
 
     def test_what_a_person_cancelled_is_not_raised_again_while_it_lasts(self) -> None:
         first = open_after(raised(95, 1.0))[0]

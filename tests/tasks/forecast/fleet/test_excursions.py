@@ -61,6 +61,26 @@ def test_what_falls_far_below_stays_there_too() -> None:
     assert float((batch.paths_of(0)[:, 3] < 0.5).mean()) >= 0.45
 
 
+BY_DAY = 200 + 100 * np.sin(2 * np.pi * np.arange(5 * DAY) / DAY) + np.random.default_rng(4).normal(0, 5, 5 * DAY)
+
+
+def test_what_jumps_at_night_is_off_its_time_of_day_though_no_farther_than_days_go() -> None:
+    values = BY_DAY[: 5 * DAY - DAY // 4].copy()
+    values[-6:] += 80
+    assert values[-6:].max() < np.median(values) < BY_DAY.max() - 80
+    (found,) = find_excursions(values[None], DAY, 12).values()
+    assert found.age == 6
+    assert found.is_there(BY_DAY[-DAY // 4 :][:12] + 80).all()
+    assert not found.is_there(BY_DAY[-DAY // 4 :][:12]).any()
+    assert chance_above(values[None], float(BY_DAY[-DAY // 4 + 5]) + 40, 6) == pytest.approx(0.5, abs=0.1)
+
+
+def test_one_value_nearer_to_the_usual_level_does_not_end_an_excursion() -> None:
+    values = errors(9)
+    values[0, -4] = 0.0
+    assert find_excursions(values, DAY, 12)[0].age == 9
+
+
 @given(st.integers(2, 30), st.lists(st.integers(0, 4 * DAY - 40), max_size=6), st.integers(1, 30))
 def test_the_chance_that_it_still_stands_never_grows_with_time(age: int, at: list[int], lasting: int) -> None:
     for found in find_excursions(errors(age, *at, lasting=lasting), DAY, 40).values():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
@@ -171,6 +172,23 @@ class TestBeliefs:
         unsaid = Candidate(action="limit")
         believed = [effect_of(problem, each, self.goal)[0] for each in (said, unsaid)]
         assert believed[0] == 0.0 < 3.0 < believed[1]
+
+    @pytest.mark.parametrize(("off_usual_sd", "least"), [({}, 0.5), ({"g": 12.0}, 7.0)])
+    def test_more_is_believed_of_what_a_person_has_done_unasked_though_it_cannot_be_undone(
+        self, off_usual_sd: dict[str, float], least: float
+    ) -> None:
+        named = frozenset({"level"})
+        traits = {
+            "prune": elsewhere("prune", level="auto", configured=named),
+            "asked": elsewhere("asked", level="approve", configured=named),
+            "undone": elsewhere("undone", reversible=True, level="auto", configured=named),
+            "unsaid": elsewhere("unsaid", level="auto"),
+        }
+        problem = problem_of([self.goal], {}, off_usual_sd=off_usual_sd, traits=traits)
+        prune, *others = (effect_of(problem, Candidate(action=name), self.goal)[0] for name in traits)
+        assert prune > least > max(others)
+        learned = replace(problem, beliefs=KnownEffects({"prune": 0.0}, sd=0.05))
+        assert abs(effect_of(learned, Candidate(action="prune"), self.goal)[0]) < 0.05
 
 
 def test_a_goal_whose_deadline_lies_beyond_the_paths_is_valued_by_its_probability() -> None:
