@@ -33,6 +33,7 @@ from api.dashboard import views
 from api.facade import Facade
 from api.middleware import RequestFilter
 from api.prefect_client import PrefectTrigger, Trigger, authorization
+from api.processes.preflight import check_port
 from handlers.sources.host import HostSampler
 from handlers.support.top_consumers import ConsumerWatch
 from plugins import modules_of
@@ -162,6 +163,7 @@ def main() -> None:
     logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
         refuse_open_doors(settings, utc_now())
+        check_port(settings.server.host, settings.server.port, "server.port", "dashboard and API")
         with _own_when_there_is_room(settings.database_path) as store:
             app = create_app(settings, store=store)
             # All that was loaded stays: the collector, which a long list of samples wakes, need not look through it.
