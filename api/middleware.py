@@ -111,15 +111,16 @@ class RequestFilter:
         await self._pass_on(scope, self._counted(receive), send, path)
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send, path: str) -> None:
-        has_started = False
+        has_started, is_head = False, scope["method"] == "HEAD"
 
         async def watched(message: Message) -> None:
             nonlocal has_started
             has_started = True
-            await send(message)
+            await send({**message, "body": b""} if is_head and "body" in message else message)
 
         try:
-            await self._app(scope, receive, watched)
+            # What can be got can be asked for its head: the same answer without its body.
+            await self._app({**scope, "method": "GET"} if is_head else scope, receive, watched)
         except Exception:
             if has_started:
                 raise
