@@ -49,7 +49,7 @@ ELSEWHERE = {
 }
 """What no part of this report tries, each with the reason and the command that does."""
 SLOWEST_S = 3 * 3_600
-AUDIT_S = 600
+AUDIT_S, MOST_UNREAD = 600, 3
 SKIPPED_TESTS = re.compile(r"^SKIPPED \[(\d+)\] (\S+?)(?::\d+)?: (.+)$", re.MULTILINE)
 SKIPPED_ROW = re.compile(r"^(.+?) +[-\d]+ +[-\d]+  skipped: (.+)$", re.MULTILINE)
 REQUESTS = re.compile(r"^([\d,]+) requests were sent to \d+ addresses", re.MULTILINE)
@@ -231,8 +231,9 @@ def judged(part: str, said: str, complained: str, taken_s: float) -> TrustPart:
         for hole in each.get("vulns", ())
     ]
     unread = [f"{each['name']}: {each['skip_reason']}" for each in packages if "skip_reason" in each]
-    told = (f"{len(packages)} packages, {len(holes)} known holes", *holes, *unread)
-    return TrustPart(part, "TROUBLE" if holes else "holds", told, taken_s)
+    told = (f"{len(packages) - len(unread)} of {len(packages)} packages looked up, {len(holes)} known holes", *holes)
+    verdict = "skipped" if len(unread) == len(packages) else "holds in part" if unread else "holds"
+    return TrustPart(part, "TROUBLE" if holes else verdict, (*told, *unread[:MOST_UNREAD]), taken_s)
 
 
 def pip_audit() -> list[str] | None:

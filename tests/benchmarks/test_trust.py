@@ -16,11 +16,20 @@ def test_every_test_of_access_is_found_and_there() -> None:
     assert [file for file in found if not (PROJECT / file).is_file()] == []
 
 
+UNREAD = '{"dependencies": [{"name": "b", "skip_reason": "Dependency not found on PyPI"}]}'
+
+
 @pytest.mark.parametrize(
     ("said", "verdict", "words"),
     [
         ("", "skipped", "Max retries"),
-        ('{"dependencies": [{"name": "a", "version": "1", "vulns": []}]}', "holds", "1 packages, 0 known"),
+        (
+            '{"dependencies": [{"name": "a", "version": "1", "vulns": []}]}',
+            "holds",
+            "1 of 1 packages looked up, 0 known",
+        ),
+        (UNREAD, "skipped", "0 of 1 packages looked up"),
+        (UNREAD.replace("]}", ', {"name": "a", "version": "1", "vulns": []}]}'), "holds in part", "1 of 2 packages"),
         (
             json.dumps(
                 {"dependencies": [{"name": "a", "version": "1", "vulns": [{"id": "X-1", "fix_versions": ["2"]}]}]}
