@@ -68,6 +68,11 @@ class LocalEngine:
         self.served_at: str | None = None
         self._is_halted = False
 
+    @property
+    def changes(self) -> int:
+        """Return a number that grows with every write of this process, and with those of others that `look` sees."""
+        return self._recall.changes
+
     def look(self) -> None:
         """Take in what other processes wrote; for two seconds from then on reads are remembered.
 
