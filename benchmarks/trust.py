@@ -42,12 +42,10 @@ LOAD = {
 }
 """What takes long and wants an idle machine, each with the benchmark that ends with 1 where a bar is missed."""
 ELSEWHERE = {
-    "equal results on a two-worker Dask cluster": (
-        "prefect-dask is in no lock file: pip install prefect-dask, pytest tests/tasks/forecast/fleet/test_shards.py"
-    ),
     "the loop under real load of this machine": "it must be idle otherwise: make proof",
 }
 """What no part of this report tries, each with the reason and the command that does."""
+SHARDS_FILE = "tests/tasks/forecast/test_shards.py"
 SLOWEST_S = 3 * 3_600
 AUDIT_S, MOST_UNREAD = 600, 3
 SKIPPED_TESTS = re.compile(r"^SKIPPED \[(\d+)\] (\S+?)(?::\d+)?: (.+)$", re.MULTILINE)
@@ -91,6 +89,7 @@ def main() -> None:
         lambda: [ran("size of the file", benchmark("size", "--days", str(options.days))).last(3)],
         lambda: [two_machines()],
         lambda: [known_vulnerabilities()],
+        lambda: [dask_cluster()],
         *(lambda what=what: [load(what, options.load)] for what in LOAD),
         lambda: [TrustPart(what, "not tried", (why,)) for what, why in ELSEWHERE.items()],
     ]
@@ -216,6 +215,15 @@ def known_vulnerabilities() -> TrustPart:
     except subprocess.TimeoutExpired:
         return TrustPart(part, "skipped", (f"the advisories were not read within {AUDIT_S} s",))
     return judged(part, done.stdout, done.stderr, time.monotonic() - begun_s)
+
+
+def dask_cluster() -> TrustPart:
+    """Hold a forecast and a whole cycle on a cluster of two workers against those without, where there is Dask."""
+    part = "equal results on a two-worker Dask cluster"
+    if importlib.util.find_spec("prefect_dask") is None:
+        why = "prefect-dask is in no lock file: pip install prefect-dask, in a copy of .venv, and run this there"
+        return TrustPart(part, "skipped", (why,))
+    return ran(part, python("-m", "pytest", "-n0", SHARDS_FILE, "-k", "dask")).last(3)
 
 
 def judged(part: str, said: str, complained: str, taken_s: float) -> TrustPart:
