@@ -84,15 +84,18 @@ class SharedAnswers:
     async def _first(
         self, key: tuple[Any, ...], asked: AnswerUnderWay, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        for old in [each for each, known in self._under_way.items() if asked.asked_s - known.asked_s >= MOMENT_S]:
-            del self._under_way[old]
         self._under_way[key], recorded = asked, CopiedSend(send)
+        asyncio.get_running_loop().call_later(MOMENT_S, self._forget, key, asked)
         try:
             await self._app(scope, receive, recorded)
             asked.messages.set_result(recorded.whole)
         finally:
             if not asked.messages.done():
                 asked.messages.set_result(None)
+
+    def _forget(self, key: tuple[Any, ...], asked: AnswerUnderWay) -> None:
+        if self._under_way.get(key) is asked:
+            del self._under_way[key]
 
     def _forgetting(self, send: Send) -> Send:
         """Share nothing across what may change something else than the store, from before it is acknowledged."""

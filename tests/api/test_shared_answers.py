@@ -69,6 +69,13 @@ async def test_many_who_ask_at_once_or_within_a_moment_cost_what_one_does() -> N
     assert await asked.get() == b"2"
 
 
+async def test_no_answer_is_kept_for_longer_than_a_moment() -> None:
+    asked = AskedOfShared(NumberingApp())
+    assert await asked.get() == b"1"
+    await asyncio.sleep(2 * MOMENT_S)
+    assert await asked.get() == b"2", "it is gone, by whatever clock"
+
+
 async def test_what_was_asked_before_a_write_answers_nobody_after_it() -> None:
     asked = AskedOfShared(NumberingApp())
     first = asyncio.ensure_future(asked.get())
