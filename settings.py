@@ -430,10 +430,18 @@ class SamplerSettings(Section):
     """how often the host is sampled"""
 
 
+def _without_brackets(host: str) -> str:
+    return host[1:-1] if host.startswith("[") and host.endswith("]") else host
+
+
+Host = Annotated[str, AfterValidator(_without_brackets)]
+"""Where a server listens: an address, one of IPv6 also in brackets as URLs have it, or a name."""
+
+
 def is_loopback(host: str) -> bool:
     """Tell whether only programs on this machine reach a server that listens on `host`."""
     try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
+        return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
 
@@ -447,13 +455,13 @@ def browsable(host: str) -> str:
 class ServerSettings(Section):
     """Where the facade and the Prefect server listen, to whom, and to how much."""
 
-    host: str = "127.0.0.1"
+    host: Host = "127.0.0.1"
     """where the facade listens; any other host than this machine's own needs API keys (`foreact keys`), see
     [SECURITY.md](../SECURITY.md)
     """
     port: int = Field(default=5003, ge=1, le=65_535)
     """the port of pages and REST interface"""
-    prefect_host: str = "127.0.0.1"
+    prefect_host: Host = "127.0.0.1"
     """where the Prefect server listens; any other host than this machine's own needs `prefect_auth`"""
     prefect_port: int = Field(default=4200, ge=1, le=65_535)
     """the port of the Prefect server"""
@@ -467,7 +475,7 @@ class ServerSettings(Section):
     """how many connections may be open"""
     body_timeout_seconds: float = Field(default=20, gt=0, description="in which headers, and then a body, arrive")
     """time in which the headers, and then the body, of a request have to arrive"""
-    statsd_host: str = Field(default="127.0.0.1", description="where StatsD listens, which knows no keys")
+    statsd_host: Host = Field(default="127.0.0.1", description="where StatsD listens, which knows no keys")
     """where StatsD is taken (UDP); it knows no keys, whatever `server.host` is: whoever reaches this address records
     metrics
     """

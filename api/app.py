@@ -33,6 +33,8 @@ from api.dashboard import views
 from api.facade import Facade
 from api.middleware import RequestFilter
 from api.prefect_client import PrefectTrigger, Trigger, authorization
+from api.processes.preflight import check_port
+from api.shared_answers import SharedAnswers
 from handlers.sources.host import HostSampler
 from handlers.support.top_consumers import ConsumerWatch
 from plugins import modules_of
@@ -55,10 +57,12 @@ def create_app(
     trigger: Trigger | None = None,
     clock: Callable[[], datetime] = utc_now,
     caller: Caller | None = None,
+    changes: Callable[[], int] | None = None,
 ) -> FastAPI:
     """Return the application; it owns the database file while it runs, unless a store is given.
 
-    All requests are of the `caller`, where a program serves itself.
+    All requests are of the `caller`, where a program serves itself. With `changes`, which counts what is written, those
+    who ask the same within a moment share an answer.
     """
     app = FastAPI(
         title="foreact",
@@ -71,6 +75,8 @@ def create_app(
     )
     app.state.settings = settings
     error_responses.install(app)
+    if changes is not None:
+        app.add_middleware(SharedAnswers, changes=changes)
     app.add_middleware(RequestFilter, limits=settings.server, door=Door(settings, utc_now, caller))
     for module in modules_of("api.routes"):
         app.include_router(module.router, prefix=getattr(module, "PREFIX", PREFIX))
@@ -162,8 +168,9 @@ def main() -> None:
     logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
         refuse_open_doors(settings, utc_now())
+        check_port(settings.server.host, settings.server.port, "server.port", "dashboard and API")
         with _own_when_there_is_room(settings.database_path) as store:
-            app = create_app(settings, store=store)
+            app = create_app(settings, store=store, changes=lambda: store.changes)
             # All that was loaded stays: the collector, which a long list of samples wakes, need not look through it.
             gc.freeze()
             uvicorn.run(

@@ -80,7 +80,7 @@ class RateLimit:
 class RequestFilter:
     """Refuse who may not ask, what is too large before reading it, what is too slow, no JSON, or of another page.
 
-    A page in a browser can reach loopback: so writes from another site are refused, and so are host names but
+    A page in a browser can reach loopback: so what another site writes or loads is refused, and so are host names but
     `localhost`, which a name server could have pointed here, unless a key is needed, which no such page has.
     """
 
@@ -111,15 +111,16 @@ class RequestFilter:
         await self._pass_on(scope, self._counted(receive), send, path)
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send, path: str) -> None:
-        has_started = False
+        has_started, is_head = False, scope["method"] == "HEAD"
 
         async def watched(message: Message) -> None:
             nonlocal has_started
             has_started = True
-            await send(message)
+            await send({**message, "body": b""} if is_head and "body" in message else message)
 
         try:
-            await self._app(scope, receive, watched)
+            # What can be got can be asked for its head: the same answer without its body.
+            await self._app({**scope, "method": "GET"} if is_head else scope, receive, watched)
         except Exception:
             if has_started:
                 raise
@@ -154,9 +155,9 @@ class RequestFilter:
         return None
 
     def _refusal(self, method: str, headers: Headers, path: str) -> Refusal | None:
-        if method in SAFE_METHODS:
+        if method in SAFE_METHODS and not _is_loaded_elsewhere(headers):
             return None
-        if _is_of_another_page(headers):
+        if method in SAFE_METHODS or _is_of_another_page(headers):
             return (
                 403,
                 "cross_site",
@@ -206,6 +207,11 @@ def _is_of_another_page(headers: Headers) -> bool:
     # Compared as text: what is no origin at all, as `null`, is of another page too.
     is_foreign = origin is not None and origin.partition("://")[2] != headers.get("host")
     return is_foreign or headers.get("sec-fetch-site") in {"cross-site", "same-site"}
+
+
+def _is_loaded_elsewhere(headers: Headers) -> bool:
+    """Tell whether a page of another site loads this into itself, as a picture or a script; a link to it is none."""
+    return headers.get("sec-fetch-site") in {"cross-site", "same-site"} and headers.get("sec-fetch-mode") != "navigate"
 
 
 @cache

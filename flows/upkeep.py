@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from prefect import flow
@@ -15,6 +16,9 @@ from storage import Store
 from storage.retention import Lifetimes, checkpoint, forget
 
 ARCHIVED_EVERY = timedelta(days=30)
+MOST_PAGES = 100
+"""Of each kind."""
+KINDS_OF_PAGES = ("backtest-*.html", "review-*.json")
 
 
 @flow(name="upkeep", description=__doc__, validate_parameters=False)
@@ -37,11 +41,20 @@ def look_after(store: Store, settings: Settings, now: datetime | None = None) ->
     forgotten = forget(store.engine, now, Lifetimes(kept.samples_days, kept.forecasts_days, kept.records_days))
     archived = store.audit.archive(now - timedelta(days=kept.records_days), ARCHIVED_EVERY)
     not_compacted = checkpoint(store.engine)
+    pages_removed = sum(_remove_all_but_newest(settings.home / "reports", kind) for kind in KINDS_OF_PAGES)
     return {
         "broken_audit_line": store.audit.first_broken_line(),
         "actions_without_receipt": len([view for view in store.actions.pending() if view.intent is not None]),
         "cycles": store.cycles.count(),
         "forgotten": forgotten,
         "audit_lines_archived": archived,
+        "pages_removed": pages_removed,
         "not_compacted": not_compacted,
     }
+
+
+def _remove_all_but_newest(folder: Path, kind: str) -> int:
+    pages = sorted(folder.glob(kind), key=lambda page: page.stat().st_mtime, reverse=True)
+    for page in pages[MOST_PAGES:]:
+        page.unlink(missing_ok=True)
+    return len(pages[MOST_PAGES:])

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import duckdb
 
 from storage.engine.protocol import CONFLICT_ATTEMPTS, Engine
+from storage.errors import ForeactError
 from storage.private import kept_secret, masked_in, write_private
 from storage.records import AuditEntry
 from storage.table import Clock, asked, pattern_of
@@ -26,6 +27,7 @@ logger = logging.getLogger(__name__)
 GENESIS = "0" * 64
 KEYED = "k1:"
 HEADS = ".audit-heads"
+_KEY = re.compile(r"([\w-]{43})(?: ([0-9]{1,18}))?", re.ASCII)
 _HEAD = re.compile(r"([0-9]{1,18}) (\S+)")
 ARCHIVED = "audit archived"
 MOST_HEAD_BYTES = 2_000_000
@@ -297,7 +299,7 @@ def seal_of(database: Path, newest_line: int) -> Seal:
     The key lies beside the database, for its owner alone, so that a copy or a change of the database is without it.
     """
     file = key_file(database)
-    return _seal_in(kept_secret(file, f" {newest_line + 1}"), file)
+    return _seal_in(file, kept_secret(file, f" {newest_line + 1}"), file)
 
 
 def read_heads(file: Path) -> dict[int, str]:
@@ -335,12 +337,19 @@ def seal_beside(database: Path) -> Seal | None:
     file = key_file(database)
     if not file.exists():
         return None
-    return _seal_in(file.read_text().strip(), file.with_name(f"{file.name}.read"))
+    return _seal_in(file, file.read_text(errors="replace").strip(), file.with_name(f"{file.name}.read"))
 
 
-def _seal_in(text: str, file: Path) -> Seal:
-    key, _, since = text.partition(" ")
-    return Seal(key, int(since or 1), file)
+def _seal_in(key: Path, text: str, file: Path) -> Seal:
+    found = _KEY.fullmatch(text)
+    if found is None:
+        raise ForeactError(
+            "audit_key_unusable",
+            f"{key} does not hold the key of an audit trail.",
+            "Put it back from a backup. Or move it away: a new one is made, and the lines so far cannot be verified.",
+            status=409,
+        )
+    return Seal(found[1], int(found[2] or 1), file)
 
 
 def key_file(database: Path) -> Path:

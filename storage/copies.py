@@ -33,6 +33,8 @@ logger = logging.getLogger(__name__)
 
 CHUNK_BYTES = 1 << 20
 FREE_BYTES = 8_000_000
+HEADERS_BYTES = 3 * 4_096
+"""What a database file holds before its blocks."""
 FREE_RATIO = 0.3
 """A file is written anew when so many bytes in it, and so much over what is used, hold nothing."""
 
@@ -84,31 +86,29 @@ def restore(
 ) -> tuple[BackupFacts, Path | None]:
     """Put a backup in the place of the database; return what it holds, and where what was there lies now.
 
-    Nothing is touched before the backup is verified. Raises `backup_unusable`, `store_in_use`, or `database_exists`
-    where one is there and may not be replaced; even then it is set aside, never deleted. An act without a receipt is
-    given up (`given_up` counts them): it may have been carried out after the backup was made.
+    Nothing is touched before the backup is verified and a copy of it lies beside. Raises `backup_unusable`,
+    `store_in_use`, `restore_failed`, or `database_exists` where one is there and may not be replaced; even then it is
+    set aside, never deleted. An act without a receipt is given up (`given_up` counts them): it may have been carried
+    out after the backup was made.
     """
     if checks_sum:
         _check_sum(backup)
     facts = verified(backup)
     _must_be_free(database)
+    if database.exists() and not replaces:
+        raise ForeactError(
+            "database_exists",
+            f"{database} exists already.",
+            "To set it aside and restore the backup in its place, add --replace.",
+            status=409,
+        )
+    draft = _copied(backup, facts, database)
+    given_up = _give_up_open_acts(draft, now)
     aside, mark = None, f"before-restore-{now:%Y%m%dT%H%M%S}"
     if database.exists():
-        if not replaces:
-            raise ForeactError(
-                "database_exists",
-                f"{database} exists already.",
-                "To set it aside and restore the backup in its place, add --replace.",
-                status=409,
-            )
         aside = set_aside(database, mark)
     elif log_of(database).exists():
         set_aside(database, mark)  # the log of a file that is gone would be replayed into the restored one
-    database.parent.mkdir(parents=True, exist_ok=True)
-    draft = database.with_name(f".{database.name}.part")
-    log_of(draft).unlink(missing_ok=True)
-    _copy_file(backup, draft)
-    given_up = _give_up_open_acts(draft, now)
     damage_mark(database).unlink(missing_ok=True)
     draft.replace(database)
     set_heads_aside(database, mark)
@@ -116,6 +116,24 @@ def restore(
         write_private(key_file(database), key_file(backup).read_text())
     _sync_folder(database.parent)
     return replace(facts, given_up=given_up), aside
+
+
+def _copied(backup: Path, facts: BackupFacts, database: Path) -> Path:
+    """Copy a verified backup to beside the place that it is for; nothing is left of it where that fails."""
+    draft = database.with_name(f".{database.name}.part")
+    try:
+        database.parent.mkdir(parents=True, exist_ok=True)
+        log_of(draft).unlink(missing_ok=True)
+        _copy_file(backup, draft)
+        if sha256_of(draft) == facts.sha256:
+            return draft
+        trouble = _unusable(backup, "it was changed while it was copied")
+    except OSError as why:
+        remedy = "Nothing was changed. Make room, or choose a folder that is writable."
+        trouble = ForeactError("restore_failed", f"{draft} could not be written: {why.strerror}.", remedy, status=507)
+    with contextlib.suppress(OSError):
+        draft.unlink(missing_ok=True)
+    raise trouble
 
 
 def _give_up_open_acts(database: Path, now: datetime) -> int:
@@ -162,10 +180,14 @@ def verified(file: Path, keyed_as: Path | None = None) -> BackupFacts:
             tables = [name for (name,) in engine.rows("SELECT table_name FROM duckdb_tables() WHERE NOT internal")]
             # DuckDB compares every block that it reads with its checksum: so all columns are read.
             rows = sum(len(engine.rows(f"SELECT hash({name}) FROM {name}")) for name in tables)
+            ((blocks_bytes,),) = engine.rows("SELECT block_size * total_blocks FROM pragma_database_size()")
             broken = AuditTrail(engine, lambda: NEVER, seal_beside(keyed_as or file)).first_broken_line()
     except (duckdb.Error, TransientError) as trouble:
         # Over a damaged block the engine says that it begins anew, and why beneath that.
         raise _unusable(file, _line(trouble.__cause__ or trouble)) from None
+    # Blocks at the end that hold nothing just now are read by nobody.
+    if (missing := HEADERS_BYTES + blocks_bytes - file.stat().st_size) > 0:
+        raise _unusable(file, f"its last {missing:,} bytes are missing")
     newest = max(int(each.name.partition("_")[0]) for each in MIGRATIONS.glob("*.sql"))
     if int(version) > newest:
         raise _unusable(file, f"its schema is {version}, this release knows {newest}: install a newer one")

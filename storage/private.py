@@ -216,7 +216,7 @@ def kept_secret(file: Path, further: str = "") -> str:
     none: everyone would know it.
     """
     try:
-        if kept := file.read_text().strip():
+        if kept := _text_in(file):
             return kept
         file.unlink()
     except FileNotFoundError:
@@ -228,7 +228,11 @@ def kept_secret(file: Path, further: str = "") -> str:
         pass
     finally:
         draft.unlink()
-    return file.read_text().strip()
+    return _text_in(file)
+
+
+def _text_in(file: Path) -> str:
+    return file.read_text(errors="replace").strip()
 
 
 def _draft(file: Path, text: str) -> Path:

@@ -85,6 +85,11 @@ class Store:
         """Make all that `write` does happen, or none; it may be called twice, and must only write."""
         return self.engine.together(write)
 
+    @property
+    def changes(self) -> int:
+        """Return a number that grows with every write that this process makes or sees; 0 where it does not count."""
+        return self.engine.changes if isinstance(self.engine, LocalEngine) else 0
+
     def look(self) -> None:
         """Take in what other processes wrote, where this one serves the file; see `LocalEngine.look`."""
         if isinstance(self.engine, LocalEngine):

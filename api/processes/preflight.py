@@ -17,13 +17,14 @@ from settings import Settings, utc_now
 from storage import ForeactError, holder_of, is_reserved
 
 PORTS_TRIED = 20
+ANY_PORT = 0
 
 
 @contextlib.contextmanager
 def hold(layout: Layout) -> Iterator[None]:
     """Make the folders, take the folder's lock, and see that the database and the ports are free.
 
-    Raises `folder_not_writable`, `keys_needed`, `already_running`, `store_in_use` or `port_in_use`.
+    Raises `folder_not_writable`, `keys_needed`, `already_running`, `store_in_use`, `host_unusable` or `port_in_use`.
     """
     _make_folders(layout)
     refuse_open_doors(layout.settings, utc_now())
@@ -109,8 +110,15 @@ def _check_ports(layout: Layout) -> None:
 
 
 def check_port(host: str, port: int, key: str, what: str) -> None:
-    """Raise `port_in_use` where nothing of ours could listen; `key` is what would name another port."""
+    """Raise `host_unusable` or `port_in_use` where nothing of ours could listen; `key` would name another port."""
     trouble = port_trouble(host, port)
+    if trouble and (why := port_trouble(host, ANY_PORT)):
+        raise ForeactError(
+            "host_unusable",
+            f"Nothing can listen at {host} ({what}): {why}.",
+            f"Set `{key.removesuffix('port')}host` in foreact.toml to an address of this machine.",
+            status=409,
+        )
     if trouble:
         raise ForeactError(
             "port_in_use",

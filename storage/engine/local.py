@@ -7,7 +7,7 @@ import math
 import sys
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -38,9 +38,22 @@ from storage.errors import TransientError
 logger = logging.getLogger(__name__)
 
 LOOK_HOLDS_S = 2.0
-KEPT = "96MB"
+KEPT_BYTES = 96_000_000
 """Of the file, in the memory of who owns it."""
 LET_GO_EVERY_S = 5.0
+FILE = "BASE_TABLE"
+WORK = frozenset({"HASH_TABLE", "ORDER_BY", "COLUMN_DATA", "WINDOW", "ALLOCATOR", "PARQUET_READER", "CSV_READER"})
+"""As DuckDB names what memory is for: what it read of the file, which it can read again, and what queries work with."""
+
+
+def limit_that_lets_go(held_bytes: Mapping[str, int]) -> int | None:
+    """Return under which limit what was read of the file is let go; None where it is little, or a query is at work.
+
+    What else is in memory cannot be let go: a limit that counts it in would leave nothing for who asks meanwhile.
+    """
+    of_file = held_bytes.get(FILE, 0)
+    is_at_work = any(held_bytes.get(tag) for tag in WORK)
+    return None if is_at_work or of_file <= KEPT_BYTES else sum(held_bytes.values()) - of_file + KEPT_BYTES
 
 
 def end_threads() -> None:
@@ -67,6 +80,12 @@ class LocalEngine:
         """Called where DuckDB answers nothing more: what owns the file ends, and is started again."""
         self.served_at: str | None = None
         self._is_halted = False
+        self._limit: str | None = None
+
+    @property
+    def changes(self) -> int:
+        """Return a number that grows with every write of this process, and with those of others that `look` sees."""
+        return self._recall.changes
 
     def look(self) -> None:
         """Take in what other processes wrote; for two seconds from then on reads are remembered.
@@ -214,10 +233,16 @@ class LocalEngine:
     def let_go(self) -> None:
         """Keep no more of the file in memory than is read all the time: DuckDB would keep all that it ever read.
 
-        Only for a moment is that all it may use: where queries need more just now, nothing changes, and it keeps more.
+        It gives memory back under a limit alone, which holds for a moment; a query that began in it has as much again.
+        The limit before is set by its value, as first told: RESET would show it and leave the lower one in force.
         """
         with suppress(duckdb.Error):
-            self._connection.cursor().execute(f"SET memory_limit = '{KEPT}'; RESET memory_limit")
+            cursor = self._connection.cursor()
+            held = dict(cursor.execute("SELECT tag, memory_usage_bytes FROM duckdb_memory()").fetchall())
+            if self._limit is None:
+                ((self._limit,),) = cursor.execute("SELECT current_setting('memory_limit')").fetchall()
+            if (limit_bytes := limit_that_lets_go(held)) is not None:
+                cursor.execute(f"SET memory_limit = '{limit_bytes}B'; SET memory_limit = '{self._limit}'")
 
     def halt(self) -> duckdb.DuckDBPyConnection:
         """Take no more statements, of others neither; return a connection to what is recorded up to now."""

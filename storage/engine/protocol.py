@@ -27,6 +27,9 @@ Params = Mapping[str, Any]
 T = TypeVar("T")
 
 CONFLICT_ATTEMPTS = 8
+NO_MEMORY = ("failed to allocate data", "failed to pin block", "could not allocate block")
+MEMORY_ATTEMPTS, MEMORY_BACK_S = 3, 0.1
+"""What DuckDB says of memory that is used up, as it is for the moment in which the owner lets go of what it read."""
 MOST_ROWS_READ_FOR_A_TYPE = 2**31
 NO_TEMPORARY_ROOM = "'max_temp_directory_size'"
 NO_ROOM = ("No space left on device", "File too large", "Disk quota exceeded", NO_TEMPORARY_ROOM)
@@ -169,14 +172,16 @@ def connect(path: str, *, is_read_only: bool = False) -> duckdb.DuckDBPyConnecti
 
 
 def _retry_conflicts(step: Callable[[], T], sql: str = "") -> T:
-    """Run a statement again when another writer was faster; a conflict leaves nothing behind."""
+    """Run a statement again when another writer was faster, or memory short for a moment; it left nothing behind."""
     for attempt in range(CONFLICT_ATTEMPTS):
         try:
             return step()
         except duckdb.Error as trouble:
-            if not _is_conflict(trouble, sql) or attempt == CONFLICT_ATTEMPTS - 1:
+            is_short = any(sign in str(trouble) for sign in NO_MEMORY)
+            attempts = MEMORY_ATTEMPTS if is_short else CONFLICT_ATTEMPTS if _is_conflict(trouble, sql) else 1
+            if attempt >= attempts - 1:
                 raise
-            time.sleep(0.005 * 2**attempt)
+            time.sleep(MEMORY_BACK_S if is_short else 0.005 * 2**attempt)
     raise AssertionError("unreachable")
 
 

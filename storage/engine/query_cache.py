@@ -25,6 +25,8 @@ MOST_ANSWERS = 256
 WANTED_S = 10.0
 SETTLED_S = 2.0
 TICK_S = 5.0
+PROBED = "schema_versions"
+"""The table that is written to see whether it can be: nothing that is asked depends on it."""
 CLOCK = "clock"
 """Named like a table by what grows old by itself: it is written every five seconds."""
 _WRITE = re.compile(r"\s*(?:INSERT INTO|DELETE FROM|UPDATE)\s+(\w+)", re.IGNORECASE)
@@ -69,6 +71,7 @@ class QueryCache:
         self._lock = Lock()
         self._local = local()
         self._writes: dict[str, int] = {}
+        self.changes = 0
         self._seen: Seen = {}
         self._answers: OrderedDict[Hashable, CachedAnswer] = OrderedDict()
 
@@ -99,6 +102,7 @@ class QueryCache:
         """Note that a table was written here."""
         with self._lock:
             self._writes[table] = self._writes.get(table, 0) + 1
+            self.changes += table != PROBED
 
     def renew(self, seen: Seen) -> None:
         """Go by another state of the tables: what was asked within the last ten seconds is read again first."""
@@ -118,6 +122,7 @@ class QueryCache:
         finally:
             self._local.ahead = None
         with self._lock:
+            self.changes += seen != self._seen
             self._seen = seen
             for key, answer in ahead.answers.items():
                 before = self._answers.get(key)

@@ -125,12 +125,16 @@ def _watched(context: Context, series: Sequence[str]) -> list[str]:
 
 
 def _misses(context: Context, forecasts: Mapping[str, Forecast], since: datetime) -> dict[str, float]:
-    """Return by metric how far its series lay from what was foretold, on average; those acted on are left out."""
+    """Return by metric how far its series lay from what was foretold, on average; those acted on are left out.
+
+    Short steps may reach less far than an hour: then it is as far as they reach.
+    """
     touched = _touched(context, since)
     left = sorted((each for name, each in forecasts.items() if name not in touched), key=_issued)
     misses: dict[str, list[float]] = defaultdict(list)
     for (issued_at, step_s), group in groupby(left, key=_issued):
-        steps, members = int(LOOK.total_seconds() // step_s), list(group)
+        members = list(group)
+        steps = min(int(LOOK.total_seconds() // step_s), *(len(each.point) for each in members))
         end = issued_at + timedelta(seconds=steps * step_s)
         if not steps or end > context.tick:
             continue

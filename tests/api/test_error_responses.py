@@ -112,6 +112,24 @@ def test_another_sites_page_can_neither_write_nor_pose_as_us(client: TestClient)
     assert client.get(f"{API}/status", headers={"Host": "localhost:5003"}).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("site", "mode", "status"),
+    [
+        ("cross-site", "no-cors", 403),
+        ("same-site", "cors", 403),
+        ("cross-site", "navigate", 200),
+        ("same-origin", "cors", 200),
+        ("none", "navigate", 200),
+    ],
+)
+def test_a_page_elsewhere_may_link_here_and_load_nothing(client: TestClient, site: str, mode: str, status: int) -> None:
+    for path in ("/", f"{API}/report"):
+        answer = client.get(path, headers={"Sec-Fetch-Site": site, "Sec-Fetch-Mode": mode})
+        assert answer.status_code == status
+        if status == 403:
+            assert answer.json()["code"] == "cross_site"
+
+
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:5003", "127.0.0.1:5003", "[::1]:5003", "10.1.2.3"])
 def test_addresses_and_localhost_are_this_machine(host: str) -> None:
     assert names_this_machine(host)

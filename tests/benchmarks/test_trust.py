@@ -6,21 +6,30 @@ import json
 
 import pytest
 
-from benchmarks.trust import LOAD, TrustPart, judged, load, security_tests, unsent, with_skipped
+from benchmarks.trust import LOAD, SHARDS_FILE, TrustPart, judged, load, security_tests, unsent, with_skipped
 from tests import PROJECT
 
 
 def test_every_test_of_access_is_found_and_there() -> None:
     found = security_tests()
     assert {"tests/api/test_access.py", "tests/storage/test_private.py", "tests/storage/test_audit.py"} <= set(found)
-    assert [file for file in found if not (PROJECT / file).is_file()] == []
+    assert [file for file in (*found, SHARDS_FILE) if not (PROJECT / file).is_file()] == []
+
+
+UNREAD = '{"dependencies": [{"name": "b", "skip_reason": "Dependency not found on PyPI"}]}'
 
 
 @pytest.mark.parametrize(
     ("said", "verdict", "words"),
     [
         ("", "skipped", "Max retries"),
-        ('{"dependencies": [{"name": "a", "version": "1", "vulns": []}]}', "holds", "1 packages, 0 known"),
+        (
+            '{"dependencies": [{"name": "a", "version": "1", "vulns": []}]}',
+            "holds",
+            "1 of 1 packages looked up, 0 known",
+        ),
+        (UNREAD, "skipped", "0 of 1 packages looked up"),
+        (UNREAD.replace("]}", ', {"name": "a", "version": "1", "vulns": []}]}'), "holds in part", "1 of 2 packages"),
         (
             json.dumps(
                 {"dependencies": [{"name": "a", "version": "1", "vulns": [{"id": "X-1", "fix_versions": ["2"]}]}]}

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from storage import Store, audit, open_store, own_store
-from storage.audit import archives_of, read_heads, set_heads_aside
+from storage import ForeactError, Store, audit, open_store, own_store
+from storage.audit import archives_of, key_file, read_heads, seal_beside, seal_of, set_heads_aside
 
 Change = Callable[[Store, Path], object]
 JANUARY = datetime(2026, 1, 1, tzinfo=UTC)
@@ -247,3 +247,15 @@ def test_no_login_of_an_address_gets_into_the_trail() -> None:
         (entry,) = store.audit.latest(1)
     assert "hunter2" not in json.dumps(entry.detail)
     assert "host:9090" in json.dumps(entry.detail)
+
+
+@pytest.mark.parametrize("held", [b"\xff\xfe\x00", b"too short", b"a sentence that somebody wrote", b"k" * 43 + b" x"])
+def test_a_key_file_that_holds_no_key_is_named_and_left_alone(tmp_path: Path, held: bytes) -> None:
+    database = tmp_path / "f.duckdb"
+    key_file(database).write_bytes(held)
+    for read in (lambda: seal_of(database, 0), lambda: seal_beside(database), lambda: own_store(database)):
+        with pytest.raises(ForeactError, match=str(key_file(database))) as refusal:
+            read()
+        assert refusal.value.code == "audit_key_unusable"
+        assert "Put it back" in refusal.value.remedy
+    assert key_file(database).read_bytes() == held

@@ -156,6 +156,37 @@ def test_a_damaged_backup_is_refused_without_its_checksum_too(tmp_path: Path) ->
         restore(copy, tmp_path / "new.duckdb", now=NOW, checks_sum=False)
 
 
+@pytest.mark.parametrize("missing_bytes", [1, 100_000, 300_000])
+def test_a_backup_that_is_cut_off_is_not_restored_with_or_without_its_checksum(
+    tmp_path: Path, missing_bytes: int
+) -> None:
+    database, copy, newer = tmp_path / "f.duckdb", tmp_path / "b.duckdb", tmp_path / "new.duckdb"
+    fill(database)
+    with open_store(database) as store:
+        back_up(store.engine, copy)
+    fill(newer, 7)
+    with copy.open("r+b") as file:
+        file.truncate(copy.stat().st_size - missing_bytes)
+    for checks_sum in (True, False):
+        with pytest.raises(ForeactError) as refusal:
+            restore(copy, newer, now=NOW, replaces=True, checks_sum=checks_sum)
+        assert refusal.value.code == "backup_unusable"
+    assert len(values(newer)) == 7
+
+
+def test_a_copy_that_cannot_be_written_leaves_the_database_in_its_place(tmp_path: Path) -> None:
+    database, copy = tmp_path / "f.duckdb", tmp_path / "b.duckdb"
+    fill(database)
+    with open_store(database) as store:
+        back_up(store.engine, copy)
+    draft = database.with_name(f".{database.name}.part")
+    draft.mkdir()
+    with pytest.raises(ForeactError) as refusal:
+        restore(copy, database, now=NOW, replaces=True)
+    assert refusal.value.code == "restore_failed"
+    assert len(values(database)) == 100
+
+
 def test_a_backup_whose_audit_trail_was_rewritten_is_not_restored_even_without_its_checksum(tmp_path: Path) -> None:
     fill(tmp_path / "f.duckdb")
     with open_store(tmp_path / "f.duckdb") as store:

@@ -21,7 +21,7 @@ from handlers.contract.results import ActionResult
 from handlers.contract.source import SourceHandler
 from handlers.sandbox.parent import call
 from handlers.worlds.live import LiveWorld
-from settings import Settings, load_settings
+from settings import Settings, browsable, is_loopback, load_settings
 from storage import ForeactError, TransientError
 from storage.private import HIDDEN, kept_secret, mask_logs, masked, masked_in, secrets_in
 
@@ -214,6 +214,14 @@ def test_an_empty_file_holds_no_secret(tmp_path: Path) -> None:
     made = kept_secret(file)
     assert len(made) > 40
     assert kept_secret(file) == made
+
+
+@pytest.mark.parametrize("host", ["host", "prefect_host", "statsd_host"])
+def test_an_address_may_stand_in_brackets_as_in_urls(tmp_path: Path, host: str) -> None:
+    server = load_settings(tmp_path, server={host: "[::1]"}).server
+    assert getattr(server, host) == "::1"
+    assert is_loopback(server.host)
+    assert browsable(server.host) in {"[::1]", "127.0.0.1"}
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "localhost", "::1"])

@@ -54,6 +54,9 @@ def test_a_page_is_whole_and_loads_nothing_from_elsewhere(client: TestClient, pa
     assert answer.status_code == 200
     assert "default-src 'self'" in answer.headers["content-security-policy"]
     loaded = re.findall(r"(?:src|href|data-source|data-post)=\"([^\"]+)\"", answer.text)
+    head = client.head(path)
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-type"] == answer.headers["content-type"]
     away = [each for each in loaded if not each.startswith(("/", "#", "http://127.0.0.1:4200/runs"))]
     assert away == []
     assert not re.search(r"\son\w+=|style=", answer.text), "inline script or style would be blocked"

@@ -150,15 +150,17 @@ def test_an_act_that_helped_and_plainly_harms_now_is_not_repeated_unasked(desk: 
     assert out_of_depth(desk.store) == {}
 
 
-def hours(desk: Desk, first: int, count: int, spread: float, names: tuple[str, ...] = (SERIES,)) -> None:
+def hours(
+    desk: Desk, first: int, count: int, spread: float, names: tuple[str, ...] = (SERIES,), step: timedelta = 5 * MINUTE
+) -> None:
     """Live through some hours: what is seen spreads by so much around what is foretold, whose interval is ± 1.6."""
     rng, context = np.random.default_rng(first), desk.context()
     for hour in range(first, first + count):
         at = TICK + hour * HOUR
         desk.clock.now = at
         for name in names:
-            noise = rng.normal(0, spread, 12)
-            seen = [Sample(metric=name, value=50 + x, ts=at - HOUR + 5 * MINUTE * (i + 1)) for i, x in enumerate(noise)]
+            noise = rng.normal(0, spread, HOUR // step)
+            seen = [Sample(metric=name, value=50 + x, ts=at - HOUR + step * (i + 1)) for i, x in enumerate(noise)]
             desk.store.samples.append(seen)
         watch_depth(replace(context, cycle=context.cycle.model_copy(update={"tick": at})), is_news=False)
         quantiles = np.tile([48.4, 50.0, 51.6], (24, 1))
@@ -166,7 +168,7 @@ def hours(desk: Desk, first: int, count: int, spread: float, names: tuple[str, .
             Forecast(
                 series=name,
                 issued_at=at,
-                step_s=300,
+                step_s=step.total_seconds(),
                 levels=(0.05, 0.5, 0.95),
                 point=quantiles[:, 1],
                 quantiles=quantiles,
@@ -177,14 +179,17 @@ def hours(desk: Desk, first: int, count: int, spread: float, names: tuple[str, .
         desk.store.forecasts.append_new(issued, f"cycle-{hour}", {})
 
 
-def test_forecasts_that_miss_three_times_as_far_are_noticed_within_a_day_and_say_so(desk: Desk) -> None:
+@pytest.mark.parametrize("step", [5 * MINUTE, MINUTE], ids=["reaching two hours", "reaching 24 minutes"])
+def test_forecasts_that_miss_three_times_as_far_are_noticed_within_a_day_and_say_so(
+    desk: Desk, step: timedelta
+) -> None:
     desk.overrides = {
         "objectives": (Objective(name="cpu", metric=SERIES, bound=90.0),),
         "use_default_objectives": False,
     }
-    hours(desk, 0, 34, 1.0)
+    hours(desk, 0, 34, 1.0, step=step)
     assert out_of_depth(desk.store) == {}
-    hours(desk, 34, 20, 3.0)
+    hours(desk, 34, 20, 3.0, step=step)
     assert list(out_of_depth(desk.store)) == [f"metric:{SERIES}"]
     assert "half-widths" in out_of_depth(desk.store)[f"metric:{SERIES}"].reason
 
