@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from storage.records import metric_of
-from tasks.authority import is_autonomous
+from tasks.authority import doubted_until, is_autonomous
 from tasks.context import Context
 from tasks.execute.guards import Circumstances
 from tasks.maintenance import open_until
@@ -57,4 +57,5 @@ def circumstances(context: Context, silence: Silence) -> Circumstances:
         slot_s=options.execution_interval_seconds,
         breaker_failures=options.breaker_failures,
         breaker_s=options.breaker_seconds,
+        doubted_until=doubted_until(store),
     )

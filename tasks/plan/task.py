@@ -27,7 +27,7 @@ from storage.records import (
     ReceiptStatus,
     metric_of,
 )
-from tasks.authority import as_allowed_now, asks_first, is_autonomous, level_now
+from tasks.authority import as_allowed_now, asks_first, doubted_until, is_autonomous, level_now
 from tasks.causes.in_words import on_cause
 from tasks.configured_actions import usual_durations_s
 from tasks.context import Context
@@ -162,6 +162,7 @@ def problem(context: Context, goals: tuple[GoalView, ...], outlook: Outlook) -> 
         commitments=commitments(context, [*pending, *_settling(context, recent)], outlook.frames, driven.latency_s),
         in_force_until=_in_force(context, recent, outlook.frames),
         cooldown_until=_cooldowns(context, recent),
+        doubted_until=doubted_until(context.store),
         maintenance=_maintenance(context),
         informed=_informed(context, goals),
         max_concurrent_goals=options.max_concurrent_goals,
