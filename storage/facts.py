@@ -393,10 +393,10 @@ FORECAST_LOOKS = Fact(
 )
 DOUBTS = Fact(
     "depth.doubts",
-    TypeAdapter(dict[str, Moment]),
-    "Until when at most a pair, as `GOAL_TYPE:action`, awaits the measurement of its last acts, as it seems to harm",
-    written_by=("tasks.authority",),
-    read_by=("tasks.authority",),
+    TypeAdapter(list[str]),
+    "The pairs, as `GOAL_TYPE:action`, that seem to harm, so that their last acts are measured before the next",
+    written_by=("tasks.learn.depth_watch",),
+    read_by=("tasks.interventions.matured", "tasks.learn.depth_watch"),
 )
 PROPOSERS = Family(
     "proposer:",

@@ -6,7 +6,7 @@ change of the configuration that says otherwise.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -17,7 +17,6 @@ from storage import Store
 from storage.actions import ActionView
 from storage.errors import ForeactError
 from storage.facts import (
-    DOUBTS,
     EARNED_LEVELS,
     MODE,
     OUT_OF_DEPTH,
@@ -169,18 +168,6 @@ def lose_depth(store: Store, key: str, until: datetime, reason: str) -> None:
     """Have what is out of its depth ask first until there was calm, or a person says otherwise."""
     store.facts.set(OUT_OF_DEPTH.of(key), OutOfDepth(store.clock(), until, reason))
     store.audit.append("loop", "out of depth", key, {"reason": reason, "until": until.isoformat()})
-
-
-def doubt(store: Store, until: Mapping[str, datetime]) -> None:
-    """Have the last acts of pairs measured before the next: of those named as `GOAL_TYPE:action`, and of no others."""
-    if until != (store.facts.get(DOUBTS) or {}):
-        store.facts.set(DOUBTS, dict(until))
-
-
-def doubted_until(store: Store) -> Mapping[str, datetime]:
-    """Return by `GOAL_TYPE:action` until when at most a pair that seems to harm awaits its measurement."""
-    now = store.clock()
-    return {pair: until for pair, until in (store.facts.get(DOUBTS) or {}).items() if now < until}
 
 
 def regain_depth(store: Store) -> None:

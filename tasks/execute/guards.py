@@ -166,7 +166,7 @@ def _undone_well(view: ActionView, now: Circumstances) -> Ruling | None:
 def _doubt(view: ActionView, now: Circumstances) -> Ruling | None:
     """Hold an action whose last acts seem to harm until these are measured; a sequence that began goes on."""
     action = view.action
-    until = now.doubted_until.get(f"{action.goal_type}:{action.measured_as}")
+    until = now.doubted_until.get(action.pair)
     if until is None or view.approval is not None or action.position:
         return None
     return _waits(

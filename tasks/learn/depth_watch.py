@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import groupby
 
-from storage.facts import EARLY_VERDICTS, FORECAST_LOOKS, ForecastLooks
-from storage.records import Action, Forecast, Verdict, metric_of
-from tasks.authority import WORLD, doubt, last_out_of_depth, lose_depth, out_of_depth, regain_depth, trust_again
+from storage.facts import DOUBTS, EARLY_VERDICTS, FORECAST_LOOKS, ForecastLooks
+from storage.records import Forecast, Verdict, metric_of
+from tasks.authority import WORLD, last_out_of_depth, lose_depth, out_of_depth, regain_depth, trust_again
 from tasks.context import Context
-from tasks.interventions.act_window import MOST_PATIENCE_S, horizon_ends_at, works_until
+from tasks.interventions.act_window import works_until
 from tasks.learn.drift import (
     DOUBT_LIMIT,
     HARM_LIMIT,
@@ -45,6 +45,7 @@ def watch_depth(context: Context, *, is_news: bool) -> None:
     Where learning is off, levels stay.
     """
     if not context.settings.executor.enable_learning:
+        _doubt(context, [])
         return
     regain_depth(context.store)
     if is_news:
@@ -63,17 +64,18 @@ class _PairSeen:
     """What was seen of a pair: the metric of its newest act, and its acts with when they were done, oldest first."""
 
     metric: str
+    sets_amount: bool
     acts: tuple[tuple[datetime, ActSeen], ...]
 
 
 def _watch_acts(context: Context) -> None:
     """Look at the acts of each pair since it was last out of its depth: do they harm that were believed to help?
 
-    One that seems to has its last acts measured before the next, and one that does asks first.
+    One that seems to has its last acts measured before the next, and one that does asks first. Amounts are never
+    doubted: the next step may be the one back.
     """
-    looks, doubted = context.store.facts.get(FORECAST_LOOKS), dict[str, datetime]()
+    looks, doubted = context.store.facts.get(FORECAST_LOOKS), list[str]()
     of_limit = {name: each / _limit(looks.evidence) for name, each in looks.evidence.items()} if looks else {}
-    awaited = _measured_by(context)
     for pair, seen in sorted(_acts_seen(context).items()):
         key = f"action:{pair}"
         last = last_out_of_depth(context.store, key)
@@ -83,13 +85,14 @@ def _watch_acts(context: Context) -> None:
         is_enough = evidence / HARM_LIMIT + of_limit.get(seen.metric, 0.0) >= 1
         if is_enough and found and found[-1].is_for_worse:
             _lose(context, key, _said_of_acts(key, found))
-        elif evidence >= DOUBT_LIMIT and pair in awaited:
-            doubted[pair] = awaited[pair]
-    doubt(context.store, doubted)
+        elif evidence >= DOUBT_LIMIT and not seen.sets_amount:
+            doubted.append(pair)
+    _doubt(context, doubted)
 
 
-def _pair_of(action: Action) -> str:
-    return f"{action.goal_type}:{action.measured_as}"
+def _doubt(context: Context, pairs: list[str]) -> None:
+    if pairs != (context.store.facts.get(DOUBTS) or []):
+        context.store.facts.set(DOUBTS, pairs)
 
 
 def _acts_seen(context: Context) -> dict[str, _PairSeen]:
@@ -103,23 +106,11 @@ def _acts_seen(context: Context) -> dict[str, _PairSeen]:
     for view in context.store.actions.finished(since):
         action, row = view.action, rows.get(view.action.action_id)
         if view.touched and action.undo_of is None and (row is not None or action.action_id in known_harm):
-            before = seen[pair].acts if (pair := _pair_of(action)) in seen else ()
+            before = seen[pair].acts if (pair := action.pair) in seen else ()
             acts = (*before, (view.touched.finished_at, _seen(row)))
-            seen[pair] = _PairSeen(metric_of(action.series or ""), acts)
+            sets_amount = context.actions[action.name].sets is not None
+            seen[pair] = _PairSeen(metric_of(action.series or ""), sets_amount, acts)
     return seen
-
-
-def _measured_by(context: Context) -> dict[str, datetime]:
-    """Return by pair until when at most its last acts await their measurement.
-
-    An amount is left out: the next step may be the one back.
-    """
-    until: dict[str, datetime] = {}
-    for view in context.store.actions.unmeasured():
-        if view.receipt is not None and context.actions[view.action.name].sets is None:
-            ends_at = horizon_ends_at(view.action, view.receipt) + timedelta(seconds=MOST_PATIENCE_S)
-            until[_pair_of(view.action)] = max(ends_at, until.get(_pair_of(view.action), ends_at))
-    return until
 
 
 def _seen(row: OutcomeRow | None) -> ActSeen:
