@@ -18,8 +18,8 @@ from tasks.special import stdtr
 
 MISS_LIMIT = 2_000.0
 """Evidence for one metric: a false alarm in 2,000 hours."""
-HARM_LIMIT = 250.0
-"""Evidence for one action: a false alarm in 250 acts."""
+HARM_LIMIT = 50.0
+"""Evidence for one action: a false alarm in 50 acts that change nothing, in far more where they help."""
 DOUBT_LIMIT = 10.0
 """Evidence for one action at which its last acts are measured before the next: by chance once in 10 acts."""
 GROWN_RATIO = 1.2
