@@ -323,6 +323,7 @@ _REMEDIES = {
     WaitCode.MAINTENANCE: "wait, or change maintenance in [executor]",
     WaitCode.SILENCE: "foreact doctor, where its line `sources` says what fails",
     WaitCode.UNDO_FAILED: "foreact approve {id} once it can be undone again: foreact doctor --drill",
+    WaitCode.DOUBT: "wait for the measurement, or foreact approve {id}",
     WaitCode.CONCURRENT_GOALS: "wait, or a higher max_concurrent_goals in [executor]",
     WaitCode.EARLIER_STEP: "wait: the step before it is not done, or does not work yet",
     WaitCode.FACTS: "wait, or see foreact doctor for what it requires",

@@ -391,6 +391,13 @@ FORECAST_LOOKS = Fact(
     written_by=("tasks.learn.depth_watch",),
     read_by=("tasks.learn.depth_watch",),
 )
+DOUBTS = Fact(
+    "depth.doubts",
+    TypeAdapter(list[str]),
+    "The pairs, as `GOAL_TYPE:action`, that seem to harm, so that their last acts are measured before the next",
+    written_by=("tasks.learn.depth_watch",),
+    read_by=("tasks.interventions.matured", "tasks.learn.depth_watch"),
+)
 PROPOSERS = Family(
     "proposer:",
     TypeAdapter(ProposerLevel),
@@ -484,6 +491,7 @@ class WaitCode(StrEnum):
     MAINTENANCE = "maintenance"
     SILENCE = "silence"
     UNDO_FAILED = "undo_failed"
+    DOUBT = "doubt"
     FAILURES = "failures"
     COOLDOWN = "cooldown"
     ACTION_LIMIT = "action_limit"
@@ -536,7 +544,7 @@ EARLY_VERDICTS = Fact(
     TypeAdapter(dict[str, ToldEarly]),
     "What was clear of an act before its window is over, by its id; it goes into the outcome when that comes",
     written_by=("tasks.measure.task",),
-    read_by=("api.queries.goals", "tasks.measure.judge", "tasks.measure.task"),
+    read_by=("api.queries.goals", "tasks.learn.depth_watch", "tasks.measure.judge", "tasks.measure.task"),
 )
 INSIGHTS = Fact(
     "insights",

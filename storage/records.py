@@ -919,6 +919,11 @@ class Action(Record):
         """Return the name under which its outcome counts: its own, or with the last step that of the sequence."""
         return self.name if not self.steps or self.is_middle_step else sequence_name(self.steps)
 
+    @property
+    def pair(self) -> str:
+        """Return what its outcome tells of, as `GOAL_TYPE:action`."""
+        return f"{self.goal_type}:{self.measured_as}"
+
 
 class Intent(Record):
     """The durable promise to act, written before anything is touched."""

@@ -44,7 +44,8 @@ class Circumstances:
     `finished` are the receipts of at least the last day, oldest first; `silent_series` the series that were heard
     once and are not any more, `silent_metrics` the metrics of which no series is heard. `configured_limits` names those
     of `rate_limits` and `blast_radius` that a person set: only these hold for amounts as well. `facts_held` are the
-    facts that hold now; None where nobody needs to look.
+    facts that hold now; None where nobody needs to look. `doubted_until` says by `GOAL_TYPE:action` until when at most
+    a pair that seems to harm awaits the measurement of its last acts.
     """
 
     tick: datetime
@@ -65,6 +66,7 @@ class Circumstances:
     breaker_failures: int = 3
     breaker_s: float = 1_800.0
     facts_held: frozenset[str] | None = None
+    doubted_until: Mapping[str, datetime] = field(default_factory=dict)
 
 
 def judge(view: ActionView, now: Circumstances) -> Ruling:
@@ -159,6 +161,18 @@ def _undone_well(view: ActionView, now: Circumstances) -> Ruling | None:
         return None
     when = f"{last.finished_at:%Y-%m-%d %H:%M} UTC"
     return _waits(WaitCode.UNDO_FAILED, f"Its undo failed at {when}; it needs approval to run again.")
+
+
+def _doubt(view: ActionView, now: Circumstances) -> Ruling | None:
+    """Hold an action whose last acts seem to harm until these are measured; a sequence that began goes on."""
+    action = view.action
+    until = now.doubted_until.get(action.pair)
+    if until is None or view.approval is not None or action.position:
+        return None
+    return _waits(
+        WaitCode.DOUBT,
+        f"Its last acts seem to harm: they are measured first, by {until:%Y-%m-%d %H:%M} UTC at the latest.",
+    )
 
 
 def _facts(view: ActionView, now: Circumstances) -> Ruling | None:
@@ -256,4 +270,15 @@ _FOR_UNDOS: tuple[Guard, ...] = (_kill_switch, _lifetime, _consent)
 _FOR_REHEARSALS: tuple[Guard, ...] = (*_FOR_UNDOS, _purpose, _enabled)
 # Doing nothing needs nobody's leave; only where nothing is heard it would tell nothing.
 _FOR_NOTHING: tuple[Guard, ...] = (_lifetime, _purpose, _calm)
-_FOR_ACTS: tuple[Guard, ...] = (*_FOR_UNDOS, _purpose, _enabled, _calm, _facts, _undone_well, _breaker, _limits, _room)
+_FOR_ACTS: tuple[Guard, ...] = (
+    *_FOR_UNDOS,
+    _purpose,
+    _enabled,
+    _calm,
+    _facts,
+    _undone_well,
+    _doubt,
+    _breaker,
+    _limits,
+    _room,
+)

@@ -89,6 +89,12 @@ def horizon_ends_at(action: Action, receipt: Receipt) -> datetime:
     return receipt.finished_at + timedelta(seconds=action.horizon_s)
 
 
+def waited_for_until(view: ActionView) -> datetime | None:
+    """Return until when at most the outcome of an act is waited for; None for one that was not carried out."""
+    longest = timedelta(seconds=view.action.horizon_s + MOST_PATIENCE_S)
+    return view.receipt.finished_at + longest if view.receipt else None
+
+
 def works_until(action: Action, receipt: Receipt, duration_s: float | None) -> datetime:
     """Return until when an act works: for its horizon, and as long as its effect is declared to last."""
     return receipt.finished_at + timedelta(seconds=max(action.horizon_s, duration_s or 0.0))

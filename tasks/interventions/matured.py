@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -10,8 +10,9 @@ import numpy as np
 
 from storage import Store
 from storage.actions import ActionView
+from storage.facts import DOUBTS
 from storage.records import Action, Estimand, Receipt
-from tasks.interventions.act_window import MeasuringWindow, window_of
+from tasks.interventions.act_window import MeasuringWindow, waited_for_until, window_of
 from tasks.interventions.overlaps import followed_at
 
 Derive = Callable[[Action, datetime], Estimand | None]
@@ -49,6 +50,16 @@ def under_way(store: Store, tick: datetime) -> Iterator[MaturedAct]:
         window = window_of(view, estimand, None)
         if receipt and estimand and window and not estimand.held and tick < window.ends_at:
             yield MaturedAct(action, receipt, estimand, True, window)
+
+
+def doubted_until(store: Store, tick: datetime) -> Mapping[str, datetime]:
+    """Return by `GOAL_TYPE:action` until when at most a pair that seems to harm awaits the measurement of its acts."""
+    doubted, until = store.facts.get(DOUBTS) or [], dict[str, datetime]()
+    for view in store.actions.unmeasured() if doubted else ():
+        pair, ends_at = view.action.pair, waited_for_until(view)
+        if pair in doubted and ends_at and tick < ends_at:
+            until[pair] = max(ends_at, until.get(pair, ends_at))
+    return until
 
 
 def _ended_at(store: Store, views: Sequence[ActionView]) -> dict[str, datetime]:

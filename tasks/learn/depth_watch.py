@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import groupby
 
-from storage.facts import FORECAST_LOOKS, ForecastLooks
-from storage.records import Forecast, metric_of
+from storage.facts import DOUBTS, EARLY_VERDICTS, FORECAST_LOOKS, ForecastLooks
+from storage.records import Forecast, Verdict, metric_of
 from tasks.authority import WORLD, last_out_of_depth, lose_depth, out_of_depth, regain_depth, trust_again
 from tasks.context import Context
 from tasks.interventions.act_window import works_until
 from tasks.learn.drift import (
+    DOUBT_LIMIT,
     HARM_LIMIT,
     MADE_ANEW_SHARE,
     MISS_LIMIT,
@@ -44,6 +45,7 @@ def watch_depth(context: Context, *, is_news: bool) -> None:
     Where learning is off, levels stay.
     """
     if not context.settings.executor.enable_learning:
+        _doubt(context, [])
         return
     regain_depth(context.store)
     if is_news:
@@ -57,31 +59,62 @@ def _lose(context: Context, key: str, reason: str, calm: timedelta = CALM) -> No
     lose_depth(context.store, key, until, f"{reason} {ends}")
 
 
+@dataclass(frozen=True)
+class _PairSeen:
+    """What was seen of a pair: the metric of its newest act, and its acts with when they were done, oldest first."""
+
+    metric: str
+    sets_amount: bool
+    acts: tuple[tuple[datetime, ActSeen], ...]
+
+
 def _watch_acts(context: Context) -> None:
-    """Look at the acts of each pair since it was last out of its depth: do they harm that were believed to help?"""
-    since = context.tick - ACTS_OF
+    """Look at the acts of each pair since it was last out of its depth: do they harm that were believed to help?
+
+    One that seems to has its last acts measured before the next, and one that does asks first. Amounts are never
+    doubted: the next step may be the one back.
+    """
+    looks, doubted = context.store.facts.get(FORECAST_LOOKS), list[str]()
+    of_limit = {name: each / _limit(looks.evidence) for name, each in looks.evidence.items()} if looks else {}
+    for pair, seen in sorted(_acts_seen(context).items()):
+        key = f"action:{pair}"
+        last = last_out_of_depth(context.store, key)
+        found = [act for at, act in seen.acts if last is None or at > (last.until if last.is_over else last.since)]
+        evidence = harm_evidence(found)
+        # Of two tests that each reach their limit seldom, so does the sum of what each has reached of it.
+        is_enough = evidence / HARM_LIMIT + of_limit.get(seen.metric, 0.0) >= 1
+        if is_enough and found and found[-1].is_for_worse:
+            _lose(context, key, _said_of_acts(key, found))
+        elif evidence >= DOUBT_LIMIT and not seen.sets_amount:
+            doubted.append(pair)
+    _doubt(context, doubted)
+
+
+def _doubt(context: Context, pairs: list[str]) -> None:
+    if pairs != (context.store.facts.get(DOUBTS) or []):
+        context.store.facts.set(DOUBTS, pairs)
+
+
+def _acts_seen(context: Context) -> dict[str, _PairSeen]:
+    """Return what was seen of the acts of the last days: measured, clear before that, or taken back."""
+    since, facts = context.tick - ACTS_OF, context.store.facts
     outcomes, taken_back = context.store.outcomes.targets(since=since), context.store.outcomes.harmful()
     rows = {each.action_id: OutcomeRow.of(each, taken_back) for each in outcomes}
-    looks = context.store.facts.get(FORECAST_LOOKS)
-    of_limit = {name: each / _limit(looks.evidence) for name, each in looks.evidence.items()} if looks else {}
-    acts: dict[str, list[tuple[datetime, ActSeen]]] = defaultdict(list)
-    metrics: dict[str, str] = {}
+    early = facts.get(EARLY_VERDICTS) or {}
+    known_harm = taken_back | {action_id for action_id, each in early.items() if each.verdict is Verdict.WORSE}
+    seen: dict[str, _PairSeen] = {}
     for view in context.store.actions.finished(since):
         action, row = view.action, rows.get(view.action.action_id)
-        if view.touched and action.undo_of is None and (row is not None or action.action_id in taken_back):
-            key = f"action:{action.goal_type}:{action.measured_as}"
-            metrics[key] = metric_of(action.series or "")
-            acts[key].append((view.touched.finished_at, _seen(row)))
-    for key, of_pair in sorted(acts.items()):
-        last = last_out_of_depth(context.store, key)
-        found = [seen for at, seen in of_pair if last is None or at > (last.until if last.is_over else last.since)]
-        # Of two tests that each reach their limit seldom, so does the sum of what each has reached of it.
-        if found and found[-1].is_harm and harm_evidence(found) / HARM_LIMIT + of_limit.get(metrics[key], 0.0) >= 1:
-            _lose(context, key, _said_of_acts(key, found))
+        if view.touched and action.undo_of is None and (row is not None or action.action_id in known_harm):
+            before = seen[pair].acts if (pair := action.pair) in seen else ()
+            acts = (*before, (view.touched.finished_at, _seen(row)))
+            sets_amount = context.actions[action.name].sets is not None
+            seen[pair] = _PairSeen(metric_of(action.series or ""), sets_amount, acts)
+    return seen
 
 
 def _seen(row: OutcomeRow | None) -> ActSeen:
-    """Return what an act was found to do; one without an outcome was taken back before it had any."""
+    """Return what an act was found to do; one without an outcome did harm that was clear before it had any."""
     if row is None:
         return ActSeen(is_harm=True)
     if not row.is_measured:
@@ -92,7 +125,7 @@ def _seen(row: OutcomeRow | None) -> ActSeen:
 def _said_of_acts(key: str, acts: Sequence[ActSeen]) -> str:
     _, goal_type, name = key.split(":", 2)
     last = acts[-5:]
-    harmed, told = sum(act.is_harm for act in last), acts[-1]
+    harmed, told = sum(act.is_for_worse for act in last), acts[-1]
     many = f"{harmed} of its last {len(last)} acts" if len(last) > 1 else "its last act"
     measured = (
         f" (the last one {told.effect:+.1f} sd, {told.believed:+.1f} expected)" if told.effect == told.effect else ""

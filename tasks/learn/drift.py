@@ -18,8 +18,10 @@ from tasks.special import stdtr
 
 MISS_LIMIT = 2_000.0
 """Evidence for one metric: a false alarm in 2,000 hours."""
-HARM_LIMIT = 250.0
-"""Evidence for one action: a false alarm in 250 acts."""
+HARM_LIMIT = 50.0
+"""Evidence for one action: a false alarm in 50 acts that change nothing, in far more where they help."""
+DOUBT_LIMIT = 10.0
+"""Evidence for one action at which its last acts are measured before the next: by chance once in 10 acts."""
 GROWN_RATIO = 1.2
 """How much larger misses may become before that counts."""
 FEWEST_LOOKS, MOST_LOOKS = 24, 100
@@ -71,6 +73,11 @@ class ActSeen:
     effect: float = float("nan")
     error: float = float("nan")
     believed: float = float("nan")
+
+    @property
+    def is_for_worse(self) -> bool:
+        """Tell whether it speaks for harm, demonstrable or not."""
+        return self.is_harm or self.effect < 0
 
 
 def harm_evidence(acts: Sequence[ActSeen]) -> float:

@@ -58,8 +58,8 @@ def measure(context: Context) -> Outcomes:
         context.store.outcomes.append(judged, context.cycle_id)
         outcomes += judged
     undos = watch_guards(context, around)
-    tell_early(context, around)
-    watch_depth(context, is_news=bool(outcomes or undos))
+    is_told = tell_early(context, around)
+    watch_depth(context, is_news=bool(outcomes or undos or is_told))
     return tuple(outcomes)
 
 
@@ -69,10 +69,10 @@ def _judged(context: Context, around: DataAroundAct, act: MaturedAct) -> list[Ou
     return [judge_amount(context, act)] if act.action.series is None else judge(around, act)
 
 
-def tell_early(context: Context, around: DataAroundAct) -> None:
-    """Tell people what is clear of acts whose window is not over yet.
+def tell_early(context: Context, around: DataAroundAct) -> bool:
+    """Tell people what is clear of acts whose window is not over yet; return whether anything is new.
 
-    Nothing is learned from it: what stops when it is clear looks larger than it is; the window's end tells how large.
+    No size is learned from it: what stops when it is clear looks larger than it is; the window's end tells how large.
     """
     facts, running = context.store.facts, {act.action.action_id: act for act in under_way(context.store, context.tick)}
     before = facts.get(EARLY_VERDICTS) or {}
@@ -85,6 +85,7 @@ def tell_early(context: Context, around: DataAroundAct) -> None:
                 context.store.audit.append("loop", "told early", action_id, {"sentence": told[action_id].sentence})
     if told != before:
         facts.set(EARLY_VERDICTS, told)
+    return bool(told.keys() - before.keys())
 
 
 def _is_look_due(around: DataAroundAct, act: MaturedAct) -> bool:

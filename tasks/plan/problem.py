@@ -139,7 +139,8 @@ class PlanProblem:
     was seen to take until it works, `steps` the next step of each amount without a response, by the series that
     actions set.
     `usual_duration_s` is what actions are taken to work of which it is neither said nor known, by name.
-    `in_force_until` says by (action, series) until when an act works that the paths cannot show.
+    `in_force_until` says by (action, series) until when an act works that the paths cannot show, `doubted_until`
+    by `GOAL_TYPE:action` until when at most the last acts of a pair that seems to harm are to be measured first.
     `maintenance` holds spans (start, end) in which nothing is done, `informed` the goals that had their information
     action. `changes` are the measured changes of series by actions, (action, series) to mean and standard error in the
     metric's unit, `unmeasured` the actions and the series of acts that await their measurement. `facts_held` are the
@@ -176,6 +177,7 @@ class PlanProblem:
     commitments: tuple[Commitment, ...] = ()
     in_force_until: Mapping[tuple[str, str], datetime] = field(default_factory=dict)
     cooldown_until: Mapping[tuple[str, str], datetime] = field(default_factory=dict)
+    doubted_until: Mapping[str, datetime] = field(default_factory=dict)
     maintenance: tuple[tuple[datetime, datetime], ...] = ()
     realised: Mapping[str, Realised] = field(default_factory=dict)
     capacities: Mapping[str, float] = field(default_factory=dict)

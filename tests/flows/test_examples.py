@@ -34,7 +34,7 @@ TOLD = {
     "late_effects.py": ("nothing, 0.15 h less broken later on", "It chooses: 0.1824 h less broken"),
     "mcp_agent.py": ("asks a foreact that knows nothing yet", "There is no open goal"),
     "out_of_depth.py": (
-        "after 12 acts that helped: evidence 0.5 of 250",
+        "after 12 acts that helped: evidence 0.5 of 50",
         "so it asks before the next",
         "misses tripled in hour 72, noticed in hour",
     ),

@@ -10,9 +10,10 @@ import pytest
 
 from handlers import ActionsByName, elsewhere
 from storage import ForeactError
-from storage.facts import WAITS
+from storage.facts import EARLY_VERDICTS, WAITS, ToldEarly, WaitCode
 from storage.records import Autonomy, Forecast, GoalType, Objective, Outcome, ReceiptStatus, Sample, Strategy, Verdict
 from tasks.authority import WORLD, level_now, lose_depth, out_of_depth, regain_depth, trust_again
+from tasks.interventions.matured import doubted_until
 from tasks.learn import watch_depth
 from tests.tasks.execute.acts import GOAL, HOUR, MINUTE, SERIES, TICK, action_of, answer_of
 from tests.tasks.execute.conftest import Desk
@@ -148,6 +149,82 @@ def test_an_act_that_helped_and_plainly_harms_now_is_not_repeated_unasked(desk: 
     trust_again(desk.store, PAIR, "ada", "I know why")
     watch_depth(desk.context(), is_news=True)
     assert out_of_depth(desk.store) == {}
+
+
+def doubted(desk: Desk) -> None:
+    """Live through acts that helped and one that harmed, by chance or not, and begin the next before it is measured."""
+    acts(desk, [1.2, 1.1, 1.3, 1.2])
+    desk.clock.now += HOUR
+    desk.hear(desk.clock.now)
+    for name in ("act-4", "act-5"):
+        desk.plan(action_of(name, desk.clock.now))
+        desk.execute()
+    desk.store.outcomes.append([harmful_outcome(4, -0.9)], "cycle-1")
+    watch_depth(desk.context(), is_news=True)
+    desk.plan(action_of("act-6", desk.clock.now))
+
+
+def test_an_action_that_seems_to_harm_waits_until_its_last_act_is_measured(desk: Desk) -> None:
+    doubted(desk)
+    assert out_of_depth(desk.store) == {}
+    assert desk.execute() == {}
+    assert (desk.store.facts.get(WAITS) or {})["act-6"].code is WaitCode.DOUBT
+    desk.store.outcomes.append([harmful_outcome(5, 1.2)], "cycle-1")
+    watch_depth(desk.context(), is_news=True)
+    assert list(desk.execute()) == ["act-6"]
+
+
+def test_one_act_at_a_time_is_measured_while_an_action_seems_to_harm(desk: Desk) -> None:
+    acts(desk, [1.2, 1.1, 1.3, 1.2, -0.9])
+    watch_depth(desk.context(), is_news=True)
+    for name, is_done in (("act-5", True), ("act-6", False)):
+        desk.plan(action_of(name, desk.clock.now))
+        assert (list(desk.execute()) == [name]) == is_done
+
+
+def test_a_persons_yes_outranks_a_doubt(desk: Desk) -> None:
+    doubted(desk)
+    desk.store.actions.approve(answer_of("act-6", at=desk.clock.now))
+    assert list(desk.execute()) == ["act-6"]
+
+
+def test_a_doubt_ends_by_itself_where_the_measurement_never_comes(desk: Desk) -> None:
+    doubted(desk)
+    (until,) = doubted_until(desk.store, desk.clock.now).values()
+    desk.clock.now = until
+    assert doubted_until(desk.store, desk.clock.now) == {}
+
+
+def test_acts_for_the_worse_add_up_though_the_last_one_alone_proves_nothing(desk: Desk) -> None:
+    acts(desk, [1.1, 1.3, 1.2, 1.4, 1.2, 1.3, 1.1, 1.2, -0.9, -0.7])
+    desk.store.outcomes.append(
+        [harmful_outcome(9, -0.7).model_copy(update={"verdict": Verdict.INCONCLUSIVE})], "cycle-2"
+    )
+    watch_depth(desk.context(), is_news=True)
+    assert list(out_of_depth(desk.store)) == [PAIR]
+
+
+def test_a_doubt_ends_with_learning(desk: Desk) -> None:
+    doubted(desk)
+    desk.overrides = {"executor": {"enable_learning": False}}
+    watch_depth(desk.context(), is_news=False)
+    assert list(desk.execute()) == ["act-6"]
+
+
+def test_amounts_are_not_doubted_as_the_next_step_may_be_the_one_back(desk: Desk) -> None:
+    doubted(desk)
+    desk.register(desk.marking(), runs_in_process=True, sets="replicas")
+    watch_depth(desk.context(), is_news=True)
+    assert list(desk.execute()) == ["act-6"]
+
+
+def test_what_is_clear_before_a_window_is_over_counts_at_once(desk: Desk) -> None:
+    acts(desk, [1.2, 1.1, 1.3, 1.2])
+    desk.plan(action_of("act-4", desk.clock.now))
+    desk.execute()
+    desk.store.facts.set(EARLY_VERDICTS, {"act-4": ToldEarly(Verdict.WORSE, desk.clock.now, 5, "Clear: worse.")})
+    watch_depth(desk.context(), is_news=True)
+    assert list(doubted_until(desk.store, desk.clock.now)) == [f"{TYPE}:restart"]
 
 
 def hours(

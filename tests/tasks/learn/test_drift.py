@@ -60,6 +60,17 @@ def test_an_act_that_only_helps_less_than_believed_is_no_harm() -> None:
     assert harm_evidence([HELPED] * 20 + [ActSeen(False, 0.1, 0.2, 1.3)] * 5) < HARM_LIMIT
 
 
+def test_acts_that_change_nothing_are_taken_for_harmful_once_in_fifty_or_less_often() -> None:
+    rng, runs, found = np.random.default_rng(8), sized(10, 100), 0
+    for _ in range(runs):
+        acts = list[ActSeen]()
+        for effect in rng.standard_t(8, 300) * 0.5:
+            acts.append(ActSeen(bool(effect < -1.15), float(effect), 0.5, 0.0))
+            if harm_evidence(acts[-30:]) >= HARM_LIMIT:
+                found, acts = found + 1, list[ActSeen]()
+    assert found <= 300 * runs / HARM_LIMIT
+
+
 def test_acts_whose_errors_are_as_they_say_are_hardly_ever_taken_for_harmful() -> None:
     rng, runs = np.random.default_rng(7), sized(30, 300)
     found = 0

@@ -114,6 +114,17 @@ class TestGuards:
         assert all(action.due_at >= TICK + timedelta(minutes=5) for action in result.actions)
         assert any("in its cooldown until" in reason for reason in result.decisions[0].blocked_by)
 
+    @pytest.mark.parametrize("level", [Autonomy.AUTO, Autonomy.APPROVE])
+    def test_what_seems_to_harm_is_planned_no_more_before_it_was_measured_but_a_person_may_be_asked(
+        self, level: Autonomy
+    ) -> None:
+        pair = (GoalType.BOTTLENECK_PREVENTION, "limit")
+        doubted = {":".join(pair): TICK + timedelta(minutes=5)}
+        problem = simple(doubted_until=doubted, levels={pair: level}, cycle_s=3_600.0)
+        (decision,) = make_plans(problem).decisions
+        is_held = any("seem to harm" in reason for reason in decision.blocked_by)
+        assert is_held == (level is Autonomy.AUTO)
+
     def test_an_act_that_the_paths_cannot_show_is_not_done_again_while_it_works(self) -> None:
         working = {("limit", "cpu"): TICK + timedelta(minutes=5)}
         result = make_plans(simple(in_force_until=working, cycle_s=3_600.0))
