@@ -86,7 +86,8 @@ def _far_off(values: Floats) -> Ints:
 
 def _day_on_day(values: Floats, season: int) -> Floats:
     """Return the changes (n, t - season) from the time of day before."""
-    return values[:, season:] - values[:, :-season]
+    with np.errstate(invalid="ignore"):
+        return np.asarray(values[:, season:] - values[:, :-season])
 
 
 def _excursion_by_clock(values: FloatArray, season: int, horizon: int) -> Excursion | None:
@@ -112,8 +113,9 @@ def _excursion(values: FloatArray, season: int, course: FloatArray) -> Excursion
     away = np.flatnonzero(~there)
     begun = int(away[-1]) + 1 if len(away) else 0
     age = len(values) - begun
-    stood = float(np.median(values[begun:])) - usual
-    if not FEWEST_STEPS <= age <= MOST_OF_DAY * season or not is_jump(values, begun, stood):
+    if not FEWEST_STEPS <= age <= MOST_OF_DAY * season:
+        return None
+    if not is_jump(values, begun, float(np.median(values[begun:])) - usual):
         return None
     before = begun - season
     if before >= CLOCK_STEPS and there[before - CLOCK_STEPS : before + CLOCK_STEPS + 1].any():
