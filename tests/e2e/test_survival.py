@@ -77,7 +77,7 @@ def test_a_broken_configuration_stops_nothing_not_even_where_the_facade_starts_a
         assert not [run for run in stack.runs("FAILED", "CRASHED") if run["start_time"] > broken_at]
     finally:
         file.write_text(usable)
-    assert stack.api("/status")["configuration_trouble"] is None
+    wait_for("nothing wrong", lambda: stack.api("/status")["configuration_trouble"] is None, 5)
 
 
 def test_kill_9_of_the_supervisor_leaves_nothing_behind_and_the_next_start_cleans_up(tmp_path: Path) -> None:
