@@ -11,7 +11,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import uniform_filter1d
 
 from storage.records import BoolArray, FloatArray
 from tasks.forecast.batch import Floats, Ints
@@ -95,8 +94,9 @@ def _excursion_by_clock(values: FloatArray, season: int, horizon: int) -> Excurs
     whole = values[len(values) % season :].reshape(-1, season)
     if not (np.abs(whole) <= PLAUSIBLE_MAGNITUDE).all():
         return None
-    width = 2 * round(season * CLOCK_SHARE / 2) + 1
-    course = uniform_filter1d(np.median(whole, axis=0), width, mode="wrap")
+    half = round(season * CLOCK_SHARE / 2)
+    around = np.pad(np.median(whole, axis=0), half, mode="wrap")
+    course = np.convolve(around, np.full(2 * half + 1, 1 / (2 * half + 1)), mode="valid")
     return _excursion((whole - course).ravel(), season, np.resize(course, horizon))
 
 
