@@ -206,12 +206,16 @@ def _is_of_another_page(headers: Headers) -> bool:
     origin = headers.get("origin")
     # Compared as text: what is no origin at all, as `null`, is of another page too.
     is_foreign = origin is not None and origin.partition("://")[2] != headers.get("host")
-    return is_foreign or headers.get("sec-fetch-site") in {"cross-site", "same-site"}
+    return is_foreign or _is_of_another_site(headers)
 
 
 def _is_loaded_elsewhere(headers: Headers) -> bool:
     """Tell whether a page of another site loads this into itself, as a picture or a script; a link to it is none."""
-    return headers.get("sec-fetch-site") in {"cross-site", "same-site"} and headers.get("sec-fetch-mode") != "navigate"
+    return _is_of_another_site(headers) and headers.get("sec-fetch-mode") != "navigate"
+
+
+def _is_of_another_site(headers: Headers) -> bool:
+    return headers.get("sec-fetch-site") in {"cross-site", "same-site"}
 
 
 @cache

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from itertools import groupby
 
 from storage.facts import DOUBTS, EARLY_VERDICTS, FORECAST_LOOKS, ForecastLooks
-from storage.records import Forecast, Verdict, metric_of
+from storage.records import Action, Forecast, Verdict, metric_of
 from tasks.authority import WORLD, last_out_of_depth, lose_depth, out_of_depth, regain_depth, trust_again
 from tasks.context import Context
 from tasks.interventions.act_window import works_until
@@ -102,15 +102,16 @@ def _acts_seen(context: Context) -> dict[str, _PairSeen]:
     rows = {each.action_id: OutcomeRow.of(each, taken_back) for each in outcomes}
     early = facts.get(EARLY_VERDICTS) or {}
     known_harm = taken_back | {action_id for action_id, each in early.items() if each.verdict is Verdict.WORSE}
-    seen: dict[str, _PairSeen] = {}
+    acts, newest = defaultdict[str, list[tuple[datetime, ActSeen]]](list), dict[str, Action]()
     for view in context.store.actions.finished(since):
         action, row = view.action, rows.get(view.action.action_id)
         if view.touched and action.undo_of is None and (row is not None or action.action_id in known_harm):
-            before = seen[pair].acts if (pair := action.pair) in seen else ()
-            acts = (*before, (view.touched.finished_at, _seen(row)))
-            sets_amount = context.actions[action.name].sets is not None
-            seen[pair] = _PairSeen(metric_of(action.series or ""), sets_amount, acts)
-    return seen
+            acts[action.pair].append((view.touched.finished_at, _seen(row)))
+            newest[action.pair] = action
+    return {
+        pair: _PairSeen(metric_of(last.series or ""), context.actions[last.name].sets is not None, tuple(acts[pair]))
+        for pair, last in newest.items()
+    }
 
 
 def _seen(row: OutcomeRow | None) -> ActSeen:

@@ -176,8 +176,9 @@ def _worsened(around: DataAroundAct, view: ActionView) -> str:
     if estimand is None:
         return ""
     objectives = objectives_in_force(context.settings, context.store)
-    beside = () if _something_happened(context, receipt.started_at, estimand.step_s) else estimand.side_effects
-    endangered = graver(objectives, estimand.series, beside)
+    endangered = graver(objectives, estimand.series, estimand.side_effects)
+    if endangered and _something_happened(context, receipt.started_at, estimand.step_s):
+        endangered = ()
     roles: dict[str, Role] = {
         **dict.fromkeys(endangered, "side_effect"),
         **dict.fromkeys(estimand.guards, "guard"),

@@ -15,7 +15,7 @@ import numpy as np
 from storage.records import BoolArray, FloatArray
 from tasks.forecast.batch import Floats, Ints
 from tasks.forecast.fleet.level_shifts import run_lengths
-from tasks.forecast.fleet.prepare import PLAUSIBLE_MAGNITUDE
+from tasks.forecast.fleet.prepare import PLAUSIBLE_MAGNITUDE, smoothed_by_clock
 from tasks.interventions.jumps import is_jump
 
 FAR_SD = 2.0
@@ -99,9 +99,7 @@ def _excursion_by_clock(values: FloatArray, season: int, horizon: int) -> Excurs
     whole = values[len(values) % season :].reshape(-1, season)
     if not (np.abs(whole) <= PLAUSIBLE_MAGNITUDE).all():
         return None
-    half = round(season * CLOCK_SHARE / 2)
-    around = np.pad(np.median(whole, axis=0), half, mode="wrap")
-    course = np.convolve(around, np.full(2 * half + 1, 1 / (2 * half + 1)), mode="valid")
+    course = smoothed_by_clock(np.median(whole, axis=0), round(season * CLOCK_SHARE / 2))
     return _excursion((whole - course).ravel(), season, np.resize(course, horizon))
 
 

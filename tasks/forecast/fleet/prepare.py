@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields, replace
 from typing import TypeVar
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from tasks.forecast.batch import Bools, Float32s, Floats, Ints
@@ -23,6 +24,11 @@ LEAST_TREND_CYCLES = 1.2
 PHASE_CYCLES = 7  # the newest ones; a network of many would be slow
 TREND_SHARE = 0.5  # of the change over a cycle that the trend must explain
 Real = TypeVar("Real", np.float32, np.float64)
+
+
+def smoothed_by_clock(course: Floats, around: int) -> Floats:
+    """A course of the day (season,) as means over so many steps on either side, midnight included."""
+    return np.asarray(sliding_window_view(np.pad(course, around, mode="wrap"), 2 * around + 1).mean(axis=1))
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
 from tasks.forecast.batch import Bools, Float32s, Floats
-from tasks.forecast.fleet.prepare import History, Scaled
+from tasks.forecast.fleet.prepare import History, Scaled, smoothed_by_clock
 
 LEAST_STILL = 0.2  # share of steps without a change; others cannot rest for as long as it takes
 LEAST_SHARE = 0.4  # of the time on one value; what is met more seldom is one of the values of a grid
@@ -68,8 +67,7 @@ def _away_by_the_clock(away: Bools, season: int, horizon: int) -> Bools:
     if count < LEAST_SEASONS:
         return np.zeros(horizon, dtype=bool)
     share = away[len(away) - count * season :].reshape(count, season).mean(axis=0)
-    around = season // HOURS // 2
-    smooth = sliding_window_view(np.pad(share, around, mode="wrap"), 2 * around + 1).mean(axis=1)
+    smooth = smoothed_by_clock(share, season // HOURS // 2)
     return np.asarray(smooth[np.arange(horizon) % season] > AWAY_SHARE)
 
 
