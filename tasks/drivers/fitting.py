@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -14,6 +14,7 @@ from storage.records import BoolArray, FloatArray, Frame, Objective, ResponseSpe
 from tasks.drivers.backlog import BacklogResponse, effective, error_of, fit_backlog, least_rate, run
 from tasks.drivers.responses import (
     CapacityResponse,
+    ProductResponse,
     RatioResponse,
     Response,
     ScaledResponse,
@@ -34,6 +35,7 @@ _MOST_LAG_S = 1_800.0
 _LATELY_S = 900.0
 _SILENT_STEPS, _SILENT_S = 5, 600.0
 _WARM = 1.02
+_OPPOSITE = "The recorded data do not show yet that more of it makes the metric worse, as its action declares."
 
 
 @dataclass(frozen=True)
@@ -68,13 +70,15 @@ def fit_driven(
     objectives: Iterable[Objective],
     frames: Iterable[Frame],
     declared: Mapping[str, Response] | None = None,
+    strained_by_more: Collection[str] = (),
 ) -> DrivenMetrics:
     """Return the responses of all objectives that name a driver, and the capacities now.
 
     Each is fitted on the longest frame that holds metric, driver and capacity; `declared` ones (by objective) and those
     that the objective states are taken as they are, and so is what follows by definition: driver per capacity, and the
     capacity itself. A backlog starts from what waits now. Where nothing can be fitted, or the driver has stopped, the
-    objective is among the `unfitted`, with the reason.
+    objective is among the `unfitted`, with the reason; and so is one of those named in `strained_by_more`, whose metric
+    grows with the capacity, where the fit says the opposite: a capacity that never varied is taken to share the load.
     """
     driven = [objective for objective in objectives if objective.driver is not None]
     longest_first = sorted(frames, key=lambda frame: -frame.values.shape[1]) if driven else []
@@ -89,10 +93,12 @@ def fit_driven(
         stopped = _stopped(objective, longest_first, is_capacity_known=now is not None)
         stated = (declared or {}).get(objective.name) or _known(objective, longest_first)
         fitted = FittedResponse(stated) if stated else None if stopped else _fitted(objective, longest_first)
+        is_checked = stated is None and objective.name in strained_by_more
+        is_opposite = is_checked and fitted is not None and not _grows(fitted.response)
         if stopped is not None:
             silent.add(objective.name)
-        if now is None or stopped is not None or fitted is None:
-            unfitted[objective.name] = stopped or _misfit(objective, longest_first)
+        if now is None or stopped is not None or fitted is None or is_opposite:
+            unfitted[objective.name] = stopped or (_OPPOSITE if is_opposite else _misfit(objective, longest_first))
             continue
         responses[objective.name] = _as_it_stands(fitted, objective, longest_first)
         capacities[capacity] = now
@@ -301,6 +307,12 @@ def _stopped(objective: Objective, frames: Sequence[Frame], *, is_capacity_known
             f"no {objective.capacity} is given up until it speaks again."
         )
     return None
+
+
+def _grows(response: Response) -> bool:
+    """Tell whether a metric grows with the capacity."""
+    inner = response.response if isinstance(response, ScaledResponse) else response
+    return isinstance(inner, ProductResponse | CapacityResponse)
 
 
 def _misfit(objective: Objective, frames: Sequence[Frame]) -> str:

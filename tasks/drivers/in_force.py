@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
 
 import numpy as np
 
+from handlers import ActionHandler
 from storage import Store
 from storage.facts import DRIVEN, DRIVER_SEARCH, DriverSearch
-from storage.records import Breach, FloatArray, Frame
+from storage.records import Breach, FloatArray, Frame, Objective
 from tasks.context import Context
 from tasks.drivers.fitting import driver_paths, fit_driven, with_own_amounts
 from tasks.drivers.found_drivers import said_of, search_drivers
-from tasks.drivers.settable_amounts import AmountsNow
+from tasks.drivers.settable_amounts import AmountsNow, declared_direction
 from tasks.objectives.in_force import objectives_in_force, objectives_with_origin
 
 _LATEST_WITHIN = timedelta(hours=1)
@@ -45,11 +46,22 @@ def amounts_now(
         objectives=objectives,
         frames=tuple(frames),
         actions=setting,
-        driven=fit_driven(objectives, frames),
+        driven=fit_driven(objectives, frames, strained_by_more=_strained_by_more(objectives, setting.values())),
         latest={series: value for series, (ts, value) in rows.items() if ts <= context.tick},
         turn_s=context.settings.analysis_interval_s,
         breaches=tuple(breaches),
         paths=driver_paths(paths, frames, objectives),
+    )
+
+
+def _strained_by_more(objectives: Iterable[Objective], setting: Collection[ActionHandler]) -> frozenset[str]:
+    """Return the objectives of whose capacity more is declared to make the metric worse."""
+
+    def setters(sets: str | None) -> Iterable[ActionHandler]:
+        return (each for each in setting if each.sets == sets)
+
+    return frozenset(
+        each.name for each in objectives if declared_direction(setters(each.capacity), each.measured, each) < 0
     )
 
 

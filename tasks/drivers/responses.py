@@ -179,7 +179,9 @@ def _line(across: FloatArray, up: FloatArray) -> tuple[float, float] | None:
     # Imported here: a second that only those should pay who have a response to fit.
     from scipy.stats import theilslopes
 
-    slope, level, *_ = theilslopes(up, across)
+    # It also gives an interval, which many equal values have not: that is not asked for.
+    with np.errstate(invalid="ignore"):
+        slope, level, *_ = theilslopes(up, across)
     return float(slope), float(level)
 
 

@@ -345,7 +345,7 @@ def _look(
     values = np.append(_carried(values), known.latest.get(metric, np.nan))
     values[-1] = values[-1] if np.isfinite(values[-1]) else values[-2]
     strain = np.nan_to_num(strain_of(values, objective.bound, objective.side), nan=0.0)
-    declared = _declared(setting, metric, objective)
+    declared = declared_direction(setting, metric, objective)
     shown = seen_direction(strain[:-1], there, latency)
     direction = declared or shown or (1 if objective.side == "below" else 0)
     if direction == 0 or (declared and shown == -direction):
@@ -387,7 +387,7 @@ def _unsure(objective: Objective, action: ActionHandler, declared: int) -> str:
     )
 
 
-def _declared(setting: Sequence[ActionHandler], metric: str, objective: Objective) -> int:
+def declared_direction(setting: Iterable[ActionHandler], metric: str, objective: Objective) -> int:
     """Return 1 where more is declared to relieve a metric, -1 where it is declared to strain it, 0 where nothing is."""
     for action in setting:
         for effects in (action.expected_change, action.expected_effect):

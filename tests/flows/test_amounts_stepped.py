@@ -164,3 +164,41 @@ def test_too_many_servers_of_a_driven_objective_come_in_though_nothing_breaks(
     else:
         assert world.servers == 13
         assert kinds == set()
+
+
+class Content:
+    """A site whose load grows with the content that it serves, which nobody changed before; `moves` are what is set."""
+
+    def __init__(self) -> None:
+        self.minute, self.content = 0, 0.8
+        self.moves: list[float] = []
+
+    def observe(self, tick: datetime) -> Iterator[Sample | Event]:
+        while START + (self.minute + 1) * MINUTE <= tick:
+            self.minute += 1
+            rate = (60.0 if self.minute < 70 else 130.0) + self.minute % 5
+            seen = {"rate": rate, "content": self.content, "load": 0.01 * rate * self.content}
+            for name, value in seen.items():
+                yield Sample(metric=name, value=value, ts=START + self.minute * MINUTE)
+
+    def act(self, action: Action, tick: datetime) -> Receipt:
+        self.content = float(action.params["amount"])
+        self.moves.append(self.content)
+        return Receipt(action_id=action.action_id, status=ReceiptStatus.SUCCEEDED, started_at=tick, finished_at=tick)
+
+
+def test_what_is_declared_to_strain_is_lowered_in_a_breach_though_it_never_varied_before(tmp_path: Path) -> None:
+    world = Content()
+    objective = {"name": "load", "metric": "load", "bound": 0.8, "severity": 0.8, "horizon_s": 1_800}
+    amounts = {"least": 0.1, "most": 1.0, "step": 0.1}
+    settings = load_settings(
+        tmp_path,
+        home=tmp_path,
+        use_default_objectives=False,
+        agent={"analysis_interval_minutes": 5},
+        objectives=[objective | {"driver": "rate", "capacity": "content"}],
+        actions={"set_content": {"sets": "content", "amounts": amounts, "expected_effect": {"load": 1.0}}},
+    )
+    simulate(world, settings, [START + (60 + 5 * n) * MINUTE for n in range(10)])
+    assert world.moves[0] == pytest.approx(0.7), "by one step, and not before the breach"
+    assert world.content * 1.35 <= 0.8

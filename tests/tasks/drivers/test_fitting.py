@@ -11,7 +11,7 @@ from handlers import ActionHandler
 from handlers.contract.action import elsewhere
 from storage.records import FloatArray, Frame, Objective
 from tasks.drivers.fitting import DrivenMetrics, driver_paths, fit_driven, fit_metric, with_own_amounts
-from tasks.drivers.responses import CapacityResponse, QueueResponse, RatioResponse
+from tasks.drivers.responses import CapacityResponse, ProductResponse, QueueResponse, RatioResponse
 from tasks.drivers.settable_amounts import AmountsNow, SpareAmount, amount_steps, spare_amounts
 
 END = datetime(2026, 3, 5, tzinfo=UTC)
@@ -33,6 +33,22 @@ def test_an_objective_that_cannot_be_fitted_is_told_with_the_reason() -> None:
     assert driven.responses == {}
     assert "No response of load" in driven.unfitted["load"]
     assert "change it once" in driven.unfitted["load"]
+
+
+def test_a_capacity_that_is_declared_to_strain_and_never_varied_is_not_taken_to_share_the_load() -> None:
+    rows = frame(load=0.008 * rates(), rate=rates(), servers=np.full(N, 0.9))
+    assert isinstance(fit_driven([LOAD], [rows]).responses["load"], RatioResponse)
+    driven = fit_driven([LOAD], [rows], strained_by_more=["load"])
+    assert driven.responses == {}
+    assert "makes the metric worse, as its action declares" in driven.unfitted["load"]
+
+
+def test_a_capacity_that_strains_as_declared_is_fitted_once_it_varied() -> None:
+    servers = np.where(np.arange(N) < 90, 0.9, 0.5)
+    driven = fit_driven(
+        [LOAD], [frame(load=0.01 * rates() * servers, rate=rates(), servers=servers)], strained_by_more=["load"]
+    )
+    assert isinstance(driven.responses["load"], ProductResponse)
 
 
 def test_a_capacity_that_is_not_recorded_is_named() -> None:
