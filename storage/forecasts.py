@@ -235,7 +235,7 @@ class ForecastTable:
                     USING (cycle_id, series)
                   WHERE e.issued_at IN (SELECT unnest($moments)) AND e.series IN (SELECT unnest($series))"""
         params = {"step_s": step_s, "horizon": horizon, "moments": list(moments), "series": list(series)}
-        rows = [_resolved_of_row(row) for row in self._engine.rows(sql, params)]
+        rows = [_resolved_of_row(row) for row in wide_rows(self._engine, sql, params)]
         columns = zip(*rows, strict=True) if rows else [[]] * len(Resolved.COLUMNS)
         return Resolved(dict(zip(Resolved.COLUMNS, map(list, columns), strict=True)))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -83,10 +84,11 @@ def _look(context: Context) -> _Look:
 def _search(
     context: Context, frames: Iterable[Frame], look: _Look, events: Sequence[Finding], residuals: Residuals
 ) -> Iterable[Finding]:
-    recurrent = {finding.subject for finding in events if finding.kind == "recurrence"}
+    recurrent = sorted({finding.subject for finding in events if finding.kind == "recurrence"})
     for frame in frames:
         window = replace(_window(frame, look), residuals=residuals(context, frame))
-        findings = find_series_patterns(window, look.settings, look.tick_s, context.cycle.seed, recurrent)
+        asked = window, look.settings, look.tick_s, context.cycle.seed, recurrent
+        findings = context.once(asked, partial(find_series_patterns, *asked))
         yield from with_causes(findings, window)
 
 
