@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar, cast
 
 from api.processes.layout import LEAN
 from flows.backtest import backtest
@@ -22,6 +22,7 @@ from settings import Settings
 from storage import ForeactError, Store, open_store
 from storage.samples import SampleColumns
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 SEARCH_EVERY_MINUTES = 180.0
@@ -42,16 +43,17 @@ class Replayed:
 
 @dataclass(frozen=True)
 class FoundOnce:
-    """Keeps what was found in a folder of processes that trust one another, by all that it follows from.
+    """Keeps what functions found in a folder of processes that trust one another, by function and arguments.
 
-    Who asks the same meanwhile waits for it. What is asked in different words, though it be the same, is found anew.
+    Who asks the same meanwhile waits for it. Arguments that are told apart, though they be the same, are asked anew.
     """
 
     folder: Path
 
-    def __call__(self, asked: object, find: Callable[[], T]) -> T:
-        """Return what `find` finds, or found here before; both `asked` and what is found can be pickled."""
-        place = self.folder / hashlib.blake2b(pickle.dumps(asked), digest_size=16).hexdigest()
+    def __call__(self, find: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Return what `find` finds, or found here before; arguments and what is found can be pickled."""
+        asked = pickle.dumps((find, args, sorted(kwargs.items())))
+        place = self.folder / hashlib.blake2b(asked, digest_size=16).hexdigest()
         with place.open("a+b") as kept:
             # The lock ends with the process that holds it, also where that is killed: then there is nothing to read.
             fcntl.flock(kept, fcntl.LOCK_EX)
@@ -59,7 +61,7 @@ class FoundOnce:
             if content := kept.read():
                 known: T = pickle.loads(content)
                 return known
-            found = find()
+            found = find(*args, **kwargs)
             kept.write(pickle.dumps(found))
         return found
 

@@ -352,8 +352,10 @@ def _stored(
     found, middle = from_bytes(band), _middle(levels)
     if middle is None or len(found) == len(point) * len(levels):
         return found
-    rows = found.reshape(len(point), len(levels) - 1)
-    return np.insert(rows, middle, np.asarray(point, dtype=np.float32), axis=1).ravel()
+    rows = np.empty((len(point), len(levels)), dtype=np.float32)
+    others = found.reshape(len(point), len(levels) - 1)
+    rows[:, :middle], rows[:, middle], rows[:, middle + 1 :] = others[:, :middle], point, others[:, middle:]
+    return rows.ravel()
 
 
 def _centre(forecast: Forecast, span: tuple[float, float]) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, tzinfo
-from typing import Any, Protocol, TypeVar
+from typing import Any, ParamSpec, Protocol, TypeVar
 from zoneinfo import ZoneInfo
 
 from handlers import ActionsByName
@@ -24,18 +24,19 @@ StageDone = tuple[str, datetime, float, Mapping[str, Any]]
 AskLedger = Callable[[str, Mapping[str, Any]], Mapping[str, Any]]
 """Asks who grants a shared budget: its name and what is offered, as JSON, to the lease."""
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
 class Once(Protocol):
-    """Gives what follows from what is asked alone: finds it, or takes it from who was asked the same."""
+    """Gives what a function finds, which follows from its arguments alone: by it, or from who was asked the same."""
 
-    def __call__(self, asked: object, find: Callable[[], T]) -> T: ...
+    def __call__(self, find: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T: ...
 
 
-def found_here(asked: object, find: Callable[[], T]) -> T:
-    """Find what is asked, whoever else may do so too."""
-    return find()
+def found_here(find: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Find it here, whoever else may do so too."""
+    return find(*args, **kwargs)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -87,8 +86,7 @@ def _search(
     recurrent = sorted({finding.subject for finding in events if finding.kind == "recurrence"})
     for frame in frames:
         window = replace(_window(frame, look), residuals=residuals(context, frame))
-        asked = window, look.settings, look.tick_s, context.cycle.seed, recurrent
-        findings = context.once(asked, partial(find_series_patterns, *asked))
+        findings = context.once(find_series_patterns, window, look.settings, look.tick_s, context.cycle.seed, recurrent)
         yield from with_causes(findings, window)
 
 
