@@ -32,6 +32,7 @@ from storage.records import NOTHING, ReceiptStatus
 from storage.sample_window import moment_at
 from storage.samples import SampleColumns
 from tasks.configured_actions import configured_actions, declared_actions
+from tasks.context import Once, found_here
 from tasks.monitor.windows import LONGEST_STEP_S, SPARSE_REACH_S, sparse
 from tasks.objectives.in_force import objectives_in_force
 
@@ -49,12 +50,14 @@ def backtest(
     every_s: float | None = None,
     configuration: str = "",
     progress: Callable[[int, int], None] | None = None,
+    once: Once = found_here,
 ) -> BacktestReport:
     """Replay (start, end] of a store's history through the loop with these settings; nothing is changed in it.
 
     A turn is taken every `every_s` seconds, by default the analysis interval, or less often where that would be more
-    than 2,000 turns. The loop knows what was recorded before `start`, as far back as it looks. Raises `history_empty`
-    where nothing was recorded in the span, or less than one turn's time.
+    than 2,000 turns. The loop knows what was recorded before `start`, as far back as it looks. `once` is how it comes
+    by what another replay may have found. Raises `history_empty` where nothing was recorded in the span, or less than
+    one turn's time.
     """
     settings = _with_objectives(settings, store)
     recording = _recording(store, start, end, _reach(settings))
@@ -62,7 +65,7 @@ def backtest(
     pace_s = _pace_s(asked_s, start, end)
     actions = usable_actions(settings)
     ticks = _ticks(recording, start, end, pace_s)
-    report = simulate(ReplayWorld(recording, actions), settings, ticks, actions=actions, progress=progress)
+    report = simulate(ReplayWorld(recording, actions), settings, ticks, actions=actions, progress=progress, once=once)
     episodes = find_episodes(report.store, report.objectives, report.goals, report.first_tick, end)
     alarms = false_alarms(report.goals, episodes, end, report.objectives)
     return BacktestReport(

@@ -1,14 +1,19 @@
-"""Several configurations over one history at once, each in a process of its own."""
+"""Several configurations over one history at once, each in a process of its own; what both search is found once."""
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import multiprocessing
 import os
+import pickle
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from multiprocessing.connection import Connection, wait
-from typing import Any, cast
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar, cast
 
 from api.processes.layout import LEAN
 from flows.backtest import backtest
@@ -16,6 +21,9 @@ from flows.reports.results import BacktestReport
 from settings import Settings
 from storage import ForeactError, Store, open_store
 from storage.samples import SampleColumns
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 SEARCH_EVERY_MINUTES = 180.0
 """Patterns of a month change little in three hours, and looking for them is half of a turn."""
@@ -33,6 +41,31 @@ class Replayed:
     every_s: float
 
 
+@dataclass(frozen=True)
+class FoundOnce:
+    """Keeps what functions found in a folder of processes that trust one another, by function and arguments.
+
+    Who asks the same meanwhile waits for it. Arguments that are told apart, though they be the same, are asked anew.
+    """
+
+    folder: Path
+
+    def __call__(self, find: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Return what `find` finds, or found here before; arguments and what is found can be pickled."""
+        asked = pickle.dumps((find, args, sorted(kwargs.items())))
+        place = self.folder / hashlib.blake2b(asked, digest_size=16).hexdigest()
+        with place.open("a+b") as kept:
+            # The lock ends with the process that holds it, also where that is killed: then there is nothing to read.
+            fcntl.flock(kept, fcntl.LOCK_EX)
+            kept.seek(0)
+            if content := kept.read():
+                known: T = pickle.loads(content)
+                return known
+            found = find(*args, **kwargs)
+            kept.write(pickle.dumps(found))
+        return found
+
+
 def side_by_side(
     replays: Sequence[Replayed], progress: Callable[[int, int], None] = lambda done, total: None
 ) -> list[BacktestReport]:
@@ -41,14 +74,15 @@ def side_by_side(
     `progress` is given the turns done and those there are, of all together. Raises what a backtest raises; a process
     that ends without a word is `replay_ended`.
     """
-    with _lean_children():
-        running = [_start(replay) for replay in replays]
-    try:
-        answers = _answers([receiver for _, receiver in running], progress)
-    finally:
-        for process, _ in running:
-            process.terminate()
-            process.join()
+    with tempfile.TemporaryDirectory(prefix="foreact-") as found:
+        with _lean_children():
+            running = [_start(replay, FoundOnce(Path(found))) for replay in replays]
+        try:
+            answers = _answers([receiver for _, receiver in running], progress)
+        finally:
+            for process, _ in running:
+                process.terminate()
+                process.join()
     return [_with_store(each) for each in answers]
 
 
@@ -64,10 +98,10 @@ class _lean_children:
             os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
 
 
-def _start(replay: Replayed) -> tuple[Any, Connection]:
+def _start(replay: Replayed, once: FoundOnce) -> tuple[Any, Connection]:
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_replay, args=(sender, replay), daemon=True)
+    process = context.Process(target=_replay, args=(sender, replay, once), daemon=True)
     process.start()
     sender.close()
     return process, receiver
@@ -126,7 +160,7 @@ def _with_store(answer: _Answer) -> BacktestReport:
     return replace(answer.report, simulation=replace(answer.report.simulation, store=store))
 
 
-def _replay(sender: Connection, replay: Replayed) -> None:
+def _replay(sender: Connection, replay: Replayed, once: FoundOnce) -> None:
     """Take the loop over the history, and send how far it is, then what came of it, or why nothing did."""
     try:
         with open_store() as store:
@@ -139,6 +173,7 @@ def _replay(sender: Connection, replay: Replayed) -> None:
                 every_s=replay.every_s,
                 configuration=replay.name,
                 progress=lambda done, total: sender.send((done, total)),
+                once=once,
             )
         sender.send(_packed(report))
     except ForeactError as refusal:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from handlers.worlds.declared import DeclaredWorld
 from settings import Settings
 from storage import Store, open_store
 from tasks.configured_actions import configured_actions, declared_actions
+from tasks.context import Once, found_here
 from tasks.objectives.in_force import objectives_in_force
 
 Progress = Callable[[int, int], None]
@@ -42,12 +43,14 @@ def simulate(
     actions: Mapping[str, ActionHandler] | None = None,
     progress: Progress | None = None,
     alerts: bool = False,
+    once: Once = found_here,
 ) -> SimulationReport:
     """Run the loop over `ticks` (ascending) against a world.
 
     `world` is any object with `observe` and `act`; what can be done in it is what it proposes itself, or else what the
     configuration declares. Nothing is read from the clock: rows count as recorded at their tick. With `alerts`, for a
-    world that is real, people are told what is grave as `[alerts]` of the configuration says.
+    world that is real, people are told what is grave as `[alerts]` of the configuration says. `once` is how a turn
+    comes by what others may have found.
     """
     moments = list(ticks)
     if not moments:
@@ -64,7 +67,7 @@ def simulate(
         clock.now = tick
         context = live_context(settings, kept, tick, "simulation", actions=handlers, world=proposing)
         kept.cycles.begin(context.cycle)
-        bare_turn(context)
+        bare_turn(replace(context, once=once))
         if telling is not None:
             telling.step()
         if progress is not None:

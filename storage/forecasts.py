@@ -235,7 +235,7 @@ class ForecastTable:
                     USING (cycle_id, series)
                   WHERE e.issued_at IN (SELECT unnest($moments)) AND e.series IN (SELECT unnest($series))"""
         params = {"step_s": step_s, "horizon": horizon, "moments": list(moments), "series": list(series)}
-        rows = [_resolved_of_row(row) for row in self._engine.rows(sql, params)]
+        rows = [_resolved_of_row(row) for row in wide_rows(self._engine, sql, params)]
         columns = zip(*rows, strict=True) if rows else [[]] * len(Resolved.COLUMNS)
         return Resolved(dict(zip(Resolved.COLUMNS, map(list, columns), strict=True)))
 
@@ -352,8 +352,10 @@ def _stored(
     found, middle = from_bytes(band), _middle(levels)
     if middle is None or len(found) == len(point) * len(levels):
         return found
-    rows = found.reshape(len(point), len(levels) - 1)
-    return np.insert(rows, middle, np.asarray(point, dtype=np.float32), axis=1).ravel()
+    rows = np.empty((len(point), len(levels)), dtype=np.float32)
+    others = found.reshape(len(point), len(levels) - 1)
+    rows[:, :middle], rows[:, middle], rows[:, middle + 1 :] = others[:, :middle], point, others[:, middle:]
+    return rows.ravel()
 
 
 def _centre(forecast: Forecast, span: tuple[float, float]) -> float:

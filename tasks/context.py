@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, tzinfo
-from typing import Any
+from typing import Any, ParamSpec, Protocol, TypeVar
 from zoneinfo import ZoneInfo
 
 from handlers import ActionsByName
@@ -24,12 +24,27 @@ StageDone = tuple[str, datetime, float, Mapping[str, Any]]
 AskLedger = Callable[[str, Mapping[str, Any]], Mapping[str, Any]]
 """Asks who grants a shared budget: its name and what is offered, as JSON, to the lease."""
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Once(Protocol):
+    """Gives what a function finds, which follows from its arguments alone: by it, or from who was asked the same."""
+
+    def __call__(self, find: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T: ...
+
+
+def found_here(find: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Find it here, whoever else may do so too."""
+    return find(*args, **kwargs)
+
 
 @dataclass(frozen=True)
 class Context:
     """The store, the world, the settings, the turn and the actions as configured; the same live and replayed.
 
-    `ledger` is asked for shares of what several agents share; None asks over the network, as configured.
+    `ledger` is asked for shares of what several agents share; None asks over the network, as configured. `once` spares
+    replays that stand side by side what another one has found.
     """
 
     store: Store
@@ -38,6 +53,7 @@ class Context:
     cycle: Cycle
     actions: ActionsByName = field(default_factory=ActionsByName)
     ledger: AskLedger | None = None
+    once: Once = found_here
     _held: list[StageDone] | None = None
 
     @property

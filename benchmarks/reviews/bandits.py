@@ -1,4 +1,4 @@
-"""Do intervals of off-policy estimates hold the truth? `python -m benchmarks.reviews.bandits [--sets 200] [--seed 0]`.
+"""Do intervals of off-policy estimates hold the truth? `python -m benchmarks.reviews.bandits [--sets 1200] [--seed 1]`.
 
 Synthetic bandit data as the package `obp` makes them (0.4.1, Open Bandit Pipeline, Saito et al., arXiv:2008.07146):
 contexts of five normal dimensions, ten actions, a logistic or linear reward function and a softmax behaviour policy,
@@ -6,7 +6,8 @@ the coefficients of all drawn anew for each set. The package itself needs a deep
 written here; the same seed gives the same numbers as its own. The new policies are softmax over the true rewards, over
 a wrong ranking, and the best action nine times in ten. Each estimator gives a 90 % interval of what the policy is worth
 over all contexts; the reward model is ridge regression, fitted without the fold that it judges. The bar is .87 for the
-self-normalised doubly robust estimate, in each row; it ends with 1 where that is missed.
+self-normalised doubly robust estimate, in each row; it ends with 1 where that is missed. With 1,200 sets a row is told
+to about .01: of 200, the lowest of twelve rows falls below the bar by chance.
 """
 
 from __future__ import annotations
@@ -141,8 +142,8 @@ def graded(sets: int, first_seed: int, size: int, is_binary: bool) -> dict[str, 
 def main() -> int:
     """Print the table; return 1 where the bar is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--sets", type=int, default=200)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--sets", type=int, default=1_200)
+    parser.add_argument("--seed", type=int, default=1)
     asked = parser.parse_args()
     print(
         f"{'rewards':>8} {'n':>5} {'policy':>8}  "

@@ -22,17 +22,18 @@ def shown(url: str) -> str:
     return f"{scheme}://{rest.partition('?')[0].partition('#')[0].rpartition('@')[2]}"
 
 
-def client_of(options: Mapping[str, Any], *, uds: str | None = None) -> httpx.Client:
+def client_of(options: Mapping[str, Any], *, uds: str | None = None, token_named: str = "token_file") -> httpx.Client:
     """Return a client with the headers, token, certificates and time limit of the options.
 
     Redirects are not followed: one could lead past what is configured. `token_file` is read at each call, since tokens
-    of a cluster are renewed in their file. Raises CallFailedError where a file cannot be read.
+    of a cluster are renewed in their file; who asks calls it `token_named`. Raises CallFailedError where a file cannot
+    be read.
     """
     import httpx
 
     headers = {str(name): str(value) for name, value in (options.get("headers") or {}).items()}
     if options.get("token_file"):
-        headers["Authorization"] = f"Bearer {_text_of(str(options['token_file']), 'token_file')}"
+        headers["Authorization"] = f"Bearer {_text_of(str(options['token_file']), token_named)}"
     timeout = httpx.Timeout(float(options.get("timeout_s", TIMEOUT_S)), connect=CONNECT_S)
     transport = httpx.HTTPTransport(uds=uds) if uds else httpx.HTTPTransport(verify=_verified_by(options))
     return httpx.Client(timeout=timeout, headers=headers, transport=transport, follow_redirects=False, trust_env=False)

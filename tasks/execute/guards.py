@@ -45,7 +45,7 @@ class Circumstances:
     once and are not any more, `silent_metrics` the metrics of which no series is heard. `configured_limits` names those
     of `rate_limits` and `blast_radius` that a person set: only these hold for amounts as well. `facts_held` are the
     facts that hold now; None where nobody needs to look. `doubted_until` says by `GOAL_TYPE:action` until when at most
-    a pair that seems to harm awaits the measurement of its last acts.
+    a pair that seems to harm awaits that its last acts can be judged.
     """
 
     tick: datetime
@@ -164,14 +164,14 @@ def _undone_well(view: ActionView, now: Circumstances) -> Ruling | None:
 
 
 def _doubt(view: ActionView, now: Circumstances) -> Ruling | None:
-    """Hold an action whose last acts seem to harm until these are measured; a sequence that began goes on."""
+    """Hold an action whose last acts seem to harm until these can be judged; a sequence that began goes on."""
     action = view.action
     until = now.doubted_until.get(action.pair)
     if until is None or view.approval is not None or action.position:
         return None
     return _waits(
         WaitCode.DOUBT,
-        f"Its last acts seem to harm: they are measured first, by {until:%Y-%m-%d %H:%M} UTC at the latest.",
+        f"Its last acts seem to harm: they are measured and over first, by {until:%Y-%m-%d %H:%M} UTC at the latest.",
     )
 
 

@@ -10,6 +10,7 @@ from tasks.authority import is_autonomous
 from tasks.context import Context
 from tasks.execute.guards import Circumstances
 from tasks.interventions.matured import doubted_until
+from tasks.interventions.recent import passes_after_s
 from tasks.maintenance import open_until
 
 HISTORY_DAYS = 8
@@ -58,5 +59,5 @@ def circumstances(context: Context, silence: Silence) -> Circumstances:
         slot_s=options.execution_interval_seconds,
         breaker_failures=options.breaker_failures,
         breaker_s=options.breaker_seconds,
-        doubted_until=doubted_until(store, context.tick),
+        doubted_until=doubted_until(store, context.tick, passes_after_s(context.actions)),
     )

@@ -153,7 +153,7 @@ def _say_corrupt(context: Context, fitted: Fitted, trouble: Exception, notes: li
 def _fit(context: Context, name: str, frame: Frame, objectives: Sequence[Objective]) -> FleetSnapshot:
     """Fit a fleet, with what its resolved forecasts teach, and keep it."""
     horizon, seed = context.settings.forecasting.forecaster.horizon_steps, context.cycle.seed
-    fresh = fit_snapshot(frame.values, season_lengths=frame.season_lengths, horizon=horizon, seed=seed)
+    fresh = context.once(fit_snapshot, frame.values, season_lengths=frame.season_lengths, horizon=horizon, seed=seed)
     kept = _with_past(context, fresh, frame, horizon, objectives)
     context.store.forecasts.fitted.keep(Fitted(name, context.tick, kept.to_text()))
     return kept

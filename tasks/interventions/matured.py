@@ -52,11 +52,23 @@ def under_way(store: Store, tick: datetime) -> Iterator[MaturedAct]:
             yield MaturedAct(action, receipt, estimand, True, window)
 
 
-def doubted_until(store: Store, tick: datetime) -> Mapping[str, datetime]:
-    """Return by `GOAL_TYPE:action` until when at most a pair that seems to harm awaits the measurement of its acts."""
+def doubted_until(store: Store, tick: datetime, passes_after_s: Mapping[str, float]) -> Mapping[str, datetime]:
+    """Return by `GOAL_TYPE:action` until when at most a pair that seems to harm awaits that its acts can be judged.
+
+    They are measured first, and those whose effect passes, after so many seconds by action, have to be over for as
+    long as they worked: what is taken out of the history for them is what was believed, which is in doubt, and an act
+    on top of that would be judged by a past that never was.
+    """
     doubted, until = store.facts.get(DOUBTS) or [], dict[str, datetime]()
-    for view in store.actions.unmeasured() if doubted else ():
-        pair, ends_at = view.action.pair, waited_for_until(view)
+    if not doubted:
+        return until
+    awaited = [(view.action.pair, waited_for_until(view)) for view in store.actions.unmeasured()]
+    longest = timedelta(seconds=2 * max(passes_after_s.values(), default=0.0))
+    for view in store.actions.finished(tick - longest):
+        if view.touched and view.action.undo_of is None and view.action.name in passes_after_s:
+            works = timedelta(seconds=passes_after_s[view.action.name])
+            awaited.append((view.action.pair, view.touched.finished_at + 2 * works))
+    for pair, ends_at in awaited:
         if pair in doubted and ends_at and tick < ends_at:
             until[pair] = max(ends_at, until.get(pair, ends_at))
     return until

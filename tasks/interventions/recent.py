@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, tzinfo
 
+from handlers import ActionsByName
 from storage.actions import ActionView
 from storage.records import Frame
 from tasks.context import Context
@@ -19,7 +20,7 @@ def passing_acts(context: Context) -> tuple[PassingAct, ...]:
 
     Of acts whose effect is declared to stay for good there is none: the level they left behind is the level.
     """
-    durations_s = {name: handler.duration_s for name, handler in context.actions.items() if handler.duration_s}
+    durations_s = passes_after_s(context.actions)
     if not durations_s:
         return ()
     views = context.store.actions.finished(context.tick - timedelta(days=HISTORY_DAYS))
@@ -29,6 +30,11 @@ def passing_acts(context: Context) -> tuple[PassingAct, ...]:
     latencies_s = {name: context.actions[name].latency_s for name in durations_s}
     undone_at, moved = context.store.actions.undone_at(), context.store.outcomes.moved_beside()
     return tuple(_each(views, durations_s, latencies_s, undone_at, moved, context.zone))
+
+
+def passes_after_s(actions: ActionsByName) -> dict[str, float]:
+    """Return how many seconds the effect of each action lasts that passes."""
+    return {name: handler.duration_s for name, handler in actions.items() if handler.duration_s}
 
 
 def lasting_acts(context: Context) -> tuple[Act, ...]:

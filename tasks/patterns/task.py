@@ -83,10 +83,10 @@ def _look(context: Context) -> _Look:
 def _search(
     context: Context, frames: Iterable[Frame], look: _Look, events: Sequence[Finding], residuals: Residuals
 ) -> Iterable[Finding]:
-    recurrent = {finding.subject for finding in events if finding.kind == "recurrence"}
+    recurrent = sorted({finding.subject for finding in events if finding.kind == "recurrence"})
     for frame in frames:
         window = replace(_window(frame, look), residuals=residuals(context, frame))
-        findings = find_series_patterns(window, look.settings, look.tick_s, context.cycle.seed, recurrent)
+        findings = context.once(find_series_patterns, window, look.settings, look.tick_s, context.cycle.seed, recurrent)
         yield from with_causes(findings, window)
 
 

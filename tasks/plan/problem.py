@@ -140,7 +140,7 @@ class PlanProblem:
     actions set.
     `usual_duration_s` is what actions are taken to work of which it is neither said nor known, by name.
     `in_force_until` says by (action, series) until when an act works that the paths cannot show, `doubted_until`
-    by `GOAL_TYPE:action` until when at most the last acts of a pair that seems to harm are to be measured first.
+    by `GOAL_TYPE:action` until when at most a pair that seems to harm awaits that its last acts can be judged.
     `maintenance` holds spans (start, end) in which nothing is done, `informed` the goals that had their information
     action. `changes` are the measured changes of series by actions, (action, series) to mean and standard error in the
     metric's unit, `unmeasured` the actions and the series of acts that await their measurement. `facts_held` are the

@@ -41,6 +41,7 @@ from tasks.interventions.effect_over_time import is_clock
 from tasks.interventions.in_force import facts_in_force
 from tasks.interventions.jumps import OffUsual, off_usual
 from tasks.interventions.matured import doubted_until
+from tasks.interventions.recent import passes_after_s
 from tasks.learn import (
     LearnedBeliefs,
     PairBeliefs,
@@ -163,7 +164,7 @@ def problem(context: Context, goals: tuple[GoalView, ...], outlook: Outlook) -> 
         commitments=commitments(context, [*pending, *_settling(context, recent)], outlook.frames, driven.latency_s),
         in_force_until=_in_force(context, recent, outlook.frames),
         cooldown_until=_cooldowns(context, recent),
-        doubted_until=doubted_until(context.store, context.tick),
+        doubted_until=doubted_until(context.store, context.tick, passes_after_s(context.actions)),
         maintenance=_maintenance(context),
         informed=_informed(context, goals),
         max_concurrent_goals=options.max_concurrent_goals,

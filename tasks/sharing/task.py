@@ -150,7 +150,7 @@ def over_http(settings: Settings, terms: SharedSettings) -> AskLedger:
     def ask_for(name: str, offer: Mapping[str, Any]) -> Mapping[str, Any]:
         options = {"timeout_s": PATIENCE_S} | ({"token_file": terms.key_file} if terms.key_file else {})
         url = f"{_address(settings, terms)}/api/autonomous/shared/{name}/offer"
-        with client_of(options) as client:
+        with client_of(options, token_named=f"shared.{name}.key_file") as client:
             response = ask(client, "POST", url, json=dict(offer))
         if response.status_code != httpx.codes.OK:
             raise refused(response, _remedy(response.status_code, name, terms))

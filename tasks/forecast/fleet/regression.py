@@ -17,14 +17,15 @@ FIXED_POINT = 2.0**20  # pooled sums are integers: the order of series cannot ch
 FIXED_POINT_LIMIT = 2.0**32  # nor can one series outweigh four thousand others
 
 
-def buckets(horizon: int) -> list[tuple[int, int]]:
+@lru_cache(maxsize=64)
+def buckets(horizon: int) -> tuple[tuple[int, int], ...]:
     """Log-spaced ranges [first, end) of horizon steps, counted from 1; 12 for 288 steps."""
     edges = [1]
     while edges[-1] < horizon + 1:
         edges.append(min(horizon + 1, edges[-1] + max(1, round(edges[-1] * 0.6))))
     if len(edges) > 2 and edges[-1] - edges[-2] < 0.5 * (edges[-2] - edges[-3]):
         edges.pop(-2)
-    return list(pairwise(edges))
+    return tuple(pairwise(edges))
 
 
 def pooled_coefficients(arrays: Seasonal, origins: Ints, horizon: int, prior: Floats | None = None) -> Floats:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,17 +14,27 @@ from tasks.forecast.fleet.regression import by_step
 from tasks.forecast.fleet.seasonal import first_origin, predict, seasonal_arrays
 
 
-def one_step_residuals(values: Floats, state: FleetState) -> Callable[[Ints], Floats] | None:
-    """Return what gives observed minus foretold (rows, t) of some rows of `values` (n, t), in the units of the series.
+@dataclass(frozen=True)
+class OneStepResiduals:
+    """Gives observed minus foretold (rows, t) of some rows of `values` (n, t), in the units of the series.
 
-    NaN where missing, and for a series' first two seasons, which no forecast had behind it. None where no step has a
-    forecast: there is no season, or too little history. Of a large fleet all at once would take several times as much
-    memory as its history.
+    NaN where missing, and for a series' first two seasons, which no forecast had behind it. Of a large fleet all at
+    once would take several times as much memory as its history.
     """
+
+    values: Floats
+    state: FleetState
+
+    def __call__(self, rows: Ints) -> Floats:
+        return _missed(self.values[rows], self.state)
+
+
+def one_step_residuals(values: Floats, state: FleetState) -> OneStepResiduals | None:
+    """Return what gives them; None where no step has a forecast: there is no season, or too little history."""
     n, t = values.shape
     if state.season == 1 or t <= first_origin(state.season) + 1 or not n:
         return None
-    return lambda rows: _missed(values[rows], state)
+    return OneStepResiduals(values, state)
 
 
 def _missed(values: Floats, state: FleetState) -> Floats:

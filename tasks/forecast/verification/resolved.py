@@ -66,6 +66,7 @@ def past_of(resolved: Resolved, horizon: int) -> ResolvedForecasts:
     scale, overlapped, calibrated = np.ones(shape), np.ones(shape, dtype=bool), np.zeros(shape, dtype=bool)
     rows = {moment: place for place, moment in enumerate(moments)}
     places = {name: place for place, name in enumerate(series)}
+    added = _added_by_each(columns["offsets"], horizon)
     for i in range(len(resolved)):
         at = rows[columns["issued_at"][i]], places[columns["series"][i]]
         quantiles = np.asarray(columns["quantiles"][i], dtype=float).reshape(horizon, -1)
@@ -73,16 +74,29 @@ def past_of(resolved: Resolved, horizon: int) -> ResolvedForecasts:
             continue
         errors[at] = columns["errors"][i]
         spreads[at] = quantiles - np.asarray(columns["point"][i], dtype=float)[:, None]
-        spreads[at] -= _added(columns["offsets"][i], horizon) * columns["scale"][i]
+        spreads[at] -= added[i] * columns["scale"][i]
         scale[at], overlapped[at] = columns["scale"][i], columns["overlapped"][i]
         calibrated[at] = str(columns["method"][i]).startswith(CALIBRATED_METHOD)
     issued_at_s = np.array([moment.timestamp() for moment in moments])
     return ResolvedForecasts(series, Ledger(errors, spreads, scale, overlapped, issued_at_s, STORED_LEVELS), calibrated)
 
 
-def _added(offsets: Sequence[float] | None, horizon: int) -> Floats:
+def _added_by_each(offsets: Sequence[Sequence[float] | None], horizon: int) -> list[Floats]:
+    """Return for each forecast what offsets added to its steps (h, levels); those of one cycle are the same."""
+    known: dict[bytes, Floats] = {}
+    added = []
+    for each in offsets:
+        told = np.asarray(() if each is None else each, dtype=float)
+        key = told.tobytes()
+        if key not in known:
+            known[key] = _added(told, horizon)
+        added.append(known[key])
+    return added
+
+
+def _added(offsets: Floats, horizon: int) -> Floats:
     """Return what offsets added to each step (h, levels), in units of the scale; 0 where there were none."""
     shape = no_offsets(horizon, STORED_LEVELS).shape
-    if offsets is None or len(offsets) != shape[0] * shape[1]:
+    if len(offsets) != shape[0] * shape[1]:
         return np.zeros((horizon, len(STORED_LEVELS)))
-    return np.asarray(by_step(np.asarray(offsets, dtype=float).reshape(1, *shape), horizon)[0], dtype=float)
+    return np.asarray(by_step(offsets.reshape(1, *shape), horizon)[0], dtype=float)

@@ -294,7 +294,7 @@ def _closures(problem: PlanProblem, view: GoalView, candidate: Candidate) -> lis
             closed.append((problem.tick, ends, f"the last {part.action} works until {moment(ends)}"))
     doubted = problem.doubted_until.get(f"{view.goal.goal_type}:{candidate.action}")
     if doubted is not None and problem.level(view.goal.goal_type, candidate.action) is Autonomy.AUTO:
-        reason = f"its last acts seem to harm: they are measured first, by {moment(doubted)} at the latest"
+        reason = f"its last acts seem to harm: they are measured and over first, by {moment(doubted)} at the latest"
         closed.append((problem.tick, doubted, reason))
     targets = {part.target or part.action for part in parts}
     sets = problem.traits_of(candidate.action).sets

@@ -182,6 +182,18 @@ def test_one_act_at_a_time_is_measured_while_an_action_seems_to_harm(desk: Desk)
         assert (list(desk.execute()) == [name]) == is_done
 
 
+def test_an_action_that_seems_to_harm_waits_until_what_it_did_is_over(desk: Desk) -> None:
+    acts(desk, [1.2, 1.1, 1.3, 1.2, -0.9])
+    watch_depth(desk.context(), is_news=True)
+    begun_at = desk.clock.now
+    desk.register(desk.marking(), runs_in_process=True, duration_s=HOUR.total_seconds())
+    for passed, is_done in ((HOUR, False), (2 * HOUR, True)):
+        desk.clock.now = begun_at + passed
+        desk.hear(desk.clock.now)
+        desk.plan(action_of("act-5", desk.clock.now))
+        assert (list(desk.execute()) == ["act-5"]) == is_done
+
+
 def test_a_persons_yes_outranks_a_doubt(desk: Desk) -> None:
     doubted(desk)
     desk.store.actions.approve(answer_of("act-6", at=desk.clock.now))
@@ -190,9 +202,9 @@ def test_a_persons_yes_outranks_a_doubt(desk: Desk) -> None:
 
 def test_a_doubt_ends_by_itself_where_the_measurement_never_comes(desk: Desk) -> None:
     doubted(desk)
-    (until,) = doubted_until(desk.store, desk.clock.now).values()
+    (until,) = doubted_until(desk.store, desk.clock.now, {}).values()
     desk.clock.now = until
-    assert doubted_until(desk.store, desk.clock.now) == {}
+    assert doubted_until(desk.store, desk.clock.now, {}) == {}
 
 
 def test_acts_for_the_worse_add_up_though_the_last_one_alone_proves_nothing(desk: Desk) -> None:
@@ -224,7 +236,7 @@ def test_what_is_clear_before_a_window_is_over_counts_at_once(desk: Desk) -> Non
     desk.execute()
     desk.store.facts.set(EARLY_VERDICTS, {"act-4": ToldEarly(Verdict.WORSE, desk.clock.now, 5, "Clear: worse.")})
     watch_depth(desk.context(), is_news=True)
-    assert list(doubted_until(desk.store, desk.clock.now)) == [f"{TYPE}:restart"]
+    assert list(doubted_until(desk.store, desk.clock.now, {})) == [f"{TYPE}:restart"]
 
 
 def hours(
