@@ -44,7 +44,10 @@ class FleetQuestion:
 
     def take(self, places: Ints) -> FleetQuestion:
         """Return the question for some of the series."""
-        series, values = tuple(self.frame.series[place] for place in places.tolist()), _rows_of(self.frame.values, places)
+        series, values = (
+            tuple(self.frame.series[place] for place in places.tolist()),
+            _rows_of(self.frame.values, places),
+        )
         return replace(
             self,
             frame=self.frame.model_copy(update={"series": series, "values": values}),
