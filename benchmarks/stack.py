@@ -132,11 +132,15 @@ def usages(root: psutil.Process) -> dict[int, StackUsage]:
     for process in [root, *root.children(recursive=True)]:
         with contextlib.suppress(psutil.Error), process.oneshot():
             spent = process.cpu_times()
-            words = [word for word in process.cmdline()[1:] if not word.startswith("-")]
             usage_by_name[process.pid] = StackUsage(
-                spent.user + spent.system, process.memory_info().rss, " ".join(words)[:40]
+                spent.user + spent.system, process.memory_info().rss, name_of(process)
             )
     return usage_by_name
+
+
+def name_of(process: psutil.Process) -> str:
+    """Return what a process runs, without its interpreter and options."""
+    return " ".join(word for word in process.cmdline()[1:] if not word.startswith("-"))[:40]
 
 
 def watch(
@@ -205,7 +209,7 @@ def report_fleet(process: psutil.Process, port: int, prefect: int, series: int, 
         "orchestration_s": ("a cycle of the empty stack: orchestration", empty.cpu_s, "s"),
         "first_s": (f"first cycle over {series:,} series", first.cpu_s, "s"),
         "total_s": (f"a later cycle over {series:,} series", later.cpu_s, "s"),
-        "memory_mb": ("processes together, most memory (PSS)", peak[1], "MB"),
+        "memory_mb": ("processes together, most memory (PSS)", peak.pss_mb, "MB"),
     }
     bars = FLEET_BARS.get(series, {})
     for name, (what, value, unit) in figures.items():
@@ -213,7 +217,8 @@ def report_fleet(process: psutil.Process, port: int, prefect: int, series: int, 
             met.append(is_met(what, value, bars[name], unit))
         else:
             print(f"{what:<42}{value:>10,.2f} {unit}")
-    print(f"processes together, most resident, what is shared counted in each: {peak[0]:,.0f} MB")
+    print(f"processes together, most resident, what is shared counted in each: {peak.rss_mb:,.0f} MB")
+    print("MB (PSS) at that moment: " + ", ".join(f"{name} {mb:,.0f}" for name, mb in peak.largest()))
     print(f"by the clock: empty {empty.wall_s:.1f} s, first {first.wall_s:.1f} s, later {later.wall_s:.1f} s")
     return empty.cpu_s, later.cpu_s
 
@@ -227,13 +232,13 @@ def exponent(counts: list[int], spent_s: list[float]) -> float:
 
 
 @contextlib.contextmanager
-def most_memory(process: psutil.Process) -> Iterator[list[float]]:
-    """Watch the memory of all processes of a stack meanwhile; the list holds the most of it in MB, RSS and PSS."""
-    peak, is_over = [0.0, 0.0], threading.Event()
+def most_memory(process: psutil.Process) -> Iterator[MemoryPeak]:
+    """Watch the memory of all processes of a stack meanwhile."""
+    peak, is_over = MemoryPeak(), threading.Event()
 
     def look() -> None:
         while not is_over.wait(0.5):
-            peak[:] = map(max, peak, memory_mb(process))
+            peak.take_in(process)
 
     watching = threading.Thread(target=look)
     watching.start()
@@ -244,14 +249,28 @@ def most_memory(process: psutil.Process) -> Iterator[list[float]]:
         watching.join()
 
 
-def memory_mb(root: psutil.Process) -> tuple[float, float]:
-    """Return the memory of a process and those it started in MB, as RSS and, where the system tells it, as PSS."""
-    rss_bytes = pss_bytes = 0
-    for process in [root, *root.children(recursive=True)]:
-        with contextlib.suppress(psutil.Error):
-            told = process.memory_full_info()
-            rss_bytes, pss_bytes = rss_bytes + told.rss, pss_bytes + getattr(told, "pss", told.rss)
-    return rss_bytes / 1e6, pss_bytes / 1e6
+class MemoryPeak:
+    """The most memory that the processes of a stack had at once in MB, as RSS and as PSS, and which had how much."""
+
+    def __init__(self) -> None:
+        self.rss_mb, self.pss_mb = 0.0, 0.0
+        self._mb_by_process: dict[str, float] = {}
+
+    def take_in(self, root: psutil.Process) -> None:
+        """Look once; where the system does not tell PSS, RSS stands for it."""
+        rss_mb, found = 0.0, {}
+        for process in [root, *root.children(recursive=True)]:
+            with contextlib.suppress(psutil.Error):
+                told = process.memory_full_info()
+                rss_mb += told.rss / 1e6
+                found[f"{name_of(process)} ({process.pid})"] = getattr(told, "pss", told.rss) / 1e6
+        self.rss_mb = max(self.rss_mb, rss_mb)
+        if sum(found.values()) > self.pss_mb:
+            self.pss_mb, self._mb_by_process = sum(found.values()), found
+
+    def largest(self, most: int = 6) -> list[tuple[str, float]]:
+        """Return which processes had how much PSS in MB when they had the most together, the largest first."""
+        return sorted(self._mb_by_process.items(), key=lambda item: -item[1])[:most]
 
 
 def fill(port: int, series: int) -> None:

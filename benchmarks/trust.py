@@ -1,9 +1,9 @@
 """One report of the evidence that this can be trusted: `make trust`, or `python -m benchmarks.trust --rounds 10`.
 
-It runs what can be run here: faults on purpose, the tests of who may do what, requests of all kinds, the audit trail of
-the folder's own database, the size of the file; with `--load` also what takes hours. What was skipped or not tried
-stands in the report with the reason; nothing is taken from an earlier run. Exit code 1 where anything that was tried
-does not hold.
+It runs what can be run here: faults on purpose, the tests of who may do what, of any input and of backups, requests of
+all kinds, the audit trail of the folder's own database, the size of the file; with `--load` also what takes hours. What
+was skipped or not tried stands in the report with the reason; nothing is taken from an earlier run. Exit code 1 where
+anything that was tried does not hold.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -30,10 +30,27 @@ SECURITY_FILES = (
     "tests/e2e/test_foreign_page.py",
     "tests/api/dashboard/test_pages.py",
     "tests/cli/test_whose_stack.py",
-    "tests/test_any_input.py",
 )
 """Tests that look from outside, and so import nothing of what they are about."""
 REQUESTS_FILE = "tests/api/test_any_request.py"
+SHARDS_FILE = "tests/tasks/forecast/test_shards.py"
+TESTED = {
+    "any input: lists of samples, push formats, CSV, imported files, foreact.toml": (
+        "tests/api/commands/test_ingest.py",
+        "tests/api/commands/test_metric_columns.py",
+        "tests/api/push",
+        "tests/cli/test_history_file.py",
+        "tests/handlers/sources/test_csv_file.py",
+        "tests/test_any_input.py",
+    ),
+    "backup, restore, retention, memory of who owns the file": (
+        "tests/storage/test_backup.py",
+        "tests/storage/test_retention.py",
+        "tests/storage/engine/test_memory.py",
+    ),
+    "equal results in threads and processes": (SHARDS_FILE, "-k", "not dask"),
+}
+"""Parts that tests show, each with what pytest is told to run."""
 LOAD = {
     "lists and singles beside a bare echo, 20 readers during a cycle": ("api",),
     "a whole cycle on a running stack at 100, 1,000 and 10,000 series": ("stack", "--series", "100,1000,10000"),
@@ -45,7 +62,6 @@ ELSEWHERE = {
     "the loop under real load of this machine": "it must be idle otherwise: make proof",
 }
 """What no part of this report tries, each with the reason and the command that does."""
-SHARDS_FILE = "tests/tasks/forecast/test_shards.py"
 SLOWEST_S = 3 * 3_600
 AUDIT_S, MOST_UNREAD = 600, 3
 SKIPPED_TESTS = re.compile(r"^SKIPPED \[(\d+)\] (\S+?)(?::\d+)?: (.+)$", re.MULTILINE)
@@ -70,7 +86,7 @@ class TrustPart:
 def main() -> None:
     """Run every part and print the report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=100, help="of kills")
+    parser.add_argument("--rounds", type=int, default=100, help="of kills; with 0 no fault is tried")
     parser.add_argument("--requests", type=int, default=10_000, help="of all kinds, to the REST interface")
     parser.add_argument("--days", type=int, default=30, help="of virtual time for the size of the file")
     parser.add_argument("--folder", type=Path, default=Path.cwd(), help="whose audit trail is verified")
@@ -84,6 +100,7 @@ def main() -> None:
     parts = [
         lambda: faults(options.rounds),
         lambda: who_may_do_what(),
+        *(lambda what=what: tested(what, TESTED[what]) for what in TESTED),
         lambda: any_request(options.requests),
         lambda: [audit_trail(options.folder)],
         lambda: [ran("size of the file", benchmark("size", "--days", str(options.days))).last(3)],
@@ -148,6 +165,8 @@ def load(what: str, is_wanted: bool) -> TrustPart:
 
 def faults(rounds: int) -> list[TrustPart]:
     """Break things on purpose; what this machine had to skip stands apart."""
+    if not rounds:
+        return [TrustPart("faults", "not tried", ("no rounds were asked for: make chaos",))]
     part = ran("faults", benchmark("chaos", "--rounds", str(rounds)))
     return with_skipped(part, part.last(25))
 
@@ -164,9 +183,14 @@ def with_skipped(part: TrustPart, told: TrustPart) -> list[TrustPart]:
 def who_may_do_what() -> list[TrustPart]:
     """Run the tests of access, secrets and the audit trail."""
     files = security_tests()
-    part = ran("who may do what", python("-m", "pytest", "-v", "-n0", "-rfEs", *files))
-    lines = (f"{len(files)} files: {', '.join(files)}", *part.last(8).lines)
-    return with_skipped(part, replace(part, lines=lines))
+    part, *skipped = tested("who may do what", files)
+    return [replace(part, lines=(f"{len(files)} files: {', '.join(files)}", *part.lines)), *skipped]
+
+
+def tested(what: str, arguments: Sequence[str]) -> list[TrustPart]:
+    """Run tests; what they skipped stands apart."""
+    part = ran(what, python("-m", "pytest", "-v", "-n0", "-rfEs", *arguments))
+    return with_skipped(part, part.last(8))
 
 
 def any_request(wanted: int) -> list[TrustPart]:

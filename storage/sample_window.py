@@ -25,7 +25,7 @@ MOST_SAMPLES_A_STEP = 3
 """With more samples to a step than these, their means travel from the owner and not the samples."""
 ROWS_AT_ONCE = 1_000_000
 """So many samples travel at once: 32 MB, and twice that for laying them out."""
-MOMENTS_AT_ONCE = 4_000_000
+MOMENTS_AT_ONCE = 1_000_000
 """So many moments are told apart at once."""
 
 
@@ -149,15 +149,29 @@ class SampleWindow:
         }
 
     def _spans_there(self) -> Spans:
-        # To tell moments apart the owner holds them all in memory, so many are counted a part of the series at a time.
-        parts = 1 + self._count() // MOMENTS_AT_ONCE
-        rows = [row for part in range(parts) for row in self.engine.rows(self._spans_sql(part, parts), self._params())]
-        return {number: (first, last, count) for number, first, last, count in rows}
+        """Count a stretch of time after the other, as the rows lie: the owner holds the moments of one in memory."""
+        parts = [self.engine.columns(self._spans_sql(), {**self._params(), **part}) for part in self._stretches()]
+        joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        numbers, places = np.unique(joined["series_id"], return_inverse=True)
+        order = np.argsort(places, kind="stable")
+        starts = np.searchsorted(places[order], np.arange(len(numbers)))
+        firsts_us = np.minimum.reduceat(joined["first"][order], starts) if len(order) else order
+        lasts_us = np.maximum.reduceat(joined["last"][order], starts) if len(order) else order
+        counts = np.bincount(places, weights=joined["count"]).astype(int)
+        told = zip(numbers.tolist(), firsts_us.tolist(), lasts_us.tolist(), counts.tolist(), strict=True)
+        return {number: (moment_at(first), moment_at(last), count) for number, first, last, count in told}
 
-    def _spans_sql(self, part: int, parts: int) -> str:
-        meant = f"AND series_id % {parts} = {part}" if parts > 1 else ""
-        return f"""SELECT series_id, min(ts), max(ts), count(DISTINCT ts) FROM samples
-                   WHERE {self._where()} {meant} GROUP BY series_id"""
+    def _stretches(self) -> list[dict[str, datetime]]:
+        """Return stretches of the window with so many samples each as are looked at at once, were they even in time."""
+        sql = f"SELECT count(*), min(ts), max(ts) FROM samples WHERE {self._where()}"
+        count, first, last = self.engine.rows(sql, self._params())[0]
+        parts = 1 + count // MOMENTS_AT_ONCE
+        inner = [first + part * (last - first) / parts for part in range(1, parts)]
+        return [{"since": since, "until": until} for since, until in pairwise([self.since, *inner, self.until])]
+
+    def _spans_sql(self) -> str:
+        return f"""SELECT series_id, epoch_us(min(ts)) AS first, epoch_us(max(ts)) AS last, count(DISTINCT ts) AS count
+                   FROM samples WHERE {self._where()} GROUP BY series_id"""
 
     def _count(self, series: Sequence[str] | None = None, **others: Any) -> int:
         sql = f"SELECT count(*) FROM samples WHERE {self._where(series)}"

@@ -65,7 +65,9 @@ class Notifier:
         try:
             told = [each.as_prefect_event(agent) for each in news]
             token = CsrfToken(authorization(self._facade.settings))
-            answer = httpx.post(url, json=told, timeout=TIMEOUT_S, trust_env=False, auth=token)
+            # Reading all certificates takes 20 ms each time: only https needs them.
+            is_https = url.startswith("https:")
+            answer = httpx.post(url, json=told, timeout=TIMEOUT_S, trust_env=False, auth=token, verify=is_https)
             answer.raise_for_status()
         except httpx.HTTPError as trouble:
             raise TransientError(f"{url} does not take events: {type(trouble).__name__}") from trouble

@@ -38,9 +38,9 @@ from storage.errors import TransientError
 logger = logging.getLogger(__name__)
 
 LOOK_HOLDS_S = 2.0
-KEPT_BYTES = 96_000_000
+KEPT_BYTES = 16_000_000
 """Of the file, in the memory of who owns it."""
-LET_GO_EVERY_S = 5.0
+LET_GO_EVERY_S = 1.0
 FILE = "BASE_TABLE"
 WORK = frozenset({"HASH_TABLE", "ORDER_BY", "COLUMN_DATA", "WINDOW", "ALLOCATOR", "PARQUET_READER", "CSV_READER"})
 """As DuckDB names what memory is for: what it read of the file, which it can read again, and what queries work with."""

@@ -44,11 +44,14 @@ class FleetQuestion:
 
     def take(self, places: Ints) -> FleetQuestion:
         """Return the question for some of the series."""
-        series, values = tuple(self.frame.series[place] for place in places.tolist()), self.frame.values[places]
+        series, values = (
+            tuple(self.frame.series[place] for place in places.tolist()),
+            _rows_of(self.frame.values, places),
+        )
         return replace(
             self,
             frame=self.frame.model_copy(update={"series": series, "values": values}),
-            history=values if self.history is self.frame.values else self.history[places],
+            history=values if self.history is self.frame.values else _rows_of(self.history, places),
             rows=self.rows[places],
             changed_at=None if self.changed_at is None else self.changed_at[places],
         )
@@ -68,6 +71,12 @@ class FleetQuestion:
         batch = on_clocks_ahead(batch, self.frame, self.zone)
         batch = with_acts(batch, self.frame, self.effects, self.seed)
         return with_running_times(batch, self.frame.values, self.seed, self.rows)
+
+
+def _rows_of(values: Floats, places: Ints) -> Floats:
+    """Return rows in ascending order; neighbours as a view, as a large fleet's history need not be in memory twice."""
+    are_neighbours = len(places) > 0 and places[-1] - places[0] + 1 == len(places)
+    return values[places[0] : places[-1] + 1] if are_neighbours else values[places]
 
 
 @dataclass(frozen=True)

@@ -6,14 +6,15 @@ import json
 
 import pytest
 
-from benchmarks.trust import LOAD, SHARDS_FILE, TrustPart, judged, load, security_tests, unsent, with_skipped
+from benchmarks.trust import LOAD, TESTED, TrustPart, faults, judged, load, security_tests, unsent, with_skipped
 from tests import PROJECT
 
 
 def test_every_test_of_access_is_found_and_there() -> None:
     found = security_tests()
     assert {"tests/api/test_access.py", "tests/storage/test_private.py", "tests/storage/test_audit.py"} <= set(found)
-    assert [file for file in (*found, SHARDS_FILE) if not (PROJECT / file).is_file()] == []
+    named = [each for arguments in TESTED.values() for each in arguments if each.startswith("tests/")]
+    assert [place for place in (*found, *named) if not (PROJECT / place).exists()] == []
 
 
 UNREAD = '{"dependencies": [{"name": "b", "skip_reason": "Dependency not found on PyPI"}]}'
@@ -87,3 +88,8 @@ def test_every_bar_of_load_names_a_command_that_is_there(what: str) -> None:
     assert part.verdict == "not tried"
     assert f"make bench-{name}" in part.lines[0]
     assert name in (PROJECT / "Makefile").read_text().partition("BENCHMARKS :=")[2].partition("\n")[0].split()
+
+
+def test_faults_that_nobody_asked_for_are_told_as_not_tried() -> None:
+    (part,) = faults(0)
+    assert (part.verdict, part.lines) == ("not tried", ("no rounds were asked for: make chaos",))

@@ -239,6 +239,21 @@ def test_a_restored_trail_is_verified_with_the_key_of_the_backup_in_any_folder(t
             assert store.audit.check().findings == []
 
 
+def test_rubbish_in_the_key_is_named_by_who_backs_up_and_who_restores(tmp_path: Path) -> None:
+    database, copy, elsewhere = tmp_path / "f.duckdb", tmp_path / "b.duckdb", tmp_path / "elsewhere" / "f.duckdb"
+    fill(database)
+    with open_store(database) as store:
+        back_up(store.engine, copy, database)
+        database.with_suffix(".audit-key").write_bytes(b"\xff\x00rubbish")
+        with pytest.raises(ForeactError, match=r"f\.audit-key does not hold the key"):
+            back_up(store.engine, tmp_path / "second.duckdb", database)
+    copy.with_suffix(".audit-key").write_bytes(b"\xff\x00rubbish")
+    with pytest.raises(ForeactError, match=r"b\.audit-key does not hold the key"):
+        restore(copy, elsewhere, now=NOW)
+    assert not elsewhere.exists()
+    assert not (tmp_path / "second.duckdb").exists()
+
+
 def test_an_act_that_was_open_in_a_backup_is_given_up_when_it_is_restored(tmp_path: Path) -> None:
     database, copy = tmp_path / "f.duckdb", tmp_path / "b.duckdb"
     fill(database)

@@ -42,9 +42,9 @@ def test_what_was_read_of_the_file_is_let_go_and_read_again(tmp_path: Path, monk
 @pytest.mark.parametrize(
     ("held_mb", "limit_mb"),
     [
-        ({"BASE_TABLE": 300, "ART_INDEX": 40, "IN_MEMORY_TABLE": 30}, 96 + 70),
+        ({"BASE_TABLE": 300, "ART_INDEX": 40, "IN_MEMORY_TABLE": 30}, 16 + 70),
         ({"BASE_TABLE": 300, "ART_INDEX": 40, "HASH_TABLE": 1}, None),
-        ({"BASE_TABLE": 90, "ART_INDEX": 200}, None),
+        ({"BASE_TABLE": 15, "ART_INDEX": 200}, None),
         ({}, None),
     ],
 )

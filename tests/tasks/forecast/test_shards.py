@@ -85,6 +85,14 @@ def test_any_number_of_shards_gives_the_same_forecast(count: int) -> None:
     assert same(whole(), forecast_sharded(QUESTION, count=count))
 
 
+def test_a_shard_of_neighbours_needs_no_history_of_its_own() -> None:
+    neighbours, others = QUESTION.take(np.arange(3, 9)), QUESTION.take(np.array([1, 3, 7]))
+    assert np.shares_memory(neighbours.history, VALUES)
+    np.testing.assert_array_equal(neighbours.history, VALUES[3:9])
+    np.testing.assert_array_equal(others.history, VALUES[[1, 3, 7]])
+    assert len(QUESTION.take(np.arange(0)).history) == 0
+
+
 def test_outside_of_a_flow_shards_are_forecast_here() -> None:
     run = through_runner(ForecasterSettings(shards=3, task_runner="processes"))
     assert same(whole(), forecast_sharded(QUESTION, count=3, run=run))
