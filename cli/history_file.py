@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from handlers.support.local_times import LocalTimes
 from settings import utc_now
 from storage import Store
-from storage.data_files import TIME_NAMES, metric_name_in
 from storage.engine.sample_files import parquet_rows
 from storage.errors import ForeactError
+from storage.files.data_files import TIME_NAMES, metric_name_in
+from storage.files.local_times import LocalTimes
 from storage.records import Sample
 
 CHUNK_ROWS = 50_000
@@ -31,7 +31,7 @@ class Imported:
     """What became of a file: samples recorded and those that were already, rows left out with the first of their lines.
 
     `replaced` values came for a series and moment that had another value, in the file or before: the last one counts.
-    Of a file that was read as columns single lines are not known.
+    `clock` tells of times that a local clock shows twice or never, `remedy` what to do about values that were replaced.
     """
 
     recorded: int = 0
@@ -41,6 +41,8 @@ class Imported:
     first_left_out: list[str] = field(default_factory=list)
     series: set[str] = field(default_factory=set)
     labels: tuple[str, ...] = ()
+    clock: str = ""
+    remedy: str = "if they are of different things, add a column that tells these apart"
 
     @property
     def sentence(self) -> str:
@@ -52,11 +54,9 @@ class Imported:
         if self.replaced:
             said.append(
                 f"{self.replaced} came for a series and time that had another value, and the last one counts: "
-                "if they are of different things, add a column that tells these apart"
+                f"{self.remedy}"
             )
-        if self.left_out and not self.first_left_out:
-            said.append(f"skipped {self.left_out} without a finite value or a time")
-        elif self.left_out:
+        if self.left_out:
             more = ", …" if self.left_out > len(self.first_left_out) else ""
             said.append(f"skipped {self.left_out} that cannot be used ({'; '.join(self.first_left_out)}{more})")
         return "; ".join(said)
@@ -72,18 +72,36 @@ def bring_in(store: Store, file: Path, unit: str = "", times: LocalTimes | None 
     """
     done, columns = Imported(), None
     for chunk in _chunks(file):
-        columns = columns or _Columns.of(chunk, file)
-        done.labels = columns.labels
-        long = columns.long(chunk, file)
+        is_first, columns = columns is None, columns or _Columns.of(chunk, file)
+        long = columns.long(chunk)
+        if is_first and len(long):
+            done.labels = columns.labels
+            is_taken_as_utc = times is None and _names_no_zone(str(long["ts"].iloc[0]).strip())
+            done.remedy += further_remedies(columns.metric is None, is_taken_as_utc)
         _record(store, long if times is None else long.assign(ts=_by_clock(long, times)), file, unit, done)
+    done.clock = "" if times is None else times.told()
     return done
+
+
+def further_remedies(is_wide: bool, is_taken_as_utc: bool) -> str:
+    """Return what else may be behind values that came for a series and time that had another."""
+    said = ", of text, as columns of numbers are metrics here, or give `metric` and `value`" if is_wide else ""
+    return said + "; times that name no zone were taken as UTC, --timezone says another" * is_taken_as_utc
+
+
+def _names_no_zone(text: str) -> bool:
+    try:
+        return not text.isdecimal() and datetime.fromisoformat(text).tzinfo is None
+    except ValueError:
+        return False
 
 
 def _record(store: Store, long: pd.DataFrame, file: Path, unit: str, done: Imported) -> None:
     moments = _moments(long["ts"], file)
     values = pd.to_numeric(long["value"], errors="coerce").to_numpy(dtype=float)
-    plain = np.array([str(name).isprintable() for name in long["metric"]], dtype=bool)
-    plain &= np.array([all(map(str.isprintable, each.values())) for each in long["labels"]], dtype=bool)
+    plain = np.array(
+        [_is_plain(name, each) for name, each in zip(long["metric"], long["labels"], strict=True)], dtype=bool
+    )
     is_past = (moments <= utc_now() + timedelta(days=1)).to_numpy()
     usable = np.isfinite(values) & moments.notna().to_numpy() & is_past & plain
     newest: dict[tuple[str, datetime], Sample] = {}
@@ -107,6 +125,13 @@ def _record(store: Store, long: pd.DataFrame, file: Path, unit: str, done: Impor
         done.first_left_out.append(ascii(f"line {line}: {value!s:.20} at {at!s:.30}")[1:-1])
 
 
+def _is_plain(metric: object, labels: Mapping[str, str] | None) -> bool:
+    """Tell whether a row names a metric, and labels that can be read, without control characters."""
+    if labels is None or not isinstance(metric, str) or not metric.strip():
+        return False
+    return all(map(str.isprintable, (metric, *labels.values())))
+
+
 def _chunks(file: Path) -> Iterator[pd.DataFrame]:
     if file.suffix.lower() == ".parquet":
         yield from _chunks_of_parquet(file)
@@ -115,10 +140,10 @@ def _chunks(file: Path) -> Iterator[pd.DataFrame]:
         with pd.read_csv(file, chunksize=CHUNK_ROWS, dtype=str, skipinitialspace=True) as reader:
             for chunk in reader:
                 if not isinstance(chunk.index, pd.RangeIndex):
-                    raise _unusable(file, "its lines have more cells than its header has names")
+                    raise unusable(file, "its lines have more cells than its header has names")
                 yield chunk
     except (OSError, ValueError) as trouble:
-        raise _unusable(file, str(trouble).splitlines()[0]) from None
+        raise unusable(file, str(trouble).splitlines()[0]) from None
 
 
 def _chunks_of_parquet(file: Path) -> Iterator[pd.DataFrame]:
@@ -129,7 +154,7 @@ def _chunks_of_parquet(file: Path) -> Iterator[pd.DataFrame]:
             yield pd.DataFrame(rows, columns=names, index=index, dtype=object).fillna(float("nan"))
             first += len(rows)
     except ValueError as trouble:
-        raise _unusable(file, str(trouble)) from None
+        raise unusable(file, str(trouble)) from None
 
 
 @dataclass(frozen=True)
@@ -150,7 +175,7 @@ class _Columns:
         lower = {name.lower(): name for name in names}
         moment = next((lower[name] for name in TIME_NAMES if name in lower), None)
         if moment is None:
-            raise _unusable(file, f"it has no column named {', '.join(TIME_NAMES[:-1])} or {TIME_NAMES[-1]}")
+            raise unusable(file, f"it has no column named {', '.join(TIME_NAMES[:-1])} or {TIME_NAMES[-1]}")
         named = metric_name_in(lower)
         if named is not None and "value" in lower:
             metric = lower[named]
@@ -159,10 +184,10 @@ class _Columns:
             return cls(moment, metric, value, json, unit, _few_valued(chunk, labels, file))
         texts = tuple(name for name in names if name != moment and _is_text(chunk[name]))
         if len(texts) == len(names) - 1:
-            raise _unusable(file, "none of its columns holds numbers")
+            raise unusable(file, "none of its columns holds numbers")
         return cls(moment, None, None, None, None, _few_valued(chunk, texts, file))
 
-    def long(self, chunk: pd.DataFrame, file: Path) -> pd.DataFrame:
+    def long(self, chunk: pd.DataFrame) -> pd.DataFrame:
         """Return columns ts, metric, value, labels, line and perhaps unit, whichever form the file has."""
         chunk = _named(chunk)
         own = [_given(row) for row in chunk[list(self.labels)].to_dict("records")] if self.labels else [{}] * len(chunk)
@@ -173,7 +198,7 @@ class _Columns:
             wide = wide[wide["value"].notna()].reset_index(drop=True)
             return wide.rename(columns={self.moment: "ts", _OWN: "labels", _LINE: "line"})
         labels = (
-            [{**given, **_labels(text, file)} for given, text in zip(own, chunk[self.json], strict=True)]
+            [_with_json(given, text) for given, text in zip(own, chunk[self.json], strict=True)]
             if (self.json is not None)
             else own
         )
@@ -191,13 +216,15 @@ class _Columns:
 
 def _named(chunk: pd.DataFrame) -> pd.DataFrame:
     """Return the columns that have a name: one without, as a table's index has none, says nothing."""
-    return chunk.rename(columns=lambda name: str(name).strip()).filter(regex=r"^(?!Unnamed: \d+$)")
+    return chunk.rename(columns=lambda name: str(name).strip()).filter(
+        regex=r"^(?!(Unnamed: \d+|__index_level_\d+__)$)"
+    )
 
 
 def _few_valued(chunk: pd.DataFrame, labels: tuple[str, ...], file: Path) -> tuple[str, ...]:
     for name in labels:
         if len(chunk) >= MANY_ROWS and chunk[name].nunique() > len(chunk) / 2:
-            raise _unusable(
+            raise unusable(
                 file, f"as a label, its column {name!r} would make a series of almost every row; leave it out"
             )
     return labels
@@ -213,13 +240,14 @@ def _given(row: Mapping[Any, Any]) -> dict[str, str]:
     return {str(name): str(text).strip() for name, text in row.items() if isinstance(text, str) and text.strip()}
 
 
-def _labels(text: object, file: Path) -> dict[str, str]:
+def _with_json(given: Mapping[str, str], text: object) -> dict[str, str] | None:
+    """Return labels with those of a cell beside them, None where it holds no JSON object."""
     if not isinstance(text, str) or not text.strip():
-        return {}
+        return dict(given)
     try:
-        return {str(name): str(value) for name, value in json.loads(text).items()}
+        return {**given, **{str(name): str(value) for name, value in json.loads(text).items()}}
     except (ValueError, AttributeError):
-        raise _unusable(file, f"its labels are not a JSON object: {text[:60]}") from None
+        return None
 
 
 def _by_clock(long: pd.DataFrame, times: LocalTimes) -> pd.Series:
@@ -228,7 +256,8 @@ def _by_clock(long: pd.DataFrame, times: LocalTimes) -> pd.Series:
     for text, metric, labels in zip(long["ts"], long["metric"], long["labels"], strict=True):
         try:
             moment = datetime.fromisoformat(str(text).strip()) if not str(text).strip().isdecimal() else None
-            read.append(text if moment is None else times.read(moment, (metric, *sorted(labels.items()))).isoformat())
+            series = (metric, *sorted((labels or {}).items()))
+            read.append(text if moment is None else times.read(moment, series).isoformat())
         except (ValueError, OverflowError):
             read.append(text)
     return pd.Series(read, index=long.index, dtype=object)
@@ -242,13 +271,14 @@ def _moments(column: pd.Series, file: Path) -> pd.Series:
         moments = pd.to_datetime(column, utc=True, errors="coerce", format="ISO8601")
     moments = moments.where(moments.dt.year.between(1, 9_998))  # pandas has years that Python has not
     if moments.isna().all():
-        raise _unusable(file, f"none of its times can be read, such as {next(iter(column), '')!r}")
+        raise unusable(file, f"none of its times can be read, such as {next(iter(column), '')!r}")
     if moments.min() > utc_now() + timedelta(days=1):
-        raise _unusable(file, f"all of its times lie in the future, such as {moments.min().isoformat()}")
+        raise unusable(file, f"all of its times lie in the future, such as {moments.min().isoformat()}")
     return moments
 
 
-def _unusable(file: Path, why: str) -> ForeactError:
+def unusable(file: Path, why: str) -> ForeactError:
+    """Refuse a file."""
     return ForeactError(
         "file_unusable",
         f"{file} cannot be imported: {why}.",

@@ -27,6 +27,8 @@ ROWS_AT_ONCE = 1_000_000
 """So many samples travel at once: 32 MB, and twice that for laying them out."""
 MOMENTS_AT_ONCE = 1_000_000
 """So many moments are told apart at once."""
+MOST_CODES = 2**16
+"""So many series can be numbered in two bytes, by which numpy sorts in a tenth of the time."""
 
 
 @dataclass(frozen=True)
@@ -184,6 +186,10 @@ class SampleWindow:
         size = len(series) * steps
         cells, values = self._cells(rows, series, step_s, steps)
         counts = np.bincount(cells, minlength=size)
+        if counts.max(initial=0) <= 1:
+            grid = np.full(size, np.nan)
+            grid[cells] = values
+            return grid.reshape(len(series), steps)
         sums = np.bincount(cells, weights=values, minlength=size)
         with np.errstate(invalid="ignore", divide="ignore"):
             means: Floats = np.where(counts > 1, sums / counts, sums)
@@ -216,15 +222,15 @@ class SampleWindow:
         return values
 
     def _samples_there(self, series: Sequence[str], step_s: float, steps: int) -> Floats:
-        rows, recorded_us = _unsorted_rows(self.engine, self._where(series), self._params())
+        rows = _rows_as_they_lie(self.engine, self._where(series), self._params())
         cells, values = self._cells(rows, series, step_s, steps)
         grid = np.full(len(series) * steps, np.nan)
         grid[cells] = values
         # Only samples that share a step have to be sorted out: by moment, and of one moment the last recorded.
         is_shared = np.bincount(cells, minlength=len(grid)) > 1
         if is_shared.any():
-            laid = self._laid(_last_of_each(rows, recorded_us), series, step_s, steps).ravel()
-            grid = np.where(is_shared, laid, grid)
+            laid = self._laid(_ordered(rows, self.engine, self._where(series), self._params()), series, step_s, steps)
+            grid = np.where(is_shared, laid.ravel(), grid)
         return grid.reshape(len(series), steps)
 
     def _averages_there(self, series: Sequence[str], step_s: float, steps: int, params: Mapping[str, Any]) -> Floats:
@@ -254,7 +260,32 @@ class SampleWindow:
 
 def read_rows(engine: Engine, where: str, params: Mapping[str, Any]) -> Rows:
     """Read samples in order of series and moment, the last recorded of each moment."""
-    return _last_of_each(*_unsorted_rows(engine, where, params))
+    return _ordered(_rows_as_they_lie(engine, where, params), engine, where, params)
+
+
+def _rows_as_they_lie(engine: Engine, where: str, params: Mapping[str, Any]) -> Rows:
+    found = engine.columns(f"SELECT series_id, epoch_us(ts) AS ts, value FROM samples WHERE {where}", params)
+    return Rows(found["series_id"], found["ts"], _values(found["value"]))
+
+
+def _ordered(rows: Rows, engine: Engine, where: str, params: Mapping[str, Any]) -> Rows:
+    """Return the rows that were read so in order; when each was recorded is only asked where a moment has several."""
+    ordered = _in_order(rows)
+    return ordered if ordered is not None else _last_of_each(*_unsorted_rows(engine, where, params))
+
+
+def _in_order(rows: Rows) -> Rows | None:
+    """Return samples in order of series and moment; None where a moment of a series has several.
+
+    They lie as they were recorded, which mostly is in order of time.
+    """
+    rows = rows._at(np.argsort(_codes(rows.numbers), kind="stable"))
+    is_one = rows.numbers[1:] == rows.numbers[:-1]
+    if (is_one & (rows.moments_us[1:] <= rows.moments_us[:-1])).any():
+        rows = rows._at(np.lexsort((rows.moments_us, rows.numbers)))
+        if (is_one & (rows.moments_us[1:] == rows.moments_us[:-1])).any():
+            return None
+    return rows
 
 
 def _unsorted_rows(engine: Engine, where: str, params: Mapping[str, Any]) -> tuple[Rows, NDArray[np.int64]]:
@@ -282,6 +313,18 @@ def _in_time(
     if np.all(np.diff(moments_us[order])[is_one] >= 0) and np.all(np.diff(recorded_us[order])[is_one] >= 0):
         return order
     return np.lexsort((recorded_us, moments_us, numbers))
+
+
+def _codes(numbers: NDArray[np.int64]) -> NDArray[Any]:
+    """Return the place (n,) of each number among all that there are, in two bytes; else themselves."""
+    known = np.unique(numbers[:MOST_CODES])
+    while len(known) <= MOST_CODES:
+        codes = np.minimum(np.searchsorted(known, numbers), max(len(known) - 1, 0)).astype(np.uint16)
+        unknown = numbers[known[codes] != numbers] if len(known) else numbers
+        if not len(unknown):
+            return codes
+        known = np.union1d(known, unknown[:MOST_CODES])
+    return numbers
 
 
 def micros(moment: datetime) -> int:

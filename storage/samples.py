@@ -136,6 +136,23 @@ class SampleTable:
         is_new = (known.get((number, at_us)) != value for number, at_us, value in places)
         return samples.where(np.fromiter(is_new, dtype=bool, count=len(samples)))
 
+    def recorded_values(self, samples: SampleColumns) -> NDArray[np.float64]:
+        """Return what is recorded at the series and moment of each of some samples (n,), NaN where nothing is."""
+        found = np.full(len(samples), np.nan)
+        if not len(samples):
+            return found
+        first, last = moment_at(samples.moments_us.min()), moment_at(samples.moments_us.max())
+        rows = self._rows_between(samples.numbers, first, last)
+        order = np.argsort(samples.numbers, kind="stable")
+        for mine in np.split(order, np.flatnonzero(np.diff(samples.numbers[order])) + 1):
+            start, end = np.searchsorted(rows.numbers, samples.numbers[mine[0]] + np.array([0, 1]))
+            moments_us = rows.moments_us[start:end]
+            if len(moments_us):
+                places = np.minimum(np.searchsorted(moments_us, samples.moments_us[mine]), len(moments_us) - 1)
+                is_there = moments_us[places] == samples.moments_us[mine]
+                found[mine[is_there]] = rows.values[start:end][places[is_there]]
+        return found
+
     def recorded(self, samples: Sequence[Sample]) -> dict[tuple[str, datetime], float]:
         """Return by series and moment the values that are recorded where some samples lie."""
         if not samples:
@@ -147,11 +164,15 @@ class SampleTable:
 
     def _recorded_at(self, numbers: NDArray[np.int64], first: datetime, last: datetime) -> dict[tuple[int, int], float]:
         """Return by number and microsecond the values recorded of at least some series from one moment to another."""
-        meant = np.unique(numbers).tolist()
-        of_them = f" AND series_id IN ({', '.join(map(str, meant))})" if len(meant) <= MOST_NAMED else ""
-        rows = read_rows(self._engine, f"ts >= $first AND ts <= $last{of_them}", {"first": first, "last": last})
+        rows = self._rows_between(numbers, first, last)
         keys = zip(rows.numbers.tolist(), rows.moments_us.tolist(), strict=True)
         return dict(zip(keys, rows.values.tolist(), strict=True))
+
+    def _rows_between(self, numbers: NDArray[np.int64], first: datetime, last: datetime) -> Rows:
+        """Return the samples of at least some series from one moment to another, by series and moment."""
+        meant = np.unique(numbers).tolist()
+        of_them = f" AND series_id IN ({', '.join(map(str, meant))})" if len(meant) <= MOST_NAMED else ""
+        return read_rows(self._engine, f"ts >= $first AND ts <= $last{of_them}", {"first": first, "last": last})
 
     def append_columns(self, samples: SampleColumns) -> int:
         """Record samples given as columns; durable when this returns. Returns how many."""

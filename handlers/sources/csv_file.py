@@ -15,9 +15,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from handlers.contract.source import source
 from handlers.contract.source_options import NO_TEXTS, option
-from handlers.support.local_times import LocalTimes
-from storage.data_files import EMPTY, MILLISECONDS_FROM, TIME_NAMES, metric_name_in
 from storage.errors import ForeactError
+from storage.files.data_files import EMPTY, MILLISECONDS_FROM, TIME_NAMES, metric_name_in
+from storage.files.local_times import LocalTimes
 from storage.records import Sample
 
 logger = logging.getLogger(__name__)

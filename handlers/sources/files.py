@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import logging
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -11,9 +12,11 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from handlers.contract.source import source
 from handlers.contract.source_options import NO_TEXTS, option
-from storage.data_files import FileLayout, read_series
 from storage.errors import ForeactError
+from storage.files.data_files import FileLayout, read_series
 from storage.samples import SampleColumns
+
+logger = logging.getLogger(__name__)
 
 REMEDY = "Correct it under [sources.files] in foreact.toml."
 WRITTEN_LATE = timedelta(minutes=10)
@@ -49,8 +52,13 @@ def files(options: Mapping[str, Any], since: datetime | None, until: datetime) -
             detail = f"{path} gives {len(found):,} points, more than max_rows = {most:,}."
             raise ForeactError("files_too_many_rows", detail, "Import it with `foreact import`, or increase max_rows.")
         yield from found.in_parts(unit)
+        if found.clock:
+            logger.warning("%s: %s", path, found.clock)
         if found.left_out:
-            troubles.append(f"{path} has {found.left_out:,} values that are no finite number or have no time")
+            troubles.append(
+                f"{path} has {found.left_out:,} values that are no finite number, have no time or belong to no metric "
+                f"({'; '.join(found.first_left_out)})"
+            )
     if troubles:
         others = f", and so have {len(troubles) - 1} other files" if len(troubles) > 1 else ""
         raise ForeactError(

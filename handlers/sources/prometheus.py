@@ -151,8 +151,8 @@ def _lookback_s(options: _Options, metric: str) -> float:
         return options.lookback_s
     try:
         said = _ask(options, metric, "api/v1/status/runtimeinfo", {}).get("storageRetention")
-    except (ForeactError, AttributeError):
-        # Others that speak the query API need not have this address.
+    except (ForeactError, TransientError, AttributeError):
+        # Others that speak the query API need not have this address, and a gateway before them may answer 502 there.
         said = None
     kept_s = _retention_s(str(said)) if said else UNKNOWN_S
     return min(kept_s, options.most_lookback_s)

@@ -15,9 +15,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from handlers.contract.source import source
 from handlers.contract.source_options import NO_TABLE, option
 from handlers.support.clocks import MOST_SKEW_S, wall_clock
-from handlers.support.local_times import LocalTimes
-from storage.data_files import MILLISECONDS_FROM, TIME_NAMES, VALUE, metric_name_in
 from storage.errors import ForeactError, TransientError
+from storage.files.data_files import MILLISECONDS_FROM, TIME_NAMES, VALUE, metric_name_in
+from storage.files.local_times import LocalTimes
 from storage.records import Sample
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from cli.history_file import bring_in
-from handlers.support.local_times import LocalTimes
 from storage import open_store
+from storage.files.local_times import LocalTimes
 
 ROWS = [f"2025-10-26 {hour}:{minute:02d}:00" for hour in ("01", "02", "02", "03") for minute in (0, 30)]
 

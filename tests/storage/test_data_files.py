@@ -5,15 +5,16 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from storage import Store
-from storage.data_files import FileLayout, read_series
 from storage.engine.protocol import connect
 from storage.errors import ForeactError
+from storage.files.data_files import FileLayout, read_series
 from storage.records import series_key
 
 DAY = datetime(2026, 3, 1, tzinfo=UTC)
@@ -65,6 +66,56 @@ def test_the_long_form_takes_metric_and_labels_from_its_columns(path: Path) -> N
     assert points(path) == [('a{x="5"}', 0, 1), ("b", 1, 2)]
 
 
+def test_other_columns_of_a_long_file_are_labels_numbers_too_and_its_unit_is_the_unit(path: Path) -> None:
+    path.write_text("ts,metric,value,port,unit\n2026-03-01,a,1,80,ms\n2026-03-01,a,2,81,ms\n2026-03-01,b,3,,\n")
+    assert points(path) == [('a{port="80"}', 0, 1), ('a{port="81"}', 0, 2), ("b", 0, 3)]
+    (part,) = read_series(str(path), FileLayout()).in_parts()
+    assert sorted((info.series, info.unit) for info in part.series.values()) == [
+        ('a{port="80"}', "ms"),
+        ('a{port="81"}', "ms"),
+        ("b", ""),
+    ]
+
+
+@pytest.mark.parametrize("row", ["2026-03-02,,5,", "2026-03-02,b,5,{x", f"2026-03-02,{'n' * 201},5,", "soon,b,5,"])
+def test_a_row_that_cannot_be_used_is_named_and_the_others_are_read(path: Path, row: str) -> None:
+    path.write_text(f"ts,metric,value,labels\n2026-03-01,a,1,\n{row}\n2026-03-03,a,3,\n")
+    assert points(path) == [("a", 0, 1), ("a", 2, 3)]
+    found = read_series(str(path), FileLayout())
+    assert (found.left_out, found.first_left_out) == (1, (f"row 2: 5 at {row[: row.index(',')]}",))
+
+
+NIGHT = [f"2025-10-26 {hour}:{minute:02d}" for hour in ("01", "02", "02", "03") for minute in (0, 30)]
+
+
+@pytest.mark.parametrize("is_backward", [False, True])
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_the_hour_that_a_clock_shows_twice_is_told_apart_by_the_order_of_rows(
+    tmp_path: Path, kind: str, is_backward: bool
+) -> None:
+    rows = [f"{at},{place + shift},{host}" for place, at in enumerate(NIGHT) for shift, host in ((0, "a"), (9, "b"))]
+    text = tmp_path / "night.csv"
+    text.write_text("\n".join(["ts,cpu,host", *(reversed(rows) if is_backward else rows)]))
+    with connect(":memory:") as connection:
+        connection.execute(f"COPY (SELECT * FROM read_csv('{text}')) TO '{tmp_path}/night.parquet'")
+    found = read_series(f"{tmp_path}/night.{kind}", FileLayout(timezone="Europe/Berlin"))
+    start = datetime(2025, 10, 25, 23, tzinfo=UTC).timestamp()
+    for host, shift in (("a", 0), ("b", 9)):
+        (place,) = [n for n, (_, labels) in enumerate(found.identities) if labels == {"host": host}]
+        mine = found.where(found.places == place)
+        by_time = mine.where(np.argsort(mine.moments_us))
+        assert by_time.values.tolist() == [n + shift for n in range(8)]
+        assert (by_time.moments_us / 1e6).tolist() == [start + 1_800 * n for n in range(8)]
+    assert found.clock == ""
+
+
+def test_an_hour_that_may_be_either_or_that_never_was_is_told(path: Path) -> None:
+    path.write_text("ts,cpu\n2025-10-26 01:30,1\n2025-10-26 02:30,2\n2026-03-29 02:10,3\n2026-03-29T02:10Z,4\n")
+    clock = read_series(str(path), FileLayout(timezone="Europe/Berlin")).clock
+    assert "1 times lie in the hour that the clock of Europe/Berlin shows twice" in clock
+    assert "1 times do not exist" in clock
+
+
 def test_times_without_a_zone_lie_in_the_zone_given(path: Path) -> None:
     path.write_text("ts,value\n2026-07-01T02:00:00,1\n2026-07-01T02:00:00Z,2\n")
     berlin, utc = (
@@ -108,8 +159,8 @@ def test_what_has_no_time_or_is_no_number_is_counted_and_what_is_empty_is_not(pa
         ("when,value\n2026-03-01,1\n", "no column named timestamp"),
         ("ts,value\nsoon,1\n", "none of its times can be read, such as 'soon'"),
         ("ts,text\n2026-03-01,a\n", "no column of numbers"),
-        ("ts,metric,value\n2026-03-01,a,1\n2026-03-01,,1\n", "a row names no metric"),
-        ('ts,metric,value,labels\n2026-03-01,a,1,"{x"\n', "not a JSON object"),
+        ("ts,metric,value\n2026-03-01,,1\n", "no row names a metric"),
+        ('ts,metric,value,labels\n2026-03-01,a,1,"{x"\n', "labels that are a JSON object"),
     ],
 )
 def test_a_file_that_cannot_be_read_says_why(path: Path, text: str, why: str) -> None:

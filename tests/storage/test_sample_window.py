@@ -22,9 +22,16 @@ rows = st.lists(
 
 
 @settings(max_examples=40, deadline=None)
-@given(rows, st.sampled_from([1.0, 7.0, 60.0]), st.integers(1, 70), st.booleans(), st.sampled_from([7, 1_000_000]))
+@given(
+    rows,
+    st.sampled_from([1.0, 7.0, 60.0]),
+    st.integers(1, 70),
+    st.booleans(),
+    st.sampled_from([7, 1_000_000]),
+    st.sampled_from([2, 65_536]),
+)
 def test_both_ways_to_the_grid_agree(
-    recorded: list[tuple[str, int, int, int]], step_s: float, steps: int, is_past: bool, at_once: int
+    recorded: list[tuple[str, int, int, int]], step_s: float, steps: int, is_past: bool, at_once: int, most_codes: int
 ) -> None:
     clock = [END]
     with open_store(clock=lambda: clock[0]) as store:
@@ -33,7 +40,8 @@ def test_both_ways_to_the_grid_agree(
             store.samples.append([Sample(metric=name, value=value, ts=END - timedelta(seconds=age_s))])
         as_of = END + timedelta(seconds=2) if is_past else None
         window = store.samples.window(END - timedelta(seconds=step_s * steps), END, as_of)
-        with mock.patch.object(sample_window, "ROWS_AT_ONCE", at_once):
+        limits = {"ROWS_AT_ONCE": at_once, "MOST_CODES": most_codes}
+        with mock.patch.multiple(sample_window, **limits):
             here, there = window._frame_here(NAMES, step_s, steps), window._frame_there(NAMES, step_s, steps)
         # Rows of one moment that were recorded at one moment have no order: either may be the last.
         unclear = {

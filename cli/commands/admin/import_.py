@@ -31,8 +31,8 @@ def run(
     from cli.bulk_history import bring_in_bulk, is_bulk
     from cli.history_file import bring_in
     from flows.wiring import open_configured_store
-    from handlers.support.local_times import LocalTimes
     from storage.errors import ForeactError
+    from storage.files.local_times import LocalTimes
 
     if not file.is_file():
         raise ForeactError("file_unusable", f"There is no file {file}.", "Name a CSV or Parquet file.")
@@ -41,8 +41,6 @@ def run(
     except (ZoneInfoNotFoundError, ValueError):
         raise typer.BadParameter(f"there is no time zone {timezone!r}; write it like Europe/Berlin") from None
     with open_configured_store(settings_here()) as store:
-        as_columns = is_bulk(file) and times is None
-        done = bring_in_bulk(store, file, unit) if as_columns else bring_in(store, file, unit, times)
-    trouble = times.told() if times is not None else ""
-    figures = asdict(done) | {"series": sorted(done.series), "trouble": trouble}
-    tell(figures, json, lambda: show.say(f"{done.sentence}\n{trouble}".strip()))
+        done = bring_in_bulk(store, file, unit, timezone) if is_bulk(file) else bring_in(store, file, unit, times)
+    figures = asdict(done) | {"series": sorted(done.series), "trouble": done.clock}
+    tell(figures, json, lambda: show.say(f"{done.sentence}\n{done.clock}".strip()))

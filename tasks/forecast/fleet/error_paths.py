@@ -16,6 +16,8 @@ SCALE_CYCLES = 6
 SCALE_FLOOR = 0.3
 PLATEAU_SHARE = 0.02
 YOUNG_REACH = 30.0  # ranges; a few points say little about how far a series goes
+YOUNG_PLATEAU_SHARE, LEAST_VISITS = 0.2, 4  # of a young series' time at a bound, and how often it came to it
+LEAST_YOUNG_STEPS = 100  # fewer do not tell a bound from the highest so far
 PLATEAU_SPREAD = 0.25  # of the history between the first and the last visit
 # A value met before must not lie beyond itself after a round trip through single precision.
 TOWARD_CENTRE = np.float32(1 - 2.0**-22)
@@ -89,16 +91,29 @@ def bounds(history: History, horizon: int, young: Bools) -> Bounds:
     """One range of the history beyond its extremes, along its trend; closer where it shows a hard bound.
 
     A series never below 0 stays so. One that sat exactly at its maximum (or minimum) for 2 % of the time, on
-    days at least two cycles apart, has met a bound there.
+    days at least two cycles apart, has met a bound there. So has a young one that was there more often than on any
+    other value, and came back to it: counts without a bound are seldom at the most that was seen of them.
     """
     low, high = history.raw.min(axis=1), history.raw.max(axis=1)
     moves = history.slope[:, None] * np.arange(1, horizon + 1)
     reach = np.where(high > low, high - low, np.abs(high))
     reach = np.where(young, YOUNG_REACH, 1.0) * reach
-    floor = np.where(_plateau(history, low) & ~young, low, low - reach)[:, None] + moves
-    ceiling = np.where(_plateau(history, high) & ~young, high, high + reach)[:, None] + moves
+    floor = np.where(_is_bound(history, low, young), low, low - reach)[:, None] + moves
+    ceiling = np.where(_is_bound(history, high, young), high, high + reach)[:, None] + moves
     floor = np.where(history.never_below_zero[:, None], np.maximum(floor, 0), floor)
     return Bounds(floor, np.maximum(ceiling, floor))
+
+
+def _is_bound(history: History, extreme: Floats, young: Bools) -> Bools:
+    """Tell of each series (n,) whether it has met a bound at its maximum, or minimum."""
+    found = _plateau(history, extreme)
+    for row in np.flatnonzero(found & young).tolist():
+        values = history.raw[row, min(int(history.start[row]), history.raw.shape[1] - 1) :]
+        there, (_, counts) = values == extreme[row], np.unique(values, return_counts=True)
+        visits = np.count_nonzero(there[1:] & ~there[:-1]) + there[0]
+        is_often = visits >= LEAST_VISITS and there.sum() >= max(counts.max(), YOUNG_PLATEAU_SHARE * len(there))
+        found[row] = is_often and len(there) >= LEAST_YOUNG_STEPS
+    return found
 
 
 def _plateau(history: History, extreme: Floats) -> Bools:

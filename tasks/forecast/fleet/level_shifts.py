@@ -42,8 +42,9 @@ SATURATED = 0.5
 MOST_EXCURSION = 1 / 16
 """Of the time that the new level has stood: for how long the series was beyond half of the shift before."""
 
-LEAST_STEPS_THERE, MOST_BETWEEN = 24, 0.05
-"""Of a stay on a level known from before: how long it is, and how many of all values lie in the third between."""
+LEAST_STEPS_THERE, MOST_BETWEEN, MOST_BEYOND = 24, 0.05, 0.1
+"""Of a stay on a level known from before: how long it is, and how many of all values lie in the third between both
+levels, and farther beyond them than they lie apart."""
 
 HALF_AFTER_HOURS, HALF_AFTER_HOURS_AT_REST, HALF_AFTER_HOURS_KNOWN = 3.0, 1.0, 0.75
 """After so long the new level counts as much as the old: of a noisy series, of one that rests on one value before
@@ -309,17 +310,15 @@ def _jumped_there(values: Floats, step: int, size: float) -> bool:
     """Tell whether a series of two levels jumped to the rarer one at a step, as in a fault, and stayed for hours.
 
     If it has stayed longer than ever, how long those before took no longer says when this one ends. What wanders
-    passes what lies between on its way.
+    passes what lies between on its way, and what its days move farther than the jump has no two levels.
     """
-    if len(values) - step < LEAST_STEPS_THERE or np.mean(_is_between(values, size)) > MOST_BETWEEN:
+    if len(values) - step < LEAST_STEPS_THERE:
+        return False
+    with np.errstate(invalid="ignore"):
+        from_middle = np.abs((values - np.nanmedian(values)) / size - 1 / 2)
+    if np.mean(from_middle < 1 / 6) > MOST_BETWEEN or np.mean(from_middle > 3 / 2) > MOST_BEYOND:
         return False
     return is_jump(values, step, size)
-
-
-def _is_between(values: Floats, size: float) -> Bools:
-    """Tell which values lie in the middle third between their median and a level that is so far from it."""
-    with np.errstate(invalid="ignore"):
-        return np.asarray(np.abs((values - np.nanmedian(values)) / size - 1 / 2) < 1 / 6)
 
 
 def _beyond_half(values: Floats, size: float) -> Bools:

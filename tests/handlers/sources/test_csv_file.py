@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from handlers import discover_sources
-from storage.data_files import METRIC_NAMES, FileLayout, read_series
 from storage.errors import ForeactError
+from storage.files.data_files import METRIC_NAMES, FileLayout, read_series
 from storage.records import Sample
 
 PULL = discover_sources()["csv_file"].pull

@@ -106,8 +106,9 @@ def test_a_first_pull_reaches_as_far_back_as_the_server_keeps_its_samples_and_fo
     assert len(pull(api, since_s=None, until_s=0, most_lookback_s=600)) == 10
 
 
-def test_a_server_that_does_not_say_what_it_keeps_is_asked_for_a_week(server: Server) -> None:
-    server.answer = lambda request: (404, "") if "runtimeinfo" in request.path else prometheus_answer(request)
+@pytest.mark.parametrize("status", [404, 429, 502])
+def test_a_server_that_does_not_say_what_it_keeps_is_asked_for_a_week(server: Server, status: int) -> None:
+    server.answer = lambda request: (status, "") if "runtimeinfo" in request.path else prometheus_answer(request)
     assert len(pull(server, since_s=None, until_s=0, step_s=3_600)) == 7 * 24
 
 

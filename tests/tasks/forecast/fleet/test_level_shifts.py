@@ -94,6 +94,15 @@ def test_what_lay_on_the_level_before_stays_there_when_the_rest_is_moved() -> No
     assert moved_on.max() < 10
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_days_that_move_farther_than_a_level_that_wandered_have_no_two_levels_to_jump_between(seed: int) -> None:
+    hours = np.arange(28 * DAY + 16)
+    days = 500 + 150 * np.sin(2 * np.pi * hours / DAY) + np.random.default_rng(seed).normal(0, 1, len(hours))
+    days[14 * DAY : 15 * DAY] += 40  # as far as the level wandered since, from a morning rise on
+    days[-64:] += 45 * np.minimum(np.arange(64) / 6, 1)
+    assert not find_shifts(days[None], DAY)
+
+
 def test_a_jump_that_is_gone_again_a_random_walk_and_a_morning_rise_are_no_shifts() -> None:
     rng = np.random.default_rng(4)
     gone = moved(8, spread=2.0) - moved(4, spread=0.0) + 20

@@ -77,3 +77,20 @@ def test_a_series_that_rests_by_night_is_not_forecast_to_rest_in_the_morning(sha
     assert ((low <= future) & (future <= high))[busy].mean() > 0.75
     assert (forecast.point[busy] > 0).mean() > 0.9
     assert (forecast.breach(upper=0.15 * values.max())[0] > 0.95).all()
+
+
+@pytest.mark.parametrize(("steps", "stays"), [(300, (30, 30)), (120, (11, 7)), (300, (11, 7)), (300, (20, 12))])
+def test_a_young_pool_that_is_full_at_times_is_not_forecast_to_be_more_than_full(
+    steps: int, stays: tuple[int, int]
+) -> None:
+    half, full = stays
+    pool = np.array([20.0 if step % (half + full) >= half else 13.0 + step % 3 for step in range(steps)])
+    forecast = forecast_batch(np.stack([pool, -pool]), season_lengths=(1_440,), horizon=60)
+    assert forecast.breach(upper=np.array([20.0, 0.0]))[0][0] == 0
+    assert forecast.breach(lower=np.array([0.0, -20.0]))[0][1] == 0
+
+
+def test_a_young_count_may_go_beyond_the_most_that_was_seen_of_it() -> None:
+    counts = np.random.default_rng(4).poisson(0.7, (40, 200)).astype(float)
+    forecast = forecast_batch(counts, season_lengths=(1_440,), horizon=60)
+    assert (forecast.breach(upper=counts.max(axis=1))[0] > 0).mean() > 0.9
