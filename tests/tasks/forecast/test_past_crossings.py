@@ -29,6 +29,25 @@ def test_a_series_beyond_its_bound_or_younger_than_the_window_has_no_share() -> 
     assert np.isnan(past_share(values, one(9.0), True, 4)[0][0])
 
 
+def test_what_began_lately_and_never_pauses_for_a_window_counts_alone() -> None:
+    calm, bursts = np.zeros(600), np.tile([0, 0, 0, 0, 0, 9.0], 20)
+    for is_beyond_now in (True, False):
+        values = np.concatenate([calm, bursts])[None, : None if is_beyond_now else -3]
+        share, side_by_side = past_share(values, one(1.0), True, 30)
+        assert (share[0], side_by_side[0]) == (1.0, 4)
+
+
+def test_what_crosses_in_half_of_all_windows_is_not_taken_for_new_by_three_in_a_row() -> None:
+    values = np.tile(np.r_[np.zeros(30), np.tile([0, 0, 0, 0, 0, 9.0], 5)], 8)[None, :-3]
+    share, _ = past_share(values, one(1.0), True, 10)
+    assert 0.3 < share[0] < 0.8
+
+
+def test_a_level_held_beyond_the_bound_is_no_row_of_crossings() -> None:
+    values = np.r_[np.zeros(600), np.full(100, 9.0)][None, :]
+    assert np.isnan(past_share(values, one(1.0), True, 20)[0][0])
+
+
 def test_gaps_neither_begin_a_window_nor_cross() -> None:
     values = np.array([[0, np.nan, np.nan, 0, 0, 0, 0.0]])
     share, side_by_side = past_share(values, one(1.0), True, 1)
