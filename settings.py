@@ -624,21 +624,11 @@ class Settings(BaseSettings):
 
     @field_validator("objectives")
     @classmethod
-    def _objectives_have_names_of_their_own_and_form_trees(
-        cls, objectives: tuple[Objective, ...]
-    ) -> tuple[Objective, ...]:
+    def _objectives_have_names_of_their_own(cls, objectives: tuple[Objective, ...]) -> tuple[Objective, ...]:
         names = [objective.name for objective in objectives]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"objectives named twice: {', '.join(twice)}")
-        parents = {objective.name: objective.parent for objective in objectives}
-        for name in names:
-            trail, here = [name], parents[name]
-            while here is not None and here not in trail:
-                trail.append(here)
-                here = parents.get(here)
-            if here is not None:
-                raise ValueError(f"these are each other's parents: {' → '.join([*trail[trail.index(here) :], here])}")
         return objectives
 
     @classmethod

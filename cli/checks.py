@@ -270,6 +270,16 @@ def _names(layout: Layout) -> tuple[Finding, str]:
     return "wrong" if any("did you mean" in each for each in said) else "note", " ".join(said)
 
 
+def _trees(layout: Layout) -> tuple[Finding, str]:
+    from storage import open_store
+    from tasks.objectives.in_force import said_of_trees
+
+    file = layout.settings.database_path
+    with open_store(file if file.exists() else ":memory:") as store:
+        said = said_of_trees(layout.settings, store)
+    return ("wrong", " ".join(said)) if said else ("ok", "objectives form trees, and their budgets can be shared")
+
+
 def _sources(layout: Layout) -> tuple[Finding, str]:
     from storage import open_store
 
@@ -356,6 +366,7 @@ _LOOKS: tuple[tuple[str, Callable[[Layout], tuple[Finding, str]]], ...] = (
     ("database", _database),
     ("store", _store),
     ("names", _names),
+    ("objectives", _trees),
     ("sources", _sources),
     ("clock", _clock),
     ("prefect", _prefect),

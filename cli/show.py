@@ -183,7 +183,7 @@ def objectives(answer: Mapping[str, Any]) -> None:
     for each in answer["objectives"]:
         for warning in each["warnings"]:
             say(f"{each['objective']['name']}: {warning}")
-    for line in (*answer["contradictions"], *answer["trouble"], *answer["shares"]):
+    for line in dict.fromkeys((*answer["contradictions"], *answer["trouble"], *answer["shares"])):
         say(line)
 
 

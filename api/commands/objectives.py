@@ -24,30 +24,19 @@ def listed(facade: Facade) -> Objectives:
     settings, trouble = facade.in_force, [facade.trouble] if facade.trouble else []
     known = objectives_with_origin(settings, facade.store)
     in_force = [objective for objective, _ in known.values()]
-    try:
-        refuse_unknown_parents(in_force)
-    except ForeactError as refusal:
-        trouble = [*trouble, str(refusal)]
     return Objectives(
         objectives=[_view(*each) for each in known.values()],
         contradictions=[conflict.statement for conflict in contradictions(in_force)],
-        trouble=trouble,
-        shares=_shared(facade, in_force),
+        trouble=[*trouble, *budget_trees(in_force).faults],
+        shares=[each.sentence for each in shares(facade).budgets],
     )
-
-
-def _shared(facade: Facade, in_force: Sequence[Objective]) -> list[str]:
-    """Say how budgets were shared at the last turn, and of which nothing can be as they are now."""
-    troubles = budget_trees(in_force).troubles or {}
-    shared = [each.sentence for each in shares(facade).budgets if not each.trouble and each.budget not in troubles]
-    return [*troubles.values(), *shared]
 
 
 def put(facade: Facade, name: str, body: ObjectiveIn, by: str, note: str = "") -> ObjectiveView:
     """Put an objective in force under a name, in the place of one of the same name."""
     objective = _validated(name, body.model_dump(exclude_unset=True))
     others = [each for each in objectives_in_force(facade.in_force, facade.store) if each.name != name]
-    refuse_unknown_parents([*others, objective])
+    refuse_unknown_parents([*others, objective], before=others)
     facade.store.facts.set(OBJECTIVES.of(name), objective, by)
     detail = {**objective.model_dump(mode="json", exclude_defaults=True), **_noted(note)}
     facade.store.audit.append(by, "set objective", name, detail)
@@ -68,7 +57,7 @@ def delete(facade: Facade, name: str, by: str, note: str = "") -> None:
     if name not in {objective.name for objective in in_force}:
         remedy = "GET /api/autonomous/objectives lists them."
         raise ForeactError("objective_unknown", f"There is no objective {name}.", remedy, status=404)
-    refuse_unknown_parents([each for each in in_force if each.name != name])
+    refuse_unknown_parents([each for each in in_force if each.name != name], before=in_force)
     facade.store.facts.set(OBJECTIVES.of(name), None, by)
     facade.store.audit.append(by, "remove objective", name, _noted(note))
 

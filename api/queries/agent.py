@@ -38,7 +38,7 @@ from storage.errors import ForeactError
 from storage.facts import DRILLS, INSIGHTS, PLACEBOS, TROUBLES
 from storage.records import Cycle, GoalState, ReceiptStatus, Verdict
 from tasks.authority import is_switched_on
-from tasks.objectives.in_force import said_of_names
+from tasks.objectives.in_force import said_of_names, said_of_trees
 
 REPORT_HORIZON_HOURS = 24.0
 
@@ -92,6 +92,7 @@ def status(facade: Facade, receipts: ReceiptsSoFar | None = None) -> Status:
         pending_approvals=len(waiting_among(receipts.pending, receipts.now)),
         configuration_trouble=facade.trouble,
         warnings=[
+            *said_of_trees(facade.in_force, store),
             *said_of_names(facade.in_force, store),
             *(store.facts.get(TROUBLES) or ()),
             *share_warnings(facade),

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from storage.errors import ForeactError
 from storage.records import GoalState, GoalView, Transition
 from tasks.goals.changes import Declined
 from tasks.goals.evidence import Evidence
 from tasks.goals.policy import GoalPolicy
-from tasks.objectives.tree import counts_for_parent, refuse_cycles, tree_progress
+from tasks.objectives.tree import as_ring, circles, counts_for_parent, tree_progress
 
 _WAITS = "waits for"
 
@@ -23,14 +22,12 @@ def with_children(
 
     `moves` are the transitions by their own measurement. A goal whose children must all be achieved (AND) waits for
     them, and fails with one that failed; one of which any child is enough (OR) is achieved with the first. Progress is
-    that of the tree. Goals that are each other's ancestors are left to their own measurement, and that is said.
+    that of the tree. Goals that are each other's parents have none, and that is said.
     """
     views = {view.goal.goal_id: view for view in [*closed, *open_goals]}
     parents = {goal_id: _parent(view, views, evidence) for goal_id, view in views.items()}
-    try:
-        refuse_cycles(parents)
-    except ForeactError as trouble:
-        return moves, [Declined("tree", f"{trouble.message} Each is pursued separately.")]
+    found = circles(parents)
+    parents |= dict.fromkeys((goal_id for circle in found for goal_id in circle), None)
     now = {goal_id: _after(view, moves.get(goal_id), parents[goal_id]) for goal_id, view in views.items()}
     children: dict[str, list[str]] = {}
     for goal_id, parent in parents.items():
@@ -47,7 +44,10 @@ def with_children(
         if goal_id in children
         else move
         for goal_id, move in moves.items()
-    }, []
+    }, [
+        Declined("tree", f"These are each other's parents: {as_ring(circle)}. Each is pursued separately.")
+        for circle in found
+    ]
 
 
 def leads_to_act(view: GoalView, goals: Sequence[GoalView]) -> bool:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from storage.errors import ForeactError
+from storage.facts import BudgetShares
 from storage.records import Objective, SharedBudget
-from tasks.objectives.tree import refuse_unknown_parents
+from tasks.objectives.tree import tree_faults
 from tasks.text import number
 
 
@@ -40,34 +40,73 @@ class BudgetNode:
 
 @dataclass(frozen=True)
 class BudgetTrees:
-    """The topmost budgets, and by the name of its objective why one is not shared."""
+    """The topmost budgets, and by the name of its objective why one is not shared.
+
+    `faults` are what is wrong with whole trees, be there a budget or not, `contradictions` what is with single budgets.
+    """
 
     roots: tuple[BudgetNode, ...] = ()
-    troubles: Mapping[str, str] | None = None
+    troubles: Mapping[str, str] = field(default_factory=dict)
+    faults: tuple[str, ...] = ()
+    contradictions: tuple[str, ...] = ()
 
     def nodes(self) -> Iterator[BudgetNode]:
         """Yield every budget that is shared, the lowest of each tree first."""
         for root in self.roots:
             yield from root.nodes()
 
+    @property
+    def said(self) -> list[str]:
+        """Return a sentence for each thing that is wrong."""
+        return [*self.faults, *self.contradictions]
+
 
 def budget_trees(objectives: Iterable[Objective]) -> BudgetTrees:
     """Return the trees of budgets among objectives.
 
-    A part belongs to the nearest budget of a kind above it. Objectives that do not form trees share nothing; nor does
-    a budget that no part shares, or of which its parts are to have more than there is.
+    A part belongs to the nearest budget of a kind above it. Each tree stands alone: one whose parents do not exist or
+    go in a circle shares nothing. A budget that no part shares, or of which its parts are to have more than there is,
+    is left out, as if its objective had none.
     """
     known = {each.name: each for each in objectives}
-    owners = [each for each in known.values() if each.budget is not None]
-    if not owners:
-        return BudgetTrees()
-    try:
-        refuse_unknown_parents(known.values())
-    except ForeactError as refusal:
-        return BudgetTrees(troubles={each.name: f"{refusal.message} Until then, nothing is shared." for each in owners})
-    troubles: dict[str, str] = {}
-    roots = [_node(each, known, troubles) for each in owners if _owner_above(each, known, each.budget) is None]
-    return BudgetTrees(tuple(node for node in roots if node is not None), troubles)
+    faults = tree_faults(known.values())
+    ending = {name: each for name, each in known.items() if name not in faults or not faults[name].is_circle}
+    roots, contradictions = _consistent(ending)
+    sentences = {name: fault.sentence for name, fault in faults.items()}
+    troubles = {
+        name: " ".join(said)
+        for name, each in known.items()
+        if each.budget is not None and (said := [every[name] for every in (sentences, contradictions) if name in every])
+    }
+    return BudgetTrees(
+        tuple(root for root in roots if root.name not in faults),
+        troubles,
+        tuple(dict.fromkeys(sentences.values())),
+        tuple(contradictions.values()),
+    )
+
+
+def unshared(objectives: Mapping[str, Objective], trees: BudgetTrees) -> list[BudgetShares]:
+    """Return the budgets of which nothing is shared, each with why."""
+    return [
+        BudgetShares(name, budget.unit, budget.limit, sentence=trouble, trouble=trouble)
+        for name, trouble in trees.troubles.items()
+        if (budget := objectives[name].budget) is not None
+    ]
+
+
+def _consistent(known: Mapping[str, Objective]) -> tuple[list[BudgetNode], dict[str, str]]:
+    """Return the topmost budgets, and what is wrong with those left out: the lowest first, which may mend one above."""
+    left_out: dict[str, str] = {}
+    while True:
+        troubles: dict[str, str] = {}
+        owners = [each for each in known.values() if each.budget is not None]
+        roots = [_node(each, known, troubles) for each in owners if _owner_above(each, known, each.budget) is None]
+        if not troubles:
+            return [root for root in roots if root is not None], left_out
+        name = next(iter(troubles))
+        left_out[name] = troubles[name]
+        known = {**known, name: known[name].model_copy(update={"budget": None})}
 
 
 def _node(objective: Objective, known: Mapping[str, Objective], troubles: dict[str, str]) -> BudgetNode | None:

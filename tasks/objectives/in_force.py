@@ -10,6 +10,7 @@ from storage import Store
 from storage.facts import DRIVER_SEARCH, OBJECTIVES
 from storage.records import Objective
 from tasks.configured_actions import configured_traits
+from tasks.objectives.budget_tree import budget_trees
 from tasks.objectives.defaults import default_objectives, example_objectives
 from tasks.objectives.unheard import unheard
 from tasks.shared_limits import limits_in_force
@@ -91,6 +92,15 @@ def said_of_names(settings: Settings, store: Store) -> list[str]:
         return [*names, *forgotten_windows(by_people, kept_days)]
 
     return list(store.engine.recall(("series", "facts"), ("said of names", settings.hash), look))
+
+
+def said_of_trees(settings: Settings, store: Store) -> list[str]:
+    """Return a sentence for each tree of objectives, and each budget for their parts, that contradicts itself."""
+
+    def look() -> list[str]:
+        return budget_trees(objective for objective, _ in objectives_with_origin(settings, store).values()).said
+
+    return list(store.engine.recall(("facts",), ("said of trees", settings.hash), look))
 
 
 def forgotten_windows(objectives: Iterable[Objective], kept_days: float) -> list[str]:

@@ -3,41 +3,93 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from storage.errors import ForeactError
 from storage.records import GoalState, GoalView, Objective
 
 
-def refuse_cycles(parents: Mapping[str, str | None]) -> None:
-    """Raise `goals.cyclic_tree` where following parents leads back to the start."""
+@dataclass(frozen=True)
+class TreeFault:
+    """What is wrong with a tree: its parents go in a circle, or the parent of its topmost does not exist."""
+
+    sentence: str
+    is_circle: bool
+
+
+def circles(parents: Mapping[str, str | None]) -> list[tuple[str, ...]]:
+    """Return each circle that following parents leads into, as the names on it."""
+    found: list[tuple[str, ...]] = []
     settled: set[str] = set()
     for start in parents:
         trail: list[str] = []
         here: str | None = start
-        while here is not None and here not in settled:
-            if here in trail:
-                ring = " → ".join([*trail[trail.index(here) :], here])
-                raise ForeactError(
-                    "goals.cyclic_tree",
-                    f"These are each other's parents: {ring}.",
-                    "Remove one of these `parent` keys.",
-                )
+        while here is not None and here not in settled and here not in trail:
             trail.append(here)
             here = parents.get(here)
+        if here in trail:
+            found.append(tuple(trail[trail.index(here) :]))
         settled.update(trail)
+    return found
 
 
-def refuse_unknown_parents(objectives: Iterable[Objective]) -> None:
-    """Raise `goals.unknown_parent` or `goals.cyclic_tree` where objectives do not form trees."""
-    parents = {objective.name: objective.parent for objective in objectives}
+def tree_faults(objectives: Iterable[Objective]) -> dict[str, TreeFault]:
+    """Return by the name of each objective what is wrong with its tree; those of sound trees are left out."""
+    parents = _parents(objectives)
+    circle_of = {name: circle for circle in circles(parents) for name in circle}
+    faults: dict[str, TreeFault] = {}
+    for name in parents:
+        top = name
+        while top not in circle_of and (above := parents[top]) in parents:
+            top = str(above)
+        if top in circle_of:
+            ring = as_ring(circle_of[top])
+            said = f"These are each other's parents: {ring}; no budget is shared among or below them"
+            said += " until one `parent` is removed."
+            faults[name] = TreeFault(said, is_circle=True)
+        elif (missing := parents[top]) is not None:
+            said = f"The objective {top} names the parent {missing!r}, which does not exist; it has no part of a budget"
+            said += ", and none is shared below it, until it does."
+            faults[name] = TreeFault(said, is_circle=False)
+    return faults
+
+
+def refuse_cycles(parents: Mapping[str, str | None], before: Mapping[str, str | None] | None = None) -> None:
+    """Raise `goals.cyclic_tree` where following parents leads back to the start, and did not `before`."""
+    earlier = {frozenset(circle) for circle in circles(before or {})}
+    for circle in circles(parents):
+        if frozenset(circle) not in earlier:
+            raise ForeactError(
+                "goals.cyclic_tree",
+                f"These are each other's parents: {as_ring(circle)}.",
+                "Remove one of these `parent` keys.",
+            )
+
+
+def refuse_unknown_parents(objectives: Iterable[Objective], before: Iterable[Objective] = ()) -> None:
+    """Raise `goals.unknown_parent` or `goals.cyclic_tree` where objectives do not form trees.
+
+    What was wrong `before` is none of theirs to mend.
+    """
+    parents, earlier = _parents(objectives), _parents(before)
+    known_orphans = {(name, parent) for name, parent in earlier.items() if parent not in earlier}
     for name, parent in parents.items():
-        if parent is not None and parent not in parents:
+        if parent is not None and parent not in parents and (name, parent) not in known_orphans:
             raise ForeactError(
                 "goals.unknown_parent",
                 f"The objective {name} names the parent {parent!r}, which does not exist.",
                 "Name an existing objective, or leave `parent` out.",
             )
-    refuse_cycles(parents)
+    refuse_cycles(parents, earlier)
+
+
+def _parents(objectives: Iterable[Objective]) -> dict[str, str | None]:
+    return {objective.name: objective.parent for objective in objectives}
+
+
+def as_ring(circle: tuple[str, ...]) -> str:
+    """Return a circle in words, from its first name back to it."""
+    return " → ".join([*circle, circle[0]])
 
 
 def tree_progress(views: Iterable[GoalView]) -> dict[str, float]:

@@ -45,7 +45,8 @@ def test_where_no_objective_has_a_budget_that_is_said_and_no_panel_shown(client:
 
 
 def test_a_budget_that_no_cycle_has_shared_yet_is_announced(client: TestClient, store: Store) -> None:
-    store.facts.set(OBJECTIVES.of("shop"), SHOP)
+    for objective in (SHOP, CHECKOUT):
+        store.facts.set(OBJECTIVES.of(objective.name), objective)
     assert "the next cycle does it" in client.get(f"{API}/shares").json()["note"]
 
 
@@ -84,6 +85,21 @@ def test_the_list_of_objectives_says_it_and_what_contradicts_itself_from_the_mom
     assert greedy.status_code == 200
     (said,) = client.get(f"{API}/objectives").json()["shares"]
     assert "at least 50 together, and its budget is 43.2" in said
+
+
+@pytest.mark.usefixtures("shared")
+def test_a_budget_in_a_circle_of_parents_is_said_everywhere_before_the_next_cycle(
+    client: TestClient, store: Store
+) -> None:
+    store.facts.set(OBJECTIVES.of("shop"), SHOP.model_copy(update={"parent": "checkout"}))
+    said = "each other's parents"
+    (budget,) = client.get(f"{API}/shares").json()["budgets"]
+    assert said in budget["trouble"]
+    (told,) = client.get(f"{API}/objectives").json()["shares"]
+    assert said in told
+    assert sum(said in warning for warning in client.get(f"{API}/status").json()["warnings"]) == 1
+    for page in ("/", "/objectives/shop"):
+        assert "These are each other" in client.get(page).text
 
 
 @pytest.mark.parametrize("budget", [{}, {"minutes": 40, "cost": 2}, {"minutes": -1}, {"cost": 2, "per": "fortnight"}])

@@ -393,6 +393,18 @@ def test_the_doctor_writes_nothing_where_nothing_was_recorded(tmp_path: Path) ->
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_doctor_and_the_check_say_what_contradicts_itself_among_parents_and_budgets(tmp_path: Path) -> None:
+    shop = '[[objectives]]\nname = "shop"\nmetric = "orders"\nbound = 1\nparent = "checkout"\n'
+    part = '[[objectives]]\nname = "checkout"\nmetric = "latency"\nbound = 1\nparent = "shop"\n'
+    (tmp_path / "foreact.toml").write_text(f"{shop}budget = {{ minutes = 43.2, days = 30 }}\n{part}")
+    (found,) = (each for each in examine(new_layout(load_settings(tmp_path), tmp_path)) if each.what == "objectives")
+    assert found.finding == "wrong"
+    assert "each other's parents: shop → checkout → shop" in found.text
+    checked = CliRunner().invoke(app, ["config", "check", "--json", "-C", str(tmp_path)])
+    (trouble,) = json.loads(checked.stdout)["trouble"]
+    assert (checked.exit_code, trouble) == (1, found.text)
+
+
 def test_the_doctor_tells_programs_the_same(folder: Path, settings: Settings) -> None:
     with open_store(settings.database_path) as store:
         a_goal(store)

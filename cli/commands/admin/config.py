@@ -48,7 +48,7 @@ def _check(json: bool) -> None:
     file = Where.folder / CONFIG_NAME
     try:
         settings = load_settings(Where.folder)
-        trouble = [*unread_in(settings), *_unheard(settings)]
+        trouble = [*unread_in(settings), *_said(settings)]
     except ForeactError as refusal:
         trouble = [str(refusal)]
     well = f"{file} can be used." if file.exists() else f"There is no {file}; the defaults apply."
@@ -58,15 +58,17 @@ def _check(json: bool) -> None:
         raise typer.Exit(1)
 
 
-def _unheard(settings: Settings) -> list[str]:
-    """Return a sentence for each name that nothing recorded answers to; nothing is opened where nothing is recorded."""
-    from storage import open_store
-    from tasks.objectives.in_force import said_of_names
+def _said(settings: Settings) -> list[str]:
+    """Return a sentence for each tree that contradicts itself, and each name that nothing recorded answers to.
 
-    if not settings.database_path.exists():
-        return []
-    with open_store(settings.database_path) as store:
-        return said_of_names(settings, store)
+    Where nothing is recorded nothing is written by looking.
+    """
+    from storage import open_store
+    from tasks.objectives.in_force import said_of_names, said_of_trees
+
+    file = settings.database_path
+    with open_store(file if file.exists() else ":memory:") as store:
+        return [*said_of_trees(settings, store), *said_of_names(settings, store)]
 
 
 def _show(everything: bool, json: bool) -> None:

@@ -8,7 +8,7 @@ from math import inf
 
 from storage.facts import BudgetShares, ChildShare
 from storage.records import Objective
-from tasks.objectives.budget_tree import BudgetNode, BudgetTrees, budget_trees
+from tasks.objectives.budget_tree import BudgetNode, budget_trees, unshared
 from tasks.plan.optimise.clearing import Claim, Clearing, clear
 from tasks.plan.optimise.columns import Column
 from tasks.plan.optimise.round import Round, chosen_of, is_worth_it, prepare
@@ -74,22 +74,13 @@ def with_shares(problem: PlanProblem) -> PlanProblem:
     round_ = prepare(problem, plannable(problem), {})
     minutes = _share_minutes(round_, [root for root in trees.roots if root.budget.is_of_minutes])
     costs = [_cost_shares(round_, node) for node in trees.nodes() if not node.budget.is_of_minutes]
-    told = [*_untold(problem, trees), *_minute_shares(minutes), *(shares for shares, _ in costs)]
+    told = [*unshared(problem.objectives, trees), *_minute_shares(minutes), *(shares for shares, _ in costs)]
     return replace(
         problem,
         weights=minutes.weights(),
         cost_rooms=tuple(room for _, room in costs),
         shares=tuple(replace(each, cycle_id=problem.cycle_id) for each in told),
     )
-
-
-def _untold(problem: PlanProblem, trees: BudgetTrees) -> list[BudgetShares]:
-    shares = []
-    for name, trouble in (trees.troubles or {}).items():
-        budget = problem.objectives[name].budget
-        if budget is not None:
-            shares.append(BudgetShares(name, budget.unit, budget.limit, sentence=trouble, trouble=trouble))
-    return shares
 
 
 def _share_minutes(round_: Round, roots: Sequence[BudgetNode]) -> _Minutes:

@@ -81,6 +81,24 @@ def test_an_objective_written_into_the_file_is_in_force_without_a_restart(client
     assert "names the parent 'in-file'" in client.get(PATH).json()["trouble"][0]
 
 
+def test_what_is_wrong_with_another_tree_of_the_file_refuses_nothing_set_by_hand(
+    client: TestClient, tmp_path: Path
+) -> None:
+    ring = "".join(
+        f'[[objectives]]\nname = "{name}"\nmetric = "m"\nbound = 1\nparent = "{parent}"\n'
+        for name, parent in (("a", "b"), ("b", "a"), ("orphan", "nobody"))
+    )
+    (tmp_path / "foreact.toml").write_text(ring)
+    assert client.put(f"{PATH}/fast-answers", json=LATENCY).status_code == 200
+    assert client.delete(f"{PATH}/fast-answers").status_code == 204
+    told = client.get(PATH).json()["trouble"]
+    assert ["each other's parents: a → b → a" in told[0], "names the parent 'nobody'" in told[1]] == [True, True]
+    assert client.put(f"{PATH}/a", json=LATENCY | {"parent": "b"}).json()["code"] == "goals.cyclic_tree"
+    assert client.put(f"{PATH}/orphan", json=LATENCY | {"parent": "nobody"}).json()["code"] == "goals.unknown_parent"
+    assert client.put(f"{PATH}/a", json=LATENCY).status_code == 200
+    assert len(client.get(PATH).json()["trouble"]) == 1
+
+
 def test_a_file_that_cannot_be_used_any_more_is_said_with_file_key_and_remedy(
     client: TestClient, tmp_path: Path
 ) -> None:

@@ -10,20 +10,6 @@ import pytest
 from settings import load_settings
 from storage import ForeactError
 
-RING = """
-[[objectives]]
-name = "a"
-metric = "m"
-bound = 1
-parent = "b"
-
-[[objectives]]
-name = "b"
-metric = "m"
-bound = 1
-parent = "a"
-"""
-
 UNUSABLE = {
     "a misspelt key": ('[[objectives]]\nname = "a"\nmetric = "m"\nbund = 1', "objectives.0.bound"),
     "a bound that is no number": ('[[objectives]]\nname = "a"\nmetric = "m"\nbound = "much"', "objectives.0.bound"),
@@ -34,7 +20,6 @@ UNUSABLE = {
         "objectives.0.target_ratio",
     ),
     "two of one name": ('[[objectives]]\nname = "a"\nmetric = "m"\nbound = 1\n' * 2, "objectives"),
-    "a ring of parents": (RING, "objectives"),
     "a rate limit that is none": ('[executor]\nrate_limits = ["3/fortnight"]', "executor.rate_limits.0"),
     "a rule of the state that is none": ('[forecasting]\nstate_rule = "most"', "forecasting.state_rule"),
     "a severity of alerts that there is not": ('[alerts]\nminimum_severity = "loud"', "alerts.minimum_severity"),
@@ -98,12 +83,6 @@ def test_what_cannot_be_used_of_the_arguments_is_not_blamed_on_the_file(
     with pytest.raises(ForeactError) as caught:
         load_settings(tmp_path, **given)
     assert caught.value.message.startswith(said)
-
-
-def test_a_ring_of_parents_is_shown(tmp_path: Path) -> None:
-    (tmp_path / "foreact.toml").write_text(RING)
-    with pytest.raises(ForeactError, match="each other's parents: a → b → a"):
-        load_settings(tmp_path)
 
 
 def test_an_objective_that_cannot_be_used_is_named(tmp_path: Path) -> None:

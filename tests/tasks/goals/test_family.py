@@ -91,3 +91,14 @@ def test_goals_in_a_ring_are_each_pursued_by_themselves_and_that_is_said() -> No
     assert "each other's parents" in next(declined.reason for declined in changes.declined if declined.cause == "tree")
     states = {view.goal.objective: view.state for view in changes.views(ring)}
     assert states == {"service": GoalState.ACHIEVED, "cpu": GoalState.ACTIVE}
+
+
+def test_goals_in_a_ring_leave_other_trees_as_they_are() -> None:
+    opened = both_open()
+    itself = opened["cpu"].goal.model_copy(update={"goal_id": "ring", "objective": None, "parent_id": "ring"})
+    views = [*opened.values(), opened["cpu"].model_copy(update={"goal": itself})]
+    changes = cycle(seen(100, 95), views, [])
+    assert [declined.cause for declined in changes.declined if declined.cause == "tree"] == ["tree"]
+    service = next(view for view in changes.views(views) if view.goal.objective == "service")
+    assert service.state is GoalState.ACTIVE
+    assert "waits for 1 of its parts" in service.reason

@@ -108,6 +108,16 @@ def test_without_a_budget_nothing_is_kept_and_plans_are_the_same(tmp_path: Any) 
     assert planned[0]
 
 
+def test_with_parents_in_a_circle_plans_are_as_without_a_budget_and_that_is_kept(tmp_path: Any) -> None:
+    in_a_circle = ShopRig(tmp_path, (SHOP.model_copy(update={"parent": "checkout"}), *PARTS))
+    without = ShopRig(tmp_path, (SHOP.model_copy(update={"budget": None}), *PARTS))
+    planned = [shop.store.decisions.of_cycle(shop.turn(150).cycle_id) for shop in (in_a_circle, without)]
+    (kept,) = in_a_circle.store.facts.get(BUDGET_SHARES) or ()
+    assert "each other's parents" in kept.trouble
+    assert planned[0] == planned[1]
+    assert planned[0]
+
+
 def test_while_no_goal_is_open_the_budget_is_told_all_the_same(tmp_path: Any) -> None:
     shop = ShopRig(tmp_path, (SHOP, PARTS[1]))
     context = shop.turn(150)

@@ -165,8 +165,6 @@ def test_a_budget_below_another_keeps_both() -> None:
     ("parts", "says"),
     [
         ([part("checkout", least=40), part("search", least=40), part("cart")], "at least 80 together"),
-        ([part("checkout", "nobody"), part("search"), part("cart")], "which does not exist"),
-        ([part("checkout", "cart"), part("search"), part("cart", "checkout")], "each other's parents"),
         ([part("checkout", ""), part("search", ""), part("cart", "")], "No objective shares the budget of shop"),
     ],
 )
@@ -178,6 +176,25 @@ def test_what_contradicts_itself_is_said_and_the_plan_is_as_without_a_budget(par
     assert says in shared.shares[0].trouble
     assert (shared.weights, shared.cost_rooms) == ({}, ())
     assert make_plans(shared) == make_plans(bare)
+
+
+@pytest.mark.parametrize(("parent", "says"), [("nobody", "which does not exist"), ("search", "each other's parents")])
+def test_a_budget_whose_own_parents_are_wrong_is_said_and_the_plan_is_as_without_it(parent: str, says: str) -> None:
+    parts = [part("checkout"), part("search"), part("cart")]
+    problem = shop(70, {"checkout": 0.0, "search": 0.3, "cart": 0.4}, parts=parts, owned=owner(70, parent=parent))
+    bare = replace(problem, objectives={each.name: each for each in parts})
+    shared = with_shares(problem)
+    assert says in shared.shares[0].trouble
+    assert (shared.weights, shared.cost_rooms) == ({}, ())
+    assert make_plans(shared) == make_plans(bare)
+
+
+@pytest.mark.parametrize("astray", [{"checkout": "nobody"}, {"checkout": "cart", "cart": "checkout"}])
+def test_parts_that_hang_elsewhere_leave_the_budget_to_the_others(astray: dict[str, str]) -> None:
+    parts = [part(name, astray.get(name, "shop")) for name in DEAR]
+    shares = shares_of(shop(70, DEAR, parts=parts))
+    assert not shares.trouble
+    assert {each.name for each in shares.parts} == set(DEAR) - set(astray)
 
 
 def test_a_hard_goal_has_the_only_slot_before_a_soft_one_that_would_be_worth_more() -> None:
