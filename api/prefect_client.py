@@ -15,7 +15,7 @@ import httpx
 from handlers import ActionHandler
 from handlers.actions.run_deployment import action_of
 from handlers.support.prefect_blocks import PrefectBlocks
-from handlers.support.prefect_reader import OTHERWISE, CsrfToken, ask_patiently
+from handlers.support.prefect_reader import OTHERWISE, CsrfToken, ask_patiently, needs_certificates
 from plugins import tell
 from settings import Settings, child_environment, utc_now
 from storage.errors import ForeactError
@@ -29,6 +29,7 @@ __all__ = [
     "authorization",
     "deployed_actions",
     "login_of_own_server",
+    "needs_certificates",
 ]
 
 logger = logging.getLogger(__name__)
@@ -166,10 +167,9 @@ class PrefectTrigger:
         """
         self.address = without_login(api_url).rstrip("/")
         self.ui_url = ui_url or self.address.removesuffix("/api")
-        # Reading all certificates takes 20 ms, which a proposal spends each time: only https needs them.
-        is_https = api_url.startswith("https:")
+        verify = needs_certificates(api_url)
         self._api = httpx.Client(
-            base_url=api_url, timeout=TIMEOUT_S, trust_env=False, auth=CsrfToken(own), verify=is_https
+            base_url=api_url, timeout=TIMEOUT_S, trust_env=False, auth=CsrfToken(own), verify=verify
         )
         self._ids: dict[str, str] = {}
 

@@ -13,7 +13,7 @@ import httpx
 from api.background.alerts import Alerts
 from api.background.notifications import Notification
 from api.facade import Facade
-from api.prefect_client import CsrfToken, authorization
+from api.prefect_client import CsrfToken, authorization, needs_certificates
 from storage.errors import TransientError
 from storage.facts import CONFIGURATION_TROUBLE, LINE_TOLD_TO_PREFECT
 
@@ -65,9 +65,8 @@ class Notifier:
         try:
             told = [each.as_prefect_event(agent) for each in news]
             token = CsrfToken(authorization(self._facade.settings))
-            # Reading all certificates takes 20 ms each time: only https needs them.
-            is_https = url.startswith("https:")
-            answer = httpx.post(url, json=told, timeout=TIMEOUT_S, trust_env=False, auth=token, verify=is_https)
+            verify = needs_certificates(url)
+            answer = httpx.post(url, json=told, timeout=TIMEOUT_S, trust_env=False, auth=token, verify=verify)
             answer.raise_for_status()
         except httpx.HTTPError as trouble:
             raise TransientError(f"{url} does not take events: {type(trouble).__name__}") from trouble
