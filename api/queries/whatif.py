@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from api.facade import Facade
 from api.models.whatif import BreachShown, FanShown, GainShown, PastWhatIfs, WhatIfAnswer
 from api.queries.asked import context_of
+from handlers.contract.action import AMOUNT
 from storage.errors import ForeactError
 from storage.records import Candidate, metric_of
-from tasks.text import percent, unit_of, value
+from tasks.text import number, percent, unit_of, value
 
 if TYPE_CHECKING:
     from handlers import ActionHandler
@@ -42,7 +44,7 @@ def answer(
     from tasks.forecast.task import foretold
     from tasks.measure import fan_widening
     from tasks.monitor.task import frames_now
-    from tasks.plan import what_if
+    from tasks.plan import amount_now, next_amount, what_if
     from tasks.plan.task import problem
 
     context, given = context_of(facade, registered), _params(params)
@@ -52,15 +54,17 @@ def answer(
     outlook, _ = foretold(context, frames_now(context))
     moment = _within(outlook, context.tick, at)
     question = problem(context, tuple(facade.store.goals.open()), outlook)
-    known, *_ = context.actions[action].variants(Candidate(action=action, target=target, params=given))
+    known = next_amount(
+        question, context.actions[action].variants(Candidate(action=action, target=target, params=given))
+    )
     start_s, wider = (moment - context.tick).total_seconds(), fan_widening(facade.store.outcomes.what_ifs())
     found = what_if(question, outlook.by_series(), known, start_s, widening=wider)
     return WhatIfAnswer(
         action=action,
         target=target,
-        params=given,
+        params=known.params,
         at=moment,
-        sentence=_sentence(known, found),
+        sentence=_sentence(known, found, context.actions[action].sets, amount_now(question, action)),
         metrics=[_shown(each, context.tick) for each in found.fans],
         breaches=[BreachShown(**vars(each)) for each in found.breaches],
         gains=[GainShown(**vars(each)) for each in found.gains],
@@ -83,6 +87,9 @@ def _params(given: str | None) -> dict[str, Any]:
         params = None
     if not isinstance(params, dict):
         raise ForeactError("whatif_params", f"{given!r:.100} is no JSON object.", 'Write it as in {"amount": 4}.')
+    amount = params.get(AMOUNT, 0)
+    if not isinstance(amount, int | float) or not isfinite(amount):
+        raise ForeactError("whatif_params", f"{amount!r:.100} is no amount.", 'Give a number, as in {"amount": 4}.')
     return params
 
 
@@ -101,19 +108,27 @@ def _within(outlook: Outlook, tick: datetime, at: datetime | None) -> datetime:
     return max(moment, tick)
 
 
-def _sentence(known: Candidate, found: WhatIf) -> str:
+def _sentence(known: Candidate, found: WhatIf, sets: str | None, now: float | None) -> str:
+    said = [_moved(known, sets, now)] if sets is not None and AMOUNT in known.params else []
     if not found.fans:
-        return (
+        said.append(
             f"Nothing is believed of {known.action} here yet: no effect of it was measured, and none that it declares "
             f"is on a metric that is forecast. `expected_effect` under [actions.{known.action}] says what you expect."
         )
-    said = [_said(each) for each in found.fans]
+    said += [_said(each) for each in found.fans]
     said += [
         f"{each.objective} on {each.series} breaks in {percent(each.with_act)} of the futures, without it in "
         f"{percent(each.without)}."
         for each in found.breaches
     ]
     return " ".join(said)
+
+
+def _moved(known: Candidate, sets: str, now: float | None) -> str:
+    to = number(float(known.params[AMOUNT]), 3)
+    if now is None:
+        return f"{sets} would be {to}; what it is now is not recorded."
+    return f"{sets} goes from {number(now, 3)} to {to}."
 
 
 def _said(fan: Fan) -> str:

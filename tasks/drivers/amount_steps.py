@@ -45,6 +45,9 @@ class Move(StrEnum):
     HOPELESS = "hopeless"
 
 
+AS_FAR = "it is as far as it may go"
+
+
 @dataclass(frozen=True)
 class StepTaken:
     """A move, the place among the allowed amounts that it leads to, and why in a few plain words."""
@@ -290,7 +293,7 @@ def _toward_relief(seen: StrainHistory) -> StepTaken:
     if not seen.is_settled:
         return StepTaken(Move.STAY, seen.now, "what was added last does not work yet")
     if seen.now >= seen.last_place:
-        return StepTaken(Move.STAY, seen.now, "it is as far as it may go")
+        return StepTaken(Move.STAY, seen.now, AS_FAR)
     last = _last_raise(seen)
     to = min(seen.last_place, seen.now + max(1, 2 * last))
     return StepTaken(Move.RELIEVE, to, "twice the last step, which did not help enough" if last else "one step")

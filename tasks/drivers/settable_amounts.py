@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from math import ceil, nan
@@ -13,6 +13,7 @@ import numpy as np
 from handlers import ActionHandler
 from storage.records import Breach, FloatArray, Frame, Objective, metric_of
 from tasks.drivers.amount_steps import (
+    AS_FAR,
     Move,
     Shortfall,
     StepTaken,
@@ -219,6 +220,8 @@ def _step(known: AmountsNow, sets: str, setting: Sequence[ActionHandler]) -> Amo
     taken = _harmless(known, sets, taken, (frame, row, place), amounts, setting, [each for each, _, _ in looked])
     taken = _within_reach(taken, amounts, now, max(each.most_up for each in setting))
     to = float(amounts[taken.to]) if taken.move in {Move.RELIEVE, Move.GIVE_BACK} else now
+    if taken.reason == AS_FAR and (bound_by := _bound_by(known, sets, amounts, now)):
+        taken = replace(taken, reason=f"it is as far as the objective {bound_by} lets it go")
     return AmountStep(sets, series, now, to, taken.move, _told(sets, now, to, taken), names, short)
 
 
@@ -294,6 +297,13 @@ def _allowed(known: AmountsNow, setting: Sequence[ActionHandler]) -> FloatArray:
     own = _own(known, str(setting[0].sets))
     kept = np.array([amount for amount in amounts.tolist() if all(each.is_met(amount) for each in own)])
     return kept if len(kept) else amounts
+
+
+def _bound_by(known: AmountsNow, sets: str, amounts: FloatArray, now: float) -> str | None:
+    """Return the objective that keeps an amount from going beyond the last that may be set; None where none does."""
+    gap = float(np.diff(amounts).min()) if len(amounts) > 1 else 1.0
+    beyond = float(amounts[-1]) + gap if now >= amounts[-1] else float(amounts[0]) - gap
+    return next((each.name for each in _own(known, sets) if not each.is_met(beyond)), None)
 
 
 def _own(known: AmountsNow, sets: str) -> list[Objective]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from handlers.contract.action import AMOUNT
 from storage.records import Candidate, FloatArray, Forecast, GoalView, Objective
 from tasks.excess import excess_of
 from tasks.forecast import STORED_LEVELS
@@ -15,7 +16,7 @@ from tasks.plan.valuation.amounts import amount_of
 from tasks.plan.valuation.fan import fan_with
 from tasks.plan.valuation.priors import declared_change, effect_of
 from tasks.plan.valuation.risk import deviates_of, ramps_of
-from tasks.plan.valuation.side_effects import believed_change
+from tasks.plan.valuation.side_effects import believed_change, times
 from tasks.plan.valuation.value import Valuer, futures_of, metric_paths, steps_in
 
 CLEAR_SD = 1.645
@@ -101,8 +102,34 @@ def what_if(
     return WhatIf(tuple(fans), tuple(breaches), tuple(_gains(problem, candidate, start_s, set(changes) | set(driven))))
 
 
+def amount_now(problem: PlanProblem, action: str) -> float | None:
+    """Return the amount in force of what an action sets; None where it sets none, or nobody knows it."""
+    sets = problem.traits_of(action).sets
+    if sets is None:
+        return None
+    if sets in problem.capacities:
+        return problem.capacities[sets]
+    step = problem.steps.get(sets)
+    return step.now if step is not None and np.isfinite(step.now) else None
+
+
+def next_amount(problem: PlanProblem, offers: Sequence[Candidate]) -> Candidate:
+    """Return of what an action offers that with the next higher amount than is in force; the highest where none is."""
+    now = amount_now(problem, offers[0].action)
+    if now is None:
+        return offers[0]
+    by_amount = sorted(offers, key=lambda each: float(each.params[AMOUNT]))
+    return next((each for each in by_amount if each.params[AMOUNT] > now), by_amount[-1])
+
+
 def changes_of(problem: PlanProblem, candidate: Candidate) -> dict[str, Change]:
-    """Return by series what a candidate is believed to change: as declared, as measured, and as learned for goals."""
+    """Return by series what a candidate is believed to change: as declared, as measured, and as learned for goals.
+
+    Of an amount what is declared counts for each unit that is added; what was measured of acts that added much or
+    little tells nothing of this one.
+    """
+    if AMOUNT in candidate.params and problem.traits_of(candidate.action).sets is not None:
+        return _changes_of_amount(problem, candidate)
     found: dict[str, Change] = {}
     for series in problem.paths:
         unit, measured = problem.series_sd.get(series), problem.changes.get((candidate.action, series))
@@ -118,6 +145,19 @@ def changes_of(problem: PlanProblem, candidate: Candidate) -> dict[str, Change]:
             toward, sd = effect_of(problem, candidate, view.goal)
             unit = problem.series_sd[series]
             found[series] = (-toward if view.goal.side == "below" else toward) * unit, sd * unit
+    return found
+
+
+def _changes_of_amount(problem: PlanProblem, candidate: Candidate) -> dict[str, Change]:
+    now = amount_now(problem, candidate.action)
+    if now is None:
+        return {}
+    scaled, found = times(candidate, float(candidate.params[AMOUNT]) - now), {}
+    for series in problem.paths:
+        unit = problem.series_sd.get(series)
+        believed = believed_change(scaled, series, unit, None)
+        if believed is not None and unit:
+            found[series] = believed[0] * unit, believed[1] * unit
     return found
 
 

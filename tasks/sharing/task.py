@@ -25,6 +25,7 @@ from tasks.context import AskLedger, Context
 from tasks.drivers.in_force import amounts_now
 from tasks.drivers.settable_amounts import AmountsNow, amount_steps
 from tasks.forecast import Outlook
+from tasks.objectives.in_force import objectives_with_origin
 from tasks.plan import marginal_steps, wanted_acts
 from tasks.shared_limits import ShareLimit, limit_of, share_in_force
 from tasks.sharing.in_force import Drawn, drawn_of, most_held
@@ -57,12 +58,19 @@ def _summary(limits: Limits) -> Mapping[str, Any]:
 def share(context: Context, goals: tuple[GoalView, ...], outlook: Outlook) -> Limits:
     """Ask anew for all that is shared with other agents, and return how far this one may go with each."""
     drawn = {name: each for name, each in context.settings.shared.items() if each.actions}
-    known = amounts_now(context, outlook.frames, outlook.paths(), outlook.breaches) if drawn else None
+    known = _wanted_freely(context, outlook) if drawn else None
 
     def steps_of(each: Drawn) -> Steps:
         return _steps(each, goals, known, context) if known is not None else ()
 
     return tuple(ask_anew(context, name, each, steps_of) for name, each in drawn.items())
+
+
+def _wanted_freely(context: Context, outlook: Outlook) -> AmountsNow:
+    """Return what is known of amounts, without the bounds of shares: what is granted is no bound to what is wanted."""
+    known = amounts_now(context, outlook.frames, outlook.paths(), outlook.breaches)
+    origins = {name: origin for name, (_, origin) in objectives_with_origin(context.settings, context.store).items()}
+    return replace(known, objectives=tuple(each for each in known.objectives if origins.get(each.name) != "shared"))
 
 
 def ask_anew(context: Context, name: str, terms: SharedSettings, steps_of: Callable[[Drawn], Steps]) -> ShareLimit:

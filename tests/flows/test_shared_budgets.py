@@ -151,6 +151,17 @@ def test_who_is_well_goes_down_to_what_is_safe_too_and_again_when_it_is_lost_aga
         assert agent.pool.held["site"] == 5
 
 
+def test_without_a_response_more_than_the_share_is_asked_for_step_by_step(tmp_path: Path, away: Away) -> None:
+    agent = SharingAgent(tmp_path, away, safe=2)
+    untold = {"driver": None, "capacity": None, "response": None}
+    objectives = tuple(each.model_copy(update=untold) for each in agent.settings.objectives)
+    agent.settings = agent.settings.model_copy(update={"objectives": objectives})
+    agent.turn(24)
+    assert agent.pool.held["site"] == 5, "a share that is held in full is no bound to what is wanted"
+    said = [decision.explanation for decision in agent.store.decisions.latest(200)]
+    assert any("it is as far as the objective shared-workers lets it go" in each for each in said)
+
+
 def test_before_any_lease_nothing_is_added_and_nothing_need_be_given_back(tmp_path: Path, away: Away) -> None:
     away.is_away = True
     agent = SharingAgent(tmp_path, away, workers=4)

@@ -14,6 +14,7 @@ from fastapi.testclient import TestClient
 from api.app import create_app
 from settings import load_settings
 from storage import Store
+from storage.records import Sample
 from tests.api import worlds
 from tests.api.conftest import API, BASE, RecordingTrigger
 
@@ -23,6 +24,12 @@ CONFIGURATION: dict[str, Any] = {
     "actions": {
         "shed": {"target": "cpu", "expected_change": {worlds.SERIES: -0.2, "gone": 1.0}, "latency_seconds": 300},
         "mute": {"target": "cpu"},
+        "set_cores": {
+            "target": "cpu",
+            "sets": "cores",
+            "amounts": {"least": 1, "most": 8},
+            "expected_change": {worlds.SERIES: -0.1},
+        },
     },
 }
 
@@ -62,6 +69,22 @@ def test_an_act_of_which_nothing_is_believed_is_said_so(asked: TestClient, store
     assert "Nothing is believed of mute here yet" in told["sentence"]
 
 
+def test_more_and_less_of_an_amount_are_told_apart_and_the_next_higher_is_meant_where_none_is_named(
+    asked: TestClient, store: Store, tick: datetime
+) -> None:
+    worlds.samples(store, tick, count=600)
+    unknown = asked.get(f"{API}/whatif", params={"action": "set_cores"}).json()
+    assert unknown["sentence"].startswith("cores would be 1; what it is now is not recorded. Nothing is believed")
+    store.samples.append([Sample(metric="cores", value=4.0, ts=tick - n * worlds.MINUTE) for n in range(600)])
+    more = asked.get(f"{API}/whatif", params={"action": "set_cores"}).json()
+    less = asked.get(f"{API}/whatif", params={"action": "set_cores", "params": '{"amount": 2}'}).json()
+    assert more["params"] == {"amount": 5}
+    assert more["sentence"].startswith("cores goes from 4 to 5. ")
+    assert less["sentence"].startswith("cores goes from 4 to 2. ")
+    changes = [fan["change"] for told in (more, less) for fan in told["metrics"] if fan["series"] == worlds.SERIES]
+    assert changes == [pytest.approx(-0.1), pytest.approx(0.2)]
+
+
 @pytest.mark.parametrize(
     ("params", "code"),
     [
@@ -70,6 +93,8 @@ def test_an_act_of_which_nothing_is_believed_is_said_so(asked: TestClient, store
         ({"action": "shed", "at": "2100-01-01T00:00:00Z"}, "whatif_outside"),
         ({"action": "shed", "params": "[1]"}, "whatif_params"),
         ({"action": "shed", "params": "{"}, "whatif_params"),
+        ({"action": "set_cores", "params": '{"amount": "many"}'}, "whatif_params"),
+        ({"action": "set_cores", "params": '{"amount": NaN}'}, "whatif_params"),
     ],
 )
 def test_what_cannot_be_answered_is_refused_with_a_remedy(

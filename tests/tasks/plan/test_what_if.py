@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from storage.records import Candidate, Forecast
-from tasks.plan import PlanProblem, fan_with, what_if
+from tasks.plan import PlanProblem, fan_with, next_amount, what_if
 from tasks.plan.valuation.value import Valuer
 from tests.tasks.plan.valuation.test_amounts import question
 from tests.tasks.plan.worlds import TICK, KnownEffects, goal_of, problem_of, rising_paths, safe
@@ -106,3 +107,36 @@ def test_an_amount_that_is_not_known_or_stated_tells_nothing() -> None:
     assert what_if(problem, {}, Candidate(action="set", target="set"), 0.0).fans == ()
     unknown = question(np.full(30, 3.0), 2.0, capacities={})
     assert what_if(unknown, {}, Candidate(action="set", params={"amount": 6}, target="set"), 0.0).fans == ()
+
+
+def of_workers(**more: Any) -> PlanProblem:
+    traits = {"set": safe(sets="workers")}
+    return problem_of([goal_of()], {"g": [CURE]}, traits=traits, capacities={"workers": 4.0}, **more)
+
+
+def workers(amount: float) -> Candidate:
+    return Candidate(action="set", target="a", params={"amount": amount}, expected_change={"cpu": -10.0})
+
+
+@pytest.mark.parametrize(("amount", "change"), [(5, -10.0), (6, -20.0), (1, 30.0)])
+def test_what_an_amount_declares_counts_for_each_unit_and_against_it_for_each_taken_away(
+    amount: float, change: float
+) -> None:
+    problem = of_workers(changes={("set", "cpu"): (-7.0, 0.5)})
+    (fan,) = what_if(problem, {"cpu": forecast(problem.paths["cpu"])}, workers(amount), 0.0).fans
+    assert fan.change is not None
+    assert fan.change[0] == pytest.approx(change)
+
+
+def test_the_amount_that_is_in_force_changes_nothing_and_one_that_nobody_knows_tells_nothing() -> None:
+    problem = of_workers()
+    forecasts = {"cpu": forecast(problem.paths["cpu"])}
+    (breach,) = what_if(problem, forecasts, workers(4), 0.0).breaches
+    assert breach.with_act == breach.without
+    assert what_if(replace(problem, capacities={}), forecasts, workers(5), 0.0).fans == ()
+
+
+def test_an_amount_that_nobody_names_is_the_next_higher_one() -> None:
+    offers = [workers(amount) for amount in (1, 2, 5, 6)]
+    assert next_amount(of_workers(), offers).params == {"amount": 5}
+    assert next_amount(replace(of_workers(), capacities={"workers": 9.0}), offers).params == {"amount": 6}
