@@ -14,6 +14,7 @@ from typing import Literal
 
 from api.queries.forecasts import NEEDED_SAMPLES
 from handlers import ActionsByName
+from handlers.contract.action import AMOUNT
 from settings import Settings
 from storage.actions import ActionView
 from storage.facts import Wait, WaitCode
@@ -410,6 +411,9 @@ def _links_to_learning(state: LoopState) -> Iterator[Diagnosis | None]:
         else:
             text = f"{len(state.windows)} windows are over, and nobody measured them"
             yield Diagnosis("note", text, state.start)
+    if any(AMOUNT in each.action.params for each in state.finished):
+        text = "amounts were set, and nothing says what they change of a metric, so no effect could be measured"
+        yield Diagnosis("note", text, "name `driver` and `capacity` of the objective that they are for")
     yield Diagnosis("note", "nothing was done whose effect could be measured", "see the line `acts` above")
 
 

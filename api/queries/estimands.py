@@ -5,8 +5,10 @@ from __future__ import annotations
 from api.facade import Facade
 from api.models.outcomes import EstimandDetail
 from api.queries.asked import context_of
+from handlers.contract.action import AMOUNT
 from storage.actions import ActionView
 from storage.errors import ForeactError
+from storage.records import Action
 
 
 def of_action(facade: Facade, view: ActionView) -> EstimandDetail:
@@ -21,17 +23,26 @@ def of_action(facade: Facade, view: ActionView) -> EstimandDetail:
     if fixed is None and view.receipt is None and action.series is not None and not action.undo_of:
         fixed = foreseen(DataAroundAct(context_of(facade)), action, facade.clock())
     if fixed is None:
-        why = "aims at no metric" if action.series is None else "has no forecast of its metric from before it"
-        remedy = "An act is judged where it has a `series` and that is forecast: see GET /api/autonomous/predictions."
+        why, remedy = _why_none(action)
         raise ForeactError("estimand_none", f"{action.name} {why}: it is not measured.", remedy, status=404)
     said = what_can_be_told(fixed)
     nothing_known = "How small an effect could be told is not known: the past holds too few windows without an action."
     return EstimandDetail(estimand=fixed, sentence=said or nothing_known)
 
 
+def _why_none(action: Action) -> tuple[str, str]:
+    if AMOUNT in action.params:
+        remedy = "An amount is judged by the bound it serves: name `driver` and `capacity` of the objective it is for."
+        return "sets an amount, and nothing says what this change does to the metric of a bound", remedy
+    remedy = "An act is judged where it has a `series` and that is forecast: see GET /api/autonomous/predictions."
+    why = "aims at no metric" if action.series is None else "has no forecast of its metric from before it"
+    return why, remedy
+
+
 def said(facade: Facade, view: ActionView) -> str:
-    """Say how small an effect of an action can be told; empty where it is not judged."""
+    """Say how small an effect of an action can be told, or why one that was done has none; empty where neither is."""
     try:
         return of_action(facade, view).sentence
-    except ForeactError:
-        return ""
+    except ForeactError as why:
+        is_done = view.receipt is not None and view.action.series is None and not view.action.undo_of
+        return str(why) if is_done and AMOUNT in view.action.params else ""

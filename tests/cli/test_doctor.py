@@ -339,6 +339,11 @@ def test_the_kill_switch_goes_before_all_else_and_is_removed_by_a_command(folder
     )
 
 
+def an_amount(store: Store) -> None:
+    store.actions.append([worlds.an_action("amount", NOW, series=None, params={"amount": 4.0})], "cycle-1")
+    store.actions.finish(worlds.a_receipt("amount", NOW))
+
+
 NOTHING_LEARNED: tuple[tuple[str, tuple[Fill, ...], str, str, str], ...] = (
     ("learning is off", (), "[executor]\nenable_learning = false\n", "switched off", "enable_learning = true"),
     ("nothing was done", (a_goal,), "", "nothing was done", "`acts`"),
@@ -351,6 +356,7 @@ NOTHING_LEARNED: tuple[tuple[str, tuple[Fill, ...], str, str, str], ...] = (
         "1 of 1 outcomes are inconclusive: too noisy",
         "foreact evaluate --placebo",
     ),
+    ("only amounts were set", (an_amount,), "", "amounts were set", "`driver` and `capacity`"),
     ("acts overlap", (measured(Verdict.CONFOUNDED),), "", "confounded", "max_concurrent_goals = 1"),
 )
 

@@ -94,6 +94,17 @@ def test_of_an_act_without_a_past_or_a_metric_it_is_said_that_nothing_is_known(
     assert (refusal.status_code, refusal.json()["code"]) == (404, "estimand_none")
 
 
+def test_of_an_amount_that_was_set_for_a_metric_without_a_response_the_page_says_why_nothing_is_measured(
+    client: TestClient, store: Store, tick: datetime
+) -> None:
+    set_to_4 = worlds.an_action("amount", tick, series=None, params={"amount": 4.0})
+    store.actions.append([set_to_4], "cycle-1")
+    store.actions.finish(worlds.a_receipt("amount", tick))
+    page = client.get("/actions/amount").text
+    assert "name `driver` and `capacity` of the objective it is for" in page
+    assert "<code>amount=4</code>" in page
+
+
 @pytest.mark.usefixtures("lived")
 def test_side_effects_are_listed_by_action_alone(client: TestClient) -> None:
     newest = client.get(f"{API}/outcomes").json()["outcomes"]
