@@ -25,7 +25,8 @@ from tasks.forecast.fleet import method_by_history
 from tasks.forecast.fleet.cold_start import constant_forecast, pooled_forecast, short_forecast
 from tasks.forecast.fleet.error_paths import bounds
 from tasks.forecast.fleet.excursions import Excursion, find_excursions, staying, told_of_excursion
-from tasks.forecast.fleet.fit import FleetState, fit_fleet
+from tasks.forecast.fleet.fit import fit_fleet
+from tasks.forecast.fleet.fleet_state import FleetState
 from tasks.forecast.fleet.level_shifts import Shift, find_shifts, mixed_quantiles, shares_ahead
 from tasks.forecast.fleet.offsets import add_offsets, at_levels
 from tasks.forecast.fleet.other_seasons import find_other_seasons
