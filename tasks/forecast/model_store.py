@@ -16,7 +16,7 @@ from storage.fitted import Fitted
 from storage.records import Frame, Objective
 from tasks.context import Context
 from tasks.forecast.batch import Floats, Ints
-from tasks.forecast.fleet.fleet_state import FleetState
+from tasks.forecast.fleet.fit import FleetState
 from tasks.forecast.fleet.residuals import one_step_residuals
 from tasks.forecast.fleet_snapshot import CorruptSnapshot, FleetSnapshot, fit_snapshot, read_snapshot
 from tasks.forecast.method_per_series import Method, MethodPerSeries

@@ -11,7 +11,7 @@ import numpy as np
 from storage.records import Frame
 from tasks.forecast.acts_ahead import with_acts
 from tasks.forecast.batch import Bools, Floats, ForecastBatch, Ints, assembled
-from tasks.forecast.fleet.fleet_state import FleetState
+from tasks.forecast.fleet.fit import FleetState
 from tasks.forecast.local_clock import on_clocks_ahead
 from tasks.forecast.method_per_series import MethodPerSeries, forecast_frame, rows_of_other_methods
 from tasks.forecast.running_times import with_running_times

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from tasks.forecast.batch import Bools, Float32s, Floats, Ints, median_of, path_quantiles
 from tasks.forecast.fleet import method_by_history, untaught
 from tasks.forecast.fleet.error_paths import phase_scale
-from tasks.forecast.fleet.fleet_state import FleetState
+from tasks.forecast.fleet.fit import FleetState
 from tasks.forecast.fleet.prepare import Real, Scaled, network_median
 from tasks.forecast.fleet.regression import by_step
 from tasks.forecast.fleet.seasonal import FEATURES, predict, seasonal_arrays
@@ -70,7 +70,7 @@ class _Course:
         )
 
     def read(self, levels: tuple[float, ...], width: float = 1.0) -> tuple[Float32s, Float32s]:
-        """Paths (n, s, h) and quantiles (n, h, q), whose median is the middle and which are that much wider."""
+        """Paths (n, s, h) and quantiles (n, h, q), whose median is the middle and which are so much wider."""
         seen = self.middle + self.beside
         paths = seen + self.errors
         quantiles = path_quantiles(np.concatenate([paths, seen - self.errors], axis=1), levels)
@@ -287,7 +287,7 @@ def pooled_forecast(scaled: Scaled, start: Ints, state: FleetState) -> tuple[Flo
     cycles = scaled.model.shape[1] / state.season
     trust = np.minimum(cycles * alike / (1 + (cycles - 1) * alike) / WHOLE_TRUST, 1).astype(np.float32)
     trust += (1 - trust) * np.float32(_surely_alike(state))
-    return _of_day(scaled, state).mixed(_of_level(scaled, start, state), trust).read(state.levels, state.young_width)
+    return _of_day(scaled, state).mixed(_of_level(scaled, start, state), trust).read(state.levels, state.tuning.width)
 
 
 def _surely_alike(state: FleetState) -> float:

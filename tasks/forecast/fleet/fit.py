@@ -2,66 +2,101 @@
 
 from __future__ import annotations
 
+import json
 import math
-from dataclasses import replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from tasks.forecast.allocation import keep_freed_memory
 from tasks.forecast.batch import LEVELS, Float32s, Floats
 from tasks.forecast.fleet import method_by_history, untaught
-from tasks.forecast.fleet.fleet_state import FleetState, day_and_week
 from tasks.forecast.fleet.offsets import no_offsets
 from tasks.forecast.fleet.prepare import MIN_USABLE_POINTS, NO_WINSORISING, Scaled, prepare, scale_histories
 from tasks.forecast.fleet.regression import pooled_coefficients
-from tasks.forecast.fleet.seasonal import Seasonal, seasonal_arrays
+from tasks.forecast.fleet.seasonal import FEATURES, Seasonal, seasonal_arrays
 from tasks.forecast.fleet.seasonal_model import Tuning, fit_origins, path_counts, seasonal_forecast
 from tasks.forecast.fleet.stocks import without_falls
 from tasks.forecast.fleet.tuning import backtest_spread, backtest_tuning
 from tasks.forecast.fleet.untaught import measured_library
-from tasks.forecast.fleet.young_widths import young_width
 
 FIT_SAMPLE = 128  # series; more of them change the pooled coefficients by less than their own error
 FLOOR_SHARE = 0.01
 
 
-def fit_fleet(
+@dataclass(frozen=True)
+class FleetState:
+    """Everything `forecast_chunk` needs beside the values. Serialisable, so that a store can keep it for a day."""
+
+    season_lengths: tuple[int, ...]
+    horizon: int
+    levels: tuple[float, ...]
+    seed: int
+    tuning: Tuning
+    coefficients: Floats  # (buckets, features)
+    library: Float32s  # (paths, h): errors of other series, in units of their scale
+    offsets: Floats  # (buckets, levels): added to quantiles, in units of the scale
+    floor_ratio: float  # width of a constant series relative to its level
+    past_weight: float  # of what a series' past windows did, in the probability that it crosses a bound
+    roughness: float  # how little a step tells of the next, in the last day and a bit: the median of the fleet
+    day_likeness: float  # how much a day tells of the next, as a correlation: the median of the fleet
+    fitted_series: int  # how many series taught the coefficients; 0: defaults
+
+    @property
+    def season(self) -> int:
+        """A day in steps; 1 without a season."""
+        return _seasons(self.season_lengths)[0]
+
+    @property
+    def week(self) -> int | None:
+        """A week in steps, if there is one and the fleet has learned to use it."""
+        return _seasons(self.season_lengths)[1] if self.coefficients.shape[1] == len(FEATURES) else None
+
+    def serves(self, season_lengths: tuple[int, ...], horizon: int, levels: tuple[float, ...] = LEVELS) -> bool:
+        """Whether a kept state answers this question; one a day old costs less than .5 % of accuracy."""
+        mine = self.season_lengths, self.horizon, self.levels
+        return mine == (tuple(season_lengths), horizon, tuple(levels))
+
+    @property
+    def path_count(self) -> int:
+        return sum(path_counts(self.horizon, self.tuning.raw_share))
+
+    def to_json(self) -> str:
+        plain = {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in asdict(self).items()}
+        return json.dumps(plain)
+
+    @classmethod
+    def from_json(cls, text: str) -> FleetState:
+        plain: dict[str, Any] = json.loads(text)
+        plain["tuning"] = Tuning(**plain["tuning"])
+        for name in ("season_lengths", "levels"):
+            plain[name] = tuple(plain[name])
+        for name in ("coefficients", "offsets"):
+            plain[name] = np.asarray(plain[name], dtype=float)
+        plain["library"] = np.asarray(plain["library"], dtype=np.float32)
+        return cls(**plain)
+
+
+def fit_shared(
     values: Floats,
     *,
     season_lengths: tuple[int, ...],
     horizon: int,
-    levels: tuple[float, ...] = LEVELS,
-    seed: int = 0,
+    levels: tuple[float, ...],
+    seed: int,
 ) -> FleetState:
     """Learn what the series of a fleet share, from up to 128 of them; arguments as for `forecast_batch`.
 
     With no series of four cycles the defaults stand: coefficients and errors typical of server metrics.
     """
-    values = np.asarray(values, dtype=float)
     _check(values, horizon, levels)
-    keep_freed_memory()
-    season, _ = day_and_week(season_lengths)
+    season, week = _seasons(season_lengths)
     values = without_falls(values, season)
-    state = _fitted(values, season_lengths, horizon, levels, seed)
-    young = _sample(values, season, math.ceil(method_by_history.POOLED_CYCLES * season) + 1)
-
-    def fit(past: Floats, ahead: int) -> FleetState:
-        return _fitted(past, season_lengths, ahead, levels, seed)
-
-    return replace(state, young_width=young_width(young, season, horizon, fit))
-
-
-def _fitted(
-    values: Floats, season_lengths: tuple[int, ...], horizon: int, levels: tuple[float, ...], seed: int
-) -> FleetState:
-    """What the series (n, t) of a fleet share but for the width of young ones."""
-    season, week = day_and_week(season_lengths)
     sample = _sample(values, season, method_by_history.least_to_teach(season, horizon))
     tuning = backtest_tuning(sample, season, week, horizon, levels)
     tuning, past_weight = backtest_spread(sample, season, week, horizon, tuning)
     if not len(sample):
-        sample = _sample(values, season, math.ceil(method_by_history.POOLED_CYCLES * season) + 1)
+        sample = young_sample(values, season)
     taught = _teach(sample, season, week, horizon, tuning, seed)
     young = sample if len(sample) else _sample(values, season, MIN_USABLE_POINTS)
     return FleetState(
@@ -75,6 +110,11 @@ def _fitted(
         roughness=_roughness(young, season),
         **taught,
     )
+
+
+def young_sample(values: Floats, season: int) -> Floats:
+    """Series (n, t) that show a season, as many as teach a fleet."""
+    return _sample(values, season, math.ceil(method_by_history.POOLED_CYCLES * season) + 1)
 
 
 def _sample(values: Floats, season: int, least: int) -> Floats:
@@ -140,6 +180,12 @@ def _floor_ratio(scaled: Scaled) -> float:
     level = np.abs(scaled.centre)
     ratio = scaled.scale[level > 0] / level[level > 0]
     return float(np.clip(FLOOR_SHARE * np.median(ratio), 1e-6, 1e-2)) if len(ratio) else untaught.FLOOR_RATIO
+
+
+def _seasons(season_lengths: tuple[int, ...]) -> tuple[int, int | None]:
+    """A day and, if there is one, a week in steps."""
+    longer = sorted(int(m) for m in season_lengths if m > 1)
+    return (longer[0] if longer else 1), (longer[1] if len(longer) > 1 else None)
 
 
 def _check(values: Floats, horizon: int, levels: tuple[float, ...]) -> None:

@@ -43,7 +43,7 @@ def rungs(history: History, season: int, horizon: int) -> Names:
 
 
 def has_own_errors(length: int, season: int, horizon: int) -> bool:
-    """Whether so much history lies behind a horizon that each series has coefficients and errors of its own."""
+    """Whether so much history lies behind a horizon that series have coefficients and errors of their own."""
     return length >= SEASONAL_CYCLES * season and independent_horizons(length, season, horizon) >= OWN_HORIZONS
 
 

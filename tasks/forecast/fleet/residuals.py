@@ -8,7 +8,7 @@ import numpy as np
 
 from tasks.forecast.batch import Floats, Ints
 from tasks.forecast.fleet import method_by_history
-from tasks.forecast.fleet.fleet_state import FleetState
+from tasks.forecast.fleet.fit import FleetState
 from tasks.forecast.fleet.prepare import prepare, scale_histories
 from tasks.forecast.fleet.regression import by_step
 from tasks.forecast.fleet.seasonal import first_origin, predict, seasonal_arrays
