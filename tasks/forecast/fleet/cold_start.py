@@ -69,17 +69,13 @@ class _Course:
             wider * (mine * self.beside + rest * other.beside),
         )
 
-    def read(self, levels: tuple[float, ...], width: float = 1.0) -> tuple[Float32s, Float32s]:
-        """Paths (n, s, h) and quantiles (n, h, q), whose median is the middle and which are so much wider."""
+    def read(self, levels: tuple[float, ...]) -> tuple[Float32s, Float32s]:
+        """Paths (n, s, h) and quantiles (n, h, q), whose median is the middle."""
         seen = self.middle + self.beside
         paths = seen + self.errors
         quantiles = path_quantiles(np.concatenate([paths, seen - self.errors], axis=1), levels)
         off = self.middle[:, 0] - median_of(quantiles.astype(float), levels).astype(np.float32)
-        quantiles += off[:, :, None]
-        if width != 1:
-            middle = self.middle[:, 0, :, None]
-            quantiles = middle + np.float32(width) * (quantiles - middle)
-        return paths + off[:, None], quantiles
+        return paths + off[:, None], quantiles + off[:, :, None]
 
 
 def _of_level(scaled: Scaled, start: Ints, state: FleetState) -> _Course:
@@ -287,7 +283,7 @@ def pooled_forecast(scaled: Scaled, start: Ints, state: FleetState) -> tuple[Flo
     cycles = scaled.model.shape[1] / state.season
     trust = np.minimum(cycles * alike / (1 + (cycles - 1) * alike) / WHOLE_TRUST, 1).astype(np.float32)
     trust += (1 - trust) * np.float32(_surely_alike(state))
-    return _of_day(scaled, state).mixed(_of_level(scaled, start, state), trust).read(state.levels, state.tuning.width)
+    return _of_day(scaled, state).mixed(_of_level(scaled, start, state), trust).read(state.levels)
 
 
 def _surely_alike(state: FleetState) -> float:

@@ -261,6 +261,8 @@ def _forecast_block(
     rung = method_by_history.rungs(history, season, state.horizon)
     scaled = _constant_scaled(scale_histories(history, season), rung == "constant", state)
     paths, quantiles = _by_rung(scaled, history.start, rung, state)
+    # How wide a trend makes them is known from its own slope.
+    _widen(quantiles, np.flatnonzero((rung == "pooled") & (history.slope == 0)), state)
     for row in np.flatnonzero(history.slope).tolist():
         _lay_on_trend(paths[row], quantiles[row], history, scaled, row, state)
     scaled = settle(paths, quantiles, resting_values(history, season, state.horizon), scaled)
@@ -271,6 +273,13 @@ def _forecast_block(
     batch.quantiles[rows] = natural
     batch.point[rows] = median_of(natural, state.levels)
     return method_by_history.labels(rung, history)
+
+
+def _widen(quantiles: Float32s, young: Ints, state: FleetState) -> None:
+    """Widen, in place, the quantiles (n, h, q) of series without errors of their own as their fleet needs it."""
+    if state.tuning.width != 1 and len(young):
+        middle = median_of(quantiles[young].astype(float), state.levels)[:, :, None].astype(np.float32)
+        quantiles[young] = middle + np.float32(state.tuning.width) * (quantiles[young] - middle)
 
 
 def _lay_on_trend(
