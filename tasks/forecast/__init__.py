@@ -5,8 +5,8 @@ fit. `fleet` is the default forecaster, `risk` gives breach probabilities, `veri
 """
 
 from tasks.forecast.batch import LEVELS, ForecastBatch
-from tasks.forecast.fleet.fit import FleetState, fit_fleet
-from tasks.forecast.fleet.forecast import forecast_batch
+from tasks.forecast.fleet.fit import FleetState
+from tasks.forecast.fleet.forecast import fit_fleet, forecast_batch
 from tasks.forecast.fleet_snapshot import STORED_LEVELS
 from tasks.forecast.model_store import earlier_residuals
 from tasks.forecast.risk.outlook import Outlook

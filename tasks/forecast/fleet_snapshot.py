@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.forecast.batch import Float32s, Floats
-from tasks.forecast.fleet.fit import FleetState, fit_fleet
+from tasks.forecast.fleet.fit import FleetState
+from tasks.forecast.fleet.forecast import fit_fleet
 from tasks.forecast.fleet.offsets import no_offsets
 
 STORED_LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)

@@ -14,8 +14,8 @@ import numpy as np
 from storage.errors import ForeactError
 from storage.records import Frame, metric_of
 from tasks.forecast.batch import ForecastBatch, Ints
-from tasks.forecast.fleet.fit import FleetState, fit_fleet
-from tasks.forecast.fleet.forecast import forecast_chunk
+from tasks.forecast.fleet.fit import FleetState
+from tasks.forecast.fleet.forecast import fit_fleet, forecast_chunk
 from tasks.forecast.forecasters import get
 from tasks.forecast.forecasters.darts_model import DartsForecaster
 from tasks.forecast.time_budget import TimeBudget

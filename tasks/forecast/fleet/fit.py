@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from tasks.forecast.allocation import keep_freed_memory
 from tasks.forecast.batch import LEVELS, Float32s, Floats
 from tasks.forecast.fleet import method_by_history, untaught
 from tasks.forecast.fleet.offsets import no_offsets
@@ -78,28 +77,26 @@ class FleetState:
         return cls(**plain)
 
 
-def fit_fleet(
+def fit_shared(
     values: Floats,
     *,
     season_lengths: tuple[int, ...],
     horizon: int,
-    levels: tuple[float, ...] = LEVELS,
-    seed: int = 0,
+    levels: tuple[float, ...],
+    seed: int,
 ) -> FleetState:
     """Learn what the series of a fleet share, from up to 128 of them; arguments as for `forecast_batch`.
 
     With no series of four cycles the defaults stand: coefficients and errors typical of server metrics.
     """
-    values = np.asarray(values, dtype=float)
     _check(values, horizon, levels)
-    keep_freed_memory()
     season, week = _seasons(season_lengths)
     values = without_falls(values, season)
     sample = _sample(values, season, method_by_history.least_to_teach(season, horizon))
     tuning = backtest_tuning(sample, season, week, horizon, levels)
     tuning, past_weight = backtest_spread(sample, season, week, horizon, tuning)
     if not len(sample):
-        sample = _sample(values, season, math.ceil(method_by_history.POOLED_CYCLES * season) + 1)
+        sample = young_sample(values, season)
     taught = _teach(sample, season, week, horizon, tuning, seed)
     young = sample if len(sample) else _sample(values, season, MIN_USABLE_POINTS)
     return FleetState(
@@ -113,6 +110,11 @@ def fit_fleet(
         roughness=_roughness(young, season),
         **taught,
     )
+
+
+def young_sample(values: Floats, season: int) -> Floats:
+    """Series (n, t) that show a season, as many as teach a fleet."""
+    return _sample(values, season, math.ceil(method_by_history.POOLED_CYCLES * season) + 1)
 
 
 def _sample(values: Floats, season: int, least: int) -> Floats:

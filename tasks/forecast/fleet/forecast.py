@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from types import MappingProxyType
 
 import numpy as np
@@ -25,7 +26,7 @@ from tasks.forecast.fleet import method_by_history
 from tasks.forecast.fleet.cold_start import constant_forecast, pooled_forecast, short_forecast
 from tasks.forecast.fleet.error_paths import bounds
 from tasks.forecast.fleet.excursions import Excursion, find_excursions, staying, told_of_excursion
-from tasks.forecast.fleet.fit import FleetState, fit_fleet
+from tasks.forecast.fleet.fit import FleetState, fit_shared, young_sample
 from tasks.forecast.fleet.level_shifts import Shift, find_shifts, mixed_quantiles, shares_ahead
 from tasks.forecast.fleet.offsets import add_offsets, at_levels
 from tasks.forecast.fleet.other_seasons import find_other_seasons
@@ -36,6 +37,7 @@ from tasks.forecast.fleet.seasonal import seasonal_arrays
 from tasks.forecast.fleet.seasonal_model import seasonal_forecast
 from tasks.forecast.fleet.stocks import Stock, filled_on, find_stocks
 from tasks.forecast.fleet.untaught import coefficients
+from tasks.forecast.fleet.widths import young_width
 from tasks.interventions.fast_moves import Ramp
 
 BLOCK_SERIES = 64
@@ -68,6 +70,27 @@ def forecast_batch(
     values = np.asarray(values, dtype=float)
     state = state or fit_fleet(values, season_lengths=season_lengths, horizon=horizon, levels=levels, seed=seed)
     return forecast_chunk(values, state, changed_at)
+
+
+def fit_fleet(
+    values: Floats,
+    *,
+    season_lengths: tuple[int, ...],
+    horizon: int,
+    levels: tuple[float, ...] = LEVELS,
+    seed: int = 0,
+) -> FleetState:
+    """Learn what the series of a fleet share; arguments as for `forecast_batch`."""
+    values = np.asarray(values, dtype=float)
+    keep_freed_memory()
+    fit = partial(fit_shared, season_lengths=season_lengths, levels=levels, seed=seed)
+    state = fit(values, horizon=horizon)
+
+    def foretold(past: Floats, ahead: int) -> ForecastBatch:
+        return forecast_chunk(past, fit(past, horizon=ahead))
+
+    width = young_width(young_sample(values, state.season), state.season, horizon, foretold)
+    return replace(state, tuning=replace(state.tuning, width=state.tuning.width * width))
 
 
 def forecast_chunk(values: Floats, state: FleetState, changed_at: Ints | None = None) -> ForecastBatch:
@@ -238,6 +261,8 @@ def _forecast_block(
     rung = method_by_history.rungs(history, season, state.horizon)
     scaled = _constant_scaled(scale_histories(history, season), rung == "constant", state)
     paths, quantiles = _by_rung(scaled, history.start, rung, state)
+    # How wide a trend makes them is known from its own slope.
+    _widen(quantiles, np.flatnonzero((rung == "pooled") & (history.slope == 0)), state)
     for row in np.flatnonzero(history.slope).tolist():
         _lay_on_trend(paths[row], quantiles[row], history, scaled, row, state)
     scaled = settle(paths, quantiles, resting_values(history, season, state.horizon), scaled)
@@ -248,6 +273,13 @@ def _forecast_block(
     batch.quantiles[rows] = natural
     batch.point[rows] = median_of(natural, state.levels)
     return method_by_history.labels(rung, history)
+
+
+def _widen(quantiles: Float32s, young: Ints, state: FleetState) -> None:
+    """Widen, in place, the quantiles (n, h, q) of series without errors of their own as their fleet needs it."""
+    if state.tuning.width != 1 and len(young):
+        middle = median_of(quantiles[young].astype(float), state.levels)[:, :, None].astype(np.float32)
+        quantiles[young] = middle + np.float32(state.tuning.width) * (quantiles[young] - middle)
 
 
 def _lay_on_trend(

@@ -33,13 +33,18 @@ def rungs(history: History, season: int, horizon: int) -> Names:
     """
     t = history.raw.shape[1]
     span = t - history.start
-    seasonal = (span >= SEASONAL_CYCLES * season) & (independent_horizons(t, season, horizon) >= OWN_HORIZONS)
+    seasonal = (span >= SEASONAL_CYCLES * season) & has_own_errors(t, season, horizon)
     pooled = span >= POOLED_CYCLES * season
     rung = np.where(seasonal, "seasonal", np.where(pooled, "pooled", "short"))
     if season == 1:
         rung = np.full(len(rung), "short", dtype=rung.dtype)
     rung = np.where(constant(history), "constant", rung)
     return np.where(history.usable < MIN_USABLE_POINTS, "refused", rung)
+
+
+def has_own_errors(length: int, season: int, horizon: int) -> bool:
+    """Whether so much history lies behind a horizon that series have coefficients and errors of their own."""
+    return length >= SEASONAL_CYCLES * season and independent_horizons(length, season, horizon) >= OWN_HORIZONS
 
 
 def independent_horizons(length: int, season: int, horizon: int) -> float:

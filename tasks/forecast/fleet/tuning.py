@@ -15,6 +15,7 @@ from tasks.forecast.fleet.regression import pooled_coefficients
 from tasks.forecast.fleet.resting import resting_values, settle
 from tasks.forecast.fleet.seasonal import first_origin, seasonal_arrays
 from tasks.forecast.fleet.seasonal_model import Tuning, fit_origins, seasonal_forecast, seasonal_forecasts
+from tasks.forecast.fleet.widths import COVERED, INTERVAL, agreed_width
 from tasks.forecast.past_crossings import mixed, past_share
 
 TUNE_SAMPLE = 96  # series
@@ -54,9 +55,7 @@ PAST_CERTAINTY = 1.0  # standard errors: the default itself was measured on many
 BREACHES = ((0.95, 8), (0.99, 1))  # quantile of the history that is crossed, and in which part of the horizon
 JUDGED_ENDS = 3  # a day apart: what the last days alone missed says too much of their weather
 WIDTH_TRUST = 0.6  # of what errors missed at every end, as a logarithm
-LEAST_WIDTH, MOST_WIDTH = 0.8, 1.5
 LEAST_SIDE = 1e-6  # of a scale: narrower sides of an interval are what rounding makes of a point
-COVERED, INTERVAL = 0.9, (0.05, 0.95)
 
 
 @dataclass(frozen=True)
@@ -88,13 +87,8 @@ def backtest_spread(
     if not judged:
         return tuning, PAST_WEIGHTS[0]
     beyond = [float(np.quantile(each.reach, COVERED)) for each in judged]
-    width = float(np.clip(agreed_factor(np.log(np.maximum(beyond, 1e-3)), WIDTH_TRUST), LEAST_WIDTH, MOST_WIDTH))
+    width = agreed_width(np.log(np.maximum(beyond, 1e-3)), WIDTH_TRUST)
     return replace(tuning, width=width), _best_weight(np.concatenate([each.breaches for each in judged]))
-
-
-def agreed_factor(beyond: Floats, trust: float) -> float:
-    """The factor that errors at every end call for, given as logarithms (ends,): none where they disagree."""
-    return float(np.exp(trust * (max(beyond.min(), 0.0) + min(beyond.max(), 0.0))))
 
 
 def _best_weight(losses: Floats) -> float:
@@ -117,7 +111,7 @@ def _judge(past: Floats, truth: Floats, season: int, week: int | None, tuning: T
     arrays = seasonal_arrays(scaled.model, season, week, horizon)
     pooled = pooled_coefficients(arrays, fit_origins(past.shape[1], season, horizon), horizon)
     forecast = seasonal_forecast(scaled, arrays, pooled, tuning, horizon)
-    paths, quantiles = forecast.paths(), forecast.quantiles((INTERVAL[0], 0.5, INTERVAL[1]))
+    paths, quantiles = forecast.paths(), forecast.quantiles(INTERVAL)
     rested = settle(paths, quantiles, resting_values(history.take(rows), season, horizon), scaled)
     ahead = (truth[rows] - rested.centre[:, None]) / rested.scale[:, None]
     values = (history.raw[rows] - rested.centre[:, None]) / rested.scale[:, None]

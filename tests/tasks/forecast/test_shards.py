@@ -26,7 +26,7 @@ from storage.errors import ForeactError
 from storage.records import Frame
 from tasks.forecast import shards
 from tasks.forecast.batch import ForecastBatch
-from tasks.forecast.fleet.fit import fit_fleet
+from tasks.forecast.fleet.forecast import fit_fleet
 from tasks.forecast.method_per_series import MethodPerSeries
 from tasks.forecast.shards import FleetQuestion, RunShards, forecast_sharded
 from tests import IS_THOROUGH, forget_clients

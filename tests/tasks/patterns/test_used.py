@@ -11,7 +11,8 @@ import pytest
 from numpy.typing import NDArray
 
 from storage.records import GoalType, Objective
-from tasks.forecast.fleet.fit import FleetState, fit_fleet
+from tasks.forecast.fleet.fit import FleetState
+from tasks.forecast.fleet.forecast import fit_fleet
 from tasks.forecast.fleet.residuals import one_step_residuals
 from tests.tasks.forecast.fleets import daily_fleet
 from tests.tasks.forecast.loop import START, Loop

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tasks.forecast.batch import Floats
-from tasks.forecast.fleet.fit import FleetState, fit_fleet
-from tasks.forecast.fleet.forecast import forecast_batch
+from tasks.forecast.fleet.fit import FleetState
+from tasks.forecast.fleet.forecast import fit_fleet, forecast_batch
 from tasks.forecast.fleet.other_seasons import find_other_seasons
 
 DAY, SEASONS = 288, (288, 2016)
