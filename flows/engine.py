@@ -50,6 +50,22 @@ ALSO_NEEDED = (
     "rich._emoji_codes",
 )
 """What every run imports only as it goes on; what is not there any more is not needed either."""
+BUILT_LATE = {
+    "prefect.client.schemas.objects": (
+        "FlowRun",
+        "WorkPool",
+        "WorkQueue",
+        "CsrfToken",
+        "Artifact",
+        "ConcurrencyLeaseHolder",
+    ),
+    "prefect.client.schemas.actions": ("ArtifactCreate", "FlowRunUpdate", "LogCreate"),
+    "prefect.client.schemas.responses": ("DeploymentResponse",),
+    "prefect.artifacts": ("ImageArtifact", "MarkdownArtifact", "TableArtifact"),
+    "prefect.events.filters": ("EventFilter",),
+    "prefect.events.schemas.events": ("Event",),
+}
+"""Models of Prefect that every run uses, by module: each is put together when it is first used."""
 OWN_PLUGINS = ("handlers.actions", "handlers.sources", "tasks.forecast.forecasters", "tasks.goals.rules")
 """Folders of which every run imports all modules."""
 ALLOCATIONS_BETWEEN_LOOKS = 50_000
@@ -237,6 +253,10 @@ def ready_to_fork() -> None:
             import_module(name)
     for package in OWN_PLUGINS:
         modules_of(package)
+    for name, models in BUILT_LATE.items():
+        for model in models:
+            with contextlib.suppress(ImportError, AttributeError):
+                getattr(import_module(name), model).model_rebuild()
     end_threads()
     # What is here stays in memory that all runs share; looking through it for garbage would copy it.
     gc.collect()
