@@ -113,7 +113,9 @@ class SampleWindow:
 
     def spans(self) -> list[SeriesInfo]:
         """Return the series with samples, by name, with the first and last of them and how many moments they have."""
-        told = self._spans_here() if self.engine.is_local else self._spans_there()
+        # What is in memory is looked through there; a day of a large fleet would not be read for it.
+        is_at_hand = self.engine.is_local and self.known_rows is not None
+        told = self._spans_here() if is_at_hand else self._spans_there()
         meant = set(self.series) if self.series else None
         return [
             replace(info, first=f, last=e, count=n)
