@@ -12,8 +12,10 @@ simulation. `second_half` measures, learns and executes; the flow `tend` runs it
 from __future__ import annotations
 
 import logging
+import tempfile
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from prefect import Task, flow
@@ -44,6 +46,14 @@ from tasks.sharing.task import share
 Run = Callable[..., Any]
 
 logger = logging.getLogger(__name__)
+
+LIGHT: dict[str, Any] = {
+    "validate_parameters": False,
+    # Nothing is kept there. Where no place is named, each run asks the server for one, three times over.
+    "persist_result": False,
+    "result_storage": Path(tempfile.gettempdir()),
+}
+"""What spares a run questions that have one answer here."""
 
 
 def turn(run: Run, context: Context) -> None:
@@ -111,13 +121,13 @@ def _shards_with(run: Run, context: Context) -> RunShards:
     return in_process if run is bare else through_runner(context.settings.forecasting.forecaster)
 
 
-@flow(name="cycle", flow_run_name="cycle {reason}", description=__doc__, validate_parameters=False)
+@flow(name="cycle", flow_run_name="cycle {reason}", description=__doc__, **LIGHT)
 async def cycle(reason: str = "schedule") -> State[Any]:
     """Run one turn of the loop for the scheduled moment; the same moment twice changes nothing twice."""
     return await _run("cycle", turn, reason)
 
 
-@flow(name="tend", flow_run_name="tend {reason}", validate_parameters=False)
+@flow(name="tend", flow_run_name="tend {reason}", **LIGHT)
 async def tend(reason: str = "due") -> State[Any]:
     """Measure, learn, and carry out what is due, without a new forecast."""
     return await _run("tend", second_half, reason)

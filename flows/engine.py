@@ -26,6 +26,7 @@ from importlib import import_module
 from pathlib import Path
 
 from api.processes.flow_run import REQUEST_BYTES, STATUS, in_folder
+from plugins import modules_of
 from storage import end_threads
 
 OURS = ("api", "handlers", "plugins", "settings", "storage", "tasks", "flows.cycle")
@@ -36,8 +37,37 @@ LAST_GRACE_S = 1.5
 """What runs have when the engine is to end: first without, then with a SIGTERM from here. Less than its `stop_s`."""
 BODY_BYTES = 65_536
 NO_ROOM_S = 0.1
-ALSO_NEEDED = ("prefect.flow_engine", "prefect.task_engine", "anyio._backends._asyncio", "duckdb_extensions")
-"""What every run imports only as it goes on."""
+ALSO_NEEDED = (
+    "prefect.flow_engine",
+    "prefect.task_engine",
+    "prefect.utilities.visualization",
+    "anyio._backends._asyncio",
+    "duckdb_extensions",
+    # DuckDB imports it where it is handed a column of texts; that takes as long as all the rest of an empty run.
+    "pandas",
+    "pytz",
+    "_strptime",
+    "rich._emoji_codes",
+)
+"""What every run imports only as it goes on; what is not there any more is not needed either."""
+BUILT_LATE = {
+    "prefect.client.schemas.objects": (
+        "FlowRun",
+        "WorkPool",
+        "WorkQueue",
+        "CsrfToken",
+        "Artifact",
+        "ConcurrencyLeaseHolder",
+    ),
+    "prefect.client.schemas.actions": ("ArtifactCreate", "FlowRunUpdate", "LogCreate"),
+    "prefect.client.schemas.responses": ("DeploymentResponse",),
+    "prefect.artifacts": ("ImageArtifact", "MarkdownArtifact", "TableArtifact"),
+    "prefect.events.filters": ("EventFilter",),
+    "prefect.events.schemas.events": ("Event",),
+}
+"""Models of Prefect that every run uses, by module: each is put together when it is first used."""
+OWN_PLUGINS = ("handlers.actions", "handlers.sources", "tasks.forecast.forecasters", "tasks.goals.rules")
+"""Folders of which every run imports all modules."""
 ALLOCATIONS_BETWEEN_LOOKS = 50_000
 """Hardly anything that a flow run makes is garbage before it ends: to look for it less often spares a tenth of it."""
 
@@ -219,7 +249,14 @@ def _become(environment: dict[str, str], folder: str, output: list[int]) -> None
 def ready_to_fork() -> None:
     """Import what every run needs, and leave no thread: those of a process that forks are missing in its child."""
     for name in ALSO_NEEDED:
-        import_module(name)
+        with contextlib.suppress(ImportError):
+            import_module(name)
+    for package in OWN_PLUGINS:
+        modules_of(package)
+    for name, models in BUILT_LATE.items():
+        for model in models:
+            with contextlib.suppress(ImportError, AttributeError):
+                getattr(import_module(name), model).model_rebuild()
     end_threads()
     # What is here stays in memory that all runs share; looking through it for garbage would copy it.
     gc.collect()

@@ -27,6 +27,8 @@ ROWS_AT_ONCE = 1_000_000
 """So many samples travel at once: 32 MB, and twice that for laying them out."""
 MOMENTS_AT_ONCE = 1_000_000
 """So many moments are told apart at once."""
+FEW_SERIES = 32
+"""So many are looked for row by row; of more, most of what would be spared is read anyway."""
 MOST_CODES = 2**16
 """So many series can be numbered in two bytes, by which numpy sorts in a tenth of the time."""
 
@@ -113,7 +115,9 @@ class SampleWindow:
 
     def spans(self) -> list[SeriesInfo]:
         """Return the series with samples, by name, with the first and last of them and how many moments they have."""
-        told = self._spans_here() if self.engine.is_local else self._spans_there()
+        # What is in memory is looked through there; a day of a large fleet would not be read for it.
+        is_at_hand = self.engine.is_local and self.known_rows is not None
+        told = self._spans_here() if is_at_hand else self._spans_there()
         meant = set(self.series) if self.series else None
         return [
             replace(info, first=f, last=e, count=n)
@@ -222,7 +226,7 @@ class SampleWindow:
         return values
 
     def _samples_there(self, series: Sequence[str], step_s: float, steps: int) -> Floats:
-        rows = _rows_as_they_lie(self.engine, self._where(series), self._params())
+        rows = _rows_as_they_lie(self.engine, self._where_named(series), self._params())
         cells, values = self._cells(rows, series, step_s, steps)
         grid = np.full(len(series) * steps, np.nan)
         grid[cells] = values
@@ -253,6 +257,11 @@ class SampleWindow:
         meant = f" AND series_id IN ({', '.join(str(series_id(name)) for name in names)})" if names else ""
         seen = " AND recorded_at <= $as_of" if self.as_of is not None else ""
         return f"ts > $since AND ts <= $until{meant}{seen}"
+
+    def _where_named(self, series: Sequence[str]) -> str:
+        """Return the same, said so that the values of all other series are not read where only a few are named."""
+        where = self._where(series)
+        return f"rowid IN (SELECT rowid FROM samples WHERE {where})" if len(series) <= FEW_SERIES else where
 
     def _params(self) -> dict[str, Any]:
         return {"since": self.since, "until": self.until, "as_of": self.as_of}

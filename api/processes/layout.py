@@ -190,6 +190,8 @@ def _prefect_variables(layout: Layout) -> dict[str, str]:
     if layout.owns_server:
         variables |= {
             "PREFECT_API_SSL_CERT_FILE": str(PLAIN_HTTP_ONLY),
+            # The server is of the same installation: that its version fits need not be asked in every run.
+            "PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED": "false",
             "PREFECT_UI_STATIC_DIRECTORY": str(home / "ui"),
             "PREFECT_UI_API_URL": layout.settings.prefect_url
             if is_loopback(layout.settings.server.prefect_host)

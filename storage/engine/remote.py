@@ -96,7 +96,8 @@ class RemoteEngine:
         _quiet(lambda: self._connection.execute("FROM owner.query('ROLLBACK')"))
 
     def _send(self, sql: str, params: Params | None) -> duckdb.DuckDBPyConnection:
-        return self._connection.execute("FROM owner.query(?)", [render(sql, params)])
+        # Written out: to bind a parameter DuckDB imports pandas, which takes a fifth of a second and 40 MB.
+        return self._connection.execute(f"FROM owner.query({literal(render(sql, params))})")
 
     def rows(self, sql: str, params: Params | None = None) -> Rows:
         return self._run(lambda: self._send(sql, params).fetchall(), sql)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
 import mmap
+from contextlib import suppress
 from typing import TypeVar
 
 import numpy as np
@@ -39,3 +41,9 @@ def keep_freed_memory() -> None:
     limit (`M_MMAP_THRESHOLD` in mallopt(3)); with other allocators nothing happens.
     """
     np.empty(LARGEST_LESSON_BYTES, dtype=np.uint8)
+
+
+def give_back_freed_memory() -> None:
+    """Hand back to the system what `keep_freed_memory` kept; with other allocators than glibc's nothing happens."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)

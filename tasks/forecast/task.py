@@ -11,6 +11,7 @@ from storage.forecasts import Spread
 from storage.records import BoolArray, Frame, Objective, Pattern
 from storage.state_predictions import RawState
 from tasks.context import Context
+from tasks.forecast.allocation import give_back_freed_memory
 from tasks.forecast.batch import ForecastBatch
 from tasks.forecast.fleet.level_shifts import known_changes
 from tasks.forecast.fleet.stocks import emptied_by
@@ -29,6 +30,7 @@ from tasks.stage import stage
 
 __all__ = ["forecast", "settle"]
 
+LARGE_FLEET_SERIES = 1_000
 SHARD_SERIES = 100  # fewer in a shard take less time than handing them over
 
 
@@ -106,6 +108,8 @@ def _batches(
         count = min(options.shards, len(frame.series) // SHARD_SERIES)
         watched = _watched(frame, objectives)
         batches.append(forecast_sharded(question, watched, count=count, run=run_shards, pace=models.pace))
+        if len(frame.series) >= LARGE_FLEET_SERIES:
+            give_back_freed_memory()
     return tuple(batches)
 
 

@@ -9,7 +9,7 @@ import pytest
 from prefect import Task, flow
 from prefect.cache_policies import NO_CACHE
 
-from flows.cycle import AsTasks
+from flows.cycle import LIGHT, AsTasks
 from tests import forget_clients
 
 
@@ -31,7 +31,7 @@ def _double(number: int) -> int:
 STAGE: Task[Any, Any] = Task(fn=_double, name="double", cache_policy=NO_CACHE, persist_result=False)
 
 
-@flow(name="three stages", validate_parameters=False)
+@flow(name="three stages", **LIGHT)
 async def three_stages(numbers: list[int]) -> list[object]:
     run, seen = AsTasks(), list[object]()
     for number in numbers:

@@ -276,3 +276,19 @@ def test_who_waits_no_longer_takes_an_answer_of_the_last_moment_and_none_after(m
         assert flow_run._begun(asker) is None
         with pytest.raises(BrokenPipeError):
             engine.sendall(flow_run.STATUS.pack(1))
+
+
+def test_what_every_run_needs_is_there_before_it_is_forked() -> None:
+    program = """
+import sys
+from flows.engine import ready_to_fork
+
+ready_to_fork()
+from prefect.client.schemas.objects import FlowRun
+
+print({"pandas", "handlers.actions.notify", "tasks.goals.rules.deadline"} - sys.modules.keys())
+print(FlowRun.__pydantic_complete__)
+"""
+    environment = {**os.environ, **LEAN, "PYTHONPATH": str(PROJECT)}
+    said = subprocess.run([sys.executable, "-P", "-c", program], env=environment, check=True, capture_output=True)
+    assert said.stdout == b"set()\nTrue\n"

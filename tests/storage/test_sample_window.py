@@ -29,9 +29,16 @@ rows = st.lists(
     st.booleans(),
     st.sampled_from([7, 1_000_000]),
     st.sampled_from([2, 65_536]),
+    st.sampled_from([0, 32]),
 )
 def test_both_ways_to_the_grid_agree(
-    recorded: list[tuple[str, int, int, int]], step_s: float, steps: int, is_past: bool, at_once: int, most_codes: int
+    recorded: list[tuple[str, int, int, int]],
+    step_s: float,
+    steps: int,
+    is_past: bool,
+    at_once: int,
+    most_codes: int,
+    few_series: int,
 ) -> None:
     clock = [END]
     with open_store(clock=lambda: clock[0]) as store:
@@ -40,7 +47,7 @@ def test_both_ways_to_the_grid_agree(
             store.samples.append([Sample(metric=name, value=value, ts=END - timedelta(seconds=age_s))])
         as_of = END + timedelta(seconds=2) if is_past else None
         window = store.samples.window(END - timedelta(seconds=step_s * steps), END, as_of)
-        limits = {"ROWS_AT_ONCE": at_once, "MOST_CODES": most_codes}
+        limits = {"ROWS_AT_ONCE": at_once, "MOST_CODES": most_codes, "FEW_SERIES": few_series}
         with mock.patch.multiple(sample_window, **limits):
             here, there = window._frame_here(NAMES, step_s, steps), window._frame_there(NAMES, step_s, steps)
         # Rows of one moment that were recorded at one moment have no order: either may be the last.

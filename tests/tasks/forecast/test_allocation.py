@@ -8,7 +8,7 @@ import numpy as np
 import psutil
 import pytest
 
-from tasks.forecast.allocation import LEAST_BYTES, unwritten
+from tasks.forecast.allocation import LEAST_BYTES, give_back_freed_memory, keep_freed_memory, unwritten
 
 
 @pytest.mark.parametrize("rows", [3, 3 * LEAST_BYTES // 4096])
@@ -32,3 +32,14 @@ def test_memory_goes_back_to_the_system_with_the_last_view_of_the_array() -> Non
     assert process.memory_info().rss - before > 0.9 * megabytes * 2**20
     del view
     assert process.memory_info().rss - before < 0.1 * megabytes * 2**20
+
+
+def test_what_was_freed_goes_back_to_the_system_when_told_to() -> None:
+    keep_freed_memory()
+    kept = [np.ones(1 << 17) for _ in range(40)]
+    process, guard = psutil.Process(), np.ones(1 << 10)
+    del kept
+    before = process.memory_info().rss
+    give_back_freed_memory()
+    assert process.memory_info().rss <= before
+    assert guard.all()
