@@ -30,6 +30,15 @@ RECIPE: Mapping[str, Any] = {
             "driver": REQUEST_RATE,
             "capacity": SERVERS,
         },
+        {
+            "name": "load-by-content",
+            "metric": BUSY_SERVERS,
+            "denominator": ACTIVE_SERVERS,
+            "bound": 0.8,
+            "severity": 0.9,
+            "driver": REQUEST_RATE,
+            "capacity": DIMMER,
+        },
         {"name": "full-content", "metric": DIMMER, "side": "above", "bound": 1.0, "severity": 0.5},
     ],
     "actions": {
@@ -40,7 +49,12 @@ RECIPE: Mapping[str, Any] = {
             "latency_seconds": 180,
             "unit_cost": 0.025,
         },
-        "set_dimmer": {"sets": DIMMER, "amounts": {"least": 0, "most": 1, "step": 0.05}},
+        "set_dimmer": {
+            "sets": DIMMER,
+            "amounts": {"least": 0, "most": 1, "step": 0.05},
+            # More of it strains the servers: only the sign counts.
+            "expected_effect": {f"{BUSY_SERVERS}/{ACTIVE_SERVERS}": 0.1},
+        },
     },
 }
 """What docs/planning.md says of an objective with a driver; the response is fitted, all else at its default."""

@@ -34,8 +34,10 @@ _CLEARLY_BETTER = 0.9
 _MOST_LAG_S = 1_800.0
 _LATELY_S = 900.0
 _SILENT_STEPS, _SILENT_S = 5, 600.0
+_NO_RELIEF = "The recorded data do not show that less of it relieves the metric, as its action declares."
+_NEWEST_STEPS, _TRIED_STEPS, _SEEN_STEPS = 3, 10, 60
+_FAR_LESS, _HARDLY_LESS = 0.25, 0.8
 _WARM = 1.02
-_OPPOSITE = "The recorded data do not show yet that more of it makes the metric worse, as its action declares."
 
 
 @dataclass(frozen=True)
@@ -77,10 +79,11 @@ def fit_driven(
     Each is fitted on the longest frame that holds metric, driver and capacity; `declared` ones (by objective) and those
     that the objective states are taken as they are, and so is what follows by definition: driver per capacity, and the
     capacity itself. A backlog starts from what waits now. Where nothing can be fitted, or the driver has stopped, the
-    objective is among the `unfitted`, with the reason; and so is one of those named in `strained_by_more`, whose metric
-    grows with the capacity, where the fit says the opposite: a capacity that never varied is taken to share the load.
+    objective is among the `unfitted`, with the reason. Those named in `strained_by_more`, whose metric grows with the
+    capacity, follow it in proportion; less of it makes the driver weigh less on other capacities for the same metric.
     """
     driven = [objective for objective in objectives if objective.driver is not None]
+    strained = [each for each in driven if each.name in strained_by_more and each.side == "below"]
     longest_first = sorted(frames, key=lambda frame: -frame.values.shape[1]) if driven else []
     responses: dict[str, Response] = {}
     capacities: dict[str, float] = {}
@@ -92,19 +95,62 @@ def fit_driven(
         now = next((value for frame in longest_first if (value := _last(frame, capacity)) is not None), None)
         stopped = _stopped(objective, longest_first, is_capacity_known=now is not None)
         stated = (declared or {}).get(objective.name) or _known(objective, longest_first)
-        fitted = FittedResponse(stated) if stated else None if stopped else _fitted(objective, longest_first)
-        is_checked = stated is None and objective.name in strained_by_more
-        is_opposite = is_checked and fitted is not None and not _grows(fitted.response)
-        if stopped is not None:
+        if stated is not None:
+            fitted: FittedResponse | None = FittedResponse(stated)
+        elif stopped is not None:
+            fitted = None
             silent.add(objective.name)
-        if now is None or stopped is not None or fitted is None or is_opposite:
-            unfitted[objective.name] = stopped or (_OPPOSITE if is_opposite else _misfit(objective, longest_first))
+        elif objective in strained:
+            fitted = _in_proportion(objective, longest_first)
+        else:
+            content = next((each.capacity for each in strained if _lightens(each, objective)), None)
+            fitted = _fitted(objective, longest_first, content)
+        if now is None or stopped is not None or fitted is None:
+            is_misled = stopped is None and objective in strained
+            unfitted[objective.name] = stopped or (_NO_RELIEF if is_misled else _misfit(objective, longest_first))
             continue
         responses[objective.name] = _as_it_stands(fitted, objective, longest_first)
         capacities[capacity] = now
         if fitted.latency_s is not None:
             latency_s[capacity] = max(fitted.latency_s, latency_s.get(capacity, 0.0))
     return DrivenMetrics(responses, capacities, unfitted, latency_s, frozenset(silent))
+
+
+def _in_proportion(objective: Objective, frames: Sequence[Frame]) -> FittedResponse | None:
+    """Return the response of a metric that grows with its capacity: in proportion, as it was lately.
+
+    What else serves that work, and how warm it is, changes from hour to hour; so the factor is the worst of the last
+    steps that went well. Where the metric broke its bound lately, it is taken to reach it half-way between the most
+    that went well and the least that did not: what explodes is in no proportion. None where nothing was seen, or far
+    less of the capacity did not relieve the metric.
+    """
+    rows = next((rows for frame in frames if (rows := _rows(objective, frame)) is not None), None)
+    if rows is None or objective.bound <= 0 or _is_no_relief(*(row[-_SEEN_STEPS:] for row in rows)):
+        return None
+    metric, driver, capacity = rows
+    # What was begun under a larger amount is still there in the first step of a smaller one.
+    strain = driver * np.fmax(capacity, np.concatenate([capacity[:1], capacity[:-1]]))
+    tried = np.flatnonzero(np.isfinite(metric) & (strain > 0))[-_TRIED_STEPS:]
+    metric, strain = metric[tried], strain[tried]
+    well = metric <= objective.bound
+    factor = float((metric[well] / strain[well])[-_NEWEST_STEPS:].max(initial=0.0))
+    # What broke the bound and since went well counts no more.
+    went_well_since = np.maximum.accumulate(np.where(well, strain, 0.0)[::-1])[::-1]
+    too_much = strain[~well & (strain > went_well_since)]
+    if len(too_much):
+        least = float(too_much.min())
+        most = float(strain[well & (strain < least)].max(initial=0.0))
+        factor = max(factor, objective.bound / ((most + least) / 2))
+    return FittedResponse(ProductResponse(factor)) if factor > 0 else None
+
+
+def _is_no_relief(metric: FloatArray, driver: FloatArray, capacity: FloatArray) -> bool:
+    """Tell whether a metric was as high for its driver at a small part of a capacity as at the most of it."""
+    is_known = np.isfinite(metric) & np.isfinite(capacity) & (driver > 0)
+    per, amount = metric[is_known] / driver[is_known], capacity[is_known]
+    most = amount.max(initial=0.0)
+    few, many = per[amount <= most * _FAR_LESS], per[amount >= most / 2]
+    return len(few) >= _FEWEST_STEPS and float(np.median(few)) > _HARDLY_LESS * float(np.median(many))
 
 
 def with_own_amounts(objectives: Iterable[Objective], actions: Iterable[ActionHandler]) -> tuple[Objective, ...]:
@@ -249,11 +295,23 @@ def _stated(spec: ResponseSpec, frames: Sequence[Frame]) -> Response | None:
     return None if factor is None else ScaledResponse(response, factor)
 
 
-def _fitted(objective: Objective, frames: Sequence[Frame]) -> FittedResponse | None:
+def _lightens(strained: Objective, objective: Objective) -> bool:
+    """Tell whether less of the capacity of another objective makes the same driver weigh less on the same metric."""
+    is_same = (strained.measured, strained.driver) == (objective.measured, objective.driver)
+    return is_same and strained.capacity != objective.capacity
+
+
+def _fitted(objective: Objective, frames: Sequence[Frame], content: str | None = None) -> FittedResponse | None:
+    """Return the response that fits; a driver whose `content` was less than the most that was seen counts as less."""
     most = objective.bound if objective.side == "below" else np.inf
     for frame in frames:
-        rows = _rows(objective, frame)
-        if rows is not None and (fitted := fit_metric(*rows, frame.step_s, most)) is not None:
+        if (rows := _rows(objective, frame)) is None:
+            continue
+        metric, driver, capacity = rows
+        served = row_of(frame, content) if content is not None else None
+        if served is not None and np.nanmax(served, initial=0.0) > 0:
+            driver = driver * served / np.nanmax(served)
+        if (fitted := fit_metric(metric, driver, capacity, frame.step_s, most)) is not None:
             return fitted
     return None
 
@@ -307,12 +365,6 @@ def _stopped(objective: Objective, frames: Sequence[Frame], *, is_capacity_known
             f"no {objective.capacity} is given up until it speaks again."
         )
     return None
-
-
-def _grows(response: Response) -> bool:
-    """Tell whether a metric grows with the capacity."""
-    inner = response.response if isinstance(response, ScaledResponse) else response
-    return isinstance(inner, ProductResponse | CapacityResponse)
 
 
 def _misfit(objective: Objective, frames: Sequence[Frame]) -> str:

@@ -11,7 +11,7 @@ from handlers import ActionHandler
 from handlers.contract.action import elsewhere
 from storage.records import FloatArray, Frame, Objective
 from tasks.drivers.fitting import DrivenMetrics, driver_paths, fit_driven, fit_metric, with_own_amounts
-from tasks.drivers.responses import CapacityResponse, ProductResponse, QueueResponse, RatioResponse
+from tasks.drivers.responses import CapacityResponse, QueueResponse, RatioResponse
 from tasks.drivers.settable_amounts import AmountsNow, SpareAmount, amount_steps, spare_amounts
 
 END = datetime(2026, 3, 5, tzinfo=UTC)
@@ -35,20 +35,50 @@ def test_an_objective_that_cannot_be_fitted_is_told_with_the_reason() -> None:
     assert "change it once" in driven.unfitted["load"]
 
 
-def test_a_capacity_that_is_declared_to_strain_and_never_varied_is_not_taken_to_share_the_load() -> None:
-    rows = frame(load=0.008 * rates(), rate=rates(), servers=np.full(N, 0.9))
-    assert isinstance(fit_driven([LOAD], [rows]).responses["load"], RatioResponse)
-    driven = fit_driven([LOAD], [rows], strained_by_more=["load"])
-    assert driven.responses == {}
-    assert "makes the metric worse, as its action declares" in driven.unfitted["load"]
+def strained(**rows: FloatArray) -> DrivenMetrics:
+    return fit_driven([LOAD], [frame(**rows)], strained_by_more=["load"])
 
 
-def test_a_capacity_that_strains_as_declared_is_fitted_once_it_varied() -> None:
+def test_a_capacity_that_is_declared_to_strain_is_followed_in_proportion_also_where_it_never_varied() -> None:
+    rows = {"load": 0.008 * rates(), "rate": rates(), "servers": np.full(N, 0.9)}
+    assert isinstance(fit_driven([LOAD], [frame(**rows)]).responses["load"], RatioResponse)
+    response = strained(**rows | {"load": np.minimum(rows["load"], 0.79)}).responses["load"]
+    assert float(response.metric(np.array(100.0), np.array(0.45))) == pytest.approx(0.4, rel=0.02)
+
+
+def test_what_strains_more_than_it_did_is_followed_as_it_is_now() -> None:
     servers = np.where(np.arange(N) < 90, 0.9, 0.5)
-    driven = fit_driven(
-        [LOAD], [frame(load=0.01 * rates() * servers, rate=rates(), servers=servers)], strained_by_more=["load"]
-    )
-    assert isinstance(driven.responses["load"], ProductResponse)
+    load = 0.01 * rates() * servers * np.where(np.arange(N) < N - 5, 0.5, 0.8)
+    response = strained(load=load, rate=rates(), servers=servers).responses["load"]
+    assert float(response.metric(np.array(100.0), np.array(0.5))) == pytest.approx(0.4, rel=0.02)
+
+
+def test_where_the_bound_broke_half_way_to_what_went_well_is_tried_until_more_went_well() -> None:
+    rate, servers = np.full(N, 100.0), np.full(N, 0.3)
+    servers[-6:-3] = 0.9
+    load = np.where(servers > 0.5, 12.0, 0.1)
+    load[-3] = 6.0
+    response = strained(load=load, rate=rate, servers=servers).responses["load"]
+    reached = [float(response.metric(np.array(100.0), np.array(each))) for each in (0.55, 0.65)]
+    assert reached[0] < LOAD.bound < reached[1], "what is left of the larger amount is not the smaller one's"
+    servers[-1], load[-1] = 0.9, 0.2
+    assert float(strained(load=load, rate=rate, servers=servers).responses["load"].metric(rate, np.array(1.0))[0]) < 0.5
+
+
+def test_an_amount_that_relieves_nothing_is_not_lowered_for_ever() -> None:
+    servers = np.where(np.arange(N) < N - 20, 0.9, 0.1)
+    driven = strained(load=np.full(N, 2.0), rate=rates(), servers=servers)
+    assert driven.responses == {}
+    assert "do not show that less of it relieves" in driven.unfitted["load"]
+
+
+def test_less_content_is_less_work_for_what_serves_it() -> None:
+    rate, servers = rates(), np.where(np.arange(N) < N // 2, 4.0, 8.0)
+    content = np.where(np.arange(N) % 30 < 15, 1.0, 0.25)
+    by_content = LOAD.model_copy(update={"name": "content", "capacity": "content"})
+    rows = frame(load=0.01 * rate * content / servers, rate=rate, servers=servers, content=content)
+    response = fit_driven([LOAD, by_content], [rows], strained_by_more=["content"]).responses["load"]
+    assert float(response.metric(np.array(100.0), np.array(4.0))) == pytest.approx(0.25, rel=0.02)
 
 
 def test_a_capacity_that_is_not_recorded_is_named() -> None:
