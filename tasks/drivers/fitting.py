@@ -80,9 +80,11 @@ def fit_driven(
     that the objective states are taken as they are, and so is what follows by definition: driver per capacity, and the
     capacity itself. A backlog starts from what waits now. Where nothing can be fitted, or the driver has stopped, the
     objective is among the `unfitted`, with the reason. Those named in `strained_by_more`, whose metric grows with the
-    capacity, follow it in proportion; less of it makes the driver weigh less on other capacities for the same metric.
+    capacity, follow it in proportion where an objective keeps that up, else as fitted once it varied. Less of it makes
+    the driver weigh less on other capacities for the same metric.
     """
     driven = [objective for objective in objectives if objective.driver is not None]
+    kept = {each.measured for each in driven if each.side == "above"}
     strained = [each for each in driven if each.name in strained_by_more and each.side == "below"]
     longest_first = sorted(frames, key=lambda frame: -frame.values.shape[1]) if driven else []
     responses: dict[str, Response] = {}
@@ -101,13 +103,14 @@ def fit_driven(
             fitted = None
             silent.add(objective.name)
         elif objective in strained:
-            fitted = _in_proportion(objective, longest_first)
+            follow = _in_proportion if capacity in kept else _fitted_to_grow
+            fitted = follow(objective, longest_first)
         else:
             content = next((each.capacity for each in strained if _lightens(each, objective)), None)
             fitted = _fitted(objective, longest_first, content)
         if now is None or stopped is not None or fitted is None:
-            is_misled = stopped is None and objective in strained
-            unfitted[objective.name] = stopped or (_NO_RELIEF if is_misled else _misfit(objective, longest_first))
+            is_strained = objective in strained
+            unfitted[objective.name] = stopped or _misfit(objective, longest_first, is_strained, capacity in kept)
             continue
         responses[objective.name] = _as_it_stands(fitted, objective, longest_first)
         capacities[capacity] = now
@@ -142,6 +145,12 @@ def _in_proportion(objective: Objective, frames: Sequence[Frame]) -> FittedRespo
         most = float(strain[well & (strain < least)].max(initial=0.0))
         factor = max(factor, objective.bound / ((most + least) / 2))
     return FittedResponse(ProductResponse(factor)) if factor > 0 else None
+
+
+def _fitted_to_grow(objective: Objective, frames: Sequence[Frame]) -> FittedResponse | None:
+    """Return the response that fits if the metric grows with the capacity: one that never varied seems to share it."""
+    fitted = _fitted(objective, frames)
+    return fitted if fitted is not None and isinstance(fitted.response, ProductResponse) else None
 
 
 def _is_no_relief(metric: FloatArray, driver: FloatArray, capacity: FloatArray) -> bool:
@@ -367,8 +376,12 @@ def _stopped(objective: Objective, frames: Sequence[Frame], *, is_capacity_known
     return None
 
 
-def _misfit(objective: Objective, frames: Sequence[Frame]) -> str:
+def _misfit(objective: Objective, frames: Sequence[Frame], is_strained: bool, is_kept: bool) -> str:
     """Return why no response could be fitted, and what would help."""
+    if is_strained and is_kept:
+        return _NO_RELIEF
+    if is_strained:
+        return f"Nothing says how much {objective.capacity} is wanted: add an objective on it, from above."
     if all(row_of(frame, str(objective.driver)) is None for frame in frames):
         return f"{objective.driver} is not recorded, so nothing says what comes: record it."
     names = f"{objective.measured}, {objective.driver} and {objective.capacity}"

@@ -19,6 +19,9 @@ LOAD = Objective(name="load", metric="load", bound=0.8, driver="rate", capacity=
 N = 200
 
 
+WANTED = Objective(name="wanted", metric="servers", side="above", bound=1, driver="servers", capacity="servers")
+
+
 def frame(**rows: FloatArray) -> Frame:
     return Frame(series=tuple(rows), values=np.stack(list(rows.values())), end=END, step_s=60.0)
 
@@ -36,7 +39,7 @@ def test_an_objective_that_cannot_be_fitted_is_told_with_the_reason() -> None:
 
 
 def strained(**rows: FloatArray) -> DrivenMetrics:
-    return fit_driven([LOAD], [frame(**rows)], strained_by_more=["load"])
+    return fit_driven([LOAD, WANTED], [frame(**rows)], strained_by_more=["load"])
 
 
 def test_a_capacity_that_is_declared_to_strain_is_followed_in_proportion_also_where_it_never_varied() -> None:
@@ -68,8 +71,15 @@ def test_where_the_bound_broke_half_way_to_what_went_well_is_tried_until_more_we
 def test_an_amount_that_relieves_nothing_is_not_lowered_for_ever() -> None:
     servers = np.where(np.arange(N) < N - 20, 0.9, 0.1)
     driven = strained(load=np.full(N, 2.0), rate=rates(), servers=servers)
-    assert driven.responses == {}
+    assert "load" not in driven.responses
     assert "do not show that less of it relieves" in driven.unfitted["load"]
+
+
+def test_an_amount_that_strains_and_that_nothing_wants_is_not_planned() -> None:
+    rows = frame(load=0.008 * rates(), rate=rates(), servers=np.full(N, 0.9))
+    driven = fit_driven([LOAD], [rows], strained_by_more=["load"])
+    assert driven.responses == {}
+    assert "add an objective on it" in driven.unfitted["load"]
 
 
 def test_less_content_is_less_work_for_what_serves_it() -> None:
