@@ -1,4 +1,4 @@
-"""How much wider, or narrower, the intervals of a young fleet have to be, by what it missed of late.
+"""How much wider the intervals of a young fleet have to be, by what it missed of late.
 
 A fleet of one to four days has too little behind it for errors of its own, and those of its first day tell little of
 its third. So the last eighths of its history are each forecast from what was there before, and what all of them call
@@ -36,7 +36,8 @@ def young_width(values: Floats, season: int, horizon: int, foretold: Callable[[F
     if ends[-1] < MIN_USABLE_POINTS or has_own_errors(length, season, horizon):
         return 1.0
     needed = [factor_needed(foretold(values[:, :end], ahead), values[:, end : end + ahead]) for end in ends]
-    return agreed_width(np.asarray(needed), 1.0)
+    # Never narrower: in a loop that acts, a few calm stretches promised more than what came after held.
+    return max(1.0, agreed_width(np.asarray(needed), 1.0))
 
 
 def agreed_width(needed: Floats, trust: float) -> float:

@@ -36,13 +36,13 @@ def test_horizons_held_back_that_disagree_change_no_width() -> None:
     assert np.isclose(agreed_width(np.log([0.7, 0.9, 0.8]), 1.0), 0.9)
 
 
-def test_a_young_fleet_that_has_become_quiet_gets_narrower_intervals_and_one_that_became_loud_wider_ones() -> None:
+def test_a_young_fleet_that_became_loud_gets_wider_intervals_and_one_that_has_become_quiet_no_narrower_ones() -> None:
     steady, quiet, loud = (np.full(72, 0.3) for _ in range(3))
     quiet[-36:], loud[-36:] = 0.15, 0.6
     widths = [
         fit_fleet(fleet(noise), season_lengths=SEASONS, horizon=12).tuning.width for noise in (quiet, steady, loud)
     ]
-    assert widths[0] < 0.95 * widths[1]
+    assert widths[0] == widths[1]
     assert widths[2] > 1.05 * widths[1]
 
 
